@@ -1,0 +1,67 @@
+"""JAX backend of sesamo-dsl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sesamo_dsl.backend import Backend, Model
+from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.ir.program import Program
+from sesamo_dsl.theory import Precision
+from sesamo_dsl.training import TrainingOptions
+
+from .emit import emit
+from .model import JaxModel
+
+
+class JaxBackend:
+    """Implements ``sesamo_dsl.backend.Backend``."""
+
+    name = "jax"
+
+    def versions(self) -> dict[str, str]:
+        """Version of JAX."""
+        return {"jax": jax.__version__}
+
+    def emit(self, program: Program) -> str:
+        """Source of the module for a program."""
+        return emit(program)
+
+    def to_array(self, values: np.ndarray, precision: Precision) -> jax.Array:
+        """NumPy → JAX array."""
+        _allow(precision)
+        values = np.asarray(values)
+        return jnp.asarray(values, precision if np.issubdtype(values.dtype, np.floating) else values.dtype)
+
+    def to_numpy(self, values: Any) -> np.ndarray:
+        """JAX array → NumPy."""
+        return np.asarray(values)
+
+    def model(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        base: GaussianBase,
+        options: TrainingOptions,
+    ) -> Model:
+        """A fresh model."""
+        _allow(compiled.precision)
+        return JaxModel(compiled, parameters, base, options)
+
+
+def _allow(precision: Precision) -> None:
+    """JAX has float64 only behind a process-wide switch; it is turned on when float64 is asked for."""
+    if precision == "float64":
+        jax.config.update("jax_enable_x64", True)
+
+
+BACKEND = JaxBackend()
+
+if TYPE_CHECKING:
+    _: Backend = BACKEND

@@ -1,0 +1,41 @@
+"""How JAX spells a Program."""
+
+from __future__ import annotations
+
+from sesamo_dsl.ir.program import Program
+from sesamo_dsl.ir.source import Dialect, module_source
+
+DIALECT = Dialect(
+    framework="JAX",
+    imports="import jax\nimport jax.numpy as jnp\nimport numpy as np",
+    templates={
+        "component": "{0}[:, {attribute}]",
+        "stack": "jnp.stack([{args}], axis=1)",
+        "shift": "jnp.roll({0}, {attribute}, {axes})",
+        "site_sum": "{0}.sum(axis={axes})",
+        "broadcast": "jnp.zeros_like(x[:, 0]) + {0}",
+        "site_mean": "{0}.mean(axis={field_axes})",
+        "linear": "{0} @ jnp.asarray({attribute}, {0}.dtype).T",
+        "argmax": "jnp.argmax({0}, axis=1)",
+        "act": 'jnp.einsum("nab,nb...->na...", jnp.asarray({attribute}, {0}.dtype)[{1}], {0})',
+        "where": "jnp.where({0} != 0, {1}, {2})",
+        "logsumexp": "jax.nn.logsumexp(jnp.stack(jnp.broadcast_arrays({args})), axis=0)",
+        "maximum": "jnp.maximum({0}, {1})",
+        "minimum": "jnp.minimum({0}, {1})",
+        "lt": "({0} < {1}).astype(x.dtype)",
+        "le": "({0} <= {1}).astype(x.dtype)",
+        **{
+            name: f"jnp.{name}({{0}})"
+            for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign")
+        },
+        "atan": "jnp.arctan({0})",
+        "erf": "jax.scipy.special.erf({0})",
+    },
+    array="np.array({values}, dtype=np.float64).reshape({shape})",
+    scalar_operand="jnp.asarray({0}, x.dtype)",
+)
+
+
+def emit(program: Program) -> str:
+    """Source of the module for a program."""
+    return module_source(program, DIALECT)

@@ -1,0 +1,58 @@
+"""PyTorch backend of sesamo-dsl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sesamo_dsl.backend import Backend, Model
+from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.ir.program import Program
+from sesamo_dsl.theory import Precision
+from sesamo_dsl.training import TrainingOptions
+
+from .emit import emit
+from .model import TorchModel
+
+
+class TorchBackend:
+    """Implements ``sesamo_dsl.backend.Backend``."""
+
+    name = "torch"
+
+    def versions(self) -> dict[str, str]:
+        """Version of PyTorch."""
+        return {"torch": torch.__version__}
+
+    def emit(self, program: Program) -> str:
+        """Source of the module for a program."""
+        return emit(program)
+
+    def to_array(self, values: np.ndarray, precision: Precision) -> torch.Tensor:
+        """NumPy → tensor on the CPU."""
+        tensor = torch.as_tensor(values)
+        return tensor.to(getattr(torch, precision)) if tensor.is_floating_point() else tensor
+
+    def to_numpy(self, values: Any) -> np.ndarray:
+        """Tensor → NumPy."""
+        return torch.as_tensor(values).detach().cpu().numpy()
+
+    def model(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        base: GaussianBase,
+        options: TrainingOptions,
+    ) -> Model:
+        """A fresh model."""
+        return TorchModel(compiled, parameters, base, options)
+
+
+BACKEND = TorchBackend()
+
+if TYPE_CHECKING:
+    _: Backend = BACKEND

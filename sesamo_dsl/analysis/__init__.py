@@ -1,0 +1,1 @@
+"""What the compiler finds out about a theory; every result is a frozen dataclass."""

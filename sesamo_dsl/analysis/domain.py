@@ -1,0 +1,211 @@
+"""The Dirichlet fundamental domain of a finite group on a linear collective coordinate.
+
+c(x) = C·(spatial mean of the components) transforms in a representation D of the group, c(T_g x) = D_g c(x).
+With an invariant inner product M and a reference r that no element but the identity fixes,
+
+    Ω = { x : ⟨c(x), r⟩ ≥ ⟨c(x), D_g r⟩ for all g },   ⟨a, b⟩ = aᵀ M b,
+
+is a fundamental domain: every x lies in exactly one T_u Ω, except on the boundaries.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import sympy as sp
+from scipy.optimize import linprog
+
+from ..errors import GroupError, NotFaithfulError
+from ..exact import is_zero
+from ..fields import FieldComponent
+from ..groups.element import Element
+from ..groups.finite import FiniteGroup
+from ..groups.symmetry import Symmetry, linear_row
+
+_PARALLEL = 1e-9  # cosine distance below which two facet normals are the same facet
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """A fundamental domain.
+
+    Attributes
+    ----------
+    collective
+        The linear combinations of components whose spatial means form c, as symbols.
+    projection
+        C, shape (k, components).
+    representation
+        D_g for every group element, shape (order, k, k).
+    matrices
+        R_g on the components, shape (order, components, components).
+    reference
+        r, shape (k,).
+    scores
+        (D_g r)ᵀ M, shape (order, k): u(x) = argmax_g scores_g · c(x).
+    facets
+        Unit outward normals ν_j, shape (facets, k): Ω = { λ_j = ν_j · c ≤ 0 }.
+    neighbours
+        For each facet, the group element on its other side.
+    """
+
+    collective: tuple[sp.Expr, ...]
+    projection: np.ndarray
+    representation: np.ndarray
+    matrices: np.ndarray
+    reference: np.ndarray
+    scores: np.ndarray
+    facets: np.ndarray
+    neighbours: tuple[int, ...]
+
+    @property
+    def order(self) -> int:
+        """Number of sectors."""
+        return len(self.matrices)
+
+
+def dirichlet_domain(
+    symmetries: Sequence[Symmetry],
+    group: FiniteGroup[Element],
+    components: tuple[FieldComponent, ...],
+    vacuum: np.ndarray | None,
+) -> Domain:
+    """Derive the fundamental domain of the group that the symmetries generate.
+
+    Parameters
+    ----------
+    vacuum
+        A constant minimum of the action, shape (components,). The domain is centred on it if possible, so
+        that its walls run between the modes and not through them.
+
+    Raises
+    ------
+    GroupError
+        If a collective coordinate does not transform linearly into itself.
+    NotFaithfulError
+        If two elements act alike on it; the kernel is named.
+    """
+    collective = _collective(symmetries, components)
+    rows = sp.Matrix([linear_row(e, components, f"collective coordinate {e}") for e in collective])
+    names = ", ".join(s.name for s in symmetries)
+    exact = [_representation(g, rows, names) for g in group.elements]
+    _check_faithful(exact, group, collective, names)
+    representation, projection = np.array([_floats(d) for d in exact]), _floats(rows)
+    matrices = np.array([_floats(g.matrix) for g in group.elements])
+    metric = np.einsum("gab,gac->bc", representation, representation) / group.order
+    reference = _reference(representation, metric, None if vacuum is None else projection @ vacuum, names)
+    scores = representation @ reference @ metric
+    facets, neighbours = _facets(scores)
+    return Domain(collective, projection, representation, matrices, reference, scores, facets, neighbours)
+
+
+def _floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> np.ndarray:
+    return np.array(matrix.evalf(25).tolist(), dtype=float).reshape(matrix.shape)
+
+
+def _collective(symmetries: Sequence[Symmetry], components: tuple[FieldComponent, ...]) -> tuple[sp.Expr, ...]:
+    chosen: list[sp.Expr] = []
+    for symmetry in symmetries:
+        if symmetry.collective is not None:
+            chosen += [e for e in symmetry.collective if e not in chosen]
+        else:
+            moved = {c for generator in symmetry.generators for c, image in generator.items() if image != c}
+            chosen += [c for c in components if c in moved and c not in chosen]
+    return tuple(chosen)
+
+
+def _representation(element: Element, rows: sp.Matrix, names: str) -> sp.Matrix:
+    """D_g with C R_g = D_g C."""
+    image = rows * element.matrix
+    gram = rows * rows.T
+    if is_zero(cast(sp.Expr, sp.expand(gram.det()))) is not False:
+        raise GroupError(
+            f"collective coordinate of {names}",
+            expected="linearly independent combinations of components",
+            found=str(rows.tolist()),
+            remedy="remove the redundant combination",
+        )
+    solution = (image * rows.T * gram.inv()).applyfunc(sp.expand)
+    if any(is_zero(cast(sp.Expr, sp.expand(entry))) is not True for entry in solution * rows - image):
+        raise GroupError(
+            f"collective coordinate of {names}",
+            expected="combinations that the group maps into each other",
+            found=f"{rows.tolist()} goes to {image.tolist()} under {element}",
+            remedy="add the missing combinations to collective=[…]",
+        )
+    return solution
+
+
+def _check_faithful(
+    exact: Sequence[sp.Matrix], group: FiniteGroup[Element], collective: tuple[sp.Expr, ...], names: str
+) -> None:
+    identity = sp.eye(exact[0].rows)
+    kernel = [
+        g
+        for g, d in zip(group.elements[1:], exact[1:], strict=True)
+        if all(is_zero(cast(sp.Expr, sp.expand(entry))) for entry in d - identity)
+    ]
+    if kernel:
+        raise NotFaithfulError(
+            f"group generated by {names}",
+            expected=f"an action on the means of {', '.join(map(str, collective))} that tells all elements apart",
+            found=f"a kernel of order {len(kernel) + 1}: {'; '.join(map(str, kernel[:4]))} act trivially on it",
+            remedy="choose other combinations with collective=[…], or leave the kernel out of the group",
+        )
+
+
+def _reference(
+    representation: np.ndarray, metric: np.ndarray, vacuum: np.ndarray | None, names: str
+) -> np.ndarray:
+    """A unit vector with trivial stabiliser, as close to the vacuum as its distance to the walls allows."""
+    k = representation.shape[1]
+    candidates: list[np.ndarray] = []
+    if vacuum is not None and np.linalg.norm(vacuum) > 1e-6:
+        centre = vacuum / np.linalg.norm(vacuum)
+        generic = np.sqrt(np.arange(2, k + 2)) % 1 - 0.5
+        candidates = [centre, centre + 0.2 * generic / np.linalg.norm(generic)]
+    grid = [np.array(v, dtype=float) for v in itertools.product((2, 1, 0, -1, -2), repeat=min(k, 4))]
+    grid = [np.concatenate([v, np.zeros(k - len(v))]) for v in grid if np.any(v)]
+    grid.append(1.0 / np.sqrt(np.arange(2, k + 2)))
+
+    def separation(r: np.ndarray) -> float:
+        """Smallest distance of the unit vector from its images."""
+        if len(representation) == 1:
+            return 1.0
+        r = r / np.sqrt(r @ metric @ r)
+        moved = representation[1:] @ r - r
+        return float(np.sqrt(np.einsum("ga,ab,gb->g", moved, metric, moved).min()))
+
+    best = max(grid, key=lambda r: (round(separation(r), 9), round(r[0] / np.linalg.norm(r), 9)))
+    reference = next((c for c in candidates if separation(c) > 0.05 * separation(best)), best)
+    if separation(reference) < 1e-6:
+        raise GroupError(
+            f"group generated by {names}",
+            expected="a reference vector that only the identity leaves in place",
+            found=f"none among {len(grid)} candidates",
+            remedy="choose other combinations with collective=[…]",
+        )
+    return reference / np.sqrt(reference @ metric @ reference)
+
+
+def _facets(scores: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Outward unit normals of the walls that bound Ω, redundant ones removed by linear programming."""
+    outward = scores[1:] - scores[0]
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    kept: list[int] = []
+    for j, normal in enumerate(outward):
+        if all(np.linalg.norm(normal - outward[i]) > _PARALLEL for i in kept):
+            kept.append(j)
+    essential = list(kept)
+    for j in kept:
+        others = [i for i in essential if i != j]
+        if others:
+            # can λ_j be positive while all other λ_i ≤ 0?
+            answer = linprog(-outward[j], A_ub=outward[others], b_ub=np.zeros(len(others)), bounds=(-1, 1))
+            if answer.status != 0 or -answer.fun < 1e-9:
+                essential = others
+    return outward[essential], tuple(j + 1 for j in essential)

@@ -1,0 +1,91 @@
+"""The normal form in which two lattice actions are equal exactly when they are the same expression.
+
+Sums over a periodic lattice do not change when a summand is translated, so every monomial is moved to a
+canonical position. Monomials in different positions modulo translations are linearly independent functions,
+which makes the comparison of polynomial actions a proof in both directions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import cast
+
+import sympy as sp
+
+from ..exact import NumberTable
+from ..fields import FieldComponent
+from ..groups.element import Element
+from ..lattice import SiteSum
+
+
+class NormalForm:
+    """Rewrites expressions into normal form; equal numbers are identified through one ``NumberTable``."""
+
+    def __init__(self, numbers: NumberTable) -> None:
+        self._numbers = numbers
+        self._seen: dict[sp.Basic, sp.Expr] = {}
+
+    def __call__(self, expr: sp.Expr) -> sp.Expr:
+        """The normal form of an action, density or number."""
+        if expr not in self._seen:
+            self._seen[expr] = self._normalize(expr)
+        return self._seen[expr]
+
+    def _normalize(self, expr: sp.Expr) -> sp.Expr:
+        if isinstance(expr, SiteSum):
+            return self._site_sum(expr)
+        if not expr.args:
+            return expr
+        if expr.is_number and not expr.has(sp.I):
+            return self._numbers.canonical(cast(sp.Expr, sp.expand(expr)))
+        rebuilt = expr.func(*(self(arg) if isinstance(arg, sp.Expr) else arg for arg in expr.args))
+        return self._collect(_expand(cast(sp.Expr, rebuilt)))
+
+    def _collect(self, expr: sp.Expr) -> sp.Expr:
+        """Σ number × symbols, with equal symbolic parts merged and the numbers made canonical."""
+        numbers: dict[sp.Expr, list[sp.Expr]] = defaultdict(list)
+        for term in sp.Add.make_args(expr):
+            number, rest = term.as_independent(*term.free_symbols, as_Add=False) if term.free_symbols else (term, 1)
+            symbols = [factor for factor in sp.Mul.make_args(number) if not factor.is_number]
+            number = sp.Mul(*(factor for factor in sp.Mul.make_args(number) if factor.is_number))
+            numbers[sp.Mul(rest, *symbols)].append(cast(sp.Expr, number))
+        return cast(
+            sp.Expr,
+            sp.Add(*(self._numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) * rest for rest, n in numbers.items())),
+        )
+
+    def _site_sum(self, expr: SiteSum) -> sp.Expr:
+        terms: list[sp.Expr] = []
+        for term in sp.Add.make_args(self(expr.density)):
+            fields = term.atoms(FieldComponent)
+            factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, None)
+            if monomial is None:
+                terms.append(cast(sp.Expr, factor * expr.lattice.volume))
+            else:
+                terms.append(cast(sp.Expr, factor * SiteSum(expr.lattice.symbol, self._canonical_position(monomial))))
+        return self._collect(cast(sp.Expr, sp.Add(*terms)))
+
+    def _canonical_position(self, monomial: sp.Expr) -> sp.Expr:
+        fields = monomial.atoms(FieldComponent)
+        images = []
+        for origin in {field.offset for field in fields}:
+            moved = {f: f.at(tuple(a - b for a, b in zip(f.offset, origin, strict=True))) for f in fields}
+            images.append(monomial.xreplace(moved))
+        return cast(sp.Expr, min(images, key=sp.sstr) if len(images) > 1 else images[0])
+
+
+def _expand(expr: sp.Expr) -> sp.Expr:
+    # exp(a + b) and log(a b) stay whole: a log-sum-exp is recognised by its exponents
+    return cast(sp.Expr, sp.expand(expr, power_exp=False, power_base=False, log=False))
+
+
+def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
+    """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o), the sum over x relabelled by g."""
+    back = element.sites.inverse
+    images: dict[sp.Basic, sp.Basic] = {}
+    position = {(c.field, c.component): a for a, c in enumerate(components)}
+    for field in expr.atoms(FieldComponent):
+        row = element.matrix.row(position[field.field, field.component])
+        offset = back.linear_image(field.offset)
+        images[field] = sp.Add(*(entry * c.at(offset) for entry, c in zip(row, components, strict=True) if entry != 0))
+    return cast(sp.Expr, expr.xreplace(images))

@@ -1,0 +1,159 @@
+"""What a backend has to provide, and how backends are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .errors import BackendError
+from .ir.program import Program
+from .theory import Precision
+
+if TYPE_CHECKING:
+    from .compiler import CompiledTheory
+    from .flow_spec import GaussianBase
+    from .training import TrainingOptions
+
+ENTRY_POINTS = "sesamo_dsl.backends"
+_EXTRAS = {"torch": "sesamo-dsl[torch]", "jax": "sesamo-dsl[jax]"}
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What a model hands back when it is sampled; NumPy arrays, first axis the sample.
+
+    Attributes
+    ----------
+    x
+        Configurations, (samples, components, *lattice).
+    log_q
+        log q(x) as the model's strategy defines it, (samples,).
+    action
+        S(x), (samples,).
+    sector
+        Index u of the group element with x ∈ T_u Ω, (samples,).
+    leaked
+        Whether y left the domain, (samples,); such samples have weight zero.
+    """
+
+    x: np.ndarray
+    log_q: np.ndarray
+    action: np.ndarray
+    sector: np.ndarray
+    leaked: np.ndarray
+
+
+class Model(Protocol):
+    """A trainable sampler of one compiled theory at fixed couplings.
+
+    Step number and seed determine the noise of a step, so training that is interrupted and resumed gives the
+    same numbers as training that is not.
+    """
+
+    def step(self, learning_rate: float) -> Mapping[str, float]:
+        """One optimisation step.
+
+        Returns ``loss`` (the batch mean of log q + S, plus the penalty), ``ess`` of the batch and
+        ``gradient_norm`` before clipping.
+        """
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything needed to go on training or to sample, names and shapes the same for all backends."""
+        ...
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Inverse of :meth:`state`."""
+        ...
+
+    def sample(self, count: int, seed: int) -> Draws:
+        """Independent samples; the same seed gives the same samples."""
+        ...
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """log q(x) of given configurations, (n, components, *lattice) → (n,)."""
+        ...
+
+
+class Backend(Protocol):
+    """The face of a backend package: one object named in the entry points."""
+
+    @property
+    def name(self) -> str:
+        """Entry-point name."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that numbers may depend on."""
+        ...
+
+    def emit(self, program: Program) -> str:
+        """Source text of the module for a program."""
+        ...
+
+    def to_array(self, values: np.ndarray, precision: Precision) -> Any:
+        """A framework array; integer input stays integer."""
+        ...
+
+    def to_numpy(self, values: Any) -> np.ndarray:
+        """A NumPy array of a framework array."""
+        ...
+
+    def model(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        base: GaussianBase,
+        options: TrainingOptions,
+    ) -> Model:
+        """A fresh, untrained model."""
+        ...
+
+
+def backend_names() -> tuple[str, ...]:
+    """Names of all backends that are declared, installed or not."""
+    return tuple(sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)}))
+
+
+def load_backend(name: str) -> Backend:
+    """The backend called ``name``; raises BackendError with the command that installs it."""
+    for entry in _entries(name):
+        try:
+            return entry.load()
+        except ImportError as error:
+            raise BackendError(
+                f"backend {name}",
+                expected="its framework to be installed",
+                found=str(error),
+                remedy=f"pip install '{_EXTRAS.get(name, name)}'",
+            ) from error
+    raise BackendError(
+        f"backend {name}",
+        expected=f"one of {', '.join(backend_names()) or 'none is registered'}",
+        found=repr(name),
+        remedy="check the spelling, or install the package that provides it",
+    )
+
+
+def _entries(name: str) -> Iterator[Any]:
+    return (entry for entry in entry_points(group=ENTRY_POINTS) if entry.name == name)
+
+
+def call(
+    backend: Backend,
+    module: ModuleType,
+    function: str,
+    inputs: Mapping[str, np.ndarray],
+    parameters: Mapping[str, float],
+    precision: Precision,
+) -> tuple[np.ndarray, ...]:
+    """Call an emitted function with NumPy arrays in and out."""
+    arrays = {key: backend.to_array(value, precision) for key, value in inputs.items()}
+    outputs = getattr(module, function)(**arrays, **parameters)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return tuple(backend.to_numpy(output) for output in outputs)

@@ -1,0 +1,306 @@
+"""The staged driver.
+
+====================  ==============================  ==========================================
+stage                 in                              out
+====================  ==============================  ==========================================
+:func:`analyse`       Theory                          Analysis: verdicts, split, domain
+:func:`lower_theory`  Analysis                        Program: typed SSA, no SymPy
+``backend.emit``      Program                         source text of a module
+``cache.load_source`` source text                     the imported module
+:func:`compile`       Theory, backend name            CompiledTheory: all of the above together
+====================  ==============================  ==========================================
+
+Everything up to the source text is independent of the backend, frozen and printable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy as sp
+
+from .analysis.domain import Domain, dirichlet_domain
+from .analysis.invariance import enforce_claim, judge, split
+from .analysis.normal_form import NormalForm
+from .analysis.result import Analysis, SymmetryReport
+from .backend import Backend, call, load_backend
+from .cache import load_source
+from .errors import ConfigurationError
+from .exact import NumberTable
+from .groups.element import Element
+from .groups.finite import FiniteGroup
+from .ir.gradient import with_gradient
+from .ir.program import Builder, Function, Kind, Program
+from .ir.source import argument_name
+from .lowering import lower
+from .theory import Precision, Theory
+from .vacua import find_vacuum
+
+if TYPE_CHECKING:
+    from .runs import Run
+
+
+def analyse(theory: Theory) -> Analysis:
+    """Verify the symmetries of a theory and derive its modulation; print the result to read it.
+
+    Raises
+    ------
+    NotInvariantError
+        If a symmetry declared with ``exact=True`` is refuted; the counterexample is in the error.
+    NotClosedError, NotFaithfulError, GroupError
+        If a declared group is not a finite group that can be modulated with.
+    """
+    numbers = NumberTable()
+    normal_form = NormalForm(numbers)
+    reports = []
+    for symmetry in theory.symmetries:
+        group = symmetry.group(theory.components, numbers)
+        verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
+        enforce_claim(theory, symmetry, verdicts)
+        reports.append(SymmetryReport(symmetry, group, verdicts))
+    group = _joint_group(theory, reports, numbers)
+    status = {v.status for report in reports for v in report.verdicts}
+    breaking: sp.Expr = sp.S.Zero
+    if status - {"exact"}:
+        breaking = split(theory, group, normal_form, proved="undecided" not in status)
+    return Analysis(theory, tuple(reports), group, breaking, _domain(theory, group))
+
+
+def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberTable) -> FiniteGroup[Element]:
+    if len(reports) == 1:
+        return reports[0].group
+    generators = tuple(dict.fromkeys(g for report in reports for g in report.group.generators))
+    return FiniteGroup(
+        Element.identity(len(theory.components), theory.lattice),
+        generators,
+        lambda a, b: a.compose(b, numbers),
+        bound=max((s.order_bound for s in theory.symmetries), default=1),
+        name=" × ".join(s.name for s in theory.symmetries) or "trivial",
+    )
+
+
+def _domain(theory: Theory, group: FiniteGroup[Element]) -> Domain:
+    c = len(theory.components)
+    if group.order == 1:
+        nothing = np.zeros((0, 0))
+        return Domain(
+            (), np.zeros((0, c)), np.zeros((1, 0, 0)), np.eye(c)[None], np.zeros(0), np.zeros((1, 0)), nothing, ()
+        )
+    action = _action_program(theory)
+    parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
+    vacuum = find_vacuum(action, parameters)
+    return dirichlet_domain(theory.symmetries, group, theory.components, None if vacuum is None else vacuum.mean)
+
+
+def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:
+    action = lower("action", "S(x) per configuration.", theory.action, theory.components, "action")
+    gradient = with_gradient(
+        action, "action", len(theory.components), "action_and_gradient", "S(x) and ∂S/∂x, of the shape of x."
+    )
+    return Program(
+        theory.name,
+        fields.get("summary", ""),
+        tuple(c.label for c in theory.components),
+        theory.lattice.shape,
+        {p.name: theory.defaults.get(p.name) for p in theory.parameters},
+        fields.get("constants", {}),
+        {"action": action, "action_and_gradient": gradient, **(extra or {})},
+    )
+
+
+def lower_theory(analysis: Analysis) -> Program:
+    """Lower everything a backend needs: action, gradient, S₁, observables and the modulation."""
+    theory, domain = analysis.theory, analysis.domain
+    functions = {}
+    if analysis.breaking != 0:
+        functions["breaking"] = lower(
+            "breaking", "S₁(x), the part of S that the group changes.", analysis.breaking, theory.components, "breaking"
+        )
+    for name, expr in theory.observables.items():
+        function = f"observable_{name}"
+        functions[function] = lower(function, f"Observable {name}.", expr, theory.components, name)
+    functions |= {f.name: f for f in (_canonicalize(), _modulate(), _facets())}
+    constants = {
+        "MATRICES": domain.matrices,
+        "INVERSES": domain.matrices[analysis.group.inverses],
+        "SCORES": domain.scores @ domain.projection,
+        "FACETS": domain.facets.reshape(len(domain.facets), len(domain.projection)) @ domain.projection,
+    }
+    return _action_program(theory, functions, constants=constants, summary=analysis.text().replace("\\", "\\\\"))
+
+
+def _canonicalize() -> Function:
+    b = Builder("canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)])
+    x = b.input("x")
+    u = b.argmax(b.linear(b.site_mean(x), "SCORES"))
+    return b.finish(y=b.act(x, u, "INVERSES"), u=u)
+
+
+def _modulate() -> Function:
+    inputs = [("y", Kind.FIELDS), ("u", Kind.INDEX)]
+    b = Builder("modulate", "(y, u) ↦ x = T_u y, the inverse of canonicalize; log|det DT_u| = 0.", inputs)
+    return b.finish(x=b.act(b.input("y"), b.input("u"), "MATRICES"))
+
+
+def _facets() -> Function:
+    b = Builder("facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)])
+    return b.finish(facets=b.linear(b.site_mean(b.input("y")), "FACETS"))
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledTheory:
+    """A theory compiled for one backend.
+
+    Attributes
+    ----------
+    analysis, program
+        The intermediate results.
+    source
+        Path of the emitted module: readable, standalone, to be copied and imported anywhere.
+    module
+        That module, imported.
+    """
+
+    theory: Theory
+    analysis: Analysis
+    program: Program
+    backend: Backend
+    precision: Precision
+    source: Path
+    module: ModuleType
+
+    def evaluate(
+        self,
+        function: str,
+        x: np.ndarray,
+        parameters: Mapping[Any, float] | None = None,
+        **inputs: np.ndarray,
+    ) -> tuple[np.ndarray, ...]:
+        """Evaluate an emitted function on NumPy configurations (batch, components, *lattice).
+
+        Raises ConfigurationError for arrays of another shape, dtype or with non-finite entries, and
+        ParameterError for couplings that are unknown or missing.
+        """
+        x = self.check_configurations(x)
+        values = self.theory.parameter_values(parameters)
+        signature = self.program.functions[function]
+        name = signature.inputs[0][0]
+        needed = {p: values[p] for p in signature.parameters}
+        return call(
+            self.backend,
+            self.module,
+            function,
+            {name: x, **inputs},
+            {argument_name(k): v for k, v in needed.items()},
+            self.precision,
+        )
+
+    def bind(self, parameters: Mapping[str, float]) -> dict[str, Callable[..., Any]]:
+        """The emitted functions on framework arrays, with their couplings filled in."""
+        return {
+            name: partial(getattr(self.module, name), **{argument_name(p): parameters[p] for p in f.parameters})
+            for name, f in self.program.functions.items()
+        }
+
+    def action(self, x: np.ndarray, parameters: Mapping[Any, float] | None = None) -> np.ndarray:
+        """S(x), (batch, components, *lattice) → (batch,)."""
+        return self.evaluate("action", x, parameters)[0]
+
+    def train(
+        self,
+        *,
+        parameters: Mapping[Any, float] | None = None,
+        directory: str | Path | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> Run:
+        """Train a sampler.
+
+        Parameters
+        ----------
+        parameters
+            Couplings that differ from the theory's defaults.
+        directory
+            Where to keep the run; default ``runs/<theory>-<backend>-<time>``.
+        progress
+            Whether to show a progress bar.
+        **options
+            Fields of :class:`sesamo_dsl.TrainingOptions`: steps, seed, batch, learning_rate, law, strategy, …
+
+        Raises
+        ------
+        OptionError, ParameterError
+            For options or couplings that do not exist or are out of range.
+        RunError
+            If the directory cannot be written.
+        TrainingDivergedError
+            If training produces NaN or infinity; the last good state is kept in the directory.
+        """
+        from .runs import start  # a run holds a compiled theory, hence the late import
+
+        return start(self, parameters=parameters, directory=directory, progress=progress, **options)
+
+    def check_configurations(self, x: np.ndarray) -> np.ndarray:
+        """Return ``x`` in the model's precision, or raise ConfigurationError."""
+        return check_configurations(self.theory, x, self.precision)
+
+
+def check_configurations(theory: Theory, x: Any, precision: Precision) -> np.ndarray:
+    """Configurations of a theory as a float array (batch, components, *lattice), or ConfigurationError."""
+    array = np.asarray(x)
+    shape = theory.configuration_shape
+    subject = f"configurations of theory {theory.name}"
+    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
+        raise ConfigurationError(
+            subject,
+            expected=f"shape (batch, {', '.join(map(str, shape))})",
+            found=f"shape {array.shape}",
+            remedy="stack the components of all fields on axis 1 and put the batch first",
+        )
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise ConfigurationError(
+            subject,
+            expected="real numbers",
+            found=f"dtype {array.dtype}",
+            remedy="hold complex fields as two real components",
+        )
+    array = array.astype(precision)
+    if not np.isfinite(array).all():
+        raise ConfigurationError(
+            subject,
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(array)).sum())} entries that are NaN or infinite in {precision}",
+            remedy="check where the configurations come from",
+        )
+    return array
+
+
+def compile(  # noqa: A001 - the user writes sd.compile(theory)
+    theory: Theory | Analysis, backend: str = "torch", *, precision: Precision | None = None
+) -> CompiledTheory:
+    """Compile a theory (or its finished analysis) for a backend.
+
+    Parameters
+    ----------
+    backend
+        Entry-point name, "torch" or "jax" unless others are installed.
+    precision
+        "float32" or "float64"; default is the theory's own.
+
+    Raises
+    ------
+    BackendError
+        For a backend that does not exist or is not installed.
+    """
+    loaded = load_backend(backend)
+    analysis = theory if isinstance(theory, Analysis) else analyse(theory)
+    program = lower_theory(analysis)
+    path, module = load_source(f"{analysis.theory.name}_{backend}", loaded.emit(program))
+    chosen = precision or analysis.theory.precision
+    return CompiledTheory(analysis.theory, analysis, program, loaded, chosen, path, module)

@@ -1,0 +1,103 @@
+"""What can go wrong, one class per failure that can be explained.
+
+Every error names the object, what was expected, what was found and the remedy, so that the last line of a
+traceback is enough to act on.
+"""
+
+from __future__ import annotations
+
+
+class SesamoError(Exception):
+    """Base of all errors raised on purpose by this package.
+
+    Parameters
+    ----------
+    subject
+        The object that is wrong, as the user named it.
+    expected, found
+        What the package needed and what it got.
+    remedy
+        What to do about it.
+    """
+
+    def __init__(self, subject: str, *, expected: str, found: str, remedy: str) -> None:
+        self.subject, self.expected, self.found, self.remedy = subject, expected, found, remedy
+        super().__init__(f"{subject}\n  expected: {expected}\n  found:    {found}\n  remedy:   {remedy}")
+
+
+class LatticeError(SesamoError):
+    """A lattice with an impossible shape, an axis it does not have, or fields of different lattices."""
+
+
+class FieldError(SesamoError):
+    """A field declaration or field access that makes no sense."""
+
+
+class GroupError(SesamoError):
+    """A group element or generator that does not act as a group element must."""
+
+
+class NotClosedError(GroupError):
+    """The generators do not close within the stated bound on the group order."""
+
+
+class NotFaithfulError(GroupError):
+    """The group does not act faithfully on the collective coordinate; the kernel is named."""
+
+
+class TheoryError(SesamoError):
+    """A theory declaration that is not a theory: no sum over sites, complex action, unknown symbols, …"""
+
+
+class NotInvariantError(SesamoError):
+    """A symmetry claimed to be exact is refuted; carries the counterexample.
+
+    Attributes
+    ----------
+    counterexample
+        Configuration of shape (components, *lattice) at which the action changes.
+    difference
+        S(T_g x) − S(x) at the counterexample.
+    residual
+        S∘T_g − S in normal form.
+    """
+
+    def __init__(self, subject: str, *, counterexample, difference: float, residual, **explanation: str) -> None:
+        super().__init__(subject, **explanation)
+        self.counterexample, self.difference, self.residual = counterexample, difference, residual
+
+
+class ParameterError(SesamoError):
+    """An unknown, missing or non-finite parameter value."""
+
+
+class ConfigurationError(SesamoError):
+    """Field configurations of the wrong shape, dtype or with non-finite entries."""
+
+
+class LoweringError(SesamoError):
+    """An expression the intermediate representation has no operation for."""
+
+
+class ProgramError(SesamoError):
+    """An ill-typed intermediate program."""
+
+
+class BackendError(SesamoError):
+    """A backend that does not exist, is not installed or cannot do what is asked."""
+
+
+class OptionError(SesamoError):
+    """A training, flow, law or strategy option outside its range."""
+
+
+class TheoryFileError(SesamoError):
+    """A theory name or file that cannot be found, read or run."""
+
+
+class RunError(SesamoError):
+    """A run directory that cannot be written or read."""
+
+
+class TrainingDivergedError(SesamoError):
+    """Training produced NaN or infinity; the last good state is kept in the run."""

@@ -1,0 +1,220 @@
+"""Honest metrics of a sample set, in NumPy, the same for every backend.
+
+ESS and the reverse KL cannot see a mode that was missed. The mass of every sector, the virial identity
+⟨x·∇S⟩ = n and the leaked fraction can, and are always computed along with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+from .backend import Draws
+from .errors import OptionError
+from .ir.interpreter import run
+from .ir.program import Program
+from .reference import Reference
+
+
+class Estimate(NamedTuple):
+    """A value with its standard error."""
+
+    value: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.6g} ± {self.error:.2g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples of a trained model with their importance weights.
+
+    Attributes
+    ----------
+    x
+        Configurations, (samples, components, *lattice).
+    log_q, action
+        log q(x) and S(x), (samples,).
+    sector
+        Group element u of each sample, (samples,).
+    leaked
+        Whether the flow left its fundamental domain; weight zero.
+    exact
+        Quadrature values, for theories of at most two degrees of freedom.
+    notes
+        What the reader must know about how the samples were made, e.g. an inexact law.
+    """
+
+    program: Program
+    parameters: Mapping[str, float]
+    x: np.ndarray
+    log_q: np.ndarray
+    action: np.ndarray
+    sector: np.ndarray
+    leaked: np.ndarray
+    exact: Reference | None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        draws: Draws,
+        program: Program,
+        parameters: Mapping[str, float],
+        exact: Reference | None,
+        notes: tuple[str, ...] = (),
+    ) -> Samples:
+        """Wrap what a model has drawn."""
+        return cls(
+            program, parameters, draws.x, draws.log_q, draws.action, draws.sector, draws.leaked, exact, notes
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def log_weights(self) -> np.ndarray:
+        """log w = −S(x) − log q(x), −∞ for leaked samples, shape (samples,), float64."""
+        log_w = -self.action.astype(np.float64) - self.log_q.astype(np.float64)
+        return np.where(self.leaked, -np.inf, log_w)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Importance weights normalised to sum 1, shape (samples,)."""
+        return np.exp(self.log_weights - logsumexp(self.log_weights))
+
+    @property
+    def ess(self) -> float:
+        """(Σw)²/(N Σw²) ∈ (0, 1], leaked samples counted as weight zero."""
+        log_w = self.log_weights
+        return float(np.exp(2 * logsumexp(log_w) - logsumexp(2 * log_w)) / len(self))
+
+    @property
+    def log_z(self) -> Estimate:
+        """log of the mean weight; the error is that of the mean, to first order."""
+        value = float(logsumexp(self.log_weights) - np.log(len(self)))
+        return Estimate(value, float(np.sqrt(max(1 / self.ess - 1, 0.0) / len(self))))
+
+    @property
+    def free_energy_bound(self) -> Estimate:
+        """⟨log q + S⟩ = KL(q‖p) − log Z: an upper bound of −log Z, and not a KL divergence.
+
+        Leaked samples are left out: it describes the sampler that rejects them.
+        """
+        log_w = self.log_weights[~self.leaked]
+        bound = -log_w.mean() - np.log(1 - self.leaked_fraction)
+        return Estimate(float(bound), float(log_w.std() / np.sqrt(len(log_w))))
+
+    @property
+    def kl(self) -> Estimate:
+        """KL(q‖p); with the exact log Z if known, else with the estimated one (see ``kl_is_exact``).
+
+        The error of the second form is dominated by the correlation of the two estimates and quoted as the
+        larger of theirs.
+        """
+        bound = self.free_energy_bound
+        if self.exact is not None:
+            return Estimate(bound.value + self.exact.log_z, bound.error)
+        log_z = self.log_z
+        return Estimate(bound.value + log_z.value, max(bound.error, log_z.error))
+
+    @property
+    def kl_is_exact(self) -> bool:
+        """Whether ``kl`` uses the exact log Z."""
+        return self.exact is not None
+
+    @property
+    def leaked_fraction(self) -> float:
+        """Fraction of samples outside the fundamental domain."""
+        return float(self.leaked.mean())
+
+    @property
+    def sector_masses(self) -> np.ndarray:
+        """Probability of each sector under p, by importance weights, shape (order,)."""
+        return np.bincount(self.sector, weights=self.weights, minlength=self._order)
+
+    @property
+    def sector_errors(self) -> np.ndarray:
+        """Standard errors of ``sector_masses``, shape (order,)."""
+        inside = self.sector[None, :] == np.arange(self._order)[:, None]
+        return np.sqrt(((inside - self.sector_masses[:, None]) ** 2 * self.weights**2).sum(axis=1))
+
+    @property
+    def model_masses(self) -> np.ndarray:
+        """Fraction of samples in each sector before reweighting, shape (order,)."""
+        return np.bincount(self.sector[~self.leaked], minlength=self._order) / max((~self.leaked).sum(), 1)
+
+    @property
+    def _order(self) -> int:
+        return len(self.program.constants["MATRICES"])
+
+    @cached_property
+    def virial(self) -> Estimate:
+        """⟨x·∇S⟩ per degree of freedom under p; 1 if the samples span the theory."""
+        n = int(np.prod(self.x.shape[1:]))
+        return self._reweighted(self._in_chunks("action_and_gradient", virial=True) / n)
+
+    @property
+    def virial_z_score(self) -> float:
+        """(virial − 1)/error."""
+        return (self.virial.value - 1) / self.virial.error
+
+    def mean(self, observable: str) -> Estimate:
+        """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
+        function = observable if observable == "action" else f"observable_{observable}"
+        if function not in self.program.functions:
+            known = [f.removeprefix("observable_") for f in self.program.functions if f.startswith("observable_")]
+            raise OptionError(
+                f"observable {observable} of theory {self.program.theory}",
+                expected=f"one of {', '.join(['action', *known])}",
+                found=repr(observable),
+                remedy="declare it in Theory(observables={…})",
+            )
+        return self._reweighted(self._in_chunks(function))
+
+    def _in_chunks(self, function: str, *, virial: bool = False) -> np.ndarray:
+        parts = []
+        for start in range(0, len(self), 8192):
+            x = self.x[start : start + 8192].astype(np.float64)
+            values = run(self.program, function, {"x": x}, self.parameters)
+            parts.append((x * values[1]).sum(axis=tuple(range(1, x.ndim))) if virial else values[0])
+        return np.concatenate(parts)
+
+    def _reweighted(self, values: np.ndarray) -> Estimate:
+        mean = float(self.weights @ values)
+        return Estimate(mean, float(np.sqrt((self.weights**2) @ (values - mean) ** 2)))
+
+    def text(self) -> str:
+        """The figures as text."""
+        kind = "exact log Z" if self.kl_is_exact else "with the estimated log Z, not independent of it"
+        lines = [
+            f"samples            {len(self)}",
+            f"ESS                {self.ess:.5f}",
+            f"log Z              {self.log_z}" + (f"   exact {self.exact.log_z:.6f}" if self.exact else ""),
+            f"KL(q‖p)            {self.kl}   ({kind})",
+            f"free-energy bound  {self.free_energy_bound}   (⟨log q + S⟩ ≥ −log Z; not a KL)",
+            f"leaked fraction    {self.leaked_fraction:.2e}",
+            f"virial ⟨x·∇S⟩/n    {self.virial}   z = {self.virial_z_score:+.2f}",
+        ]
+        if self._order > 1:
+            lines.append("sector masses (reweighted ± error, in the model, exact)")
+            for u in range(min(self._order, 16)):
+                exact = f"{self.exact.sector_masses[u]:.5f}" if self.exact is not None else "—"
+                lines.append(
+                    f"  {u:3d}  {self.sector_masses[u]:.5f} ± {self.sector_errors[u]:.5f}"
+                    f"   {self.model_masses[u]:.5f}   {exact}"
+                )
+            if self._order > 16:
+                lines.append(f"  … {self._order - 16} more")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    __str__ = text
+
+    def __repr__(self) -> str:
+        return f"Samples({self.program.theory}, {len(self)}, ess={self.ess:.4f})"

@@ -1,0 +1,161 @@
+"""Exact arithmetic with real algebraic numbers: deciding zero, and one spelling per number.
+
+SymPy does not decide whether √(5/8+√5/8)·… − … is zero. Here a number built from rationals, roots and
+cos/sin of rational multiples of π is evaluated to enough digits for its *separation bound*, below which a
+non-zero value of that construction cannot lie (Burnikel, Fleischer, Mehlhorn, Schirra, Algorithmica 27
+(2000) 87, as improved in Algorithmica 55 (2009) 14). The answer is therefore a proof.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import lcm, log2
+from typing import NamedTuple
+
+import mpmath
+import sympy as sp
+from sympy.simplify.fu import TR8
+
+_MAX_BITS = 200_000  # numbers that need more are left undecided rather than computed for minutes
+
+
+class _Bound(NamedTuple):
+    """log2 bounds on all conjugates of numerator and denominator (both algebraic integers)."""
+
+    upper: float
+    lower: float
+
+
+def _log2_sum(a: float, b: float) -> float:
+    high, low = max(a, b), min(a, b)
+    return high + log2(1 + 2.0 ** max(low - high, -1000.0))
+
+
+class _Separation:
+    """Walks an expression once and collects the degree and the conjugate bounds."""
+
+    def __init__(self) -> None:
+        self.radicals: set[tuple[sp.Expr, int]] = set()
+        self.order = 1
+
+    def bound(self, expr: sp.Expr) -> _Bound | None:
+        if isinstance(expr, sp.Rational):
+            return _Bound(log2(max(abs(int(expr.p)), 1)), log2(int(expr.q)))
+        if isinstance(expr, sp.Add | sp.Mul):
+            total: _Bound | None = None
+            for arg in expr.args:
+                part = self.bound(arg)  # type: ignore[arg-type]
+                if part is None:
+                    return None
+                if total is None:
+                    total = part
+                elif isinstance(expr, sp.Add):
+                    upper = _log2_sum(total.upper + part.lower, total.lower + part.upper)
+                    total = _Bound(upper, total.lower + part.lower)
+                else:
+                    total = _Bound(total.upper + part.upper, total.lower + part.lower)
+            return total
+        if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational):
+            base = self.bound(expr.base)  # type: ignore[arg-type]
+            if base is None:
+                return None
+            p, q = int(expr.exp.p), int(expr.exp.q)
+            if q > 1:
+                self.radicals.add((expr.base, q))  # type: ignore[arg-type]
+                if base.upper >= base.lower:
+                    base = _Bound((base.upper + (q - 1) * base.lower) / q, base.lower)
+                else:
+                    base = _Bound(base.upper, ((q - 1) * base.upper + base.lower) / q)
+            return _Bound(p * base.upper, p * base.lower) if p > 0 else _Bound(-p * base.lower, -p * base.upper)
+        if isinstance(expr, sp.cos | sp.sin):
+            turns = expr.args[0] / (2 * sp.pi)  # type: ignore[operator]
+            if isinstance(turns, sp.Rational):
+                # cos = (ζ + ζ⁻¹)/2 in the cyclotomic field; sin is the cosine of the complement
+                self.order = lcm(self.order, int(turns.q), 4 if isinstance(expr, sp.sin) else 1)
+                return _Bound(1.0, 1.0)
+        return None
+
+    @property
+    def degree(self) -> int:
+        degree = int(sp.totient(self.order))
+        for _, index in self.radicals:
+            degree *= index
+        return degree
+
+
+def _evaluate(expr: sp.Expr) -> mpmath.mpf:
+    if isinstance(expr, sp.Rational):
+        return mpmath.mpf(int(expr.p)) / int(expr.q)
+    if isinstance(expr, sp.Add):
+        return mpmath.fsum(_evaluate(arg) for arg in expr.args)  # type: ignore[arg-type]
+    if isinstance(expr, sp.Mul):
+        return mpmath.fprod(_evaluate(arg) for arg in expr.args)  # type: ignore[arg-type]
+    if isinstance(expr, sp.Pow):
+        base = _evaluate(expr.base)  # type: ignore[arg-type]
+        if expr.exp.is_Integer:
+            return base ** int(expr.exp)  # type: ignore[arg-type]
+        return base ** _evaluate(expr.exp)  # type: ignore[arg-type]
+    if isinstance(expr, sp.cos | sp.sin):
+        turns = expr.args[0] / sp.pi  # type: ignore[operator]
+        return (mpmath.cospi if isinstance(expr, sp.cos) else mpmath.sinpi)(_evaluate(turns))
+    return mpmath.mpf(sp.N(expr, mpmath.mp.dps))
+
+
+def numeric(expr: sp.Expr, digits: int = 50) -> mpmath.mpf:
+    """The value of a real number to ``digits`` digits."""
+    with mpmath.workdps(digits + 10):
+        return _evaluate(expr)
+
+
+def is_zero(number: sp.Expr) -> bool | None:
+    """Decide exactly whether a real number is zero; None if it is not built from roots and cosines."""
+    if isinstance(number, sp.Rational):
+        return number.p == 0
+    if abs(numeric(number)) > mpmath.mpf(10) ** -35:
+        return False  # evaluation is good to 50 digits, numbers of the size that occur here cannot lose 15
+    separation = _Separation()
+    bound = separation.bound(number)
+    if bound is None:
+        return None
+    bits = max((separation.degree - 1) * bound.upper, 0.0) + bound.lower
+    if bits > _MAX_BITS:
+        return None
+    with mpmath.workprec(int(bits + abs(bound.upper)) + 64):
+        return bool(abs(_evaluate(number)) < mpmath.mpf(2) ** (-bits - 1))
+
+
+class NumberTable:
+    """Gives equal algebraic numbers one spelling, each identification proved by ``is_zero``."""
+
+    _SCALE = 10**30
+
+    def __init__(self) -> None:
+        self._known: dict[int, list[sp.Expr]] = {}
+
+    def canonical(self, number: sp.Expr) -> sp.Expr:
+        """The representative of ``number``: the first spelling of the same number that was seen."""
+        if isinstance(number, sp.Rational):
+            return number
+        value = numeric(number)
+        key = int(mpmath.nint(value * self._SCALE))
+        for near in (key, key - 1, key + 1):
+            for known in self._known.get(near, ()):
+                if is_zero(known - number):  # type: ignore[arg-type]
+                    return known
+        if is_zero(number):
+            return sp.S.Zero
+        guess = sp.Rational(*Fraction(float(value)).limit_denominator(1000).as_integer_ratio())
+        if is_zero(number - guess):  # type: ignore[arg-type]
+            return guess
+        self._known.setdefault(key, []).append(number)
+        return number
+
+    def matrix(self, matrix: sp.Matrix | sp.ImmutableMatrix) -> sp.ImmutableMatrix:
+        """Apply :meth:`canonical` to every entry, with products of cosines turned into sums."""
+        return sp.ImmutableMatrix(matrix.applyfunc(lambda entry: self.canonical(TR8(sp.expand(entry)))))
+
+
+def rational(expr: sp.Expr) -> sp.Expr:
+    """Replace decimal numbers by the rationals they spell: 0.1 is 1/10."""
+    floats = {f: sp.Rational(sp.sstr(f, full_prec=False)) for f in expr.atoms(sp.Float)}
+    return expr.xreplace(floats) if floats else expr  # type: ignore[return-value]

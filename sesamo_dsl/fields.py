@@ -1,0 +1,208 @@
+"""Fields: named sets of real components at every site.
+
+A component at a relative site is one SymPy symbol, ``FieldComponent``; the declarations below only arrange
+such symbols the way physicists write them.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any, cast
+
+import sympy as sp
+
+from .errors import FieldError
+from .lattice import Lattice
+
+
+def check_name(name: str, what: str) -> str:
+    """Return ``name`` if it can name a field, parameter or theory (an identifier), else raise FieldError."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise FieldError(
+            f"{what} name {name!r}",
+            expected="letters, digits and underscores, not starting with a digit",
+            found=repr(name),
+            remedy=f"rename the {what}",
+        )
+    return name
+
+
+class FieldComponent(sp.Symbol):
+    """φ_a(x + offset): one real component of a field, seen from the running site x.
+
+    Attributes
+    ----------
+    field : str
+        Name of the field it belongs to.
+    component : int
+        Index of the component in the field.
+    offset : tuple[int, ...]
+        Relative site, wrapped into the lattice.
+    lattice : Lattice
+        The lattice the field lives on.
+    """
+
+    field: str
+    component: int
+    offset: tuple[int, ...]
+    lattice: Lattice
+    label: str
+
+    def __new__(
+        cls, field: str, component: int, label: str, lattice: Lattice, offset: tuple[int, ...]
+    ) -> FieldComponent:
+        offset = lattice.wrap(offset)
+        steps = [o if 2 * o <= extent else o - extent for o, extent in zip(offset, lattice.shape, strict=True)]
+        moved = "".join(f"{step:+d}e{mu}" for mu, step in enumerate(steps) if step)
+        # __xnew__ by-passes SymPy's symbol cache, which knows nothing of the attributes below.
+        self = sp.Symbol.__xnew__(cls, f"{label}(x{moved})" if moved else label, real=True)
+        self.field, self.component, self.label, self.lattice, self.offset = field, component, label, lattice, offset
+        return self
+
+    def __getnewargs_ex__(self) -> Any:
+        return (self.field, self.component, self.label, self.lattice, self.offset), {}
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.name, self.field, self.component, self.offset, self.lattice)
+
+    def shift(self, mu: int, steps: int = 1) -> FieldComponent:
+        """The same component at x + steps·e_mu."""
+        mu = self.lattice.axis(mu)
+        offset = tuple(o + steps * (nu == mu) for nu, o in enumerate(self.offset))
+        return self.at(offset)
+
+    def at(self, offset: tuple[int, ...]) -> FieldComponent:
+        """The same component at x + offset."""
+        return FieldComponent(self.field, self.component, self.label, self.lattice, offset)
+
+    @property
+    def components(self) -> tuple[FieldComponent, ...]:
+        """A single component is its own list of components."""
+        return (self,)
+
+    def _latex(self, printer) -> str:
+        body = printer._print_Symbol(sp.Symbol(self.label))
+        moved = self.name[len(self.label) + 2 : -1]
+        return body if not moved else rf"{body}(x{moved})".replace("e", r"\hat e_")
+
+
+def ScalarField(name: str, lattice: Lattice) -> FieldComponent:  # noqa: N802 - reads as a declaration
+    """A real scalar field φ(x); the returned symbol is φ at the running site."""
+    return FieldComponent(check_name(name, "field"), 0, name, lattice, (0,) * lattice.dimension)
+
+
+class VectorField:
+    """A field with N real components φ_0 … φ_{N−1} at every site.
+
+    Parameters
+    ----------
+    name
+        Name of the field; its components are called ``name_0``, ``name_1``, …
+    lattice
+        Where it lives.
+    size
+        Number of components N ≥ 1.
+    """
+
+    def __init__(self, name: str, lattice: Lattice, size: int) -> None:
+        check_name(name, "field")
+        try:
+            size = operator.index(size)
+        except TypeError:
+            size = 0
+        if size < 1:
+            raise FieldError(
+                f"vector field {name}",
+                expected="a number of components ≥ 1",
+                found=str(size),
+                remedy="give the number of components as the third argument",
+            )
+        origin = (0,) * lattice.dimension
+        self.name, self.lattice = name, lattice
+        self.components = tuple(FieldComponent(name, a, f"{name}_{a}", lattice, origin) for a in range(size))
+
+    @classmethod
+    def _of(cls, name: str, components: tuple[FieldComponent, ...]) -> Any:
+        self = cls.__new__(cls)
+        self.name, self.lattice, self.components = name, components[0].lattice, components
+        return self
+
+    def __getitem__(self, index: int) -> FieldComponent:
+        return self.components[index]
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+    def __iter__(self) -> Iterator[FieldComponent]:
+        return iter(self.components)
+
+    def shift(self, mu: int, steps: int = 1):
+        """The same field at x + steps·e_mu."""
+        return self._of(self.name, tuple(component.shift(mu, steps) for component in self.components))
+
+    def dot(self, other: VectorField) -> sp.Expr:
+        """Σ_a φ_a χ_a."""
+        return cast(sp.Expr, sp.Add(*(a * b for a, b in zip(self.components, other.components, strict=True))))
+
+    @property
+    def squared(self) -> sp.Expr:
+        """Σ_a φ_a²."""
+        return self.dot(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.lattice}, {len(self)})"
+
+
+class ComplexField(VectorField):
+    """A complex field φ = φ_re + i φ_im, held as two real components."""
+
+    def __init__(self, name: str, lattice: Lattice) -> None:
+        check_name(name, "field")
+        origin = (0,) * lattice.dimension
+        self.name, self.lattice = name, lattice
+        self.components = tuple(
+            FieldComponent(name, a, f"{name}_{part}", lattice, origin) for a, part in enumerate(("re", "im"))
+        )
+
+    @property
+    def re(self) -> FieldComponent:
+        """Real part."""
+        return self.components[0]
+
+    @property
+    def im(self) -> FieldComponent:
+        """Imaginary part."""
+        return self.components[1]
+
+    @property
+    def abs2(self) -> sp.Expr:
+        """|φ|²."""
+        return self.squared
+
+    @property
+    def value(self) -> sp.Expr:
+        """φ as a complex SymPy expression."""
+        return cast(sp.Expr, self.re + sp.I * self.im)
+
+    @property
+    def conjugate(self) -> sp.Expr:
+        """φ* as a complex SymPy expression."""
+        return cast(sp.Expr, self.re - sp.I * self.im)
+
+
+Field = FieldComponent | VectorField
+"""Anything that declares field components."""
+
+
+class Parameter(sp.Symbol):
+    """A real coupling whose value is given at run time."""
+
+    def __new__(cls, name: str) -> Parameter:
+        return cast(Parameter, super().__new__(cls, check_name(name, "parameter"), real=True))
+
+
+def parameters(names: str) -> Any:
+    """Declare couplings: ``kappa, lam = parameters("kappa lambda")``; a single name gives a single symbol."""
+    symbols = tuple(Parameter(name) for name in names.replace(",", " ").split())
+    return symbols[0] if len(symbols) == 1 else symbols

@@ -1,0 +1,364 @@
+"""What a coupling flow is, before any framework: its architecture, its Gaussian base and its index tables.
+
+Both backends read the tables made here, so they only differ in the array library that carries them out.
+
+A flow maps standard normal noise z to a configuration x, both of shape (batch, components, *shape):
+
+    z ──filter──▶ u ──coupling layers──▶ u' ──mean + scale·u'──▶ x
+
+The entries (component, site) are split into two classes by the parity of component + Σ coordinates: a
+checkerboard for a scalar field, a channel mask for a point with several components, and a checkerboard
+staggered between components otherwise, so that an entry always sees the other components at its own site.
+Layer i freezes the class i mod 2 and transforms the other one, entry by entry, with parameters that a small
+network reads off the frozen entries around each site and off their lattice means.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Transform = Literal["affine", "spline"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSpec:
+    """Architecture of a coupling flow.
+
+    Parameters
+    ----------
+    layers
+        Number of coupling layers, at least 1.
+    hidden
+        Widths of the hidden layers of each conditioner network; `()` makes the conditioner linear.
+    kernel
+        Odd extent of the window of frozen neighbours that a conditioner sees in every direction.
+    transform
+        `"affine"`, y = x exp(s) + t, or `"spline"`, a monotone rational-quadratic spline.
+    bins
+        Number of spline bins.
+    bound
+        The spline acts on [-bound, bound] and is the identity outside; in standard deviations of the base.
+    max_log_scale
+        Bound on |s| in the affine transform and on |log derivative| at the spline's knots.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+
+    layers: int
+    hidden: tuple[int, ...]
+    kernel: int = 3
+    transform: Transform = "affine"
+    bins: int = 8
+    bound: float = 6.0
+    max_log_scale: float = 3.0
+
+    def __post_init__(self) -> None:
+        _require(self.layers >= 1, "layers", "an integer >= 1", self.layers)
+        _require(all(width >= 1 for width in self.hidden), "hidden", "widths >= 1", self.hidden)
+        _require(self.kernel >= 1 and self.kernel % 2 == 1, "kernel", "an odd integer >= 1", self.kernel)
+        _require(self.transform in ("affine", "spline"), "transform", "'affine' or 'spline'", self.transform)
+        _require(self.bins >= 2, "bins", "an integer >= 2", self.bins)
+        _require(0 < self.bound < math.inf, "bound", "a finite number > 0", self.bound)
+        _require(
+            0 < self.max_log_scale < math.inf, "max_log_scale", "a finite number > 0", self.max_log_scale
+        )
+
+    @classmethod
+    def default(cls, components: int, shape: tuple[int, ...]) -> FlowSpec:
+        """A good architecture for `components` fields on a periodic lattice (volume 1: a point)."""
+        check_geometry(components, shape)
+        if math.prod(shape) > 1:
+            return cls(layers=8, hidden=(32, 32), kernel=5 if len(shape) <= 2 else 3)
+        # An affine map of a single entry is Gaussian whatever its parameters; a spline is not.
+        return cls(layers=8 if components > 1 else 2, hidden=(64, 64), kernel=1, transform="spline")
+
+    @property
+    def parameters_per_entry(self) -> int:
+        """How many numbers the transform of one entry needs."""
+        return 2 if self.transform == "affine" else 3 * self.bins - 1
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianBase:
+    """A translation-invariant Gaussian, x = mean + Re ifftn_k( A(k) fftn(z)(k) ) with z standard normal.
+
+    Attributes
+    ----------
+    mean
+        Mean of each component, (components,).
+    filter
+        A(k) = H(k)^(-1/2), Hermitian with A(-k) = conj A(k), (*shape, components, components).
+    log_det
+        log |det dx/dz| = Σ_k log |det A(k)|.
+    """
+
+    mean: NDArray[np.float64]
+    filter: NDArray[np.complex128]
+    log_det: float
+
+    @classmethod
+    def standard(cls, components: int, shape: tuple[int, ...]) -> GaussianBase:
+        """Mean 0, covariance 1."""
+        check_geometry(components, shape)
+        identity = np.broadcast_to(np.eye(components), (*shape, components, components))
+        return cls.from_precision(np.zeros(components), identity)
+
+    @classmethod
+    def from_precision(cls, mean: ArrayLike, precision: ArrayLike) -> GaussianBase:
+        """The density ∝ exp(−½ Σ_k δ(k)† H(k) δ(k) / volume), δ = fftn(x − mean).
+
+        Parameters
+        ----------
+        mean
+            (components,).
+        precision
+            H(k), Hermitian and positive definite with H(−k) = conj H(k), (*shape, components, components).
+
+        Raises
+        ------
+        ValueError
+            If shapes disagree or the precision is not one of a real field.
+        """
+        center = np.asarray(mean, dtype=np.float64)
+        matrix = np.asarray(precision, dtype=np.complex128)
+        _require(center.ndim == 1, "mean", "shape (components,)", center.shape)
+        _require(
+            matrix.shape[-2:] == 2 * center.shape,
+            "precision",
+            f"shape (*shape, {center.size}, {center.size})",
+            matrix.shape,
+        )
+        size = float(np.abs(matrix).max())
+        hermitian = float(np.abs(matrix - matrix.conj().swapaxes(-1, -2)).max())
+        _require(
+            hermitian <= 1e-9 * size,
+            "precision",
+            "a Hermitian matrix at every k",
+            f"a defect of {hermitian:.3g}",
+        )
+        real = float(np.abs(_reflect(matrix) - matrix.conj()).max())
+        _require(real <= 1e-9 * size, "precision", "H(-k) = conj H(k)", f"a defect of {real:.3g}")
+        values, vectors = np.linalg.eigh(matrix)
+        _require(
+            bool(values.min() > 0),
+            "precision",
+            "a positive definite matrix",
+            f"eigenvalue {values.min():.6g}",
+        )
+        root = (vectors / np.sqrt(values)[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+        return cls(center, np.asarray(root, dtype=np.complex128), -0.5 * float(np.log(values).sum()))
+
+    @property
+    def components(self) -> int:
+        """Number of field components."""
+        return self.mean.size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lattice extents."""
+        return self.filter.shape[:-2]
+
+    @property
+    def inverse_filter(self) -> NDArray[np.complex128]:
+        """A(k)^(-1), of the shape of `filter`."""
+        return np.asarray(np.linalg.inv(self.filter), dtype=np.complex128)
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Standard deviation of each component at a site, (components,)."""
+        power = np.abs(self.filter) ** 2
+        return np.sqrt(power.sum(axis=-1).reshape(-1, self.components).mean(axis=0))
+
+    def apply(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Noise to configuration, (batch, components, *shape) → the same."""
+        return self._filtered(self.filter, z) + self._broadcast_mean()
+
+    def invert(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Configuration to noise, (batch, components, *shape) → the same."""
+        return self._filtered(self.inverse_filter, x - self._broadcast_mean())
+
+    def _broadcast_mean(self) -> NDArray[np.float64]:
+        return self.mean.reshape(-1, *(1 for _ in self.shape))
+
+    def _filtered(self, matrix: NDArray[np.complex128], field: NDArray[np.float64]) -> NDArray[np.float64]:
+        axes = tuple(range(2, field.ndim))
+        waves = np.moveaxis(np.fft.fftn(field, axes=axes), 1, -1)
+        product = (matrix @ waves[..., None])[..., 0]
+        return np.fft.ifftn(np.moveaxis(product, -1, 1), axes=axes).real
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Sites of one parity whose entries a layer transforms together, with one network.
+
+    Attributes
+    ----------
+    components
+        How many components are transformed at each of these sites.
+    neighbours
+        Positions, within the frozen class, of the entries seen from each site, (inputs, sites).
+    visible
+        1 where the neighbour is frozen, 0 where an odd extent makes the checkerboard meet itself,
+        (inputs, sites).
+    """
+
+    components: int
+    neighbours: NDArray[np.int64]
+    visible: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """Index tables of one coupling layer.
+
+    Attributes
+    ----------
+    active, frozen
+        Entries of the flattened (components · volume) field, in the order in which the flow stores them.
+    blocks
+        Their transformed entries, one block after the other, are the active class: (component, site) in each.
+    mean_weights
+        Rows that average the frozen entries of each component that has any, (means, frozen).
+    """
+
+    active: NDArray[np.int64]
+    frozen: NDArray[np.int64]
+    blocks: tuple[Block, ...]
+    mean_weights: NDArray[np.float64]
+
+    @property
+    def unsplit(self) -> NDArray[np.int64]:
+        """Where each entry of the flattened field is found in (frozen, active), (components · volume,)."""
+        return np.argsort(np.concatenate([self.frozen, self.active]))
+
+
+def frozen_mask(layer: int, components: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which entries layer number `layer` leaves alone and conditions on, (components, *shape)."""
+    check_geometry(components, shape)
+    if components * math.prod(shape) == 1:
+        return np.zeros((components, *shape), dtype=np.bool_)
+    parity = np.indices((components, *shape)).sum(axis=0) % 2
+    return parity == layer % 2
+
+
+@functools.cache
+def coupling(parity: int, kernel: int, components: int, shape: tuple[int, ...]) -> Coupling:
+    """Index tables of the layers 2n + `parity`; the same arguments give the same object."""
+    mask = frozen_mask(parity, components, shape)
+    volume = math.prod(shape)
+    sites = np.indices(shape).reshape(len(shape), volume)
+    site_parity = sites.sum(axis=0) % 2
+    flat_mask = mask.reshape(components, volume)
+
+    def entries(frozen: bool) -> NDArray[np.int64]:
+        """One class, ordered by (parity of the site, component, site)."""
+        chosen = [
+            component * volume + site
+            for colour in (0, 1)
+            for component in range(components)
+            for site in np.flatnonzero((site_parity == colour) & (flat_mask[component] == frozen))
+        ]
+        return np.array(chosen, dtype=np.int64)
+
+    active, frozen = entries(False), entries(True)
+    position = np.zeros(components * volume, dtype=np.int64)
+    position[frozen] = np.arange(frozen.size)
+    radius = kernel // 2
+    # With nothing frozen there is nothing to see; the network is then its constant.
+    offsets = list(itertools.product(range(-radius, radius + 1), repeat=len(shape))) if frozen.size else []
+    blocks: list[Block] = []
+    for colour in (0, 1):
+        here = np.flatnonzero(site_parity == colour)
+        count = int((~flat_mask[:, here]).any(axis=1).sum()) if here.size else 0
+        if count == 0:
+            continue
+        # Inputs are listed by parity alone, never by extent, so that weights move between lattices.
+        seen = [
+            component * volume + _flat_index(sites[:, here], offset, shape)
+            for offset in offsets
+            for component in range(components)
+            if (component + colour + sum(offset)) % 2 == parity
+        ]
+        table = np.array(seen, dtype=np.int64).reshape(-1, here.size)
+        visible = flat_mask.reshape(-1)[table]
+        blocks.append(Block(count, position[table] * visible, visible.astype(np.float64)))
+    component_of = frozen // volume
+    rows = (component_of == np.unique(component_of)[:, None]).astype(np.float64)
+    return Coupling(active, frozen, tuple(blocks), rows / rows.sum(axis=1, keepdims=True))
+
+
+def initial_state(
+    spec: FlowSpec, components: int, shape: tuple[int, ...], seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Named weights of a flow that is the identity: random hidden layers, a last layer of zeros.
+
+    Block b of layer l has `layers.l.blocks.b.mean` (width, means) and, for each layer n of its network,
+    `layers.l.blocks.b.weight.n` (outputs, inputs) and `layers.l.blocks.b.bias.n` (outputs, 1).
+    """
+    generator = np.random.default_rng(seed)
+    state: dict[str, NDArray[np.float64]] = {}
+    for layer in range(spec.layers):
+        tables = coupling(layer % 2, spec.kernel, components, shape)
+        for index, block in enumerate(tables.blocks):
+            name = f"layers.{layer}.blocks.{index}"
+            means = tables.mean_weights.shape[0]
+            widths = [block.neighbours.shape[0], *spec.hidden, block.components * spec.parameters_per_entry]
+            last = len(widths) - 2
+            for depth, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+                fan_in = inputs + (means if depth == 0 else 0)
+                # Variance 1/fan_in keeps the size of the signal.
+                bound = 0.0 if depth == last else math.sqrt(3 / max(fan_in, 1))
+                state[f"{name}.weight.{depth}"] = generator.uniform(-bound, bound, (outputs, inputs))
+                state[f"{name}.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
+                if depth == 0:
+                    state[f"{name}.mean"] = generator.uniform(-bound, bound, (outputs, means))
+    return state
+
+
+def check_state(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError unless `state` has exactly the expected names and shapes."""
+    _require(set(expected) == set(state), "state", f"the arrays {sorted(expected)}", sorted(state))
+    for name, shape in expected.items():
+        _require(np.shape(state[name]) == shape, name, f"shape {shape}", np.shape(state[name]))
+
+
+def check_batch(found: tuple[int, ...], components: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `found` is (batch, components, *shape)."""
+    _require(found[1:] == (components, *shape), "field", f"shape (batch, {components}, *{shape})", found)
+
+
+def check_geometry(components: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless there is at least one component and every extent is at least 1."""
+    _require(components >= 1, "components", "an integer >= 1", components)
+    _require(all(extent >= 1 for extent in shape), "shape", "extents >= 1", shape)
+
+
+def _flat_index(
+    sites: NDArray[np.int64], offset: tuple[int, ...], shape: tuple[int, ...]
+) -> NDArray[np.int64]:
+    moved = [(row + step) % extent for row, step, extent in zip(sites, offset, shape, strict=True)]
+    return np.asarray(
+        np.ravel_multi_index(moved, shape) if shape else np.zeros(sites.shape[1]), dtype=np.int64
+    )
+
+
+def _reflect(matrix: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """H(k) → H(−k), on the leading axes."""
+    axes = tuple(range(matrix.ndim - 2))
+    return np.roll(np.flip(matrix, axes), 1, axes)
+
+
+def _require(valid: bool, name: str, expected: str, found: object) -> None:
+    if not valid:
+        raise ValueError(f"{name}: expected {expected}, found {found}")

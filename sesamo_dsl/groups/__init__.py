@@ -1,0 +1,1 @@
+"""Finite groups from generators, and how they act on fields."""

@@ -1,0 +1,1 @@
+"""The typed intermediate program between symbolic analysis and emitted source."""

@@ -1,0 +1,96 @@
+"""NumPy interpreter of a Program: the oracle both backends are tested against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .program import Function, Kind, Program
+
+_ERF = np.vectorize(math.erf, otypes=[float])
+
+
+def run(
+    program: Program, name: str, inputs: Mapping[str, np.ndarray], parameters: Mapping[str, float] | None = None
+) -> tuple[np.ndarray, ...]:
+    """Evaluate function ``name`` of a program; returns its outputs in order.
+
+    ``inputs`` have a leading batch axis; values are computed in their dtype.
+    """
+    function = program.functions[name]
+    values: list[Any] = []
+    first = next(iter(inputs.values()))
+    batch, lattice = first.shape[0], first.shape[2:]  # which may be smaller than the program's lattice
+    dtype = next((a.dtype for a in inputs.values() if np.issubdtype(a.dtype, np.floating)), np.dtype(float))
+    for op in function.ops:
+        args = [values[a] for a in op.args]
+        kinds = [function.ops[a].kind for a in op.args]
+        if op.kind is Kind.SITE and op.name not in ("shift", "component"):
+            # a per-configuration operand meets a density: give it the lattice axes
+            args = [a.reshape(batch, *(1,) * len(lattice)) if k is Kind.CONFIG else a for a, k in zip(args, kinds, strict=True)]
+        values.append(_evaluate(op.name, args, op.attribute, program, inputs, parameters or {}, (batch, *lattice), dtype))
+    return tuple(_as_output(values[i], function, i, batch) for _, i in function.outputs)
+
+
+def _as_output(value: Any, function: Function, index: int, batch: int) -> np.ndarray:
+    value = np.asarray(value)
+    return np.broadcast_to(value, (batch,)) if function.ops[index].kind is Kind.SCALAR else value
+
+
+def _evaluate(name, args, attribute, program: Program, inputs, parameters, site_shape, dtype) -> Any:
+    lattice_axes = tuple(range(1, len(site_shape)))
+    match name:
+        case "input":
+            return inputs[attribute]
+        case "parameter":
+            return np.asarray(parameters[attribute], dtype=dtype)
+        case "constant":
+            return np.asarray(attribute, dtype=dtype)
+        case "component":
+            return args[0][:, attribute]
+        case "stack":
+            return np.stack(args, axis=1)
+        case "shift":
+            return np.roll(args[0], tuple(-o for o in attribute), lattice_axes)
+        case "site_sum":
+            return args[0].sum(axis=lattice_axes)
+        case "broadcast":
+            return np.broadcast_to(args[0], site_shape)
+        case "site_mean":
+            return args[0].mean(axis=tuple(range(2, args[0].ndim)))
+        case "linear":
+            return args[0] @ program.constants[attribute].astype(dtype).T
+        case "argmax":
+            return np.argmax(args[0], axis=1)
+        case "act":
+            matrices = program.constants[attribute].astype(dtype)[args[1]]
+            return np.einsum("nab,nb...->na...", matrices, args[0])
+        case "where":
+            return np.where(args[0] != 0, args[1], args[2])
+        case "logsumexp":
+            stacked = np.stack(np.broadcast_arrays(*args))
+            top = stacked.max(axis=0)
+            return top + np.log(np.exp(stacked - top).sum(axis=0))
+        case "add":
+            return args[0] + args[1]
+        case "sub":
+            return args[0] - args[1]
+        case "mul":
+            return args[0] * args[1]
+        case "div":
+            return args[0] / args[1]
+        case "maximum" | "minimum":
+            return getattr(np, name)(*args)
+        case "lt":
+            return (args[0] < args[1]).astype(dtype)
+        case "le":
+            return (args[0] <= args[1]).astype(dtype)
+        case "erf":
+            return _ERF(args[0]).astype(dtype)
+        case "atan":
+            return np.arctan(args[0])
+        case _:
+            return getattr(np, name)(args[0])

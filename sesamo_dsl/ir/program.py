@@ -1,0 +1,345 @@
+"""Program: a small typed SSA for functions of batched lattice configurations.
+
+A value has a kind, which is its shape apart from the batch:
+
+=========  ==========================  =======================================
+kind       shape                       example
+=========  ==========================  =======================================
+SCALAR     ()                          a coupling, a literal
+CONFIG     (batch,)                    the action, log|J|
+SITE       (batch, *lattice)           φ_a(x), a density
+FIELDS     (batch, components, *lattice)  a configuration
+VECTOR     (batch, k)                  a collective coordinate, the facets
+INDEX      (batch,) integer            the group element u
+=========  ==========================  =======================================
+
+Operations are hash-consed: writing the same operation twice gives the same value, which is the common
+subexpression elimination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import ProgramError
+
+
+class Kind(Enum):
+    """Shape of a value apart from the batch."""
+
+    SCALAR = "scalar"
+    CONFIG = "config"
+    SITE = "site"
+    FIELDS = "fields"
+    VECTOR = "vector"
+    INDEX = "index"
+
+
+_RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.SITE: 2}
+UNARY = ("neg", "exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign", "atan", "erf")
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
+
+Attribute = float | int | str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: result = name(args; attribute); args index earlier operations of the same function."""
+
+    name: str
+    args: tuple[int, ...]
+    kind: Kind
+    attribute: Attribute | None = None
+
+
+@dataclass(frozen=True)
+class Function:
+    """A pure function: its inputs are the ops named ``input``; outputs index ``ops``."""
+
+    name: str
+    doc: str
+    inputs: tuple[tuple[str, Kind], ...]
+    parameters: tuple[str, ...]
+    ops: tuple[Op, ...]
+    outputs: tuple[tuple[str, int], ...]
+    notes: dict[int, str] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def is_extensive(self) -> bool:
+        """Whether the output is a linear combination of site sums of local densities."""
+        for op in self.ops:
+            kinds = [self.ops[a].kind for a in op.args]
+            if op.kind is Kind.SITE and Kind.CONFIG in kinds:
+                return False
+            if op.kind is Kind.CONFIG and op.name != "site_sum":
+                linear = op.name in ("add", "sub") or (op.name == "mul" and kinds.count(Kind.CONFIG) == 1)
+                if not linear or (op.name in ("add", "sub") and Kind.SCALAR in kinds):
+                    return False
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything a backend emits for one theory.
+
+    Attributes
+    ----------
+    theory, components, shape
+        Name of the theory, names of the stacked components, lattice shape.
+    parameters
+        Default value of each coupling, None where it has none.
+    constants
+        Named arrays that operations refer to.
+    functions
+        The functions, by name.
+    """
+
+    theory: str
+    summary: str
+    components: tuple[str, ...]
+    shape: tuple[int, ...]
+    parameters: dict[str, float | None]
+    constants: dict[str, np.ndarray]
+    functions: dict[str, Function]
+
+
+class Builder:
+    """Builds one function; every method returns the index of a value."""
+
+    def __init__(
+        self, name: str, doc: str, inputs: Iterable[tuple[str, Kind]], parameters: Iterable[str] = ()
+    ) -> None:
+        self.name, self.doc = name, doc
+        self.inputs, self.parameters = tuple(inputs), tuple(parameters)
+        self._ops: list[Op] = []
+        self._known: dict[Op, int] = {}
+        self._notes: dict[int, str] = {}
+
+    def _emit(self, name: str, args: tuple[int, ...], kind: Kind, attribute: Attribute | None = None) -> int:
+        op = Op(name, args, kind, attribute)
+        if op not in self._known:
+            self._known[op] = len(self._ops)
+            self._ops.append(op)
+        return self._known[op]
+
+    def op(self, index: int) -> Op:
+        """The operation that defines a value."""
+        return self._ops[index]
+
+    def kind(self, index: int) -> Kind:
+        """Kind of a value."""
+        return self._ops[index].kind
+
+    def note(self, index: int, text: str) -> None:
+        """Attach a comment to a value; the first one stays."""
+        self._notes.setdefault(index, text)
+
+    def input(self, name: str) -> int:
+        """A declared input."""
+        return self._emit("input", (), dict(self.inputs)[name], name)
+
+    def parameter(self, name: str) -> int:
+        """A coupling given at run time."""
+        if name not in self.parameters:
+            raise ProgramError(
+                f"function {self.name}",
+                expected=f"parameters among {self.parameters}",
+                found=name,
+                remedy="declare the parameter in the Builder",
+            )
+        return self._emit("parameter", (), Kind.SCALAR, name)
+
+    def constant(self, value: float) -> int:
+        """A literal."""
+        return self._emit("constant", (), Kind.SCALAR, float(value))
+
+    def _literal(self, index: int) -> float | None:
+        op = self._ops[index]
+        return float(op.attribute) if op.name == "constant" else None  # type: ignore[arg-type]
+
+    def component(self, fields: int, a: int) -> int:
+        """Component a of a configuration."""
+        self._require(fields, Kind.FIELDS)
+        return self._emit("component", (fields,), Kind.SITE, a)
+
+    def stack(self, components: list[int]) -> int:
+        """A configuration from its components."""
+        for component in components:
+            self._require(component, Kind.SITE)
+        return self._emit("stack", tuple(components), Kind.FIELDS)
+
+    def shift(self, value: int, offset: tuple[int, ...]) -> int:
+        """result(x) = value(x + offset)."""
+        op = self._ops[value]
+        if not any(offset) or op.kind in (Kind.SCALAR, Kind.CONFIG):
+            return value
+        if op.name == "mul" and self.kind(op.args[0]) in (Kind.SCALAR, Kind.CONFIG):
+            return self.mul(op.args[0], self.shift(op.args[1], offset))
+        self._require(value, Kind.SITE)
+        return self._emit("shift", (value,), Kind.SITE, offset)
+
+    def unary(self, name: str, value: int) -> int:
+        """Element-wise function of one value."""
+        if name not in UNARY or self.kind(value) not in _RANK:
+            raise self._ill_typed(name, (value,))
+        if name == "neg":
+            return self.mul(self.constant(-1.0), value)
+        return self._emit(name, (value,), self.kind(value))
+
+    def _binary(self, name: str, a: int, b: int) -> int:
+        if self.kind(a) not in _RANK or self.kind(b) not in _RANK:
+            raise self._ill_typed(name, (a, b))
+        kind = max(self.kind(a), self.kind(b), key=_RANK.__getitem__)
+        return self._emit(name, (a, b), kind)
+
+    def add(self, a: int, b: int) -> int:
+        """a + b."""
+        la, lb = self._literal(a), self._literal(b)
+        if la == 0:
+            return b
+        if lb == 0:
+            return a
+        if la is not None and lb is not None:
+            return self.constant(la + lb)
+        return self._binary("add", a, b)
+
+    def sub(self, a: int, b: int) -> int:
+        """a − b."""
+        return self._binary("sub", a, b)
+
+    def mul(self, a: int, b: int) -> int:
+        """a·b, the lower-ranked factor first, so that literals and couplings gather on small values."""
+        if _RANK.get(self.kind(a), 9) > _RANK.get(self.kind(b), 9) or self._literal(b) is not None:
+            a, b = b, a
+        la, lb = self._literal(a), self._literal(b)
+        if la == 1:
+            return b
+        if la == 0:
+            return a
+        if la is not None and lb is not None:
+            return self.constant(la * lb)
+        op = self._ops[b]
+        if op.name == "mul" and _RANK[self.kind(a)] <= _RANK[self.kind(op.args[0])] < _RANK[op.kind]:
+            return self.mul(self.mul(a, op.args[0]), op.args[1])
+        if la is not None and op.name == "mul" and self._literal(op.args[0]) is not None:
+            return self.mul(self.constant(la * self._literal(op.args[0])), op.args[1])  # type: ignore[operator]
+        return self._binary("mul", a, b)
+
+    def div(self, a: int, b: int) -> int:
+        """a/b."""
+        divisor = self._literal(b)
+        if divisor is not None and divisor != 0:
+            return self.mul(self.constant(1.0 / divisor), a)
+        return self._binary("div", a, b)
+
+    def binary(self, name: str, a: int, b: int) -> int:
+        """maximum, minimum, lt (a < b) or le (a ≤ b); comparisons give 0 or 1."""
+        if name not in BINARY:
+            raise self._ill_typed(name, (a, b))
+        return self._binary(name, a, b)
+
+    def power(self, base: int, exponent: Fraction) -> int:
+        """base to a rational power; small integer powers by repeated squaring."""
+        if exponent.denominator == 1 and exponent >= 0:
+            result, square, n = self.constant(1.0), base, int(exponent)
+            while n:
+                if n & 1:
+                    result = self.mul(result, square)
+                n >>= 1
+                square = self.mul(square, square) if n else square
+            return result
+        if exponent < 0:
+            return self.div(self.constant(1.0), self.power(base, -exponent))
+        if exponent.denominator == 2:
+            return self.mul(self.power(base, exponent - Fraction(1, 2)), self.unary("sqrt", base))
+        return self.unary("exp", self.mul(self.constant(float(exponent)), self.unary("log", base)))
+
+    def where(self, condition: int, yes: int, no: int) -> int:
+        """yes where condition ≠ 0, else no."""
+        kinds = [self.kind(v) for v in (condition, yes, no)]
+        if any(kind not in _RANK for kind in kinds):
+            raise self._ill_typed("where", (condition, yes, no))
+        return self._emit("where", (condition, yes, no), max(kinds, key=_RANK.__getitem__))
+
+    def logsumexp(self, terms: list[int]) -> int:
+        """log Σ exp(terms), without overflow."""
+        kinds = [self.kind(t) for t in terms]
+        if any(kind not in _RANK for kind in kinds):
+            raise self._ill_typed("logsumexp", tuple(terms))
+        return self._emit("logsumexp", tuple(terms), max(kinds, key=_RANK.__getitem__))
+
+    def site_sum(self, value: int) -> int:
+        """Σ_x value(x); couplings are pulled out."""
+        op = self._ops[value]
+        if op.name == "mul" and self.kind(op.args[0]) in (Kind.SCALAR, Kind.CONFIG):
+            return self.mul(op.args[0], self.site_sum(op.args[1]))
+        self._require(value, Kind.SITE)
+        return self._emit("site_sum", (value,), Kind.CONFIG)
+
+    def broadcast(self, value: int) -> int:
+        """A constant density."""
+        return value if self.kind(value) is Kind.SITE else self._emit("broadcast", (value,), Kind.SITE)
+
+    def site_mean(self, fields: int) -> int:
+        """Spatial mean of every component: FIELDS → VECTOR."""
+        self._require(fields, Kind.FIELDS)
+        return self._emit("site_mean", (fields,), Kind.VECTOR)
+
+    def linear(self, vector: int, matrix: str) -> int:
+        """result_i = Σ_j M_ij v_j with a named constant M."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("linear", (vector,), Kind.VECTOR, matrix)
+
+    def argmax(self, vector: int) -> int:
+        """Index of the largest entry, the first one of equals."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("argmax", (vector,), Kind.INDEX)
+
+    def act(self, fields: int, index: int, matrices: str) -> int:
+        """x_a(site) ↦ Σ_b M[index]_ab x_b(site) with a named constant M of shape (order, c, c)."""
+        self._require(fields, Kind.FIELDS)
+        self._require(index, Kind.INDEX)
+        return self._emit("act", (fields, index), Kind.FIELDS, matrices)
+
+    def finish(self, **outputs: int) -> Function:
+        """The function with these outputs, without the operations that none of them needs."""
+        needed = set(outputs.values())
+        for index in reversed(range(len(self._ops))):
+            if index in needed:
+                needed.update(self._ops[index].args)
+        order = {old: new for new, old in enumerate(sorted(needed))}
+        ops = tuple(
+            Op(op.name, tuple(order[a] for a in op.args), op.kind, op.attribute)
+            for op in (self._ops[index] for index in sorted(needed))
+        )
+        return Function(
+            self.name,
+            self.doc,
+            self.inputs,
+            self.parameters,
+            ops,
+            tuple((name, order[index]) for name, index in outputs.items()),
+            {order[index]: text for index, text in self._notes.items() if index in order},
+        )
+
+    def _require(self, value: int, kind: Kind) -> None:
+        if self.kind(value) is not kind:
+            raise ProgramError(
+                f"function {self.name}, value {value} = {self._ops[value]}",
+                expected=kind.value,
+                found=self.kind(value).value,
+                remedy="fix the lowering that built this operation",
+            )
+
+    def _ill_typed(self, name: str, args: tuple[int, ...]) -> ProgramError:
+        return ProgramError(
+            f"function {self.name}, operation {name}",
+            expected="a known operation on scalar, config or site values",
+            found=", ".join(f"{self.kind(a).value} {self._ops[a]}" for a in args),
+            remedy="fix the lowering that built this operation",
+        )

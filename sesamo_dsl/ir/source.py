@@ -1,0 +1,138 @@
+"""Writes a Program as a readable Python module; what differs between frameworks is a ``Dialect``.
+
+One assignment per line, literals and couplings in place, the symbolic term as a comment. The module needs
+NumPy and its framework only, so that it can be copied elsewhere and run.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .program import Function, Kind, Op, Program
+
+_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a framework spells the operations of a Program.
+
+    Attributes
+    ----------
+    framework
+        For the module docstring.
+    imports
+        Import lines, and helper definitions if any.
+    templates
+        Operation → expression; ``{0}``, ``{1}`` are operands, ``{args}`` all of them, ``{attribute}`` the
+        attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}`` those of a FIELDS value.
+    array
+        Template of a constant array from the text ``{values}``.
+    scalar_operand
+        How a literal or coupling is passed to a function that needs an array; ``{0}`` is the operand.
+    """
+
+    framework: str
+    imports: str
+    templates: Mapping[str, str]
+    array: str
+    scalar_operand: str
+
+
+def argument_name(parameter: str) -> str:
+    """The Python argument that stands for a coupling (``lambda`` is called ``lambda_``)."""
+    return parameter + "_" if keyword.iskeyword(parameter) else parameter
+
+
+def module_source(program: Program, dialect: Dialect) -> str:
+    """The complete text of the emitted module."""
+    parts = [
+        f'"""{program.theory}, emitted for {dialect.framework} by sesamo-dsl.\n\n{program.summary}\n\n'
+        f"Configurations have shape (batch, {len(program.components)}, "
+        f'{", ".join(map(str, program.shape))}), components {", ".join(program.components)}.\n"""',
+        dialect.imports,
+        f"COMPONENTS = {program.components!r}\nSHAPE = {program.shape!r}\nPARAMETERS = {program.parameters!r}",
+    ]
+    parts += [f"{name} = {_array(array, dialect)}" for name, array in program.constants.items()]
+    parts += ["\n" + function_source(f, program, dialect) for f in program.functions.values()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _array(array: np.ndarray, dialect: Dialect) -> str:
+    # repr of a float is the shortest text that reads back as the same number
+    values = repr((array + 0.0).tolist())
+    return dialect.array.format(values=values, shape=array.shape)
+
+
+def function_source(function: Function, program: Program, dialect: Dialect) -> str:
+    """One function definition."""
+    names = _value_names(function, program)
+    couplings = [argument_name(p) for p in function.parameters]
+    signature = ", ".join([*(name for name, _ in function.inputs), *couplings])
+    lines = [f"def {function.name}({signature}):", f'    """{function.doc}"""']
+    rank = len(program.shape)
+    for index, op in enumerate(function.ops):
+        if op.name in ("input", "parameter", "constant"):
+            continue
+        operands = [_operand(function, op, a, names, rank, dialect) for a in op.args]
+        if op.name in _OPERATORS:
+            text = f"{operands[0]} {_OPERATORS[op.name]} {operands[1]}"
+        else:
+            text = dialect.templates[op.name].format(
+                *operands,
+                args=", ".join(operands),
+                attribute=tuple(-o for o in op.attribute) if isinstance(op.attribute, tuple) else op.attribute,
+                axes=tuple(range(1, 1 + rank)),
+                field_axes=tuple(range(2, 2 + rank)),
+            )
+        note = function.notes.get(index, "")
+        comment = f"  # {note if len(note) < 90 else note[:87] + '…'}" if note and note != names[index] else ""
+        lines.append(f"    {names[index]} = {text}{comment}")
+    lines.append("    return " + ", ".join(names[index] for _, index in function.outputs))
+    return "\n".join(lines)
+
+
+def _value_names(function: Function, program: Program) -> list[str]:
+    names: list[str] = []
+    outputs = {index: name for name, index in function.outputs}
+    taken = {name for name, _ in function.inputs} | {argument_name(p) for p in function.parameters}
+    for index, op in enumerate(function.ops):
+        if op.name == "input":
+            name = str(op.attribute)
+        elif op.name == "parameter":
+            name = argument_name(str(op.attribute))
+        elif op.name == "constant":
+            name = repr(op.attribute)
+            name = f"({name})" if name.startswith("-") else name
+        elif op.name == "component":
+            name = program.components[int(op.attribute)]  # type: ignore[arg-type]
+            name = name + "_" if name in taken or keyword.iskeyword(name) else name
+        elif op.name == "shift" and function.ops[op.args[0]].name == "component":
+            steps = [
+                (o if 2 * o <= e else o - e) if o > 0 else o
+                for o, e in zip(op.attribute, program.shape, strict=True)  # type: ignore[arg-type]
+            ]
+            moved = "".join(f"_{'p' if s > 0 else 'm'}{abs(s)}e{mu}" for mu, s in enumerate(steps) if s)
+            name = names[op.args[0]] + moved
+        elif index in outputs:
+            name = outputs[index]
+        else:
+            name = f"v{index}"
+        while name in names and op.name not in ("input", "parameter", "constant"):
+            name += "_"
+        names.append(name)
+    return names
+
+
+def _operand(function: Function, op: Op, argument: int, names: list[str], rank: int, dialect: Dialect) -> str:
+    kind, name = function.ops[argument].kind, names[argument]
+    if kind is Kind.CONFIG and op.kind is Kind.SITE:
+        return f"{name}[(...,) + (None,) * {rank}]" if rank > 2 else f"{name}[:{', None' * rank}]"
+    needs_array = op.name not in _OPERATORS and op.name not in ("broadcast", "lt", "le")
+    if kind is Kind.SCALAR and needs_array:
+        return dialect.scalar_operand.format(name)
+    return name

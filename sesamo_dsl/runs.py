@@ -1,0 +1,240 @@
+"""A run: a trained model, what made it, and where it is kept.
+
+A run directory holds ``run.json`` (options, couplings, versions, seed), ``state.safetensors`` (weights and
+optimiser), ``history.csv``, ``analysis.txt`` and the emitted module. The state has the same layout for all
+backends: a run trained with one can be loaded with another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from .backend import Model
+from .cache import write_bytes, write_text
+from .compiler import CompiledTheory, compile
+from .errors import OptionError, RunError
+from .evaluation import Samples
+from .ir.text import program_text
+from .reference import Reference, exact_reference
+from .theory import Theory
+from .training import History, TrainingOptions, make_base, notes_on, train
+
+_FORMAT = 1
+
+
+@dataclass(eq=False)
+class Run:
+    """A model in training or use; made by :func:`start` and :func:`load_run`.
+
+    Attributes
+    ----------
+    parameters
+        Couplings it was trained at.
+    options
+        Resolved training options.
+    history
+        Loss, batch ESS, gradient norm and time of every step.
+    directory
+        Where it is kept.
+    """
+
+    compiled: CompiledTheory
+    parameters: dict[str, float]
+    options: TrainingOptions
+    model: Model
+    directory: Path
+    history: History = field(default_factory=History)
+    source: dict[str, str] = field(default_factory=dict)
+    _exact: Reference | None = None
+    _exact_known: bool = False
+
+    @property
+    def exact(self) -> Reference | None:
+        """Quadrature values where the theory has at most two degrees of freedom."""
+        if not self._exact_known:
+            self._exact = exact_reference(self.compiled.program, self.parameters)
+            self._exact_known = True
+        return self._exact
+
+    def sample(self, count: int, *, seed: int = 1) -> Samples:
+        """Draw independent samples with weights; the same seed gives the same samples."""
+        if not isinstance(count, int) or count < 1:
+            raise OptionError("sample count", expected="an integer ≥ 1", found=repr(count), remedy="ask for some")
+        draws = self.model.sample(count, seed)
+        notes = notes_on(self.options, self.compiled.analysis)
+        return Samples.of(draws, self.compiled.program, self.parameters, self.exact, notes)
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
+        return self.model.log_prob(self.compiled.check_configurations(x))
+
+    def resume(self, steps: int, *, progress: bool = True) -> Run:
+        """Train on for a number of steps, with the schedule started anew."""
+        self.options = replace(self.options, steps=steps, seconds=None)
+        self._train(progress)
+        return self
+
+    def _train(self, progress: bool) -> None:
+        train(self.model, self.options, self.history, progress=progress, keep=self._keep)
+        self.save()
+
+    def _keep(self, state: dict[str, np.ndarray]) -> str:
+        self.save(state)
+        return str(self.directory)
+
+    def save(self, state: dict[str, np.ndarray] | None = None) -> None:
+        """Write the run directory; every file is replaced as a whole."""
+        theory = self.compiled.theory
+        record = {
+            "format": _FORMAT,
+            "theory": theory.name,
+            "theory_source": self.source,
+            "program_digest": digest(self.compiled),
+            "backend": self.compiled.backend.name,
+            "precision": self.compiled.precision,
+            "parameters": self.parameters,
+            "options": self.options.as_json(),
+            "versions": {
+                "sesamo-dsl": version("sesamo-dsl"),
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                **self.compiled.backend.versions(),
+            },
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        state = self.model.state() if state is None else state
+        write_bytes(self.directory / "state.safetensors", save_tensors({k: np.array(v, order="C") for k, v in state.items()}))
+        write_text(self.directory / "history.csv", self.history.csv())
+        write_text(self.directory / "analysis.txt", self.compiled.analysis.text() + "\n")
+        write_text(self.directory / self.compiled.source.name, self.compiled.source.read_text(encoding="utf-8"))
+        write_text(self.directory / "run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def digest(compiled: CompiledTheory) -> str:
+    """Identifies the compiled mathematics, whatever the backend."""
+    constants = [np.round(array, 6).tolist() for array in compiled.program.constants.values()]
+    return hashlib.sha256(f"{program_text(compiled.program)}\n{constants}".encode()).hexdigest()
+
+
+def start(
+    compiled: CompiledTheory,
+    *,
+    parameters: Mapping[Any, float] | None = None,
+    directory: str | Path | None = None,
+    progress: bool = True,
+    source: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Run:
+    """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
+    values = compiled.theory.parameter_values(parameters)
+    unknown = set(options) - set(TrainingOptions.__dataclass_fields__)
+    if unknown:
+        raise OptionError(
+            f"option {', '.join(sorted(unknown))}",
+            expected=f"one of {', '.join(TrainingOptions.__dataclass_fields__)}",
+            found=", ".join(sorted(unknown)),
+            remedy="check the spelling",
+        )
+    resolved = TrainingOptions(**options).resolve(compiled.analysis)
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    place = Path(directory) if directory else Path("runs") / f"{compiled.theory.name}-{compiled.backend.name}-{stamp}"
+    if (place / "run.json").exists():
+        raise RunError(
+            f"run directory {place}",
+            expected="a directory without a run in it",
+            found="run.json of an earlier run",
+            remedy="choose another directory; nothing is overwritten",
+        )
+    model = compiled.backend.model(compiled, values, make_base(compiled.program, values, resolved), resolved)
+    run = Run(compiled, values, resolved, model, place, source=dict(source or {}))
+    run.save()  # an unwritable place is found before, not after, the training
+    run._train(progress)
+    return run
+
+
+def load_run(directory: str | Path, *, theory: Theory | None = None, backend: str | None = None) -> Run:
+    """Read a run directory.
+
+    Parameters
+    ----------
+    theory
+        The declaration; needed only if the run was made from a theory that is neither shipped nor in a file.
+    backend
+        Use another backend than the one that trained it.
+
+    Raises
+    ------
+    RunError
+        If the directory is not a run, is damaged, or belongs to another theory.
+    """
+    from .theories import load_theory
+
+    place = Path(directory)
+    try:
+        record = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        state = load_tensors((place / "state.safetensors").read_bytes())
+        options = TrainingOptions.from_json(record["options"])
+        parameters = {str(k): float(v) for k, v in record["parameters"].items()}
+        source, name = record["theory_source"], record["theory"]
+        backend, precision = backend or record["backend"], record["precision"]
+        expected = record["program_digest"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise RunError(
+            f"run directory {place}",
+            expected="run.json and state.safetensors written by a training",
+            found=f"{type(error).__name__}: {error}",
+            remedy="give the directory that the training printed",
+        ) from error
+    if theory is None:
+        if "reference" not in source:
+            raise RunError(
+                f"run directory {place}",
+                expected="the declaration of the theory",
+                found=f"a run of {name}, which was declared in a Python session",
+                remedy="pass it: load_run(directory, theory=…)",
+            )
+        theory = load_theory(source["reference"])
+    compiled = compile(theory, backend, precision=precision)
+    if digest(compiled) != expected:
+        raise RunError(
+            f"run directory {place}",
+            expected=f"the theory {name} it was trained on",
+            found=f"{theory.name}, whose compiled program differs",
+            remedy="give the declaration as it was at training time; analysis.txt in the directory shows it",
+        )
+    model = compiled.backend.model(compiled, parameters, make_base(compiled.program, parameters, options), options)
+    try:
+        model.load_state(state)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"run directory {place}",
+            expected="weights that fit the recorded architecture",
+            found=str(error),
+            remedy="the files do not belong together; restore them from a copy",
+        ) from error
+    return Run(compiled, parameters, options, model, place, _history(place), dict(source))
+
+
+def _history(place: Path) -> History:
+    history = History()
+    try:
+        header, *rows = (place / "history.csv").read_text(encoding="utf-8").splitlines()
+        names = header.split(",")
+        for row in rows:
+            history.append({k: float(v) for k, v in zip(names, row.split(","), strict=True) if k != "step"})
+    except (OSError, ValueError):
+        return History()
+    return history

@@ -1,0 +1,88 @@
+"""Finding theories: those that come with the package, and those in a user's Python file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+
+from .errors import SesamoError, TheoryFileError
+from .theory import Theory
+
+
+def shipped_theories() -> tuple[str, ...]:
+    """Names of the theories that come with the package."""
+    package = importlib.import_module("sesamo_theories")
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
+
+
+def load_theory(reference: str | Path) -> Theory:
+    """The theory called ``reference``, or declared as ``theory = …`` in the file of that path.
+
+    A file is run as Python: load only files you would run yourself.
+
+    Raises
+    ------
+    TheoryFileError
+        If there is no such theory, the file raises, or it declares none.
+    """
+    name = str(reference)
+    if name in shipped_theories():
+        return importlib.import_module(f"sesamo_theories.{name}").theory
+    path = Path(name)
+    if path.suffix != ".py":
+        raise TheoryFileError(
+            f"theory {name}",
+            expected=f"one of {', '.join(shipped_theories())}, or the path of a .py file",
+            found=repr(name),
+            remedy="check the spelling; a file needs its .py suffix",
+        )
+    if not path.is_file():
+        raise TheoryFileError(
+            f"theory file {name}", expected="an existing file", found="none there", remedy="check the path"
+        )
+    return _from_file(path)
+
+
+def _from_file(path: Path) -> Theory:
+    resolved = path.resolve()
+    module_name = f"sesamo_user_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, resolved)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SesamoError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise TheoryFileError(
+            f"theory file {path}",
+            expected="a Python file that runs",
+            found=f"{type(error).__name__}: {error}{_line(error, resolved)}",
+            remedy="run it with python to see the traceback",
+        ) from error
+    theory = getattr(module, "theory", None)
+    if not isinstance(theory, Theory):
+        raise TheoryFileError(
+            f"theory file {path}",
+            expected="a module-level name `theory` bound to a sesamo_dsl.Theory",
+            found="none" if theory is None else type(theory).__name__,
+            remedy="end the file with theory = sd.Theory(…)",
+        )
+    return theory
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """Where in the user's file the error arose."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f" (line {error.lineno})"
+    line, traceback = "", error.__traceback__
+    while traceback is not None:
+        if Path(traceback.tb_frame.f_code.co_filename) == path:
+            line = f" (line {traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return line

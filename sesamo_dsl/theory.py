@@ -1,0 +1,261 @@
+"""Theory: what a physicist declares — fields, couplings, action, symmetries, observables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import mpmath
+import sympy as sp
+
+from .errors import FieldError, LatticeError, ParameterError, TheoryError
+from .exact import rational
+from .fields import Field, FieldComponent, Parameter, check_name
+from .groups.symmetry import Symmetry
+from .lattice import Lattice, SiteSum
+
+Precision = Literal["float32", "float64"]
+
+
+class Theory:
+    """A lattice field theory with target density exp(−S)/Z over all real field components.
+
+    Parameters
+    ----------
+    name
+        An identifier.
+    fields
+        All fields, on one lattice. Configurations stack their components in this order: arrays have shape
+        (batch, components, *lattice).
+    action
+        Real expression built from ``lattice.sum(density)``. On a single site the sum may be left out.
+    symmetries
+        Groups to build into the sampler, exact or broken; the compiler finds out which.
+    defaults
+        Values for parameters; parameters without one have to be given at run time.
+    observables
+        Named real expressions of the same kind as the action.
+    precision
+        Floating-point type of models compiled from this theory.
+
+    Raises
+    ------
+    TheoryError, LatticeError, FieldError, ParameterError
+        If the declaration is not a theory; the message says what to change.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        fields: Sequence[Field],
+        action: sp.Expr,
+        symmetries: Sequence[Symmetry] = (),
+        defaults: Mapping[Parameter, float] | None = None,
+        observables: Mapping[str, sp.Expr] | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        self.name = check_name(name, "theory")
+        self.fields = tuple(fields)
+        self.components = self._collect_components()
+        self.lattice: Lattice = self.components[0].lattice
+        self.symmetries = tuple(symmetries)
+        self.action = self._check_expression(action, "action")
+        self.observables = {
+            check_name(key, "observable"): self._check_expression(value, f"observable {key}")
+            for key, value in (observables or {}).items()
+        }
+        if precision not in ("float32", "float64"):
+            raise TheoryError(
+                f"theory {name}",
+                expected="precision 'float32' or 'float64'",
+                found=repr(precision),
+                remedy="choose one of the two",
+            )
+        self.precision: Precision = precision
+        self.parameters = self._collect_parameters()
+        self.defaults = self._check_values(defaults or {})
+        self._check_real(self.action, "action")
+        for key, value in self.observables.items():
+            self._check_real(value, f"observable {key}")
+
+    def _collect_components(self) -> tuple[FieldComponent, ...]:
+        if not self.fields or not all(isinstance(field, Field) for field in self.fields):
+            raise TheoryError(
+                f"theory {self.name}",
+                expected="fields=[…] with at least one ScalarField, VectorField or ComplexField",
+                found=str(self.fields),
+                remedy="list the fields the action is a function of",
+            )
+        components = tuple(c for field in self.fields for c in field.components)
+        if len({c.label for c in components}) < len(components):
+            raise FieldError(
+                f"theory {self.name}",
+                expected="distinct names for all field components",
+                found=", ".join(c.label for c in components),
+                remedy="rename one of the fields",
+            )
+        for component in components:
+            if component.lattice != components[0].lattice:
+                raise LatticeError(
+                    f"theory {self.name}",
+                    expected=f"all fields on {components[0].lattice}",
+                    found=f"{component} on {component.lattice}",
+                    remedy="declare all fields of a theory on the same lattice",
+                )
+            if any(component.offset):
+                raise FieldError(
+                    f"theory {self.name}",
+                    expected="fields at the running site",
+                    found=str(component),
+                    remedy="list the field itself, not a shifted one",
+                )
+        return components
+
+    def _check_expression(self, expr: Any, what: str) -> sp.Expr:
+        subject = f"{what} of theory {self.name}"
+        if not isinstance(expr, sp.Expr):
+            raise TheoryError(
+                subject,
+                expected="a SymPy expression",
+                found=f"{type(expr).__name__}: {expr}",
+                remedy="build it from fields, parameters and lattice.sum(…)",
+            )
+        expr = rational(expr)
+        free = sorted(_outside_sums(expr), key=str)
+        if free:
+            if self.lattice.volume > 1:
+                raise TheoryError(
+                    subject,
+                    expected="every field inside lattice.sum(…)",
+                    found=f"{free[0]} at a free site",
+                    remedy="sum the density over the sites: lattice.sum(…)",
+                )
+            expr = self.lattice.sum(_strip_sums(expr))
+        for node in expr.atoms(SiteSum):
+            if node.lattice != self.lattice or node.density.atoms(SiteSum):
+                raise LatticeError(
+                    subject,
+                    expected=f"plain sums over {self.lattice}",
+                    found=str(node),
+                    remedy="use the lattice of the fields, and no sum inside a sum",
+                )
+        for atom in sorted(expr.atoms(FieldComponent), key=str):
+            if atom.at((0,) * self.lattice.dimension) not in self.components:
+                raise FieldError(
+                    subject,
+                    expected=f"fields among {', '.join(map(str, self.components))}",
+                    found=str(atom),
+                    remedy="list its field in Theory(fields=[…])",
+                )
+        for symbol in sorted(expr.free_symbols, key=str):
+            if not isinstance(symbol, FieldComponent | Parameter):
+                raise ParameterError(
+                    subject,
+                    expected="only fields and declared parameters",
+                    found=f"the symbol {symbol}",
+                    remedy=f'declare it: {symbol} = parameters("{symbol}")',
+                )
+        return expr
+
+    def _collect_parameters(self) -> tuple[Parameter, ...]:
+        expressions = (self.action, *self.observables.values())
+        found = {symbol for expr in expressions for symbol in expr.free_symbols if isinstance(symbol, Parameter)}
+        names = {component.label for component in self.components}
+        for symbol in found:
+            if symbol.name in names:
+                raise ParameterError(
+                    f"theory {self.name}",
+                    expected="parameters named differently from fields",
+                    found=symbol.name,
+                    remedy="rename the parameter",
+                )
+        return tuple(sorted(found, key=lambda symbol: symbol.name))
+
+    def _check_values(self, values: Mapping[Any, Any]) -> dict[str, float]:
+        known = {p.name for p in self.parameters}
+        checked = {}
+        for key, value in values.items():
+            name = key.name if isinstance(key, Parameter) else str(key)
+            if name not in known:
+                raise ParameterError(
+                    f"parameter {name} of theory {self.name}",
+                    expected=f"one of: {', '.join(sorted(known)) or 'none, the theory has no parameters'}",
+                    found=name,
+                    remedy="check the spelling",
+                )
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                number = math.nan
+            if not math.isfinite(number):
+                raise ParameterError(
+                    f"parameter {name} of theory {self.name}",
+                    expected="a finite real number",
+                    found=str(value),
+                    remedy="give a number",
+                )
+            checked[name] = number
+        return checked
+
+    def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, float]:
+        """All parameter values by name, defaults replaced by ``overrides``; raises ParameterError."""
+        values = {**self.defaults, **self._check_values(overrides or {})}
+        missing = [p.name for p in self.parameters if p.name not in values]
+        if missing:
+            raise ParameterError(
+                f"theory {self.name}",
+                expected=f"a value for each of {', '.join(p.name for p in self.parameters)}",
+                found=f"none for {', '.join(missing)}",
+                remedy=f"pass parameters={{'{missing[0]}': …}} or give it a default",
+            )
+        return {p.name: values[p.name] for p in self.parameters}
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """n: number of real integration variables."""
+        return len(self.components) * self.lattice.volume
+
+    @property
+    def configuration_shape(self) -> tuple[int, ...]:
+        """Shape of one configuration, (components, *lattice)."""
+        return (len(self.components), *self.lattice.shape)
+
+    def _check_real(self, expr: sp.Expr, what: str) -> None:
+        """Refute a complex or undefined expression at generic points (SymPy's assumptions decide too little)."""
+        parts = [node.density for node in expr.atoms(SiteSum)]
+        parts.append(expr.xreplace({node: sp.Dummy(real=True) for node in expr.atoms(SiteSum)}))  # type: ignore[arg-type]
+        for part in parts:
+            symbols = sorted(part.free_symbols, key=str)
+            for trial in range(3):
+                point = {}
+                for i, symbol in enumerate(symbols):
+                    # irrational, of both signs for fields, in (0, 1) for parameters without a default
+                    generic = mpmath.mpf((math.sqrt(2) + 1) * (7 * i + 3 * trial + 1) % 1)
+                    point[symbol] = generic if isinstance(symbol, Parameter) else 2 * (-1) ** (i + trial) * generic
+                    if isinstance(symbol, Parameter) and symbol.name in self.defaults:
+                        point[symbol] = mpmath.mpf(self.defaults[symbol.name])
+                value = sp.N(part.xreplace(point))
+                if not (value.is_number and value.is_finite and abs(sp.im(value)) < 1e-12 * (1 + abs(value))):
+                    raise TheoryError(
+                        f"{what} of theory {self.name}",
+                        expected="a real number for every configuration",
+                        found=f"{value} from {part} at {({str(k): float(v) for k, v in point.items()})}",
+                        remedy="an action has to be real and finite; for |φ|² write phi.abs2 or Abs(…)",
+                    )
+
+    def __repr__(self) -> str:
+        return f"Theory({self.name!r}, {self.lattice}, n={self.degrees_of_freedom})"
+
+
+def _outside_sums(expr: sp.Basic) -> set[FieldComponent]:
+    if isinstance(expr, SiteSum):
+        return set()
+    if isinstance(expr, FieldComponent):
+        return {expr}
+    return set().union(*(_outside_sums(arg) for arg in expr.args)) if expr.args else set()
+
+
+def _strip_sums(expr: sp.Expr) -> sp.Expr:
+    return cast(sp.Expr, expr.replace(lambda e: isinstance(e, SiteSum), lambda e: e.density))

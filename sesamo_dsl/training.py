@@ -1,0 +1,232 @@
+"""What training is, for every backend: options, schedule, the loop, and what stops it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .analysis.result import Analysis
+from .backend import Model
+from .errors import OptionError, TrainingDivergedError
+from .flow_spec import FlowSpec, GaussianBase
+from .ir.program import Program
+from .vacua import find_vacuum
+
+Law = Literal["uniform", "learned", "heat_bath"]
+Strategy = Literal["fold", "penalty"]
+Gradient = Literal["path", "reparametrised"]
+
+_FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
+_SNAPSHOT_EVERY = 100
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "law": ("uniform", "learned", "heat_bath"),
+    "strategy": ("fold", "penalty"),
+    "gradient": ("path", "reparametrised"),
+    "base": ("vacuum", "standard"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How a model is built and trained; ``resolve`` fills in what is left to the compiler.
+
+    Parameters
+    ----------
+    law
+        p(u|y): "uniform" (1/|G|), "learned" (one logit per element) or "heat_bath" (the exact conditional).
+        Default: uniform if the symmetry is exact, else heat bath.
+    strategy
+        How samples stay in the fundamental domain: "fold" (exact) or "penalty" (SESaMo's; may leak).
+        Default: fold up to |G| = 64.
+    gradient
+        "path" drops the score term of the reverse-KL gradient and has no variance at the optimum.
+    base
+        "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1).
+    flow
+        Architecture; default by ``FlowSpec.default``.
+    steps, seconds
+        Length of the training; with ``seconds`` the schedule follows the clock and the result is not
+        reproducible to the last digit.
+    batch, learning_rate, clip
+        Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
+    penalty_height, penalty_slope
+        A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
+    seed
+        Seed of weights and noise.
+    """
+
+    law: Law | None = None
+    strategy: Strategy | None = None
+    gradient: Gradient = "path"
+    base: Literal["vacuum", "standard"] = "vacuum"
+    flow: FlowSpec | None = None
+    steps: int = 2000
+    seconds: float | None = None
+    batch: int = 512
+    learning_rate: float = 2e-3
+    clip: float = 10.0
+    penalty_height: float = 1000.0
+    penalty_slope: float = 100.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed and not (value is None and name in ("law", "strategy")):
+                raise _option(name, " or ".join(map(repr, allowed)), value)
+        for name, least in {"steps": 1, "batch": 2, "seed": 0}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise _option(name, f"an integer ≥ {least}", value)
+        for name in ("learning_rate", "clip", "penalty_height", "penalty_slope"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+                raise _option(name, "a finite number > 0", value)
+        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise _option("seconds", "a finite number > 0", self.seconds)
+
+    def resolve(self, analysis: Analysis) -> TrainingOptions:
+        """Options with law, strategy and flow chosen for a theory."""
+        theory = analysis.theory
+        changes: dict[str, Any] = {
+            "law": self.law or ("uniform" if analysis.breaking == 0 else "heat_bath"),
+            "strategy": self.strategy or ("fold" if analysis.group.order <= _FOLD_LIMIT else "penalty"),
+            "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
+        }
+        return TrainingOptions(**{**_shallow(self), **changes})
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for the run directory."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TrainingOptions:
+        """Inverse of :meth:`as_json`."""
+        flow = values.get("flow")
+        spec = None if flow is None else FlowSpec(**{**flow, "hidden": tuple(flow["hidden"])})
+        return cls(**{**values, "flow": spec})
+
+
+def _shallow(options: TrainingOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in options.__dataclass_fields__}
+
+
+def _option(name: str, expected: str, found: Any) -> OptionError:
+    return OptionError(f"option {name}", expected=expected, found=repr(found), remedy="see TrainingOptions")
+
+
+def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
+    """What a reader of results must know about a choice that is not exact."""
+    notes = []
+    if analysis.breaking != 0 and options.law in ("uniform", "learned"):
+        notes.append(
+            f"{options.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
+            "the weights correct for it"
+        )
+    if options.strategy == "penalty" and analysis.is_modulated:
+        notes.append("penalty strategy: samples that leak out of the domain are rejected (weight zero)")
+    return tuple(notes)
+
+
+def make_base(
+    program: Program, parameters: Mapping[str, float], options: TrainingOptions
+) -> GaussianBase:
+    """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal."""
+    components = len(program.components)
+    vacuum = find_vacuum(program, parameters) if options.base == "vacuum" else None
+    if vacuum is None:
+        return GaussianBase.standard(components, program.shape)
+    u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
+    rotation = program.constants["INVERSES"][u]
+    precision = np.einsum("ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation))
+    return GaussianBase.from_precision(rotation @ vacuum.mean, precision)
+
+
+def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
+    """Linear warm-up over the first 50 steps, then half a cosine to 1 % of the peak."""
+    warm_up = min((step + 1) / 50, 1.0)
+    return options.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+@dataclass
+class History:
+    """Metrics of every step."""
+
+    columns: dict[str, list[float]] = field(default_factory=dict)
+
+    def append(self, metrics: Mapping[str, float]) -> None:
+        """Add one step."""
+        for name, value in metrics.items():
+            self.columns.setdefault(name, []).append(float(value))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def csv(self) -> str:
+        """Text with one line per step."""
+        rows = [",".join(["step", *self.columns])]
+        for i, values in enumerate(zip(*self.columns.values(), strict=True)):
+            rows.append(",".join([str(i), *(f"{v:.8g}" for v in values)]))
+        return "\n".join(rows) + "\n"
+
+
+def train(
+    model: Model,
+    options: TrainingOptions,
+    history: History,
+    *,
+    progress: bool = True,
+    keep: Callable[[dict[str, np.ndarray]], str] = lambda state: "memory",
+) -> None:
+    """Run the optimisation; leaves the model at its last state.
+
+    Parameters
+    ----------
+    keep
+        Called with the last good state when training has to stop; returns where it was put.
+
+    Raises
+    ------
+    TrainingDivergedError
+        When the loss or its gradient is NaN or infinite. The model is put back to the last good state.
+    """
+    start = time.perf_counter()
+    good, good_step = model.state(), 0
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[shown]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not progress, transient=False) as bar:
+        task = bar.add_task("training", total=None if options.seconds else options.steps, shown="")
+        step = 0
+        while True:
+            elapsed = time.perf_counter() - start
+            done = elapsed / options.seconds if options.seconds else step / options.steps
+            if done >= 1:
+                break
+            metrics = model.step(learning_rate(options, done, step))
+            if not all(math.isfinite(value) for value in metrics.values()):
+                model.load_state(good)
+                place = keep(good)
+                raise TrainingDivergedError(
+                    f"training, step {step}",
+                    expected="a finite loss and gradient",
+                    found=", ".join(f"{name} = {value}" for name, value in metrics.items()),
+                    remedy=f"lower learning_rate or clip, or use float64; the state of step {good_step} is kept in {place}",
+                )
+            history.append({**metrics, "seconds": elapsed})
+            step += 1
+            if step % _SNAPSHOT_EVERY == 0:
+                good, good_step = model.state(), step
+            if step % 10 == 0 or step == options.steps:
+                shown = f"loss {metrics['loss']:.4f}  batch ESS {metrics['ess']:.4f}"
+                bar.update(task, completed=step, shown=shown)

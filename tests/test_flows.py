@@ -1,0 +1,341 @@
+"""Coupling flows: the laws that every flow obeys, and that the two backends agree on every one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from zuko.transforms import MonotonicRQSTransform
+
+from sesamo_dsl.flow_spec import FlowSpec, GaussianBase, coupling, frozen_mask
+from sesamo_jax import flows as jax_flows
+from sesamo_torch import flows as torch_flows
+
+Array = NDArray[Any]
+
+GEOMETRIES = [
+    (1, (1,)),
+    (2, (1,)),
+    (1, (8,)),
+    (1, (4, 6)),
+    (2, (4, 4)),
+    (3, (2, 4)),
+    (1, (3, 3)),
+    (2, (3, 3)),
+    (1, (1, 5)),
+    (1, (2, 2, 2)),
+    (1, (2, 2, 2, 2)),
+]
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Iterator[None]:
+    before = jax.config.read("jax_enable_x64")
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def small_spec(transform: Any = "affine", **changes: Any) -> FlowSpec:
+    return FlowSpec(
+        **{"layers": 3, "hidden": (6,), "transform": transform, "bins": 4, "bound": 3.0} | changes
+    )
+
+
+def coloured_base(components: int, shape: tuple[int, ...]) -> GaussianBase:
+    """A random positive definite precision that is complex and mixes the components."""
+    generator = np.random.default_rng(5)
+    root = 0.2 * generator.normal(size=(*shape, components, components))
+    root[(0,) * len(shape)] += 1.5 * np.eye(components)
+    waves = np.fft.fftn(root, axes=tuple(range(len(shape))))
+    precision = 0.3 * np.eye(components) + waves @ waves.conj().swapaxes(-1, -2)
+    return GaussianBase.from_precision(generator.normal(size=components), precision)
+
+
+def trained_like(state: dict[str, Array], size: float) -> dict[str, Array]:
+    generator = np.random.default_rng(1)
+    return {name: value + size * generator.normal(size=value.shape) for name, value in state.items()}
+
+
+def noise(components: int, shape: tuple[int, ...], batch: int = 4) -> Array:
+    return np.random.default_rng(2).normal(size=(batch, components, *shape))
+
+
+def flow_pair(
+    spec: FlowSpec, base: GaussianBase, single: bool = False, size: float = 0.2
+) -> tuple[torch_flows.Flow, jax_flows.Flow]:
+    """Both backends with the same weights, away from the identity."""
+    ours = torch_flows.Flow(spec, base, dtype=torch.float32 if single else torch.float64)
+    theirs = jax_flows.Flow(spec, base, dtype=jnp.float32 if single else jnp.float64)
+    theirs = theirs.with_state_arrays(trained_like(theirs.state_arrays(), size))
+    ours.load_state_arrays(theirs.state_arrays())
+    return ours, theirs
+
+
+def error(a: Any, b: Any) -> float:
+    difference = np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
+    assert np.isfinite(difference).all()
+    return float(difference.max(initial=0.0))
+
+
+def run_torch(call: Any, values: Array) -> tuple[Array, Array]:
+    with torch.no_grad():
+        image, log_q = call(torch.as_tensor(values))
+    return image.numpy(), log_q.numpy()
+
+
+@pytest.mark.parametrize("transform", ["affine", "spline"])
+@pytest.mark.parametrize(("components", "shape"), GEOMETRIES)
+def test_inverse_density_and_agreement(components: int, shape: tuple[int, ...], transform: str) -> None:
+    """forward and inverse are a pair, log q is that of the autodiff Jacobian, and the backends agree."""
+    ours, theirs = flow_pair(small_spec(transform), coloured_base(components, shape))
+    z = noise(components, shape)
+    x, log_q = run_torch(ours.forward, z)
+    back, log_q_back = run_torch(ours.inverse, x)
+    assert error(back, z) < 1e-10
+    assert error(log_q_back, log_q) < 1e-10
+
+    assert (x.shape, log_q.shape) == (z.shape, (4,))
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: ours.forward(one[None])[0][0]))(
+        torch.as_tensor(z)
+    )
+    size = z[0].size
+    log_det = np.linalg.slogdet(jacobian.detach().numpy().reshape(4, size, size))[1]
+    reference = -0.5 * (z.reshape(4, -1) ** 2).sum(axis=1) - 0.5 * size * math.log(2 * math.pi) - log_det
+    assert error(log_q, reference) < 1e-10
+
+    both = eqx.filter_jit(lambda flow, z, x: (*flow.forward(z), *flow.inverse(x)))
+    image, density, preimage, density_back = both(theirs, z, x)
+    assert max(error(image, x), error(preimage, z)) < 1e-10
+    assert max(error(density, log_q), error(density_back, log_q)) < 1e-11 * max(1.0, np.abs(log_q).max())
+
+
+@pytest.mark.parametrize("transform", ["affine", "spline"])
+def test_single_precision_agreement(transform: str) -> None:
+    spec = FlowSpec(layers=4, hidden=(8,), transform=transform)  # type: ignore[arg-type]
+    ours, theirs = flow_pair(spec, coloured_base(1, (4, 4)), single=True, size=0.1)
+    z = noise(1, (4, 4)).astype(np.float32)
+    x, log_q = run_torch(ours.forward, z)
+    image, density = theirs.forward(jnp.asarray(z))
+    assert (image.dtype, x.dtype) == (jnp.float32, np.float32)
+    assert error(image, x) < 1e-5 * np.abs(x).max()
+    assert error(density, log_q) < 1e-5 * np.abs(log_q).max()
+
+
+def test_linear_conditioner() -> None:
+    ours, _ = flow_pair(small_spec(hidden=()), coloured_base(2, (4,)))
+    z = noise(2, (4,))
+    x, log_q = run_torch(ours.forward, z)
+    back, log_q_back = run_torch(ours.inverse, x)
+    assert max(error(back, z), error(log_q_back, log_q)) < 1e-11
+
+
+@pytest.mark.parametrize(("components", "shape"), GEOMETRIES)
+def test_new_flow_is_its_base(components: int, shape: tuple[int, ...]) -> None:
+    base = coloured_base(components, shape)
+    z = noise(components, shape)
+    x, log_q = run_torch(torch_flows.Flow(small_spec(), base, dtype=torch.float64).forward, z)
+    assert error(x, base.apply(z)) < 1e-12
+    assert error(base.invert(x), z) < 1e-12
+    gaussian = -0.5 * (z.reshape(4, -1) ** 2).sum(axis=1) - 0.5 * z[0].size * math.log(2 * math.pi)
+    assert error(log_q, gaussian - base.log_det) < 1e-11
+
+
+def test_base_has_the_covariance_it_was_given() -> None:
+    """Against the dense precision matrix, built entry by entry from the momentum-space one."""
+    shape, components = (3, 4), 2
+    base = coloured_base(components, shape)
+    size = components * math.prod(shape)
+    jacobian = base.apply(np.eye(size).reshape(size, components, *shape)) - base.apply(
+        np.zeros((1, components, *shape))
+    )
+    dense = jacobian.reshape(size, size).T
+    precision = np.linalg.inv(dense @ dense.T)
+    kernel = np.fft.ifftn(base.inverse_filter @ base.inverse_filter, axes=(0, 1)).real
+    lookup = precision.reshape(components, *shape, components, *shape)
+    for x in np.ndindex(shape):
+        for y in np.ndindex(shape):
+            step = tuple((a - b) % extent for a, b, extent in zip(x, y, shape, strict=True))
+            assert error(lookup[(slice(None), *x, slice(None), *y)], kernel[step]) < 1e-10
+    assert abs(base.log_det - np.linalg.slogdet(dense)[1]) < 1e-10
+    assert error(base.scale, np.sqrt(np.diag(dense @ dense.T).reshape(components, -1)[:, 0])) < 1e-12
+    assert error(GaussianBase.standard(2, shape).apply(np.ones((1, 2, *shape))), 1.0) < 1e-14
+
+
+@pytest.mark.parametrize(("components", "shape"), GEOMETRIES)
+def test_layers_alternate_between_complementary_classes(components: int, shape: tuple[int, ...]) -> None:
+    first, second = frozen_mask(0, components, shape), frozen_mask(1, components, shape)
+    if first.size == 1:
+        assert not (first | second).any()
+        return
+    assert (first ^ second).all()
+    assert 0 < first.sum() < first.size
+    table = coupling(0, 3, components, shape)
+    assert sorted([*table.active, *table.frozen]) == list(range(first.size))
+    assert (np.flatnonzero(first) == np.sort(table.frozen)).all()
+
+
+@pytest.mark.parametrize("transform", ["affine", "spline"])
+@pytest.mark.parametrize(("components", "shape"), [(1, (4, 6)), (2, (4, 4))])
+def test_translations_by_even_vectors(components: int, shape: tuple[int, ...], transform: str) -> None:
+    ours, _ = flow_pair(small_spec(transform), coloured_base(components, shape))
+    z = noise(components, shape)
+    x, log_q = run_torch(ours.forward, z)
+    for step in [(1, 1), (2, 0), (-1, 3)]:
+        moved, moved_log_q = run_torch(ours.forward, np.roll(z, step, axis=(2, 3)))
+        assert error(moved, np.roll(x, step, axis=(2, 3))) < 1e-11
+        assert error(moved_log_q, log_q) < 1e-11
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_weights_move_to_a_larger_lattice(components: int) -> None:
+    """A periodic repetition of a small field is mapped to the repetition of its image."""
+    spec = small_spec(kernel=3)
+    small, _ = flow_pair(spec, GaussianBase.standard(components, (4, 4)))
+    large = torch_flows.Flow(spec, GaussianBase.standard(components, (8, 8)), dtype=torch.float64)
+    large.load_state_arrays(small.state_arrays())
+    z = noise(components, (4, 4))
+    x, _ = run_torch(small.forward, z)
+    image, _ = run_torch(large.forward, np.tile(z, (1, 1, 2, 2)))
+    assert error(image, np.tile(x, (1, 1, 2, 2))) < 1e-11
+
+
+def test_state_arrays_are_the_same_on_both_backends() -> None:
+    spec, base = small_spec(), coloured_base(2, (4, 4))
+    ours = torch_flows.Flow(spec, base, dtype=torch.float64, seed=3)
+    theirs = jax_flows.Flow(spec, base, dtype=jnp.float64, seed=3)
+    assert list(ours.state_arrays()) == list(dict(ours.named_parameters()))
+    assert set(ours.state_arrays()) == set(theirs.state_arrays())
+    for name, value in theirs.state_arrays().items():
+        assert error(value, ours.state_arrays()[name]) == 0
+
+
+# The spline
+
+
+def spline_images(
+    values: Array, inverse: bool, spec: FlowSpec, parameters: Array
+) -> list[tuple[Array, Array, Array]]:
+    """(image, log_det, d(image + log_det)/d value) of each backend."""
+    point = torch.as_tensor(values).requires_grad_()
+    image, log_det = torch_flows._spline(spec, torch.as_tensor(parameters), point, inverse)
+    (gradient,) = torch.autograd.grad((image + log_det).sum(), point)
+
+    def total(value: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        image, log_det = jax_flows._spline(spec, jnp.asarray(parameters), value, inverse)
+        return (image + log_det).sum(), (image, log_det)
+
+    other, (other_image, other_log_det) = jax.grad(total, has_aux=True)(jnp.asarray(values))
+    return [
+        (image.detach().numpy(), log_det.detach().numpy(), gradient.numpy()),
+        (np.asarray(other_image), np.asarray(other_log_det), np.asarray(other)),
+    ]
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_spline_at_and_beyond_its_edges(inverse: bool) -> None:
+    spec = small_spec("spline", bins=5)
+    bound = spec.bound
+    values = np.array(
+        [-1e6, -bound, np.nextafter(-bound, 0), -1.2, 0.0, 1.2, np.nextafter(bound, 0), bound, 1e6]
+    )[:, None]
+    parameters = 5 * np.random.default_rng(4).normal(size=(spec.parameters_per_entry, values.size, 1))
+    for image, log_det, gradient in spline_images(values, inverse, spec, parameters):
+        assert np.isfinite([image, log_det, gradient]).all()
+        outside = np.abs(values) >= bound
+        assert error(image[outside], values[outside]) == 0
+        assert error(log_det[outside], 0.0) == 0
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_spline_increases(inverse: bool) -> None:
+    spec = small_spec("spline", bins=5)
+    values = np.linspace(-1.1 * spec.bound, 1.1 * spec.bound, 301)[:, None]
+    parameters = 5 * np.random.default_rng(4).normal(size=(spec.parameters_per_entry, 1, 1))
+    parameters = np.tile(parameters, (1, values.size, 1))
+    for image, _, _ in spline_images(values, inverse, spec, parameters):
+        assert (np.diff(image, axis=0) > 0).all()
+
+
+def test_spline_against_a_library() -> None:
+    """zuko bounds its parameters in another way; fed with ours before that step it gives the same spline."""
+    spec = small_spec("spline", bins=6, max_log_scale=4.0)
+    values = np.random.default_rng(0).uniform(-4, 4, size=(50, 1))
+    parameters = np.random.default_rng(1).normal(size=(spec.parameters_per_entry, 50, 1))
+    bounded = spec.max_log_scale * np.tanh(parameters / spec.max_log_scale)
+    slope = 1e-3
+    # Invert p / (1 + c|p| / |log slope|), with c = 2 for widths and heights and 1 for derivatives.
+    factor = np.repeat([2.0, 2.0, 1.0], [6, 6, 5])[:, None, None] / abs(math.log(slope))
+    raw = torch.as_tensor(np.moveaxis(bounded / (1 - factor * np.abs(bounded)), 0, -1))
+    library = MonotonicRQSTransform(
+        raw[..., :6], raw[..., 6:12], raw[..., 12:], bound=spec.bound, slope=slope
+    )
+    image, log_det = library.call_and_ladj(torch.as_tensor(values))  # type: ignore[attr-defined]
+    for found, found_log_det, _ in spline_images(values, False, spec, parameters):
+        assert error(found, image) < 1e-12
+        assert error(found_log_det, log_det) < 1e-11
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"layers": 0},
+        {"hidden": (8, 0)},
+        {"kernel": 2},
+        {"transform": "cubic"},
+        {"bins": 1},
+        {"bound": 0.0},
+        {"max_log_scale": math.inf},
+    ],
+)
+def test_invalid_architectures(arguments: dict[str, Any]) -> None:
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"{name}: expected .*, found"):
+        FlowSpec(**{"layers": 2, "hidden": (4,)} | arguments)
+
+
+def test_invalid_geometries_and_bases() -> None:
+    with pytest.raises(ValueError, match="shape: expected"):
+        FlowSpec.default(1, (4, 0))
+    with pytest.raises(ValueError, match="components: expected"):
+        FlowSpec.default(0, (4,))
+    with pytest.raises(ValueError, match="positive definite"):
+        GaussianBase.from_precision([0.0], -np.ones((4, 1, 1)))
+    with pytest.raises(ValueError, match="Hermitian"):
+        GaussianBase.from_precision([0.0, 0.0], np.broadcast_to([[1.0, 0.5], [0.0, 1.0]], (4, 2, 2)))
+    with pytest.raises(ValueError, match="conj"):
+        GaussianBase.from_precision([0.0], np.arange(1.0, 5.0)[:, None, None])
+    with pytest.raises(ValueError, match="shape"):
+        GaussianBase.from_precision([0.0], np.ones((4, 2, 2)))
+
+
+def test_fields_of_another_shape_are_refused() -> None:
+    ours, theirs = flow_pair(small_spec(), GaussianBase.standard(1, (4, 4)))
+    for call in (ours.forward, ours.inverse):
+        with pytest.raises(ValueError, match=r"field: expected shape \(batch, 1"):
+            call(torch.zeros(3, 4, 4))
+    for call in (theirs.forward, theirs.inverse):
+        with pytest.raises(ValueError, match=r"field: expected shape \(batch, 1"):
+            call(jnp.zeros((3, 4, 4)))
+
+
+def test_foreign_weights_are_refused() -> None:
+    ours, theirs = flow_pair(small_spec(), GaussianBase.standard(1, (4, 4)))
+    state = ours.state_arrays()
+    name = next(iter(state))
+    for wrong in [{**state, name: np.zeros((1, 1, 1))}, {key: state[key] for key in list(state)[1:]}]:
+        with pytest.raises(ValueError, match="expected"):
+            ours.load_state_arrays(wrong)
+        with pytest.raises(ValueError, match="expected"):
+            theirs.with_state_arrays(wrong)

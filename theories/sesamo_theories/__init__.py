@@ -1,0 +1,1 @@
+"""Theories that come with the package; each module declares one as ``theory``."""
