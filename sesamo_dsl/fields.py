@@ -64,7 +64,7 @@ class FieldComponent(sp.Symbol):
         return (self.field, self.component, self.label, self.lattice, self.offset), {}
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.name, self.field, self.component, self.offset, self.lattice)
+        return (self.name, self.field, self.component, self.offset, self.lattice.shape)
 
     def shift(self, mu: int, steps: int = 1) -> FieldComponent:
         """The same component at x + steps·e_mu."""

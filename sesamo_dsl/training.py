@@ -22,6 +22,7 @@ Law = Literal["uniform", "learned", "heat_bath"]
 Strategy = Literal["fold", "penalty"]
 Gradient = Literal["path", "reparametrised"]
 
+BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -68,8 +69,8 @@ class TrainingOptions:
     flow: FlowSpec | None = None
     steps: int = 2000
     seconds: float | None = None
-    batch: int = 512
-    learning_rate: float = 2e-3
+    batch: int = 128
+    learning_rate: float = 5e-3
     clip: float = 10.0
     penalty_height: float = 1000.0
     penalty_slope: float = 100.0
@@ -149,8 +150,8 @@ def make_base(
 
 
 def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
-    """Linear warm-up over the first 50 steps, then half a cosine to 1 % of the peak."""
-    warm_up = min((step + 1) / 50, 1.0)
+    """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
+    warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
     return options.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 

@@ -15,7 +15,7 @@ from jax import Array
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase
-from sesamo_dsl.training import TrainingOptions
+from sesamo_dsl.training import BETAS, TrainingOptions
 
 from .flows import Flow
 from .laws import draw, log_law
@@ -48,7 +48,7 @@ class JaxModel:
         self._matrices = jnp.asarray(compiled.program.constants["MATRICES"], self._dtype)
         flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
         self._weights = Weights(flow, jnp.zeros(len(self._matrices), self._dtype))
-        self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam())
+        self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
         self._adam = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
         self._step = 0
         self._compiled_step = eqx.filter_jit(self._update, donate="all")

@@ -13,7 +13,7 @@ from torch import Tensor
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase
-from sesamo_dsl.training import TrainingOptions
+from sesamo_dsl.training import BETAS, TrainingOptions
 
 from .flows import Flow
 from .laws import draw, log_law
@@ -56,7 +56,7 @@ class TorchModel:
         self._flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed).to(self._device)
         self._logits = torch.zeros(len(self._matrices), dtype=self._dtype, device=self._device, requires_grad=True)
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {"law.logits": self._logits}
-        self._adam = torch.optim.Adam(self._named.values(), lr=options.learning_rate)
+        self._adam = torch.optim.Adam(self._named.values(), lr=options.learning_rate, betas=BETAS)
         self._adam_moments()
         self._step = 0
 
