@@ -36,8 +36,8 @@ def with_gradient(function: Function, output: str, components: int, name: str, d
             kind = function.ops[target].kind
             if kind is Kind.SCALAR:
                 continue  # parameters and literals do not depend on x
-            if kind is Kind.CONFIG and builder.kind(contribution) is Kind.SITE:
-                contribution = builder.site_sum(contribution)
+            if kind is Kind.CONFIG and op.kind is Kind.SITE:
+                contribution = builder.site_sum(builder.broadcast(contribution))
             adjoints[target] = builder.add(adjoints[target], contribution) if target in adjoints else contribution
     zero = builder.constant(0.0)
     gradient = builder.stack([builder.broadcast(parts.get(a, zero)) for a in range(components)])

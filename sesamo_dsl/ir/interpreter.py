@@ -31,7 +31,7 @@ def run(
         if op.kind is Kind.SITE and op.name not in ("shift", "component"):
             # a per-configuration operand meets a density: give it the lattice axes
             args = [a.reshape(batch, *(1,) * len(lattice)) if k is Kind.CONFIG else a for a, k in zip(args, kinds, strict=True)]
-        values.append(_evaluate(op.name, args, op.attribute, program, inputs, parameters or {}, (batch, *lattice), dtype))
+        values.append(evaluate_op(op.name, args, op.attribute, program, inputs, parameters or {}, (batch, *lattice), dtype))
     return tuple(_as_output(values[i], function, i, batch) for _, i in function.outputs)
 
 
@@ -40,7 +40,8 @@ def _as_output(value: Any, function: Function, index: int, batch: int) -> np.nda
     return np.broadcast_to(value, (batch,)) if function.ops[index].kind is Kind.SCALAR else value
 
 
-def _evaluate(name, args, attribute, program: Program, inputs, parameters, site_shape, dtype) -> Any:
+def evaluate_op(name, args, attribute, program: Program, inputs, parameters, site_shape, dtype) -> Any:
+    """The result of one operation; operands are already broadcast to each other."""
     lattice_axes = tuple(range(1, len(site_shape)))
     match name:
         case "input":

@@ -15,6 +15,7 @@ import numpy as np
 from .program import Function, Kind, Op, Program
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+_MODULES = frozenset({"np", "torch", "jax", "jnp"})  # what emitted code has imported
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Dialect:
 
 def argument_name(parameter: str) -> str:
     """The Python argument that stands for a coupling (``lambda`` is called ``lambda_``)."""
-    return parameter + "_" if keyword.iskeyword(parameter) else parameter
+    stem = parameter.rstrip("_")  # `lambda` and `lambda_` stay different
+    return parameter + "_" if keyword.iskeyword(stem) or stem in {"x", *_MODULES} else parameter
 
 
 def module_source(program: Program, dialect: Dialect) -> str:
@@ -99,7 +101,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
 def _value_names(function: Function, program: Program) -> list[str]:
     names: list[str] = []
     outputs = {index: name for name, index in function.outputs}
-    taken = {name for name, _ in function.inputs} | {argument_name(p) for p in function.parameters}
+    taken = {*_MODULES, *(name for name, _ in function.inputs), *map(argument_name, function.parameters)}
     for index, op in enumerate(function.ops):
         if op.name == "input":
             name = str(op.attribute)
@@ -110,7 +112,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
             name = f"({name})" if name.startswith("-") else name
         elif op.name == "component":
             name = program.components[int(op.attribute)]  # type: ignore[arg-type]
-            name = name + "_" if name in taken or keyword.iskeyword(name) else name
+            name = name + "_" if keyword.iskeyword(name) else name
         elif op.name == "shift" and function.ops[op.args[0]].name == "component":
             steps = [
                 (o if 2 * o <= e else o - e) if o > 0 else o
@@ -122,7 +124,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
             name = outputs[index]
         else:
             name = f"v{index}"
-        while name in names and op.name not in ("input", "parameter", "constant"):
+        while op.name not in ("input", "parameter", "constant") and (name in names or name in taken):
             name += "_"
         names.append(name)
     return names
@@ -132,7 +134,8 @@ def _operand(function: Function, op: Op, argument: int, names: list[str], rank: 
     kind, name = function.ops[argument].kind, names[argument]
     if kind is Kind.CONFIG and op.kind is Kind.SITE:
         return f"{name}[(...,) + (None,) * {rank}]" if rank > 2 else f"{name}[:{', None' * rank}]"
-    needs_array = op.name not in _OPERATORS and op.name not in ("broadcast", "lt", "le")
+    comparison_of_numbers = op.name in ("lt", "le") and op.kind is Kind.SCALAR
+    needs_array = comparison_of_numbers or op.name not in (*_OPERATORS, "broadcast", "lt", "le")
     if kind is Kind.SCALAR and needs_array:
         return dialect.scalar_operand.format(name)
     return name

@@ -1,0 +1,110 @@
+"""What a law is tested on: one theory, compiled for some backends, at generic couplings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..analysis.result import Analysis
+from ..backend import Model, backend_names
+from ..compiler import CompiledTheory, analyse, check_configurations, compile, lower_theory
+from ..flow_spec import FlowSpec
+from ..ir.interpreter import run
+from ..ir.program import Program
+from ..theory import Precision, Theory
+from ..training import TrainingOptions, make_base
+
+_PERTURBATION = 0.1  # size of the random weights of an untrained model: far from the identity, yet tame
+
+
+@dataclass(eq=False)
+class Subject:
+    """A theory under test.
+
+    Attributes
+    ----------
+    theory
+        The declaration.
+    backends
+        Names of the backends to compare.
+    analysis, program
+        What the compiler derived.
+    parameters
+        Couplings at which numerical laws are checked: those that default to zero are switched on.
+    """
+
+    theory: Theory
+    backends: tuple[str, ...]
+    analysis: Analysis
+    program: Program
+    parameters: dict[str, float]
+    _compiled: dict[tuple[str, Precision], CompiledTheory] = field(default_factory=dict)
+    _models: dict[tuple[Any, ...], Model] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, theory: Theory, backends: Sequence[str] | None = None) -> Subject:
+        """Analyse a theory and prepare it for testing; ``backends`` default to all that are registered."""
+        analysis = analyse(theory)
+        generic = np.random.default_rng(11).uniform(0.05, 0.25, size=len(theory.parameters))
+        parameters = {
+            p.name: theory.defaults.get(p.name) or round(float(v), 3)
+            for p, v in zip(theory.parameters, generic, strict=True)
+        }
+        names = tuple(backends) if backends is not None else backend_names()
+        return cls(theory, names, analysis, lower_theory(analysis), parameters)
+
+    def compiled(self, backend: str, precision: Precision) -> CompiledTheory:
+        """The theory compiled for a backend."""
+        key = backend, precision
+        if key not in self._compiled:
+            self._compiled[key] = compile(self.analysis, backend, precision=precision)
+        return self._compiled[key]
+
+    def model(self, backend: str, **options: Any) -> Model:
+        """An untrained model in float64 whose weights are random, so that its flow is not the identity."""
+        key = backend, *sorted(options.items())
+        if key not in self._models:
+            model = self.fresh_model(backend, **options)
+            rng = np.random.default_rng(5)
+            state = model.state()
+            noisy = {
+                name: value + _PERTURBATION * rng.normal(size=value.shape)
+                if name.startswith(("flow.", "law."))
+                else value
+                for name, value in sorted(state.items())
+            }
+            model.load_state(noisy)
+            self._models[key] = model
+        return self._models[key]
+
+    def fresh_model(self, backend: str, **options: Any) -> Model:
+        """A model in float64 as training would start from."""
+        compiled = self.compiled(backend, "float64")
+        flow = FlowSpec(layers=3, hidden=(8,), kernel=3)  # the laws hold for any network; a small one is quick
+        resolved = TrainingOptions(flow=flow, **options).resolve(self.analysis)
+        base = make_base(self.program, self.parameters, resolved)
+        return compiled.backend.model(compiled, self.parameters, base, resolved)
+
+    def interpret(self, function: str, x: np.ndarray, **inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """A program function by the NumPy interpreter in float64."""
+        checked = check_configurations(self.theory, x, "float64")
+        name = self.program.functions[function].inputs[0][0]
+        return run(self.program, function, {name: checked, **inputs}, self.parameters)
+
+    def act(self, element: int, x: np.ndarray) -> np.ndarray:
+        """T_g x for configurations (batch, components, *lattice)."""
+        return np.einsum("ab,nb...->na...", self.program.constants["MATRICES"][element], x)
+
+    def collective(self, x: np.ndarray) -> np.ndarray:
+        """c(x), (batch, components, *lattice) → (batch, k)."""
+        return x.mean(axis=tuple(range(2, x.ndim))) @ self.analysis.domain.projection.T
+
+    @cached_property
+    def typical_size(self) -> float:
+        """Size of the fields where the theory lives: that of the vacuum, at least 1."""
+        options = TrainingOptions().resolve(self.analysis)
+        return max(1.0, float(np.abs(make_base(self.program, self.parameters, options).mean).max()))
