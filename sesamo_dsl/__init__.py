@@ -27,9 +27,13 @@ from .fields import ScalarField as ScalarField
 from .fields import VectorField as VectorField
 from .fields import parameters as parameters
 from .flow_spec import FlowSpec as FlowSpec
-from .groups.symmetry import Cyclic as Cyclic
+from .groups.catalogue import Z2 as Z2
+from .groups.lie import SO as SO
+from .groups.lie import SU2 as SU2
+from .groups.lie import U1 as U1
+from .groups.lie import LieSymmetry as LieSymmetry
+from .groups.catalogue import Cyclic as Cyclic
 from .groups.symmetry import Symmetry as Symmetry
-from .groups.symmetry import Z2 as Z2
 from .lattice import Lattice as Lattice
 from .runs import Run as Run
 from .runs import load_run as load_run

@@ -32,13 +32,16 @@ class Draws:
     x
         Configurations, (samples, components, *lattice).
     log_q
-        log q(x) as the model's strategy defines it, (samples,).
+        log q(x) as the model's strategy defines it, (samples,). With auxiliary coordinates a it is
+        log q(x, a) − log N(a), and its exponential is an unbiased estimate of q(x).
     action
         S(x), (samples,).
     sector
         Index u of the group element with x ∈ T_u Ω, (samples,).
     leaked
         Whether y left the domain, (samples,); such samples have weight zero.
+    auxiliary
+        Auxiliary coordinates that complete the slices of Lie groups, (samples, k); k = 0 without slices.
     """
 
     x: np.ndarray
@@ -46,6 +49,7 @@ class Draws:
     action: np.ndarray
     sector: np.ndarray
     leaked: np.ndarray
+    auxiliary: np.ndarray
 
 
 class Model(Protocol):
@@ -75,8 +79,11 @@ class Model(Protocol):
         """Independent samples; the same seed gives the same samples."""
         ...
 
-    def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """log q(x) of given configurations, (n, components, *lattice) → (n,)."""
+    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
+        """log q(x) of given configurations, (n, components, *lattice) → (n,).
+
+        For models with auxiliary coordinates: log q(x, a) − log N(a), with a from a fixed seed if not given.
+        """
         ...
 
 

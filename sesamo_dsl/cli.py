@@ -1,0 +1,203 @@
+"""The command line, ``sesamo-dsl``: theories, check, train, sample."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from .analysis.result import Analysis
+from .cache import write_bytes
+from .compiler import analyse, compile
+from .errors import ParameterError, SesamoError
+from .evaluation import Samples
+from .runs import load_run, start
+from .theories import load_theory, shipped_theories
+from .theory import Precision
+from .training import Law, Strategy, TrainingOptions
+
+_VERDICTS = {
+    "exact": "exact: the action is proved invariant; the uniform law p(u|y) = 1/|G| is exact",
+    "broken": "broken by S₁; the heat-bath law is exact all the same, a uniform or learned one is not",
+    "undecided": "undecided: neither proved nor refuted; the heat-bath law is exact either way",
+}
+
+
+class _Commands(TyperGroup):
+    """Commands whose explained failures end as a message and exit code 1, not as a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except SesamoError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    help="Declare a field theory in SymPy, check its symmetries, train a sampler that has them built in.",
+)
+
+TheoryArgument = Annotated[
+    str, typer.Argument(metavar="THEORY", help="A shipped theory's name, or the path of a .py file.")
+]
+CountOption = Annotated[int, typer.Option(min=1, help="Number of samples.")]
+PlotOption = Annotated[
+    Path | None, typer.Option(metavar="PICTURE", help="Draw the samples to this .png, .pdf or .svg file.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sesamo-dsl {version('sesamo-dsl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
+@app.command("theories")
+def list_theories() -> None:
+    """List the theories that come with the package."""
+    table = Table("theory", "lattice", "dof", "symmetry", "", box=None, header_style="bold", pad_edge=False)
+    for name in shipped_theories():
+        theory = load_theory(name)
+        text = inspect.getdoc(importlib.import_module(f"sesamo_theories.{name}")) or ""
+        symmetry = " × ".join(s.name for s in theory.symmetries) or "none"
+        summary = text.partition("\n")[0]
+        table.add_row(name, str(theory.lattice), str(theory.degrees_of_freedom), symmetry, summary)
+    Console().print(table)
+
+
+@app.command()
+def check(theory: TheoryArgument) -> None:
+    """Verify the declared symmetries and print what follows from them."""
+    analysis = analyse(load_theory(theory))
+    typer.echo(f"{analysis}\n\nverdict: {_verdict(analysis)}")
+
+
+def _verdict(analysis: Analysis) -> str:
+    return (
+        _VERDICTS[analysis.status]
+        if analysis.is_modulated
+        else "no symmetry: there is nothing to modulate with"
+    )
+
+
+@app.command()
+def train(
+    theory: TheoryArgument,
+    backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Value of a coupling; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and noise.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Number of training steps.")] = TrainingOptions.steps,
+    seconds: Annotated[
+        float | None, typer.Option(help="Train for a time instead of a number of steps.")
+    ] = None,
+    law: Annotated[Law | None, typer.Option(help="p(u|y); by default an exact one.")] = None,
+    strategy: Annotated[Strategy | None, typer.Option(help="How samples stay in the domain.")] = None,
+    batch: Annotated[int, typer.Option(min=2, help="Samples per step.")] = TrainingOptions.batch,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of Adam.")] = TrainingOptions.learning_rate,
+    precision: Annotated[Precision | None, typer.Option(help="By default the theory's own.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to keep the run; by default a new one below runs/.")
+    ] = None,
+    plot: PlotOption = None,
+) -> None:
+    """Train a sampler, and measure it on 10 000 samples."""
+    compiled = compile(load_theory(theory), backend, precision=precision)
+    reference = theory if theory in shipped_theories() else str(Path(theory).resolve())
+    run = start(
+        compiled,
+        parameters=_couplings(settings or []),
+        directory=directory,
+        source={"reference": reference},
+        seed=seed,
+        steps=steps,
+        seconds=seconds,
+        law=law,
+        strategy=strategy,
+        batch=batch,
+        learning_rate=learning_rate,
+    )
+    _report(run.sample(10_000), plot)
+    typer.echo(f"run directory      {run.directory}")
+
+
+def _couplings(settings: list[str]) -> dict[str, float]:
+    """The values of ``--set name=value``."""
+    values = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise ParameterError(
+                f"--set {setting}",
+                expected="NAME=VALUE with a number",
+                found=repr(setting),
+                remedy="write for instance --set h=0.1",
+            ) from None
+    return values
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory that the training printed.")],
+    count: CountOption = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 1,
+    backend: Annotated[str | None, typer.Option(help="By default the one it was trained with.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write x, log_q, action, log_weights and sector to this .npz file.")
+    ] = None,
+    plot: PlotOption = None,
+) -> None:
+    """Draw samples from a trained run, and measure them."""
+    samples = load_run(run, backend=backend).sample(count, seed=seed)
+    if output is not None:
+        names = ("x", "log_q", "action", "log_weights", "sector")
+        buffer = io.BytesIO()
+        np.savez(buffer, **{name: getattr(samples, name) for name in names})
+        write_bytes(output, buffer.getvalue())
+    _report(samples, plot)
+
+
+def _report(samples: Samples, plot: Path | None) -> None:
+    typer.echo(samples.text())
+    for function in samples.program.functions:
+        if function.startswith("observable_"):
+            name = function.removeprefix("observable_")
+            typer.echo(f"{f'⟨{name}⟩':<18} {samples.mean(name)}")
+    if plot is not None:
+        from .report import samples_picture, save  # matplotlib takes a second to import
+
+        save(samples_picture(samples), plot)
+        typer.echo(f"picture            {plot}")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -15,30 +15,36 @@ Everything up to the source text is independent of the backend, frozen and print
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import sympy as sp
 
 from .analysis.domain import Domain, dirichlet_domain
 from .analysis.invariance import enforce_claim, judge, split
+from .analysis.lie import enforce_lie_claim, judge_generator, lie_split
 from .analysis.normal_form import NormalForm
-from .analysis.result import Analysis, SymmetryReport
+from .analysis.result import Analysis, LieReport, SymmetryReport
+from .analysis.slices import derive_slice, linear_source
 from .backend import Backend, call, load_backend
 from .cache import load_source
-from .errors import ConfigurationError
+from .errors import ConfigurationError, GroupError, OptionError
 from .exact import NumberTable
+from .fields import FieldComponent
 from .groups.element import Element
 from .groups.finite import FiniteGroup
+from .groups.lie import LieSymmetry
+from .groups.symmetry import Symmetry
 from .ir.gradient import with_gradient
-from .ir.program import Builder, Function, Kind, Program
+from .ir.program import Function, Program
 from .ir.source import argument_name
 from .lowering import lower
+from .modulation import constants, finite_functions, slice_functions
 from .theory import Precision, Theory
 from .vacua import find_vacuum
 
@@ -58,18 +64,56 @@ def analyse(theory: Theory) -> Analysis:
     """
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
-    reports = []
+    reports, lie_reports = [], []
     for symmetry in theory.symmetries:
-        group = symmetry.group(theory.components, numbers)
-        verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
-        enforce_claim(theory, symmetry, verdicts)
-        reports.append(SymmetryReport(symmetry, group, verdicts))
-    group = _joint_group(theory, reports, numbers)
-    status = {v.status for report in reports for v in report.verdicts}
-    breaking: sp.Expr = sp.S.Zero
-    if status - {"exact"}:
-        breaking = split(theory, group, normal_form, proved="undecided" not in status)
-    return Analysis(theory, tuple(reports), group, breaking, _domain(theory, group))
+        if isinstance(symmetry, LieSymmetry):
+            matrices = symmetry.matrices(theory.components, numbers)
+            verdicts = tuple(judge_generator(theory, matrix, normal_form) for matrix in matrices)
+            enforce_lie_claim(theory, symmetry, verdicts)
+            slice_ = derive_slice(symmetry, theory.components, numbers)
+            lie_reports.append(LieReport(symmetry, matrices, verdicts, slice_))
+        else:
+            group = symmetry.group(theory.components, numbers)
+            verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
+            enforce_claim(theory, symmetry, verdicts)
+            reports.append(SymmetryReport(symmetry, group, verdicts))
+    modulating = [report for report in reports if getattr(report.symmetry, "use", "modulate") == "modulate"]
+    _check_factors(theory, modulating, lie_reports)
+    group = _joint_group(theory, modulating, numbers)
+    breaking = _breaking(theory, modulating, lie_reports, group, normal_form)
+    domain = _domain(theory, [report.symmetry for report in modulating], group)
+    source = None
+    if len(lie_reports) == 1 and group.order == 1 and breaking != 0:
+        source = linear_source(breaking, lie_reports[0].slice, theory.components)
+    return Analysis(theory, tuple(reports), tuple(lie_reports), group, breaking, domain, source)
+
+
+def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequence[LieReport]) -> None:
+    """Factors that modulate together have to leave each other's collective coordinates alone."""
+    for i, report in enumerate(lie):
+        moved = {a for t in report.matrices for a in range(t.rows) if any(t.row(a))}
+        for earlier in lie[:i]:
+            _require_disjoint(theory, moved, set(earlier.slice.block), report.symmetry, earlier.symmetry)
+        for other in finite:
+            touched = {theory.components.index(c) for g in other.group.generators for c in _moved(g, theory)}
+            _require_disjoint(theory, moved, touched, report.symmetry, other.symmetry)
+
+
+def _moved(element: Element, theory: Theory) -> list[FieldComponent]:
+    identity = sp.eye(element.matrix.rows)
+    return [c for a, c in enumerate(theory.components) if element.matrix.row(a) != identity.row(a)]
+
+
+def _require_disjoint(
+    theory: Theory, a: set[int], b: set[int], one: LieSymmetry, other: Symmetry | LieSymmetry
+) -> None:
+    if a & b:
+        raise GroupError(
+            f"symmetries {other.name} and {one.name} of theory {theory.name}",
+            expected="factors that modulate different components",
+            found=f"both act on {', '.join(str(theory.components[i]) for i in sorted(a & b))}",
+            remedy="declare the larger group alone (it contains the other), or list the factor that moves more last",
+        )
 
 
 def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberTable) -> FiniteGroup[Element]:
@@ -80,14 +124,34 @@ def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberT
         Element.identity(len(theory.components), theory.lattice),
         generators,
         lambda a, b: a.compose(b, numbers),
-        bound=max((s.order_bound for s in theory.symmetries), default=1),
-        name=" × ".join(s.name for s in theory.symmetries) or "trivial",
+        bound=max((report.symmetry.order_bound for report in reports), default=1),
+        name=" × ".join(report.symmetry.name for report in reports) or "trivial",
     )
 
 
-def _domain(theory: Theory, group: FiniteGroup[Element]) -> Domain:
+def _breaking(
+    theory: Theory,
+    finite: Sequence[SymmetryReport],
+    lie: Sequence[LieReport],
+    group: FiniteGroup[Element],
+    normal_form: NormalForm,
+) -> sp.Expr:
+    """S₁ with S − S₁ invariant under all factors: first the Lie groups' part, then the finite group's of the rest."""
+    breaking: sp.Expr = sp.S.Zero
+    matrices = [t for report in lie for t in report.matrices]
+    if any(v.status != "exact" for report in lie for v in report.verdicts):
+        breaking = lie_split(theory, matrices, normal_form)
+    status = {v.status for report in finite for v in report.verdicts}
+    if status - {"exact"}:
+        rest = theory.with_action(cast(sp.Expr, theory.action - breaking))
+        more = split(rest, group, normal_form, proved="undecided" not in status)
+        breaking = normal_form(cast(sp.Expr, breaking + more))
+    return breaking
+
+
+def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[Element]) -> Domain:
     c = len(theory.components)
-    if group.order == 1:
+    if not symmetries:
         nothing = np.zeros((0, 0))
         return Domain(
             (), np.zeros((0, c)), np.zeros((1, 0, 0)), np.eye(c)[None], np.zeros(0), np.zeros((1, 0)), nothing, ()
@@ -95,7 +159,7 @@ def _domain(theory: Theory, group: FiniteGroup[Element]) -> Domain:
     action = _action_program(theory)
     parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
     vacuum = find_vacuum(action, parameters)
-    return dirichlet_domain(theory.symmetries, group, theory.components, None if vacuum is None else vacuum.mean)
+    return dirichlet_domain(symmetries, group, theory.components, None if vacuum is None else vacuum.mean)
 
 
 def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:
@@ -125,32 +189,11 @@ def lower_theory(analysis: Analysis) -> Program:
     for name, expr in theory.observables.items():
         function = f"observable_{name}"
         functions[function] = lower(function, f"Observable {name}.", expr, theory.components, name)
-    functions |= {f.name: f for f in (_canonicalize(), _modulate(), _facets())}
-    constants = {
-        "MATRICES": domain.matrices,
-        "INVERSES": domain.matrices[analysis.group.inverses],
-        "SCORES": domain.scores @ domain.projection,
-        "FACETS": domain.facets.reshape(len(domain.facets), len(domain.projection)) @ domain.projection,
-    }
-    return _action_program(theory, functions, constants=constants, summary=analysis.text().replace("\\", "\\\\"))
-
-
-def _canonicalize() -> Function:
-    b = Builder("canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)])
-    x = b.input("x")
-    u = b.argmax(b.linear(b.site_mean(x), "SCORES"))
-    return b.finish(y=b.act(x, u, "INVERSES"), u=u)
-
-
-def _modulate() -> Function:
-    inputs = [("y", Kind.FIELDS), ("u", Kind.INDEX)]
-    b = Builder("modulate", "(y, u) ↦ x = T_u y, the inverse of canonicalize; log|det DT_u| = 0.", inputs)
-    return b.finish(x=b.act(b.input("y"), b.input("u"), "MATRICES"))
-
-
-def _facets() -> Function:
-    b = Builder("facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)])
-    return b.finish(facets=b.linear(b.site_mean(b.input("y")), "FACETS"))
+    count, volume = len(theory.components), theory.lattice.volume
+    slices = [report.slice for report in analysis.lie_reports]
+    functions |= {f.name: f for f in (*finite_functions(), *slice_functions(slices, count, volume))}
+    arrays = constants(domain, analysis.group, slices, count, volume)
+    return _action_program(theory, functions, constants=arrays, summary=analysis.text().replace("\\", "\\\\"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +232,13 @@ class CompiledTheory:
         """
         x = self.check_configurations(x)
         values = self.theory.parameter_values(parameters)
+        if function not in self.program.functions:
+            raise OptionError(
+                f"function {function} of theory {self.theory.name}",
+                expected=f"one of {', '.join(self.program.functions)}",
+                found=repr(function),
+                remedy="check the spelling; observables are called observable_<name>",
+            )
         signature = self.program.functions[function]
         name = signature.inputs[0][0]
         needed = {p: values[p] for p in signature.parameters}
@@ -253,7 +303,10 @@ class CompiledTheory:
 
 def check_configurations(theory: Theory, x: Any, precision: Precision) -> np.ndarray:
     """Configurations of a theory as a float array (batch, components, *lattice), or ConfigurationError."""
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0)
     shape = theory.configuration_shape
     subject = f"configurations of theory {theory.name}"
     if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
@@ -297,7 +350,16 @@ def compile(  # noqa: A001 - the user writes sd.compile(theory)
     ------
     BackendError
         For a backend that does not exist or is not installed.
+    OptionError
+        For any other precision.
     """
+    if precision not in (None, "float32", "float64"):
+        raise OptionError(
+            "option precision",
+            expected="'float32' or 'float64'",
+            found=repr(precision),
+            remedy="choose one of the two, or leave it to the theory",
+        )
     loaded = load_backend(backend)
     analysis = theory if isinstance(theory, Analysis) else analyse(theory)
     program = lower_theory(analysis)

@@ -69,6 +69,15 @@ class FieldComponent(sp.Symbol):
     def shift(self, mu: int, steps: int = 1) -> FieldComponent:
         """The same component at x + steps·e_mu."""
         mu = self.lattice.axis(mu)
+        try:
+            steps = operator.index(steps)
+        except TypeError:
+            raise FieldError(
+                f"shift of {self} along axis {mu}",
+                expected="an integer number of steps",
+                found=repr(steps),
+                remedy="shift by whole lattice spacings",
+            ) from None
         offset = tuple(o + steps * (nu == mu) for nu, o in enumerate(self.offset))
         return self.at(offset)
 

@@ -25,6 +25,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import ConfigurationError, OptionError
+
 Transform = Literal["affine", "spline"]
 
 
@@ -51,7 +53,7 @@ class FlowSpec:
 
     Raises
     ------
-    ValueError
+    OptionError
         If an argument is out of range.
     """
 
@@ -64,15 +66,17 @@ class FlowSpec:
     max_log_scale: float = 3.0
 
     def __post_init__(self) -> None:
-        _require(self.layers >= 1, "layers", "an integer >= 1", self.layers)
-        _require(all(width >= 1 for width in self.hidden), "hidden", "widths >= 1", self.hidden)
-        _require(self.kernel >= 1 and self.kernel % 2 == 1, "kernel", "an odd integer >= 1", self.kernel)
-        _require(self.transform in ("affine", "spline"), "transform", "'affine' or 'spline'", self.transform)
-        _require(self.bins >= 2, "bins", "an integer >= 2", self.bins)
-        _require(0 < self.bound < math.inf, "bound", "a finite number > 0", self.bound)
-        _require(
-            0 < self.max_log_scale < math.inf, "max_log_scale", "a finite number > 0", self.max_log_scale
-        )
+        widths = self.hidden if isinstance(self.hidden, tuple) else (0,)
+        _option(_is_count(self.layers, 1), "layers", "an integer >= 1", self.layers)
+        _option(all(_is_count(width, 1) for width in widths), "hidden", "a tuple of widths >= 1", self.hidden)
+        odd = _is_count(self.kernel, 1) and self.kernel % 2 == 1
+        _option(odd, "kernel", "an odd integer >= 1", self.kernel)
+        _option(self.transform in ("affine", "spline"), "transform", "'affine' or 'spline'", self.transform)
+        _option(_is_count(self.bins, 2), "bins", "an integer >= 2", self.bins)
+        for name in ("bound", "max_log_scale"):
+            value = getattr(self, name)
+            finite = isinstance(value, int | float) and 0 < value < math.inf
+            _option(finite, name, "a finite number > 0", value)
 
     @classmethod
     def default(cls, components: int, shape: tuple[int, ...]) -> FlowSpec:
@@ -127,13 +131,13 @@ class GaussianBase:
 
         Raises
         ------
-        ValueError
+        OptionError
             If shapes disagree or the precision is not one of a real field.
         """
         center = np.asarray(mean, dtype=np.float64)
         matrix = np.asarray(precision, dtype=np.complex128)
-        _require(center.ndim == 1, "mean", "shape (components,)", center.shape)
-        _require(
+        _base(center.ndim == 1, "mean", "shape (components,)", center.shape)
+        _base(
             matrix.shape[-2:] == 2 * center.shape,
             "precision",
             f"shape (*shape, {center.size}, {center.size})",
@@ -141,16 +145,16 @@ class GaussianBase:
         )
         size = float(np.abs(matrix).max())
         hermitian = float(np.abs(matrix - matrix.conj().swapaxes(-1, -2)).max())
-        _require(
+        _base(
             hermitian <= 1e-9 * size,
             "precision",
             "a Hermitian matrix at every k",
             f"a defect of {hermitian:.3g}",
         )
         real = float(np.abs(_reflect(matrix) - matrix.conj()).max())
-        _require(real <= 1e-9 * size, "precision", "H(-k) = conj H(k)", f"a defect of {real:.3g}")
+        _base(real <= 1e-9 * size, "precision", "H(-k) = conj H(k)", f"a defect of {real:.3g}")
         values, vectors = np.linalg.eigh(matrix)
-        _require(
+        _base(
             bool(values.min() > 0),
             "precision",
             "a positive definite matrix",
@@ -334,14 +338,20 @@ def check_state(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, NDA
 
 
 def check_batch(found: tuple[int, ...], components: int, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless `found` is (batch, components, *shape)."""
-    _require(found[1:] == (components, *shape), "field", f"shape (batch, {components}, *{shape})", found)
+    """Raise ConfigurationError unless `found` is (batch, components, *shape)."""
+    if found[1:] != (components, *shape):
+        raise ConfigurationError(
+            "field",
+            expected=f"shape (batch, {components}, *{shape})",
+            found=str(found),
+            remedy="put the batch first and the components on axis 1",
+        )
 
 
 def check_geometry(components: int, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless there is at least one component and every extent is at least 1."""
-    _require(components >= 1, "components", "an integer >= 1", components)
-    _require(all(extent >= 1 for extent in shape), "shape", "extents >= 1", shape)
+    """Raise OptionError unless there is at least one component and every extent is at least 1."""
+    _option(_is_count(components, 1), "components", "an integer >= 1", components)
+    _option(all(_is_count(extent, 1) for extent in shape), "shape", "extents >= 1", shape)
 
 
 def _flat_index(
@@ -362,3 +372,19 @@ def _reflect(matrix: NDArray[np.complex128]) -> NDArray[np.complex128]:
 def _require(valid: bool, name: str, expected: str, found: object) -> None:
     if not valid:
         raise ValueError(f"{name}: expected {expected}, found {found}")
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int | np.integer) and int(value) >= least
+
+
+def _option(valid: bool, name: str, expected: str, found: object) -> None:
+    if not valid:
+        remedy = "see FlowSpec"
+        raise OptionError(f"flow option {name}", expected=expected, found=repr(found), remedy=remedy)
+
+
+def _base(valid: bool, name: str, expected: str, found: object) -> None:
+    if not valid:
+        remedy = "see GaussianBase"
+        raise OptionError(f"Gaussian base, {name}", expected=expected, found=str(found), remedy=remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, cast
 
@@ -35,7 +35,17 @@ def lower(
     couplings = sorted({s.name for s in expr.free_symbols if isinstance(s, Parameter)})
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
     value = _Lowering(builder, components)(expr)
+    if builder.kind(value) is Kind.SCALAR:  # one number per configuration all the same
+        volume = builder.constant(components[0].lattice.volume)
+        value = builder.site_sum(builder.broadcast(builder.div(value, volume)))
     return builder.finish(**{output: value})
+
+
+def lower_into(builder: Builder, expr: sp.Expr, values: Mapping[sp.Symbol, int]) -> int:
+    """Add an expression in a few symbols to a function under construction; ``values`` says what they stand for."""
+    lowering = _Lowering(builder, ())
+    lowering.known.update(values)
+    return lowering(expr)
 
 
 class _Lowering:
@@ -44,13 +54,13 @@ class _Lowering:
     def __init__(self, builder: Builder, components: Sequence[FieldComponent]) -> None:
         self._builder = builder
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
-        self._known: dict[sp.Basic, int] = {}
+        self.known: dict[sp.Basic, int] = {}  # what has been lowered so far
 
     def __call__(self, expr: sp.Expr) -> int:
-        if expr not in self._known:
+        if expr not in self.known:
             value = self._lower(expr)
-            self._known[expr] = value
-        return self._known[expr]
+            self.known[expr] = value
+        return self.known[expr]
 
     def _lower(self, expr: sp.Expr) -> int:
         b = self._builder

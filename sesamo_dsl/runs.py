@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_tensors
 from .backend import Model
 from .cache import write_bytes, write_text
 from .compiler import CompiledTheory, compile
-from .errors import OptionError, RunError
+from .errors import OptionError, ParameterError, RunError
 from .evaluation import Samples
 from .ir.text import program_text
 from .reference import Reference, exact_reference
@@ -185,13 +185,15 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
     place = Path(directory)
     try:
         record = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        if record["format"] != _FORMAT:
+            raise ValueError(f"format {record['format']} of run.json; this version reads {_FORMAT}")
         state = load_tensors((place / "state.safetensors").read_bytes())
         options = TrainingOptions.from_json(record["options"])
         parameters = {str(k): float(v) for k, v in record["parameters"].items()}
-        source, name = record["theory_source"], record["theory"]
+        source, name = dict(record["theory_source"]), record["theory"]
         backend, precision = backend or record["backend"], record["precision"]
         expected = record["program_digest"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, OptionError) as error:
         raise RunError(
             f"run directory {place}",
             expected="run.json and state.safetensors written by a training",
@@ -215,13 +217,16 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
             found=f"{theory.name}, whose compiled program differs",
             remedy="give the declaration as it was at training time; analysis.txt in the directory shows it",
         )
-    model = compiled.backend.model(compiled, parameters, make_base(compiled.program, parameters, options), options)
     try:
+        parameters = theory.parameter_values(parameters)
+        options = options.resolve(compiled.analysis)
+        base = make_base(compiled.program, parameters, options)
+        model = compiled.backend.model(compiled, parameters, base, options)
         model.load_state(state)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (ParameterError, ValueError) as error:
         raise RunError(
             f"run directory {place}",
-            expected="weights that fit the recorded architecture",
+            expected="weights that fit the recorded architecture, and a value for every coupling",
             found=str(error),
             remedy="the files do not belong together; restore them from a copy",
         ) from error

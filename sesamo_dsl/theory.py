@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
@@ -12,6 +13,7 @@ import sympy as sp
 from .errors import FieldError, LatticeError, ParameterError, TheoryError
 from .exact import rational
 from .fields import Field, FieldComponent, Parameter, check_name
+from .groups.lie import LieSymmetry
 from .groups.symmetry import Symmetry
 from .lattice import Lattice, SiteSum
 
@@ -51,7 +53,7 @@ class Theory:
         *,
         fields: Sequence[Field],
         action: sp.Expr,
-        symmetries: Sequence[Symmetry] = (),
+        symmetries: Sequence[Symmetry | LieSymmetry] = (),
         defaults: Mapping[Parameter, float] | None = None,
         observables: Mapping[str, sp.Expr] | None = None,
         precision: Precision = "float32",
@@ -244,6 +246,12 @@ class Theory:
                         found=f"{value} from {part} at {({str(k): float(v) for k, v in point.items()})}",
                         remedy="an action has to be real and finite; for |φ|² write phi.abs2 or Abs(…)",
                     )
+
+    def with_action(self, action: sp.Expr) -> Theory:
+        """The same theory with another action, for the compiler's own use: nothing is checked again."""
+        other = copy.copy(self)
+        other.action = action
+        return other
 
     def __repr__(self) -> str:
         return f"Theory({self.name!r}, {self.lattice}, n={self.degrees_of_freedom})"

@@ -85,12 +85,14 @@ class TrainingOptions:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise _option(name, f"an integer ≥ {least}", value)
-        for name in ("learning_rate", "clip", "penalty_height", "penalty_slope"):
+        for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds"):
             value = getattr(self, name)
+            if name == "seconds" and value is None:
+                continue
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise _option(name, "a finite number > 0", value)
-        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise _option("seconds", "a finite number > 0", self.seconds)
+        if self.flow is not None and not isinstance(self.flow, FlowSpec):
+            raise _option("flow", "a FlowSpec", self.flow)
 
     def resolve(self, analysis: Analysis) -> TrainingOptions:
         """Options with law, strategy and flow chosen for a theory."""
@@ -130,6 +132,8 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
             f"{options.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
             "the weights correct for it"
         )
+    if analysis.lie_reports and analysis.orbit_law == "none":
+        notes.append("no exact conditional law is known on the orbits: orientations are uniform, weights correct for it")
     if options.strategy == "penalty" and analysis.is_modulated:
         notes.append("penalty strategy: samples that leak out of the domain are rejected (weight zero)")
     return tuple(notes)

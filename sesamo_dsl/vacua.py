@@ -17,6 +17,7 @@ from .ir.interpreter import run
 from .ir.program import Program
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
+_SOFTEST = 0.02  # of the median eigenvalue: a massless mode gets a finite width
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,43 +42,86 @@ class Vacuum:
 def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | None:
     """The deepest constant minimum found from a fixed set of starting points, None if there is none.
 
-    Among equally deep minima the one with the lexicographically largest components is taken, so that the
-    answer is reproducible.
+    On the slices of Lie groups the minimum of S − log Δ is taken along the slice. Among equally deep minima the
+    one with the lexicographically largest components is taken, so that the answer is reproducible.
     """
     c = len(program.components)
+    slices = gauge_directions(program)
+    gauge = [a for _, rest in slices for a in rest]
     # an extensive action of a constant field is the volume times its value on a single site
     extensive = program.functions["action"].is_extensive
     shape = (1,) * len(program.shape) if extensive else program.shape
-    volume = int(np.prod(shape))
+    sites, volume = int(np.prod(shape)), int(np.prod(program.shape))
     ones = np.ones((1, 1, *shape))
 
     def value_and_slope(v: np.ndarray) -> tuple[float, np.ndarray]:
+        v = np.where(np.isin(np.arange(c), gauge), 0.0, v)
+        x = v.reshape(1, c, *(1,) * len(shape)) * ones
         with np.errstate(all="ignore"):
-            s, gradient = run(
-                program, "action_and_gradient", {"x": v.reshape(1, c, *(1,) * len(shape)) * ones}, parameters
-            )
-        return float(s[0]) / volume, gradient[0].reshape(c, -1).mean(axis=1)
+            s, gradient = run(program, "action_and_gradient", {"x": x}, parameters)
+        slope = gradient[0].reshape(c, -1).sum(axis=1) / sites
+        slope[gauge] = 0.0
+        measure, measure_slope, _ = _log_measure(program, v, slices)
+        return float(s[0]) / sites - measure / volume, slope - measure_slope / volume
 
     rng = np.random.default_rng(0)
     directions = np.concatenate([np.eye(c), -np.eye(c), rng.normal(size=(4 * c, c))])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     minima: list[tuple[float, tuple[float, ...]]] = []
     for start in [np.zeros(c), *(scale * d for scale in _SCALES for d in directions)]:
+        start = start.copy()
+        for first, rest in slices:
+            start[first], start[list(rest)] = abs(start[first]) + 0.1, 0.0
         if not np.isfinite(value_and_slope(start)[0]):
             continue
         found = minimize(value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200})
-        if np.isfinite(found.fun) and np.linalg.norm(found.jac) < 1e-5 and np.linalg.norm(found.x) < 1e4:
+        inside = all(found.x[first] > 0 for first, _ in slices)
+        if inside and np.isfinite(found.fun) and np.linalg.norm(found.jac) < 1e-5 and np.linalg.norm(found.x) < 1e4:
             minima.append((round(float(found.fun), 8), tuple(round(float(z), 6) + 0.0 for z in found.x)))
     for _, mean in sorted(set(minima), key=lambda m: (m[0], tuple(-z for z in m[1]))):
-        hessian = _hessian(program, parameters, np.array(mean))
+        hessian = _hessian(program, parameters, np.array(mean), slices)
         if hessian is not None:
-            depth = value_and_slope(np.array(mean))[0] * int(np.prod(program.shape))
-            return Vacuum(np.array(mean), depth, hessian)
+            return Vacuum(np.array(mean), value_and_slope(np.array(mean))[0] * volume, hessian)
     return None
 
 
-def _hessian(program: Program, parameters: Mapping[str, float], mean: np.ndarray) -> np.ndarray | None:
-    """H(k) at a constant field, None if it is not positive definite."""
+def gauge_directions(program: Program) -> list[tuple[int, tuple[int, ...]]]:
+    """For every slice, the component of c_1 and those of the gauge directions c_2 … c_N."""
+    found = []
+    while f"COLLECTIVE_{len(found)}" in program.constants:
+        first, *rest = (int(a) for a in np.argmax(program.constants[f"COLLECTIVE_{len(found)}"], axis=1))
+        found.append((first, tuple(rest)))
+    return found
+
+
+def _log_measure(
+    program: Program, v: np.ndarray, slices: list[tuple[int, tuple[int, ...]]]
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """log Δ of a constant field with its first and second derivatives, by central differences along each c_1."""
+    first_order, second_order = np.zeros(len(v)), np.zeros(len(v))
+    if not slices:
+        return 0.0, first_order, second_order
+
+    def value(point: np.ndarray) -> float:
+        x = point.reshape(1, len(v), *(1,) * len(program.shape))
+        with np.errstate(all="ignore"):
+            return float(run(program, "log_faddeev_popov", {"y": x})[0][0])
+
+    centre = value(v)
+    for first, _ in slices:
+        step = 1e-4 * max(abs(v[first]), 1e-6)
+        shifted = np.zeros(len(v))
+        shifted[first] = step
+        up, down = value(v + shifted), value(v - shifted)
+        first_order[first] = (up - down) / (2 * step)
+        second_order[first] = (up - 2 * centre + down) / step**2
+    return centre, first_order, second_order
+
+
+def _hessian(
+    program: Program, parameters: Mapping[str, float], mean: np.ndarray, slices: list[tuple[int, tuple[int, ...]]]
+) -> np.ndarray | None:
+    """H(k) at a constant field, None at a saddle; soft modes are given a small positive value."""
     c, shape = len(mean), program.shape
     step = 1e-4 * (1 + np.abs(mean).max())
     constant = np.broadcast_to(mean.reshape(c, *(1,) * len(shape)), (c, *shape))
@@ -92,6 +136,17 @@ def _hessian(program: Program, parameters: Mapping[str, float], mean: np.ndarray
     transformed = np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape))))
     hessian = np.moveaxis(transformed, (1, 0), (-2, -1))
     hessian = (hessian + np.conj(np.swapaxes(hessian, -1, -2))) / 2
-    if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian).min() < 1e-6:
+    if not np.isfinite(hessian).all():
         return None
-    return hessian
+    second = _log_measure(program, mean, slices)[2]
+    volume = int(np.prod(shape))
+    for first, rest in slices:
+        hessian[(*origin, first, first)] -= second[first] / volume
+        for a in rest:  # the zero mode of a gauge direction is an auxiliary N(0, 1) coordinate
+            hessian[(*origin, a)], hessian[(*origin, slice(None), a)] = 0.0, 0.0
+            hessian[(*origin, a, a)] = 1.0
+    values, vectors = np.linalg.eigh(hessian)
+    if values.min() < -1e-3 * np.abs(values).max():
+        return None
+    values = np.maximum(values, _SOFTEST * np.median(values))
+    return (vectors * values[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from zuko.transforms import MonotonicRQSTransform
 
+from sesamo_dsl.errors import ConfigurationError, OptionError
 from sesamo_dsl.flow_spec import FlowSpec, GaussianBase, coupling, frozen_mask
 from sesamo_jax import flows as jax_flows
 from sesamo_torch import flows as torch_flows
@@ -291,42 +292,46 @@ def test_spline_against_a_library() -> None:
     "arguments",
     [
         {"layers": 0},
+        {"layers": 1.5},
+        {"layers": "two"},
         {"hidden": (8, 0)},
+        {"hidden": 8},
         {"kernel": 2},
         {"transform": "cubic"},
         {"bins": 1},
         {"bound": 0.0},
+        {"bound": "wide"},
         {"max_log_scale": math.inf},
     ],
 )
 def test_invalid_architectures(arguments: dict[str, Any]) -> None:
     (name,) = arguments
-    with pytest.raises(ValueError, match=f"{name}: expected .*, found"):
+    with pytest.raises(OptionError, match=rf"{name}\n  expected: .*\n  found: "):
         FlowSpec(**{"layers": 2, "hidden": (4,)} | arguments)
 
 
 def test_invalid_geometries_and_bases() -> None:
-    with pytest.raises(ValueError, match="shape: expected"):
+    with pytest.raises(OptionError, match="shape\n  expected"):
         FlowSpec.default(1, (4, 0))
-    with pytest.raises(ValueError, match="components: expected"):
+    with pytest.raises(OptionError, match="components\n  expected"):
         FlowSpec.default(0, (4,))
-    with pytest.raises(ValueError, match="positive definite"):
+    with pytest.raises(OptionError, match="positive definite"):
         GaussianBase.from_precision([0.0], -np.ones((4, 1, 1)))
-    with pytest.raises(ValueError, match="Hermitian"):
+    with pytest.raises(OptionError, match="Hermitian"):
         GaussianBase.from_precision([0.0, 0.0], np.broadcast_to([[1.0, 0.5], [0.0, 1.0]], (4, 2, 2)))
-    with pytest.raises(ValueError, match="conj"):
+    with pytest.raises(OptionError, match="conj"):
         GaussianBase.from_precision([0.0], np.arange(1.0, 5.0)[:, None, None])
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(OptionError, match="shape"):
         GaussianBase.from_precision([0.0], np.ones((4, 2, 2)))
 
 
 def test_fields_of_another_shape_are_refused() -> None:
     ours, theirs = flow_pair(small_spec(), GaussianBase.standard(1, (4, 4)))
     for call in (ours.forward, ours.inverse):
-        with pytest.raises(ValueError, match=r"field: expected shape \(batch, 1"):
+        with pytest.raises(ConfigurationError, match=r"field\n  expected: shape \(batch, 1"):
             call(torch.zeros(3, 4, 4))
     for call in (theirs.forward, theirs.inverse):
-        with pytest.raises(ValueError, match=r"field: expected shape \(batch, 1"):
+        with pytest.raises(ConfigurationError, match=r"field\n  expected: shape \(batch, 1"):
             call(jnp.zeros((3, 4, 4)))
 
 

@@ -5,9 +5,26 @@ from __future__ import annotations
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
+_HELPERS = {
+    "_direction": '''def _direction(v):
+    """v/|v|, the first unit vector where v = 0."""
+    length = jnp.linalg.norm(v, axis=1, keepdims=True)
+    first = jnp.eye(v.shape[1], dtype=v.dtype)[:1]
+    return jnp.where(length > 0, v / jnp.where(length > 0, length, 1), first)''',
+    "_matrix_polynomial": '''def _matrix_polynomial(a, coefficients):
+    """Σ_j coefficients[j] A^j per configuration."""
+    power = jnp.broadcast_to(jnp.eye(a.shape[1], dtype=a.dtype), a.shape)
+    total = jnp.zeros_like(a)
+    for coefficient in coefficients:
+        total = total + coefficient[:, None, None] * power
+        power = power @ a
+    return total''',
+}
+
 DIALECT = Dialect(
     framework="JAX",
     imports="import jax\nimport jax.numpy as jnp\nimport numpy as np",
+    helpers=_HELPERS,
     templates={
         "component": "{0}[:, {attribute}]",
         "stack": "jnp.stack([{args}], axis=1)",
@@ -29,6 +46,16 @@ DIALECT = Dialect(
             for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign")
         },
         "atan": "jnp.arctan({0})",
+        "entry": "{0}[:, {attribute}]",
+        "tail": "{0}[:, 1:]",
+        "norm": "jnp.linalg.norm({0}, axis=1)",
+        "filled": "jnp.full_like({0}, {attribute})",
+        "direction": "_direction({0})",
+        "combination": 'jnp.einsum("ni,iab->nab", {0}, jnp.asarray({attribute}, {0}.dtype))',
+        "matrix_polynomial": "_matrix_polynomial({0}, [{rest}])",
+        "rotate": 'jnp.einsum("nab,nb...->na...", {1}, {0})',
+        "rotate_back": 'jnp.einsum("nba,nb...->na...", {1}, {0})',
+        "atan2": "jnp.arctan2({0}, {1})",
         "erf": "jax.scipy.special.erf({0})",
     },
     array="np.array({values}, dtype=np.float64).reshape({shape})",

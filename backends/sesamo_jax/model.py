@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,11 +15,13 @@ from jax import Array
 
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiler import CompiledTheory
-from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.flow_spec import GaussianBase, check_state
+from sesamo_dsl.modulation import preimages
+from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
 from sesamo_dsl.training import BETAS, TrainingOptions
 
 from .flows import Flow
-from .laws import draw, log_law
+from .laws import draw, log_law, log_orbit_integral
 
 _CHUNK = 4096
 
@@ -40,20 +43,25 @@ class JaxModel:
         base: GaussianBase,
         options: TrainingOptions,
     ) -> None:
-        assert options.flow is not None and options.law is not None
+        assert options.flow is not None and options.law is not None and options.strategy is not None
         self._compiled, self._options, self._law = compiled, options, options.law
         self._emitted = compiled.bind(parameters)
         self._dtype = jnp.dtype(compiled.precision)
         self._shape = compiled.theory.configuration_shape
         self._matrices = jnp.asarray(compiled.program.constants["MATRICES"], self._dtype)
+        self._preimages = jnp.asarray(preimages(compiled.program, options.strategy), self._dtype)
+        self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
         self._weights = Weights(flow, jnp.zeros(len(self._matrices), self._dtype))
         self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
         self._adam = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
         self._step = 0
         self._compiled_step = eqx.filter_jit(self._update, donate="all")
-        self._compiled_sample = eqx.filter_jit(self._sample)
-        self._compiled_log_prob = eqx.filter_jit(self._log_prob)
+        self._compiled_draw = eqx.filter_jit(self._draw_flow)
+        self._compiled_modulate = eqx.filter_jit(self._modulate)
+        self._compiled_circle = eqx.filter_jit(self._on_circle)
+        self._compiled_canonical = eqx.filter_jit(self._canonical)
+        self._compiled_log_flow = eqx.filter_jit(self._log_flow)
 
     # the sampler -------------------------------------------------------------------------------------------
 
@@ -67,45 +75,85 @@ class JaxModel:
     def _key(*seeds: int) -> Array:
         return jax.random.key(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
 
-    def _images(self, y: Array) -> Array:
-        """T_u y for every u, (order·batch, components, *lattice)."""
-        return jnp.einsum("gab,nb...->gna...", self._matrices, y).reshape(-1, *self._shape)
+    def _uniform_directions(self, count: int, *seeds: int) -> list[Array]:
+        rng = np.random.default_rng(seeds)
+        return [jnp.asarray(uniform_directions(rng, count, n), self._dtype) for n in self._orbit.dimensions]
+
+    def _images(self, y: Array, matrices: Array) -> Array:
+        """M y for every matrix, (matrices·batch, components, *lattice)."""
+        return jnp.einsum("gab,nb...->gna...", matrices, y).reshape(-1, *self._shape)
 
     def _in_domain(self, x: Array) -> Array:
-        """Fold into Ω, or leave alone where the penalty has to do it."""
-        return self._emitted["canonicalize"](x)[0] if self._options.strategy == "fold" else x
+        """Fold into Ω, or leave alone where the penalty has to do it; slices always point forward."""
+        if self._options.strategy == "fold":
+            x = self._emitted["canonicalize"](x)[0]
+        return self._emitted["orient"](x)[0] if self._orbit.dimensions else x
 
     def _log_density(self, flow: Flow, y: Array) -> Array:
         """log q̃(y): of the folded flow the sum over all pre-images of y."""
-        if self._options.strategy == "penalty":
+        if len(self._preimages) == 1:
             return flow.inverse(y)[1]
-        log_q = flow.inverse(self._images(y))[1]
-        return jax.nn.logsumexp(log_q.reshape(len(self._matrices), -1), axis=0)
+        log_q = flow.inverse(self._images(y, self._preimages))[1]
+        return jax.nn.logsumexp(log_q.reshape(len(self._preimages), -1), axis=0)
+
+    def _on_slices(self, y: Array) -> tuple[Array, Array]:
+        """(y on the slices, log Δ + log N(a)): what the auxiliary coordinates and the orbits add to the target."""
+        if not self._orbit.dimensions:
+            return y, jnp.zeros(len(y), y.dtype)
+        on_slice, *auxiliary = self._emitted["on_slice"](y)
+        total = self._emitted["log_faddeev_popov"](on_slice)
+        for a in auxiliary:
+            total = total - 0.5 * (a**2 + math.log(2 * math.pi)).sum(axis=1)
+        return on_slice, total
 
     def _breaking(self, y: Array) -> Array:
         """S₁(T_u y), (order, batch)."""
         if "breaking" not in self._emitted:
             return jnp.zeros((len(self._matrices), len(y)), y.dtype)
-        return self._emitted["breaking"](self._images(y)).reshape(len(self._matrices), -1)
+        return self._emitted["breaking"](self._images(y, self._matrices)).reshape(len(self._matrices), -1)
 
-    def _energy(self, y: Array, logits: Array) -> Array:
-        """E_u[S(T_u y) + log p(u|y)], (batch,): under the heat bath S_eff(y) = −log Σ_u exp(−S(T_u y))."""
+    def _radii(self, y: Array) -> tuple[Array, ...]:
+        radii = self._emitted["radii"](y)
+        return radii if isinstance(radii, tuple) else (radii,)
+
+    def _on_circle(self, y: Array) -> Array:
+        """−log Σ_u exp(−S₁(T_u R(n) y)) for n on the nodes of the circle, (nodes, batch)."""
+        nodes = jnp.asarray(circle(), y.dtype)
+        turned = self._emitted["rotate"](jnp.tile(y, (len(nodes), *[1] * len(self._shape))), jnp.repeat(nodes, len(y), axis=0))
+        return -jax.nn.logsumexp(-self._breaking(turned), axis=0).reshape(len(nodes), -1)
+
+    def _energy(self, y: Array, logits: Array, directions: list[Array]) -> Array:
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,): −log ∫ exp(−S) over group and orbits if both laws
+        are exact."""
+        if self._orbit.law == "von_mises":
+            (radius,) = self._radii(y)
+            kappa = self._orbit.strength * radius
+            source_free = self._emitted["action"](y) - self._emitted["breaking"](y)
+            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0])
+        if self._orbit.law == "tabulated":
+            table = self._on_circle(y)
+            source_free = self._emitted["action"](y) - self._emitted["breaking"](y)
+            return source_free - jax.nn.logsumexp(-table, axis=0) - math.log(2 * math.pi / len(table))
+        if self._orbit.sampled:
+            y = self._emitted["rotate"](y, *directions)
         breaking = self._breaking(y)
         log_p = log_law(self._law, breaking, logits)
-        return self._emitted["action"](y) - breaking[0] + (jnp.exp(log_p) * (log_p + breaking)).sum(axis=0)
+        energy = self._emitted["action"](y) - breaking[0] + (jnp.exp(log_p) * (log_p + breaking)).sum(axis=0)
+        return energy - self._orbit.log_area
 
     # training ----------------------------------------------------------------------------------------------
 
-    def _loss(self, weights: Weights, z: Array) -> tuple[Array, Array]:
+    def _loss(self, weights: Weights, z: Array, directions: list[Array]) -> tuple[Array, Array]:
         o = self._options
         x, log_q = weights.flow.forward(z)
         y = self._in_domain(x)
         if o.gradient == "path":
             # the flow's weights as constants: what is left of the gradient is the path derivative
             log_q = self._log_density(jax.lax.stop_gradient(weights.flow), y)
-        elif o.strategy == "fold":
+        elif len(self._preimages) > 1:
             log_q = self._log_density(weights.flow, y)
-        loss = log_q + self._energy(y, weights.logits)
+        on_slice, log_measure = self._on_slices(y)
+        loss = log_q - log_measure + self._energy(on_slice, weights.logits, directions)
         log_w = -jax.lax.stop_gradient(loss)
         if o.strategy == "penalty" and len(self._matrices) > 1:
             facets = self._emitted["facets"](y)
@@ -114,10 +162,10 @@ class JaxModel:
         return loss.mean(), log_w
 
     def _update(
-        self, weights: Weights, adam: Any, key: Array, learning_rate: Array
+        self, weights: Weights, adam: Any, key: Array, learning_rate: Array, directions: list[Array]
     ) -> tuple[Weights, Any, dict[str, Array]]:
         z, _ = self._noise(key, self._options.batch)
-        (loss, log_w), gradient = eqx.filter_value_and_grad(self._loss, has_aux=True)(weights, z)
+        (loss, log_w), gradient = eqx.filter_value_and_grad(self._loss, has_aux=True)(weights, z, directions)
         norm = optax.global_norm(gradient)
         updates, adam = self._optimizer.update(gradient, adam)
         weights = eqx.apply_updates(weights, jax.tree.map(lambda u: -learning_rate * u, updates))
@@ -128,7 +176,11 @@ class JaxModel:
         """See ``Model.step``."""
         key = self._key(self._options.seed, 1, self._step)
         rate = jnp.asarray(learning_rate, self._dtype)
-        self._weights, self._adam, metrics = self._compiled_step(self._weights, self._adam, key, rate)
+        o = self._options
+        directions = self._uniform_directions(o.batch, o.seed, 3, self._step) if self._orbit.sampled else []
+        self._weights, self._adam, metrics = self._compiled_step(
+            self._weights, self._adam, key, rate, directions
+        )
         self._step += 1
         return {name: float(value) for name, value in metrics.items()}
 
@@ -146,6 +198,7 @@ class JaxModel:
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """See ``Model.load_state``."""
+        check_state({name: array.shape for name, array in self.state().items()}, state)
 
         def loaded(weights: Weights, prefix: str) -> Weights:
             flow_prefix = f"{prefix}flow."
@@ -165,34 +218,76 @@ class JaxModel:
 
     # use ---------------------------------------------------------------------------------------------------
 
-    def _sample(self, weights: Weights, key: Array) -> tuple[Array, ...]:
+    def _draw_flow(self, weights: Weights, key: Array) -> tuple[Array, ...]:
+        """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a, and what the orbit law needs."""
         z, uniform = self._noise(key, _CHUNK)
-        y = self._in_domain(weights.flow.forward(z)[0])
+        full = self._in_domain(weights.flow.forward(z)[0])
+        y, log_measure = self._on_slices(full)
+        log_q = self._log_density(weights.flow, full) - log_measure
+        outside = (self._emitted["facets"](y) > 0).any(axis=1)
+        leaked = outside if self._options.strategy == "penalty" else jnp.zeros_like(outside)
+        auxiliary = jnp.zeros((len(full), 0), full.dtype)
+        if self._orbit.dimensions:
+            auxiliary = jnp.concatenate(self._emitted["on_slice"](full)[1:], axis=1)
+        return y, log_q, leaked, auxiliary, uniform
+
+    def _modulate(
+        self, weights: Weights, y: Array, uniform: Array, directions: list[Array]
+    ) -> tuple[Array, Array, Array, Array]:
+        """x, log p(u|·), S(x) and u."""
+        if self._orbit.dimensions:
+            y = self._emitted["rotate"](y, *directions)
         log_p = log_law(self._law, self._breaking(y), weights.logits)
         u = draw(log_p, uniform)
         x = self._emitted["modulate"](y, u)
-        log_q = self._log_density(weights.flow, y) + jnp.take_along_axis(log_p, u[None], axis=0)[0]
-        outside = (self._emitted["facets"](y) > 0).any(axis=1)
-        leaked = outside if self._options.strategy == "penalty" else jnp.zeros_like(outside)
-        return x, log_q, self._emitted["action"](x), u, leaked
+        return x, jnp.take_along_axis(log_p, u[None], axis=0)[0], self._emitted["action"](x), u
+
+    def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(r of the slice, table of the circle) as far as the law needs them."""
+        radius = np.asarray(self._radii(y)[0], np.float64) if self._orbit.law == "von_mises" else None
+        table = np.asarray(self._compiled_circle(y), np.float64) if self._orbit.law == "tabulated" else None
+        return radius, table
 
     def sample(self, count: int, seed: int) -> Draws:
         """See ``Model.sample``."""
-        chunks = -(-count // _CHUNK)  # one compiled shape: the last chunk is drawn whole and cut
-        parts = [self._compiled_sample(self._weights, self._key(seed, 2, chunk)) for chunk in range(chunks)]
-        return Draws(*(np.concatenate([np.asarray(p) for p in part])[:count] for part in zip(*parts, strict=True)))
+        parts = []
+        for chunk in range(-(-count // _CHUNK)):  # one compiled shape: the last chunk is drawn whole and cut
+            y, log_q, leaked, auxiliary, uniform = self._compiled_draw(self._weights, self._key(seed, 2, chunk))
+            inputs = self._orbit_inputs(y)
+            directions = self._orbit.draw(np.random.default_rng([seed, 4, chunk]), len(y), *inputs)
+            log_law_n = self._orbit.log_prob(directions, len(y), *inputs)
+            turned = [jnp.asarray(n, self._dtype) for n in directions]
+            x, log_p, action, u = self._compiled_modulate(self._weights, y, uniform, turned)
+            log_q = np.asarray(log_q) + np.asarray(log_p) + log_law_n.astype(self._dtype)
+            parts.append([np.asarray(a) for a in (x, log_q, action, u, leaked, auxiliary)])
+        return Draws(*(np.concatenate(part)[:count] for part in zip(*parts, strict=True)))
 
-    def _log_prob(self, weights: Weights, x: Array) -> Array:
+    def _canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:
         y, u = self._emitted["canonicalize"](x)
         log_p = log_law(self._law, self._breaking(y), weights.logits)
-        return self._log_density(weights.flow, y) + jnp.take_along_axis(log_p, u[None], axis=0)[0]
+        directions: list[Array] = []
+        if self._orbit.dimensions:
+            y, *directions = self._emitted["unrotate"](y)
+        return y, jnp.take_along_axis(log_p, u[None], axis=0)[0], directions
 
-    def log_prob(self, x: np.ndarray) -> np.ndarray:
+    def _log_flow(self, weights: Weights, y: Array, auxiliary: list[Array]) -> Array:
+        if self._orbit.dimensions:
+            y = self._emitted["off_slice"](y, *auxiliary)
+        return self._log_density(weights.flow, y) - self._on_slices(y)[1]
+
+    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
         """See ``Model.log_prob``."""
-        parts = [
-            np.asarray(self._compiled_log_prob(self._weights, jnp.asarray(x[start : start + _CHUNK], self._dtype)))
-            for start in range(0, len(x), _CHUNK)
-        ]
+        if auxiliary is None:
+            auxiliary = self._orbit.auxiliary(len(x))
+        parts = []
+        for start in range(0, len(x), _CHUNK):
+            chunk = jnp.asarray(x[start : start + _CHUNK], self._dtype)
+            y, log_p, directions = self._compiled_canonical(self._weights, chunk)
+            given = [jnp.asarray(a, self._dtype) for a in self._orbit.split(auxiliary[start : start + _CHUNK])]
+            log_q = self._compiled_log_flow(self._weights, y, given) + log_p
+            arrays = [np.asarray(n, np.float64) for n in directions]
+            log_law_n = self._orbit.log_prob(arrays, len(chunk), *self._orbit_inputs(y))
+            parts.append(np.asarray(log_q) + log_law_n.astype(self._dtype))
         return np.concatenate(parts)
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+# Threads that wait by spinning make small operations some twenty times slower when cores are shared with
+# other processes. OpenMP reads this once, when PyTorch is first imported; a setting of the user is kept.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import torch
 
 from sesamo_dsl.backend import Backend, Model

@@ -5,9 +5,26 @@ from __future__ import annotations
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
+_HELPERS = {
+    "_direction": '''def _direction(v):
+    """v/|v|, the first unit vector where v = 0."""
+    length = torch.linalg.vector_norm(v, dim=1, keepdim=True)
+    first = torch.nn.functional.one_hot(torch.zeros_like(v[:, 0], dtype=torch.long), v.shape[1]).to(v)
+    return torch.where(length > 0, v / torch.where(length > 0, length, torch.ones_like(length)), first)''',
+    "_matrix_polynomial": '''def _matrix_polynomial(a, coefficients):
+    """Σ_j coefficients[j] A^j per configuration."""
+    power = torch.eye(a.shape[1], dtype=a.dtype, device=a.device).expand_as(a)
+    total = torch.zeros_like(a)
+    for coefficient in coefficients:
+        total = total + coefficient[:, None, None] * power
+        power = power @ a
+    return total''',
+}
+
 DIALECT = Dialect(
     framework="PyTorch",
     imports="import torch",
+    helpers=_HELPERS,
     templates={
         "component": "{0}[:, {attribute}]",
         "stack": "torch.stack([{args}], dim=1)",
@@ -28,6 +45,16 @@ DIALECT = Dialect(
             name: f"torch.{name}({{0}})"
             for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign", "atan")
         },
+        "entry": "{0}[:, {attribute}]",
+        "tail": "{0}[:, 1:]",
+        "norm": "torch.linalg.vector_norm({0}, dim=1)",
+        "filled": "torch.full_like({0}, {attribute})",
+        "direction": "_direction({0})",
+        "combination": 'torch.einsum("ni,iab->nab", {0}, {attribute}.to({0}))',
+        "matrix_polynomial": "_matrix_polynomial({0}, [{rest}])",
+        "rotate": 'torch.einsum("nab,nb...->na...", {1}, {0})',
+        "rotate_back": 'torch.einsum("nba,nb...->na...", {1}, {0})',
+        "atan2": "torch.atan2({0}, {1})",
         "erf": "torch.special.erf({0})",
     },
     array="torch.tensor({values}, dtype=torch.float64).reshape({shape})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiler import CompiledTheory
-from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.flow_spec import GaussianBase, check_state
+from sesamo_dsl.modulation import preimages
+from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
 from sesamo_dsl.training import BETAS, TrainingOptions
 
 from .flows import Flow
-from .laws import draw, log_law
+from .laws import draw, log_law, log_orbit_integral
 
 _CHUNK = 4096
 
@@ -46,13 +49,15 @@ class TorchModel:
         base: GaussianBase,
         options: TrainingOptions,
     ) -> None:
-        assert options.flow is not None and options.law is not None
+        assert options.flow is not None and options.law is not None and options.strategy is not None
         self._compiled, self._options, self._law = compiled, options, options.law
         self._emitted = compiled.bind(parameters)
         self._dtype = getattr(torch, compiled.precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._shape = compiled.theory.configuration_shape
-        self._matrices = torch.as_tensor(compiled.program.constants["MATRICES"]).to(self._device, self._dtype)
+        self._matrices = self._tensor(compiled.program.constants["MATRICES"])
+        self._preimages = self._tensor(preimages(compiled.program, options.strategy))
+        self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         self._flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed).to(self._device)
         self._logits = torch.zeros(len(self._matrices), dtype=self._dtype, device=self._device, requires_grad=True)
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {"law.logits": self._logits}
@@ -63,41 +68,83 @@ class TorchModel:
     # the sampler -------------------------------------------------------------------------------------------
 
     def _noise(self, count: int, *seeds: int) -> tuple[Tensor, Tensor]:
-        """Standard normal z and uniforms, a function of the seeds alone (drawn on the CPU for that reason)."""
+        """Standard normal z and uniforms, functions of the seeds alone (drawn on the CPU for that reason)."""
         seed = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(count, *self._shape, generator=generator, dtype=self._dtype)
         return z.to(self._device), torch.rand(count, generator=generator, dtype=self._dtype).to(self._device)
 
-    def _images(self, y: Tensor) -> Tensor:
-        """T_u y for every u, (order·batch, components, *lattice)."""
-        return torch.einsum("gab,nb...->gna...", self._matrices, y).reshape(-1, *self._shape)
+    def _uniform_directions(self, count: int, *seeds: int) -> list[Tensor]:
+        rng = np.random.default_rng(seeds)
+        return [self._tensor(uniform_directions(rng, count, n)) for n in self._orbit.dimensions]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values).to(self._device, self._dtype)
+
+    def _images(self, y: Tensor, matrices: Tensor) -> Tensor:
+        """M y for every matrix, (matrices·batch, components, *lattice)."""
+        return torch.einsum("gab,nb...->gna...", matrices, y).reshape(-1, *self._shape)
 
     def _in_domain(self, x: Tensor) -> Tensor:
-        """Fold into Ω, or leave alone where the penalty has to do it."""
-        return self._emitted["canonicalize"](x)[0] if self._options.strategy == "fold" else x
+        """Fold into Ω, or leave alone where the penalty has to do it; slices always point forward."""
+        if self._options.strategy == "fold":
+            x = self._emitted["canonicalize"](x)[0]
+        return self._emitted["orient"](x)[0] if self._orbit.dimensions else x
 
     def _log_density(self, y: Tensor) -> Tensor:
         """log q̃(y): of the folded flow the sum over all pre-images of y."""
-        if self._options.strategy == "penalty":
+        if len(self._preimages) == 1:
             return self._flow.inverse(y)[1]
-        log_q = self._flow.inverse(self._images(y))[1]
-        return torch.logsumexp(log_q.reshape(len(self._matrices), -1), dim=0)
+        log_q = self._flow.inverse(self._images(y, self._preimages))[1]
+        return torch.logsumexp(log_q.reshape(len(self._preimages), -1), dim=0)
+
+    def _on_slices(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """(y on the slices, log Δ + log N(a)): what the auxiliary coordinates and the orbits add to the target."""
+        if not self._orbit.dimensions:
+            return y, y.new_zeros(len(y))
+        on_slice, *auxiliary = self._emitted["on_slice"](y)
+        total = self._emitted["log_faddeev_popov"](on_slice)
+        for a in auxiliary:
+            total = total - 0.5 * (a**2 + math.log(2 * math.pi)).sum(dim=1)
+        return on_slice, total
 
     def _breaking(self, y: Tensor) -> Tensor:
         """S₁(T_u y), (order, batch)."""
         if "breaking" not in self._emitted:
             return y.new_zeros(len(self._matrices), len(y))
-        return self._emitted["breaking"](self._images(y)).reshape(len(self._matrices), -1)
+        return self._emitted["breaking"](self._images(y, self._matrices)).reshape(len(self._matrices), -1)
+
+    def _radii(self, y: Tensor) -> tuple[Tensor, ...]:
+        radii = self._emitted["radii"](y)
+        return radii if isinstance(radii, tuple) else (radii,)
+
+    def _on_circle(self, y: Tensor) -> Tensor:
+        """−log Σ_u exp(−S₁(T_u R(n) y)) for n on the nodes of the circle, (nodes, batch)."""
+        nodes = torch.as_tensor(circle()).to(y)
+        turned = self._emitted["rotate"](y.repeat(len(nodes), *[1] * len(self._shape)), nodes.repeat_interleave(len(y), 0))
+        return -torch.logsumexp(-self._breaking(turned), dim=0).reshape(len(nodes), -1)
 
     def _action(self, x: Tensor) -> Tensor:
         return _Action.apply(x, self._emitted["action_and_gradient"])  # type: ignore[return-value]
 
-    def _energy(self, y: Tensor) -> Tensor:
-        """E_u[S(T_u y) + log p(u|y)], (batch,): under the heat bath S_eff(y) = −log Σ_u exp(−S(T_u y))."""
+    def _energy(self, y: Tensor, directions: list[Tensor]) -> Tensor:
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,): −log ∫ exp(−S) over group and orbits if both laws
+        are exact."""
+        if self._orbit.law == "von_mises":
+            (radius,) = self._radii(y)
+            kappa = self._orbit.strength * radius
+            source_free = self._action(y) - self._emitted["breaking"](y)
+            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0])
+        if self._orbit.law == "tabulated":
+            table = self._on_circle(y)
+            source_free = self._action(y) - self._emitted["breaking"](y)
+            return source_free - torch.logsumexp(-table, dim=0) - math.log(2 * math.pi / len(table))
+        if self._orbit.sampled:
+            y = self._emitted["rotate"](y, *directions)
         breaking = self._breaking(y)
         log_p = log_law(self._law, breaking, self._logits)
-        return self._action(y) - breaking[0] + (log_p.exp() * (log_p + breaking)).sum(dim=0)
+        energy = self._action(y) - breaking[0] + (log_p.exp() * (log_p + breaking)).sum(dim=0)
+        return energy - self._orbit.log_area
 
     # training ----------------------------------------------------------------------------------------------
 
@@ -121,9 +168,11 @@ class TorchModel:
         if o.gradient == "path":
             with self._frozen():
                 log_q = self._log_density(y)
-        elif o.strategy == "fold":
+        elif len(self._preimages) > 1:
             log_q = self._log_density(y)
-        loss = log_q + self._energy(y)
+        on_slice, log_measure = self._on_slices(y)
+        directions = self._uniform_directions(o.batch, o.seed, 3, self._step) if self._orbit.sampled else []
+        loss = log_q - log_measure + self._energy(on_slice, directions)
         log_w = -loss.detach().double()
         if o.strategy == "penalty" and len(self._matrices) > 1:
             facets = self._emitted["facets"](y)
@@ -163,6 +212,7 @@ class TorchModel:
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """See ``Model.load_state``."""
+        check_state({name: array.shape for name, array in self.state().items()}, state)
         with torch.no_grad():
             for name, tensor in {**self._named, **self._adam_moments()}.items():
                 tensor.copy_(torch.as_tensor(np.asarray(state[name])))
@@ -172,29 +222,59 @@ class TorchModel:
 
     # use ---------------------------------------------------------------------------------------------------
 
+    def _directions(self, y: Tensor, rng: np.random.Generator) -> list[Tensor]:
+        """Orientations drawn given y on the slices."""
+        return [self._tensor(n) for n in self._orbit.draw(rng, len(y), *self._orbit_inputs(y))]
+
+    def _orbit_inputs(self, y: Tensor) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(r of the slice, table of the circle) as far as the law needs them."""
+        radius = self._radii(y)[0].double().cpu().numpy() if self._orbit.law == "von_mises" else None
+        table = self._on_circle(y).double().cpu().numpy() if self._orbit.law == "tabulated" else None
+        return radius, table
+
+    def _log_orbit_law(self, y: Tensor, directions: list[Tensor]) -> Tensor:
+        arrays = [n.double().cpu().numpy() for n in directions]
+        return self._tensor(self._orbit.log_prob(arrays, len(y), *self._orbit_inputs(y)))
+
     @torch.no_grad()
     def sample(self, count: int, seed: int) -> Draws:
         """See ``Model.sample``."""
         parts = []
         for chunk, start in enumerate(range(0, count, _CHUNK)):
             z, uniform = self._noise(min(_CHUNK, count - start), seed, 2, chunk)
-            y = self._in_domain(self._flow.forward(z)[0])
+            full = self._in_domain(self._flow.forward(z)[0])
+            y, log_measure = self._on_slices(full)
+            log_q = self._log_density(full) - log_measure
+            outside = (self._emitted["facets"](y) > 0).any(dim=1)
+            leaked = outside if self._options.strategy == "penalty" else torch.zeros_like(outside)
+            auxiliary = full.new_zeros(len(full), 0)
+            if self._orbit.dimensions:
+                auxiliary = torch.cat(self._emitted["on_slice"](full)[1:], dim=1)
+                directions = self._directions(y, np.random.default_rng([seed, 4, chunk]))
+                log_q = log_q + self._log_orbit_law(y, directions)
+                y = self._emitted["rotate"](y, *directions)
             log_p = log_law(self._law, self._breaking(y), self._logits)
             u = draw(log_p, uniform)
             x = self._emitted["modulate"](y, u)
-            log_q = self._log_density(y) + log_p.gather(0, u[None])[0]
-            outside = (self._emitted["facets"](y) > 0).any(dim=1)
-            leaked = outside if self._options.strategy == "penalty" else torch.zeros_like(outside)
-            parts.append((x, log_q, self._emitted["action"](x), u, leaked))
+            log_q = log_q + log_p.gather(0, u[None])[0]
+            parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary))
         return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
     @torch.no_grad()
-    def log_prob(self, x: np.ndarray) -> np.ndarray:
+    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
         """See ``Model.log_prob``."""
+        if auxiliary is None:
+            auxiliary = self._orbit.auxiliary(len(x))
         parts = []
         for start in range(0, len(x), _CHUNK):
-            chunk = torch.as_tensor(x[start : start + _CHUNK]).to(self._device, self._dtype)
-            y, u = self._emitted["canonicalize"](chunk)
+            y, u = self._emitted["canonicalize"](self._tensor(x[start : start + _CHUNK]))
             log_p = log_law(self._law, self._breaking(y), self._logits)
-            parts.append(self._log_density(y) + log_p.gather(0, u[None])[0])
+            log_q = log_p.gather(0, u[None])[0]
+            if self._orbit.dimensions:
+                y, *directions = self._emitted["unrotate"](y)
+                log_q = log_q + self._log_orbit_law(y, directions)
+                split = self._orbit.split(auxiliary[start : start + _CHUNK])
+                y = self._emitted["off_slice"](y, *(self._tensor(a) for a in split))
+            log_measure = self._on_slices(y)[1]
+            parts.append(log_q + self._log_density(y) - log_measure)
         return torch.cat(parts).cpu().numpy()

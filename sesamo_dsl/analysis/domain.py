@@ -115,6 +115,13 @@ def _collective(symmetries: Sequence[Symmetry], components: tuple[FieldComponent
         else:
             moved = {c for generator in symmetry.generators for c, image in generator.items() if image != c}
             chosen += [c for c in components if c in moved and c not in chosen]
+    if not chosen:
+        raise GroupError(
+            f"collective coordinate of {', '.join(s.name for s in symmetries)}",
+            expected="at least one linear combination of components",
+            found="none",
+            remedy="give some in collective=[…], or leave it out for the default",
+        )
     return tuple(chosen)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import mpmath
 import numpy as np
@@ -195,5 +195,184 @@ def split(theory: Theory, group: FiniteGroup[Element], normal_form: NormalForm, 
     average = normal_form(cast(sp.Expr, sp.Add(*images) / group.order))
     breaking = normal_form(cast(sp.Expr, block - average))
     return breaking if len(sp.Add.make_args(breaking)) <= len(moved) else block
+
+
+class SurvivingSubgroup(tuple[int, ...]):
+    """Sorted indices of the elements that are proved to leave the action invariant.
+
+    Attributes
+    ----------
+    undecided
+        Indices of the elements that are neither proved nor refuted; they are not counted as survivors.
+    tested
+        Indices of the elements whose invariance was tested; all other answers follow from these.
+    """
+
+    undecided: tuple[int, ...]
+    tested: tuple[int, ...]
+
+    def __new__(
+        cls, survivors: Iterable[int], undecided: Iterable[int] = (), tested: Iterable[int] = ()
+    ) -> SurvivingSubgroup:
+        self = super().__new__(cls, sorted(survivors))
+        self.undecided, self.tested = tuple(sorted(undecided)), tuple(tested)
+        return self
+
+
+def surviving_subgroup(theory: Theory, group: FiniteGroup[Element], normal_form: NormalForm) -> SurvivingSubgroup:
+    """The unbroken subgroup H of a group: found, not declared.
+
+    Only few elements are tested. H is a group, so products of survivors survive; h∘g∘h′ survives with g and
+    breaks with g; and g is broken if H and g together generate an element that is known to be broken.
+    """
+    survivors = np.array([0])
+    broken, undecided = np.zeros((2, group.order), dtype=bool)
+    tested = []
+
+    def double_coset(members: np.ndarray) -> np.ndarray:
+        left = np.unique(group.table[survivors[:, None], members])
+        return np.unique(group.table[left[:, None], survivors])
+
+    for g in range(group.order):
+        if g in survivors or broken[g] or undecided[g]:
+            continue
+        generated = list(group.subgroup((*survivors, g)))
+        if broken[generated].any():
+            broken[double_coset(np.array([g]))] = True
+            continue
+        status = judge(theory, group.elements[g], normal_form).status
+        tested.append(g)
+        if status == "exact":
+            survivors = np.array(generated)
+            broken[double_coset(np.flatnonzero(broken))] = True
+        else:
+            (broken if status == "broken" else undecided)[double_coset(np.array([g]))] = True
+    doubtful = [
+        int(g)
+        for g in np.flatnonzero(undecided & ~broken)
+        if g not in survivors and not broken[list(group.subgroup((*survivors, g)))].any()
+    ]
+    return SurvivingSubgroup(map(int, survivors), doubtful, tested)
+
+
+@dataclass(frozen=True, eq=False)
+class BreakingRepresentation:
+    """How S₁ transforms: the representation of the group on the span of its images S₁∘T_g.
+
+    Attributes
+    ----------
+    basis
+        Linearly independent functions e_i that span the images; empty if S₁ = 0.
+    generators
+        For each generator s of the group the matrix D(s) with e_i∘T_s = Σ_j D(s)_ij e_j.
+    classes
+        The conjugacy classes of the group, as indices of elements.
+    characters
+        tr D(g), one number per class.
+    """
+
+    basis: tuple[sp.Expr, ...]
+    generators: tuple[sp.ImmutableMatrix, ...]
+    classes: tuple[tuple[int, ...], ...]
+    characters: tuple[sp.Expr, ...]
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of the span."""
+        return len(self.basis)
+
+
+_Vector = dict[sp.Expr, sp.Expr]
+
+
+def breaking_representation(
+    theory: Theory, group: FiniteGroup[Element], breaking: sp.Expr, normal_form: NormalForm
+) -> BreakingRepresentation:
+    """The representation in which S₁ transforms, by exact linear algebra on the terms of its normal form.
+
+    Only generators are applied: to S₁, and to every new direction that appears, until the span closes.
+    Terms count as linearly independent functions of fields and couplings. For polynomials they are; for other
+    functions the representation is that of the terms, of which the functions' own is a quotient.
+    """
+
+    def reduce(vector: _Vector) -> tuple[dict[int, sp.Expr], _Vector]:
+        """Coordinates in the basis so far, and what is left; pivots[i] occurs in no later basis vector."""
+        coordinates = {}
+        for i, (pivot, e) in enumerate(zip(pivots, vectors, strict=True)):
+            if pivot in vector:
+                factor = vector[pivot]
+                coordinates[i] = factor
+                vector = _add(vector, e, cast(sp.Expr, -factor), normal_form)
+        return coordinates, vector
+
+    pivots: list[sp.Expr] = []
+    vectors: list[_Vector] = []
+    rows: list[list[dict[int, sp.Expr]]] = [[] for _ in group.generators]
+
+    def extend(rest: _Vector) -> None:
+        pivot = min(rest, key=sp.default_sort_key)
+        pivots.append(pivot)
+        vectors.append({term: normal_form(cast(sp.Expr, a / rest[pivot])) for term, a in rest.items()})
+
+    start = _terms(normal_form(breaking))
+    if start:
+        extend(start)
+    for e in vectors:  # grows while it is walked
+        for row, generator in zip(rows, group.generators, strict=True):
+            image = transformed(_expression(e), generator, theory.components)
+            coordinates, rest = reduce(_terms(normal_form(image)))
+            if rest:
+                pivot = min(rest, key=sp.default_sort_key)
+                coordinates[len(vectors)] = rest[pivot]
+                extend(rest)
+            row.append(coordinates)
+
+    def trace(element: int) -> sp.Expr:
+        total: list[sp.Expr] = []
+        for i in range(len(vectors)):
+            image: dict[int, sp.Expr] = {i: sp.S.One}
+            for s in group.words[element]:
+                moved: dict[int, sp.Expr] = {}
+                for j, a in image.items():
+                    moved = _add(moved, rows[s][j], a, normal_form)
+                image = moved
+            total.append(image.get(i, sp.S.Zero))
+        return normal_form(cast(sp.Expr, sp.Add(*total)))
+
+    classes = group.conjugacy_classes()
+    n = len(vectors)
+    return BreakingRepresentation(
+        tuple(_expression(e) for e in vectors),
+        tuple(sp.ImmutableMatrix(n, n, lambda i, j, r=row: r[i].get(j, sp.S.Zero)) for row in rows),
+        classes,
+        tuple(trace(members[0]) for members in classes),
+    )
+
+
+def _terms(expr: sp.Expr) -> _Vector:
+    """An expression in normal form as {term without its numerical factor: numerical factor}."""
+    found: _Vector = {}
+    for term in sp.Add.make_args(expr):
+        if term != 0:
+            factors = sp.Mul.make_args(term)
+            symbols = cast(sp.Expr, sp.Mul(*(f for f in factors if not f.is_number)))
+            found[symbols] = cast(sp.Expr, sp.Mul(*(f for f in factors if f.is_number)))
+    return found
+
+
+def _expression(vector: _Vector) -> sp.Expr:
+    return cast(sp.Expr, sp.Add(*(a * term for term, a in vector.items())))
+
+
+def _add(a: dict[Any, sp.Expr], b: dict[Any, sp.Expr], factor: sp.Expr, normal_form: NormalForm) -> dict[Any, sp.Expr]:
+    """a + factor·b, without entries that are zero."""
+    total = dict(a)
+    for key, value in b.items():
+        number = normal_form(cast(sp.Expr, sp.expand(total.get(key, sp.S.Zero) + factor * value)))
+        if number == 0:
+            total.pop(key, None)
+        else:
+            total[key] = number
+    return total
 
 

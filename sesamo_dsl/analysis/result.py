@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import sympy as sp
 
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
+from ..groups.lie import LieSymmetry
 from ..groups.symmetry import Symmetry
 from ..theory import Theory
 from .domain import Domain
 from .invariance import Status, Verdict
+from .slices import Slice
+
+OrbitKind = Literal["none", "uniform", "von_mises", "tabulated"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +32,27 @@ class SymmetryReport:
     @property
     def status(self) -> Status:
         """The weakest verdict: broken before undecided before exact."""
-        statuses = [v.status for v in self.verdicts]
-        return "broken" if "broken" in statuses else "undecided" if "undecided" in statuses else "exact"
+        return _weakest(v.status for v in self.verdicts)
+
+
+@dataclass(frozen=True, eq=False)
+class LieReport:
+    """Verdicts on the generators of one declared Lie group, and its slice."""
+
+    symmetry: LieSymmetry
+    matrices: tuple[sp.ImmutableMatrix, ...]
+    verdicts: tuple[Verdict, ...]
+    slice: Slice
+
+    @property
+    def status(self) -> Status:
+        """The weakest verdict: broken before undecided before exact."""
+        return _weakest(v.status for v in self.verdicts)
+
+
+def _weakest(statuses: Iterable[Status]) -> Status:
+    found = set(statuses)
+    return "broken" if "broken" in found else "undecided" if "undecided" in found else "exact"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,32 +63,51 @@ class Analysis:
     ----------
     theory
         What was analysed.
-    reports
-        One per declared symmetry.
+    reports, lie_reports
+        One per declared finite and Lie group.
     group
-        The group that all symmetries generate together; it modulates the flow.
+        The finite group that all modulating symmetries generate together.
     breaking
         S₁, the part of the action that the group changes (0 if none).
     domain
         Fundamental domain of the group.
+    source
+        h with S₁ = Σ_a h_a Σ_x φ_a on the collective multiplet of the only Lie group, if that is all of S₁.
     """
 
     theory: Theory
     reports: tuple[SymmetryReport, ...]
+    lie_reports: tuple[LieReport, ...]
     group: FiniteGroup[Element]
     breaking: sp.Expr
     domain: Domain
+    source: tuple[sp.Expr, ...] | None = None
 
     @property
     def status(self) -> Status:
         """Verdict on the whole group."""
-        statuses = [r.status for r in self.reports]
-        return "broken" if "broken" in statuses else "undecided" if "undecided" in statuses else "exact"
+        return _weakest(r.status for r in (*self.reports, *self.lie_reports))
+
+    @property
+    def orbit_law(self) -> OrbitKind:
+        """The heat bath on the orbits of the Lie groups: what is available for this theory.
+
+        ``uniform``: nothing breaks them. ``von_mises``: a linear source on the only slice, in closed form
+        (von Mises–Fisher above two components). ``tabulated``: any other breaking of one circle.
+        ``none``: no Lie group, or no exact conditional law is known; a uniform law is still correct with weights.
+        """
+        if not self.lie_reports:
+            return "none"
+        if all(v.status == "exact" for report in self.lie_reports for v in report.verdicts):
+            return "uniform"
+        if self.source is not None:
+            return "von_mises"
+        return "tabulated" if [r.slice.dimension for r in self.lie_reports] == [2] else "none"
 
     @property
     def is_modulated(self) -> bool:
         """Whether there is any symmetry to modulate with."""
-        return self.group.order > 1
+        return self.group.order > 1 or bool(self.lie_reports)
 
     def text(self) -> str:
         """The derivation as plain text."""
@@ -73,18 +117,25 @@ class Analysis:
             f"S = {t.action}",
             "",
         ]
-        for report in self.reports:
-            lines.append(f"symmetry {report.symmetry.name}, order {report.group.order}: {report.status}")
+        for report in (*self.reports, *self.lie_reports):
+            lines.append(f"symmetry {report.symmetry.name}{_size(report)}: {report.status}")
+            change = "S∘T − S" if isinstance(report, SymmetryReport) else "L_T S"
             for verdict in report.verdicts:
                 lines.append(f"  generator {verdict.generator}: {verdict.status}, {verdict.evidence}")
                 if verdict.status != "exact":
-                    lines.append(f"    S∘T − S = {verdict.residual}")
+                    lines.append(f"    {change} = {verdict.residual}")
         if not self.is_modulated:
             return "\n".join([*lines, "no symmetry to modulate with: the flow fills the whole space"])
+        lines += ["", f"S = S₀ + S₁ with S₁ = {self.breaking}"]
+        if self.group.order > 1:
+            lines += self._domain_lines()
+        for i, report in enumerate(self.lie_reports):
+            lines += self._slice_lines(i, report)
+        return "\n".join(lines)
+
+    def _domain_lines(self) -> list[str]:
         collective = [f"⟨{c}⟩" for c in self.domain.collective]
-        lines += [
-            "",
-            f"S = S₀ + S₁ with S₁ = {self.breaking}",
+        lines = [
             f"modulation group: order {self.group.order}, collective coordinate c = ({', '.join(collective)}),"
             " ⟨·⟩ the spatial mean",
             f"fundamental domain Ω around r = {_row(self.domain.reference)}:",
@@ -92,14 +143,38 @@ class Analysis:
         for normal, neighbour in zip(self.domain.facets, self.domain.neighbours, strict=True):
             terms = [f"{a:+.6g}·{name}" for a, name in zip(normal, collective, strict=True) if abs(a) > 1e-12]
             lines.append(f"  λ = {' '.join(terms)} ≤ 0  (towards {self.group.elements[neighbour]})")
-        lines += [
+        return [
+            *lines,
             "x = T_u y with y ∈ Ω; log|det DT_u| = 0 (the group is finite)",
             "log q(x) = log q̃(y) + log p(u|y)",
             "p(u|y) = 1/|G|, exact" if self.breaking == 0 else "p(u|y) ∝ exp(−S₁(T_u y)), exact (heat bath)",
         ]
-        return "\n".join(lines)
+
+    def _slice_lines(self, i: int, report: LieReport) -> list[str]:
+        s = report.slice
+        names = [str(c) for c in report.symmetry.collective]
+        n = s.dimension
+        law = {
+            "uniform": f"p(n|y) = 1/|S^{n - 1}|, exact",
+            "von_mises": f"p(n|y) ∝ exp(−√V r h·n) with h = {self.source}: von Mises–Fisher, exact; "
+            f"normaliser (2π)^(N/2) I_(N/2−1)(κ)/κ^(N/2−1), N = {n}, κ = √V r |h|",
+            "tabulated": "p(n|y) ∝ exp(−S₁(R(n) y)), tabulated on the circle and sampled as the piecewise-linear "
+            "density, whose value is the one in log q",
+            "none": f"p(n|y) = 1/|S^{n - 1}|: no exact conditional law is known, the weights correct for it",
+        }[self.orbit_law]
+        return [
+            f"slice {i} of {report.symmetry.name}: c = Σ_x ({', '.join(names)})/√V, c_1 = r > 0, "
+            f"{', '.join(f'c_{a}' for a in range(2, n + 1))} = 0; orbit S^{n - 1}",
+            f"x = R(n) y, R(n) e_1 = n; Faddeev–Popov determinant Δ = {s.determinant}; log|J| = log Δ",
+            f"completion: {', '.join(f'c_{a}' for a in range(2, n + 1))} of the flow are auxiliary N(0, 1) coordinates",
+            law,
+        ]
 
     __str__ = __repr__ = text
+
+
+def _size(report: SymmetryReport | LieReport) -> str:
+    return f", order {report.group.order}" if isinstance(report, SymmetryReport) else ""
 
 
 def _row(vector: np.ndarray) -> str:

@@ -6,23 +6,58 @@ a signed permutation P of the axes and a translation t.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
+from ..errors import LatticeError
 from ..exact import NumberTable
 from ..lattice import Lattice
 
 
 @dataclass(frozen=True)
 class SiteMap:
-    """x ↦ P x + t on a periodic lattice, with P e_mu = signs[mu] e_axes[mu]."""
+    """x ↦ P x + t on a periodic lattice, with P e_mu = signs[mu] e_axes[mu].
+
+    Equal maps compare equal: on an axis with one or two sites x and −x are the same site, so the sign is
+    written as +1 there, and axes with one site are not exchanged.
+
+    Raises
+    ------
+    LatticeError
+        If the map does not take the lattice to itself.
+    """
 
     lattice: Lattice
     axes: tuple[int, ...]
     signs: tuple[int, ...]
     translation: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        shape = _checked(self.lattice).shape
+        axes, signs, translation = tuple(self.axes), tuple(self.signs), tuple(self.translation)
+        if not len(axes) == len(signs) == len(translation) == len(shape) or sorted(axes) != [
+            *range(len(shape))
+        ]:
+            raise LatticeError(
+                f"map of the sites of {self.lattice}",
+                expected=f"a permutation of the axes {self.lattice.directions}, a sign and a step for each",
+                found=f"axes {axes}, signs {signs}, translation {translation}",
+                remedy="give one entry per axis, or use translation, rotation, reflection, axis_exchange",
+            )
+        for mu, axis in enumerate(axes):
+            if shape[axis] != shape[mu] or signs[mu] not in (1, -1):
+                raise LatticeError(
+                    f"map of the sites of {self.lattice}",
+                    expected="every axis to go to ± an axis of the same extent",
+                    found=f"axis {mu} of extent {shape[mu]} to {signs[mu]}·axis {axis}, extent {shape[axis]}",
+                    remedy="use a lattice with equal extents, or leave this map out",
+                )
+        object.__setattr__(self, "axes", tuple(mu if shape[mu] == 1 else a for mu, a in enumerate(axes)))
+        object.__setattr__(self, "signs", tuple(s if e > 2 else 1 for s, e in zip(signs, shape, strict=True)))
+        object.__setattr__(self, "translation", self.lattice.wrap(translation))
 
     @classmethod
     def identity(cls, lattice: Lattice) -> SiteMap:
@@ -60,6 +95,78 @@ class SiteMap:
         """Whether every site stays where it is."""
         return self == SiteMap.identity(self.lattice)
 
+    def __str__(self) -> str:
+        images = [""] * len(self.axes)
+        for mu, (axis, sign) in enumerate(zip(self.axes, self.signs, strict=True)):
+            steps = self.translation[axis]
+            images[axis] = f"{'-' if sign < 0 else ''}x{mu}{f'+{steps}' if steps else ''}"
+        return f"x ↦ ({', '.join(images)})"
+
+
+def _checked(lattice: Lattice) -> Lattice:
+    if not isinstance(lattice, Lattice):
+        raise LatticeError(
+            "map of lattice sites",
+            expected="a Lattice",
+            found=repr(lattice),
+            remedy="give the lattice of the fields as the first argument, e.g. Lattice(8, 8)",
+        )
+    return lattice
+
+
+def _two_axes(lattice: Lattice, mu: int, nu: int, what: str) -> tuple[int, int]:
+    mu, nu = _checked(lattice).axis(mu), lattice.axis(nu)
+    if mu == nu or lattice.shape[mu] != lattice.shape[nu]:
+        raise LatticeError(
+            f"{what} of axes {mu} and {nu} of {lattice}",
+            expected="two different axes of the same extent",
+            found=f"axis {mu} of extent {lattice.shape[mu]} and axis {nu} of extent {lattice.shape[nu]}",
+            remedy="use a lattice with equal extents, or leave this map out",
+        )
+    return mu, nu
+
+
+def translation(lattice: Lattice, mu: int, steps: int = 1) -> SiteMap:
+    """x ↦ x + steps·e_mu."""
+    mu = _checked(lattice).axis(mu)
+    try:
+        steps = operator.index(steps)
+    except TypeError:
+        raise LatticeError(
+            f"translation of {lattice} along axis {mu}",
+            expected="an integer number of steps",
+            found=repr(steps),
+            remedy="translate by whole lattice spacings",
+        ) from None
+    one = SiteMap.identity(lattice)
+    return SiteMap(lattice, one.axes, one.signs, tuple(steps * (nu == mu) for nu in lattice.directions))
+
+
+def rotation(lattice: Lattice, mu: int, nu: int) -> SiteMap:
+    """The quarter turn about the origin with e_mu → e_nu → −e_mu; both axes must have the same extent."""
+    mu, nu = _two_axes(lattice, mu, nu, "rotation")
+    axes, signs = list(lattice.directions), [1] * lattice.dimension
+    axes[mu], axes[nu], signs[nu] = nu, mu, -1
+    return SiteMap(lattice, tuple(axes), tuple(signs), (0,) * lattice.dimension)
+
+
+def reflection(lattice: Lattice, mu: int) -> SiteMap:
+    """x_mu ↦ −x_mu."""
+    mu = _checked(lattice).axis(mu)
+    one = SiteMap.identity(lattice)
+    return SiteMap(
+        lattice, one.axes, tuple(-1 if nu == mu else 1 for nu in lattice.directions), one.translation
+    )
+
+
+def axis_exchange(lattice: Lattice, mu: int, nu: int) -> SiteMap:
+    """x_mu ↔ x_nu; both axes must have the same extent."""
+    mu, nu = _two_axes(lattice, mu, nu, "exchange")
+    axes = list(lattice.directions)
+    axes[mu], axes[nu] = nu, mu
+    one = SiteMap.identity(lattice)
+    return SiteMap(lattice, tuple(axes), one.signs, one.translation)
+
 
 @dataclass(frozen=True)
 class Element:
@@ -81,5 +188,7 @@ class Element:
         return Element(numbers.matrix(self.matrix * other.matrix), self.sites @ other.sites)
 
     def __str__(self) -> str:
-        rows = "; ".join(", ".join(sp.sstr(entry) for entry in self.matrix.row(i)) for i in range(self.matrix.rows))
-        return f"[{rows}]" if self.sites.is_identity else f"[{rows}] with sites {self.sites}"
+        rows = "; ".join(
+            ", ".join(sp.sstr(entry) for entry in self.matrix.row(i)) for i in range(self.matrix.rows)
+        )
+        return f"[{rows}]" if self.sites.is_identity else f"[{rows}] with {self.sites}"

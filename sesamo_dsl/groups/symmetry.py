@@ -1,20 +1,51 @@
-"""Symmetries as users declare them: by what the generators do to the field components."""
+"""Symmetries as users declare them: by what the generators do to the field components and to the sites."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import sympy as sp
 
-from ..errors import FieldError, GroupError
+from ..errors import FieldError, GroupError, LatticeError, NotFaithfulError
 from ..exact import NumberTable, is_zero, rational
-from ..fields import ComplexField, Field, FieldComponent, VectorField
+from ..fields import FieldComponent
+from ..lattice import Lattice
 from .element import Element, SiteMap
 from .finite import FiniteGroup
 
-Substitution = Mapping[FieldComponent, sp.Expr]
+Use = Literal["modulate", "equivariant"]
+
+
+@dataclass(frozen=True)
+class Generator(Mapping[FieldComponent, sp.Expr]):
+    """What one generator does: (T_g φ)(x) = R φ(g⁻¹x). Read as a mapping it is its substitution.
+
+    Parameters
+    ----------
+    substitution
+        R: for each component that changes, the linear combination of components that replaces it.
+    sites
+        g: a map of the lattice sites; None if no site moves.
+    """
+
+    substitution: Mapping[FieldComponent, sp.Expr] = field(default_factory=dict)
+    sites: SiteMap | None = None
+
+    def __getitem__(self, component: FieldComponent) -> sp.Expr:
+        return self.substitution[component]
+
+    def __iter__(self) -> Iterator[FieldComponent]:
+        return iter(self.substitution)
+
+    def __len__(self) -> int:
+        return len(self.substitution)
+
+    @property
+    def changes_components(self) -> bool:
+        """Whether R is more than the identity."""
+        return any(sp.expand(image - c) != 0 for c, image in self.substitution.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +58,8 @@ class Symmetry:
         What to call it in reports.
     generators
         Each generator maps a component to the linear combination of components that replaces it, e.g.
-        ``{x: -y, y: x}`` for a quarter turn. Components that are not mentioned stay.
+        ``{x: -y, y: x}`` for a quarter turn (components that are not mentioned stay), or is a map of the
+        sites like ``translation(lattice, 0)``, or a :class:`Generator` that does both.
     exact
         Claim that the action is invariant for every value of the parameters. A false claim raises
         ``NotInvariantError`` with a counterexample; without a claim the compiler finds out.
@@ -36,50 +68,127 @@ class Symmetry:
         component that some generator changes.
     order_bound
         Largest group order to enumerate before giving up.
+    use
+        What the sampler does with the group. ``"modulate"``: the flow samples one fundamental domain and a
+        group element takes it to all others. ``"equivariant"``: the group is verified and left to the flow,
+        which can have it built in. Default: modulate with a group that changes components; maps of the sites
+        do not move spatial means, hence a group of nothing else is equivariant.
+
+    Raises
+    ------
+    GroupError
+        If there is no generator, or an option has no meaning.
     """
 
     name: str
-    generators: tuple[Substitution, ...]
-    exact: bool = False
-    collective: tuple[sp.Expr, ...] | None = None
-    order_bound: int = 1152
+    generators: tuple[Generator, ...]
+    exact: bool
+    collective: tuple[sp.Expr, ...] | None
+    order_bound: int
+    use: Use
 
     def __init__(
         self,
         name: str,
-        generators: Sequence[Substitution],
+        generators: Iterable[Mapping[FieldComponent, Any] | SiteMap],
         *,
         exact: bool = False,
         collective: Sequence[sp.Expr] | None = None,
         order_bound: int = 1152,
+        use: Use | None = None,
     ) -> None:
-        if not generators:
+        several = isinstance(generators, Iterable) and not isinstance(generators, Mapping)
+        listed = tuple(_generator(g) for g in generators) if several else ()
+        if not listed or None in listed:
             raise GroupError(
                 f"symmetry {name}",
-                expected="at least one generator",
-                found="none",
+                expected="a list of at least one generator, each a mapping like {phi: -phi} "
+                "or a map of the sites",
+                found=str(generators) if generators else "none",
                 remedy="give the substitutions that generate the group",
             )
-        for key, value in vars().copy().items():
-            if key != "self":
-                value = tuple(value) if key in ("generators", "collective") and value is not None else value
-                object.__setattr__(self, key, value)
+        if not isinstance(order_bound, int) or order_bound < 1:
+            raise GroupError(
+                f"symmetry {name}",
+                expected="an order_bound ≥ 1",
+                found=repr(order_bound),
+                remedy="give the largest number of elements to enumerate",
+            )
+        checked = cast(tuple[Generator, ...], listed)
+        moves_sites = any(generator.sites is not None for generator in checked)
+        if use is None:
+            changes = any(generator.changes_components for generator in checked)
+            use = "modulate" if changes or not moves_sites else "equivariant"
+        if use not in ("modulate", "equivariant"):
+            raise GroupError(
+                f"symmetry {name}",
+                expected="use='modulate' or use='equivariant'",
+                found=repr(use),
+                remedy="choose one of the two, or leave it out for the default",
+            )
+        values = {
+            "name": name,
+            "generators": checked,
+            "exact": exact,
+            "collective": None if collective is None else tuple(collective),
+            "order_bound": order_bound,
+            "use": use,
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    @property
+    def components(self) -> tuple[FieldComponent, ...]:
+        """The components that the generators mention, in the order of the fields."""
+        mentioned = {c for g in self.generators for c in g}
+        for generator in self.generators:
+            for image in generator.values():
+                mentioned |= image.atoms(FieldComponent)
+        here = {c.at((0,) * c.lattice.dimension) for c in mentioned}
+        return tuple(sorted(here, key=lambda c: (c.field, c.component)))
+
+    @property
+    def lattice(self) -> Lattice:
+        """The lattice of the fields and of the site maps; raises LatticeError if there are several."""
+        lattices = [c.lattice for c in self.components]
+        lattices += [g.sites.lattice for g in self.generators if g.sites is not None]
+        return common_lattice(self.name, lattices)
 
     def group(self, components: Sequence[FieldComponent], numbers: NumberTable) -> FiniteGroup[Element]:
-        """Enumerate the group as it acts on the stacked ``components`` of a theory."""
+        """Enumerate the group as it acts on the stacked ``components`` of a theory.
+
+        Raises
+        ------
+        FieldError, LatticeError, GroupError
+            If a generator is no invertible linear map of these components on their lattice.
+        NotClosedError
+            If the generators generate more than ``order_bound`` elements.
+        NotFaithfulError
+            If the group is to modulate but does nothing except move sites.
+        """
         generators = [self._element(generator, components, numbers) for generator in self.generators]
         identity = Element.identity(len(components), components[0].lattice)
-        return FiniteGroup(
+        group = FiniteGroup(
             identity,
             generators,
             lambda a, b: a.compose(b, numbers),
             bound=self.order_bound,
             name=self.name,
         )
+        moves_sites = any(not g.sites.is_identity for g in generators)
+        if self.use == "modulate" and moves_sites and all(g.matrix == identity.matrix for g in generators):
+            raise NotFaithfulError(
+                f"symmetry {self.name}",
+                expected="an action on spatial means that tells all elements apart, to modulate with it",
+                found=f"a kernel of order {group.order}: all elements only move sites",
+                remedy='declare it with use="equivariant", the default for maps of the sites',
+            )
+        return group
 
     def _element(
-        self, generator: Substitution, components: Sequence[FieldComponent], numbers: NumberTable
+        self, generator: Generator, components: Sequence[FieldComponent], numbers: NumberTable
     ) -> Element:
+        lattice = components[0].lattice
         for component in generator:
             if component not in components:
                 raise FieldError(
@@ -88,7 +197,12 @@ class Symmetry:
                     found=str(component),
                     remedy="list its field in Theory(fields=[…])",
                 )
-        rows = [linear_row(generator.get(c, c), components, f"symmetry {self.name}: image of {c}") for c in components]
+        if generator.sites is not None:
+            common_lattice(self.name, [lattice, generator.sites.lattice])
+        rows = [
+            linear_row(generator.get(c, c), components, f"symmetry {self.name}: image of {c}")
+            for c in components
+        ]
         matrix = numbers.matrix(sp.Matrix(rows))
         if is_zero(cast(sp.Expr, sp.expand(matrix.det()))) is not False:
             raise GroupError(
@@ -97,7 +211,36 @@ class Symmetry:
                 found=f"the matrix {matrix.tolist()}",
                 remedy="check the generator",
             )
-        return Element(matrix, SiteMap.identity(components[0].lattice))
+        return Element(matrix, generator.sites or SiteMap.identity(lattice))
+
+
+def _generator(declared: Any) -> Generator | None:
+    """The generator that was meant, None if it cannot be told."""
+    if isinstance(declared, SiteMap):
+        return Generator(sites=declared)
+    sites = declared.sites if isinstance(declared, Generator) else None
+    substitution = declared.substitution if isinstance(declared, Generator) else declared
+    if not isinstance(substitution, Mapping) or not isinstance(sites, SiteMap | None):
+        return None
+    try:
+        images = {c: sp.sympify(image) for c, image in substitution.items()}
+    except (sp.SympifyError, TypeError):
+        return None
+    meaningful = all(isinstance(c, FieldComponent) and isinstance(e, sp.Expr) for c, e in images.items())
+    return Generator(images, sites) if meaningful else None
+
+
+def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:
+    """The one lattice of a symmetry, or LatticeError."""
+    for lattice in lattices:
+        if lattice != lattices[0]:
+            raise LatticeError(
+                f"symmetry {name}",
+                expected=f"fields and site maps on {lattices[0]}",
+                found=f"one on {lattice}",
+                remedy="use the lattice of the fields in every generator",
+            )
+    return lattices[0]
 
 
 def linear_row(expr: sp.Expr, components: Sequence[FieldComponent], subject: str) -> list[sp.Expr]:
@@ -108,42 +251,9 @@ def linear_row(expr: sp.Expr, components: Sequence[FieldComponent], subject: str
     if rest != 0 or any(not (entry.is_number and entry.is_real) for entry in row):
         raise GroupError(
             subject,
-            expected="a linear combination of field components at the same site with real constant coefficients",
+            expected="a linear combination of field components at the same site "
+            "with real constant coefficients",
             found=str(expr),
             remedy="write e.g. {x: -y, y: x}; couplings and constants cannot stand in a group element",
         )
     return row
-
-
-def _components(fields: Sequence[Field | FieldComponent]) -> tuple[FieldComponent, ...]:
-    return tuple(component for field in fields for component in field.components)
-
-
-def Z2(*fields: Field, exact: bool = False, collective: Sequence[sp.Expr] | None = None) -> Symmetry:  # noqa: N802
-    """The sign flip φ → −φ of all components of the given fields, together."""
-    names = ", ".join(getattr(field, "name", "?") for field in fields)
-    generator = {component: -component for component in _components(fields)}
-    return Symmetry(f"Z2({names})", [generator], exact=exact, collective=collective)
-
-
-def Cyclic(  # noqa: N802
-    order: int,
-    *plane: Field,
-    charge: int = 1,
-    exact: bool = False,
-    collective: Sequence[sp.Expr] | None = None,
-) -> Symmetry:
-    """Z_n: rotations by multiples of 2π·charge/n in the plane of two components or of a complex field."""
-    axes = _components(plane)
-    if len(axes) != 2 or not isinstance(order, int) or order < 2:
-        raise GroupError(
-            f"Cyclic({order}, …)",
-            expected="an order n ≥ 2 and a plane: two components, a 2-component field or a complex field",
-            found=f"order {order} and {len(axes)} component(s)",
-            remedy="write Cyclic(8, x[0], x[1]) or Cyclic(8, phi)",
-        )
-    a, b = axes
-    angle = 2 * sp.pi * charge / order
-    c, s = sp.cos(angle), sp.sin(angle)
-    name = plane[0].name if len(plane) == 1 and isinstance(plane[0], VectorField | ComplexField) else f"{a}, {b}"
-    return Symmetry(f"Z{order}({name})", [{a: c * a - s * b, b: s * a + c * b}], exact=exact, collective=collective)

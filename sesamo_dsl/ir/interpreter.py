@@ -69,6 +69,33 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
         case "act":
             matrices = program.constants[attribute].astype(dtype)[args[1]]
             return np.einsum("nab,nb...->na...", matrices, args[0])
+        case "entry":
+            return args[0][:, attribute]
+        case "tail":
+            return args[0][:, 1:]
+        case "norm":
+            return np.sqrt((args[0] ** 2).sum(axis=1))
+        case "direction":
+            length = np.sqrt((args[0] ** 2).sum(axis=1, keepdims=True))
+            first = np.eye(args[0].shape[1], dtype=dtype)[:1]
+            return np.where(length > 0, args[0] / np.where(length > 0, length, 1), first)
+        case "filled":
+            return np.full_like(args[0], attribute)
+        case "atan2":
+            return np.arctan2(args[0], args[1])
+        case "combination":
+            return np.einsum("ni,iab->nab", args[0], program.constants[attribute].astype(dtype))
+        case "matrix_polynomial":
+            matrix, *coefficients = args
+            total, power = np.zeros_like(matrix), np.broadcast_to(np.eye(matrix.shape[1], dtype=dtype), matrix.shape)
+            for coefficient in coefficients:
+                total = total + coefficient[:, None, None] * power
+                power = power @ matrix
+            return total
+        case "rotate":
+            return np.einsum("nab,nb...->na...", args[1], args[0])
+        case "rotate_back":
+            return np.einsum("nba,nb...->na...", args[1], args[0])
         case "where":
             return np.where(args[0] != 0, args[1], args[2])
         case "logsumexp":

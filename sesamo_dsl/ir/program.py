@@ -11,6 +11,7 @@ SITE       (batch, *lattice)           φ_a(x), a density
 FIELDS     (batch, components, *lattice)  a configuration
 VECTOR     (batch, k)                  a collective coordinate, the facets
 INDEX      (batch,) integer            the group element u
+MATRIX     (batch, components, components)  a rotation of the components
 =========  ==========================  =======================================
 
 Operations are hash-consed: writing the same operation twice gives the same value, which is the common
@@ -38,6 +39,7 @@ class Kind(Enum):
     FIELDS = "fields"
     VECTOR = "vector"
     INDEX = "index"
+    MATRIX = "matrix"
 
 
 _RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.SITE: 2}
@@ -141,7 +143,15 @@ class Builder:
 
     def input(self, name: str) -> int:
         """A declared input."""
-        return self._emit("input", (), dict(self.inputs)[name], name)
+        kinds = dict(self.inputs)
+        if name not in kinds:
+            raise ProgramError(
+                f"function {self.name}",
+                expected=f"inputs among {tuple(kinds)}",
+                found=name,
+                remedy="declare the input in the Builder",
+            )
+        return self._emit("input", (), kinds[name], name)
 
     def parameter(self, name: str) -> int:
         """A coupling given at run time."""
@@ -269,7 +279,7 @@ class Builder:
     def logsumexp(self, terms: list[int]) -> int:
         """log Σ exp(terms), without overflow."""
         kinds = [self.kind(t) for t in terms]
-        if any(kind not in _RANK for kind in kinds):
+        if not terms or any(kind not in _RANK for kind in kinds):
             raise self._ill_typed("logsumexp", tuple(terms))
         return self._emit("logsumexp", tuple(terms), max(kinds, key=_RANK.__getitem__))
 
@@ -305,6 +315,53 @@ class Builder:
         self._require(fields, Kind.FIELDS)
         self._require(index, Kind.INDEX)
         return self._emit("act", (fields, index), Kind.FIELDS, matrices)
+
+    def entry(self, vector: int, i: int) -> int:
+        """v_i, VECTOR → CONFIG."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("entry", (vector,), Kind.CONFIG, i)
+
+    def tail(self, vector: int) -> int:
+        """(v_2, …, v_N)."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("tail", (vector,), Kind.VECTOR)
+
+    def norm(self, vector: int) -> int:
+        """|v|, VECTOR → CONFIG."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("norm", (vector,), Kind.CONFIG)
+
+    def direction(self, vector: int) -> int:
+        """v/|v|, and the first unit vector where v = 0."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("direction", (vector,), Kind.VECTOR)
+
+    def atan2(self, y: int, x: int) -> int:
+        """Angle of (x, y) in (−π, π]."""
+        return self._binary("atan2", y, x)
+
+    def filled(self, like: int, value: float) -> int:
+        """The same number for every configuration."""
+        self._require(like, Kind.CONFIG)
+        return self._emit("filled", (like,), Kind.CONFIG, float(value))
+
+    def combination(self, vector: int, matrices: str) -> int:
+        """Σ_i v_i M_i with a named constant M of shape (k, c, c): VECTOR → MATRIX."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("combination", (vector,), Kind.MATRIX, matrices)
+
+    def matrix_polynomial(self, matrix: int, coefficients: list[int]) -> int:
+        """Σ_j a_j A^j with per-configuration coefficients a_j."""
+        self._require(matrix, Kind.MATRIX)
+        for value in coefficients:
+            self._require(value, Kind.CONFIG)
+        return self._emit("matrix_polynomial", (matrix, *coefficients), Kind.MATRIX)
+
+    def rotate(self, fields: int, matrix: int, *, back: bool = False) -> int:
+        """x(site) ↦ A x(site), or Aᵀ x(site)."""
+        self._require(fields, Kind.FIELDS)
+        self._require(matrix, Kind.MATRIX)
+        return self._emit("rotate_back" if back else "rotate", (fields, matrix), Kind.FIELDS)
 
     def finish(self, **outputs: int) -> Function:
         """The function with these outputs, without the operations that none of them needs."""

@@ -29,10 +29,12 @@ class Dialect:
     imports
         Import lines, and helper definitions if any.
     templates
-        Operation → expression; ``{0}``, ``{1}`` are operands, ``{args}`` all of them, ``{attribute}`` the
-        attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}`` those of a FIELDS value.
+        Operation → expression; ``{0}``, ``{1}`` are operands, ``{args}`` all of them, ``{rest}`` all but the
+        first, ``{attribute}`` the attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}`` those of a FIELDS value.
     array
         Template of a constant array from the text ``{values}``.
+    helpers
+        Functions that templates may call, by name; written into the modules that use them.
     scalar_operand
         How a literal or coupling is passed to a function that needs an array; ``{0}`` is the operand.
     """
@@ -42,6 +44,7 @@ class Dialect:
     templates: Mapping[str, str]
     array: str
     scalar_operand: str
+    helpers: Mapping[str, str]
 
 
 def argument_name(parameter: str) -> str:
@@ -60,7 +63,9 @@ def module_source(program: Program, dialect: Dialect) -> str:
         f"COMPONENTS = {program.components!r}\nSHAPE = {program.shape!r}\nPARAMETERS = {program.parameters!r}",
     ]
     parts += [f"{name} = {_array(array, dialect)}" for name, array in program.constants.items()]
-    parts += ["\n" + function_source(f, program, dialect) for f in program.functions.values()]
+    functions = [function_source(f, program, dialect) for f in program.functions.values()]
+    parts += ["\n" + text for name, text in dialect.helpers.items() if any(name in f for f in functions)]
+    parts += ["\n" + text for text in functions]
     return "\n\n".join(parts) + "\n"
 
 
@@ -87,6 +92,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
             text = dialect.templates[op.name].format(
                 *operands,
                 args=", ".join(operands),
+                rest=", ".join(operands[1:]),
                 attribute=tuple(-o for o in op.attribute) if isinstance(op.attribute, tuple) else op.attribute,
                 axes=tuple(range(1, 1 + rank)),
                 field_axes=tuple(range(2, 2 + rank)),

@@ -279,9 +279,9 @@ def _density_of_samples(subject: Subject, example: tuple[dict[str, str], int]) -
         yield Measurement(np.abs(draws.x - again.x).max(), 0, f"the seed determines the samples ({backend})")
         kept = ~draws.leaked
         scale = 1e-9 * (1 + np.abs(draws.log_q))
-        log_q = model.log_prob(draws.x)
+        log_q = model.log_prob(draws.x, draws.auxiliary)
         yield Measurement(np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) ({backend})")
-        one = np.concatenate([model.log_prob(x[None]) for x in draws.x[:3]])
+        one = np.concatenate([model.log_prob(draws.x[i : i + 1], draws.auxiliary[i : i + 1]) for i in range(3)])
         yield Measurement(one - log_q[:3], scale[:3], f"a batch of n = n batches of one ({backend})")
         action = subject.interpret("action", draws.x)[0]
         bound = 4 * _action_bound(subject, "action", draws.x, _EPS["float64"])

@@ -1,0 +1,43 @@
+# Everything runs in .venv; `make demo` and `make test` need nothing but Python ≥ 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+TEST_FLAGS ?= -n 2
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/demo-installed
+	rm -rf demo/gaussian_mixture
+	$(BIN)/sesamo-dsl train gaussian_mixture --backend jax --set h=0.1 --steps 400 \
+		--directory demo/gaussian_mixture --plot demo/gaussian_mixture.png
+
+test: $(VENV)/dev-installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_FLAGS)
+
+lint: $(VENV)/dev-installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+bench: $(VENV)/dev-installed
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "sesamo-dsl needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# JAX alone is the light installation: its wheels are CPU-only unless asked otherwise.
+$(VENV)/demo-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing sesamo-dsl with JAX into $(VENV) …"
+	$(PIP_INSTALL) --editable '.[jax]'
+	@touch $@
+
+$(VENV)/dev-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing sesamo-dsl with both backends and the test tools into $(VENV) …"
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@

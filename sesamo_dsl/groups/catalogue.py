@@ -1,0 +1,362 @@
+"""Groups by name. Every function here only writes down generators and returns a ``Symmetry``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import factorial, prod
+from typing import Any, TypedDict, Unpack, cast
+
+import sympy as sp
+from sympy.combinatorics import Permutation, PermutationGroup
+from sympy.combinatorics.named_groups import AlternatingGroup, SymmetricGroup
+
+from ..errors import FieldError, GroupError
+from ..exact import NumberTable
+from ..fields import ComplexField, Field, FieldComponent, ScalarField, VectorField
+from ..lattice import Lattice
+from .element import Element, SiteMap, axis_exchange, reflection, translation
+from .finite import FiniteGroup
+from .symmetry import Generator, Symmetry, Use, common_lattice
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of :class:`Symmetry`, which every function of this module passes on."""
+
+    exact: bool
+    collective: Sequence[sp.Expr] | None
+    order_bound: int
+    use: Use | None
+
+
+def Z2(*fields: Field, **options: Unpack[Options]) -> Symmetry:
+    """The sign flip φ → −φ of all components of the given fields, together."""
+    components = _components("Z2", fields)
+    return Symmetry(f"Z2({_names(fields)})", [{c: -c for c in components}], **options)
+
+
+def Cyclic(order: int, *plane: Field, charge: int = 1, **options: Unpack[Options]) -> Symmetry:
+    """Z_n: rotations by multiples of 2π·charge/n in the plane of two components or of a complex field."""
+    turn = _turn("Cyclic", order, plane, charge)
+    return Symmetry(f"Z{order}({_names(plane)})", [turn], **options)
+
+
+def Dihedral(order: int, *plane: Field, **options: Unpack[Options]) -> Symmetry:
+    """D_n of order 2n: the rotations of Z_n in a plane (a, b), and the reflection b → −b."""
+    turn = _turn("Dihedral", order, plane, 1)
+    _, b = _components("Dihedral", plane)
+    return Symmetry(f"D{order}({_names(plane)})", [turn, {b: -b}], **options)
+
+
+def Phases(order: int, field: ComplexField, charge: int = 1, **options: Unpack[Options]) -> Symmetry:
+    """Z_n ⊂ U(1): φ → exp(2πi·charge/n) φ. For several fields of their own charges see :func:`together`."""
+    if not isinstance(field, ComplexField):
+        raise FieldError(
+            f"Phases({order}, …)",
+            expected="a ComplexField",
+            found=repr(field),
+            remedy="rotate two real components with Cyclic(n, a, b)",
+        )
+    name = f"Z{order}({field.name})" if charge == 1 else f"Z{order}({field.name}, charge {charge})"
+    return Symmetry(name, [_turn("Phases", order, (field,), charge)], **options)
+
+
+def Permutations(*fields: Field, **options: Unpack[Options]) -> Symmetry:
+    """S_n: all n! permutations of the n components."""
+    components = _components("Permutations", fields, at_least=2)
+    group = SymmetricGroup(len(components))
+    return from_permutation_group(group, fields, name=f"S{len(components)}({_names(fields)})", **options)
+
+
+def Alternating(*fields: Field, **options: Unpack[Options]) -> Symmetry:
+    """A_n: the n!/2 even permutations of the n components."""
+    components = _components("Alternating", fields, at_least=3)
+    group = AlternatingGroup(len(components))
+    return from_permutation_group(group, fields, name=f"A{len(components)}({_names(fields)})", **options)
+
+
+def Hyperoctahedral(*fields: Field, **options: Unpack[Options]) -> Symmetry:
+    """B_n: all 2ⁿ n! signed permutations of the n components, the symmetries of the n-cube."""
+    components = _components("Hyperoctahedral", fields)
+    generators = [{components[0]: -components[0]}]
+    generators += [{a: b, b: a} for a, b in pairwise(components)]
+    return Symmetry(f"B{len(components)}({_names(fields)})", generators, **options)
+
+
+def from_permutation_group(
+    group: PermutationGroup, fields: Sequence[Field], *, name: str | None = None, **options: Unpack[Options]
+) -> Symmetry:
+    """A SymPy permutation group acting on components: p takes component i to place p(i)."""
+    components = _components("from_permutation_group", fields)
+    if not isinstance(group, PermutationGroup) or group.degree != len(components):
+        degree = group.degree if isinstance(group, PermutationGroup) else None
+        raise GroupError(
+            f"permutations of {', '.join(map(str, components))}",
+            expected=f"a SymPy PermutationGroup of degree {len(components)}, the number of components",
+            found=repr(group) if degree is None else f"degree {degree}",
+            remedy="list as many components as the group permutes points",
+        )
+    images = [cast(list[int], cast(Permutation, p).array_form) for p in group.generators]
+    generators = [{components[image]: c for image, c in zip(p, components, strict=True)} for p in images]
+    return Symmetry(name or f"permutations({_names(fields)})", generators, **options)
+
+
+def FromMatrices(
+    name: str, matrices: Iterable[Any], fields: Sequence[Field], **options: Unpack[Options]
+) -> Symmetry:
+    """The group that exact matrices generate: φ_a → Σ_b R_ab φ_b for the components in the order given.
+
+    Parameters
+    ----------
+    matrices
+        SymPy matrices or nested lists, n×n for n components, with real algebraic entries.
+    """
+    components = _components(f"FromMatrices({name!r}, …)", fields)
+    generators = []
+    for declared in matrices:
+        try:
+            matrix = sp.ImmutableMatrix(declared)
+        except (TypeError, ValueError):
+            matrix = sp.ImmutableMatrix(0, 0, [])
+        if matrix.shape != (len(components), len(components)):
+            raise GroupError(
+                f"symmetry {name}",
+                expected=f"{len(components)}×{len(components)} matrices on {', '.join(map(str, components))}",
+                found=str(declared),
+                remedy="give one row and one column per component",
+            )
+        images = matrix * sp.Matrix(components)
+        generators.append({c: cast(sp.Expr, images[a]) for a, c in enumerate(components)})
+    return Symmetry(name, generators, **options)
+
+
+def Translations(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
+    """All translations of a periodic lattice, as many as it has sites."""
+    maps = [translation(lattice, mu) for mu in range(_dimension(lattice)) if lattice.shape[mu] > 1]
+    options.setdefault("order_bound", max(1152, lattice.volume))
+    return Symmetry(f"translations({lattice})", maps or [SiteMap.identity(lattice)], **options)
+
+
+def PointGroup(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
+    """All rotations and reflections about a site: the signed permutations of axes that the shape allows."""
+    axes = sorted(range(_dimension(lattice)), key=lambda mu: lattice.shape[mu])
+    maps = [reflection(lattice, mu) for mu in axes]
+    maps += [
+        axis_exchange(lattice, *two) for two in pairwise(axes) if len({lattice.shape[mu] for mu in two}) == 1
+    ]
+    moving = [g for g in maps if not g.is_identity]
+    options.setdefault("order_bound", max(1152, 2**lattice.dimension * factorial(lattice.dimension)))
+    return Symmetry(f"point group({lattice})", moving or [SiteMap.identity(lattice)], **options)
+
+
+def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[Options]) -> Symmetry:
+    """Several groups turned by one handle: generator k acts as the k-th generator of each, at the same time.
+
+    ``together(Phases(6, a), Phases(6, b, 2))`` turns a by one angle and b by twice that.
+
+    Raises
+    ------
+    GroupError
+        If the numbers of generators differ, or two of the groups change the same component.
+    """
+    _check_symmetries("together", symmetries)
+    name = name or " & ".join(s.name for s in symmetries)
+    counts = {len(s.generators) for s in symmetries}
+    if len(counts) > 1:
+        raise GroupError(
+            f"symmetry {name}",
+            expected="groups with the same number of generators, to act in step",
+            found=", ".join(f"{len(s.generators)} of {s.name}" for s in symmetries),
+            remedy="declare the groups by corresponding generators, or use direct_product",
+        )
+    common_lattice(name, [s.lattice for s in symmetries])
+    merged = []
+    for parts in zip(*(s.generators for s in symmetries), strict=True):
+        substitution: dict[FieldComponent, sp.Expr] = {}
+        for part in parts:
+            twice = [str(c) for c in part if c in substitution]
+            if twice:
+                raise GroupError(
+                    f"symmetry {name}",
+                    expected="groups that act on different components",
+                    found=f"{', '.join(twice)} in more than one of them",
+                    remedy="compose the two substitutions into one generator",
+                )
+            substitution.update(part)
+        maps = list(dict.fromkeys(part.sites for part in parts if part.sites is not None))
+        if len(maps) > 1:
+            raise GroupError(
+                f"symmetry {name}",
+                expected="one map of the sites for all fields",
+                found=", ".join(map(str, maps)),
+                remedy="compose the maps with @ into one generator",
+            )
+        merged.append(Generator(substitution, maps[0] if maps else None))
+    return Symmetry(name, merged, **_joint_options(symmetries, 1, options))
+
+
+def direct_product(*symmetries: Symmetry, name: str | None = None, **options: Unpack[Options]) -> Symmetry:
+    """The group of all products of elements of groups that commute and share only the identity; exact check.
+
+    Raises
+    ------
+    GroupError
+        If elements of two of the groups do not commute, or one lies in the product of the others.
+    """
+    _check_symmetries("direct_product", symmetries)
+    name = name or " × ".join(s.name for s in symmetries)
+    groups, numbers = _enumerate(name, symmetries)
+    for k, second in enumerate(groups):
+        for first in groups[:k]:
+            for a in first.generators:
+                for b in second.generators:
+                    if a.compose(b, numbers) != b.compose(a, numbers):
+                        raise GroupError(
+                            f"symmetry {name}",
+                            expected="generators that commute, so that the product is direct",
+                            found=f"{a} of {first.name} and {b} of {second.name}",
+                            remedy="use semidirect_product, or declare one group by all generators",
+                        )
+    _check_disjoint(name, groups, numbers)
+    generators = [g for s in symmetries for g in s.generators]
+    return Symmetry(name, generators, **_joint_options(symmetries, prod(g.order for g in groups), options))
+
+
+def semidirect_product(
+    normal: Symmetry, acting: Symmetry, *, name: str | None = None, **options: Unpack[Options]
+) -> Symmetry:
+    """N ⋊ A: all products n∘a, for A that maps N to itself by conjugation and shares only the identity.
+
+    Raises
+    ------
+    GroupError
+        If A does not normalise N or the two intersect; both are decided exactly.
+    """
+    symmetries = (normal, acting)
+    _check_symmetries("semidirect_product", symmetries)
+    name = name or f"{normal.name} ⋊ {acting.name}"
+    groups, numbers = _enumerate(name, symmetries)
+    inside = set(groups[0].elements)
+    for a, k in zip(groups[1].generators, groups[1].generator_indices, strict=True):
+        inverse = groups[1].elements[groups[1].inverses[k]]
+        for n in groups[0].generators:
+            conjugate = a.compose(n, numbers).compose(inverse, numbers)
+            if conjugate not in inside:
+                raise GroupError(
+                    f"symmetry {name}",
+                    expected=f"a∘n∘a⁻¹ in {normal.name} for n in {normal.name} and a in {acting.name}",
+                    found=f"{conjugate} for n = {n} and a = {a}",
+                    remedy="exchange the two groups, or declare one group by all generators",
+                )
+    _check_disjoint(name, groups, numbers)
+    generators = [*normal.generators, *acting.generators]
+    return Symmetry(name, generators, **_joint_options(symmetries, prod(g.order for g in groups), options))
+
+
+def _components(subject: str, fields: Sequence[Field], at_least: int = 1) -> tuple[FieldComponent, ...]:
+    if isinstance(fields, Field):
+        fields = (fields,)
+    if not isinstance(fields, Sequence) or not all(isinstance(f, Field) for f in fields):
+        raise FieldError(
+            subject,
+            expected="fields or components of fields",
+            found=str(fields),
+            remedy="give ScalarField, VectorField, ComplexField or their components, e.g. x[0]",
+        )
+    components = tuple(component for f in fields for component in f.components)
+    if len(components) < at_least or len(set(components)) < len(components):
+        raise GroupError(
+            subject,
+            expected=f"at least {at_least} component(s), each once",
+            found=", ".join(map(str, components)) or "none",
+            remedy="list the components that the group acts on",
+        )
+    common_lattice(subject, [c.lattice for c in components])
+    return components
+
+
+def _turn(subject: str, order: Any, plane: Sequence[Field], charge: Any) -> dict[FieldComponent, sp.Expr]:
+    axes = _components(f"{subject}({order}, …)", plane, at_least=0)
+    if len(axes) != 2 or not isinstance(order, int) or order < 2 or not isinstance(charge, int):
+        raise GroupError(
+            f"{subject}({order}, …)",
+            expected="an order n ≥ 2, an integer charge and a plane: two components, a 2-component field "
+            "or a complex field",
+            found=f"order {order}, charge {charge} and {len(axes)} component(s)",
+            remedy=f"write {subject}(8, x[0], x[1]) or {subject}(8, phi)",
+        )
+    a, b = axes
+    angle = 2 * sp.pi * charge / order
+    c, s = sp.cos(angle), sp.sin(angle)
+    return {a: cast(sp.Expr, c * a - s * b), b: cast(sp.Expr, s * a + c * b)}
+
+
+def _names(fields: Sequence[Field]) -> str:
+    if isinstance(fields, Field):
+        fields = (fields,)
+    return ", ".join(f.name if isinstance(f, VectorField) else str(f) for f in fields)
+
+
+def _dimension(lattice: Lattice) -> int:
+    return SiteMap.identity(lattice).lattice.dimension  # raises LatticeError for anything else
+
+
+def _check_symmetries(what: str, symmetries: Sequence[Symmetry]) -> None:
+    if len(symmetries) < 2 or not all(isinstance(s, Symmetry) for s in symmetries):
+        raise GroupError(
+            what,
+            expected="at least two Symmetry objects",
+            found=", ".join(map(str, symmetries)) or "none",
+            remedy=f"write {what}(Cyclic(3, a), Z2(b))",
+        )
+
+
+def _joint_options(symmetries: Sequence[Symmetry], order: int, options: Options) -> Options:
+    """Options of a group made of several; what the user gave comes first."""
+    collective: list[sp.Expr] | None = None
+    if any(s.collective is not None for s in symmetries):
+        moved = [
+            tuple(c for c in s.components if any(g.get(c, c) != c for g in s.generators))
+            if s.collective is None
+            else s.collective
+            for s in symmetries
+        ]
+        collective = list(dict.fromkeys(c for part in moved for c in part))
+    derived: Options = {
+        "exact": all(s.exact for s in symmetries),
+        "collective": collective,
+        "order_bound": max(order, *(s.order_bound for s in symmetries)),
+    }
+    return {**derived, **options}
+
+
+def _enumerate(name: str, symmetries: Sequence[Symmetry]) -> tuple[list[FiniteGroup[Element]], NumberTable]:
+    """The groups as they act on the union of their components."""
+    lattice = common_lattice(name, [s.lattice for s in symmetries])
+    union = tuple(dict.fromkeys(c for s in symmetries for c in s.components))
+    numbers = NumberTable()
+    # maps of sites need some field to act on, whichever it is
+    spectators = union or (ScalarField("spectator", lattice),)
+    return [_as_declared(s).group(spectators, numbers) for s in symmetries], numbers
+
+
+def _as_declared(symmetry: Symmetry) -> Symmetry:
+    """Without the demand that it can modulate, which is made of the product and not of its factors."""
+    options: Options = {"order_bound": symmetry.order_bound, "use": "equivariant"}
+    return Symmetry(symmetry.name, symmetry.generators, **options)
+
+
+def _check_disjoint(name: str, groups: Sequence[FiniteGroup[Element]], numbers: NumberTable) -> None:
+    """Raise GroupError if some g ≠ 1 of one group is a product of elements of the groups before it."""
+    before = set(groups[0].elements)
+    for group in groups[1:]:
+        common = [g for g in group.elements[1:] if g in before]
+        if common:
+            raise GroupError(
+                f"symmetry {name}",
+                expected="groups that share only the identity",
+                found=f"{len(common)} more common element(s), {common[0]} among them",
+                remedy="remove the common part from one of the groups",
+            )
+        if group is not groups[-1]:
+            before = {a.compose(b, numbers) for a in before for b in group.elements}

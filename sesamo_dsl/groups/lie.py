@@ -1,0 +1,144 @@
+"""Compact Lie groups, declared by their infinitesimal generators on the field components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import sympy as sp
+
+from ..errors import FieldError, GroupError
+from ..exact import NumberTable, is_zero
+from ..fields import Field, FieldComponent
+from .symmetry import linear_row
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class LieSymmetry:
+    """A compact connected Lie group acting linearly; orbits, section and Jacobian are derived.
+
+    Parameters
+    ----------
+    name
+        What to call it in reports.
+    generators
+        Each generator T maps a component φ_a to (Tφ)_a, a linear combination of components; components that
+        are not mentioned do not move. ``{re: -im, im: re}`` generates the phase rotations of a complex field.
+    exact
+        Claim that the action is invariant; a false claim raises ``NotInvariantError``.
+    collective
+        Components c_1 … c_N whose spatial means form the collective coordinate. The group has to rotate
+        them transitively on spheres; c_1 is the direction of the slice. Default: every component that moves.
+    """
+
+    name: str
+    generators: tuple[Mapping[FieldComponent, sp.Expr], ...]
+    exact: bool
+    collective: tuple[FieldComponent, ...]
+
+    def __init__(
+        self,
+        name: str,
+        generators: Sequence[Mapping[FieldComponent, sp.Expr]],
+        *,
+        exact: bool = False,
+        collective: Sequence[FieldComponent] | None = None,
+    ) -> None:
+        if not generators or not all(generators):
+            raise GroupError(
+                f"symmetry {name}",
+                expected="at least one generator that moves something",
+                found=str(list(generators)),
+                remedy="give the substitutions δφ = Tφ",
+            )
+        moved = dict.fromkeys(c for generator in generators for c in sorted(generator, key=str))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "generators", tuple(dict(g) for g in generators))
+        object.__setattr__(self, "exact", exact)
+        object.__setattr__(self, "collective", tuple(moved) if collective is None else tuple(collective))
+
+    def matrices(self, components: Sequence[FieldComponent], numbers: NumberTable) -> tuple[sp.ImmutableMatrix, ...]:
+        """The generators as exact antisymmetric matrices on the stacked components of a theory.
+
+        Raises GroupError if a generator is not antisymmetric: only orthogonal actions preserve the measure.
+        """
+        found = []
+        for component in (*self.collective, *(c for g in self.generators for c in g)):
+            if component not in components:
+                raise FieldError(
+                    f"symmetry {self.name}",
+                    expected=f"components of the theory: {', '.join(map(str, components))}",
+                    found=str(component),
+                    remedy="list its field in Theory(fields=[…])",
+                )
+        for generator in self.generators:
+            rows = [
+                linear_row(generator.get(c, sp.S.Zero), components, f"symmetry {self.name}: image of {c}")
+                for c in components
+            ]
+            matrix = numbers.matrix(sp.Matrix(rows))
+            if any(is_zero(entry) is not True for entry in matrix + matrix.T):
+                raise GroupError(
+                    f"symmetry {self.name}",
+                    expected="an antisymmetric generator (an infinitesimal rotation of the components)",
+                    found=str(matrix.tolist()),
+                    remedy="write δφ = Tφ, e.g. {re: -im, im: re}, not the finite transformation",
+                )
+            found.append(matrix)
+        return tuple(found)
+
+
+def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False) -> LieSymmetry:  # noqa: N802
+    """U(1): φ → e^{iqθ}φ on complex fields (or 2-component fields) with integer charges, default all 1.
+
+    The first field's zero mode is the collective coordinate; its charge must not vanish.
+    """
+    names = ", ".join(getattr(field, "name", str(field)) for field in fields)
+    charges = [1] * len(fields) if charges is None else list(charges)
+    if not fields or any(len(f.components) != 2 for f in fields) or len(charges) != len(fields) or not charges[0]:
+        raise GroupError(
+            f"U1({names})",
+            expected="complex or 2-component fields, one integer charge each, the first one not zero",
+            found=f"{[len(f.components) for f in fields]} components and charges {charges}",
+            remedy="write U1(phi) or U1(phi, chi, charges=[1, 2])",
+        )
+    generator: dict[FieldComponent, sp.Expr] = {}
+    for field, charge in zip(fields, charges, strict=True):
+        re, im = field.components
+        if charge:
+            generator |= {re: -charge * im, im: charge * re}
+    return LieSymmetry(f"U1({names})", [generator], exact=exact, collective=fields[0].components)
+
+
+def SO(field: Field, *, exact: bool = False) -> LieSymmetry:  # noqa: N802
+    """SO(N): rotations of an N-component field, N ≥ 2 (the orbits are those of O(N))."""
+    components = field.components
+    if len(components) < 2:
+        raise GroupError(
+            f"SO({field})",
+            expected="a field with at least two components",
+            found=f"{len(components)}",
+            remedy="use Z2 for a single component",
+        )
+    generators = [{b: a, a: -b} for a, b in combinations(components, 2)]
+    name = getattr(field, "name", str(field))
+    return LieSymmetry(f"SO{len(components)}({name})", generators, exact=exact, collective=components)
+
+
+def SU2(doublet: Field, *, exact: bool = False) -> LieSymmetry:  # noqa: N802
+    """SU(2) on a complex doublet (φ₁, φ₂), given as a 4-component field (Re φ₁, Im φ₁, Re φ₂, Im φ₂)."""
+    if len(doublet.components) != 4:
+        raise GroupError(
+            f"SU2({doublet})",
+            expected="a field with four real components",
+            found=f"{len(doublet.components)}",
+            remedy="declare VectorField(name, lattice, 4)",
+        )
+    a, b, c, d = doublet.components
+    # i·σ_k on (a + ib, c + id)
+    sigma_1 = {a: -d, b: c, c: -b, d: a}
+    sigma_2 = {a: c, b: d, c: -a, d: -b}
+    sigma_3 = {a: -b, b: a, c: d, d: -c}
+    name = getattr(doublet, "name", str(doublet))
+    return LieSymmetry(f"SU2({name})", [sigma_1, sigma_2, sigma_3], exact=exact, collective=doublet.components)

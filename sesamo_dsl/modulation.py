@@ -1,0 +1,197 @@
+"""The modulation as program functions: finite groups act by matrices, Lie groups by rotations off their slices.
+
+=====================  ==========================================================================
+function               map
+=====================  ==========================================================================
+canonicalize, modulate x ↔ (y, u) of the finite group
+facets                 λ_j(y) of its fundamental domain
+orient                 ỹ ↦ ỹ with c_1 > 0 for every slice
+on_slice, off_slice    ỹ ↔ (y, a): the gauge directions c_2 … c_N of every slice are handed out as
+                       auxiliary coordinates a and set to zero in y
+unrotate, rotate       x ↔ (y, n_0, n_1, …) with x = R_0(n_0) R_1(n_1) … y
+radii                  c_1 = r of every slice
+log_faddeev_popov      Σ log Δ(r) on the slices
+=====================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from .analysis.domain import Domain
+from .analysis.slices import Slice, rotation_coefficients
+from .groups.element import Element
+from .groups.finite import FiniteGroup
+from .ir.program import Builder, Function, Kind, Program
+from .lowering import lower_into
+
+
+def finite_functions() -> list[Function]:
+    """canonicalize, modulate and facets."""
+    b = Builder("canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)])
+    x = b.input("x")
+    u = b.argmax(b.linear(b.site_mean(x), "SCORES"))
+    canonicalize = b.finish(y=b.act(x, u, "INVERSES"), u=u)
+
+    inputs = [("y", Kind.FIELDS), ("u", Kind.INDEX)]
+    b = Builder("modulate", "(y, u) ↦ x = T_u y, the inverse of canonicalize; log|det DT_u| = 0.", inputs)
+    modulate = b.finish(x=b.act(b.input("y"), b.input("u"), "MATRICES"))
+
+    b = Builder("facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)])
+    facets = b.finish(facets=b.linear(b.site_mean(b.input("y")), "FACETS"))
+    return [canonicalize, modulate, facets]
+
+
+def slice_functions(slices: Sequence[Slice], components: int, volume: int) -> list[Function]:
+    """The functions of Lie groups; none without slices."""
+    if not slices:
+        return []
+    return [
+        _orient(),
+        _on_slice(slices, components, volume),
+        _off_slice(slices, components, volume),
+        _unrotate(slices),
+        _rotate(slices),
+        _radii(slices),
+        _faddeev_popov(slices),
+    ]
+
+
+def constants(
+    domain: Domain, group: FiniteGroup[Element], slices: Sequence[Slice], components: int, volume: int
+) -> dict[str, np.ndarray]:
+    """The arrays the functions refer to.
+
+    FOLD holds every T_g H with H a product of slice reversals: the pre-images of a folded configuration.
+    COLLECTIVE_i maps spatial means to c = Σ_x φ/√V of slice i.
+    """
+    arrays = {
+        "MATRICES": domain.matrices,
+        "INVERSES": domain.matrices[group.inverses],
+        "SCORES": domain.scores @ domain.projection,
+        "FACETS": domain.facets.reshape(len(domain.facets), len(domain.projection)) @ domain.projection,
+    }
+    antipodes = [np.array(s.antipode.evalf(25).tolist(), dtype=float) for s in slices]
+    signs = list(itertools.product((1, -1), repeat=len(slices)))
+    orientations = []
+    for choice in signs:
+        product = np.eye(components)
+        for sign, antipode in zip(choice, antipodes, strict=True):
+            product = product @ antipode if sign < 0 else product
+        orientations.append(product)
+    arrays["FOLD"] = np.einsum("gab,hbc->ghac", domain.matrices, np.array(orientations)).reshape(
+        -1, components, components
+    )
+    if slices:
+        arrays["ORIENTATIONS"] = np.array(orientations)
+        arrays["REORIENTATIONS"] = np.array([m.T for m in orientations])
+        arrays["ORIENTATION_SCORES"] = np.zeros((len(signs), components))
+        for i, slice_ in enumerate(slices):
+            arrays["ORIENTATION_SCORES"][:, slice_.block[0]] = [choice[i] for choice in signs]
+            collective = np.zeros((slice_.dimension, components))
+            collective[np.arange(slice_.dimension), list(slice_.block)] = np.sqrt(volume)
+            arrays[f"COLLECTIVE_{i}"] = collective
+            arrays[f"GENERATORS_{i}"] = slice_.generators
+    return arrays
+
+
+def preimages(program: Program, strategy: str) -> np.ndarray:
+    """Matrices M with q̃(y) = Σ_M q_f(M y): all pre-images of a folded configuration, (count, c, c)."""
+    if strategy == "fold":
+        return program.constants["FOLD"]
+    return program.constants.get("ORIENTATIONS", np.eye(len(program.components))[None])
+
+
+def _orient() -> Function:
+    b = Builder("orient", "ỹ ↦ its image with c_1 > 0 for every slice.", [("y", Kind.FIELDS)])
+    y = b.input("y")
+    sign = b.argmax(b.linear(b.site_mean(y), "ORIENTATION_SCORES"))
+    return b.finish(y=b.act(y, sign, "REORIENTATIONS"), sign=sign)
+
+
+def _shifted_modes(
+    b: Builder, y: int, slices: Sequence[Slice], components: int, shifts: dict[int, int]
+) -> int:
+    """y with a constant (a CONFIG value) added to some components."""
+    parts = [b.component(y, a) for a in range(components)]
+    return b.stack([b.add(shifts[a], part) if a in shifts else part for a, part in enumerate(parts)])
+
+
+def _on_slice(slices: Sequence[Slice], components: int, volume: int) -> Function:
+    doc = "ỹ ↦ (y, a_0, a_1, …): the gauge directions c_2 … c_N of each slice handed out and set to zero."
+    b = Builder("on_slice", doc, [("y", Kind.FIELDS)])
+    y = b.input("y")
+    mean, outputs, shifts = b.site_mean(y), {}, {}
+    scale = b.constant(-1 / np.sqrt(volume))
+    for i, slice_ in enumerate(slices):
+        vector = b.linear(mean, f"COLLECTIVE_{i}")
+        outputs[f"a_{i}"] = b.tail(vector)
+        for position, a in enumerate(slice_.block[1:], start=1):
+            shifts[a] = b.mul(scale, b.entry(vector, position))
+    return b.finish(y=_shifted_modes(b, y, slices, components, shifts), **outputs)
+
+
+def _off_slice(slices: Sequence[Slice], components: int, volume: int) -> Function:
+    inputs = [("y", Kind.FIELDS), *((f"a_{i}", Kind.VECTOR) for i in range(len(slices)))]
+    b = Builder("off_slice", "(y, a_0, a_1, …) ↦ ỹ, the inverse of on_slice.", inputs)
+    scale = b.constant(1 / np.sqrt(volume))
+    shifts = {
+        a: b.mul(scale, b.entry(b.input(f"a_{i}"), position))
+        for i, slice_ in enumerate(slices)
+        for position, a in enumerate(slice_.block[1:])
+    }
+    return b.finish(y=_shifted_modes(b, b.input("y"), slices, components, shifts))
+
+
+def _section(b: Builder, slice_: Slice, i: int, n: int) -> int:
+    """R(n), the rotation with R(n) e_1 = n: exp(αA) with A = Σ_b m_b T_b, n = (cos α, m sin α)."""
+    transverse = b.tail(n)
+    angle = b.atan2(b.norm(transverse), b.entry(n, 0))
+    symbol, coefficients = rotation_coefficients(slice_)
+    direction = b.combination(b.direction(transverse), f"GENERATORS_{i}")
+    values = [
+        lower_into(b, c, {symbol: angle}) if c.free_symbols else b.filled(angle, float(c)) for c in coefficients
+    ]
+    return b.matrix_polynomial(direction, values)
+
+
+def _unrotate(slices: Sequence[Slice]) -> Function:
+    doc = "x ↦ (y, n_0, n_1, …) with y on all slices and n_i the orientation of the i-th collective vector."
+    b = Builder("unrotate", doc, [("x", Kind.FIELDS)])
+    value, outputs = b.input("x"), {}
+    for i, slice_ in enumerate(slices):
+        n = b.direction(b.linear(b.site_mean(value), f"COLLECTIVE_{i}"))
+        value = b.rotate(value, _section(b, slice_, i, n), back=True)
+        outputs[f"n_{i}"] = n
+    return b.finish(y=value, **outputs)
+
+
+def _rotate(slices: Sequence[Slice]) -> Function:
+    inputs = [("y", Kind.FIELDS), *((f"n_{i}", Kind.VECTOR) for i in range(len(slices)))]
+    b = Builder("rotate", "(y, n_0, n_1, …) ↦ x = R_0(n_0) R_1(n_1) … y, n_i unit vectors.", inputs)
+    value = b.input("y")
+    for i, slice_ in reversed(list(enumerate(slices))):
+        value = b.rotate(value, _section(b, slice_, i, b.input(f"n_{i}")))
+    return b.finish(x=value)
+
+
+def _radii(slices: Sequence[Slice]) -> Function:
+    b = Builder("radii", "c_1 of every slice, (batch,) each.", [("y", Kind.FIELDS)])
+    mean = b.site_mean(b.input("y"))
+    return b.finish(**{f"r_{i}": b.entry(b.linear(mean, f"COLLECTIVE_{i}"), 0) for i in range(len(slices))})
+
+
+def _faddeev_popov(slices: Sequence[Slice]) -> Function:
+    shown = " + ".join(f"log({s.determinant})" for s in slices)
+    b = Builder("log_faddeev_popov", f"log Δ = {shown} with r = c_1, (batch,).", [("y", Kind.FIELDS)])
+    mean = b.site_mean(b.input("y"))
+    total = None
+    for i, slice_ in enumerate(slices):
+        radius = b.entry(b.linear(mean, f"COLLECTIVE_{i}"), 0)
+        value = b.unary("log", lower_into(b, slice_.determinant, {slice_.radius: radius}))
+        total = value if total is None else b.add(total, value)
+    assert total is not None
+    return b.finish(log_determinant=total)

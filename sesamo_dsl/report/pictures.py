@@ -1,0 +1,183 @@
+"""Pictures of samples and of training, as matplotlib figures without any global state."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..cache import write_bytes
+from ..errors import OptionError
+from ..evaluation import Samples
+from ..ir.interpreter import run
+from ..training import History
+
+_BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
+_SHOWN = 3000  # points of a scatter plot; more hide what lies below
+_DEPTH = 12.0  # contours reach down to exp(−12) of the peak
+
+
+def samples_picture(samples: Samples) -> Figure:
+    """Where the samples lie, the mass of each sector, and how even the weights are.
+
+    Two degrees of freedom are drawn in the plane, over the target and the walls of the fundamental domain and
+    its images; larger theories by the spatial mean of each field component.
+    """
+    figure = _figure(11.0, 6.4)
+    parts = figure.add_gridspec(2, 2, width_ratios=(1.55, 1.0))
+    if _degrees_of_freedom(samples) == 2:
+        _draw_plane(figure.add_subplot(parts[:, 0]), samples)
+    else:
+        _draw_collective(figure, parts[:, 0], samples)
+    _draw_sectors(figure.add_subplot(parts[0, 1]), samples)
+    _draw_weights(figure.add_subplot(parts[1, 1]), samples)
+    couplings = ", ".join(f"{name} = {value:g}" for name, value in samples.parameters.items())
+    figure.suptitle(
+        f"{samples.program.theory}   {couplings}   {len(samples)} samples, ESS {samples.ess:.4f}",
+        color=_INK,
+        fontsize=12,
+    )
+    return figure
+
+
+def training_picture(history: History) -> Figure:
+    """Loss and batch ESS of every step, with their running means."""
+    figure = _figure(8.0, 5.6)
+    loss_axes, ess_axes = figure.subplots(2, 1, sharex=True)
+    for axes, name, label in (
+        (loss_axes, "loss", "loss  ⟨log q + S⟩"),
+        (ess_axes, "ess", "ESS of the batch"),
+    ):
+        values = np.asarray(history.columns.get(name, []), dtype=float)
+        steps = np.arange(1, len(values) + 1)
+        axes.plot(steps, values, color=_BLUE, alpha=0.3, linewidth=0.8)
+        width = max(1, len(values) // 50)
+        if len(values):
+            smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
+            axes.plot(steps[width - 1 :], smooth, color=_BLUE, linewidth=1.8, label=f"mean of {width}")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.25)
+    loss = np.asarray(history.columns.get("loss", []), dtype=float)
+    if len(loss) > 20:  # the first steps may be orders of magnitude above what matters
+        low, high = np.min(loss), np.quantile(loss[len(loss) // 20 :], 0.99)
+        margin = 0.08 * max(high - low, 1e-6)
+        loss_axes.set_ylim(low - margin, high + margin)
+    ess_axes.set_ylim(0, 1.03)
+    ess_axes.set_xlabel("step")
+    loss_axes.set_title("training", color=_INK)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; the suffix names the format.
+
+    Raises
+    ------
+    OptionError
+        If matplotlib cannot write that format.
+    RunError
+        If the place cannot be written.
+    """
+    form = path.suffix.removeprefix(".").lower()
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if form not in known:
+        raise OptionError(
+            f"picture {path}",
+            expected=f"a file name that ends in one of {', '.join(sorted(known))}",
+            found=repr(path.suffix),
+            remedy="write for instance picture.png",
+        )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, dpi=150)
+    write_bytes(path, buffer.getvalue())
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _degrees_of_freedom(samples: Samples) -> int:
+    return int(np.prod(samples.x.shape[1:]))
+
+
+def _draw_plane(axes: Axes, samples: Samples) -> None:
+    points = samples.x.reshape(len(samples), 2)
+    low, high = points.min(axis=0), points.max(axis=0)
+    centre, half = (low + high) / 2, 0.56 * float((high - low).max())
+    axis = np.linspace(-half, half, 301)
+    x, y = centre[0] + axis, centre[1] + axis
+    plane = np.stack(np.meshgrid(x, y), axis=-1)
+    fields = plane.reshape(-1, *samples.x.shape[1:])
+    action = run(samples.program, "action", {"x": fields}, samples.parameters)[0].reshape(plane.shape[:2])
+    depth = np.minimum(action - action.min(), _DEPTH + 1)
+    levels = np.arange(0.0, _DEPTH + 1, 2.0)
+    filled = axes.contourf(x, y, depth, levels, cmap="Blues_r", alpha=0.85)
+    axes.figure.colorbar(filled, ax=axes, label="S − min S", shrink=0.8, pad=0.02)
+
+    scores = fields.mean(axis=tuple(range(2, fields.ndim))) @ samples.program.constants["SCORES"].T
+    for u in reversed(range(scores.shape[1] if scores.shape[1] > 1 else 0)):  # Ω last, on top
+        # Zero on the walls of T_u Ω and smooth across them, unlike the number of the sector.
+        margin = scores[:, u] - np.delete(scores, u, axis=1).max(axis=1)
+        margin = margin.reshape(plane.shape[:2])
+        axes.contour(x, y, margin, [0.0], colors=_GREY, linewidths=0.9)
+        if u == 0:
+            axes.contourf(x, y, margin, [0.0, np.inf], colors=[_ORANGE], alpha=0.10)
+            axes.contour(x, y, margin, [0.0], colors=_ORANGE, linewidths=1.4)
+
+    shown = points[:_SHOWN]
+    axes.scatter(*shown.T, s=3, color=_INK, alpha=0.45, linewidths=0)
+    handles = [
+        axes.scatter([], [], s=14, color=_INK, label=f"{len(shown)} of the samples"),
+        *(axes.plot([], [], color=_ORANGE, label="fundamental domain Ω") if scores.shape[1] > 1 else []),
+        *(axes.plot([], [], color=_GREY, label="its images T_u Ω") if scores.shape[1] > 1 else []),
+    ]
+    axes.figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
+    names = samples.program.components
+    labels = names if len(names) == 2 else [f"{names[0]}(site {i})" for i in range(2)]
+    axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), aspect="equal")
+
+
+def _draw_collective(figure: Figure, place, samples: Samples) -> None:
+    means = samples.x.mean(axis=tuple(range(2, samples.x.ndim)), dtype=np.float64)
+    count = means.shape[1]
+    grid = place.subgridspec(count, 1)
+    for a in range(count):
+        axes = figure.add_subplot(grid[a])
+        bins = np.linspace(means[:, a].min(), means[:, a].max(), 81).tolist()
+        axes.hist(means[:, a], bins, density=True, color=_BLUE, alpha=0.35, label="model")
+        weighted = {"weights": samples.weights, "histtype": "step", "color": _ORANGE, "linewidth": 1.6}
+        axes.hist(means[:, a], bins, density=True, label="reweighted to the target", **weighted)
+        axes.set(xlabel=f"spatial mean ⟨{samples.program.components[a]}⟩", ylabel="density")
+        axes.grid(alpha=0.25)
+        if a == 0:
+            axes.legend(fontsize=9)
+
+
+def _draw_sectors(axes: Axes, samples: Samples) -> None:
+    masses = samples.sector_masses
+    u = np.arange(len(masses))
+    axes.bar(u, masses, color=_BLUE, alpha=0.45, label="reweighted")
+    axes.errorbar(u, masses, samples.sector_errors, fmt="none", ecolor=_BLUE, capsize=3)
+    axes.plot(u, samples.model_masses, "o", color=_ORANGE, markersize=4, label="in the model")
+    if samples.exact is not None:
+        exact = samples.exact.sector_masses
+        axes.hlines(exact, u - 0.4, u + 0.4, color=_INK, linewidth=1.6, label="exact")
+    axes.set(xlabel="sector u", ylabel="probability", ylim=(0, 1.15 * float(masses.max())))
+    if len(masses) <= 16:
+        axes.set_xticks(u)
+    axes.legend(fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+
+
+def _draw_weights(axes: Axes, samples: Samples) -> None:
+    log_w = samples.log_weights[~samples.leaked] - samples.log_z.value
+    axes.hist(log_w, 80, color=_BLUE, alpha=0.45, log=True)
+    axes.axvline(0.0, color=_INK, linewidth=1.0)
+    leaked = f"   ({samples.leaked_fraction:.1%} leaked)" if samples.leaked.any() else ""
+    axes.set(xlabel=f"log w − log Z{leaked}", ylabel="samples")
+    axes.grid(alpha=0.25)
