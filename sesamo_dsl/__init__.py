@@ -28,11 +28,11 @@ from .fields import VectorField as VectorField
 from .fields import parameters as parameters
 from .flow_spec import FlowSpec as FlowSpec
 from .groups.catalogue import Z2 as Z2
+from .groups.catalogue import Cyclic as Cyclic
 from .groups.lie import SO as SO
 from .groups.lie import SU2 as SU2
 from .groups.lie import U1 as U1
 from .groups.lie import LieSymmetry as LieSymmetry
-from .groups.catalogue import Cyclic as Cyclic
 from .groups.symmetry import Symmetry as Symmetry
 from .lattice import Lattice as Lattice
 from .runs import Run as Run

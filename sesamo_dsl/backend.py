@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -109,6 +109,12 @@ class Backend(Protocol):
 
     def to_numpy(self, values: Any) -> np.ndarray:
         """A NumPy array of a framework array."""
+        ...
+
+    def derivative(
+        self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Forward-mode derivative of an emitted function's first output along tangents, float64."""
         ...
 
     def model(

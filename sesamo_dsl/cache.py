@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import secrets
 import sys
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -29,14 +29,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Like :func:`write_text`, for bytes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
+            temporary.write_bytes(data)
             os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise RunError(
             f"file {path}",

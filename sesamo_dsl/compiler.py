@@ -154,7 +154,14 @@ def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[E
     if not symmetries:
         nothing = np.zeros((0, 0))
         return Domain(
-            (), np.zeros((0, c)), np.zeros((1, 0, 0)), np.eye(c)[None], np.zeros(0), np.zeros((1, 0)), nothing, ()
+            (),
+            np.zeros((0, c)),
+            np.zeros((1, 0, 0)),
+            np.eye(c)[None],
+            np.zeros(0),
+            np.zeros((1, 0)),
+            nothing,
+            (),
         )
     action = _action_program(theory)
     parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
@@ -184,7 +191,11 @@ def lower_theory(analysis: Analysis) -> Program:
     functions = {}
     if analysis.breaking != 0:
         functions["breaking"] = lower(
-            "breaking", "S₁(x), the part of S that the group changes.", analysis.breaking, theory.components, "breaking"
+            "breaking",
+            "S₁(x), the part of S that the group changes.",
+            analysis.breaking,
+            theory.components,
+            "breaking",
         )
     for name, expr in theory.observables.items():
         function = f"observable_{name}"
@@ -231,7 +242,6 @@ class CompiledTheory:
         ParameterError for couplings that are unknown or missing.
         """
         x = self.check_configurations(x)
-        values = self.theory.parameter_values(parameters)
         if function not in self.program.functions:
             raise OptionError(
                 f"function {function} of theory {self.theory.name}",
@@ -241,6 +251,8 @@ class CompiledTheory:
             )
         signature = self.program.functions[function]
         name = signature.inputs[0][0]
+        # a function without couplings, such as the modulation, can be called without giving them
+        values = self.theory.parameter_values(parameters) if parameters or signature.parameters else {}
         needed = {p: values[p] for p in signature.parameters}
         return call(
             self.backend,
@@ -254,7 +266,9 @@ class CompiledTheory:
     def bind(self, parameters: Mapping[str, float]) -> dict[str, Callable[..., Any]]:
         """The emitted functions on framework arrays, with their couplings filled in."""
         return {
-            name: partial(getattr(self.module, name), **{argument_name(p): parameters[p] for p in f.parameters})
+            name: partial(
+                getattr(self.module, name), **{argument_name(p): parameters[p] for p in f.parameters}
+            )
             for name, f in self.program.functions.items()
         }
 
@@ -334,7 +348,7 @@ def check_configurations(theory: Theory, x: Any, precision: Precision) -> np.nda
     return array
 
 
-def compile(  # noqa: A001 - the user writes sd.compile(theory)
+def compile(
     theory: Theory | Analysis, backend: str = "torch", *, precision: Precision | None = None
 ) -> CompiledTheory:
     """Compile a theory (or its finished analysis) for a backend.

@@ -62,7 +62,9 @@ class NotInvariantError(SesamoError):
         S∘T_g − S in normal form.
     """
 
-    def __init__(self, subject: str, *, counterexample, difference: float, residual, **explanation: str) -> None:
+    def __init__(
+        self, subject: str, *, counterexample, difference: float, residual, **explanation: str
+    ) -> None:
         super().__init__(subject, **explanation)
         self.counterexample, self.difference, self.residual = counterexample, difference, residual
 

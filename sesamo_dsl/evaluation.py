@@ -169,7 +169,9 @@ class Samples:
         """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
         function = observable if observable == "action" else f"observable_{observable}"
         if function not in self.program.functions:
-            known = [f.removeprefix("observable_") for f in self.program.functions if f.startswith("observable_")]
+            known = [
+                f.removeprefix("observable_") for f in self.program.functions if f.startswith("observable_")
+            ]
             raise OptionError(
                 f"observable {observable} of theory {self.program.theory}",
                 expected=f"one of {', '.join(['action', *known])}",

@@ -66,7 +66,9 @@ class _Separation:
                     base = _Bound((base.upper + (q - 1) * base.lower) / q, base.lower)
                 else:
                     base = _Bound(base.upper, ((q - 1) * base.upper + base.lower) / q)
-            return _Bound(p * base.upper, p * base.lower) if p > 0 else _Bound(-p * base.lower, -p * base.upper)
+            return (
+                _Bound(p * base.upper, p * base.lower) if p > 0 else _Bound(-p * base.lower, -p * base.upper)
+            )
         if isinstance(expr, sp.cos | sp.sin):
             turns = expr.args[0] / (2 * sp.pi)  # type: ignore[operator]
             if isinstance(turns, sp.Rational):

@@ -53,11 +53,19 @@ class FieldComponent(sp.Symbol):
         cls, field: str, component: int, label: str, lattice: Lattice, offset: tuple[int, ...]
     ) -> FieldComponent:
         offset = lattice.wrap(offset)
-        steps = [o if 2 * o <= extent else o - extent for o, extent in zip(offset, lattice.shape, strict=True)]
+        steps = [
+            o if 2 * o <= extent else o - extent for o, extent in zip(offset, lattice.shape, strict=True)
+        ]
         moved = "".join(f"{step:+d}e{mu}" for mu, step in enumerate(steps) if step)
         # __xnew__ by-passes SymPy's symbol cache, which knows nothing of the attributes below.
         self = sp.Symbol.__xnew__(cls, f"{label}(x{moved})" if moved else label, real=True)
-        self.field, self.component, self.label, self.lattice, self.offset = field, component, label, lattice, offset
+        self.field, self.component, self.label, self.lattice, self.offset = (
+            field,
+            component,
+            label,
+            lattice,
+            offset,
+        )
         return self
 
     def __getnewargs_ex__(self) -> Any:
@@ -96,7 +104,7 @@ class FieldComponent(sp.Symbol):
         return body if not moved else rf"{body}(x{moved})".replace("e", r"\hat e_")
 
 
-def ScalarField(name: str, lattice: Lattice) -> FieldComponent:  # noqa: N802 - reads as a declaration
+def ScalarField(name: str, lattice: Lattice) -> FieldComponent:
     """A real scalar field φ(x); the returned symbol is φ at the running site."""
     return FieldComponent(check_name(name, "field"), 0, name, lattice, (0,) * lattice.dimension)
 

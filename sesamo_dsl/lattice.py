@@ -34,7 +34,7 @@ class Lattice:
             extents = ()
         if not extents or min(extents) < 1:
             raise LatticeError(
-                f"Lattice{shape}",
+                f"Lattice({', '.join(map(str, shape))})",
                 expected="one integer extent ≥ 1 per axis",
                 found=f"{shape}",
                 remedy="write Lattice(8, 8) for an 8×8 torus or Lattice(1) for a single site",

@@ -14,6 +14,8 @@ from .fields import FieldComponent, Parameter
 from .ir.program import Builder, Function, Kind
 from .lattice import SiteSum
 
+_AFFINE_FROM = 3  # exponents from which one matrix product beats term by term
+_AFFINE_CONSTANTS = 200.0
 _UNARY: dict[Any, str] = {
     sp.sin: "sin",
     sp.cos: "cos",
@@ -28,9 +30,7 @@ _UNARY: dict[Any, str] = {
 }
 
 
-def lower(
-    name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], output: str
-) -> Function:
+def lower(name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], output: str) -> Function:
     """A function (x; couplings) ↦ one number per configuration, from an expression in site sums."""
     couplings = sorted({s.name for s in expr.free_symbols if isinstance(s, Parameter)})
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
@@ -148,6 +148,10 @@ class _Lowering:
         exponents = _exponents(argument)
         if exponents is None:
             return b.unary("log", self(argument))
+        affine = _affine(exponents)
+        if affine is not None:
+            common, fields, rows = affine
+            return b.add(self(common), b.stack_logsumexp(b.affine_stack([self(f) for f in fields], rows)))
         terms = [self(exponent) for exponent in exponents]
         return terms[0] if len(terms) == 1 else b.logsumexp(terms)
 
@@ -168,7 +172,9 @@ class _Lowering:
 
     def _condition(self, condition: sp.Basic) -> int:
         b = self._builder
-        sides = [self(cast(sp.Expr, side)) for side in condition.args] if isinstance(condition, sp.Rel) else []
+        sides = (
+            [self(cast(sp.Expr, side)) for side in condition.args] if isinstance(condition, sp.Rel) else []
+        )
         match condition:
             case sp.StrictLessThan():
                 return b.binary("lt", sides[0], sides[1])
@@ -203,6 +209,33 @@ def _field_powers(term: sp.Expr) -> list[tuple[FieldComponent, int]]:
         if isinstance(base, FieldComponent) and exponent.is_Integer and exponent > 0:
             powers.append((base, int(exponent)))
     return powers
+
+
+def _affine(
+    exponents: list[sp.Expr],
+) -> tuple[sp.Expr, list[FieldComponent], tuple[tuple[float, ...], ...]] | None:
+    """(c, fields, rows) with exponent_k = c + rows[k][0] + Σ_j rows[k][j+1] fields[j] and c common to all.
+
+    A mixture of Gaussians with one width is such a sum: its quadratic form is common. The constants must be
+    small enough for what cancels between c and the rows not to matter in float32.
+    """
+    if len(exponents) < _AFFINE_FROM:
+        return None
+    expanded = [cast(sp.Expr, sp.expand(e)) for e in exponents]
+    shared = set.intersection(*(set(sp.Add.make_args(e)) for e in expanded))
+    common = cast(sp.Expr, sp.Add(*sorted(shared, key=sp.default_sort_key)))
+    common = cast(sp.Expr, common - common.as_coeff_Add()[0])  # numbers cost nothing in the rows
+    rests = [cast(sp.Expr, e - common) for e in expanded]
+    fields = sorted({f for rest in rests for f in rest.atoms(FieldComponent)}, key=lambda f: f.name)
+    rows = []
+    for rest in rests:
+        slopes = [rest.coeff(field) for field in fields]
+        constant = sp.expand(rest - sp.Add(*(s * f for s, f in zip(slopes, fields, strict=True))))
+        if not all(value.is_number for value in (*slopes, constant)):
+            return None
+        rows.append(tuple(float(value) for value in (constant, *slopes)))
+    small = max(abs(value) for row in rows for value in row) < _AFFINE_CONSTANTS
+    return (common, fields, tuple(rows)) if fields and small else None
 
 
 def _exponents(expr: sp.Expr) -> list[sp.Expr] | None:

@@ -31,7 +31,9 @@ from .lowering import lower_into
 
 def finite_functions() -> list[Function]:
     """canonicalize, modulate and facets."""
-    b = Builder("canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)])
+    b = Builder(
+        "canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)]
+    )
     x = b.input("x")
     u = b.argmax(b.linear(b.site_mean(x), "SCORES"))
     canonicalize = b.finish(y=b.act(x, u, "INVERSES"), u=u)
@@ -40,7 +42,9 @@ def finite_functions() -> list[Function]:
     b = Builder("modulate", "(y, u) ↦ x = T_u y, the inverse of canonicalize; log|det DT_u| = 0.", inputs)
     modulate = b.finish(x=b.act(b.input("y"), b.input("u"), "MATRICES"))
 
-    b = Builder("facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)])
+    b = Builder(
+        "facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)]
+    )
     facets = b.finish(facets=b.linear(b.site_mean(b.input("y")), "FACETS"))
     return [canonicalize, modulate, facets]
 
@@ -153,7 +157,8 @@ def _section(b: Builder, slice_: Slice, i: int, n: int) -> int:
     symbol, coefficients = rotation_coefficients(slice_)
     direction = b.combination(b.direction(transverse), f"GENERATORS_{i}")
     values = [
-        lower_into(b, c, {symbol: angle}) if c.free_symbols else b.filled(angle, float(c)) for c in coefficients
+        lower_into(b, c, {symbol: angle}) if c.free_symbols else b.filled(angle, float(c))
+        for c in coefficients
     ]
     return b.matrix_polynomial(direction, values)
 

@@ -54,7 +54,9 @@ def von_mises_fisher(rng: np.random.Generator, kappa: np.ndarray, mean: np.ndarr
         z = rng.beta(m / 2, m / 2, size=len(waiting))
         bw, xw = b[waiting], x[waiting]
         w = (1 - (1 + bw) * z) / (1 - (1 - bw) * z)
-        accepted = kappa[waiting] * w + m * np.log1p(-xw * w) - c[waiting] >= np.log(rng.uniform(size=len(waiting)))
+        accepted = kappa[waiting] * w + m * np.log1p(-xw * w) - c[waiting] >= np.log(
+            rng.uniform(size=len(waiting))
+        )
         cosine[waiting[accepted]] = w[accepted]
         waiting = waiting[~accepted]
     transverse = rng.normal(size=(len(kappa), dimension))
@@ -67,7 +69,9 @@ def polar_quadrature(dimension: int, nodes: int = 256) -> tuple[np.ndarray, np.n
     """cos α_k and log weights with ∫ f(n·μ) dn ≈ Σ_k w_k f(cos α_k) over the sphere in ``dimension`` ≥ 3."""
     x, w = np.polynomial.legendre.leggauss(nodes)
     alpha = np.pi * (x + 1) / 2
-    return np.cos(alpha), np.log(w * np.pi / 2) + (dimension - 2) * np.log(np.sin(alpha)) + log_area(dimension - 1)
+    return np.cos(alpha), np.log(w * np.pi / 2) + (dimension - 2) * np.log(np.sin(alpha)) + log_area(
+        dimension - 1
+    )
 
 
 def circle(nodes: int = NODES) -> np.ndarray:
@@ -185,4 +189,8 @@ class OrbitLaw:
 
     def split(self, auxiliary: np.ndarray) -> list[np.ndarray]:
         """Auxiliary coordinates by slice, (count, N − 1) each."""
-        return [] if not self.dimensions else np.split(auxiliary, np.cumsum([n - 1 for n in self.dimensions])[:-1], axis=1)
+        return (
+            []
+            if not self.dimensions
+            else np.split(auxiliary, np.cumsum([n - 1 for n in self.dimensions])[:-1], axis=1)
+        )

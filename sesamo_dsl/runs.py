@@ -72,7 +72,9 @@ class Run:
     def sample(self, count: int, *, seed: int = 1) -> Samples:
         """Draw independent samples with weights; the same seed gives the same samples."""
         if not isinstance(count, int) or count < 1:
-            raise OptionError("sample count", expected="an integer ≥ 1", found=repr(count), remedy="ask for some")
+            raise OptionError(
+                "sample count", expected="an integer ≥ 1", found=repr(count), remedy="ask for some"
+            )
         draws = self.model.sample(count, seed)
         notes = notes_on(self.options, self.compiled.analysis)
         return Samples.of(draws, self.compiled.program, self.parameters, self.exact, notes)
@@ -116,10 +118,15 @@ class Run:
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         state = self.model.state() if state is None else state
-        write_bytes(self.directory / "state.safetensors", save_tensors({k: np.array(v, order="C") for k, v in state.items()}))
+        write_bytes(
+            self.directory / "state.safetensors",
+            save_tensors({k: np.array(v, order="C") for k, v in state.items()}),
+        )
         write_text(self.directory / "history.csv", self.history.csv())
         write_text(self.directory / "analysis.txt", self.compiled.analysis.text() + "\n")
-        write_text(self.directory / self.compiled.source.name, self.compiled.source.read_text(encoding="utf-8"))
+        write_text(
+            self.directory / self.compiled.source.name, self.compiled.source.read_text(encoding="utf-8")
+        )
         write_text(self.directory / "run.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -150,7 +157,11 @@ def start(
         )
     resolved = TrainingOptions(**options).resolve(compiled.analysis)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    place = Path(directory) if directory else Path("runs") / f"{compiled.theory.name}-{compiled.backend.name}-{stamp}"
+    place = (
+        Path(directory)
+        if directory
+        else Path("runs") / f"{compiled.theory.name}-{compiled.backend.name}-{stamp}"
+    )
     if (place / "run.json").exists():
         raise RunError(
             f"run directory {place}",

@@ -163,7 +163,9 @@ class Theory:
 
     def _collect_parameters(self) -> tuple[Parameter, ...]:
         expressions = (self.action, *self.observables.values())
-        found = {symbol for expr in expressions for symbol in expr.free_symbols if isinstance(symbol, Parameter)}
+        found = {
+            symbol for expr in expressions for symbol in expr.free_symbols if isinstance(symbol, Parameter)
+        }
         names = {component.label for component in self.components}
         for symbol in found:
             if symbol.name in names:
@@ -235,7 +237,9 @@ class Theory:
                 for i, symbol in enumerate(symbols):
                     # irrational, of both signs for fields, in (0, 1) for parameters without a default
                     generic = mpmath.mpf((math.sqrt(2) + 1) * (7 * i + 3 * trial + 1) % 1)
-                    point[symbol] = generic if isinstance(symbol, Parameter) else 2 * (-1) ** (i + trial) * generic
+                    point[symbol] = (
+                        generic if isinstance(symbol, Parameter) else 2 * (-1) ** (i + trial) * generic
+                    )
                     if isinstance(symbol, Parameter) and symbol.name in self.defaults:
                         point[symbol] = mpmath.mpf(self.defaults[symbol.name])
                 value = sp.N(part.xreplace(point))
@@ -243,7 +247,7 @@ class Theory:
                     raise TheoryError(
                         f"{what} of theory {self.name}",
                         expected="a real number for every configuration",
-                        found=f"{value} from {part} at {({str(k): float(v) for k, v in point.items()})}",
+                        found=f"{value} from {part} at { ({str(k): float(v) for k, v in point.items()}) }",
                         remedy="an action has to be real and finite; for |φ|² write phi.abs2 or Abs(…)",
                     )
 

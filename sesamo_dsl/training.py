@@ -133,15 +133,15 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
             "the weights correct for it"
         )
     if analysis.lie_reports and analysis.orbit_law == "none":
-        notes.append("no exact conditional law is known on the orbits: orientations are uniform, weights correct for it")
+        notes.append(
+            "no exact conditional law is known on the orbits: orientations are uniform, weights correct for it"
+        )
     if options.strategy == "penalty" and analysis.is_modulated:
         notes.append("penalty strategy: samples that leak out of the domain are rejected (weight zero)")
     return tuple(notes)
 
 
-def make_base(
-    program: Program, parameters: Mapping[str, float], options: TrainingOptions
-) -> GaussianBase:
+def make_base(program: Program, parameters: Mapping[str, float], options: TrainingOptions) -> GaussianBase:
     """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal."""
     components = len(program.components)
     vacuum = find_vacuum(program, parameters) if options.base == "vacuum" else None
@@ -149,14 +149,18 @@ def make_base(
         return GaussianBase.standard(components, program.shape)
     u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
     rotation = program.constants["INVERSES"][u]
-    precision = np.einsum("ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation))
+    precision = np.einsum(
+        "ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation)
+    )
     return GaussianBase.from_precision(rotation @ vacuum.mean, precision)
 
 
 def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
     """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
-    return options.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    return (
+        options.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    )
 
 
 @dataclass

@@ -74,9 +74,16 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
             start[first], start[list(rest)] = abs(start[first]) + 0.1, 0.0
         if not np.isfinite(value_and_slope(start)[0]):
             continue
-        found = minimize(value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200})
+        found = minimize(
+            value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200}
+        )
         inside = all(found.x[first] > 0 for first, _ in slices)
-        if inside and np.isfinite(found.fun) and np.linalg.norm(found.jac) < 1e-5 and np.linalg.norm(found.x) < 1e4:
+        if (
+            inside
+            and np.isfinite(found.fun)
+            and np.linalg.norm(found.jac) < 1e-5
+            and np.linalg.norm(found.x) < 1e4
+        ):
             minima.append((round(float(found.fun), 8), tuple(round(float(z), 6) + 0.0 for z in found.x)))
     for _, mean in sorted(set(minima), key=lambda m: (m[0], tuple(-z for z in m[1]))):
         hessian = _hessian(program, parameters, np.array(mean), slices)
@@ -119,7 +126,10 @@ def _log_measure(
 
 
 def _hessian(
-    program: Program, parameters: Mapping[str, float], mean: np.ndarray, slices: list[tuple[int, tuple[int, ...]]]
+    program: Program,
+    parameters: Mapping[str, float],
+    mean: np.ndarray,
+    slices: list[tuple[int, tuple[int, ...]]],
 ) -> np.ndarray | None:
     """H(k) at a constant field, None at a saddle; soft modes are given a small positive value."""
     c, shape = len(mean), program.shape

@@ -18,7 +18,7 @@ FIELD = sd.VectorField("f", LATTICE, 2)
 A, B = sd.parameters("a lambda")
 COUPLINGS = {"a": 0.7, "lambda": -0.4}
 _f, _g, _next, _back = FIELD[0], FIELD[1], FIELD[0].shift(0), FIELD[1].shift(1, -1)
-_third = sp.Rational(1, 3)
+_half, _third = sp.Rational(1, 2), sp.Rational(1, 3)
 _sum = LATTICE.sum
 
 COVERAGE: dict[str, sp.Expr] = {
@@ -38,7 +38,9 @@ COVERAGE: dict[str, sp.Expr] = {
     "sign": _sum(sp.sign(_f) * _g**2),
     "square root": _sum(sp.sqrt(1 + _f**2 + _g**4)),
     "rational powers": _sum((1 + _f**2) ** sp.Rational(3, 2) + (2 + _g**2) ** _third),
-    "negative powers": _sum((1 + _f**2) ** sp.Rational(-3, 2) + (2 + _g**2) ** -2 + 1 / (4 + _f * sp.cos(_g) + _f**4)),
+    "negative powers": _sum(
+        (1 + _f**2) ** sp.Rational(-3, 2) + (2 + _g**2) ** -2 + 1 / (4 + _f * sp.cos(_g) + _f**4)
+    ),
     "negative cube root": _sum((2 + _f**2 * _g**2) ** -_third),
     "quotient": _sum(_f * _next / (1 + _g**2) - A / (2 + sp.cos(_f))),
     "power of a number": _sum(2**_f + sp.Pow(3, -_g)),
@@ -52,7 +54,7 @@ COVERAGE: dict[str, sp.Expr] = {
             (sp.cos(_f), True),
         )
     ),
-    "piecewise on a coupling": _sum(sp.Piecewise((_f**2, A > sp.Rational(1, 2)), (_f**4, True)) + _g**2),
+    "piecewise on a coupling": _sum(sp.Piecewise((_f**2, _half < A), (_f**4, True)) + _g**2),
     "log-sum-exp": _sum(sp.log(sp.exp(3 * _f) + 2 * sp.exp(-_g) + sp.Rational(1, 3))),
     "log cosh": _sum(sp.log(2 * sp.cosh(3 * _f)) - sp.log(1 + sp.cosh(_g))),
     "log of products": _sum(sp.log(sp.exp(_f) * sp.cosh(_g) * (1 + sp.exp(A * _f)))),
@@ -88,7 +90,9 @@ def _coverage_program() -> Program:
     functions: dict[str, Function] = {}
     for index, (name, expr) in enumerate(COVERAGE.items()):
         action = lower(f"action_{index}", f"{name}.", expr, FIELD.components, "action")
-        gradient = with_gradient(action, "action", len(FIELD), f"gradient_{index}", f"{name}, with its gradient.")
+        gradient = with_gradient(
+            action, "action", len(FIELD), f"gradient_{index}", f"{name}, with its gradient."
+        )
         functions |= {action.name: action, gradient.name: gradient}
     labels = tuple(c.label for c in FIELD.components)
     return Program("coverage", "All expressions.", labels, LATTICE.shape, dict(COUPLINGS), {}, functions)

@@ -63,7 +63,9 @@ def evaluated(name: str, precision: Precision, program: Program) -> dict[str, tu
 
     def everything(x: Any, **couplings: Any) -> dict[str, Any]:
         return {
-            f.name: getattr(module, f.name)(x, **{k: v for k, v in couplings.items() if k.strip("_") in f.parameters})
+            f.name: getattr(module, f.name)(
+                x, **{k: v for k, v in couplings.items() if k.strip("_") in f.parameters}
+            )
             for f in program.functions.values()
         }
 
@@ -151,7 +153,22 @@ def test_gradient_against_autodiff(theory: str, name: str) -> None:
 
 # Names that collide with what emitted code is made of
 
-AWKWARD = ["x", "x_", "lambda", "lambda_", "np", "torch", "jax", "jnp", "action", "gradient", "y", "u", "v3", "v5"]
+AWKWARD = [
+    "x",
+    "x_",
+    "lambda",
+    "lambda_",
+    "np",
+    "torch",
+    "jax",
+    "jnp",
+    "action",
+    "gradient",
+    "y",
+    "u",
+    "v3",
+    "v5",
+]
 AWKWARD += ["MATRICES", "SHAPE", "class"]
 
 
@@ -160,7 +177,9 @@ def test_names_of_couplings_do_not_collide(name: str) -> None:
     lattice = sd.Lattice(3)
     phi = sd.ScalarField("phi", lattice)
     couplings = sd.parameters(" ".join(AWKWARD))
-    density = sum(c * sp.cos(k * phi) * phi.shift(0) for k, c in enumerate(couplings, start=1)) + sp.exp(-(phi**2))
+    density = sum(c * sp.cos(k * phi) * phi.shift(0) for k, c in enumerate(couplings, start=1)) + sp.exp(
+        -(phi**2)
+    )
     theory = sd.Theory("names", fields=[phi], action=lattice.sum(density), symmetries=[sd.Z2(phi)])
     model = sd.compile(theory, name, precision="float64")
     values = {c.name: 0.1 + 0.07 * k for k, c in enumerate(couplings)}
@@ -179,10 +198,12 @@ def test_names_of_fields_do_not_collide(name: str) -> None:
     fields = [sd.ScalarField(field, lattice) for field in AWKWARD]
     v4, kappa = sd.parameters("v4 kappa")
     density = sp.Add(
-        *(v4 * f * g.shift(0) + kappa * sp.exp(-(f**2)) for f, g in zip(fields, [*fields[1:], fields[0]], strict=True))
+        *(
+            v4 * f * g.shift(0) + kappa * sp.exp(-(f**2))
+            for f, g in zip(fields, [*fields[1:], fields[0]], strict=True)
+        )
     )
-    flip = sd.Z2(*fields)
-    theory = sd.Theory("names", fields=fields, action=lattice.sum(density), symmetries=[flip])
+    theory = sd.Theory("names", fields=fields, action=lattice.sum(density))
     model = sd.compile(theory, name, precision="float64")
     x = configurations(4, len(AWKWARD), 3)
     values = {"v4": 0.3, "kappa": 0.7}
@@ -211,7 +232,8 @@ else:
     import jax
     jax.config.update("jax_enable_x64", True)
     x = jax.numpy.asarray(x)
-out = [module.action(x, h=0.25), *module.action_and_gradient(x, h=0.25), *module.canonicalize(x), module.facets(x)]
+out = [module.action(x, h=0.25), *module.action_and_gradient(x, h=0.25)]
+out += [*module.canonicalize(x), module.facets(x)]
 print(json.dumps([o.tolist() for o in out]))
 """
 
@@ -220,8 +242,14 @@ print(json.dumps([o.tolist() for o in out]))
 def test_an_emitted_module_runs_alone(name: str, tmp_path: Path) -> None:
     model = compiled("gaussian_mixture", name, "float64")
     copy = Path(shutil.copy(model.source, tmp_path / "copied.py"))
-    imports = [node for node in ast.walk(ast.parse(copy.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
-    roots = {alias.name.split(".")[0] for node in imports if isinstance(node, ast.Import) for alias in node.names}
+    imports = [
+        node
+        for node in ast.walk(ast.parse(copy.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    roots = {
+        alias.name.split(".")[0] for node in imports if isinstance(node, ast.Import) for alias in node.names
+    }
     assert all(isinstance(node, ast.Import) for node in imports)
     assert roots <= {"numpy", name}
     x = 5 * configurations(4, 2, 1)
@@ -299,7 +327,9 @@ def test_couplings_change_without_tracing_again() -> None:
     for values in [(0.0, 0.3, 0.02), (0.5, 0.2, 0.1), (-1.5, 0.0, 1.0)]:
         couplings = dict(zip(("h", "kappa", "lambda"), values, strict=True))
         found = action(jnp.asarray(x), *values)
-        for one, other in zip(found, run(model.program, "action_and_gradient", {"x": x}, couplings), strict=True):
+        for one, other in zip(
+            found, run(model.program, "action_and_gradient", {"x": x}, couplings), strict=True
+        ):
             close(one, other, 1e-12)
     assert traces == 1
 
@@ -320,7 +350,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+\.\d*(?:e[-+]?\d+)?|(?<![\w.])-?\d+e[-+]?\d
 
 
 def same_text(found: str, expected: str) -> bool:
-    """Equal text, with decimal numbers compared to 1e-9: their last digits depend on the linear algebra library."""
+    """Equal text, with decimal numbers compared to 1e-9: their last digits depend on the BLAS."""
     if NUMBER.sub("#", found) != NUMBER.sub("#", expected):
         return False
     ours, theirs = ([float(n) for n in NUMBER.findall(text)] for text in (found, expected))
@@ -330,7 +360,9 @@ def same_text(found: str, expected: str) -> bool:
 def golden_programs(coverage_program: Program) -> dict[str, Callable[[Backend], str]]:
     return {
         "coverage": lambda backend: backend.emit(coverage_program),
-        "gaussian_mixture": lambda backend: compiled("gaussian_mixture", backend.name, "float64").source.read_text(),
+        "gaussian_mixture": lambda backend: compiled(
+            "gaussian_mixture", backend.name, "float64"
+        ).source.read_text(),
         "scalar_phi4": lambda backend: compiled("scalar_phi4", backend.name, "float64").source.read_text(),
     }
 

@@ -34,7 +34,7 @@ def swap(a: sp.Expr, b: sp.Expr) -> dict[sp.Expr, sp.Expr]:
 class Case:
     """A group on components of a field; ``facets`` where the number of walls follows from geometry.
 
-    A finite reflection group of rank r has a simplicial chamber with r walls. Rotations by 2π/n have two walls.
+    A finite reflection group of rank r has a simplicial chamber with r walls; rotations by 2π/n have two.
     The Dirichlet cell of the eight unit quaternions is a cube's cone: six walls.
     """
 
@@ -116,7 +116,9 @@ def test_images_of_the_domain_tile_the_space(name: str) -> None:
     x = random_configurations(name)
     inside = np.stack(
         [
-            (call(name, "facets", y=np.einsum("ab,nb...->na...", np.linalg.inv(matrix), x))[0] <= 0).all(axis=1)
+            (call(name, "facets", y=np.einsum("ab,nb...->na...", np.linalg.inv(matrix), x))[0] <= 0).all(
+                axis=1
+            )
             for matrix in program.constants["MATRICES"]
         ]
     )
@@ -207,7 +209,12 @@ def domain_of(collective: list[Any] | None, generators: list[dict[Any, Any]], fi
 Y = sd.VectorField("y", LATTICE, 4)
 QUARTER = {Y[0]: -Y[1], Y[1]: Y[0], Y[2]: -Y[2], Y[3]: -Y[3]}
 REFUSED: dict[str, tuple[list[Any], list[dict[Any, Any]], type[sd.SesamoError], list[str]]] = {
-    "charge two": ([Y[2], Y[3]], [QUARTER], sd.NotFaithfulError, ["order 2", "[-1, 0, 0, 0; 0, -1, 0, 0; 0, 0, 1, 0"]),
+    "charge two": (
+        [Y[2], Y[3]],
+        [QUARTER],
+        sd.NotFaithfulError,
+        ["order 2", "[-1, 0, 0, 0; 0, -1, 0, 0; 0, 0, 1, 0"],
+    ),
     "one flip of two": (
         [Y[0]],
         [{Y[0]: -Y[0]}, {Y[1]: -Y[1]}],
@@ -262,12 +269,16 @@ def test_collective_coordinates_that_are_accepted(
 
 @pytest.mark.parametrize(("order", "offset"), [(2, 1.1), (3, 0.0), (5, 0.3), (8, 0.3)])
 def test_domain_is_centred_on_a_mode(order: int, offset: float) -> None:
-    """Modes on a circle, rotated by a generic angle: both walls are as far from the nearest mode as can be."""
+    """Modes on a circle, rotated by a generic angle: both walls are as far from a mode as can be."""
     radius = 5
     x = sd.VectorField("x", POINT, 2)
     angles = [sp.Rational(str(offset)) + 2 * sp.pi * k / order for k in range(order)]
-    weights = [sp.exp(-((x[0] - radius * sp.cos(a)) ** 2 + (x[1] - radius * sp.sin(a)) ** 2) / 2) for a in angles]
-    theory = sd.Theory("modes", fields=[x], action=-sp.log(sp.Add(*weights)), symmetries=[sd.Cyclic(order, x)])
+    weights = [
+        sp.exp(-((x[0] - radius * sp.cos(a)) ** 2 + (x[1] - radius * sp.sin(a)) ** 2) / 2) for a in angles
+    ]
+    theory = sd.Theory(
+        "modes", fields=[x], action=-sp.log(sp.Add(*weights)), symmetries=[sd.Cyclic(order, x)]
+    )
     analysis = sd.analyse(theory)
     domain = analysis.domain
     modes = np.array([[radius * math.cos(a), radius * math.sin(a)] for a in map(float, angles)])

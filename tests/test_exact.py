@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import mpmath
@@ -40,7 +41,8 @@ ZEROS: dict[str, sp.Expr] = {
         -1
         + sp.sqrt(17)
         + sp.sqrt(34 - 2 * sp.sqrt(17))
-        + 2 * sp.sqrt(17 + 3 * sp.sqrt(17) - sp.sqrt(34 - 2 * sp.sqrt(17)) - 2 * sp.sqrt(34 + 2 * sp.sqrt(17)))
+        + 2
+        * sp.sqrt(17 + 3 * sp.sqrt(17) - sp.sqrt(34 - 2 * sp.sqrt(17)) - 2 * sp.sqrt(34 + 2 * sp.sqrt(17)))
     ),
     "roots with cosines": sp.sqrt(2 + 2 * cos(2, 7)) - 2 * cos(1, 7),
     "golden icosahedron": (1 + ROOT5) ** 2 / 4 - (1 + ROOT5) / 2 - 1,
@@ -105,7 +107,7 @@ def test_equal_numbers_get_one_spelling() -> None:
                 assert abs(float(product) - value) < 1e-14
                 spelled[product] = value
         values = sorted(spelled.values())
-        assert all(b - a > 1e-3 for a, b in zip(values, values[1:], strict=False))
+        assert all(b - a > 1e-3 for a, b in itertools.pairwise(values))
 
 
 def test_numbers_of_the_table() -> None:
@@ -142,7 +144,10 @@ def test_rational() -> None:
         (sp.exp(sp.Float(0.3) * x) ** sp.Float(0.5), sp.exp(R(3, 10) * x) ** R(1, 2)),
         (sp.Float("1e-40") * x, x / sp.Integer(10) ** 40),
         (sp.Float("2.5e10"), sp.Integer(25) * 10**9),
-        (sp.Piecewise((sp.Float(0.25), x > sp.Float(1.5)), (x, True)), sp.Piecewise((R(1, 4), x > R(3, 2)), (x, True))),
+        (
+            sp.Piecewise((sp.Float(0.25), x > sp.Float(1.5)), (x, True)),
+            sp.Piecewise((R(1, 4), x > R(3, 2)), (x, True)),
+        ),
     ]
     for number, expected in table:
         assert rational(number) == expected

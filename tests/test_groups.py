@@ -68,7 +68,9 @@ CASES: dict[str, Case] = {
     "Z12 from two turns": Case((turn(4), turn(3)), 2, lambda: CyclicGroup(12)),
     "Z17": Case((turn(17),), 2, lambda: CyclicGroup(17)),
     "Z2×Z2": Case((moved(-1, 2), moved(1, -2)), 2, lambda: DirectProduct(CyclicGroup(2), CyclicGroup(2))),
-    "Z4×Z2": Case((moved(-2, 1, 3), moved(1, 2, -3)), 3, lambda: DirectProduct(CyclicGroup(4), CyclicGroup(2))),
+    "Z4×Z2": Case(
+        (moved(-2, 1, 3), moved(1, 2, -3)), 3, lambda: DirectProduct(CyclicGroup(4), CyclicGroup(2))
+    ),
     "Z2^4": Case(
         tuple(moved(*(-b - 1 if a == b else b + 1 for b in range(4))) for a in range(4)),
         4,
@@ -80,7 +82,9 @@ CASES: dict[str, Case] = {
     "S3 on components": Case((moved(2, 1, 3), moved(1, 3, 2)), 3, lambda: SymmetricGroup(3)),
     "S4 on components": Case((moved(2, 1, 3, 4), moved(2, 3, 4, 1)), 4, lambda: SymmetricGroup(4)),
     "A4": Case((moved(2, 3, 1), moved(-1, -2, 3)), 3, lambda: AlternatingGroup(4)),
-    "full tetrahedral": Case((moved(2, 3, 1), moved(-1, -2, 3), moved(2, 1, 3)), 3, lambda: SymmetricGroup(4)),
+    "full tetrahedral": Case(
+        (moved(2, 3, 1), moved(-1, -2, 3), moved(2, 1, 3)), 3, lambda: SymmetricGroup(4)
+    ),
     "B3": Case(
         (moved(-1, 2, 3), moved(2, 1, 3), moved(1, 3, 2)),
         3,
@@ -166,7 +170,9 @@ def test_classes_cosets_and_lagrange(name: str) -> None:
     assert sorted(itertools.chain(*classes)) == list(range(group.order))
     assert classes[0] == (0,)
     for members in classes:
-        conjugates = {int(group.table[group.table[g, members[0]], group.inverses[g]]) for g in range(group.order)}
+        conjugates = {
+            int(group.table[group.table[g, members[0]], group.inverses[g]]) for g in range(group.order)
+        }
         assert conjugates == set(members)
         assert group.order % len(members) == 0
     assert (group.order % group.element_orders == 0).all()
@@ -261,13 +267,25 @@ def test_elements_compose_matrices_and_sites() -> None:
 
 
 NOT_GROUPS: dict[str, tuple[dict[sp.Expr, sp.Expr], type[sd.SesamoError], str]] = {
-    "irrational rotation": (linear([sp.Rational(3, 5), -sp.Rational(4, 5)], [sp.Rational(4, 5), sp.Rational(3, 5)]), sd.NotClosedError, "at most 60"),
-    "rotation by one radian": (linear([sp.cos(1), -sp.sin(1)], [sp.sin(1), sp.cos(1)]), sd.NotClosedError, "at most 60"),
+    "irrational rotation": (
+        linear([sp.Rational(3, 5), -sp.Rational(4, 5)], [sp.Rational(4, 5), sp.Rational(3, 5)]),
+        sd.NotClosedError,
+        "at most 60",
+    ),
+    "rotation by one radian": (
+        linear([sp.cos(1), -sp.sin(1)], [sp.sin(1), sp.cos(1)]),
+        sd.NotClosedError,
+        "at most 60",
+    ),
     "shear": (linear([1, 1], [0, 1]), sd.NotClosedError, "at most 60"),
     "stretch": (linear([2, 0], [0, 1]), sd.NotClosedError, "at most 60"),
     "singular": (linear([1, 1], [1, 1]), sd.GroupError, "invertible"),
     "zero": ({X[0]: sp.S.Zero}, sd.GroupError, "invertible"),
-    "singular in disguise": (linear([sp.sqrt(3 + 2 * sp.sqrt(2)), 1], [1, sp.sqrt(2) - 1]), sd.GroupError, "invertible"),
+    "singular in disguise": (
+        linear([sp.sqrt(3 + 2 * sp.sqrt(2)), 1], [1, sp.sqrt(2) - 1]),
+        sd.GroupError,
+        "invertible",
+    ),
     "quadratic": ({X[0]: X[0] ** 2}, sd.GroupError, "linear combination"),
     "constant shift": ({X[0]: X[0] + 1}, sd.GroupError, "linear combination"),
     "product": ({X[0]: X[0] * X[1]}, sd.GroupError, "linear combination"),
@@ -275,7 +293,7 @@ NOT_GROUPS: dict[str, tuple[dict[sp.Expr, sp.Expr], type[sd.SesamoError], str]] 
     "complex": ({X[0]: sp.I * X[0]}, sd.GroupError, "real constant"),
     "coupling": ({X[0]: sd.parameters("kappa") * X[0]}, sd.GroupError, "constant"),
     "other field": ({X[3]: -X[3]}, sd.FieldError, "components of the theory"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NOT_GROUPS)
@@ -296,7 +314,9 @@ def test_the_bound_is_the_largest_order_that_is_enumerated() -> None:
                 symmetry.group(X[:2], NumberTable())
 
 
-@pytest.mark.parametrize(("order", "charge"), [(8, 1), (8, 2), (8, 3), (8, 4), (6, 4), (5, 2), (7, 7), (3, -1)])
+@pytest.mark.parametrize(
+    ("order", "charge"), [(8, 1), (8, 2), (8, 3), (8, 4), (6, 4), (5, 2), (7, 7), (3, -1)]
+)
 def test_charge_of_a_cyclic_group(order: int, charge: int) -> None:
     group = sd.Cyclic(order, X[0], X[1], charge=charge).group(X[:2], NumberTable())
     assert group.order == order // np.gcd(order, charge)

@@ -67,21 +67,27 @@ def differences(function: Callable[[Array], Array], x: Array) -> Array:
     return ((values[0] - values[3]) / 12 + (values[2] - values[1]) * 2 / 3).reshape(x.shape) / step
 
 
-def test_interpreter_against_sympy(covered: str, coverage: dict[str, sp.Expr], coverage_program: Program) -> None:
+def test_interpreter_against_sympy(
+    covered: str, coverage: dict[str, sp.Expr], coverage_program: Program
+) -> None:
     x = configurations(2, 2, 3, 4)
     (values,) = run(coverage_program, f"action_{list(coverage).index(covered)}", {"x": x}, COUPLINGS)
     assert values.shape == (2,)
     close(values, [float(by_hand(coverage[covered], one, COUPLINGS)) for one in x], 1e-13)
 
 
-def test_gradient_against_differences(covered: str, coverage: dict[str, sp.Expr], coverage_program: Program) -> None:
+def test_gradient_against_differences(
+    covered: str, coverage: dict[str, sp.Expr], coverage_program: Program
+) -> None:
     index = list(coverage).index(covered)
     x = configurations(3, 2, 3, 4, seed=5)
     values, gradient = run(coverage_program, f"gradient_{index}", {"x": x}, COUPLINGS)
     assert gradient.shape == x.shape
     assert np.array_equal(values, run(coverage_program, f"action_{index}", {"x": x}, COUPLINGS)[0])
     for one, slope in zip(x, gradient, strict=True):
-        expected = differences(lambda y: run(coverage_program, f"action_{index}", {"x": y}, COUPLINGS)[0], one)
+        expected = differences(
+            lambda y: run(coverage_program, f"action_{index}", {"x": y}, COUPLINGS)[0], one
+        )
         close(slope, expected, 2e-8)
 
 
@@ -133,11 +139,17 @@ def test_log_sum_exp_does_not_overflow(name: str, dtype: Any) -> None:
 
 
 def test_nested_sums_differentiate() -> None:
-    """A density that contains a sum over all sites: the per-configuration value has a gradient at every site."""
+    """A density that contains a sum over all sites: that value has a gradient at every site."""
     lattice = sd.Lattice(3, 2)
     phi = sd.ScalarField("phi", lattice)
     total = lattice.sum(phi)
-    densities = [total + phi, (total - phi) ** 2, sp.cos(total) * phi, sp.exp(total / 6) + phi**2, total * total]
+    densities = [
+        total + phi,
+        (total - phi) ** 2,
+        sp.cos(total) * phi,
+        sp.exp(total / 6) + phi**2,
+        total * total,
+    ]
     for density in densities:
         action = lower("action", "S.", SiteSum(lattice.symbol, sp.sympify(density)), (phi,), "action")
         gradient = with_gradient(action, "action", 1, "gradient", "S and ∂S.")
@@ -182,7 +194,8 @@ from sesamo_theories.scalar_phi4 import scalar_phi4
 lattice = sd.Lattice(3, 4)
 f = sd.VectorField("f", lattice, 3)
 a, b, c = sd.parameters("alpha beta gamma")
-density = (a * f[0] * f[1].shift(0) * f[2].shift(1, -1) + b * sp.cos(f[0] - f[0].shift(0)) + c * f[1] ** 3 * f[2]
+density = (a * f[0] * f[1].shift(0) * f[2].shift(1, -1) + b * sp.cos(f[0] - f[0].shift(0))
+    + c * f[1] ** 3 * f[2]
     + sp.log(sp.exp(f[0]) + sp.exp(a * f[1]) + sp.cosh(f[2])) + sp.Max(f[0], f[1], b) + f.squared ** 2)
 cycle = sd.Symmetry("cycle", [{f[0]: f[1], f[1]: f[2], f[2]: f[0]}])
 theory = sd.Theory("mixed", fields=[f], action=lattice.sum(density), symmetries=[cycle, sd.Z2(f)],
@@ -273,7 +286,11 @@ def test_unsupported_functions(name: str) -> None:
 
 @cache
 def shipped() -> dict[str, Program]:
-    theories = {"mixture": gaussian_mixture(), "phi4": scalar_phi4(4, 4), "five modes": gaussian_mixture(5, 3)}
+    theories = {
+        "mixture": gaussian_mixture(),
+        "phi4": scalar_phi4(4, 4),
+        "five modes": gaussian_mixture(5, 3),
+    }
     return {name: lower_theory(sd.analyse(theory)) for name, theory in theories.items()}
 
 
@@ -300,5 +317,11 @@ def test_shipped_actions_from_their_formulas() -> None:
 
 def test_program_text_names_everything() -> None:
     text = program_text(shipped()["phi4"])
-    for word in ("action(x: fields; h, kappa, lambda)", "site_sum", "shift", "# phi(x+1e0)", "constant MATRICES: (2, 1, 1)"):
+    for word in (
+        "action(x: fields; h, kappa, lambda)",
+        "site_sum",
+        "shift",
+        "# phi(x+1e0)",
+        "constant MATRICES: (2, 1, 1)",
+    ):
         assert word in text

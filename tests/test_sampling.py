@@ -1,15 +1,17 @@
-"""Trained and untrained models: densities that are densities, exact weights, and training that can be trusted."""
+"""Models, trained and untrained: densities, exact weights, and training that can be trusted."""
 
 from __future__ import annotations
 
 import json
 import math
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import sympy as sp
@@ -26,9 +28,25 @@ from sesamo_theories.scalar_phi4 import scalar_phi4
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")
 H = 0.1
-RADIUS = 3
+RADIUS = 5
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
 every_backend = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_compilations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """XLA compiles equal functions of different models once."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": 0,
+    }
+    before = {key: getattr(jax.config, key) for key in settings}
+    for key, value in settings.items():
+        jax.config.update(key, value)
+    yield
+    for key, value in before.items():
+        jax.config.update(key, value)
 
 
 def mixture() -> sd.Theory:
@@ -63,11 +81,11 @@ def shaken(model: Model, seed: int = 0, size: float = 0.15) -> Model:
 
 
 CHOICES = [
-    (theory, strategy, law)
-    for theory in ("mixture", "phi4")
+    ("mixture", strategy, law)
     for strategy in ("fold", "penalty")
     for law in ("uniform", "learned", "heat_bath")
 ]
+CHOICES += [("phi4", "fold", "heat_bath"), ("phi4", "penalty", "learned")]
 
 
 @pytest.mark.parametrize(("theory", "strategy", "law"), CHOICES)
@@ -113,9 +131,9 @@ def test_a_folded_density_integrates_to_one(name: str, law: str) -> None:
 
 @every_backend
 def test_a_penalised_density_lacks_what_leaks(name: str) -> None:
-    model = shaken(fresh("mixture", name, law="uniform", strategy="penalty"), seed=2, size=0.1)
+    model = shaken(fresh("mixture", name, law="uniform", strategy="penalty"), seed=2, size=0.25)
     leaked = model.sample(8192, seed=1).leaked.mean()
-    total, _ = integral(model)
+    total, _ = integral(model, points=1200, half=60.0)
     assert leaked > 0.02
     assert abs(total - (1 - leaked)) < 5 * math.sqrt(leaked / 8192) + 2e-3
 
@@ -123,8 +141,6 @@ def test_a_penalised_density_lacks_what_leaks(name: str) -> None:
 @cache
 def trained(name: str) -> sd.Run:
     """A short training of the broken mixture under the heat bath."""
-    import tempfile
-
     place = Path(tempfile.mkdtemp()) / "run"
     flow = sd.FlowSpec(layers=4, hidden=(16,), kernel=1, transform="affine")
     model = compiled("mixture", name)
@@ -140,12 +156,16 @@ def reference() -> Reference | None:
 def exact() -> tuple[float, Array]:
     """log Z from the closed form, and sector masses by quadrature of the written-out density."""
     k = np.arange(4)
-    log_z = math.log(2 * math.pi) + logsumexp(H**2 - H * RADIUS * math.sqrt(2) * np.sin(2 * np.pi * k / 4 + np.pi / 4))
+    log_z = math.log(2 * math.pi) + logsumexp(
+        H**2 - H * RADIUS * math.sqrt(2) * np.sin(2 * np.pi * k / 4 + np.pi / 4)
+    )
     points, half = 1600, 14.0
     axis = (np.arange(points) + 0.5) / points * 2 * half - half
     x, y = np.meshgrid(axis, axis, indexing="ij")
     centres = RADIUS * np.exp(0.5j * np.pi * k)
-    density = sum(np.exp(-((x - c.real) ** 2 + (y - c.imag) ** 2) / 2) for c in centres) * np.exp(-H * (x + y))
+    density = sum(np.exp(-((x - c.real) ** 2 + (y - c.imag) ** 2) / 2) for c in centres) * np.exp(
+        -H * (x + y)
+    )
     sector = np.rint(np.angle(x + 1j * y) / (np.pi / 2)).astype(int) % 4
     masses = np.bincount(sector.ravel(), weights=density.ravel(), minlength=4)
     return float(log_z), masses / masses.sum()
@@ -184,7 +204,7 @@ def test_trained_density_integrates_to_one(name: str) -> None:
 @every_backend
 @pytest.mark.parametrize("strategy", ["fold", "penalty"])
 def test_log_z_is_unbiased_whatever_the_model(name: str, strategy: str) -> None:
-    """⟨e^{−S−log q}⟩ = Z for an untrained model too; under a penalty, of the part of Ω that the flow covers."""
+    """⟨e^{−S−log q}⟩ = Z for an untrained model too, with leaked samples as zeros under a penalty."""
     model = fresh("mixture", name, strategy=strategy, law="learned")
     draws = model.sample(40_000, seed=4)
     log_z, _ = exact()
@@ -198,21 +218,28 @@ def test_log_z_is_unbiased_whatever_the_model(name: str, strategy: str) -> None:
 
 @every_backend
 def test_the_seed_determines_everything(name: str) -> None:
-    models = [fresh("mixture", name, seed=s) for s in (3, 3, 4)]
+    models = [fresh("mixture", name, seed=s) for s in (3, 3)]
     for _ in range(3):
         losses = [model.step(1e-2)["loss"] for model in models]
-        assert losses[0] == losses[1] != losses[2]
+        assert losses[0] == losses[1]
     assert set(models[0].state()) == set(models[1].state())
     for key, value in models[0].state().items():
         assert np.array_equal(value, models[1].state()[key])
     first, same, other = (models[0].sample(5000, seed=s) for s in (1, 1, 2))
     assert np.array_equal(first.x, same.x)
     assert np.array_equal(first.log_q, same.log_q)
+    elsewhere = fresh("mixture", name, seed=4).state()
+    assert any(
+        not np.array_equal(value, elsewhere[key])
+        for key, value in fresh("mixture", name, seed=3).state().items()
+    )
     assert not np.isin(other.x[:, 0, 0], first.x[:, 0, 0]).any()
     assert len(np.unique(first.x[:, 0, 0])) == 5000, "chunks do not repeat each other"
 
 
-@pytest.mark.parametrize(("name", "gradient"), [("torch", "path"), ("torch", "reparametrised"), ("jax", "path")])
+@pytest.mark.parametrize(
+    ("name", "gradient"), [("torch", "path"), ("torch", "reparametrised"), ("jax", "path")]
+)
 def test_interrupted_training_goes_on_as_if_it_had_not_been(name: str, gradient: str) -> None:
     def steps(model: Model, count: int) -> list[float]:
         return [model.step(5e-3)["loss"] for _ in range(count)]
@@ -235,7 +262,6 @@ def test_state_has_the_same_layout_on_both_backends() -> None:
     layouts = []
     for name in NAMES:
         model = fresh("phi4", name)
-        model.step(1e-3)
         layouts.append({key: (value.shape, value.dtype.kind) for key, value in model.state().items()})
     assert layouts[0] == layouts[1]
 
@@ -265,9 +291,17 @@ def test_foreign_states_are_refused(name: str, damage: str) -> None:
 def test_an_absurd_learning_rate_is_stopped(name: str, tmp_path: Path) -> None:
     model = compiled("mixture", name)
     place = tmp_path / "diverged"
-    with pytest.raises(sd.TrainingDivergedError, match=r"found: .*loss = (.|\n)*remedy: +lower learning_rate") as caught:
+    with pytest.raises(
+        sd.TrainingDivergedError, match=r"found: .*loss = (.|\n)*remedy: +lower learning_rate"
+    ) as caught:
         model.train(
-            directory=place, progress=False, steps=50, flow=SMALL, batch=16, learning_rate=1e200, law="uniform"
+            directory=place,
+            progress=False,
+            steps=50,
+            flow=SMALL,
+            batch=16,
+            learning_rate=1e200,
+            law="uniform",
         )
     assert str(place) in str(caught.value)
     run = sd.load_run(place, theory=mixture())
@@ -277,12 +311,10 @@ def test_an_absurd_learning_rate_is_stopped(name: str, tmp_path: Path) -> None:
     assert np.isfinite(run.model.sample(10, seed=1).log_q).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "which"), [("torch", "loss"), ("torch", "gradient_norm"), ("torch", "ess"), ("jax", "loss")]
-)
-def test_the_last_good_state_is_kept(name: str, which: str) -> None:
+@pytest.mark.parametrize("which", ["loss", "gradient_norm", "ess"])
+def test_the_last_good_state_is_kept(which: str) -> None:
     """A model whose numbers go bad at step 230 is put back to its snapshot at step 200."""
-    inner = fresh("mixture", name)
+    inner = fresh("mixture", "torch")
     states: dict[int, dict[str, Array]] = {}
 
     class Turning:
@@ -312,7 +344,7 @@ def test_the_last_good_state_is_kept(name: str, which: str) -> None:
 
 
 def test_an_action_that_becomes_nan_is_stopped(tmp_path: Path) -> None:
-    """A square root that is real where the declaration was tested, and not where one normal number in 80 falls."""
+    """A square root that is real where the declaration was tested, but not for every normal number."""
     point = sd.Lattice(1)
     x = sd.ScalarField("x", point)
     density = x**2 / 200 + sp.sqrt(sp.Rational(25, 4) - x**2)
@@ -386,7 +418,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "half of run.json": lambda p: (p / "run.json").write_text((p / "run.json").read_text()[:200]),
     "a list": lambda p: (p / "run.json").write_text("[1, 2]"),
     "not text": lambda p: (p / "run.json").write_bytes(b"\xff\xfe\x00"),
-    "half of the weights": lambda p: (p / "state.safetensors").write_bytes((p / "state.safetensors").read_bytes()[:500]),
+    "half of the weights": lambda p: (p / "state.safetensors").write_bytes(
+        (p / "state.safetensors").read_bytes()[:500]
+    ),
     "garbage for weights": lambda p: (p / "state.safetensors").write_bytes(b"garbage" * 100),
     "weights of another flow": swap_state,
     "another format": edit(lambda r: r.update(format=99)),
@@ -401,7 +435,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "text for a coupling": edit(lambda r: r.update(parameters={"h": "strong"})),
     "another theory": edit(lambda r: r.update(program_digest="0" * 64)),
     "no theory source": edit(lambda r: r.update(theory_source=None)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -420,8 +454,6 @@ def test_damaged_run_directories(name: str, tmp_path: Path) -> None:
 @cache
 def small_run() -> Path:
     """A directory to copy and damage."""
-    import tempfile
-
     place = Path(tempfile.mkdtemp()) / "small"
     compiled("mixture", "torch").train(directory=place, progress=False, steps=2, flow=SMALL, batch=8)
     return place

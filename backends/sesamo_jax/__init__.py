@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -42,6 +42,19 @@ class JaxBackend:
     def to_numpy(self, values: Any) -> np.ndarray:
         """JAX array → NumPy."""
         return np.asarray(values)
+
+    def derivative(
+        self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Directional derivative of the first output, in float64."""
+
+        def first(*arrays: jax.Array) -> jax.Array:
+            output = function(*arrays)
+            return output[0] if isinstance(output, tuple) else output
+
+        primal = tuple(self.to_array(a, "float64") for a in inputs)
+        along = tuple(self.to_array(a, "float64") for a in tangents)
+        return self.to_numpy(jax.jvp(first, primal, along)[1])
 
     def model(
         self,

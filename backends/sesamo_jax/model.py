@@ -52,7 +52,9 @@ class JaxModel:
         self._preimages = jnp.asarray(preimages(compiled.program, options.strategy), self._dtype)
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
-        self._weights = Weights(flow, jnp.zeros(len(self._matrices), self._dtype))
+        # a learned law starts from the heat bath at the centre of the base
+        centre = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
+        self._weights = Weights(flow, -self._breaking(jnp.asarray(centre, self._dtype))[:, 0])
         self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
         self._adam = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
         self._step = 0
@@ -119,7 +121,9 @@ class JaxModel:
     def _on_circle(self, y: Array) -> Array:
         """−log Σ_u exp(−S₁(T_u R(n) y)) for n on the nodes of the circle, (nodes, batch)."""
         nodes = jnp.asarray(circle(), y.dtype)
-        turned = self._emitted["rotate"](jnp.tile(y, (len(nodes), *[1] * len(self._shape))), jnp.repeat(nodes, len(y), axis=0))
+        turned = self._emitted["rotate"](
+            jnp.tile(y, (len(nodes), *[1] * len(self._shape))), jnp.repeat(nodes, len(y), axis=0)
+        )
         return -jax.nn.logsumexp(-self._breaking(turned), axis=0).reshape(len(nodes), -1)
 
     def _energy(self, y: Array, logits: Array, directions: list[Array]) -> Array:
@@ -252,7 +256,9 @@ class JaxModel:
         """See ``Model.sample``."""
         parts = []
         for chunk in range(-(-count // _CHUNK)):  # one compiled shape: the last chunk is drawn whole and cut
-            y, log_q, leaked, auxiliary, uniform = self._compiled_draw(self._weights, self._key(seed, 2, chunk))
+            y, log_q, leaked, auxiliary, uniform = self._compiled_draw(
+                self._weights, self._key(seed, 2, chunk)
+            )
             inputs = self._orbit_inputs(y)
             directions = self._orbit.draw(np.random.default_rng([seed, 4, chunk]), len(y), *inputs)
             log_law_n = self._orbit.log_prob(directions, len(y), *inputs)
@@ -283,7 +289,9 @@ class JaxModel:
         for start in range(0, len(x), _CHUNK):
             chunk = jnp.asarray(x[start : start + _CHUNK], self._dtype)
             y, log_p, directions = self._compiled_canonical(self._weights, chunk)
-            given = [jnp.asarray(a, self._dtype) for a in self._orbit.split(auxiliary[start : start + _CHUNK])]
+            given = [
+                jnp.asarray(a, self._dtype) for a in self._orbit.split(auxiliary[start : start + _CHUNK])
+            ]
             log_q = self._compiled_log_flow(self._weights, y, given) + log_p
             arrays = [np.asarray(n, np.float64) for n in directions]
             log_law_n = self._orbit.log_prob(arrays, len(chunk), *self._orbit_inputs(y))

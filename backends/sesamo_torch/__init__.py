@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,19 @@ class TorchBackend:
     def to_numpy(self, values: Any) -> np.ndarray:
         """Tensor → NumPy."""
         return torch.as_tensor(values).detach().cpu().numpy()
+
+    def derivative(
+        self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Directional derivative of the first output, in float64."""
+
+        def first(*arrays: torch.Tensor) -> torch.Tensor:
+            output = function(*arrays)
+            return output[0] if isinstance(output, tuple) else output
+
+        primal = tuple(self.to_array(a, "float64") for a in inputs)
+        along = tuple(self.to_array(a, "float64") for a in tangents)
+        return self.to_numpy(torch.func.jvp(first, primal, along)[1])
 
     def model(
         self,

@@ -6,6 +6,13 @@ from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
 _HELPERS = {
+    "_constant": """@functools.cache
+def _constant(values, dtype, device):
+    return torch.tensor(values, dtype=dtype, device=device)""",
+    "_affine_stack": '''def _affine_stack(rows, values):
+    """rows[k][0] + Σ_j rows[k][j+1] values[j], stacked over k and flattened over the rest."""
+    rows = _constant(rows, values[0].dtype, values[0].device)
+    return torch.addmm(rows[:, :1], rows[:, 1:], torch.stack(values).reshape(len(values), -1))''',
     "_direction": '''def _direction(v):
     """v/|v|, the first unit vector where v = 0."""
     length = torch.linalg.vector_norm(v, dim=1, keepdim=True)
@@ -23,7 +30,7 @@ _HELPERS = {
 
 DIALECT = Dialect(
     framework="PyTorch",
-    imports="import torch",
+    imports="import functools\n\nimport torch",
     helpers=_HELPERS,
     templates={
         "component": "{0}[:, {attribute}]",
@@ -43,8 +50,25 @@ DIALECT = Dialect(
         "le": "({0} <= {1}).to(x.dtype)",
         **{
             name: f"torch.{name}({{0}})"
-            for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign", "atan")
+            for name in (
+                "exp",
+                "log",
+                "sin",
+                "cos",
+                "tan",
+                "tanh",
+                "sinh",
+                "cosh",
+                "sqrt",
+                "abs",
+                "sign",
+                "atan",
+            )
         },
+        "affine_stack": "_affine_stack({attribute}, [{args}])",
+        "stack_logsumexp": "torch.logsumexp({0}, dim=0).reshape(x[:, 0].shape)",
+        "stack_softmax": "torch.exp({0} - {1}.reshape(-1))",
+        "stack_dot": "(_constant({attribute}, {0}.dtype, {0}.device) @ {0}).reshape(x[:, 0].shape)",
         "entry": "{0}[:, {attribute}]",
         "tail": "{0}[:, 1:]",
         "norm": "torch.linalg.vector_norm({0}, dim=1)",

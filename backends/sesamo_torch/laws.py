@@ -55,5 +55,8 @@ def log_orbit_integral(kappa: Tensor, dimension: int) -> Tensor:
         value = torch.log(2 * torch.special.i1e(safe) / safe) + safe
         return math.log(2 * math.pi**2) + torch.where(small, kappa**2 / 8, value)
     cosine, log_weight = polar_quadrature(dimension)
-    exponent = kappa[None] * torch.as_tensor(cosine).to(kappa)[:, None] + torch.as_tensor(log_weight).to(kappa)[:, None]
+    exponent = (
+        kappa[None] * torch.as_tensor(cosine).to(kappa)[:, None]
+        + torch.as_tensor(log_weight).to(kappa)[:, None]
+    )
     return torch.logsumexp(exponent, dim=0)

@@ -59,8 +59,14 @@ class TorchModel:
         self._preimages = self._tensor(preimages(compiled.program, options.strategy))
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         self._flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed).to(self._device)
-        self._logits = torch.zeros(len(self._matrices), dtype=self._dtype, device=self._device, requires_grad=True)
-        self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {"law.logits": self._logits}
+        # a learned law starts from the heat bath at the centre of the base
+        centre = self._tensor(
+            np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
+        )
+        self._logits = -self._breaking(centre)[:, 0].requires_grad_()
+        self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {
+            "law.logits": self._logits
+        }
         self._adam = torch.optim.Adam(self._named.values(), lr=options.learning_rate, betas=BETAS)
         self._adam_moments()
         self._step = 0
@@ -121,7 +127,9 @@ class TorchModel:
     def _on_circle(self, y: Tensor) -> Tensor:
         """−log Σ_u exp(−S₁(T_u R(n) y)) for n on the nodes of the circle, (nodes, batch)."""
         nodes = torch.as_tensor(circle()).to(y)
-        turned = self._emitted["rotate"](y.repeat(len(nodes), *[1] * len(self._shape)), nodes.repeat_interleave(len(y), 0))
+        turned = self._emitted["rotate"](
+            y.repeat(len(nodes), *[1] * len(self._shape)), nodes.repeat_interleave(len(y), 0)
+        )
         return -torch.logsumexp(-self._breaking(turned), dim=0).reshape(len(nodes), -1)
 
     def _action(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb, factorial, gcd, prod
@@ -29,7 +29,7 @@ import sympy as sp
 from sympy.combinatorics import Permutation, PermutationGroup
 from sympy.polys.matrices import DomainMatrix
 
-from ..exact import NumberTable, is_zero, numeric
+from ..exact import NumberTable, numeric
 from ..fields import ComplexField, FieldComponent, Parameter
 from ..groups.element import Element, SiteMap
 from ..groups.finite import FiniteGroup
@@ -42,7 +42,9 @@ from .normal_form import NormalForm
 _ENUMERATED = 384  # groups and candidate lists up to this size are written out: all of B_4
 _ORBIT = 4000  # a group whose orbits of the unit vectors are longer counts as infinite
 _TREE = 20_000  # nodes of a backtracking search, terms of an expansion
+_PLANES = 10  # coordinate planes that are searched in a non-polynomial action
 _HIGHEST_TURN = 12  # rotations by 2π/n that are tried when no charge tells which n to try
+_PROOF_SIZE = 2000  # operations in a derivative that is still simplified
 _TOLERANCE = 1e-9  # relative change of the action that refutes a candidate in float64
 
 Array = np.ndarray[Any, Any]
@@ -105,7 +107,7 @@ class InternalGroup:
     group
         The group, enumerated if it is small.
     signed_permutations
-        Order of the subgroup of signed permutations of components.
+        Order of the subgroup of signed permutations of components, None if it is not known.
     name
         What the group is, e.g. ``D8``.
     undecided
@@ -116,7 +118,7 @@ class InternalGroup:
     verdicts: tuple[Verdict, ...]
     order: int | None
     group: FiniteGroup[Element] | None
-    signed_permutations: int
+    signed_permutations: int | None
     name: str
     undecided: tuple[Verdict, ...]
 
@@ -138,6 +140,8 @@ class LatticeGroup:
         What the point group is.
     order
         Number of site maps: volume times order of the point group.
+    undecided
+        Verdicts on candidates that no evaluation could tell from a symmetry and no proof reached.
     """
 
     generators: tuple[Element, ...]
@@ -145,6 +149,7 @@ class LatticeGroup:
     point_group: FiniteGroup[SiteMap]
     name: str
     order: int
+    undecided: tuple[Verdict, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,51 +181,69 @@ class Discovery:
         lines = [f"symmetries of {t.name}: components ({', '.join(map(str, t.components))}) on {t.lattice}"]
         lines.append(f"internal symmetry: {self.name}")
         known = "all of them" if algebra.complete else "there may be more"
-        kind = "trivial" if not algebra.dimension else f"{algebra.name}, dimension {algebra.dimension}"
+        kind = "trivial"
         if algebra.dimension:
-            kind += f", {'abelian' if algebra.abelian else 'not abelian'}"
-            kind += f", {'compact' if algebra.compact else 'not compact'}"
+            kind = (
+                algebra.name
+                if "dimension" in algebra.name
+                else f"{algebra.name}, dimension {algebra.dimension}"
+            )
+            kind += "" if algebra.abelian else ", not abelian"
+            kind += ", compact" if algebra.compact else ", not compact"
         lines.append(f"  Lie algebra: {kind} ({known})")
         for matrix, orthogonal in zip(algebra.basis, algebra.orthogonal, strict=True):
-            lines.append(f"    A = {_matrix_text(matrix)}: exact{'' if orthogonal else ', not orthogonal'}")
-        lines += [f"    A = {_matrix_text(matrix)}: undecided" for matrix in algebra.undecided]
-        order = "infinite or very large" if internal.order is None else f"{internal.order}"
-        lines.append(
-            f"  discrete maps: {internal.name}, order {order}; signed permutations: {internal.signed_permutations}"
-        )
-        lines += [
-            f"    {v.generator}: {v.status}, {v.evidence}" for v in (*internal.verdicts, *internal.undecided)
-        ]
+            lines.append(f"    A = {_unit_matrices(matrix)}: exact{'' if orthogonal else ', not orthogonal'}")
+        lines += [f"    A = {_unit_matrices(matrix)}: undecided" for matrix in algebra.undecided]
+        order = "" if "order" in internal.name or internal.order is None else f", order {internal.order}"
+        lines.append(f"  discrete maps: {internal.name}{order}")
+        if internal.signed_permutations is not None and internal.signed_permutations != internal.order:
+            lines.append(f"    {internal.signed_permutations} of them signed permutations")
+        for verdict in (*internal.verdicts, *internal.undecided):
+            lines.append(f"    {self._field_map(verdict)}: {verdict.status}, {verdict.evidence}")
         if t.lattice.volume > 1:
             translations = " × ".join(f"Z{extent}" for extent in t.lattice.shape)
+            name = f"({lattice.name})" if "×" in lattice.name else lattice.name
             lines.append(
-                f"lattice symmetry: {lattice.name} ⋉ translations {translations}, {lattice.order} maps of sites"
+                f"lattice symmetry: {name} ⋉ translations {translations}, {lattice.order} maps of sites"
             )
-            for verdict in lattice.verdicts:
+            for verdict in (*lattice.verdicts, *lattice.undecided):
                 sites = verdict.generator.sites
                 images = ", ".join(
-                    f"e{mu} → {'-' if s < 0 else ''}e{a}"
-                    for mu, (a, s) in enumerate(zip(sites.axes, sites.signs, strict=True))
+                    f"e{mu} → {'-' if sign < 0 else ''}e{axis}"
+                    for mu, (axis, sign) in enumerate(zip(sites.axes, sites.signs, strict=True))
+                    if (axis, sign) != (mu, 1)
                 )
-                flat = verdict.generator.matrix == sp.eye(len(t.components))
-                field = "" if flat else f" with the field map {_matrix_text(verdict.generator.matrix)}"
-                lines.append(f"    {images}{field}: {verdict.status}, {verdict.evidence}")
+                fields = self._field_map(verdict)
+                lines.append(
+                    f"    {images}{' with ' + fields if fields else ''}: {verdict.status}, {verdict.evidence}"
+                )
         return "\n".join([*lines, *(f"limit: {limit}" for limit in self.limits)])
 
     __str__ = __repr__ = text
 
+    def _field_map(self, verdict: Verdict) -> str:
+        """The components that change, e.g. ``x → -y, y → x``."""
+        components = sp.Matrix(self.theory.components)
+        images = verdict.generator.matrix * components
+        pairs = zip(components, images, strict=True)
+        return ", ".join(f"{a} → {sp.sstr(image)}" for a, image in pairs if a != image)
 
-def _matrix_text(matrix: sp.ImmutableMatrix) -> str:
-    return "[" + "; ".join(", ".join(sp.sstr(e) for e in matrix.row(i)) for i in range(matrix.rows)) + "]"
+
+def _unit_matrices(matrix: sp.ImmutableMatrix) -> str:
+    """Σ coefficient E_ab, where E_ab has a single entry 1 in row a and column b."""
+    units = {(a, b): sp.Symbol(f"E({a},{b})") for a in range(matrix.rows) for b in range(matrix.cols)}
+    return sp.sstr(sp.Add(*(matrix[index] * unit for index, unit in units.items())))
 
 
-def find_symmetries(theory: Theory) -> Discovery:
+def find_symmetries(theory: Theory, *, at: Mapping[Parameter | str, float] | None = None) -> Discovery:
     """Find the symmetries of an action for generic values of its parameters.
 
     Parameters
     ----------
     theory
         Its declared symmetries are not looked at.
+    at
+        Couplings to hold at a value, e.g. ``{h: 0}`` for the symmetries without a source.
 
     Returns
     -------
@@ -228,11 +251,27 @@ def find_symmetries(theory: Theory) -> Discovery:
         Continuous and discrete symmetries on the components and symmetries of the lattice. Everything listed
         as exact is proved; candidates that resist proof and refutation are listed as undecided.
     """
-    search = _Search(theory)
+    search = _Search(theory if not at else _held(theory, at))
     algebra = _lie_algebra(search)
     internal = _internal_group(search, algebra)
     lattice = _lattice_group(search)
-    return Discovery(theory, algebra, internal, lattice, _whole_name(algebra, internal), tuple(search.limits))
+    limits = tuple(search.limits)
+    return Discovery(search.theory, algebra, internal, lattice, _whole_name(algebra, internal), limits)
+
+
+def _held(theory: Theory, at: Mapping[Parameter | str, float]) -> Theory:
+    """The theory with some parameters replaced by numbers."""
+    values = {str(key): value for key, value in at.items()}
+    theory.parameter_values(
+        {**dict.fromkeys((p.name for p in theory.parameters), 0.0), **values}
+    )  # checks names
+    numbers = {
+        p: sp.nsimplify(str(values[p.name]), rational=True) for p in theory.parameters if p.name in values
+    }
+    defaults = {p: theory.defaults[p.name] for p in theory.parameters if p.name in theory.defaults}
+    action = cast(sp.Expr, theory.action.xreplace(cast(Any, numbers)))
+    left = {p: value for p, value in defaults.items() if p in action.free_symbols}
+    return Theory(theory.name, fields=theory.fields, action=action, defaults=left)
 
 
 class _Search:
@@ -258,7 +297,7 @@ class _Search:
 
     def element(self, matrix: sp.Matrix | sp.ImmutableMatrix, sites: SiteMap | None = None) -> Element:
         """A group element with canonically spelled entries."""
-        rational = all(entry.is_Rational for entry in matrix)
+        rational = all(entry.is_Rational for entry in matrix.flat())
         exact = sp.ImmutableMatrix(matrix) if rational else self.numbers.matrix(matrix)
         return Element(exact, sites or SiteMap.identity(self.lattice))
 
@@ -309,6 +348,42 @@ class _Value:
             ]
             sums.append(float(np.sum(np.broadcast_to(function(*arrays, *values), shape))))
         return float(self._outer(*sums, *values))
+
+
+class _Variations:
+    """Σ_x φ_b(x) ∂S/∂φ_a(x) for all a and b as numbers, from one compiled derivative per field access."""
+
+    def __init__(self, expr: sp.Expr, theory: Theory) -> None:
+        parameters = theory.parameters
+        self._parameters = np.random.default_rng(1).uniform(0.25, 0.75, size=len(parameters))
+        self._index = {(c.field, c.component): a for a, c in enumerate(theory.components)}
+        nodes = sorted(expr.atoms(SiteSum), key=sp.default_sort_key)
+        dummies = [sp.Dummy(real=True) for _ in nodes]
+        outer = cast(sp.Expr, expr.xreplace(dict(zip(nodes, dummies, strict=True))))
+        slopes = [sp.diff(outer, dummy) for dummy in dummies]
+        self._slopes = sp.lambdify([*dummies, *parameters], slopes, "numpy", cse=True)
+        self._sums: list[tuple[list[FieldComponent], Callable[..., Any]]] = []
+        for node in nodes:
+            fields = sorted(node.density.atoms(FieldComponent), key=str)
+            wanted = [node.density, *(sp.diff(node.density, f) for f in fields)]
+            self._sums.append((fields, sp.lambdify([*fields, *parameters], wanted, "numpy", cse=True)))
+
+    def __call__(self, configuration: Array) -> Array:
+        shape = configuration.shape[1:]
+        axes = tuple(range(1, 1 + len(shape)))
+        totals, changes = [], []
+        with np.errstate(all="ignore"):
+            for fields, function in self._sums:
+                moved = [np.roll(configuration, tuple(-o for o in f.offset), axes) for f in fields]
+                own = [self._index[f.field, f.component] for f in fields]
+                values = function(*(m[a] for m, a in zip(moved, own, strict=True)), *self._parameters)
+                total, *derivatives = (np.broadcast_to(value, shape) for value in values)
+                change = np.zeros((len(configuration),) * 2)
+                for a, m, derivative in zip(own, moved, derivatives, strict=True):
+                    change[a] += np.sum(m * derivative, axis=axes)
+                totals.append(np.sum(total))
+                changes.append(change)
+            return np.tensordot(np.array(self._slopes(*totals, *self._parameters)), np.array(changes), axes=1)
 
 
 def _floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> Array:
@@ -460,7 +535,7 @@ def _lie_algebra(search: _Search) -> LieAlgebra:
                 "the linear system is not known to be complete: the Lie algebra may be larger"
             )
     basis = tuple(sp.ImmutableMatrix(n, n, vector) for vector in chosen)
-    orthogonal = tuple(matrix.T == -matrix for matrix in basis)
+    orthogonal = tuple(-matrix == matrix.T for matrix in basis)
     name, abelian, compact = _recognise(basis, all(orthogonal))
     return LieAlgebra(basis, orthogonal, name, abelian, compact, tuple(undecided), complete)
 
@@ -501,7 +576,7 @@ def _coefficients(expr: sp.Expr) -> dict[sp.Expr, sp.Expr]:
 def _null_space(
     rows: Sequence[dict[int, sp.Expr]], columns: int, numbers: NumberTable
 ) -> list[list[sp.Expr]]:
-    """The reduced basis of all vectors orthogonal to the rows, by exact elimination; first non-zero entry 1."""
+    """Reduced basis of all vectors orthogonal to the rows, by exact elimination; first non-zero entry 1."""
     distinct = {tuple(sorted(row.items(), key=lambda item: item[0])): row for row in rows if row}
     rows = list(distinct.values())
     if all(entry.is_Rational for row in rows for entry in row.values()):
@@ -572,8 +647,8 @@ def _numerical_candidates(
     rng = np.random.default_rng(4)
     points = [rng.normal(scale=1 + k % 3, size=shape) for k in range(2 * n * n + 6)]
     try:
-        functions = [_Value(d, search.theory) for d in derivatives]
-        values = np.array([[f(x) for f in functions] for x in points])
+        variations = _Variations(search.action, search.theory)
+        values = np.array([variations(x).ravel() for x in points])
     except (TypeError, NameError, ValueError, AttributeError, KeyError):
         return [], [], False  # a derivative that NumPy cannot evaluate
     values = values[np.isfinite(values).all(axis=1)]
@@ -621,29 +696,19 @@ def _rows_reduced(matrix: Array) -> Array:
 
 
 def _vanishes(change: sp.Expr) -> bool:
-    """Prove that a derivative is zero by bringing each density over a common denominator."""
-    densities = sum((node.density for node in change.atoms(SiteSum)), sp.S.Zero)
-    if sp.count_ops(densities) > 2000:
+    """Prove that a derivative is zero by bringing its density over a common denominator."""
+    densities = []
+    for term in sp.Add.make_args(change):
+        factors = sp.Mul.make_args(term)
+        sums = [factor for factor in factors if factor.has(SiteSum)]
+        if len(sums) != 1 or not isinstance(sums[0], SiteSum):
+            return False
+        densities.append(sp.Mul(*(f.density if isinstance(f, SiteSum) else f for f in factors)))
+    density = cast(sp.Expr, sp.Add(*densities))
+    if sp.count_ops(density) > _PROOF_SIZE:
         return False
-
-    def combined(expr: sp.Expr) -> sp.Expr:
-        numerator, _ = sp.fraction(sp.together(expr))
-        return cast(sp.Expr, sp.expand(sp.powsimp(sp.expand(numerator))))
-
-    linear = all(
-        sum(isinstance(f, SiteSum) for f in sp.Mul.make_args(term)) == 1
-        and not term.as_independent(SiteSum)[0].has(SiteSum)
-        for term in sp.Add.make_args(change)
-    )
-    if not linear:
-        return False
-    density = sp.Add(
-        *(
-            sp.Mul(*(f.density if isinstance(f, SiteSum) else f for f in sp.Mul.make_args(term)))
-            for term in sp.Add.make_args(change)
-        )
-    )
-    return combined(cast(sp.Expr, density)) == 0
+    numerator, _ = sp.fraction(sp.together(density))
+    return sp.expand(sp.powsimp(sp.expand(numerator))) == 0
 
 
 def _vanishes_numerically(search: _Search, change: sp.Expr, shape: tuple[int, ...]) -> bool:
@@ -729,7 +794,7 @@ def _is_compact(matrices: Array, killing: Array, centre: int) -> bool:
     element = np.tensordot(_generic(len(matrices)), matrices, axes=1)
     values, vectors = np.linalg.eig(element)
     return bool(
-        np.abs(values.real).max() < 1e-7 * (1 + np.abs(values).max()) and np.linalg.cond(vectors) < 1e6
+        np.abs(np.real(values)).max() < 1e-7 * (1 + np.abs(values).max()) and np.linalg.cond(vectors) < 1e6
     )
 
 
@@ -747,8 +812,8 @@ def _simple_ideals(structure: Array, derived: Array) -> list[Array]:
     mixed = np.tensordot(_generic(len(commuting)), commuting, axes=1)
     values, vectors = np.linalg.eig(mixed.T)
     ideals = []
-    for value in sorted({round(float(v), 6) for v in values.real}):
-        rows = vectors.T[np.abs(values - value) < 1e-5].real
+    for value in sorted({round(float(v), 6) for v in np.real(values)}):
+        rows = np.real(vectors.T[np.abs(values - value) < 1e-5])
         ideals.append(_range(rows) @ derived)
     return ideals
 
@@ -841,7 +906,7 @@ def _graph(polynomial: _Polynomial, numbers: NumberTable) -> nx.DiGraph:
 
 
 def _refined(graphs: Sequence[nx.DiGraph], pinned: Sequence[tuple[int, int]]) -> list[dict[int, int]] | None:
-    """Stable colours of both graphs under repeated comparison of neighbourhoods; None if they cannot match."""
+    """Colours that repeated comparison of neighbourhoods leaves; None if the graphs cannot match."""
     names: list[dict[int, Any]] = [dict(graph.nodes(data="colour")) for graph in graphs]
     for k, pair in enumerate(pinned):
         for colours, node in zip(names, pair, strict=True):
@@ -879,7 +944,7 @@ def _refined(graphs: Sequence[nx.DiGraph], pinned: Sequence[tuple[int, int]]) ->
 def _isomorphism(
     first: nx.DiGraph, second: nx.DiGraph, size: int, pinned: Sequence[tuple[int, int]] = ()
 ) -> tuple[int, ...] | None:
-    """Images of the 2·size component nodes under some isomorphism that extends ``pinned``; None if there is none."""
+    """Images of the component nodes under an isomorphism that extends ``pinned``; None if there is none."""
     colours = _refined((first, second), pinned)
     if colours is None:
         return None
@@ -1094,11 +1159,8 @@ def _plane_candidates(search: _Search, polynomial: _Polynomial, algebra: LieAlge
     found: list[sp.Matrix] = []
     skipped = False
     for plane in itertools.combinations(range(n), 2):
-        if any(
-            matrix[plane] != 0 and len(matrix.atoms(sp.Integer)) and _in_plane(matrix, plane)
-            for matrix in algebra.basis
-        ):
-            continue  # rotated continuously
+        if any(_rotates(matrix, plane) for matrix in algebra.basis):
+            continue  # every angle is a symmetry
         terms = _charged(polynomial, [plane], search.numbers)
         if terms is None:
             skipped = True
@@ -1106,9 +1168,11 @@ def _plane_candidates(search: _Search, polynomial: _Polynomial, algebra: LieAlge
         step = gcd(*(_charge(monomial, plane) for monomial, _ in terms))
         if step > 1:
             found.append(_plane_map(n, [plane], [_turns(Fraction(1, step))]))
-        reflection = _reflection(n, plane, terms)
+        reflection, spelled = _reflection(n, plane, terms)
         if reflection is not None:
             found.append(reflection)
+        if not spelled:
+            search.limits.append(f"the plane {plane} has a reflection whose angle was not recognised")
     planes = _complex_planes(search.theory)
     if len(planes) > 1:
         terms = _charged(polynomial, planes, search.numbers)
@@ -1123,9 +1187,10 @@ def _plane_candidates(search: _Search, polynomial: _Polynomial, algebra: LieAlge
     return found
 
 
-def _in_plane(matrix: sp.ImmutableMatrix, plane: Plane) -> bool:
+def _rotates(matrix: sp.ImmutableMatrix, plane: Plane) -> bool:
+    """Whether the matrix is E_ab − E_ba for this plane (a, b)."""
     a, b = plane
-    return all(entry == 0 for (i, j), entry in matrix.todok().items() if (i, j) not in ((a, b), (b, a)))
+    return matrix.todok() in ({(a, b): 1, (b, a): -1}, {(a, b): -1, (b, a): 1})
 
 
 def _complex_planes(theory: Theory) -> list[Plane]:
@@ -1137,8 +1202,10 @@ def _complex_planes(theory: Theory) -> list[Plane]:
     return planes
 
 
-def _reflection(size: int, plane: Plane, terms: dict[tuple[Monomial, sp.Expr], Complex]) -> sp.Matrix | None:
-    """A reflection z → exp(iα) z̄ of the plane, if one exists and its angle can be written down.
+def _reflection(
+    size: int, plane: Plane, terms: dict[tuple[Monomial, sp.Expr], Complex]
+) -> tuple[sp.Matrix | None, bool]:
+    """A reflection z → exp(iα) z̄ of the plane if there is one, and whether its angle could be written down.
 
     It maps a term C m to C exp(iαq) m̄, q the charge of m, and the action has the coefficient C̄ there.
     """
@@ -1152,7 +1219,7 @@ def _reflection(size: int, plane: Plane, terms: dict[tuple[Monomial, sp.Expr], C
 
     charged = [value for value in values if value[0]]
     if not charged:
-        return _plane_reflection(size, plane, sp.S.One, sp.S.Zero) if fits(0.0) else None
+        return (_plane_reflection(size, plane, sp.S.One, sp.S.Zero) if fits(0.0) else None), True
     q, c, (re, im) = min(charged, key=lambda value: (abs(value[0]), value[0]))
     for k in range(abs(q)):
         alpha = float((-2 * np.angle(c) + 2 * np.pi * k) / q)
@@ -1160,24 +1227,25 @@ def _reflection(size: int, plane: Plane, terms: dict[tuple[Monomial, sp.Expr], C
             continue
         turns = Fraction(alpha / (2 * np.pi)).limit_denominator(96)
         if abs(float(turns) * 2 * np.pi - alpha) < 1e-11:
-            return _plane_reflection(size, plane, sp.cos(_turns(turns)), sp.sin(_turns(turns)))
+            return _plane_reflection(size, plane, sp.cos(_turns(turns)), sp.sin(_turns(turns))), True
         # exp(iαq) = C̄/C, for charge ±2 its square root
         square = re**2 + im**2
         cosine, sine = sp.expand((re**2 - im**2) / square), sp.expand(-2 * re * im / square)
         if abs(q) == 1:
-            return _plane_reflection(size, plane, cosine, sine * q)
+            return _plane_reflection(size, plane, cosine, sine * q), True
         if abs(q) == 2:
             half = [sp.sqrt((1 + cosine) / 2), sp.sqrt((1 - cosine) / 2)]
             signs = (np.sign(np.cos(alpha)), np.sign(np.sin(alpha)))
-            return _plane_reflection(size, plane, int(signs[0]) * half[0], int(signs[1]) * half[1])
-    return None
+            return _plane_reflection(size, plane, int(signs[0]) * half[0], int(signs[1]) * half[1]), True
+        return None, False
+    return None, True
 
 
 # Orthogonal maps from the points of a log-sum-exp
 
 
 def _exponent_points(search: _Search) -> list[tuple[sp.Matrix, str]]:
-    """Gradients at 0 of the exponents of every log-sum-exp, each with a label that a symmetry must respect."""
+    """Gradients at 0 of the exponents of every log-sum-exp; a symmetry must respect their labels."""
     origin = (0,) * search.lattice.dimension
     symbols = [c.at(origin) for c in search.components]
     points: list[tuple[sp.Matrix, str]] = []
@@ -1187,7 +1255,7 @@ def _exponent_points(search: _Search) -> list[tuple[sp.Matrix, str]]:
         found = []
         for term in cast(tuple[sp.Expr, ...], sp.Add.make_args(argument)):
             weight, exponential = term.as_independent(sp.exp, as_Add=False)
-            exponent = exponential.args[0] if isinstance(exponential, sp.exp) else sp.S.Zero
+            exponent = cast(sp.Expr, exponential.args[0] if isinstance(exponential, sp.exp) else sp.S.Zero)
             fields = exponent.atoms(FieldComponent) | weight.atoms(FieldComponent)
             if not (isinstance(exponential, sp.exp) or exponential == 1) or not fields <= set(symbols):
                 break
@@ -1211,7 +1279,7 @@ def _exponent_points(search: _Search) -> list[tuple[sp.Matrix, str]]:
 
 
 def _point_candidates(search: _Search) -> list[sp.Matrix]:
-    """Orthogonal maps that permute the points, found by mapping a basis of them to tuples with the same Gram matrix."""
+    """Orthogonal maps that permute the points: a basis of them goes to tuples with the same Gram matrix."""
     points = _exponent_points(search)
     if not points:
         return []
@@ -1289,7 +1357,7 @@ def _closure(generators: Sequence[Array]) -> set[tuple[int, ...]] | None:
 
 
 def _order(generators: Sequence[Array]) -> int | None:
-    """Order of the group, from the permutations of the orbits of the unit vectors; None if it looks infinite."""
+    """Order of the group, from its permutations of the unit vectors' orbits; None if it looks infinite."""
     if not generators:
         return 1
     points = list(np.eye(len(generators[0])))
@@ -1337,13 +1405,13 @@ def _internal_group(search: _Search, algebra: LieAlgebra) -> InternalGroup:
             search.limits.append(
                 "products of sums or functions of parameters: discrete maps may have been missed"
             )
-        if n > 2:
+        if n > 2 and algebra.dimension < n * (n - 1) // 2:
             search.limits.append(
-                "discrete maps of more than two components are found if they are signed permutations, rotate or "
-                "reflect one coordinate plane, or rotate complex fields by phases"
+                "discrete maps of more than two components are found if they are signed permutations, "
+                "rotate or reflect one coordinate plane, or rotate complex fields by phases"
             )
     else:
-        candidates = _tried(search)
+        candidates = _tried(search, algebra)
     exact: list[Verdict] = []
     undecided: list[Verdict] = []
     for candidate in candidates:
@@ -1368,19 +1436,21 @@ def _internal_group(search: _Search, algebra: LieAlgebra) -> InternalGroup:
     generators = tuple(v.generator for v in exact)
     group = _enumerate(search, generators) if order is not None and order <= _ENUMERATED else None
     if signed_order is None:
-        signed_order = sum(_is_signed(g.matrix) for g in group.elements) if group is not None else 1
-    name = "trivial" if order == 1 else _group_name(group) if group else f"a group of order {order}"
+        signed_order = None if group is None else sum(_is_signed(g.matrix) for g in group.elements)
+    name = _group_name(group) if group else f"a group of order {order}"
     if order == 2**n * factorial(n) == signed_order and n > 2:
         name = f"B{n}"
     return InternalGroup(generators, tuple(exact), order, group, signed_order, name, tuple(undecided))
 
 
-def _tried(search: _Search) -> list[sp.Matrix | sp.ImmutableMatrix]:
-    """Generators of the maps, out of finite lists of candidates, that leave a non-polynomial action unchanged."""
+def _tried(search: _Search, algebra: LieAlgebra) -> list[sp.Matrix | sp.ImmutableMatrix]:
+    """Generators of the maps, out of finite lists, that leave a non-polynomial action unchanged."""
     n = search.size
     listed: list[sp.Matrix | sp.ImmutableMatrix] = list(_all_signed(n))
-    planes = list(itertools.combinations(range(n), 2))[:15]
-    for plane in planes:
+    planes = [
+        p for p in itertools.combinations(range(n), 2) if not any(_rotates(m, p) for m in algebra.basis)
+    ]
+    for plane in planes[:_PLANES]:
         for m in range(2, _HIGHEST_TURN + 1):
             listed.append(_plane_map(n, [plane], [_turns(Fraction(1, m))]))
             for k in range(1, m):
@@ -1390,8 +1460,8 @@ def _tried(search: _Search) -> list[sp.Matrix | sp.ImmutableMatrix]:
     search.limits.append(
         "the action is not a polynomial: discrete maps were looked for among "
         + ("all" if 2**n * factorial(n) <= _ENUMERATED else "some")
-        + f" signed permutations, turns by 2π/m with m ≤ {_HIGHEST_TURN} and reflections in coordinate planes, "
-        "and maps of the points of a log-sum-exp"
+        + f" signed permutations, turns by 2π/m with m ≤ {_HIGHEST_TURN} and reflections in "
+        f"{'the first ' + str(_PLANES) if len(planes) > _PLANES else 'all'} coordinate planes, and maps of the points of a log-sum-exp"
     )
     chosen: list[sp.Matrix | sp.ImmutableMatrix] = list(_point_candidates(search))
     matrices = [_floats(m) for m in chosen]
@@ -1409,7 +1479,7 @@ def _tried(search: _Search) -> list[sp.Matrix | sp.ImmutableMatrix]:
 
 
 def _is_signed(matrix: sp.Matrix | sp.ImmutableMatrix) -> bool:
-    return all(entry in (-1, 0, 1) for entry in matrix)
+    return all(entry in (-1, 0, 1) for entry in matrix.flat())
 
 
 def _enumerate(search: _Search, generators: Sequence[Element]) -> FiniteGroup[Element]:
@@ -1423,7 +1493,7 @@ def _enumerate(search: _Search, generators: Sequence[Element]) -> FiniteGroup[El
 
 
 def _group_name(group: FiniteGroup[Any]) -> str:
-    """Z_n, D_n or a power of Z_2 if it is one of these, else the order."""
+    """Z_n, D_n, a power of Z_2, A_4 or S_4 if it is one of these, else the order."""
     n, orders = group.order, group.element_orders
     if n == 1:
         return "trivial"
@@ -1437,6 +1507,11 @@ def _group_name(group: FiniteGroup[Any]) -> str:
             flips = [s for s in range(n) if s not in turns]
             if all(orders[s] == 2 for s in flips):
                 return f"D{n // 2}"
+    commuting = np.all(group.table == group.table.T, axis=1)
+    if n == 24 and commuting.sum() == 1:
+        return "S4"  # the only group of this order without a centre
+    if n == 12 and not np.any(orders == 6):
+        return "A4"  # no other non-abelian group of order 12 lacks elements of order 6
     return f"a group of order {n}"
 
 
@@ -1458,20 +1533,19 @@ def _site_maps(lattice: Lattice) -> list[SiteMap]:
 
 def _lattice_group(search: _Search) -> LatticeGroup:
     lattice = search.lattice
-    identity = SiteMap.identity(lattice)
     verdicts: list[Verdict] = []
+    undecided: list[Verdict] = []
 
-    def generated() -> FiniteGroup[SiteMap]:
+    def generated(by: Sequence[Verdict]) -> FiniteGroup[SiteMap]:
         return FiniteGroup(
-            identity,
-            [v.generator.sites for v in verdicts],
+            SiteMap.identity(lattice),
+            [v.generator.sites for v in by],
             lambda a, b: a @ b,
             bound=2**lattice.dimension * factorial(lattice.dimension),
             name=f"point group of {search.theory.name}",
         )
 
-    group = generated()
-    members, refused = set(group.elements), set[SiteMap]()
+    members, refused = {SiteMap.identity(lattice)}, set[SiteMap]()
     if lattice.dimension <= 4:
         graph = None if search.polynomial is None else _graph(search.polynomial, search.numbers)
         for sites in _site_maps(lattice):
@@ -1481,26 +1555,29 @@ def _lattice_group(search: _Search) -> LatticeGroup:
             verdict = None if matrix is None else search.judge(search.element(matrix, sites))
             if verdict is not None and verdict.status == "exact":
                 verdicts.append(verdict)
-                group = generated()
-                members = set(group.elements)
+                members = set(generated(verdicts).elements)
             else:
+                undecided += [verdict] if verdict is not None and verdict.status == "undecided" else []
                 # a coset: if g is no symmetry, neither is g∘h for any symmetry h
                 refused |= {sites @ h for h in members}
         if search.polynomial is None and lattice.volume > 1:
-            search.limits.append(
-                "lattice maps of a non-polynomial action were tried alone and with a few field maps"
-            )
+            search.limits.append("lattice maps of a non-polynomial action were tried with few field maps")
     else:
         search.limits.append("axis permutations are searched in at most four dimensions")
     for verdict in list(verdicts):
-        if len(verdicts) > 2:
-            kept = [v for v in verdicts if v is not verdict]
-            before, verdicts = verdicts, kept
-            if generated().order < group.order:
-                verdicts = before
-    group = generated()
-    generators = tuple(v.generator for v in verdicts)
-    return LatticeGroup(generators, tuple(verdicts), group, _group_name(group), lattice.volume * group.order)
+        fewer = [v for v in verdicts if v is not verdict]
+        if generated(fewer).order == len(members):
+            verdicts = fewer
+    group = generated(verdicts)
+    full = lattice.dimension > 2 and group.order == 2**lattice.dimension * factorial(lattice.dimension)
+    return LatticeGroup(
+        tuple(v.generator for v in verdicts),
+        tuple(verdicts),
+        group,
+        f"B{lattice.dimension}" if full else _group_name(group),
+        lattice.volume * group.order,
+        tuple(undecided),
+    )
 
 
 def _companion(search: _Search, sites: SiteMap, graph: nx.DiGraph | None) -> sp.ImmutableMatrix | None:

@@ -107,7 +107,9 @@ def _floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> np.ndarray:
     return np.array(matrix.evalf(25).tolist(), dtype=float).reshape(matrix.shape)
 
 
-def _collective(symmetries: Sequence[Symmetry], components: tuple[FieldComponent, ...]) -> tuple[sp.Expr, ...]:
+def _collective(
+    symmetries: Sequence[Symmetry], components: tuple[FieldComponent, ...]
+) -> tuple[sp.Expr, ...]:
     chosen: list[sp.Expr] = []
     for symmetry in symmetries:
         if symmetry.collective is not None:

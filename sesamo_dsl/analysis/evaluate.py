@@ -38,7 +38,8 @@ def evaluate(
         fields = sorted(node.density.atoms(FieldComponent), key=str)
         function = sp.lambdify([*fields, *values], node.density, "mpmath" if digits else "numpy", cse=True)
         signed = [
-            tuple(o if 2 * o <= e else o - e for o, e in zip(f.offset, f.lattice.shape, strict=True)) for f in fields
+            tuple(o if 2 * o <= e else o - e for o, e in zip(f.offset, f.lattice.shape, strict=True))
+            for f in fields
         ]
         if digits:
             with mpmath.workdps(digits):
@@ -54,7 +55,9 @@ def evaluate(
                 )
         else:
             arrays = [
-                np.roll(configuration[index[f.field, f.component]], tuple(-s for s in o), tuple(range(len(shape))))
+                np.roll(
+                    configuration[index[f.field, f.component]], tuple(-s for s in o), tuple(range(len(shape)))
+                )
                 for f, o in zip(fields, signed, strict=True)
             ]
             density = function(*arrays, *values.values())

@@ -33,7 +33,7 @@ class Counterexample:
     configuration
         Array (components, *lattice).
     parameters
-        Couplings it was evaluated with: generic values, because a breaking term may be switched off by default.
+        Couplings it was evaluated with: generic values, a breaking term may be switched off by default.
     difference
         S(T_g x) − S(x) in float64.
     """
@@ -88,7 +88,9 @@ def judge(theory: Theory, generator: Element, normal_form: NormalForm) -> Verdic
             residual,
             f"numerically exact to 1e-{_DIGITS - 5} on {_POINTS} points, not proved",
         )
-    return Verdict(generator, "broken", residual, f"the action changes by 1e{exponent} of its size on random points")
+    return Verdict(
+        generator, "broken", residual, f"the action changes by 1e{exponent} of its size on random points"
+    )
 
 
 def find_counterexample(theory: Theory, element: Element) -> Counterexample | None:
@@ -123,7 +125,9 @@ def act(element: Element, configuration: np.ndarray) -> np.ndarray:
     out = np.empty_like(rotated)
     for site in np.ndindex(*element.sites.lattice.shape):
         image = element.sites.linear_image(site)
-        image = element.sites.lattice.wrap(a + t for a, t in zip(image, element.sites.translation, strict=True))
+        image = element.sites.lattice.wrap(
+            a + t for a, t in zip(image, element.sites.translation, strict=True)
+        )
         out[(..., *image)] = rotated[(..., *site)]
     return out
 
@@ -138,7 +142,7 @@ def _generic_parameters(theory: Theory) -> dict[str, float]:
 
 
 def _largest_relative_change(theory: Theory, residual: sp.Expr) -> int | None:
-    """Decimal exponent of |residual| relative to |S| on random points, None if below the working precision."""
+    """Decimal exponent of |residual| relative to |S| on random points, None below the working precision."""
     rng = np.random.default_rng(2)
     shape = (len(theory.components), *sufficient_shape(residual, theory.lattice.shape))
     parameters = _generic_parameters(theory)
@@ -164,8 +168,8 @@ def enforce_claim(theory: Theory, symmetry: Symmetry, verdicts: Sequence[Verdict
                 expected="an action that does not change, as claimed by exact=True",
                 found=f"S∘T_g − S = {verdict.residual} for g = {verdict.generator}; {verdict.evidence}"
                 + (f", with couplings {found.parameters}" if found else ""),
-                remedy="correct the action or the generator, or drop exact=True and let the term count as breaking; "
-                "the configuration is in the .counterexample of this error",
+                remedy="correct the action or the generator, or drop exact=True and let the term count as "
+                "breaking; the configuration is in the .counterexample of this error",
                 counterexample=found.configuration if found else None,
                 difference=found.difference if found else float("nan"),
                 residual=verdict.residual,
@@ -219,18 +223,20 @@ class SurvivingSubgroup(tuple[int, ...]):
         return self
 
 
-def surviving_subgroup(theory: Theory, group: FiniteGroup[Element], normal_form: NormalForm) -> SurvivingSubgroup:
+def surviving_subgroup(
+    theory: Theory, group: FiniteGroup[Element], normal_form: NormalForm
+) -> SurvivingSubgroup:
     """The unbroken subgroup H of a group: found, not declared.
 
     Only few elements are tested. H is a group, so products of survivors survive; h∘g∘h′ survives with g and
     breaks with g; and g is broken if H and g together generate an element that is known to be broken.
     """
-    survivors = np.array([0])
+    survivors: list[int] = [0]
     broken, undecided = np.zeros((2, group.order), dtype=bool)
     tested = []
 
     def double_coset(members: np.ndarray) -> np.ndarray:
-        left = np.unique(group.table[survivors[:, None], members])
+        left = np.unique(group.table[np.array(survivors)[:, None], members])
         return np.unique(group.table[left[:, None], survivors])
 
     for g in range(group.order):
@@ -243,16 +249,16 @@ def surviving_subgroup(theory: Theory, group: FiniteGroup[Element], normal_form:
         status = judge(theory, group.elements[g], normal_form).status
         tested.append(g)
         if status == "exact":
-            survivors = np.array(generated)
+            survivors = generated
             broken[double_coset(np.flatnonzero(broken))] = True
         else:
             (broken if status == "broken" else undecided)[double_coset(np.array([g]))] = True
     doubtful = [
-        int(g)
-        for g in np.flatnonzero(undecided & ~broken)
+        g
+        for g in map(int, np.flatnonzero(undecided & ~broken))
         if g not in survivors and not broken[list(group.subgroup((*survivors, g)))].any()
     ]
-    return SurvivingSubgroup(map(int, survivors), doubtful, tested)
+    return SurvivingSubgroup(survivors, doubtful, tested)
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,7 +370,9 @@ def _expression(vector: _Vector) -> sp.Expr:
     return cast(sp.Expr, sp.Add(*(a * term for term, a in vector.items())))
 
 
-def _add(a: dict[Any, sp.Expr], b: dict[Any, sp.Expr], factor: sp.Expr, normal_form: NormalForm) -> dict[Any, sp.Expr]:
+def _add(
+    a: dict[Any, sp.Expr], b: dict[Any, sp.Expr], factor: sp.Expr, normal_form: NormalForm
+) -> dict[Any, sp.Expr]:
     """a + factor·b, without entries that are zero."""
     total = dict(a)
     for key, value in b.items():
@@ -374,5 +382,3 @@ def _add(a: dict[Any, sp.Expr], b: dict[Any, sp.Expr], factor: sp.Expr, normal_f
         else:
             total[key] = number
     return total
-
-

@@ -30,14 +30,18 @@ _ANGLE = 0.7  # generic: refutes at first sight whatever is not invariant
 _MAX_DEGREE = 12
 
 
-def lie_derivative(expr: sp.Expr, generator: sp.ImmutableMatrix, components: tuple[FieldComponent, ...]) -> sp.Expr:
+def lie_derivative(
+    expr: sp.Expr, generator: sp.ImmutableMatrix, components: tuple[FieldComponent, ...]
+) -> sp.Expr:
     """L_T of an expression in site sums."""
     position = {(c.field, c.component): a for a, c in enumerate(components)}
 
     def moved(field: FieldComponent) -> sp.Expr:
         row = generator.row(position[field.field, field.component])
         origin = field.offset
-        return cast(sp.Expr, sp.Add(*(t * c.at(origin) for t, c in zip(row, components, strict=True) if t != 0)))
+        return cast(
+            sp.Expr, sp.Add(*(t * c.at(origin) for t, c in zip(row, components, strict=True) if t != 0))
+        )
 
     def density(d: sp.Expr) -> sp.Expr:
         fields = sorted(d.atoms(FieldComponent), key=str)
@@ -62,7 +66,9 @@ def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: 
         return Verdict(shown, "exact", residual, "proved: the Lie derivative of the action has normal form 0")
     found = _counterexample(theory, generator)
     if found is None:
-        return Verdict(shown, "undecided", residual, "no configuration tells the rotated action from it, not proved")
+        return Verdict(
+            shown, "undecided", residual, "no configuration tells the rotated action from it, not proved"
+        )
     return Verdict(
         shown,
         "broken",
@@ -123,7 +129,9 @@ def lie_split(theory: Theory, generators: Sequence[sp.ImmutableMatrix], normal_f
     moved = [
         cast(sp.Expr, term)
         for term in sp.Add.make_args(normal_form(theory.action))
-        if any(normal_form(lie_derivative(cast(sp.Expr, term), g, theory.components)) != 0 for g in generators)
+        if any(
+            normal_form(lie_derivative(cast(sp.Expr, term), g, theory.components)) != 0 for g in generators
+        )
     ]
     breaking = []
     for coupling, part in _by_coupling(moved).items():
@@ -160,7 +168,9 @@ def _dependency(vectors: list[sp.Expr]) -> list[sp.Expr] | None:
     """Exact coefficients with Σ a_k v_k = 0 and a_last = 1 among normal forms, if there are any."""
     coefficients = [dict(_coefficient(cast(sp.Expr, t)) for t in sp.Add.make_args(v)) for v in vectors]
     monomials = sorted({m for row in coefficients for m in row}, key=sp.default_sort_key)
-    matrix = sp.Matrix(len(monomials), len(vectors), lambda i, j: coefficients[j].get(monomials[i], sp.S.Zero))
+    matrix = sp.Matrix(
+        len(monomials), len(vectors), lambda i, j: coefficients[j].get(monomials[i], sp.S.Zero)
+    )
     for vector in matrix.nullspace():
         if vector[-1] != 0:
             return [cast(sp.Expr, entry / vector[-1]) for entry in vector]

@@ -45,13 +45,20 @@ class NormalForm:
         """Σ number × symbols, with equal symbolic parts merged and the numbers made canonical."""
         numbers: dict[sp.Expr, list[sp.Expr]] = defaultdict(list)
         for term in sp.Add.make_args(expr):
-            number, rest = term.as_independent(*term.free_symbols, as_Add=False) if term.free_symbols else (term, 1)
+            number, rest = (
+                term.as_independent(*term.free_symbols, as_Add=False) if term.free_symbols else (term, 1)
+            )
             symbols = [factor for factor in sp.Mul.make_args(number) if not factor.is_number]
             number = sp.Mul(*(factor for factor in sp.Mul.make_args(number) if factor.is_number))
             numbers[sp.Mul(rest, *symbols)].append(cast(sp.Expr, number))
         return cast(
             sp.Expr,
-            sp.Add(*(self._numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) * rest for rest, n in numbers.items())),
+            sp.Add(
+                *(
+                    self._numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) * rest
+                    for rest, n in numbers.items()
+                )
+            ),
         )
 
     def _site_sum(self, expr: SiteSum) -> sp.Expr:
@@ -62,7 +69,9 @@ class NormalForm:
             if monomial is None:
                 terms.append(cast(sp.Expr, factor * expr.lattice.volume))
             else:
-                terms.append(cast(sp.Expr, factor * SiteSum(expr.lattice.symbol, self._canonical_position(monomial))))
+                terms.append(
+                    cast(sp.Expr, factor * SiteSum(expr.lattice.symbol, self._canonical_position(monomial)))
+                )
         return self._collect(cast(sp.Expr, sp.Add(*terms)))
 
     def _canonical_position(self, monomial: sp.Expr) -> sp.Expr:
@@ -87,5 +96,7 @@ def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponen
     for field in expr.atoms(FieldComponent):
         row = element.matrix.row(position[field.field, field.component])
         offset = back.linear_image(field.offset)
-        images[field] = sp.Add(*(entry * c.at(offset) for entry, c in zip(row, components, strict=True) if entry != 0))
+        images[field] = sp.Add(
+            *(entry * c.at(offset) for entry, c in zip(row, components, strict=True) if entry != 0)
+        )
     return cast(sp.Expr, expr.xreplace(images))

@@ -102,7 +102,9 @@ def derive_slice(
     return Slice(symmetry, block, basis, speeds, antipode, cast(sp.Expr, determinant))
 
 
-def _close(matrices: Sequence[sp.ImmutableMatrix], numbers: NumberTable, name: str) -> list[sp.ImmutableMatrix]:
+def _close(
+    matrices: Sequence[sp.ImmutableMatrix], numbers: NumberTable, name: str
+) -> list[sp.ImmutableMatrix]:
     """A basis of the Lie algebra that the generators generate under commutators."""
     size = matrices[0].rows
     basis: list[sp.ImmutableMatrix] = []
@@ -165,7 +167,10 @@ def _speeds(generator: sp.ImmutableMatrix, symmetry: LieSymmetry) -> tuple[sp.Ra
 
 
 def _check_rotations(
-    basis: tuple[sp.ImmutableMatrix, ...], speeds: tuple[sp.Rational, ...], symmetry: LieSymmetry, numbers: NumberTable
+    basis: tuple[sp.ImmutableMatrix, ...],
+    speeds: tuple[sp.Rational, ...],
+    symmetry: LieSymmetry,
+    numbers: NumberTable,
 ) -> None:
     """Π_k (A² + k²) A = 0 has to hold for every direction A = Σ m_b T_b, |m| = 1, for the section R(n) to be right."""
     m = sp.symbols(f"m2:{len(basis) + 2}", real=True)

@@ -62,7 +62,7 @@ class SiteMap:
     @classmethod
     def identity(cls, lattice: Lattice) -> SiteMap:
         """The map that leaves every site where it is."""
-        d = lattice.dimension
+        d = _checked(lattice).dimension
         return cls(lattice, tuple(range(d)), (1,) * d, (0,) * d)
 
     def linear_image(self, offset: Sequence[int]) -> tuple[int, ...]:

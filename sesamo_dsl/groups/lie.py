@@ -58,7 +58,9 @@ class LieSymmetry:
         object.__setattr__(self, "exact", exact)
         object.__setattr__(self, "collective", tuple(moved) if collective is None else tuple(collective))
 
-    def matrices(self, components: Sequence[FieldComponent], numbers: NumberTable) -> tuple[sp.ImmutableMatrix, ...]:
+    def matrices(
+        self, components: Sequence[FieldComponent], numbers: NumberTable
+    ) -> tuple[sp.ImmutableMatrix, ...]:
         """The generators as exact antisymmetric matrices on the stacked components of a theory.
 
         Raises GroupError if a generator is not antisymmetric: only orthogonal actions preserve the measure.
@@ -89,14 +91,19 @@ class LieSymmetry:
         return tuple(found)
 
 
-def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False) -> LieSymmetry:  # noqa: N802
+def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False) -> LieSymmetry:
     """U(1): φ → e^{iqθ}φ on complex fields (or 2-component fields) with integer charges, default all 1.
 
     The first field's zero mode is the collective coordinate; its charge must not vanish.
     """
     names = ", ".join(getattr(field, "name", str(field)) for field in fields)
     charges = [1] * len(fields) if charges is None else list(charges)
-    if not fields or any(len(f.components) != 2 for f in fields) or len(charges) != len(fields) or not charges[0]:
+    if (
+        not fields
+        or any(len(f.components) != 2 for f in fields)
+        or len(charges) != len(fields)
+        or not charges[0]
+    ):
         raise GroupError(
             f"U1({names})",
             expected="complex or 2-component fields, one integer charge each, the first one not zero",
@@ -111,7 +118,7 @@ def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False
     return LieSymmetry(f"U1({names})", [generator], exact=exact, collective=fields[0].components)
 
 
-def SO(field: Field, *, exact: bool = False) -> LieSymmetry:  # noqa: N802
+def SO(field: Field, *, exact: bool = False) -> LieSymmetry:
     """SO(N): rotations of an N-component field, N ≥ 2 (the orbits are those of O(N))."""
     components = field.components
     if len(components) < 2:
@@ -126,7 +133,7 @@ def SO(field: Field, *, exact: bool = False) -> LieSymmetry:  # noqa: N802
     return LieSymmetry(f"SO{len(components)}({name})", generators, exact=exact, collective=components)
 
 
-def SU2(doublet: Field, *, exact: bool = False) -> LieSymmetry:  # noqa: N802
+def SU2(doublet: Field, *, exact: bool = False) -> LieSymmetry:
     """SU(2) on a complex doublet (φ₁, φ₂), given as a 4-component field (Re φ₁, Im φ₁, Re φ₂, Im φ₂)."""
     if len(doublet.components) != 4:
         raise GroupError(
@@ -141,4 +148,6 @@ def SU2(doublet: Field, *, exact: bool = False) -> LieSymmetry:  # noqa: N802
     sigma_2 = {a: c, b: d, c: -a, d: -b}
     sigma_3 = {a: -b, b: a, c: d, d: -c}
     name = getattr(doublet, "name", str(doublet))
-    return LieSymmetry(f"SU2({name})", [sigma_1, sigma_2, sigma_3], exact=exact, collective=doublet.components)
+    return LieSymmetry(
+        f"SU2({name})", [sigma_1, sigma_2, sigma_3], exact=exact, collective=doublet.components
+    )

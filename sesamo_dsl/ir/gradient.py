@@ -31,14 +31,29 @@ def with_gradient(function: Function, output: str, components: int, name: str, d
             a = int(op.attribute)  # type: ignore[arg-type]
             parts[a] = builder.add(parts[a], adjoint) if a in parts else adjoint
             continue
-        for argument, contribution in _pull_back(builder, op, [values[a] for a in op.args], values[index], adjoint):
+        if op.name == "stack_logsumexp":
+            # through the stack in one step: ∂/∂value_j = Σ_k softmax_k rows[k][j+1]
+            stack = function.ops[op.args[0]]
+            softmax = builder.stack_softmax(values[op.args[0]], values[index])
+            for j, target in enumerate(stack.args):
+                slope = builder.stack_dot(softmax, tuple(row[j + 1] for row in stack.attribute))  # type: ignore[union-attr]
+                contribution = builder.mul(adjoint, slope)
+                adjoints[target] = (
+                    builder.add(adjoints[target], contribution) if target in adjoints else contribution
+                )
+            continue
+        for argument, contribution in _pull_back(
+            builder, op, [values[a] for a in op.args], values[index], adjoint
+        ):
             target = op.args[argument]
             kind = function.ops[target].kind
             if kind is Kind.SCALAR:
                 continue  # parameters and literals do not depend on x
             if kind is Kind.CONFIG and op.kind is Kind.SITE:
                 contribution = builder.site_sum(builder.broadcast(contribution))
-            adjoints[target] = builder.add(adjoints[target], contribution) if target in adjoints else contribution
+            adjoints[target] = (
+                builder.add(adjoints[target], contribution) if target in adjoints else contribution
+            )
     zero = builder.constant(0.0)
     gradient = builder.stack([builder.broadcast(parts.get(a, zero)) for a in range(components)])
     return builder.finish(**{output: values[root], "gradient": gradient})
@@ -95,10 +110,14 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
         case "atan":
             return [(0, b.div(adjoint, b.add(one, b.mul(args[0], args[0]))))]
         case "erf":
-            slope = b.mul(b.constant(1.1283791670955126), b.unary("exp", b.unary("neg", b.power(args[0], Fraction(2)))))
+            slope = b.mul(
+                b.constant(1.1283791670955126), b.unary("exp", b.unary("neg", b.power(args[0], Fraction(2))))
+            )
             return [(0, times(slope))]
         case "maximum" | "minimum":
-            first = b.binary("lt", args[1], args[0]) if op.name == "maximum" else b.binary("lt", args[0], args[1])
+            first = (
+                b.binary("lt", args[1], args[0]) if op.name == "maximum" else b.binary("lt", args[0], args[1])
+            )
             return [(0, times(first)), (1, times(b.sub(one, first)))]
         case "where":
             zero = b.constant(0.0)

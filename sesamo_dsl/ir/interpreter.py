@@ -14,7 +14,10 @@ _ERF = np.vectorize(math.erf, otypes=[float])
 
 
 def run(
-    program: Program, name: str, inputs: Mapping[str, np.ndarray], parameters: Mapping[str, float] | None = None
+    program: Program,
+    name: str,
+    inputs: Mapping[str, np.ndarray],
+    parameters: Mapping[str, float] | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Evaluate function ``name`` of a program; returns its outputs in order.
 
@@ -30,8 +33,15 @@ def run(
         kinds = [function.ops[a].kind for a in op.args]
         if op.kind is Kind.SITE and op.name not in ("shift", "component"):
             # a per-configuration operand meets a density: give it the lattice axes
-            args = [a.reshape(batch, *(1,) * len(lattice)) if k is Kind.CONFIG else a for a, k in zip(args, kinds, strict=True)]
-        values.append(evaluate_op(op.name, args, op.attribute, program, inputs, parameters or {}, (batch, *lattice), dtype))
+            args = [
+                a.reshape(batch, *(1,) * len(lattice)) if k is Kind.CONFIG else a
+                for a, k in zip(args, kinds, strict=True)
+            ]
+        values.append(
+            evaluate_op(
+                op.name, args, op.attribute, program, inputs, parameters or {}, (batch, *lattice), dtype
+            )
+        )
     return tuple(_as_output(values[i], function, i, batch) for _, i in function.outputs)
 
 
@@ -69,6 +79,16 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
         case "act":
             matrices = program.constants[attribute].astype(dtype)[args[1]]
             return np.einsum("nab,nb...->na...", matrices, args[0])
+        case "affine_stack":
+            rows = np.array(attribute, dtype=dtype)
+            return rows[:, :1] + rows[:, 1:] @ np.stack(args).reshape(len(args), -1)
+        case "stack_logsumexp":
+            top = args[0].max(axis=0)
+            return (top + np.log(np.exp(args[0] - top).sum(axis=0))).reshape(site_shape)
+        case "stack_softmax":
+            return np.exp(args[0] - args[1].reshape(-1))
+        case "stack_dot":
+            return (np.array(attribute, dtype=dtype) @ args[0]).reshape(site_shape)
         case "entry":
             return args[0][:, attribute]
         case "tail":
@@ -87,7 +107,10 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.einsum("ni,iab->nab", args[0], program.constants[attribute].astype(dtype))
         case "matrix_polynomial":
             matrix, *coefficients = args
-            total, power = np.zeros_like(matrix), np.broadcast_to(np.eye(matrix.shape[1], dtype=dtype), matrix.shape)
+            total, power = (
+                np.zeros_like(matrix),
+                np.broadcast_to(np.eye(matrix.shape[1], dtype=dtype), matrix.shape),
+            )
             for coefficient in coefficients:
                 total = total + coefficient[:, None, None] * power
                 power = power @ matrix

@@ -12,6 +12,7 @@ FIELDS     (batch, components, *lattice)  a configuration
 VECTOR     (batch, k)                  a collective coordinate, the facets
 INDEX      (batch,) integer            the group element u
 MATRIX     (batch, components, components)  a rotation of the components
+STACK      (K, batch·sites)            the exponents of a log-sum-exp
 =========  ==========================  =======================================
 
 Operations are hash-consed: writing the same operation twice gives the same value, which is the common
@@ -24,6 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -40,13 +42,29 @@ class Kind(Enum):
     VECTOR = "vector"
     INDEX = "index"
     MATRIX = "matrix"
+    STACK = "stack"
 
 
 _RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.SITE: 2}
-UNARY = ("neg", "exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign", "atan", "erf")
+UNARY = (
+    "neg",
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sinh",
+    "cosh",
+    "sqrt",
+    "abs",
+    "sign",
+    "atan",
+    "erf",
+)
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
 
-Attribute = float | int | str | tuple[int, ...]
+Attribute = float | int | str | tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -216,6 +234,10 @@ class Builder:
             return a
         if la is not None and lb is not None:
             return self.constant(la + lb)
+        for one, other in ((a, b), (b, a)):
+            op = self._ops[other]
+            if op.name == "mul" and self._literal(op.args[0]) == -1:
+                return self.sub(one, op.args[1])
         return self._binary("add", a, b)
 
     def sub(self, a: int, b: int) -> int:
@@ -282,6 +304,28 @@ class Builder:
         if not terms or any(kind not in _RANK for kind in kinds):
             raise self._ill_typed("logsumexp", tuple(terms))
         return self._emit("logsumexp", tuple(terms), max(kinds, key=_RANK.__getitem__))
+
+    def affine_stack(self, values: list[int], rows: tuple[tuple[float, ...], ...]) -> int:
+        """rows[k][0] + Σ_j rows[k][j+1] values[j] for every k: SITE values → STACK."""
+        for value in values:
+            self._require(value, Kind.SITE)
+        return self._emit("affine_stack", tuple(values), Kind.STACK, rows)
+
+    def stack_logsumexp(self, stack: int) -> int:
+        """log Σ_k exp(stack_k): STACK → SITE."""
+        self._require(stack, Kind.STACK)
+        return self._emit("stack_logsumexp", (stack,), Kind.SITE)
+
+    def stack_softmax(self, stack: int, logsumexp: int) -> int:
+        """exp(stack_k − logsumexp), given the log-sum-exp of the stack: (STACK, SITE) → STACK."""
+        self._require(stack, Kind.STACK)
+        self._require(logsumexp, Kind.SITE)
+        return self._emit("stack_softmax", (stack, logsumexp), Kind.STACK)
+
+    def stack_dot(self, stack: int, weights: tuple[float, ...]) -> int:
+        """Σ_k weights_k stack_k: STACK → SITE."""
+        self._require(stack, Kind.STACK)
+        return self._emit("stack_dot", (stack,), Kind.SITE, weights)
 
     def site_sum(self, value: int) -> int:
         """Σ_x value(x); couplings are pulled out."""

@@ -64,7 +64,11 @@ def module_source(program: Program, dialect: Dialect) -> str:
     ]
     parts += [f"{name} = {_array(array, dialect)}" for name, array in program.constants.items()]
     functions = [function_source(f, program, dialect) for f in program.functions.values()]
-    parts += ["\n" + text for name, text in dialect.helpers.items() if any(name in f for f in functions)]
+    called = [text for name, text in dialect.helpers.items() if any(name in f for f in functions)]
+    helpers = [
+        text for name, text in dialect.helpers.items() if any(name in f for f in (*functions, *called))
+    ]
+    parts += ["\n" + text for text in helpers]
     parts += ["\n" + text for text in functions]
     return "\n\n".join(parts) + "\n"
 
@@ -93,12 +97,14 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
                 *operands,
                 args=", ".join(operands),
                 rest=", ".join(operands[1:]),
-                attribute=tuple(-o for o in op.attribute) if isinstance(op.attribute, tuple) else op.attribute,
+                attribute=tuple(-o for o in op.attribute) if op.name == "shift" else op.attribute,  # type: ignore[union-attr]
                 axes=tuple(range(1, 1 + rank)),
                 field_axes=tuple(range(2, 2 + rank)),
             )
         note = function.notes.get(index, "")
-        comment = f"  # {note if len(note) < 90 else note[:87] + '…'}" if note and note != names[index] else ""
+        comment = (
+            f"  # {note if len(note) < 90 else note[:87] + '…'}" if note and note != names[index] else ""
+        )
         lines.append(f"    {names[index]} = {text}{comment}")
     lines.append("    return " + ", ".join(names[index] for _, index in function.outputs))
     return "\n".join(lines)

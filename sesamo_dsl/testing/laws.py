@@ -17,6 +17,7 @@ from scipy.ndimage import maximum_filter
 
 from ..analysis.evaluate import evaluate
 from ..analysis.invariance import act
+from ..orbits import uniform_directions
 from .rounding import error_bounds
 from .strategies import configurations, elements, words
 from .subject import Subject
@@ -70,7 +71,7 @@ class Law:
 
 
 def _modulated(subject: Subject) -> bool:
-    return subject.analysis.is_modulated
+    return subject.analysis.group.order > 1
 
 
 def _once(subject: Subject) -> st.SearchStrategy[None]:
@@ -81,7 +82,12 @@ def _action_bound(subject: Subject, function: str, x: np.ndarray, eps: float, in
     """Rounding bound of a program function whose input was itself computed in this precision."""
     error = eps * len(subject.theory.components) * np.abs(x).max(axis=1, keepdims=True)
     bounds = error_bounds(
-        subject.program, function, x, subject.parameters, roundoff=eps, input_error=np.broadcast_to(error, x.shape)
+        subject.program,
+        function,
+        x,
+        subject.parameters,
+        roundoff=eps,
+        input_error=np.broadcast_to(error, x.shape),
     )
     return bounds[index]
 
@@ -210,11 +216,96 @@ def _modulation_jacobian(subject: Subject, g: int) -> Iterator[Measurement]:
         yield Measurement(n - np.linalg.matrix_rank(columns), 0, f"rank n ({backend})")
 
 
+# Lie groups -------------------------------------------------------------------------------------------------
+
+
+def _has_slices(subject: Subject) -> bool:
+    return bool(subject.analysis.lie_reports)
+
+
+def _slice_pair(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
+    """Tolerances are those of rotations by well-conditioned matrices, relative to the size of x."""
+    y, *directions = subject.interpret("unrotate", x)
+    named = {f"n_{i}": n for i, n in enumerate(directions)}
+    back = subject.interpret("rotate", y, **named)[0]
+    size = np.abs(x).max(axis=tuple(range(1, x.ndim))) * np.sqrt(subject.theory.lattice.volume)
+    tolerance = 256 * _EPS["float64"] * (size + 1e-300)
+    # a vanishing collective vector has no orientation: the pair is then inverse for any n
+    yield Measurement(np.abs(back - x).max(axis=tuple(range(1, x.ndim))), tolerance, "rotate∘unrotate = id")
+    on_slice, *auxiliary = subject.interpret("on_slice", y)
+    for a in auxiliary:
+        yield Measurement(np.abs(a).max(axis=1), tolerance, "unrotate lands on the slice")
+    named = {f"a_{i}": a for i, a in enumerate(auxiliary)}
+    again = subject.interpret("off_slice", on_slice, **named)[0]
+    yield Measurement(
+        np.abs(again - y).max(axis=tuple(range(1, x.ndim))), tolerance, "off_slice∘on_slice = id"
+    )
+    oriented = subject.interpret("orient", y)[0]
+    for radius in subject.interpret("radii", oriented):
+        yield Measurement(np.clip(-radius, 0, None), tolerance, "orient points forward")
+
+
+def _orbit_invariance(subject: Subject, example: tuple[np.ndarray, int]) -> Iterator[Measurement]:
+    """S₀ does not change under R(n); tolerance by the bounds of S and S₁ at both ends, inputs off by R's rounding."""
+    x, seed = example
+    rng = np.random.default_rng(seed)
+    named = {
+        f"n_{i}": uniform_directions(rng, len(x), report.slice.dimension)
+        for i, report in enumerate(subject.analysis.lie_reports)
+    }
+    image = subject.interpret("rotate", x, **named)[0]
+    change: Any = 0.0
+    tolerance: Any = 0.0
+    for sign, y in ((1, image), (-1, x)):
+        for function, weight in (("action", 1), ("breaking", -1)):
+            if function in subject.program.functions:
+                change = change + sign * weight * subject.interpret(function, y)[0]
+                tolerance = tolerance + 8 * _action_bound(subject, function, y, _EPS["float64"])
+    yield Measurement(change, tolerance, "S₀(R(n) x) = S₀(x)")
+
+
+def orbit_jacobian(subject: Subject, backend: str, x: np.ndarray) -> tuple[np.ndarray, float]:
+    """The Jacobian of (y on the slices, n) ↦ x at one configuration by forward-mode autodiff, and log Δ(y).
+
+    Columns: an orthonormal basis of the slice, then orthonormal tangents of the spheres; (n, n).
+    """
+    compiled = subject.compiled(backend, "float64")
+    n, shape = subject.theory.degrees_of_freedom, subject.theory.configuration_shape
+    y, *directions = subject.interpret("unrotate", x[None])
+    gauge = np.zeros((0, n))
+    for i, report in enumerate(subject.analysis.lie_reports):
+        for a in report.slice.block[1:]:
+            mode = np.zeros(shape)
+            mode[a] = 1 / np.sqrt(subject.theory.lattice.volume)
+            gauge = np.concatenate([gauge, mode.reshape(1, n)])
+    slice_basis = np.linalg.svd(gauge)[2][len(gauge) :]
+    inputs = [np.repeat(y, n, axis=0), *(np.repeat(d, n, axis=0) for d in directions)]
+    tangents = [np.zeros_like(a) for a in inputs]
+    tangents[0][: len(slice_basis)] = slice_basis.reshape(-1, *shape)
+    column = len(slice_basis)
+    for i, direction in enumerate(directions):
+        sphere = np.linalg.svd(direction)[2][1:]
+        tangents[1 + i][column : column + len(sphere)] = sphere
+        column += len(sphere)
+    columns = compiled.backend.derivative(compiled.module.rotate, inputs, tangents).reshape(n, n)
+    return columns.T, float(subject.interpret("log_faddeev_popov", y)[0][0])
+
+
+def _slice_jacobian(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
+    for backend in subject.backends:
+        jacobian, log_determinant = orbit_jacobian(subject, backend, x[0])
+        n = len(jacobian)
+        yield Measurement(n - np.linalg.matrix_rank(jacobian), 0, f"rank n ({backend})")
+        log_det = np.linalg.slogdet(jacobian)[1]
+        tolerance = 64 * n * _EPS["float64"] * (1 + abs(log_determinant)) * np.linalg.cond(jacobian) ** 0.5
+        yield Measurement(log_det - log_determinant, min(tolerance, 1e-10), f"log|J| = log Δ ({backend})")
+
+
 # the emitted code -------------------------------------------------------------------------------------------
 
 
 def _emitted_is_program(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
-    real = [name for name in subject.program.functions if name not in ("canonicalize", "modulate", "facets")]
+    real = [n for n in subject.program.functions if n.startswith(("action", "breaking", "observable_"))]
     for backend in subject.backends:
         for precision, eps in _EPS.items():
             compiled = subject.compiled(backend, precision)  # type: ignore[arg-type]
@@ -232,7 +323,9 @@ def _emitted_is_program(subject: Subject, x: np.ndarray) -> Iterator[Measurement
 def _program_is_symbols(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
     first = x[:1]
     value = subject.interpret("action", first)[0][0]
-    exact = evaluate(subject.theory.action, first[0], subject.theory.components, subject.parameters, digits=30)
+    exact = evaluate(
+        subject.theory.action, first[0], subject.theory.components, subject.parameters, digits=30
+    )
     yield Measurement(float(value - exact), _action_bound(subject, "action", first, _EPS["float64"]), "S")
 
 
@@ -261,7 +354,9 @@ def _gradient(subject: Subject, example: tuple[np.ndarray, np.ndarray]) -> Itera
 
 def _choices(subject: Subject) -> list[dict[str, str]]:
     strategies = ("fold", "penalty") if subject.analysis.group.order <= 64 else ("penalty",)
-    laws = ("uniform", "learned", "heat_bath") if subject.analysis.is_modulated else ("uniform",)
+    laws = ["uniform"]
+    if subject.analysis.is_modulated:
+        laws += ["learned", "heat_bath"] if subject.analysis.group.order > 1 else ["heat_bath"]
     return [{"strategy": s, "law": law} for s in strategies for law in laws]
 
 
@@ -280,8 +375,12 @@ def _density_of_samples(subject: Subject, example: tuple[dict[str, str], int]) -
         kept = ~draws.leaked
         scale = 1e-9 * (1 + np.abs(draws.log_q))
         log_q = model.log_prob(draws.x, draws.auxiliary)
-        yield Measurement(np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) ({backend})")
-        one = np.concatenate([model.log_prob(draws.x[i : i + 1], draws.auxiliary[i : i + 1]) for i in range(3)])
+        yield Measurement(
+            np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) ({backend})"
+        )
+        one = np.concatenate(
+            [model.log_prob(draws.x[i : i + 1], draws.auxiliary[i : i + 1]) for i in range(3)]
+        )
         yield Measurement(one - log_q[:3], scale[:3], f"a batch of n = n batches of one ({backend})")
         action = subject.interpret("action", draws.x)[0]
         bound = 4 * _action_bound(subject, "action", draws.x, _EPS["float64"])
@@ -292,7 +391,9 @@ def _density_of_samples(subject: Subject, example: tuple[dict[str, str], int]) -
             first = draws.x
         else:
             reference = subject.model(subject.backends[0], **choice).log_prob(first)
-            yield Measurement(model.log_prob(first) - reference, 1e-9 * (1 + np.abs(reference)), "same on all backends")
+            yield Measurement(
+                model.log_prob(first) - reference, 1e-9 * (1 + np.abs(reference)), "same on all backends"
+            )
 
 
 def _normalised(subject: Subject, choice: dict[str, str]) -> Iterator[Measurement]:
@@ -353,16 +454,58 @@ LAWS: tuple[Law, ...] = (
         lambda s: s.theory.degrees_of_freedom <= _JACOBIAN_LIMIT,
         5,
     ),
-    Law("program_is_symbols", "the program is the symbolic action", configurations, _program_is_symbols, count=5),
+    Law(
+        "slice_pair",
+        "rotate and unrotate, on_slice and off_slice are inverse",
+        configurations,
+        _slice_pair,
+        _has_slices,
+    ),
+    Law(
+        "orbit_invariance",
+        "S₀(R(n) x) = S₀(x)",
+        lambda s: st.tuples(configurations(s), st.integers(0, 2**31)),
+        _orbit_invariance,
+        _has_slices,
+    ),
+    Law(
+        "slice_jacobian",
+        "(y, n) ↦ x has full rank and log|J| = log Δ, by autodiff",
+        lambda s: configurations(s, kinds=("normal", "sector")),
+        _slice_jacobian,
+        lambda s: _has_slices(s) and s.theory.degrees_of_freedom <= _JACOBIAN_LIMIT,
+        5,
+    ),
+    Law(
+        "program_is_symbols",
+        "the program is the symbolic action",
+        configurations,
+        _program_is_symbols,
+        count=5,
+    ),
     Law(
         "gradient",
         "the emitted gradient is the derivative",
-        lambda s: st.tuples(configurations(s, kinds=("unit", "normal", "sector")), configurations(s, kinds=("unit", "normal"))),
+        lambda s: st.tuples(
+            configurations(s, kinds=("unit", "normal", "sector")), configurations(s, kinds=("unit", "normal"))
+        ),
         _gradient,
         count=5,
     ),
-    Law("emitted_is_program", "emitted code = NumPy interpreter, all backends", configurations, _emitted_is_program, count=15),
-    Law("density_of_samples", "log q(sample) = log q(x), seeds, batches, sectors, backends", _choice_and_seed, _density_of_samples, count=8),
+    Law(
+        "emitted_is_program",
+        "emitted code = NumPy interpreter, all backends",
+        configurations,
+        _emitted_is_program,
+        count=15,
+    ),
+    Law(
+        "density_of_samples",
+        "log q(sample) = log q(x), seeds, batches, sectors, backends",
+        _choice_and_seed,
+        _density_of_samples,
+        count=8,
+    ),
     Law(
         "normalised",
         "∫ q(x) dx = 1 − leaked, by quadrature",
@@ -371,8 +514,12 @@ LAWS: tuple[Law, ...] = (
         lambda s: s.theory.degrees_of_freedom <= 2,
         6,
     ),
-    Law("round_trip", "a saved model is the same model", lambda s: st.sampled_from(_choices(s)), _round_trip, count=3),
+    Law(
+        "round_trip",
+        "a saved model is the same model",
+        lambda s: st.sampled_from(_choices(s)),
+        _round_trip,
+        count=3,
+    ),
 )
 """All laws, cheapest first."""
-
-

@@ -46,7 +46,7 @@ def error_bounds(
     inputs = {function.inputs[0][0]: x}
     for op in function.ops:
         args, deltas = [values[a] for a in op.args], [errors[a] for a in op.args]
-        if op.kind is Kind.SITE and op.name not in ("shift", "component"):
+        if op.kind is Kind.SITE and op.name not in ("shift", "component", "stack_dot", "stack_logsumexp"):
             column = (site_shape[0], *(1,) * (len(site_shape) - 1))
             config = [function.ops[a].kind is Kind.CONFIG for a in op.args]
             args = [np.reshape(v, column) if c else v for v, c in zip(args, config, strict=True)]
@@ -54,10 +54,13 @@ def error_bounds(
         value = evaluate_op(op.name, args, op.attribute, program, inputs, parameters, site_shape, x.dtype)
         error = _propagate(op.name, args, deltas, value, op.attribute, site_shape, input_error, roundoff)
         values.append(value)
-        errors.append(np.asarray(error) + roundoff * np.abs(value) * (op.name not in ("component", "shift", "stack")))
+        errors.append(
+            np.asarray(error) + roundoff * np.abs(value) * (op.name not in ("component", "shift", "stack"))
+        )
     shapes = [np.shape(values[i]) for _, i in function.outputs]
     return tuple(
-        _SAFETY * np.broadcast_to(errors[i], shape) for (_, i), shape in zip(function.outputs, shapes, strict=True)
+        _SAFETY * np.broadcast_to(errors[i], shape)
+        for (_, i), shape in zip(function.outputs, shapes, strict=True)
     )
 
 
@@ -80,7 +83,10 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             terms = int(np.prod(site_shape[1:]))
             magnitude = np.abs(args[0]).sum(axis=axes)
             # pairwise or blocked summation in any order: the depth grows like log2, libraries may do worse
-            return np.broadcast_to(deltas[0], site_shape).sum(axis=axes) + roundoff * np.log2(terms + 1) * magnitude
+            return (
+                np.broadcast_to(deltas[0], site_shape).sum(axis=axes)
+                + roundoff * np.log2(terms + 1) * magnitude
+            )
         case "add" | "sub":
             return deltas[0] + deltas[1]
         case "mul":
@@ -103,10 +109,28 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return np.cosh(args[0]) * deltas[0]
         case "logsumexp":
             return np.max(np.stack(np.broadcast_arrays(*deltas)), axis=0) + roundoff * len(args)
+        case "affine_stack":
+            rows = np.abs(np.array(attribute))
+            sizes = np.stack(args).reshape(len(args), -1)
+            error = np.stack([np.broadcast_to(d, site_shape) for d in deltas]).reshape(len(args), -1)
+            grown = error + roundoff * (len(args) + 1) * np.abs(sizes)
+            return rows[:, 1:] @ grown + roundoff * rows[:, :1]
+        case "stack_logsumexp":
+            return (np.max(deltas[0], axis=0) + roundoff * len(args[0])).reshape(site_shape)
+        case "stack_softmax":
+            return np.abs(value) * (
+                deltas[0] + np.reshape(deltas[1], -1) + roundoff * np.abs(np.reshape(args[1], -1))
+            )
+        case "stack_dot":
+            weights = np.abs(np.array(attribute))
+            return (weights @ (deltas[0] + roundoff * len(weights) * np.abs(args[0]))).reshape(site_shape)
         case "where":
             return np.where(args[0] != 0, deltas[1], deltas[2])
         case "lt" | "le" | "sign":
             return 0.0
     raise LoweringError(
-        f"operation {name}", expected="an arithmetic operation", found=name, remedy="add its error propagation"
+        f"operation {name}",
+        expected="an arithmetic operation",
+        found=name,
+        remedy="add its error propagation",
     )

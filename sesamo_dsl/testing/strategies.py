@@ -12,7 +12,9 @@ _KINDS = ("zero", "unit", "constant", "integers", "normal", "sector", "wall")
 
 
 @st.composite
-def configurations(draw: st.DrawFn, subject: Subject, *, batch: int = _BATCH, kinds: tuple[str, ...] = _KINDS):
+def configurations(
+    draw: st.DrawFn, subject: Subject, *, batch: int = _BATCH, kinds: tuple[str, ...] = _KINDS
+):
     """Batches of configurations (batch, components, *lattice), float64, simplest kinds first.
 
     ``unit`` is one at a single entry, ``constant`` the same at all sites, ``sector`` a fluctuation around the

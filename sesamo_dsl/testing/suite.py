@@ -81,7 +81,9 @@ def run_law(law: Law, subject: Subject, *, examples: int | None = None) -> LawRe
     return LawResult(law, tried, worst)
 
 
-def run_laws(theory: Theory, backends: Sequence[str] | None = None, *, examples: int | None = None) -> list[LawResult]:
+def run_laws(
+    theory: Theory, backends: Sequence[str] | None = None, *, examples: int | None = None
+) -> list[LawResult]:
     """All laws that apply to a theory."""
     subject = Subject.of(theory, backends)
     return [run_law(law, subject, examples=examples) for law in LAWS if law.applies(subject)]
@@ -108,7 +110,9 @@ def show(example: Any) -> str:
     return repr(example)
 
 
-def theory_suite(theory: Theory | Callable[[], Theory], backends: Sequence[str] | None = None) -> Callable[..., None]:
+def theory_suite(
+    theory: Theory | Callable[[], Theory], backends: Sequence[str] | None = None
+) -> Callable[..., None]:
     """A pytest test that runs every law; one line in a test file: ``test_laws = theory_suite(theory)``.
 
     Parameters
