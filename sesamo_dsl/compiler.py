@@ -77,7 +77,7 @@ def analyse(theory: Theory) -> Analysis:
             verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
             enforce_claim(theory, symmetry, verdicts)
             reports.append(SymmetryReport(symmetry, group, verdicts))
-    modulating = [report for report in reports if getattr(report.symmetry, "use", "modulate") == "modulate"]
+    modulating = [report for report in reports if report.symmetry.use == "modulate"]
     _check_factors(theory, modulating, lie_reports)
     group = _joint_group(theory, modulating, numbers)
     breaking = _breaking(theory, modulating, lie_reports, group, normal_form)
@@ -89,7 +89,17 @@ def analyse(theory: Theory) -> Analysis:
 
 
 def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequence[LieReport]) -> None:
-    """Factors that modulate together have to leave each other's collective coordinates alone."""
+    """Factors that modulate act on components alone and leave each other's collective coordinates alone."""
+    for report in finite:
+        moving = next((g for g in report.group.generators if not g.sites.is_identity), None)
+        if moving is not None:
+            raise GroupError(
+                f"symmetry {report.symmetry.name} of theory {theory.name}",
+                expected="a modulating group that acts on components and leaves sites where they are",
+                found=f"the generator {moving}",
+                remedy="declare it with use='equivariant' (it is verified and not modulated), or modulate with the "
+                "part that acts on components alone",
+            )
     for i, report in enumerate(lie):
         moved = {a for t in report.matrices for a in range(t.rows) if any(t.row(a))}
         for earlier in lie[:i]:

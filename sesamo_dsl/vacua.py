@@ -17,7 +17,7 @@ from .ir.interpreter import run
 from .ir.program import Program
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
-_SOFTEST = 0.02  # of the median eigenvalue: a massless mode gets a finite width
+_SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,33 @@ def _hessian(
             hessian[(*origin, a)], hessian[(*origin, slice(None), a)] = 0.0, 0.0
             hessian[(*origin, a, a)] = 1.0
     values, vectors = np.linalg.eigh(hessian)
-    if values.min() < -1e-3 * np.abs(values).max():
+    if values.min() < -1e-3 * max(np.abs(values).max(), 1e-3):
         return None
-    values = np.maximum(values, _SOFTEST * np.median(values))
+    for index in np.argwhere(values < _SOFT * max(values.max(), 1.0)):
+        *k, mode = (int(i) for i in index)
+        values[(*k, mode)] = _stiffness(program, parameters, constant, tuple(k), vectors[(*k, slice(None), mode)])
     return (vectors * values[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
+
+
+def _stiffness(
+    program: Program,
+    parameters: Mapping[str, float],
+    constant: np.ndarray,
+    k: tuple[int, ...],
+    polarisation: np.ndarray,
+) -> float:
+    """1/t² with t the amplitude of a normalised plane wave that raises the action by ½, for a mode without mass."""
+    shape = program.shape
+    phase = sum(2 * np.pi * q * x / extent for q, x, extent in zip(k, np.indices(shape), shape, strict=True))
+    column = (-1, *(1,) * len(shape))
+    wave = np.real(polarisation.reshape(column) * np.exp(1j * np.asarray(phase)))
+    norm = np.linalg.norm(wave)
+    if norm < 1e-12:  # the real part of a purely imaginary wave: its partner is as soft
+        wave = np.imag(polarisation.reshape(column) * np.exp(1j * np.asarray(phase)))
+        norm = np.linalg.norm(wave)
+    amplitudes = np.geomspace(1e-3, 1e3, 61)
+    trials = constant[None] + np.multiply.outer(np.concatenate([[0.0], amplitudes]), wave / norm)
+    with np.errstate(all="ignore"):
+        action = run(program, "action", {"x": trials}, parameters)[0]
+    raised = np.nonzero(~(action[1:] - action[0] < 0.5))[0]
+    return float(amplitudes[raised[0]] ** -2) if len(raised) else float(amplitudes[-1] ** -2)

@@ -61,9 +61,9 @@ class TorchModel:
         self._flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed).to(self._device)
         # a learned law starts from the heat bath at the centre of the base
         centre = self._tensor(
-            np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
+            np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None].copy()
         )
-        self._logits = -self._breaking(centre)[:, 0].requires_grad_()
+        self._logits = (-self._breaking(centre)[:, 0]).requires_grad_()
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {
             "law.logits": self._logits
         }

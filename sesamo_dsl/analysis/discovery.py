@@ -40,7 +40,8 @@ from .invariance import Verdict, act, judge
 from .normal_form import NormalForm
 
 _ENUMERATED = 384  # groups and candidate lists up to this size are written out: all of B_4
-_ORBIT = 4000  # a group whose orbits of the unit vectors are longer counts as infinite
+_ORBIT = 1000  # a group whose orbits of the unit vectors are longer counts as infinite
+_REDUCED = 8  # up to so many generators, those that the others generate are removed
 _TREE = 20_000  # nodes of a backtracking search, terms of an expansion
 _PLANES = 10  # coordinate planes that are searched in a non-polynomial action
 _HIGHEST_TURN = 12  # rotations by 2π/n that are tried when no charge tells which n to try
@@ -103,7 +104,7 @@ class InternalGroup:
     verdicts
         The proofs, in the same order.
     order
-        Order of the group they generate, None if it is infinite or too large to tell.
+        Order of the group they generate.
     group
         The group, enumerated if it is small.
     signed_permutations
@@ -116,7 +117,7 @@ class InternalGroup:
 
     generators: tuple[Element, ...]
     verdicts: tuple[Verdict, ...]
-    order: int | None
+    order: int
     group: FiniteGroup[Element] | None
     signed_permutations: int | None
     name: str
@@ -194,7 +195,7 @@ class Discovery:
         for matrix, orthogonal in zip(algebra.basis, algebra.orthogonal, strict=True):
             lines.append(f"    A = {_unit_matrices(matrix)}: exact{'' if orthogonal else ', not orthogonal'}")
         lines += [f"    A = {_unit_matrices(matrix)}: undecided" for matrix in algebra.undecided]
-        order = "" if "order" in internal.name or internal.order is None else f", order {internal.order}"
+        order = "" if "order" in internal.name else f", order {internal.order}"
         lines.append(f"  discrete maps: {internal.name}{order}")
         if internal.signed_permutations is not None and internal.signed_permutations != internal.order:
             lines.append(f"    {internal.signed_permutations} of them signed permutations")
@@ -223,8 +224,8 @@ class Discovery:
 
     def _field_map(self, verdict: Verdict) -> str:
         """The components that change, e.g. ``x → -y, y → x``."""
-        components = sp.Matrix(self.theory.components)
-        images = verdict.generator.matrix * components
+        components = self.theory.components
+        images = (verdict.generator.matrix * sp.Matrix(components)).flat()
         pairs = zip(components, images, strict=True)
         return ", ".join(f"{a} → {sp.sstr(image)}" for a, image in pairs if a != image)
 
@@ -973,8 +974,9 @@ def _signed_permutations(graph: nx.DiGraph, size: int) -> tuple[list[tuple[int, 
         pinned = [(2 * a, 2 * a) for a in range(level)]
         orbit = _orbit(2 * level, generators)
         refused: set[int] = set()
+        colours = cast(list[dict[int, int]], _refined((graph, graph), pinned))[0]
         for image in range(2 * level, 2 * size):
-            if image in orbit or image in refused:
+            if image in orbit or image in refused or colours[image] != colours[2 * level]:
                 continue
             found = _isomorphism(graph, graph.copy(), size, [*pinned, (2 * level, image)])
             if found is None:
@@ -1268,7 +1270,7 @@ def _exponent_points(search: _Search) -> list[tuple[sp.Matrix, str]]:
             label = [
                 weight,
                 exponent.xreplace(zero),
-                sp.Add(*(sp.diff(exponent, s, 2).xreplace(zero) for s in symbols)),
+                sp.Add(*(cast(sp.Expr, sp.diff(exponent, s, 2).xreplace(zero)) for s in symbols)),
             ]
             found.append(
                 (sp.Matrix(gradient), "; ".join(sp.sstr(search.normal_form(cast(sp.Expr, e))) for e in label))
@@ -1317,15 +1319,12 @@ def _point_candidates(search: _Search) -> list[sp.Matrix]:
         search.limits.append(
             f"the search for maps of the points of a log-sum-exp stopped after {nodes} steps"
         )
-    chosen: list[Array] = []
+    known = _Permutations(search.size)
     exact: list[sp.Matrix] = []
-    known = {_key(np.eye(search.size))}
     for images, sign in itertools.product(tuples, directions):
         matrix = (inverse @ numeric_points[list(images)]).T + sign * complement
-        if _key(matrix) in known or not _unchanged(search, matrix):
+        if matrix in known or not _unchanged(search, matrix) or not known.add(matrix):
             continue
-        chosen.append(matrix)
-        known = _closure(chosen) or known | {_key(matrix)}
         source = sp.Matrix.hstack(*(points[i][0] for i in basis))
         target = sp.Matrix.hstack(*(points[i][0] for i in images))
         dual = (source.T * source).applyfunc(sp.expand).inv() * source.T
@@ -1337,42 +1336,55 @@ def _point_candidates(search: _Search) -> list[sp.Matrix]:
 # Groups of matrices
 
 
-def _key(matrix: Array) -> tuple[int, ...]:
-    return tuple(int(v) for v in np.round(matrix * 1e6).ravel())
+class _Permutations:
+    """A group of matrices, as it permutes the orbits of the unit vectors: never enumerated.
 
+    The orbits are found in floating point; order and membership serve to choose generators and to name the
+    group. That a generator is a symmetry is proved elsewhere.
+    """
 
-def _closure(generators: Sequence[Array]) -> set[tuple[int, ...]] | None:
-    """Rounded elements of the group that matrices generate, None if it is larger than is enumerated."""
-    elements = [np.eye(len(generators[0]))]
-    known = {_key(elements[0])}
-    for element in elements:
+    def __init__(self, size: int, generators: Sequence[Array] = ()) -> None:
+        self._generators: list[Array] = []
+        self._points = np.eye(size)
+        self._index = {key: i for i, key in enumerate(_keys(self._points))}
+        self._group = PermutationGroup([Permutation(list(range(size)))])
         for generator in generators:
-            product = element @ generator
-            if _key(product) not in known:
-                if len(known) >= 4 * _ENUMERATED:
-                    return None
-                known.add(_key(product))
-                elements.append(product)
-    return known
+            self.add(generator)
+
+    def add(self, generator: Array) -> bool:
+        """Enlarge the group; False, and nothing changes, if an orbit becomes longer than is followed."""
+        generators = [*self._generators, generator]
+        blocks, index = [self._points], dict(self._index)
+        frontier = self._points
+        while len(frontier):
+            images = np.concatenate([frontier @ g.T for g in generators])
+            fresh = {key: i for i, key in enumerate(_keys(images)) if key not in index}
+            frontier = images[sorted(fresh.values())]
+            start = len(index)
+            index.update((key, start + k) for k, key in enumerate(_keys(frontier)))
+            if len(index) > _ORBIT:
+                return False
+            blocks.append(frontier)
+        self._generators, self._points, self._index = generators, np.concatenate(blocks), index
+        self._group = PermutationGroup([cast(Permutation, self._permutation(g)) for g in generators])
+        return True
+
+    def _permutation(self, matrix: Array) -> Permutation | None:
+        images = [self._index.get(key) for key in _keys(self._points @ matrix.T)]
+        return None if None in images else Permutation(images)
+
+    def __contains__(self, matrix: Array) -> bool:
+        permutation = self._permutation(matrix)
+        return permutation is not None and bool(self._group.contains(permutation))
+
+    @property
+    def order(self) -> int:
+        """Number of elements."""
+        return int(self._group.order())
 
 
-def _order(generators: Sequence[Array]) -> int | None:
-    """Order of the group, from its permutations of the unit vectors' orbits; None if it looks infinite."""
-    if not generators:
-        return 1
-    points = list(np.eye(len(generators[0])))
-    index = {_key(p): i for i, p in enumerate(points)}
-    images: list[list[int]] = [[] for _ in generators]
-    for point in points:
-        for s, generator in enumerate(generators):
-            image = generator @ point
-            if _key(image) not in index:
-                if len(points) >= _ORBIT:
-                    return None
-                index[_key(image)] = len(points)
-                points.append(image)
-            images[s].append(index[_key(image)])
-    return int(PermutationGroup([Permutation(list(row)) for row in images]).order())
+def _keys(points: Array) -> list[bytes]:
+    return [row.tobytes() for row in np.round(points * 1e6).astype(np.int64)]
 
 
 def _unchanged(search: _Search, matrix: Array, sites: SiteMap | None = None) -> bool:
@@ -1397,10 +1409,12 @@ def _unchanged(search: _Search, matrix: Array, sites: SiteMap | None = None) -> 
 def _internal_group(search: _Search, algebra: LieAlgebra) -> InternalGroup:
     n = search.size
     signed_order: int | None = None
+    candidates: list[sp.Matrix | sp.ImmutableMatrix]
     if search.polynomial is not None:
         images, signed_order = _signed_permutations(_graph(search.polynomial, search.numbers), n)
-        candidates: list[sp.Matrix | sp.ImmutableMatrix] = [_signed_matrix(image) for image in images]
-        candidates += _plane_candidates(search, search.polynomial, algebra)
+        candidates = [_signed_matrix(image) for image in images]
+        # all signed permutations are known already
+        candidates += [m for m in _plane_candidates(search, search.polynomial, algebra) if not _is_signed(m)]
         if not search.polynomial.independent:
             search.limits.append(
                 "products of sums or functions of parameters: discrete maps may have been missed"
@@ -1414,29 +1428,28 @@ def _internal_group(search: _Search, algebra: LieAlgebra) -> InternalGroup:
         candidates = _tried(search, algebra)
     exact: list[Verdict] = []
     undecided: list[Verdict] = []
+    known = _Permutations(n)
     for candidate in candidates:
+        matrix = _floats(candidate)
+        if matrix in known:
+            continue
         verdict = search.judge(search.element(candidate))
-        if verdict.status == "exact":
-            exact.append(verdict)
-        elif verdict.status == "undecided":
+        if verdict.status == "undecided":
             undecided.append(verdict)
-    exact = [v for v in exact if v.generator.matrix != sp.eye(n)]
-    matrices = [_floats(v.generator.matrix) for v in exact]
-    order = _order(matrices)
-    if order is None:
-        signed = [i for i, v in enumerate(exact) if _is_signed(v.generator.matrix)]
-        order_signed = _order([matrices[i] for i in signed])
-        exact, matrices = [exact[i] for i in signed], [matrices[i] for i in signed]
-        order = order_signed
-        search.limits.append("rotations of planes that generate an infinite group were left out")
-    for verdict in list(exact):
-        kept = [i for i, v in enumerate(exact) if v is not verdict]
-        if _order([matrices[i] for i in kept]) == order:
-            exact, matrices = [exact[i] for i in kept], [matrices[i] for i in kept]
+        elif verdict.status == "exact" and not known.add(matrix):
+            search.limits.append("maps that generate an infinite group with the others were left out")
+        elif verdict.status == "exact":
+            exact.append(verdict)
+    order = known.order
+    if len(exact) <= _REDUCED:
+        for verdict in list(exact):
+            fewer = [v for v in exact if v is not verdict]
+            if _Permutations(n, [_floats(v.generator.matrix) for v in fewer]).order == order:
+                exact = fewer
     generators = tuple(v.generator for v in exact)
-    group = _enumerate(search, generators) if order is not None and order <= _ENUMERATED else None
-    if signed_order is None:
-        signed_order = None if group is None else sum(_is_signed(g.matrix) for g in group.elements)
+    group = _enumerate(search, generators) if order <= _ENUMERATED else None
+    if signed_order is None and group is not None:
+        signed_order = sum(_is_signed(g.matrix) for g in group.elements)
     name = _group_name(group) if group else f"a group of order {order}"
     if order == 2**n * factorial(n) == signed_order and n > 2:
         name = f"B{n}"
@@ -1446,35 +1459,30 @@ def _internal_group(search: _Search, algebra: LieAlgebra) -> InternalGroup:
 def _tried(search: _Search, algebra: LieAlgebra) -> list[sp.Matrix | sp.ImmutableMatrix]:
     """Generators of the maps, out of finite lists, that leave a non-polynomial action unchanged."""
     n = search.size
-    listed: list[sp.Matrix | sp.ImmutableMatrix] = list(_all_signed(n))
+    listed: list[sp.Matrix | sp.ImmutableMatrix] = [*_point_candidates(search), *_all_signed(n)]
     planes = [
         p for p in itertools.combinations(range(n), 2) if not any(_rotates(m, p) for m in algebra.basis)
     ]
     for plane in planes[:_PLANES]:
-        for m in range(2, _HIGHEST_TURN + 1):
+        for m in range(3, _HIGHEST_TURN + 1):
             listed.append(_plane_map(n, [plane], [_turns(Fraction(1, m))]))
             for k in range(1, m):
                 if gcd(k, m) == 1:
                     angle = _turns(Fraction(k, m))
                     listed.append(_plane_reflection(n, plane, sp.cos(angle), sp.sin(angle)))
+    extent = "all" if 2**n * factorial(n) <= _ENUMERATED else "elementary"
+    some = "" if len(planes) <= _PLANES else f"the first {_PLANES} "
     search.limits.append(
-        "the action is not a polynomial: discrete maps were looked for among "
-        + ("all" if 2**n * factorial(n) <= _ENUMERATED else "some")
-        + f" signed permutations, turns by 2π/m with m ≤ {_HIGHEST_TURN} and reflections in "
-        f"{'the first ' + str(_PLANES) if len(planes) > _PLANES else 'all'} coordinate planes, and maps of the points of a log-sum-exp"
+        f"the action is not a polynomial: discrete maps were looked for among {extent} signed permutations, "
+        f"turns by 2π/m with m ≤ {_HIGHEST_TURN} and reflections in {some}coordinate planes, "
+        "and maps of the points of a log-sum-exp"
     )
-    chosen: list[sp.Matrix | sp.ImmutableMatrix] = list(_point_candidates(search))
-    matrices = [_floats(m) for m in chosen]
-    known = {_key(np.eye(n))} | (_closure(matrices) or set() if matrices else set())
+    chosen: list[sp.Matrix | sp.ImmutableMatrix] = []
+    known = _Permutations(n)
     for matrix in listed:
         values = _floats(matrix)
-        if _key(values) not in known and _unchanged(search, values):
-            larger = _closure([*matrices, values])
-            if larger is None and not _is_signed(matrix):
-                continue  # part of a continuous group
+        if values not in known and _unchanged(search, values) and known.add(values):
             chosen.append(matrix)
-            matrices.append(values)
-            known = larger or known | {_key(values)}
     return chosen
 
 

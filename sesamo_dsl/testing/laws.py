@@ -17,7 +17,9 @@ from scipy.ndimage import maximum_filter
 
 from ..analysis.evaluate import evaluate
 from ..analysis.invariance import act
+from ..evaluation import Samples
 from ..orbits import uniform_directions
+from ..reference import exact_reference
 from .rounding import error_bounds
 from .strategies import configurations, elements, words
 from .subject import Subject
@@ -422,6 +424,19 @@ def _grid(axes: list[np.ndarray]) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
+def _partition_function(subject: Subject, choice: dict[str, str]) -> Iterator[Measurement]:
+    """Importance weights of an untrained model against quadrature; 5σ, so a false alarm has odds of 6e-7."""
+    exact = exact_reference(subject.program, subject.parameters)
+    if exact is None:
+        return
+    for backend in subject.backends:
+        draws = subject.fresh_model(backend, **choice).sample(20_000, 9)
+        samples = Samples.of(draws, subject.program, subject.parameters, exact)
+        value, error = samples.log_z
+        yield Measurement((value - exact.log_z) / error, 5.0, f"log Z in σ ({backend}, {choice})")
+        yield Measurement(samples.virial_z_score, 5.0, f"virial identity in σ ({backend}, {choice})")
+
+
 def _round_trip(subject: Subject, choice: dict[str, str]) -> Iterator[Measurement]:
     for backend in subject.backends:
         model = subject.model(backend, **choice)
@@ -511,8 +526,16 @@ LAWS: tuple[Law, ...] = (
         "∫ q(x) dx = 1 − leaked, by quadrature",
         lambda s: st.sampled_from(_choices(s)),
         _normalised,
-        lambda s: s.theory.degrees_of_freedom <= 2,
+        lambda s: s.theory.degrees_of_freedom <= 2 and not _has_slices(s),
         6,
+    ),
+    Law(
+        "partition_function",
+        "weights reproduce log Z of quadrature and the virial identity within 5σ",
+        lambda s: st.sampled_from(_choices(s)),
+        _partition_function,
+        lambda s: s.theory.degrees_of_freedom <= 2,
+        4,
     ),
     Law(
         "round_trip",
