@@ -388,7 +388,10 @@ class _Variations:
 
 
 def _floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> Array:
-    return np.array([[float(numeric(cast(sp.Expr, e), 20)) for e in row] for row in matrix.tolist()])
+    def value(entry: sp.Expr) -> float:
+        return float(entry) if entry.is_Rational else float(numeric(entry, 20))
+
+    return np.array([[value(cast(sp.Expr, entry)) for entry in row] for row in matrix.tolist()])
 
 
 # The action as a polynomial
@@ -646,7 +649,7 @@ def _numerical_candidates(
     n = search.size
     shape = (n, *sufficient_shape(search.action, search.lattice.shape))
     rng = np.random.default_rng(4)
-    points = [rng.normal(scale=1 + k % 3, size=shape) for k in range(2 * n * n + 6)]
+    points = [rng.normal(scale=1 + k % 3, size=shape) for k in range(n * n + 20)]
     try:
         variations = _Variations(search.action, search.theory)
         values = np.array([variations(x).ravel() for x in points])
@@ -1301,7 +1304,7 @@ def _point_candidates(search: _Search) -> list[sp.Matrix]:
     nodes = 0
     tuples: list[tuple[int, ...]] = []
     stack: list[tuple[int, ...]] = [()]
-    while stack and nodes < _TREE and len(tuples) < 4 * _ENUMERATED:
+    while stack and nodes < _TREE and len(tuples) < _ENUMERATED:
         nodes += 1
         images = stack.pop()
         if len(images) == len(basis):

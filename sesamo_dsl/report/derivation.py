@@ -4,8 +4,8 @@ One list of lines says what there is to say; three writers say how it looks. A l
 is mathematics and ``{}`` stands for the next value, so that no format can have a formula the others lack.
 
 The mathematics is written in Unicode the way the text shows it: ``S₁(T_u y)``, ``S^(N−1)``, ``√V``, ``q̃``.
-The text writer prints it as it stands; the two others read it (``_parse``) and set it. Scripts take one symbol
-or a group in parentheses. Values are SymPy expressions, matrices, and tuples of expressions for vectors.
+The text writer prints it as it stands; the two others read it (``_parse``) and set it. Scripts take one
+symbol or a group in parentheses. Values are SymPy expressions, matrices, and tuples of expressions for vectors.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _domain_lines(analysis: Analysis) -> Iterator[_Line]:
         if element.matrix.rows <= _MATRIX_SIZE:
             yield _item("$λ_{}$: towards $T_u Ω$, $T_u = {}$", sp.Integer(j), element.matrix)
     if any(wall.atoms(sp.Float) for wall in walls):
-        yield _say("The reference is numerical: the walls are given to six digits.")
+        yield _say("The reference is numerical: walls that depend on it are given to six digits.")
     yield _say("Modulation and its inverse:")
     n = "R(n) " if analysis.lie_reports else ""
     yield _equation(f"x = T_u {n}y, y ∈ Ω, u = argmax_g ⟨c(x), D_g ρ⟩, {n and 'R(n) '}y = T_u⁻¹ x")
@@ -385,18 +385,17 @@ def _orthogonal(matrices: np.ndarray) -> bool:
 
 
 def _walls(analysis: Analysis) -> tuple[tuple[sp.Expr, ...], list[sp.Expr]]:
-    """(ρ, λ_j in the symbols c_1 … c_k): exact if ρ has a rational direction, else to six digits."""
+    """(ρ, λ_j in the symbols c_1 … c_k): exact where ρ has a rational direction or the wall is a mirror."""
     domain = analysis.domain
     symbols = [sp.Symbol(f"c_{a + 1}", real=True) for a in range(len(domain.reference))]
     direction = _rational_direction(domain.reference)
-    normals = None if direction is None else _exact_normals(analysis, direction)
-    if direction is None or normals is None:
-        reference = tuple(_digits(v) for v in domain.reference)
-        normals = [[_digits(v) for v in normal] for normal in domain.facets]
-    else:
-        reference = tuple(direction.flat())
-    walls = [sp.Add(*(a * c for a, c in zip(normal, symbols, strict=True))) for normal in normals]
-    return cast(tuple[sp.Expr, ...], reference), cast(list[sp.Expr], walls)
+    digits = tuple(_digits(v) for v in domain.reference)
+    walls = []
+    for normal, facet in zip(_exact_normals(analysis, direction), domain.facets, strict=True):
+        if normal is None:
+            normal = [_digits(v) for v in facet]
+        walls.append(sp.Add(*(a * c for a, c in zip(normal, symbols, strict=True))))
+    return digits if direction is None else tuple(direction.flat()), walls
 
 
 def _digits(value: float) -> sp.Expr:
@@ -412,26 +411,32 @@ def _rational_direction(vector: np.ndarray) -> sp.Matrix | None:
     return sp.Matrix([sp.Integer(int(q * scale)) for q in ratios])
 
 
-def _exact_normals(analysis: Analysis, direction: sp.Matrix) -> list[list[sp.Expr]] | None:
-    """(D_g ρ − ρ)ᵀ B for the neighbours, None if they cannot be had exactly and confirmed numerically."""
+def _exact_normals(analysis: Analysis, direction: sp.Matrix | None) -> list[list[sp.Expr] | None]:
+    """(D_g ρ − ρ)ᵀ B for the neighbours, None where it cannot be had exactly and confirmed numerically."""
     domain, group = analysis.domain, analysis.group
     rows = sp.Matrix([linear_row(e, analysis.theory.components, str(e)) for e in domain.collective])
     inverse = rows.T * (rows * rows.T).inv()
     metric = sp.eye(rows.rows)
     if not _orthogonal(domain.representation):
         if group.order > _EXACT_ORDER:
-            return None
+            return [None] * len(domain.facets)
         images = [rows * g.matrix * inverse for g in group.elements]
         metric = sum((d.T * d for d in images), sp.zeros(*metric.shape)) / group.order
-    normals = []
+    normals: list[list[sp.Expr] | None] = []
     for neighbour, facet in zip(domain.neighbours, domain.facets, strict=True):
-        moved = rows * group.elements[neighbour].matrix * inverse * direction - direction
-        normal = _primitive([cast(sp.Expr, sp.expand(entry)) for entry in moved.T * metric])
-        value = np.array([float(entry) for entry in normal])
-        if np.abs(value / np.linalg.norm(value) - facet).max() > 1e-9:
-            return None
-        normals.append(normal)
+        change = rows * group.elements[neighbour].matrix * inverse - sp.eye(rows.rows)
+        if direction is not None:
+            moved = [change * direction]
+        else:  # for a mirror all columns are parallel, and so is (D − 1)ρ whatever ρ is
+            moved = [sign * change[:, a] for a in range(change.cols) for sign in (1, -1)]
+        found = (_primitive([cast(sp.Expr, sp.expand(v)) for v in m.T * metric]) for m in moved)
+        normals.append(next((normal for normal in found if _is_parallel(normal, facet)), None))
     return normals
+
+
+def _is_parallel(normal: list[sp.Expr], facet: np.ndarray) -> bool:
+    value = np.array([float(entry) for entry in normal])
+    return bool(np.any(value) and np.abs(value / np.linalg.norm(value) - facet).max() < 1e-9)
 
 
 def _primitive(vector: list[sp.Expr]) -> list[sp.Expr]:
@@ -446,9 +451,20 @@ def _primitive(vector: list[sp.Expr]) -> list[sp.Expr]:
 _FUNCTIONS = ("argmax", "log", "exp", "det", "cos", "sin", "eff", "for all")
 _OPERATORS = {
     **{c: c for c in "+=()[]|,:/<>"},
-    **{"−": "-", "{": r"\{", "}": r"\}", "·": r"\cdot", "…": r"\ldots", "≤": r"\leq", "≥": r"\geq"},
-    **{"∈": r"\in", "∘": r"\circ", "↦": r"\mapsto", "⟨": r"\langle", "⟩": r"\rangle"},
-    **{"∇": r"\nabla", "Σ": r"\sum"},
+    "−": "-",
+    "{": r"\{",
+    "}": r"\}",
+    "·": r"\cdot",
+    "…": r"\ldots",
+    "≤": r"\leq",
+    "≥": r"\geq",
+    "∈": r"\in",
+    "∘": r"\circ",
+    "↦": r"\mapsto",
+    "⟨": r"\langle",
+    "⟩": r"\rangle",
+    "∇": r"\nabla",
+    "Σ": r"\sum",
 }
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _GREEK = {char: name for name, char in greek_unicode.items() if not name.startswith("var")}
@@ -687,9 +703,9 @@ class _LatexPrinter(LatexPrinter):
 
 
 def _latex_letters(text: str) -> str:
-    text = _GREEK.get(text, text)
+    text = str(_GREEK.get(text, text))
     if text in greek_unicode:
-        return tex_greek_dictionary.get(text) or f"\\{text}"
+        return str(tex_greek_dictionary.get(text, f"\\{text}"))
     if (len(text) == 1 and text.isascii()) or text.isdigit():
         return text
     return rf"\mathrm{{{text}}}" if text.isascii() else rf"\text{{{_escape_latex(text)}}}"
@@ -867,7 +883,7 @@ class _MathMLPrinter(MathMLPresentationPrinter):
         return self._tag("msub", self._letters(base), self._tag("mrow", *separated))
 
     def _letters(self, text: str) -> Element:
-        return self._tag("mn" if text.isdigit() else "mi", greek_unicode.get(text, text))
+        return self._tag("mn" if text.isdigit() else "mi", str(greek_unicode.get(text, text)))
 
     def _print_Pi(self, e: Any) -> Element:
         return self._tag("mi", "π")
