@@ -1,4 +1,4 @@
-"""Emitted modules on disk: written once per digest, imported from a real path so that tracebacks show source."""
+"""Emitted modules on disk: written once per digest, imported from a real path so tracebacks show source."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def load_source(name: str, source: str) -> tuple[Path, ModuleType]:
     module_name = f"sesamo_emitted.{name}_{digest}"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         sys.modules[module_name] = module

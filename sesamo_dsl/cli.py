@@ -16,7 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from .analysis.result import Analysis
-from .cache import write_bytes
+from .cache import write_bytes, write_text
 from .compiler import analyse, compile
 from .errors import ParameterError, SesamoError
 from .evaluation import Samples
@@ -90,10 +90,32 @@ def list_theories() -> None:
 
 
 @app.command()
-def check(theory: TheoryArgument) -> None:
+def check(
+    theory: TheoryArgument,
+    form: Annotated[Format, typer.Option("--format", help="How to write the derivation.")] = "text",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the derivation to this file, not to the screen.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PICTURE", help="Draw the domain to this .png, .pdf or .svg file.")
+    ] = None,
+) -> None:
     """Verify the declared symmetries and print what follows from them."""
     analysis = analyse(load_theory(theory))
-    typer.echo(f"{analysis}\n\nverdict: {_verdict(analysis)}")
+    text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
+    if output is not None:
+        write_text(output, text + "\n")
+        typer.echo(f"derivation         {output}")
+    else:
+        typer.echo(text)
+    if output is not None or form == "text":  # a page that is piped into a file stays a page
+        typer.echo(f"\n{verdict}")
+    if picture is not None:
+        from .report.domains import domain_picture  # matplotlib takes a second to import
+        from .report.pictures import save
+
+        save(domain_picture(analysis), picture)
+        typer.echo(f"picture            {picture}", err=output is None and form != "text")
 
 
 def _verdict(analysis: Analysis) -> str:

@@ -97,8 +97,8 @@ def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequen
                 f"symmetry {report.symmetry.name} of theory {theory.name}",
                 expected="a modulating group that acts on components and leaves sites where they are",
                 found=f"the generator {moving}",
-                remedy="declare it with use='equivariant' (it is verified and not modulated), or modulate with the "
-                "part that acts on components alone",
+                remedy="declare it with use='equivariant' (it is verified and not modulated), or modulate "
+                "with the part that acts on components alone",
             )
     for i, report in enumerate(lie):
         moved = {a for t in report.matrices for a in range(t.rows) if any(t.row(a))}
@@ -122,7 +122,8 @@ def _require_disjoint(
             f"symmetries {other.name} and {one.name} of theory {theory.name}",
             expected="factors that modulate different components",
             found=f"both act on {', '.join(str(theory.components[i]) for i in sorted(a & b))}",
-            remedy="declare the larger group alone (it contains the other), or list the factor that moves more last",
+            remedy="declare the larger group alone (it contains the other), or list the factor that moves "
+            "more last",
         )
 
 
@@ -146,7 +147,7 @@ def _breaking(
     group: FiniteGroup[Element],
     normal_form: NormalForm,
 ) -> sp.Expr:
-    """S₁ with S − S₁ invariant under all factors: first the Lie groups' part, then the finite group's of the rest."""
+    """S₁ with S − S₁ invariant under all: the Lie groups' part, then the finite group's of the rest."""
     breaking: sp.Expr = sp.S.Zero
     matrices = [t for report in lie for t in report.matrices]
     if any(v.status != "exact" for report in lie for v in report.verdicts):

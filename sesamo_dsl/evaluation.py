@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from scipy.special import logsumexp
@@ -93,7 +93,8 @@ class Samples:
     def ess(self) -> float:
         """(Σw)²/(N Σw²) ∈ (0, 1], leaked samples counted as weight zero."""
         log_w = self.log_weights
-        return float(np.exp(2 * logsumexp(log_w) - logsumexp(2 * log_w)) / len(self))
+        log_ess = 2 * cast(Any, logsumexp(log_w)) - logsumexp(2 * log_w)
+        return float(np.exp(log_ess) / len(self))
 
     @property
     def log_z(self) -> Estimate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import lcm, log2
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import mpmath
 import sympy as sp
@@ -44,7 +44,7 @@ class _Separation:
         if isinstance(expr, sp.Add | sp.Mul):
             total: _Bound | None = None
             for arg in expr.args:
-                part = self.bound(arg)  # type: ignore[arg-type]
+                part = self.bound(arg)
                 if part is None:
                     return None
                 if total is None:
@@ -56,12 +56,12 @@ class _Separation:
                     total = _Bound(total.upper + part.upper, total.lower + part.lower)
             return total
         if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational):
-            base = self.bound(expr.base)  # type: ignore[arg-type]
+            base = self.bound(expr.base)
             if base is None:
                 return None
             p, q = int(expr.exp.p), int(expr.exp.q)
             if q > 1:
-                self.radicals.add((expr.base, q))  # type: ignore[arg-type]
+                self.radicals.add((expr.base, q))
                 if base.upper >= base.lower:
                     base = _Bound((base.upper + (q - 1) * base.lower) / q, base.lower)
                 else:
@@ -70,7 +70,7 @@ class _Separation:
                 _Bound(p * base.upper, p * base.lower) if p > 0 else _Bound(-p * base.lower, -p * base.upper)
             )
         if isinstance(expr, sp.cos | sp.sin):
-            turns = expr.args[0] / (2 * sp.pi)  # type: ignore[operator]
+            turns = expr.args[0] / (2 * sp.pi)
             if isinstance(turns, sp.Rational):
                 # cos = (ζ + ζ⁻¹)/2 in the cyclotomic field; sin is the cosine of the complement
                 self.order = lcm(self.order, int(turns.q), 4 if isinstance(expr, sp.sin) else 1)
@@ -85,26 +85,26 @@ class _Separation:
         return degree
 
 
-def _evaluate(expr: sp.Expr) -> mpmath.mpf:
+def _evaluate(expr: sp.Expr) -> Any:
     if isinstance(expr, sp.Rational):
         return mpmath.mpf(int(expr.p)) / int(expr.q)
     if isinstance(expr, sp.Add):
-        return mpmath.fsum(_evaluate(arg) for arg in expr.args)  # type: ignore[arg-type]
+        return mpmath.fsum(_evaluate(arg) for arg in expr.args)
     if isinstance(expr, sp.Mul):
-        return mpmath.fprod(_evaluate(arg) for arg in expr.args)  # type: ignore[arg-type]
+        return mpmath.fprod(_evaluate(arg) for arg in expr.args)
     if isinstance(expr, sp.Pow):
-        base = _evaluate(expr.base)  # type: ignore[arg-type]
+        base = _evaluate(expr.base)
         if expr.exp.is_Integer:
-            return base ** int(expr.exp)  # type: ignore[arg-type]
-        return base ** _evaluate(expr.exp)  # type: ignore[arg-type]
+            return base ** int(expr.exp)
+        return base ** _evaluate(expr.exp)
     if isinstance(expr, sp.cos | sp.sin):
-        turns = expr.args[0] / sp.pi  # type: ignore[operator]
+        turns = expr.args[0] / sp.pi
         return (mpmath.cospi if isinstance(expr, sp.cos) else mpmath.sinpi)(_evaluate(turns))
     return mpmath.mpf(sp.N(expr, mpmath.mp.dps))
 
 
-def numeric(expr: sp.Expr, digits: int = 50) -> mpmath.mpf:
-    """The value of a real number to ``digits`` digits."""
+def numeric(expr: sp.Expr, digits: int = 50) -> Any:
+    """The value of a real number to ``digits`` digits, an ``mpmath.mpf``."""
     with mpmath.workdps(digits + 10):
         return _evaluate(expr)
 
@@ -142,12 +142,12 @@ class NumberTable:
         key = int(mpmath.nint(value * self._SCALE))
         for near in (key, key - 1, key + 1):
             for known in self._known.get(near, ()):
-                if is_zero(known - number):  # type: ignore[arg-type]
+                if is_zero(known - number):
                     return known
         if is_zero(number):
             return sp.S.Zero
         guess = sp.Rational(*Fraction(float(value)).limit_denominator(1000).as_integer_ratio())
-        if is_zero(number - guess):  # type: ignore[arg-type]
+        if is_zero(number - guess):
             return guess
         self._known.setdefault(key, []).append(number)
         return number
@@ -160,4 +160,4 @@ class NumberTable:
 def rational(expr: sp.Expr) -> sp.Expr:
     """Replace decimal numbers by the rationals they spell: 0.1 is 1/10."""
     floats = {f: sp.Rational(sp.sstr(f, full_prec=False)) for f in expr.atoms(sp.Float)}
-    return expr.xreplace(floats) if floats else expr  # type: ignore[return-value]
+    return cast(sp.Expr, expr.xreplace(floats)) if floats else expr

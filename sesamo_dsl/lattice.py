@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import cast
+from typing import Any, cast
 
 import sympy as sp
 
@@ -90,7 +90,7 @@ class SiteSum(sp.Expr):
     is_commutative = True
 
     def __new__(cls, shape: sp.Tuple, density: sp.Expr) -> SiteSum:
-        lattice = Lattice(*(int(extent) for extent in shape.args))  # type: ignore[arg-type]
+        lattice = Lattice(*(int(extent) for extent in cast(Any, shape.args)))
         for atom in density.atoms(sp.Symbol):
             other = getattr(atom, "lattice", lattice)
             if other != lattice:
@@ -105,7 +105,7 @@ class SiteSum(sp.Expr):
     @property
     def lattice(self) -> Lattice:
         """The lattice that is summed over."""
-        return Lattice(*(int(extent) for extent in self.args[0].args))  # type: ignore[arg-type]
+        return Lattice(*(int(extent) for extent in cast(Any, self.args[0].args)))
 
     @property
     def density(self) -> sp.Expr:

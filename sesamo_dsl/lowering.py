@@ -42,9 +42,9 @@ def lower(name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponen
 
 
 def lower_into(builder: Builder, expr: sp.Expr, values: Mapping[sp.Symbol, int]) -> int:
-    """Add an expression in a few symbols to a function under construction; ``values`` says what they stand for."""
+    """Add an expression in symbols that stand for ``values`` to a function under construction."""
     lowering = _Lowering(builder, ())
-    lowering.known.update(values)
+    lowering.known.update(values.items())
     return lowering(expr)
 
 
@@ -81,7 +81,7 @@ class _Lowering:
         if isinstance(expr, sp.Mul):
             return self._product(expr)
         if isinstance(expr, sp.exp):
-            return b.unary("exp", self(expr.args[0]))  # type: ignore[arg-type]
+            return b.unary("exp", self(cast(sp.Expr, expr.args[0])))
         if isinstance(expr, sp.Pow):
             base, exponent = expr.as_base_exp()
             if isinstance(exponent, sp.Rational):
@@ -91,23 +91,24 @@ class _Lowering:
             return self._log(cast(sp.Expr, expr.args[0]))
         if isinstance(expr, sp.Max | sp.Min):
             name = "maximum" if isinstance(expr, sp.Max) else "minimum"
-            first, *rest = (self(arg) for arg in expr.args)  # type: ignore[arg-type]
+            first, *rest = (self(cast(sp.Expr, arg)) for arg in expr.args)
             for value in rest:
                 first = b.binary(name, first, value)
             return first
         if isinstance(expr, sp.Piecewise):
             return self._piecewise(expr)
         if type(expr) in _UNARY:
-            return b.unary(_UNARY[type(expr)], self(expr.args[0]))  # type: ignore[arg-type]
+            return b.unary(_UNARY[type(expr)], self(cast(sp.Expr, expr.args[0])))
         raise LoweringError(
             f"expression {expr}",
-            expected="+, ·, powers, exp, log, sin, cos, tan, sinh, cosh, tanh, atan, erf, Abs, sign, Max, Min, Piecewise",
+            expected="+, ·, powers, exp, log, sin, cos, tan, sinh, cosh, tanh, atan, erf, Abs, sign, "
+            "Max, Min, Piecewise",
             found=type(expr).__name__,
             remedy="rewrite the expression with these functions",
         )
 
     def _sum(self, expr: sp.Expr) -> int:
-        """Horner's scheme on the field that occurs in most terms, so that neighbours are added before multiplying."""
+        """Horner's scheme on the field in most terms, so that neighbours are added before multiplying."""
         b = self._builder
         terms = [cast(sp.Expr, t) for t in sp.Add.make_args(expr)]
         powers = [dict(_field_powers(term)) for term in terms]
@@ -229,7 +230,7 @@ def _affine(
     fields = sorted({f for rest in rests for f in rest.atoms(FieldComponent)}, key=lambda f: f.name)
     rows = []
     for rest in rests:
-        slopes = [rest.coeff(field) for field in fields]
+        slopes = [cast(sp.Expr, rest.coeff(field)) for field in fields]
         constant = sp.expand(rest - sp.Add(*(s * f for s, f in zip(slopes, fields, strict=True))))
         if not all(value.is_number for value in (*slopes, constant)):
             return None

@@ -1,4 +1,4 @@
-"""The modulation as program functions: finite groups act by matrices, Lie groups by rotations off their slices.
+"""The modulation as program functions: finite groups act by matrices, Lie groups by rotations off slices.
 
 =====================  ==========================================================================
 function               map

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import gammaln, ive
@@ -81,7 +82,7 @@ def circle(nodes: int = NODES) -> np.ndarray:
 
 
 def tabulated_directions(rng: np.random.Generator, log_density: np.ndarray) -> np.ndarray:
-    """Points on the circle from the piecewise-linear density through unnormalised values, (K, batch) → (batch, 2)."""
+    """Points on the circle, density piecewise linear through unnormalised values, (K, batch) → (batch, 2)."""
     nodes, batch = log_density.shape
     values = np.exp(log_density - log_density.max(axis=0))
     following = np.roll(values, -1, axis=0)
@@ -121,7 +122,7 @@ class OrbitLaw:
     dimensions
         N of every slice.
     sampled
-        Whether the action depends on orientations that are drawn uniformly, so that training has to draw them.
+        Whether the action depends on orientations that are drawn uniformly: training has to draw them.
     strength, mean
         √V |h| and −h/|h| of a linear source.
     """
@@ -143,7 +144,8 @@ class OrbitLaw:
         if law == "tabulated":
             return cls("tabulated", dimensions, False)
         assert analysis.source is not None
-        values = {symbol: parameters[symbol.name] for h in analysis.source for symbol in h.free_symbols}
+        symbols = {symbol for h in analysis.source for symbol in cast(Any, h.free_symbols)}
+        values = {symbol: parameters[symbol.name] for symbol in symbols}
         source = np.array([float(h.subs(values)) for h in analysis.source])
         size = float(np.linalg.norm(source))
         mean = -source / size if size > 0 else np.eye(len(source))[0]
@@ -163,7 +165,8 @@ class OrbitLaw:
         ``tabulated``).
         """
         if self.law == "von_mises":
-            assert radius is not None and self.mean is not None
+            assert radius is not None
+            assert self.mean is not None
             return [von_mises_fisher(rng, self.strength * radius, self.mean)]
         if self.law == "tabulated":
             assert table is not None
@@ -175,7 +178,8 @@ class OrbitLaw:
     ) -> np.ndarray:
         """log p(n|y) with respect to the surface measures, (count,)."""
         if self.law == "von_mises":
-            assert radius is not None and self.mean is not None
+            assert radius is not None
+            assert self.mean is not None
             kappa = self.strength * radius
             return kappa * (directions[0] @ self.mean) - log_bessel_integral(kappa, self.dimensions[0])
         if self.law == "tabulated":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import logsumexp
@@ -46,7 +47,8 @@ def exact_reference(program: Program, parameters: Mapping[str, float]) -> Refere
         if previous is not None:
             change = abs(current[0] - previous[0])
             if change < 1e-9:
-                return Reference(current[0], change, current[1], float(np.abs(current[1] - previous[1]).max()))
+                sector_error = float(np.abs(current[1] - previous[1]).max())
+                return Reference(current[0], change, current[1], sector_error)
         previous, points = current, 2 * points
     return None
 
@@ -84,7 +86,7 @@ def _midpoint(
         top = weight.max()
         parts.append(logsumexp(weight))
         masses.append((top, np.bincount(sector, weights=np.exp(weight - top), minlength=order)))
-    log_z = float(logsumexp(parts))
+    log_z = float(cast(Any, logsumexp(parts)))
     mass = sum(np.exp(top - log_z) * counts for top, counts in masses)
     return log_z + log_cell, np.asarray(mass)
 

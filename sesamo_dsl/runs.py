@@ -202,7 +202,7 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
         options = TrainingOptions.from_json(record["options"])
         parameters = {str(k): float(v) for k, v in record["parameters"].items()}
         source, name = dict(record["theory_source"]), record["theory"]
-        backend, precision = backend or record["backend"], record["precision"]
+        backend, precision = str(backend or record["backend"]), record["precision"]
         expected = record["program_digest"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, OptionError) as error:
         raise RunError(

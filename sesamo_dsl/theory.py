@@ -227,9 +227,10 @@ class Theory:
         return (len(self.components), *self.lattice.shape)
 
     def _check_real(self, expr: sp.Expr, what: str) -> None:
-        """Refute a complex or undefined expression at generic points (SymPy's assumptions decide too little)."""
-        parts = [node.density for node in expr.atoms(SiteSum)]
-        parts.append(expr.xreplace({node: sp.Dummy(real=True) for node in expr.atoms(SiteSum)}))  # type: ignore[arg-type]
+        """Refute a complex or undefined expression at generic points (SymPy's assumptions decide little)."""
+        sums = expr.atoms(SiteSum)
+        parts = [node.density for node in sums]
+        parts.append(cast(sp.Expr, expr.xreplace({node: sp.Dummy(real=True) for node in sums})))
         for part in parts:
             symbols = sorted(part.free_symbols, key=str)
             for trial in range(3):

@@ -134,7 +134,8 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
         )
     if analysis.lie_reports and analysis.orbit_law == "none":
         notes.append(
-            "no exact conditional law is known on the orbits: orientations are uniform, weights correct for it"
+            "no exact conditional law is known on the orbits: orientations are uniform, "
+            "weights correct for it"
         )
     if options.strategy == "penalty" and analysis.is_modulated:
         notes.append("penalty strategy: samples that leak out of the domain are rejected (weight zero)")
@@ -230,7 +231,8 @@ def train(
                     f"training, step {step}",
                     expected="a finite loss and gradient",
                     found=", ".join(f"{name} = {value}" for name, value in metrics.items()),
-                    remedy=f"lower learning_rate or clip, or use float64; the state of step {good_step} is kept in {place}",
+                    remedy="lower learning_rate or clip, or use float64; "
+                    f"the state of step {good_step} is kept in {place}",
                 )
             history.append({**metrics, "seconds": elapsed})
             step += 1

@@ -17,6 +17,7 @@ from .ir.interpreter import run
 from .ir.program import Program
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
+_STARTS = 12  # random directions at most
 _SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
 
 
@@ -31,7 +32,8 @@ class Vacuum:
     action
         S there.
     hessian
-        H_ab(k), Hermitian and positive definite, shape (*lattice, components, components), k in the order of ``fftn``.
+        H_ab(k), Hermitian and positive definite, shape (*lattice, components, components), k in the order
+        of ``fftn``.
     """
 
     mean: np.ndarray
@@ -42,8 +44,8 @@ class Vacuum:
 def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | None:
     """The deepest constant minimum found from a fixed set of starting points, None if there is none.
 
-    On the slices of Lie groups the minimum of S − log Δ is taken along the slice. Among equally deep minima the
-    one with the lexicographically largest components is taken, so that the answer is reproducible.
+    On the slices of Lie groups the minimum of S − log Δ is taken along the slice. Among equally deep minima
+    the one with the lexicographically largest components is taken, so that the answer is reproducible.
     """
     c = len(program.components)
     slices = gauge_directions(program)
@@ -65,7 +67,8 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
         return float(s[0]) / sites - measure / volume, slope - measure_slope / volume
 
     rng = np.random.default_rng(0)
-    directions = np.concatenate([np.eye(c), -np.eye(c), rng.normal(size=(4 * c, c))])
+    axes = np.concatenate([np.eye(c), -np.eye(c)])[: 2 * _STARTS]
+    directions = np.concatenate([axes, rng.normal(size=(min(4 * c, _STARTS), c))])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     minima: list[tuple[float, tuple[float, ...]]] = []
     for start in [np.zeros(c), *(scale * d for scale in _SCALES for d in directions)]:
@@ -74,9 +77,10 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
             start[first], start[list(rest)] = abs(start[first]) + 0.1, 0.0
         if not np.isfinite(value_and_slope(start)[0]):
             continue
-        found = minimize(
-            value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200}
-        )
+        with np.errstate(all="ignore"):  # a line search may step where the action overflows
+            found = minimize(
+                value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200}
+            )
         inside = all(found.x[first] > 0 for first, _ in slices)
         if (
             inside
@@ -104,7 +108,7 @@ def gauge_directions(program: Program) -> list[tuple[int, tuple[int, ...]]]:
 def _log_measure(
     program: Program, v: np.ndarray, slices: list[tuple[int, tuple[int, ...]]]
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """log Δ of a constant field with its first and second derivatives, by central differences along each c_1."""
+    """log Δ of a constant field with first and second derivatives, by central differences along each c_1."""
     first_order, second_order = np.zeros(len(v)), np.zeros(len(v))
     if not slices:
         return 0.0, first_order, second_order
@@ -160,7 +164,8 @@ def _hessian(
         return None
     for index in np.argwhere(values < _SOFT * max(values.max(), 1.0)):
         *k, mode = (int(i) for i in index)
-        values[(*k, mode)] = _stiffness(program, parameters, constant, tuple(k), vectors[(*k, slice(None), mode)])
+        polarisation = vectors[(*k, slice(None), mode)]
+        values[(*k, mode)] = _stiffness(program, parameters, constant, tuple(k), polarisation)
     return (vectors * values[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
 
 
@@ -171,7 +176,7 @@ def _stiffness(
     k: tuple[int, ...],
     polarisation: np.ndarray,
 ) -> float:
-    """1/t² with t the amplitude of a normalised plane wave that raises the action by ½, for a mode without mass."""
+    """1/t² with t the amplitude of a normalised plane wave that raises S by ½, for a mode without mass."""
     shape = program.shape
     phase = sum(2 * np.pi * q * x / extent for q, x, extent in zip(k, np.indices(shape), shape, strict=True))
     column = (-1, *(1,) * len(shape))

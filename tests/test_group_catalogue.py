@@ -450,12 +450,20 @@ ACTION = SQUARE.sum(PHI**4 + PHI * PHI.shift(0) + PHI * PHI.shift(1))
         sg.Translations(SQUARE, use="modulate"),
         sg.PointGroup(SQUARE, use="modulate"),
         sg.Translations(SQUARE, use="modulate", collective=[PHI]),
-        sg.Symmetry("staggered", [sg.Generator({PHI: -PHI}, sg.translation(SQUARE, 0))]),
     ],
     ids=lambda s: s.name,
 )
 def test_groups_that_cannot_modulate(symmetry: sg.Symmetry) -> None:
     with pytest.raises(sd.NotFaithfulError, match="kernel of order"):
+        sd.analyse(sd.Theory("t", fields=[PHI], action=ACTION, symmetries=[symmetry]))
+
+
+@pytest.mark.parametrize(
+    "sites", [sg.translation(SQUARE, 0), sg.reflection(SQUARE, 0)], ids=["step", "mirror"]
+)
+def test_modulating_groups_leave_sites_alone(sites: sg.SiteMap) -> None:
+    symmetry = sg.Symmetry("staggered", [sg.Generator({PHI: -PHI}, sites)])
+    with pytest.raises(sd.GroupError, match="leaves sites where they are"):
         sd.analyse(sd.Theory("t", fields=[PHI], action=ACTION, symmetries=[symmetry]))
 
 

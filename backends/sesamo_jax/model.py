@@ -18,7 +18,7 @@ from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, TrainingOptions
+from sesamo_dsl.training import BETAS, Law, TrainingOptions
 
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -43,8 +43,11 @@ class JaxModel:
         base: GaussianBase,
         options: TrainingOptions,
     ) -> None:
-        assert options.flow is not None and options.law is not None and options.strategy is not None
-        self._compiled, self._options, self._law = compiled, options, options.law
+        assert options.flow is not None
+        assert options.law is not None
+        assert options.strategy is not None
+        self._compiled, self._options = compiled, options
+        self._law: Law = options.law
         self._emitted = compiled.bind(parameters)
         self._dtype = jnp.dtype(compiled.precision)
         self._shape = compiled.theory.configuration_shape
@@ -56,7 +59,7 @@ class JaxModel:
         centre = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
         self._weights = Weights(flow, -self._breaking(jnp.asarray(centre, self._dtype))[:, 0])
         self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
-        self._adam = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
+        self._adam: Any = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
         self._step = 0
         self._compiled_step = eqx.filter_jit(self._update, donate="all")
         self._compiled_draw = eqx.filter_jit(self._draw_flow)
@@ -99,7 +102,7 @@ class JaxModel:
         return jax.nn.logsumexp(log_q.reshape(len(self._preimages), -1), axis=0)
 
     def _on_slices(self, y: Array) -> tuple[Array, Array]:
-        """(y on the slices, log Δ + log N(a)): what the auxiliary coordinates and the orbits add to the target."""
+        """(y on the slices, log Δ + log N(a)): what auxiliary coordinates and orbits add to the target."""
         if not self._orbit.dimensions:
             return y, jnp.zeros(len(y), y.dtype)
         on_slice, *auxiliary = self._emitted["on_slice"](y)
@@ -127,8 +130,10 @@ class JaxModel:
         return -jax.nn.logsumexp(-self._breaking(turned), axis=0).reshape(len(nodes), -1)
 
     def _energy(self, y: Array, logits: Array, directions: list[Array]) -> Array:
-        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,): −log ∫ exp(−S) over group and orbits if both laws
-        are exact."""
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,).
+
+        −log ∫ exp(−S) over group and orbits if both laws are exact.
+        """
         if self._orbit.law == "von_mises":
             (radius,) = self._radii(y)
             kappa = self._orbit.strength * radius

@@ -16,7 +16,7 @@ from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, TrainingOptions
+from sesamo_dsl.training import BETAS, Law, TrainingOptions
 
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -49,8 +49,11 @@ class TorchModel:
         base: GaussianBase,
         options: TrainingOptions,
     ) -> None:
-        assert options.flow is not None and options.law is not None and options.strategy is not None
-        self._compiled, self._options, self._law = compiled, options, options.law
+        assert options.flow is not None
+        assert options.law is not None
+        assert options.strategy is not None
+        self._compiled, self._options = compiled, options
+        self._law: Law = options.law
         self._emitted = compiled.bind(parameters)
         self._dtype = getattr(torch, compiled.precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -105,7 +108,7 @@ class TorchModel:
         return torch.logsumexp(log_q.reshape(len(self._preimages), -1), dim=0)
 
     def _on_slices(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """(y on the slices, log Δ + log N(a)): what the auxiliary coordinates and the orbits add to the target."""
+        """(y on the slices, log Δ + log N(a)): what auxiliary coordinates and orbits add to the target."""
         if not self._orbit.dimensions:
             return y, y.new_zeros(len(y))
         on_slice, *auxiliary = self._emitted["on_slice"](y)
@@ -133,11 +136,13 @@ class TorchModel:
         return -torch.logsumexp(-self._breaking(turned), dim=0).reshape(len(nodes), -1)
 
     def _action(self, x: Tensor) -> Tensor:
-        return _Action.apply(x, self._emitted["action_and_gradient"])  # type: ignore[return-value]
+        return _Action.apply(x, self._emitted["action_and_gradient"])
 
     def _energy(self, y: Tensor, directions: list[Tensor]) -> Tensor:
-        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,): −log ∫ exp(−S) over group and orbits if both laws
-        are exact."""
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,).
+
+        −log ∫ exp(−S) over group and orbits if both laws are exact.
+        """
         if self._orbit.law == "von_mises":
             (radius,) = self._radii(y)
             kappa = self._orbit.strength * radius

@@ -76,7 +76,7 @@ class LieAlgebra:
     undecided
         Further matrices that could be neither proved nor refuted.
     complete
-        Whether every other matrix is refuted.
+        Whether every other matrix that does not depend on the couplings is refuted.
     """
 
     basis: tuple[sp.ImmutableMatrix, ...]
@@ -237,7 +237,10 @@ def _unit_matrices(matrix: sp.ImmutableMatrix) -> str:
 
 
 def find_symmetries(theory: Theory, *, at: Mapping[Parameter | str, float] | None = None) -> Discovery:
-    """Find the symmetries of an action for generic values of its parameters.
+    """Find the symmetries of an action that hold, with the same matrices, for all values of its parameters.
+
+    A map that depends on the couplings, such as the reflection that fixes the direction of a source (h₁, h₂),
+    is a symmetry of one member of the family only; hold the couplings with ``at`` to find it.
 
     Parameters
     ----------
@@ -356,7 +359,9 @@ class _Variations:
 
     def __init__(self, expr: sp.Expr, theory: Theory) -> None:
         parameters = theory.parameters
-        self._parameters = np.random.default_rng(1).uniform(0.25, 0.75, size=len(parameters))
+        # other couplings at every point: a matrix that depends on them is no symmetry of the family
+        self._random = np.random.default_rng(1)
+        self._parameters = len(parameters)
         self._index = {(c.field, c.component): a for a, c in enumerate(theory.components)}
         nodes = sorted(expr.atoms(SiteSum), key=sp.default_sort_key)
         dummies = [sp.Dummy(real=True) for _ in nodes]
@@ -373,18 +378,19 @@ class _Variations:
         shape = configuration.shape[1:]
         axes = tuple(range(1, 1 + len(shape)))
         totals, changes = [], []
+        couplings = self._random.uniform(0.25, 0.75, size=self._parameters)
         with np.errstate(all="ignore"):
             for fields, function in self._sums:
                 moved = [np.roll(configuration, tuple(-o for o in f.offset), axes) for f in fields]
                 own = [self._index[f.field, f.component] for f in fields]
-                values = function(*(m[a] for m, a in zip(moved, own, strict=True)), *self._parameters)
+                values = function(*(m[a] for m, a in zip(moved, own, strict=True)), *couplings)
                 total, *derivatives = (np.broadcast_to(value, shape) for value in values)
                 change = np.zeros((len(configuration),) * 2)
                 for a, m, derivative in zip(own, moved, derivatives, strict=True):
                     change[a] += np.sum(m * derivative, axis=axes)
                 totals.append(np.sum(total))
                 changes.append(change)
-            return np.tensordot(np.array(self._slopes(*totals, *self._parameters)), np.array(changes), axes=1)
+            return np.tensordot(np.array(self._slopes(*totals, *couplings)), np.array(changes), axes=1)
 
 
 def _floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> Array:
@@ -412,10 +418,6 @@ class _Polynomial:
     size: int
     terms: dict[Monomial, tuple[tuple[sp.Expr, sp.Expr], ...]]
     independent: bool
-
-    @property
-    def degree(self) -> int:
-        return max((sum(p for local in m for _, p in local) for m in self.terms), default=0)
 
     def moved(self, sites: SiteMap) -> _Polynomial:
         """The action with every φ(x + o) replaced by φ(x + P⁻¹o)."""

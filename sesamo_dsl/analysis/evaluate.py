@@ -27,11 +27,12 @@ def evaluate(
     Parameters
     ----------
     digits
-        Evaluate with this many digits through mpmath instead of float64 NumPy. The lattice shape is taken from
-        ``configuration``, which may be smaller than the theory's lattice if all offsets fit.
+        Evaluate with this many digits through mpmath instead of float64 NumPy. The lattice shape is taken
+        from ``configuration``, which may be smaller than the theory's lattice if all offsets fit.
     """
     shape = configuration.shape[1:]
-    values = {symbol: parameters[symbol.name] for symbol in expr.free_symbols if symbol.name in parameters}
+    symbols = cast(set[sp.Symbol], expr.free_symbols)
+    values = {symbol: parameters[symbol.name] for symbol in symbols if symbol.name in parameters}
     outer: dict[sp.Basic, Any] = {}
     index = {(c.field, c.component): a for a, c in enumerate(components)}
     for node in sorted(expr.atoms(SiteSum), key=sp.default_sort_key):

@@ -49,13 +49,12 @@ def lie_derivative(
 
     nodes = sorted(expr.atoms(SiteSum), key=sp.default_sort_key)
     dummies = {node: sp.Dummy(real=True) for node in nodes}
-    outer = expr.xreplace(dummies)  # type: ignore[arg-type]
+    outer = expr.xreplace(dummies)
     terms = [
-        sp.diff(outer, dummy) * SiteSum(node.args[0], density(node.density))  # type: ignore[arg-type]
-        for node, dummy in dummies.items()
+        sp.diff(outer, dummy) * node.lattice.sum(density(node.density)) for node, dummy in dummies.items()
     ]
     back = {dummy: node for node, dummy in dummies.items()}
-    return cast(sp.Expr, sp.Add(*terms).xreplace(back))  # type: ignore[arg-type]
+    return cast(sp.Expr, sp.Add(*terms).xreplace(back))
 
 
 def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: NormalForm) -> Verdict:
@@ -106,10 +105,10 @@ def enforce_lie_claim(theory: Theory, symmetry: LieSymmetry, verdicts: Sequence[
             raise NotInvariantError(
                 f"symmetry {symmetry.name} of theory {theory.name}",
                 expected="an action that does not change, as claimed by exact=True",
-                found=f"L_T S = {verdict.residual} for T = {verdict.generator}; {verdict.evidence}, with couplings "
-                f"{verdict.counterexample.parameters}",
-                remedy="correct the action or the generator, or drop exact=True and let the term count as breaking; "
-                "the configuration is in the .counterexample of this error",
+                found=f"L_T S = {verdict.residual} for T = {verdict.generator}; {verdict.evidence}, "
+                f"with couplings {verdict.counterexample.parameters}",
+                remedy="correct the action or the generator, or drop exact=True and let the term count as "
+                "breaking; the configuration is in the .counterexample of this error",
                 counterexample=verdict.counterexample.configuration,
                 difference=verdict.counterexample.difference,
                 residual=verdict.residual,
@@ -141,12 +140,12 @@ def lie_split(theory: Theory, generators: Sequence[sp.ImmutableMatrix], normal_f
 
 
 def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr]) -> sp.Expr:
-    """The projection of ``part`` on the kernel of the Casimir; 0 if it is no finite sum of irreducible parts."""
+    """The projection of ``part`` on the kernel of the Casimir; 0 if it is no finite sum of irreducibles."""
     powers = [part, casimir(part)]  # C^k S
     while powers[-1] != 0:
         relation = _dependency(powers[1:])
         if relation is not None:
-            # Σ_k a_k C^k S = 0 over k ≥ 1, hence p(C)S with p = Σ_k a_k C^(k−1) is invariant, and p(0) = a_1 ≠ 0
+            # Σ_k a_k C^k S = 0 over k ≥ 1, hence p(C)S with p = Σ_k a_k C^(k−1) is invariant; p(0) = a_1 ≠ 0
             total = sp.Add(*(a * power for a, power in zip(relation, powers, strict=False)))
             return cast(sp.Expr, total / relation[0])
         if len(powers) > _MAX_DEGREE:

@@ -1,7 +1,8 @@
 """Slices of compact Lie groups: where the flow lives when the orientation of a collective vector is fixed.
 
-The group rotates c = (c_1 … c_N) = Σ_x φ/√V transitively on spheres. The slice c ∥ e_1, c_1 = r > 0 meets every
-orbit once up to the stabiliser of e_1; x = R(n) y with n on the unit sphere and R(n) e_1 = n. The measure is
+The group rotates c = (c_1 … c_N) = Σ_x φ/√V transitively on spheres. The slice c ∥ e_1, c_1 = r > 0 meets
+every orbit once up to the stabiliser of e_1; x = R(n) y with n on the unit sphere and R(n) e_1 = n. The
+measure is
 
     d^n x = Δ(r) dy dn,   Δ = |det_ab ∇χ_a·(T_b y)|,   χ_a = c_a for a ≥ 2
 
@@ -111,7 +112,7 @@ def _close(
     queue = list(matrices)
     while queue:
         candidate = numbers.matrix(queue.pop(0))
-        rows = sp.Matrix([list(m) for m in (*basis, candidate)])
+        rows = sp.Matrix([m.flat() for m in (*basis, candidate)])
         if rows.rank(iszerofunc=lambda e: is_zero(cast(sp.Expr, sp.expand(e)))) == len(basis):
             continue
         queue += [numbers.matrix(candidate * m - m * candidate) for m in basis]
@@ -172,10 +173,11 @@ def _check_rotations(
     symmetry: LieSymmetry,
     numbers: NumberTable,
 ) -> None:
-    """Π_k (A² + k²) A = 0 has to hold for every direction A = Σ m_b T_b, |m| = 1, for the section R(n) to be right."""
+    """The section R(n) is right if Π_k (A² + k²) A = 0 for every direction A = Σ m_b T_b, |m| = 1."""
     m = sp.symbols(f"m2:{len(basis) + 2}", real=True)
     length = sum(component**2 for component in m)
-    a = sum((c * sp.Matrix(t) for c, t in zip(m, basis, strict=True)), sp.zeros(*basis[0].shape))
+    terms = (c * sp.Matrix(t) for c, t in zip(m, basis, strict=True))
+    a = cast(sp.Matrix, sum(terms, sp.zeros(*basis[0].shape)))
     product = a
     for speed in speeds:
         product = (a * a + speed**2 * length * sp.eye(a.rows)) * product

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+import numpy as np
 import sympy as sp
 
-from ..errors import FieldError, GroupError, LatticeError, NotFaithfulError
+from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFaithfulError
 from ..exact import NumberTable, is_zero, rational
 from ..fields import FieldComponent
 from ..lattice import Lattice
@@ -167,6 +168,8 @@ class Symmetry:
             If the group is to modulate but does nothing except move sites.
         """
         generators = [self._element(generator, components, numbers) for generator in self.generators]
+        for generator in generators:
+            self._check_order(generator)
         identity = Element.identity(len(components), components[0].lattice)
         group = FiniteGroup(
             identity,
@@ -184,6 +187,22 @@ class Symmetry:
                 remedy='declare it with use="equivariant", the default for maps of the sites',
             )
         return group
+
+    def _check_order(self, generator: Element) -> None:
+        """Refuse at once what can never close: powers in floating point, far more accurate than needed."""
+        matrix = np.array(generator.matrix.evalf(20).tolist(), dtype=float)
+        power = matrix
+        for _ in range(self.order_bound):
+            if np.allclose(power, np.eye(len(matrix)), atol=1e-8):
+                return
+            power = power @ matrix
+        raise NotClosedError(
+            f"group {self.name}",
+            expected=f"at most {self.order_bound} elements",
+            found=f"more than {self.order_bound} powers of the generator {generator}",
+            remedy="check the generator (a rotation by an angle that is no rational multiple of π never closes) or "
+            "raise order_bound",
+        )
 
     def _element(
         self, generator: Generator, components: Sequence[FieldComponent], numbers: NumberTable

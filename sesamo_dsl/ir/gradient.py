@@ -28,7 +28,7 @@ def with_gradient(function: Function, output: str, components: int, name: str, d
             continue
         op, adjoint = function.ops[index], adjoints[index]
         if op.name == "component":
-            a = int(op.attribute)  # type: ignore[arg-type]
+            a = op.attribute
             parts[a] = builder.add(parts[a], adjoint) if a in parts else adjoint
             continue
         if op.name == "stack_logsumexp":
@@ -36,7 +36,7 @@ def with_gradient(function: Function, output: str, components: int, name: str, d
             stack = function.ops[op.args[0]]
             softmax = builder.stack_softmax(values[op.args[0]], values[index])
             for j, target in enumerate(stack.args):
-                slope = builder.stack_dot(softmax, tuple(row[j + 1] for row in stack.attribute))  # type: ignore[union-attr]
+                slope = builder.stack_dot(softmax, tuple(row[j + 1] for row in stack.attribute))
                 contribution = builder.mul(adjoint, slope)
                 adjoints[target] = (
                     builder.add(adjoints[target], contribution) if target in adjoints else contribution
@@ -84,7 +84,7 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
         case "div":
             return [(0, b.div(adjoint, args[1])), (1, b.unary("neg", times(b.div(value, args[1]))))]
         case "shift":
-            return [(0, b.shift(adjoint, tuple(-o for o in op.attribute)))]  # type: ignore[union-attr]
+            return [(0, b.shift(adjoint, tuple(-o for o in op.attribute)))]
         case "site_sum" | "broadcast":
             return [(0, adjoint)]
         case "exp":

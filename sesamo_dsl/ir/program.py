@@ -64,7 +64,7 @@ UNARY = (
 )
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
 
-Attribute = float | int | str | tuple[Any, ...]
+Attribute = Any  # a number, name or tuple, as the operation has it; None without one
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Op:
     name: str
     args: tuple[int, ...]
     kind: Kind
-    attribute: Attribute | None = None
+    attribute: Attribute = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Builder:
         self._known: dict[Op, int] = {}
         self._notes: dict[int, str] = {}
 
-    def _emit(self, name: str, args: tuple[int, ...], kind: Kind, attribute: Attribute | None = None) -> int:
+    def _emit(self, name: str, args: tuple[int, ...], kind: Kind, attribute: Attribute = None) -> int:
         op = Op(name, args, kind, attribute)
         if op not in self._known:
             self._known[op] = len(self._ops)
@@ -188,7 +188,7 @@ class Builder:
 
     def _literal(self, index: int) -> float | None:
         op = self._ops[index]
-        return float(op.attribute) if op.name == "constant" else None  # type: ignore[arg-type]
+        return op.attribute if op.name == "constant" else None
 
     def component(self, fields: int, a: int) -> int:
         """Component a of a configuration."""
@@ -258,8 +258,10 @@ class Builder:
         op = self._ops[b]
         if op.name == "mul" and _RANK[self.kind(a)] <= _RANK[self.kind(op.args[0])] < _RANK[op.kind]:
             return self.mul(self.mul(a, op.args[0]), op.args[1])
-        if la is not None and op.name == "mul" and self._literal(op.args[0]) is not None:
-            return self.mul(self.constant(la * self._literal(op.args[0])), op.args[1])  # type: ignore[operator]
+        if la is not None and op.name == "mul":
+            inner = self._literal(op.args[0])
+            if inner is not None:
+                return self.mul(self.constant(la * inner), op.args[1])
         return self._binary("mul", a, b)
 
     def div(self, a: int, b: int) -> int:

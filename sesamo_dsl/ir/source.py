@@ -30,7 +30,8 @@ class Dialect:
         Import lines, and helper definitions if any.
     templates
         Operation → expression; ``{0}``, ``{1}`` are operands, ``{args}`` all of them, ``{rest}`` all but the
-        first, ``{attribute}`` the attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}`` those of a FIELDS value.
+        first, ``{attribute}`` the attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}``
+        those of a FIELDS value.
     array
         Template of a constant array from the text ``{values}``.
     helpers
@@ -60,7 +61,8 @@ def module_source(program: Program, dialect: Dialect) -> str:
         f"Configurations have shape (batch, {len(program.components)}, "
         f'{", ".join(map(str, program.shape))}), components {", ".join(program.components)}.\n"""',
         dialect.imports,
-        f"COMPONENTS = {program.components!r}\nSHAPE = {program.shape!r}\nPARAMETERS = {program.parameters!r}",
+        f"COMPONENTS = {program.components!r}\nSHAPE = {program.shape!r}\n"
+        f"PARAMETERS = {program.parameters!r}",
     ]
     parts += [f"{name} = {_array(array, dialect)}" for name, array in program.constants.items()]
     functions = [function_source(f, program, dialect) for f in program.functions.values()]
@@ -97,7 +99,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
                 *operands,
                 args=", ".join(operands),
                 rest=", ".join(operands[1:]),
-                attribute=tuple(-o for o in op.attribute) if op.name == "shift" else op.attribute,  # type: ignore[union-attr]
+                attribute=tuple(-o for o in op.attribute) if op.name == "shift" else op.attribute,
                 axes=tuple(range(1, 1 + rank)),
                 field_axes=tuple(range(2, 2 + rank)),
             )
@@ -123,12 +125,12 @@ def _value_names(function: Function, program: Program) -> list[str]:
             name = repr(op.attribute)
             name = f"({name})" if name.startswith("-") else name
         elif op.name == "component":
-            name = program.components[int(op.attribute)]  # type: ignore[arg-type]
+            name = program.components[op.attribute]
             name = name + "_" if keyword.iskeyword(name) else name
         elif op.name == "shift" and function.ops[op.args[0]].name == "component":
             steps = [
                 (o if 2 * o <= e else o - e) if o > 0 else o
-                for o, e in zip(op.attribute, program.shape, strict=True)  # type: ignore[arg-type]
+                for o, e in zip(op.attribute, program.shape, strict=True)
             ]
             moved = "".join(f"_{'p' if s > 0 else 'm'}{abs(s)}e{mu}" for mu, s in enumerate(steps) if s)
             name = names[op.args[0]] + moved

@@ -5,7 +5,7 @@ is mathematics and ``{}`` stands for the next value, so that no format can have 
 
 The mathematics is written in Unicode the way the text shows it: ``S₁(T_u y)``, ``S^(N−1)``, ``√V``, ``q̃``.
 The text writer prints it as it stands; the two others read it (``_parse``) and set it. Scripts take one
-symbol or a group in parentheses. Values are SymPy expressions, matrices, and tuples of expressions for vectors.
+symbol or a group in parentheses. Values are SymPy expressions, matrices, and tuples for vectors.
 """
 
 from __future__ import annotations
@@ -467,7 +467,7 @@ _OPERATORS = {
     "Σ": r"\sum",
 }
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_GREEK = {char: name for name, char in greek_unicode.items() if not name.startswith("var")}
+_GREEK: dict[str, str] = {str(char): name for name, char in greek_unicode.items() if name != "lamda"}
 _TOKEN = re.compile(r"\{\}|⁻¹|ᵀ|[₀-₉]+|\d+|[^\W\d_]\u0303?|\S")
 _WORD = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(_FUNCTIONS)})(?![A-Za-z])")
 
@@ -703,7 +703,7 @@ class _LatexPrinter(LatexPrinter):
 
 
 def _latex_letters(text: str) -> str:
-    text = str(_GREEK.get(text, text))
+    text = _GREEK.get(text, text)
     if text in greek_unicode:
         return str(tex_greek_dictionary.get(text, f"\\{text}"))
     if (len(text) == 1 and text.isascii()) or text.isdigit():

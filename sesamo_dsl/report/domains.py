@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon
+from sympy import latex
 
 from ..analysis.domain import Domain
-from ..analysis.result import Analysis, LieReport
+from ..analysis.result import Analysis, LieReport, SymmetryReport
 from ..compiler import lower_theory
 from ..errors import OptionError
 from ..groups.element import Element
@@ -21,14 +23,14 @@ from .pictures import _BLUE, _GREY, _INK, _ORANGE, _figure
 
 _TINTS = ("#dbe7f3", "#b5cde6", "#e6ebf0", "#93b5d8", "#c9d3dd", "#7da3cc")
 _LABELLED = 24  # sectors; more labels would cover each other
-_SOLID = 4  # subdivisions of an octahedron: 8·4⁴ triangles look round
+_SUBDIVISIONS = 4  # of an octahedron: 8·4⁴ triangles look round
 
 
 def domain_picture(analysis: Analysis) -> Figure:
-    """The fundamental domain Ω and its images in the space of the collective coordinate; for Lie groups the slice.
+    """The fundamental domain Ω and its images in the space of the collective coordinate, slices of Lie groups.
 
-    One dimension is drawn as a line, two as a plane; in three dimensions the cones are cut with a sphere, which is
-    shown from both sides. The vacuum at the default couplings (0.5 where there is no default) is marked.
+    One dimension is drawn as a line, two as a plane; in three dimensions the cones are cut with a sphere, and it
+    is shown from both sides. The vacuum at the default couplings (0.5 where there is no default) is marked.
 
     Raises
     ------
@@ -63,12 +65,17 @@ def domain_picture(analysis: Analysis) -> Figure:
         _draw_slice(place, report, analysis, vacuum)
     name = " × ".join(report.symmetry.name for report in (*_modulating(analysis), *analysis.lie_reports))
     figure.suptitle(f"{analysis.theory.name}   {name}", color=_INK, fontsize=12)
-    handles = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    handles = {}
+    for ax in figure.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
+    )
     return figure
 
 
-def _modulating(analysis: Analysis) -> list:
+def _modulating(analysis: Analysis) -> list[SymmetryReport]:
     return [r for r in analysis.reports if getattr(r.symmetry, "use", "modulate") == "modulate"]
 
 
@@ -81,7 +88,7 @@ def _vacuum(analysis: Analysis) -> np.ndarray | None:
 
 
 def _tints(domain: Domain, group: FiniteGroup[Element]) -> list[str]:
-    """A colour for every sector: Ω its own, and sectors that share a wall different ones where they suffice."""
+    """A colour for every sector: Ω its own, sectors that share a wall different ones where they suffice."""
     chosen: dict[int, int] = {}
     for u in range(1, group.order):
         near = {int(group.table[u, g]) for g in domain.neighbours}
@@ -111,8 +118,8 @@ def _draw_line(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> Non
     tints = _tints(domain, analysis.group)
     for u, matrix in enumerate(domain.representation):
         end = float(np.sign(matrix[0, 0] * domain.reference[0])) * extent
-        axes.axvspan(min(0.0, end), max(0.0, end), color=tints[u], alpha=0.35 if u == 0 else 1.0, linewidth=0)
-        axes.text(end / 2, 0.55, _label(u), ha="center", va="center", color=_INK, fontsize=13)
+        axes.axvspan(min(0.0, end), max(0.0, end), color=tints[u], alpha=_opacity(u), linewidth=0)
+        _write(axes, np.array([end / 2, 0.55]), _label(u), fontsize=13)
     axes.axhline(0.0, color=_INK, linewidth=1.0)
     axes.axvline(0.0, color=_GREY, linewidth=1.6, label="walls")
     _arrow(axes, np.array([domain.reference[0] * extent / 3 / abs(domain.reference[0]), 0.0]))
@@ -126,19 +133,21 @@ def _draw_plane(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> No
     domain, extent = analysis.domain, _extent(vacuum)
     tints = _tints(domain, analysis.group)
     square = extent * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    outlines = []
-    for u, polygon in _sectors(domain, square):
-        axes.add_patch(Polygon(polygon, color=tints[u], alpha=0.35 if u == 0 else 1.0, linewidth=0))
-        outlines.append(polygon)
+    for u in range(domain.order):
+        normals = _half_spaces(domain, u)
+        sector = _clip(square, normals)
+        axes.add_patch(Polygon(sector, color=tints[u], alpha=_opacity(u), linewidth=0))
+        axes.add_collection(LineCollection(_walls(sector, normals), colors=_GREY, linewidths=1.4))
         if domain.order <= _LABELLED:
-            inward = _inside(domain, u, np.linalg.norm)
-            axes.text(*(0.82 * extent * inward), _label(u), ha="center", va="center", color=_INK, fontsize=11)
-    axes.add_collection(LineCollection(list(_walls(outlines, extent)), colors=_GREY, linewidths=1.4, label="walls"))
+            _write(axes, 0.88 * extent * _unit(_centroid([sector])), _label(u), fontsize=11)
+    axes.plot([], [], color=_GREY, label="walls")
     _arrow(axes, domain.reference * extent / 2.2 / np.linalg.norm(domain.reference))
     if vacuum is not None:
         _mark(axes, vacuum, domain.representation @ vacuum)
     limits = (-extent, extent)
-    axes.set(xlabel=_axis_label(domain, 0), ylabel=_axis_label(domain, 1), xlim=limits, ylim=limits, aspect="equal")
+    axes.set(
+        xlabel=_axis_label(domain, 0), ylabel=_axis_label(domain, 1), xlim=limits, ylim=limits, aspect="equal"
+    )
 
 
 def _half_spaces(domain: Domain, u: int) -> np.ndarray:
@@ -147,7 +156,7 @@ def _half_spaces(domain: Domain, u: int) -> np.ndarray:
 
 
 def _clip(polygon: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """The part of a convex polygon (in any dimension) with ν·p ≤ 0 for all normals (Sutherland and Hodgman)."""
+    """The part of a convex polygon, in any dimension, with ν·p ≤ 0 for all normals (Sutherland, Hodgman)."""
     for normal in normals:
         if len(polygon) == 0:
             break
@@ -162,8 +171,151 @@ def _clip(polygon: np.ndarray, normals: np.ndarray) -> np.ndarray:
     return polygon
 
 
-def _sectors(domain: Domain, polygon: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for u in reversed(range(domain.order)):  # Ω last, on top
-        part = _clip(polygon, _half_spaces(domain, u))
-        if len(part) > 2:
-            yield u, part
+def _walls(polygon: np.ndarray, normals: np.ndarray) -> list[np.ndarray]:
+    """Those edges of a clipped polygon that lie in one of the walls."""
+    if len(polygon) == 0:
+        return []
+    on = np.abs(polygon @ normals.T) < 1e-9 * np.abs(polygon).max()
+    following = np.roll(polygon, -1, axis=0)
+    edges = (on & np.roll(on, -1, axis=0)).any(axis=1)
+    return [np.stack([p, q]) for p, q, wall in zip(polygon, following, edges, strict=True) if wall]
+
+
+def _sphere_triangles() -> np.ndarray:
+    """A triangulated unit sphere, (triangles, 3, 3)."""
+    corners = [(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)]
+    triangles = np.array([np.diag(signs) for signs in corners], dtype=float)
+    for _ in range(_SUBDIVISIONS):
+        a, b, c = triangles.swapaxes(0, 1)
+        ab, bc, ca = a + b, b + c, c + a
+        parts = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
+        triangles = np.concatenate([np.stack(part, axis=1) for part in parts])
+        triangles /= np.linalg.norm(triangles, axis=2, keepdims=True)
+    return triangles
+
+
+def _draw_sphere(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None, *, back: bool) -> None:
+    """The cones where they meet the unit sphere, seen from the side of the reference or from behind."""
+    domain = analysis.domain
+    forward = (-1 if back else 1) * domain.reference / np.linalg.norm(domain.reference)
+    upward = np.eye(3)[2 if abs(forward[2]) < 0.9 else 1]
+    right = np.cross(upward, forward)
+    right /= np.linalg.norm(right)
+    view = np.stack([right, np.cross(forward, right)])
+    light = forward + 0.5 * view[1] - 0.4 * view[0]
+    light /= np.linalg.norm(light)
+
+    triangles = _sphere_triangles()
+    triangles = triangles[(triangles.mean(axis=1) @ forward) > -0.05]
+    tints = [np.array(to_rgb(tint)) for tint in _tints(domain, analysis.group)]
+    tints[0] = 0.6 * tints[0] + 0.4
+    for u in range(domain.order):
+        normals = _half_spaces(domain, u)
+        heights = triangles @ normals.T
+        touched = triangles[~np.any(np.all(heights > 0, axis=1), axis=1)]
+        parts = [part for part in (_clip(t, normals) for t in touched) if len(part) > 2]
+        shades = [0.72 + 0.28 * max(0.0, float(_unit(part.mean(axis=0)) @ light)) for part in parts]
+        colours = [tuple(np.clip(shade * tints[u], 0, 1)) for shade in shades]
+        flat = [part @ view.T for part in parts]
+        axes.add_collection(
+            PolyCollection(flat, facecolors=colours, edgecolors=colours, linewidths=0.4, zorder=1)
+        )
+        lines = [edge @ view.T for part in parts for edge in _walls(part, normals)]
+        colour, width = (_ORANGE, 2.4) if u == 0 else (_GREY, 1.1)
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, zorder=3 if u == 0 else 2))
+        if domain.order <= _LABELLED and parts and (centre := _unit(_centroid(parts))) @ forward > 0.35:
+            _write(axes, view @ centre, _label(u), fontsize=10)
+    axes.add_patch(Circle((0, 0), 1.0, fill=False, color=_GREY, linewidth=0.8, zorder=2))
+    _draw_axes(axes, view, forward)
+    axes.plot([], [], color=_GREY, label="walls")
+    axes.plot([], [], color=_ORANGE, linewidth=2.4, label="walls of Ω")
+    if not back:
+        axes.plot(0, 0, "o", color=_ORANGE, markeredgecolor=_INK, markersize=6, zorder=6, label="reference ρ")
+    if vacuum is not None and np.linalg.norm(vacuum) > 1e-6:
+        images = domain.representation @ _unit(vacuum)
+        first = view @ images[0] if images[0] @ forward > 0 else np.full(2, np.nan)
+        _mark(axes, first, images[images @ forward > 0] @ view.T)
+    side = "from behind" if back else "seen along the reference ρ"
+    axes.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal", title=side)
+    axes.set_axis_off()
+
+
+def _draw_axes(axes: Axes, view: np.ndarray, forward: np.ndarray) -> None:
+    for a, unit in enumerate(np.eye(3)):
+        for sign in (1, -1):
+            if sign * unit @ forward > -0.2:
+                start, end = view @ (sign * unit), view @ (1.22 * sign * unit)
+                axes.plot(*np.stack([start, end], axis=1), color=_INK, linewidth=0.9, zorder=4)
+                text = f"${'' if sign > 0 else '-'}c_{{{a + 1}}}$"
+                _write(axes, view @ (1.32 * sign * unit), text, fontsize=10)
+
+
+def _draw_slice(axes: Axes, report: LieReport, analysis: Analysis, vacuum: np.ndarray | None) -> None:
+    """The plane of M_1 and one gauge direction, with the slice and an orbit."""
+    s = report.slice
+    value = 0.0 if vacuum is None else float(vacuum[s.block[0]]) * np.sqrt(analysis.theory.lattice.volume)
+    known = value > 1e-6
+    radius = value if known else 1.0
+    extent = 1.5 * radius
+    orbit = "S^1" if s.dimension == 2 else f"S^{{{s.dimension - 1}}}"
+    axes.axhline(0.0, color=_GREY, linewidth=0.8)
+    axes.axvline(0.0, color=_GREY, linewidth=0.8)
+    axes.add_patch(Circle((0, 0), radius, fill=False, color=_BLUE, linewidth=1.6, label=f"orbit ${orbit}$"))
+    axes.plot([0, extent], [0, 0], color=_ORANGE, linewidth=3.0, label="slice $M_1 = r > 0$")
+    axes.plot(0, 0, "o", markersize=7, markerfacecolor="white", markeredgecolor=_ORANGE)
+    angle = np.pi / 4
+    turned = radius * np.array([np.cos(angle), np.sin(angle)])
+    arc = {"arrowstyle": "-|>", "color": _INK, "connectionstyle": "arc3,rad=0.22", "shrinkA": 6, "shrinkB": 6}
+    axes.annotate("", xy=tuple(turned), xytext=(radius, 0.0), arrowprops=arc)
+    axes.plot(*turned, "o", color=_BLUE, markersize=7)
+    axes.text(1.08 * turned[0], 1.08 * turned[1], "$x = R(n)\\,y$", ha="left", va="bottom", color=_INK)
+    point = ("*", 15) if known else ("o", 8)
+    axes.plot(
+        radius, 0, point[0], color=_INK, markersize=point[1], label="vacuum on the slice" if known else "y"
+    )
+    axes.text(1.03 * radius, -0.05 * extent, "$y$", ha="left", va="top", color=_INK)
+    names = [str(c) for c in report.symmetry.collective]
+    more = f", and likewise $M_3$ … $M_{{{s.dimension}}}$" if s.dimension > 2 else ""
+    axes.set(
+        xlabel=f"$M_1 = \\Sigma_x$ {names[0]} / √V",
+        ylabel=f"$M_2 = \\Sigma_x$ {names[1]} / √V{more}",
+        xlim=(-extent, extent),
+        ylim=(-extent, extent),
+        aspect="equal",
+        title=f"slice of {report.symmetry.name}, Δ = ${latex(s.determinant)}$",
+    )
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def _centroid(polygons: list[np.ndarray]) -> np.ndarray:
+    """Centre of mass of convex polygons."""
+    total, weight = np.zeros(polygons[0].shape[1]), 0.0
+    for p in polygons:
+        for b, c in itertools.pairwise(p[1:]):
+            one, other = b - p[0], c - p[0]
+            area = float(np.sqrt(max((one @ one) * (other @ other) - (one @ other) ** 2, 0.0)))
+            total, weight = total + area * (p[0] + b + c) / 3, weight + area
+    return total / weight
+
+
+def _write(axes: Axes, place: np.ndarray, text: str, *, fontsize: int) -> None:
+    x, y = (float(v) for v in place)
+    axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, color=_INK, zorder=5)
+
+
+def _opacity(u: int) -> float:
+    return 0.35 if u == 0 else 1.0
+
+
+def _arrow(axes: Axes, end: np.ndarray) -> None:
+    style = {"arrowstyle": "-|>", "color": _ORANGE, "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", xy=tuple(end), xytext=(0.0, 0.0), arrowprops=style)
+    axes.plot([], [], color=_ORANGE, linewidth=2.0, label="reference ρ")
+
+
+def _mark(axes: Axes, vacuum: np.ndarray, images: np.ndarray) -> None:
+    axes.plot(*images.T, "o", color=_BLUE, markersize=6, zorder=6, label="images of the vacuum")
+    axes.plot(*vacuum, "*", color=_INK, markersize=14, zorder=7, label="vacuum")

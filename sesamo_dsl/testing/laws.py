@@ -1,7 +1,7 @@
 """The laws every compiled theory has to obey, each a named object with its tolerance derived.
 
-A law measures a residual and the tolerance it may have on one example; ``residual ≤ tolerance`` is the law. An
-example is whatever the law's strategy draws. Laws about probabilities build an untrained model with random
+A law measures a residual and the tolerance it may have on one example; ``residual ≤ tolerance`` is the law.
+An example is whatever the law's strategy draws. Laws about probabilities build an untrained model with random
 weights: what they state is true of every model, not of a good one.
 """
 
@@ -20,11 +20,15 @@ from ..analysis.invariance import act
 from ..evaluation import Samples
 from ..orbits import uniform_directions
 from ..reference import exact_reference
+from ..theory import Precision
 from .rounding import error_bounds
 from .strategies import configurations, elements, words
 from .subject import Subject
 
-_EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
+_EPS: dict[Precision, float] = {
+    "float32": float(np.finfo(np.float32).eps),
+    "float64": float(np.finfo(np.float64).eps),
+}
 _JACOBIAN_LIMIT = 512  # degrees of freedom up to which the full Jacobian is formed
 
 
@@ -162,7 +166,7 @@ def _declared_residual(subject: Subject, x: np.ndarray) -> Iterator[Measurement]
 
 
 def _margins(subject: Subject, x: np.ndarray) -> np.ndarray:
-    """⟨c, r⟩ − max over the other elements, (batch,): positive inside the domain, with a rounding allowance."""
+    """⟨c, r⟩ − max over the other elements, (batch,): positive inside the domain, up to rounding."""
     scores = x.mean(axis=tuple(range(2, x.ndim))) @ subject.program.constants["SCORES"].T
     return scores[:, 0] - scores[:, 1:].max(axis=1)
 
@@ -213,7 +217,7 @@ def _modulation_jacobian(subject: Subject, g: int) -> Iterator[Measurement]:
         compiled = subject.compiled(backend, "float64")
         units = np.eye(n).reshape(n, *shape)
         columns = compiled.evaluate("modulate", units, u=np.full(n, g))[0].reshape(n, n)
-        sign, log_det = np.linalg.slogdet(columns)
+        log_det = np.linalg.slogdet(columns)[1]
         yield Measurement(log_det, 64 * n * _EPS["float64"], f"log|det DT_g| = 0 ({backend})")
         yield Measurement(n - np.linalg.matrix_rank(columns), 0, f"rank n ({backend})")
 
@@ -248,7 +252,7 @@ def _slice_pair(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
 
 
 def _orbit_invariance(subject: Subject, example: tuple[np.ndarray, int]) -> Iterator[Measurement]:
-    """S₀ does not change under R(n); tolerance by the bounds of S and S₁ at both ends, inputs off by R's rounding."""
+    """S₀ does not change under R(n); tolerance: bounds of S and S₁ at both ends, R's rounding included."""
     x, seed = example
     rng = np.random.default_rng(seed)
     named = {
@@ -275,7 +279,7 @@ def orbit_jacobian(subject: Subject, backend: str, x: np.ndarray) -> tuple[np.nd
     n, shape = subject.theory.degrees_of_freedom, subject.theory.configuration_shape
     y, *directions = subject.interpret("unrotate", x[None])
     gauge = np.zeros((0, n))
-    for i, report in enumerate(subject.analysis.lie_reports):
+    for report in subject.analysis.lie_reports:
         for a in report.slice.block[1:]:
             mode = np.zeros(shape)
             mode[a] = 1 / np.sqrt(subject.theory.lattice.volume)
@@ -310,7 +314,7 @@ def _emitted_is_program(subject: Subject, x: np.ndarray) -> Iterator[Measurement
     real = [n for n in subject.program.functions if n.startswith(("action", "breaking", "observable_"))]
     for backend in subject.backends:
         for precision, eps in _EPS.items():
-            compiled = subject.compiled(backend, precision)  # type: ignore[arg-type]
+            compiled = subject.compiled(backend, precision)
             rounded = x.astype(precision).astype(np.float64)
             for name in real:
                 expected = subject.interpret(name, rounded)
@@ -332,7 +336,7 @@ def _program_is_symbols(subject: Subject, x: np.ndarray) -> Iterator[Measurement
 
 
 def _gradient(subject: Subject, example: tuple[np.ndarray, np.ndarray]) -> Iterator[Measurement]:
-    """Directional derivative against a symmetric difference in 40-digit arithmetic, exact but for its h² term."""
+    """Directional derivative against a symmetric difference in 40 digits, exact but for its h² term."""
     import mpmath
 
     # multiples of 1/256 keep x ± hv exact in float64

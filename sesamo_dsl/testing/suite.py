@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -60,7 +60,7 @@ def run_law(law: Law, subject: Subject, *, examples: int | None = None) -> LawRe
         deadline=None,
         derandomize=True,
         database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=cast(list[HealthCheck], list(HealthCheck)),
     )
     @given(law.examples(subject))
     def check(example: Any) -> None:
@@ -93,9 +93,10 @@ def require(result: LawResult, theory: Theory) -> None:
     """Raise LawViolation if a law does not hold."""
     if not result.holds:
         residual = np.max(np.abs(result.worst.residual))
+        tolerance = np.max(result.worst.tolerance)
         raise LawViolation(
             f"law {result.law.name} of theory {theory.name}: {result.law.statement}",
-            expected=f"{result.worst.what or result.law.statement} within {np.max(result.worst.tolerance):.3g}",
+            expected=f"{result.worst.what or result.law.statement} within {tolerance:.3g}",
             found=f"a residual of {residual:.6g} at\n{show(result.counterexample[1])}",
             remedy="check the declaration; if it is right, this is a bug of the compiler",
         )
