@@ -7,7 +7,7 @@ import inspect
 import io
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -92,15 +92,20 @@ def list_theories() -> None:
 @app.command()
 def check(
     theory: TheoryArgument,
-    form: Annotated[Format, typer.Option("--format", help="How to write the derivation.")] = "text",
+    form: Annotated[
+        Literal["text", "latex", "html"], typer.Option("--format", help="How to write the derivation.")
+    ] = "text",
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the derivation to this file, not to the screen.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the derivation to this file, not to the screen."),
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="PICTURE", help="Draw the domain to this .png, .pdf or .svg file.")
     ] = None,
 ) -> None:
     """Verify the declared symmetries and print what follows from them."""
+    from .report.derivation import derivation  # matplotlib, in the same package, takes a second to import
+
     analysis = analyse(load_theory(theory))
     text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
     if output is not None:
@@ -111,7 +116,7 @@ def check(
     if output is not None or form == "text":  # a page that is piped into a file stays a page
         typer.echo(f"\n{verdict}")
     if picture is not None:
-        from .report.domains import domain_picture  # matplotlib takes a second to import
+        from .report.domains import domain_picture
         from .report.pictures import save
 
         save(domain_picture(analysis), picture)

@@ -27,10 +27,10 @@ _SUBDIVISIONS = 4  # of an octahedron: 8·4⁴ triangles look round
 
 
 def domain_picture(analysis: Analysis) -> Figure:
-    """The fundamental domain Ω and its images in the space of the collective coordinate, slices of Lie groups.
+    """Fundamental domain Ω and its images in the space of the collective coordinate; slices of Lie groups.
 
-    One dimension is drawn as a line, two as a plane; in three dimensions the cones are cut with a sphere, and it
-    is shown from both sides. The vacuum at the default couplings (0.5 where there is no default) is marked.
+    One dimension is drawn as a line, two as a plane; in three dimensions the cones are cut with a sphere,
+    shown from both sides. The vacuum at the default couplings (0.5 where there is no default) is marked.
 
     Raises
     ------

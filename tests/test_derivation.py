@@ -1,0 +1,363 @@
+"""The derivation: three formats that say the same, well-formed whatever the names are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sympy as sp
+from typer.testing import CliRunner
+
+import sesamo_dsl as sd
+from sesamo_dsl.cli import app
+from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Translations
+from sesamo_dsl.report.derivation import _LatexPrinter, _MathMLPrinter, derivation
+
+LATTICE, POINT = sd.Lattice(4, 4), sd.Lattice(1)
+H, KAPPA = sd.parameters("h kappa")
+FORMATS = ("text", "latex", "html")
+
+
+def u1_times_z2() -> sd.Theory:
+    phi, sigma = sd.ComplexField("phi", LATTICE), sd.ScalarField("sigma", LATTICE)
+    hopping = sum(phi.dot(phi.shift(mu)) + sigma * sigma.shift(mu, -1) for mu in LATTICE.directions)
+    density = -2 * KAPPA * hopping + phi.abs2**2 + sigma**4 + phi.abs2 * sigma**2 + H * sigma
+    symmetries = [sd.U1(phi), sd.Z2(sigma), Translations(LATTICE)]
+    return sd.Theory("two_factors", fields=[phi, sigma], action=LATTICE.sum(density), symmetries=symmetries)
+
+
+def two_circles() -> sd.Theory:
+    a, b = sd.ComplexField("a", LATTICE), sd.ComplexField("b", LATTICE)
+    action = LATTICE.sum(a.abs2**2 + b.abs2**2 + a.abs2 * b.abs2 + H * a.re)
+    return sd.Theory("two_circles", fields=[a, b], action=action, symmetries=[sd.U1(a), sd.U1(b)])
+
+
+def clock() -> sd.Theory:
+    w = sd.ComplexField("w", POINT)
+    action = w.abs2**2 - w.abs2 + (w.re**3 - 3 * w.re * w.im**2) / 2
+    return sd.Theory("clock", fields=[w], action=action, symmetries=[sd.U1(w)])
+
+
+def spins(size: int) -> sd.Theory:
+    n = sd.VectorField("n", LATTICE, size)
+    action = LATTICE.sum(n.squared**2 - n.dot(n.shift(0)) + H * n[0])
+    return sd.Theory(f"spins_{size}", fields=[n], action=action, symmetries=[sd.SO(n)])
+
+
+def doublet() -> sd.Theory:
+    f = sd.VectorField("f", POINT, 4)
+    return sd.Theory("doublet", fields=[f], action=f.squared**2, symmetries=[sd.SU2(f)])
+
+
+def triangle() -> sd.Theory:
+    d = sd.VectorField("d", POINT, 2)
+    action = d.squared**2 - d[0] ** 3 + 3 * d[0] * d[1] ** 2
+    return sd.Theory("triangle", fields=[d], action=action, symmetries=[Dihedral(3, d)])
+
+
+def cubic() -> sd.Theory:
+    v = sd.VectorField("v", LATTICE, 3)
+    density = v.squared**2 + sp.Add(*(c**4 for c in v)) - v.dot(v.shift(1))
+    action = LATTICE.sum(density) + sp.Abs(LATTICE.sum(v[0])) * H + LATTICE.sum(v.squared) ** 2
+    return sd.Theory("cubic", fields=[v], action=action, symmetries=[Hyperoctahedral(v)])
+
+
+def many() -> sd.Theory:
+    x = sd.VectorField("x", POINT, 10)
+    flip = sd.Symmetry("flip", [{x[0]: -x[0]}])
+    return sd.Theory("many", fields=[x], action=x.squared**2 + H * x[0], symmetries=[flip])
+
+
+def skewed() -> sd.Theory:
+    x = sd.VectorField("x", POINT, 2)
+    turn = sd.Symmetry("order six", [{x[0]: x[0] + x[1], x[1]: -x[0]}])
+    action = (x[0] ** 2 + x[0] * x[1] + x[1] ** 2) ** 2
+    return sd.Theory("skewed", fields=[x], action=action, symmetries=[turn])
+
+
+def plain() -> sd.Theory:
+    x = sd.ScalarField("x", POINT)
+    step = sp.Piecewise((x**2, sp.And(x > 0, x < 3)), (x**4, True))
+    return sd.Theory("plain", fields=[x], action=step + sp.pi * sp.cosh(x))
+
+
+def named() -> sd.Theory:
+    """Names that mean something to LaTeX or XML."""
+    field, coupling = sd.ScalarField("field_with__two", LATTICE), sd.parameters("é_1")
+    other, greek = sd.ScalarField("_x", LATTICE), sd.ScalarField("φ", LATTICE)
+    density = field**2 + other**2 + greek**2 * greek.shift(0, 2) ** 2 + coupling * field
+    symmetry = sd.Symmetry(r"50% & $a_b^c$ #1 {~} \x <b>'\"", [{field: -field}])
+    fields = [field, other, greek]
+    return sd.Theory("a_b", fields=fields, action=LATTICE.sum(density), symmetries=[symmetry])
+
+
+THEORIES: dict[str, Callable[[], sd.Theory]] = {
+    **{name: lambda name=name: sd.load_theory(name) for name in sd.shipped_theories()},
+    "U(1) x Z2": u1_times_z2,
+    "U(1) x U(1)": two_circles,
+    "clock": clock,
+    "SO(3)": lambda: spins(3),
+    "SO(5)": lambda: spins(5),
+    "SU(2)": doublet,
+    "D3": triangle,
+    "B3": cubic,
+    "ten components": many,
+    "not orthogonal": skewed,
+    "none": plain,
+    "names": named,
+}
+every_theory = pytest.mark.parametrize("name", THEORIES)
+
+
+@cache
+def analysed(name: str) -> sd.Analysis:
+    return sd.analyse(THEORIES[name]())
+
+
+@cache
+def written(name: str, form: Any) -> str:
+    return derivation(analysed(name), form)
+
+
+def flat(text: str) -> str:
+    """LaTeX without what only breaks lines."""
+    text = re.sub(r"\\\\\n +& (\\quad )?", "", text)
+    text = re.sub(r"\\(left|right|bigl|bigr)(?![a-z])", "", text)
+    return re.sub(r"\s", "", text)
+
+
+@every_theory
+def test_every_formula_is_in_every_format(name: str) -> None:
+    analysis = analysed(name)
+    formulas: list[Any] = [analysis.theory.action, *analysis.theory.components]
+    verdicts = [v for r in (*analysis.reports, *analysis.lie_reports) for v in r.verdicts]
+    formulas += [v.residual for v in verdicts if v.status != "exact"]
+    if analysis.is_modulated:
+        formulas += [analysis.breaking, *(r.slice.determinant for r in analysis.lie_reports)]
+        formulas += list(analysis.source or ())
+    if analysis.theory.lattice.volume == 1:  # where sums over one site are left out of what is set
+        sums = {node: node.density for f in formulas for node in f.atoms(sd.lattice.SiteSum)}
+        shown = [f.xreplace(sums) for f in formulas]
+    else:
+        shown = formulas
+    text, latex, page = (written(name, form) for form in FORMATS)
+    for plain_form, set_form in zip(formulas, shown, strict=True):
+        assert sp.sstr(plain_form) in text
+        assert flat(_LatexPrinter().doprint(set_form)) in flat(latex)
+        assert _MathMLPrinter().doprint(set_form) in page
+    for verdict in verdicts:
+        assert f" is {verdict.status}: {verdict.evidence}." in text
+    matrices = [v.generator.matrix for v in verdicts if v.generator.matrix.rows <= 8]
+    matrices += [t for r in analysis.lie_reports for t in r.slice.basis]
+    for matrix in matrices:
+        assert "; ".join(", ".join(map(sp.sstr, matrix.row(i))) for i in range(matrix.rows)) in text
+        cells = " & ".join(_LatexPrinter().doprint(e) for e in matrix.row(0))
+        assert rf"\begin{{pmatrix}} {cells}" in latex
+        assert _MathMLPrinter().doprint(matrix) in page
+
+
+@every_theory
+def test_formats_have_the_same_lines(name: str) -> None:
+    text, latex, page = (written(name, form) for form in FORMATS)
+    headings = len(re.findall(r"^(=|-){3,}$", text, re.MULTILINE))
+    assert headings == len(re.findall(r"\\(sub)?section\*", latex)) == len(re.findall(r"<h[12]>", page))
+    equations = len(re.findall(r"^    ", text, re.MULTILINE))
+    assert equations == page.count('<div class="equation">')
+    items = len(re.findall(r"^- ", text, re.MULTILINE))
+    assert items == latex.count(r"\item ") == page.count("<li>")
+
+
+@every_theory
+def test_html_is_well_formed_and_stands_alone(name: str) -> None:
+    page = written(name, "html")
+    root = ElementTree.fromstring(page)
+    tags = {element.tag for element in root.iter()}
+    assert not tags & {"script", "link", "img", "iframe"}
+    assert "http" not in page
+    assert "�" not in page
+    assert "{}" not in page
+    known = (
+        "html head meta title style body h1 h2 p ul li div math mrow mi mo mn msub msup msubsup munder mover "
+    )
+    known += "mfrac msqrt mroot mtable mtr mtd mtext mspace"
+    assert tags <= set(known.split())
+    sizes = {"msub": 2, "msup": 2, "mover": 2, "munder": 2, "mfrac": 2, "mroot": 2, "msubsup": 3}
+    assert all(len(element) == sizes.get(str(element.tag), len(element)) for element in root.iter())
+
+
+@every_theory
+def test_latex_is_balanced(name: str) -> None:
+    latex = written(name, "latex")
+    stack = []
+    for kind, environment in re.findall(r"\\(begin|end)\{(\w+\*?)\}", latex):
+        if kind == "begin":
+            stack.append(environment)
+        else:
+            assert stack.pop() == environment
+    assert not stack
+    bare = re.sub(r"\\[\\{}$&#%_]", "", latex)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    for line in re.split(r"\\\\|\n", latex):
+        assert len(re.findall(r"\\left(?![a-z])", line)) == len(re.findall(r"\\right(?![a-z])", line))
+    for body in re.findall(r"\\begin\{align\*\}(.*?)\\end\{align\*\}", latex, re.DOTALL):
+        assert "$" not in body.replace(r"\text{", "")
+        assert "\n\n" not in body
+    names = set(re.findall(r"\\([A-Za-z]+)", latex))
+    known = "section subsection begin end item left right bigl bigr frac sqrt sum text mathrm operatorname tilde hat "
+    known += "quad log exp det sin cos cosh sinh pi phi sigma kappa lambda chi rho theta alpha mu Delta Omega geq leq "
+    known += "langle rangle nabla cdot circ in mapsto wedge for textasciitilde textasciicircum textbackslash textless "
+    known += "textgreater textbar times ldots"
+    assert names <= set(known.split())
+
+
+@every_theory
+def test_latex_compiles(name: str, tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs pdflatex")
+    document = r"\documentclass{article}\usepackage{amsmath}\begin{document}" + "\n"
+    (tmp_path / "d.tex").write_text(document + written(name, "latex") + "\n" + r"\end{document}", "utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "d.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_special_characters_are_escaped() -> None:
+    text, latex, page = (written("names", form) for form in FORMATS)
+    assert r"50% & $a_b^c$ #1 {~} \x <b>" in text
+    escaped = r"50\% \& \$a\_b\textasciicircum{}c\$ \#1 \{\textasciitilde{}\} \textbackslash{}x \textless{}b"
+    assert escaped in latex
+    assert r"\section*{Theory a\_b}" in latex
+    assert "50% &amp; $a_b^c$ #1 {~} \\x &lt;b&gt;" in page
+    assert r"\mathrm{field}_{\mathrm{with},\mathrm{two},x}" in latex
+    assert r"\phi_{x+2\hat{0}}" in latex
+
+
+def test_sums_and_shifts() -> None:
+    latex = written("U(1) x Z2", "latex")
+    assert r"\sum_{x}" in latex
+    assert r"\phi_{\mathrm{re},x+\hat{1}}" in latex
+    assert r"\sigma_{x-\hat{0}}" in latex
+    page = written("U(1) x Z2", "html")
+    assert "<munder><mo>∑</mo><mi>x</mi></munder>" in page
+    assert "<mo>−</mo><mover><mn>0</mn><mo>^</mo></mover>" in page
+
+
+def test_power_of_a_sum_is_in_parentheses() -> None:
+    x = sd.ScalarField("x", LATTICE)
+    square = LATTICE.sum(x) ** 2
+    assert _LatexPrinter().doprint(square) == r"\left(\sum_{x} \left[x_{x}\right]\right)^{2}"
+    assert "<msup><mrow><mo>(</mo>" in _MathMLPrinter().doprint(square)
+
+
+@pytest.mark.parametrize(
+    ("name", "phrases"),
+    [
+        ("gaussian_mixture", ["c_1*(-2 + sqrt(2)) + sqrt(2)*c_2 ≤ 0", "ρ = (1, 0)", "heat bath", "order 8"]),
+        ("D3", ["λ_1 = -c_2 ≤ 0", "-3*c_1 + sqrt(3)*c_2 ≤ 0", "p(u|y) = 1/|G| = 1/6"]),
+        ("not orthogonal", ["Σ_g D_gᵀ D_g / |G|"]),
+        ("complex_phi4", ["von Mises,", "κ_n = √V r |j| = 8*sqrt(2)*r*Abs(h)", "2π I_0(κ_n)", "j = (h, h)"]),
+        ("SO(3)", ["von Mises–Fisher", "4*pi*sinh(κ_n)/κ_n", "|S^2| = 4*pi = 12.5664", "= r**2"]),
+        ("SO(5)", ["8*pi**2/3 = 26.3189", "= r**4"]),
+        ("SU(2)", ["1 + sin(α) A", "p(n|y) = 1/|S^3|", "2*pi**2 = 19.7392", "= r**3"]),
+        ("clock", ["tabulated", "64", "not the exact conditional"]),
+        ("U(1) x U(1)", ["No exact conditional law", "log Δ_1", "R_1(n_1) R_2(n_2) y", "N(a_2)"]),
+        ("U(1) x Z2", ["p(u|y, n)", "x = T_u R(n) y", "moves the sites", "equivariant"]),
+        ("ten components", ["x_1 ↦ -x_1"]),
+        ("none", ["No symmetry to modulate with"]),
+    ],
+)
+def test_content(name: str, phrases: list[str]) -> None:
+    text = written(name, "text")
+    assert all(phrase in text for phrase in phrases), text
+
+
+def test_rotation_is_the_exponential() -> None:
+    """The printed R(n) of the doublet against the matrix exponential."""
+    from sesamo_dsl.report.derivation import _rotation
+
+    for name in ("SO(3)", "SU(2)", "complex_phi4"):
+        (report,) = analysed(name).lie_reports
+        matrix = sp.Matrix(report.slice.basis[0])
+        alpha = sp.Symbol("α", real=True)
+        terms = (a * matrix**j for j, a in enumerate(_rotation(report.slice)))
+        total = sum(terms, sp.zeros(*matrix.shape)).subs(alpha, sp.Rational(7, 10))
+        error = (total - (matrix * sp.Rational(7, 10)).evalf().exp()).evalf()
+        assert max(abs(complex(e)) for e in error) < 1e-12
+
+
+def test_decimal_walls_are_named() -> None:
+    """A rotation group whose vacuum is in no simple direction."""
+    x = sd.VectorField("x", POINT, 2)
+    action = (
+        (x.squared - 1) ** 2 - (x[0] ** 3 - 3 * x[0] * x[1] ** 2) - (3 * x[0] ** 2 * x[1] - x[1] ** 3) / 3
+    )
+    theory = sd.Theory("tilted", fields=[x], action=action, symmetries=[sd.Cyclic(3, x)])
+    text = derivation(sd.analyse(theory))
+    assert "given to six digits" in text
+    assert re.search(r"λ_1 = -?0\.\d{4,6}\*c_1 [+-] 0\.\d{4,6}\*c_2 ≤ 0", text)
+
+
+def test_unknown_format() -> None:
+    with pytest.raises(sd.OptionError, match="latex"):
+        derivation(analysed("none"), "pdf")  # type: ignore[arg-type]
+
+
+def test_deterministic() -> None:
+    script = (
+        "import sys, sesamo_dsl as sd\nfrom sesamo_dsl.report.derivation import derivation\n"
+        "for name in ('gaussian_mixture', 'complex_phi4'):\n"
+        "    a = sd.analyse(sd.load_theory(name))\n"
+        "    sys.stdout.buffer.write(''.join(derivation(a, f) for f in ('text', 'latex', 'html')).encode())\n"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "17")
+    ]
+    here = "".join(written(n, f) for n in ("gaussian_mixture", "complex_phi4") for f in FORMATS)
+    assert outputs[0] == outputs[1] == here.encode()
+
+
+# The command line
+
+
+def check(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["check", *map(str, arguments)])
+
+
+def test_check_formats(tmp_path: Path) -> None:
+    text = check("scalar_phi4")
+    assert text.exit_code == 0
+    assert text.stdout.startswith(written("scalar_phi4", "text"))
+    assert "verdict: broken" in text.stdout
+    assert check("scalar_phi4", "--format", "html").stdout == written("scalar_phi4", "html") + "\n"
+    file = tmp_path / "deep" / "derivation.tex"
+    result = check("scalar_phi4", "--format", "latex", "--output", file)
+    assert result.exit_code == 0
+    assert "verdict: broken" in result.stdout
+    assert file.read_text("utf-8") == written("scalar_phi4", "latex") + "\n"
+
+
+def test_check_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "domain.png"
+    result = check("gaussian_mixture", "--picture", picture)
+    assert result.exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    refused = check("gaussian_mixture", "--picture", tmp_path / "domain.xyz")
+    assert refused.exit_code == 1
+    assert "remedy:" in refused.stderr
+    assert check("gaussian_mixture", "--format", "pdf").exit_code == 2
