@@ -1,5 +1,6 @@
 """Declare a field theory in SymPy, compile symmetry-aware samplers, property-test their invariances."""
 
+from .analysis.discovery import find_symmetries as find_symmetries
 from .analysis.result import Analysis as Analysis
 from .backend import backend_names as backend_names
 from .compiler import CompiledTheory as CompiledTheory

@@ -26,11 +26,24 @@ import numpy as np
 import sympy as sp
 
 from .analysis.domain import Domain, dirichlet_domain
-from .analysis.invariance import enforce_claim, judge, split
-from .analysis.lie import enforce_lie_claim, judge_generator, lie_split
+from .analysis.invariance import (
+    Verdict,
+    breaking_representation,
+    enforce_claim,
+    judge,
+    split,
+    surviving_subgroup,
+)
+from .analysis.lie import (
+    breaking_charges,
+    enforce_lie_claim,
+    judge_generator,
+    lie_split,
+    surviving_algebra,
+)
 from .analysis.normal_form import NormalForm
 from .analysis.result import Analysis, LieReport, SymmetryReport
-from .analysis.slices import derive_slice, linear_source
+from .analysis.slices import Slice, derive_slice, linear_source
 from .backend import Backend, call, load_backend
 from .cache import load_source
 from .errors import ConfigurationError, GroupError, OptionError
@@ -71,7 +84,7 @@ def analyse(theory: Theory) -> Analysis:
             verdicts = tuple(judge_generator(theory, matrix, normal_form) for matrix in matrices)
             enforce_lie_claim(theory, symmetry, verdicts)
             slice_ = derive_slice(symmetry, theory.components, numbers)
-            lie_reports.append(LieReport(symmetry, matrices, verdicts, slice_))
+            lie_reports.append(_lie_report(theory, symmetry, matrices, verdicts, slice_, normal_form))
         else:
             group = symmetry.group(theory.components, numbers)
             verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
@@ -85,7 +98,38 @@ def analyse(theory: Theory) -> Analysis:
     source = None
     if len(lie_reports) == 1 and group.order == 1 and breaking != 0:
         source = linear_source(breaking, lie_reports[0].slice, theory.components)
-    return Analysis(theory, tuple(reports), tuple(lie_reports), group, breaking, domain, source)
+    surviving, representation = None, None
+    if group.order > 1 and any(report.status != "exact" for report in modulating):
+        surviving = surviving_subgroup(theory, group, normal_form)
+        representation = breaking_representation(theory, group, breaking, normal_form)
+    return Analysis(
+        theory,
+        tuple(reports),
+        tuple(lie_reports),
+        group,
+        breaking,
+        domain,
+        source,
+        surviving,
+        representation,
+    )
+
+
+def _lie_report(
+    theory: Theory,
+    symmetry: LieSymmetry,
+    matrices: tuple[sp.ImmutableMatrix, ...],
+    verdicts: tuple[Verdict, ...],
+    slice_: Slice,
+    normal_form: NormalForm,
+) -> LieReport:
+    if all(verdict.status == "exact" for verdict in verdicts):
+        return LieReport(symmetry, matrices, verdicts, slice_, matrices)
+    surviving = surviving_algebra(theory, matrices, normal_form)
+    charges: tuple[sp.Expr, ...] = ()
+    if len(matrices) == 1:
+        charges = breaking_charges(theory, matrices[0], lie_split(theory, matrices, normal_form), normal_form)
+    return LieReport(symmetry, matrices, verdicts, slice_, surviving, charges)
 
 
 def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequence[LieReport]) -> None:

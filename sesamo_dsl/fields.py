@@ -98,10 +98,10 @@ class FieldComponent(sp.Symbol):
         """A single component is its own list of components."""
         return (self,)
 
-    def _latex(self, printer) -> str:
+    def _latex(self, printer: Any) -> str:
         body = printer._print_Symbol(sp.Symbol(self.label))
-        moved = self.name[len(self.label) + 2 : -1]
-        return body if not moved else rf"{body}(x{moved})".replace("e", r"\hat e_")
+        moved = self.name[len(self.label) + 2 : -1].replace("e", r"\hat e_")
+        return rf"{body}(x{moved})" if moved else body
 
 
 def ScalarField(name: str, lattice: Lattice) -> FieldComponent:

@@ -67,7 +67,7 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
         return float(s[0]) / sites - measure / volume, slope - measure_slope / volume
 
     rng = np.random.default_rng(0)
-    axes = np.concatenate([np.eye(c), -np.eye(c)])[: 2 * _STARTS]
+    axes = np.stack([np.eye(c), -np.eye(c)], axis=1).reshape(-1, c)[: 2 * _STARTS]
     directions = np.concatenate([axes, rng.normal(size=(min(4 * c, _STARTS), c))])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     minima: list[tuple[float, tuple[float, ...]]] = []

@@ -262,6 +262,32 @@ def test_densities_are_normalised(name: str) -> None:
     assert result.holds, result.worst
 
 
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("Z2 scalar, source", 1),
+        ("Z8 mixture, source", 1),
+        ("B3 with a 111 source", 6),
+        ("D3 Potts, source", 1),
+    ],
+)
+def test_the_unbroken_subgroup_is_found(name: str, order: int) -> None:
+    analysis = subject(name).analysis
+    assert analysis.surviving is not None
+    assert len(analysis.surviving) == order
+
+
+def test_what_survives_of_lie_groups_is_found() -> None:
+    clock = subject("U1 broken to Z6").analysis.lie_reports[0]
+    assert clock.surviving == ()
+    assert clock.charges == (6,)
+    source = subject("O3, source").analysis.lie_reports[0]
+    assert len(source.surviving) == 1  # rotations around the source
+    assert all(entry == 0 for entry in source.surviving[0].col(2))
+    assert len(subject("SU2 doublet").analysis.lie_reports[0].surviving) == 0
+    assert len(subject("O4").analysis.lie_reports[0].surviving) == 6
+
+
 def sign_error() -> sd.Theory:
     phi = sd.ComplexField("phi", SQUARE)
     hopping = sum(phi.re * phi.re.shift(mu) - phi.im * phi.im.shift(mu) for mu in (0, 1))

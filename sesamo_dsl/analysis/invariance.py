@@ -104,7 +104,7 @@ def find_counterexample(theory: Theory, element: Element) -> Counterexample | No
         trials.append(single)
     trials += [rng.integers(-2, 3, size=shape).astype(float) for _ in range(4)]
     trials += [rng.normal(size=shape) for _ in range(4)]
-    parameters = _generic_parameters(theory)
+    parameters = generic_parameters(theory)
     for configuration in trials:
         image = act(element, configuration)
         before = evaluate(theory.action, configuration, theory.components, parameters)
@@ -132,12 +132,18 @@ def act(element: Element, configuration: np.ndarray) -> np.ndarray:
     return out
 
 
-def _generic_parameters(theory: Theory) -> dict[str, float]:
-    # a coupling that is zero by default is switched on; the others stay where the author wants them
+def generic_parameters(theory: Theory) -> dict[str, float]:
+    """Couplings near their defaults at which nothing is equal or zero by accident.
+
+    A coupling that is switched off is switched on, and equal couplings are made to differ: a verdict is about
+    all values.
+    """
     generic = np.random.default_rng(1).uniform(0.25, 0.75, size=len(theory.parameters))
     return {
-        p.name: theory.defaults.get(p.name) or round(float(value), 3)
-        for p, value in zip(theory.parameters, generic, strict=True)
+        p.name: round(theory.defaults[p.name] * (0.9 + 0.2 * value), 6)
+        if theory.defaults.get(p.name)
+        else value
+        for p, value in zip(theory.parameters, (round(float(g), 3) for g in generic), strict=True)
     }
 
 
@@ -145,7 +151,7 @@ def _largest_relative_change(theory: Theory, residual: sp.Expr) -> int | None:
     """Decimal exponent of |residual| relative to |S| on random points, None below the working precision."""
     rng = np.random.default_rng(2)
     shape = (len(theory.components), *sufficient_shape(residual, theory.lattice.shape))
-    parameters = _generic_parameters(theory)
+    parameters = generic_parameters(theory)
     worst: int | None = None
     for _ in range(_POINTS):
         configuration = rng.normal(size=shape)

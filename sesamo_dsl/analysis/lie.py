@@ -23,7 +23,7 @@ from ..groups.lie import LieSymmetry
 from ..lattice import SiteSum
 from ..theory import Theory
 from .evaluate import evaluate
-from .invariance import Counterexample, Verdict
+from .invariance import Counterexample, Verdict, generic_parameters
 from .normal_form import NormalForm
 
 _ANGLE = 0.7  # generic: refutes at first sight whatever is not invariant
@@ -80,11 +80,7 @@ def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: 
 def _counterexample(theory: Theory, generator: sp.ImmutableMatrix) -> Counterexample | None:
     rotation = expm(_ANGLE * np.array(generator.evalf(20).tolist(), dtype=float))
     rng = np.random.default_rng(0)
-    generic = rng.uniform(0.25, 0.75, size=len(theory.parameters))
-    parameters = {
-        p.name: theory.defaults.get(p.name) or round(float(v), 3)
-        for p, v in zip(theory.parameters, generic, strict=True)
-    }
+    parameters = generic_parameters(theory)
     shape = theory.configuration_shape
     trials = [np.ones(shape), *(rng.integers(-2, 3, size=shape).astype(float) for _ in range(3))]
     trials += [rng.normal(size=shape) for _ in range(4)]
@@ -152,6 +148,50 @@ def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr]) -> sp.
             return sp.S.Zero
         powers.append(casimir(powers[-1]))
     return part  # the Casimir is diagonalisable: what it kills in the end it kills at once
+
+
+def surviving_algebra(
+    theory: Theory, generators: Sequence[sp.ImmutableMatrix], normal_form: NormalForm
+) -> tuple[sp.ImmutableMatrix, ...]:
+    """A basis of the combinations Σ w_b T_b that leave the action invariant, by an exact null space."""
+    moved = [
+        dict(_coefficient(cast(sp.Expr, term)) for term in sp.Add.make_args(residual) if term != 0)
+        for residual in (
+            normal_form(lie_derivative(normal_form(theory.action), t, theory.components)) for t in generators
+        )
+    ]
+    monomials = sorted({m for row in moved for m in row}, key=sp.default_sort_key)
+    matrix = sp.Matrix(len(monomials), len(moved), lambda i, b: moved[b].get(monomials[i], sp.S.Zero))
+    size = generators[0].shape
+    return tuple(
+        sp.ImmutableMatrix(sum((w * t for w, t in zip(weights, generators, strict=True)), sp.zeros(*size)))
+        for weights in matrix.nullspace()
+    )
+
+
+def breaking_charges(
+    theory: Theory, generator: sp.ImmutableMatrix, breaking: sp.Expr, normal_form: NormalForm
+) -> tuple[sp.Expr, ...]:
+    """The k with terms exp(ikθ) in S₁∘exp(θT), from the eigenvalues −k² of L_T²; empty if they are not finitely many.
+
+    The rotations by 2π/k for the greatest common divisor of the charges survive.
+    """
+
+    def twice(expr: sp.Expr) -> sp.Expr:
+        once = normal_form(lie_derivative(expr, generator, theory.components))
+        return normal_form(lie_derivative(once, generator, theory.components))
+
+    charges: set[sp.Expr] = set()
+    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(breaking)]
+    for part in _by_coupling(terms).values():
+        powers = [part, twice(part)]
+        while (relation := _dependency(powers)) is None:
+            if len(powers) > _MAX_DEGREE:
+                return ()
+            powers.append(twice(powers[-1]))
+        roots = sp.roots(sp.Poly(list(reversed(relation)), sp.Symbol("z")))
+        charges |= {cast(sp.Expr, sp.sqrt(-root)) for root in roots}
+    return tuple(sorted(charges, key=float))
 
 
 def _by_coupling(terms: Sequence[sp.Expr]) -> dict[sp.Expr, sp.Expr]:

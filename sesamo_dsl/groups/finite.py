@@ -154,6 +154,14 @@ class FiniteGroup(Generic[E]):
             frontier = sorted(new)
         return tuple(sorted(members))
 
+    def minimal_generators(self, subgroup: Sequence[int]) -> tuple[int, ...]:
+        """A few elements of a subgroup that generate it, chosen greedily in the order of the elements."""
+        chosen: list[int] = []
+        for g in sorted(subgroup):
+            if g not in self.subgroup(chosen):
+                chosen.append(g)
+        return tuple(chosen)
+
     def left_cosets(self, subgroup: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """Left cosets gH as sorted index tuples; the first is the subgroup itself."""
         seen: set[int] = set()

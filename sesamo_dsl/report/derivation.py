@@ -104,7 +104,7 @@ def _lines(analysis: Analysis) -> Iterator[_Line]:
     yield from _theory_lines(analysis)
     reports = (*analysis.reports, *analysis.lie_reports)
     for report, first in zip(reports, _numbering(reports), strict=True):
-        yield from _symmetry_lines(report, first)
+        yield from _symmetry_lines(report, analysis.theory.components, first)
     if not analysis.is_modulated:
         yield _section("No symmetry to modulate with")
         yield _say("The flow fills the whole space.")
@@ -150,7 +150,9 @@ def _theory_lines(analysis: Analysis) -> Iterator[_Line]:
     yield _equation("S = {}", t.action)
 
 
-def _symmetry_lines(report: SymmetryReport | LieReport, first: int) -> Iterator[_Line]:
+def _symmetry_lines(
+    report: SymmetryReport | LieReport, components: Sequence[FieldComponent], first: int
+) -> Iterator[_Line]:
     name, status = report.symmetry.name, report.status
     if isinstance(report, LieReport):
         yield _section("Symmetry {}: {}", name, status)
@@ -164,7 +166,7 @@ def _symmetry_lines(report: SymmetryReport | LieReport, first: int) -> Iterator[
         if matrix.rows <= _MATRIX_SIZE:
             yield _equation("T_{} = {}", sp.Integer(k), matrix)
         else:
-            moved = _moved(report, matrix)
+            moved = _images(matrix, components, infinitesimal=isinstance(report, LieReport))
             yield _say(f"$T_{{}}$: {', '.join(['${} ↦ {}$'] * (len(moved) // 2))}", sp.Integer(k), *moved)
         if not sites.is_identity:
             yield _say("$T_{}$ moves the sites, {}.", sp.Integer(k), str(sites))
@@ -174,13 +176,13 @@ def _symmetry_lines(report: SymmetryReport | LieReport, first: int) -> Iterator[
             yield _equation(change, sp.Integer(k), verdict.residual)
 
 
-def _moved(report: SymmetryReport | LieReport, matrix: sp.ImmutableMatrix) -> list[sp.Expr]:
-    """c, (Tc), c′, (Tc′), … for the components that a generator moves."""
-    infinitesimal = isinstance(report, LieReport)
-    components = [sp.Symbol(f"x_{a + 1}", real=True) for a in range(matrix.rows)]
+def _images(
+    matrix: sp.ImmutableMatrix, components: Sequence[FieldComponent], *, infinitesimal: bool
+) -> list[sp.Expr]:
+    """φ, (Tφ), χ, (Tχ), … for the components that a generator moves."""
     images = matrix * sp.Matrix(components)
     found: list[sp.Expr] = []
-    for component, image in zip(components, images, strict=True):
+    for component, image in zip(components, images.flat(), strict=True):
         if image != (0 if infinitesimal else component):
             found += [component, cast(sp.Expr, image)]
     return found
@@ -260,7 +262,7 @@ def _slice_lines(analysis: Analysis, i: int) -> Iterator[_Line]:
         if matrix.rows <= _MATRIX_SIZE:
             yield _equation(f"K_{b} = {{}}", matrix)
         else:
-            moved = _moved(report, matrix)
+            moved = _images(matrix, analysis.theory.components, infinitesimal=True)
             yield _say(f"$K_{b}$: {', '.join(['${} ↦ {}$'] * (len(moved) // 2))}", *moved)
     yield _say(f"Modulation by the least rotation with $R(n) e_1 = n$, $n ∈ S^{n - 1}$:")
     powers = [(j, a) for j, a in enumerate(_rotation(s)) if a != 0]
@@ -712,7 +714,6 @@ def _latex_letters(text: str) -> str:
 
 
 _LATEX_SPECIAL = {
-    **{c: f"\\{c}" for c in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\\": r"\textbackslash{}",
@@ -733,6 +734,7 @@ _LATEX_SPECIAL = {
     **{c: f"$_{i}$" for i, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     **{c: rf"${_latex_letters(c)}$" for c in _GREEK if len(c) == 1},
     **{c: f"${latex}$" for c, latex in _OPERATORS.items() if latex.startswith("\\")},
+    **{c: f"\\{c}" for c in "&%$#_{}"},
 }
 
 

@@ -70,7 +70,7 @@ def domain_picture(analysis: Analysis) -> Figure:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
+        handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=9
     )
     return figure
 

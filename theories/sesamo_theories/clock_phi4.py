@@ -1,4 +1,4 @@
-"""Complex φ⁴ theory whose U(1) a clock term breaks to Z₆, all of it kept: orientations follow the tabulated law."""
+"""Complex φ⁴ theory whose U(1) a clock term breaks to Z₆; orientations follow the tabulated law."""
 
 import sympy as sp
 
@@ -16,9 +16,7 @@ def clock_phi4(*shape: int, order: int = 6) -> sd.Theory:
     return sd.Theory(
         "clock_phi4",
         fields=[phi],
-        action=lattice.sum(
-            -2 * kappa * hopping + (1 - 2 * lam) * phi.abs2 + lam * phi.abs2**2 - g * clock
-        ),
+        action=lattice.sum(-2 * kappa * hopping + (1 - 2 * lam) * phi.abs2 + lam * phi.abs2**2 - g * clock),
         symmetries=[sd.U1(phi)],
         defaults={kappa: 0.3, lam: 0.022, g: 1e-5},
         observables={

@@ -11,7 +11,7 @@ def on_model(*shape: int, components: int = 3) -> sd.Theory:
     phi = sd.VectorField("phi", lattice, components)
     kappa, lam, h = sd.parameters("kappa lambda h")
     hopping = sum(phi.dot(phi.shift(mu)) for mu in lattice.directions)
-    m_squared = sum(lattice.sum(c) ** 2 for c in phi) / lattice.volume**2
+    m_squared = sp.Add(*(lattice.sum(c) ** 2 for c in phi)) / lattice.volume**2
     return sd.Theory(
         "on_model",
         fields=[phi],
