@@ -27,8 +27,8 @@ DEFAULTS = {KAPPA: 0.2, LAM: 0.1, H: 0.3, G: 0.2}
 class Case:
     """What is known about a theory without the compiler.
 
-    ``order`` is that of the modulating finite group, ``facets`` the number of walls of its domain, ``orbits`` the
-    dimensions N of the collective vectors of Lie groups.
+    ``order`` is that of the modulating finite group, ``facets`` the number of walls of its domain, ``orbits``
+    the dimensions N of the collective vectors of Lie groups.
     """
 
     build: Callable[[], sd.Theory]

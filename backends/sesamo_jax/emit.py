@@ -8,8 +8,11 @@ from sesamo_dsl.ir.source import Dialect, module_source
 _HELPERS = {
     "_affine_stack": '''def _affine_stack(rows, values):
     """rows[k][0] + Σ_j rows[k][j+1] values[j], stacked over k and flattened over the rest."""
-    rows = jnp.asarray(rows, values[0].dtype)
-    return rows[:, :1] + rows[:, 1:] @ jnp.stack(values).reshape(len(values), -1)''',
+    columns = jnp.asarray(rows, values[0].dtype).T[:, :, None]
+    total = columns[0]
+    for column, value in zip(columns[1:], values):  # element by element: XLA fuses it with what follows
+        total = total + column * value.reshape(-1)
+    return total''',
     "_direction": '''def _direction(v):
     """v/|v|, the first unit vector where v = 0."""
     length = jnp.linalg.norm(v, axis=1, keepdims=True)
@@ -53,7 +56,7 @@ DIALECT = Dialect(
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "jax.nn.logsumexp({0}, axis=0).reshape(x[:, 0].shape)",
         "stack_softmax": "jnp.exp({0} - {1}.reshape(-1))",
-        "stack_dot": "(jnp.asarray({attribute}, {0}.dtype) @ {0}).reshape(x[:, 0].shape)",
+        "stack_dot": "(jnp.asarray({attribute}, {0}.dtype)[:, None] * {0}).sum(axis=0).reshape(x[:, 0].shape)",
         "entry": "{0}[:, {attribute}]",
         "tail": "{0}[:, 1:]",
         "norm": "jnp.linalg.norm({0}, axis=1)",

@@ -175,7 +175,7 @@ class JaxModel:
     ) -> tuple[Weights, Any, dict[str, Array]]:
         z, _ = self._noise(key, self._options.batch)
         (loss, log_w), gradient = eqx.filter_value_and_grad(self._loss, has_aux=True)(weights, z, directions)
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         updates, adam = self._optimizer.update(gradient, adam)
         weights = eqx.apply_updates(weights, jax.tree.map(lambda u: -learning_rate * u, updates))
         ess = jnp.exp(2 * jax.nn.logsumexp(log_w) - jax.nn.logsumexp(2 * log_w)) / len(log_w)

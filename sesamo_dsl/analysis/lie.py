@@ -172,7 +172,7 @@ def surviving_algebra(
 def breaking_charges(
     theory: Theory, generator: sp.ImmutableMatrix, breaking: sp.Expr, normal_form: NormalForm
 ) -> tuple[sp.Expr, ...]:
-    """The k with terms exp(ikθ) in S₁∘exp(θT), from the eigenvalues −k² of L_T²; empty if they are not finitely many.
+    """The k with terms exp(ikθ) in S₁∘exp(θT), from the eigenvalues −k² of L_T²; () if endless.
 
     The rotations by 2π/k for the greatest common divisor of the charges survive.
     """

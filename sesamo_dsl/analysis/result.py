@@ -108,7 +108,7 @@ class Analysis:
 
         ``uniform``: nothing breaks them. ``von_mises``: a linear source on the only slice, in closed form
         (von Mises–Fisher above two components). ``tabulated``: any other breaking of one circle.
-        ``none``: no Lie group, or no exact conditional law is known; a uniform law is still correct with weights.
+        ``none``: no Lie group, or no exact conditional law is known; a uniform one is corrected by weights.
         """
         if not self.lie_reports:
             return "none"
@@ -127,7 +127,8 @@ class Analysis:
         """The derivation as plain text."""
         t = self.theory
         lines = [
-            f"theory {t.name}: {', '.join(map(str, t.components))} on {t.lattice}, n = {t.degrees_of_freedom}",
+            f"theory {t.name}: {', '.join(map(str, t.components))} on {t.lattice}, "
+            f"n = {t.degrees_of_freedom}",
             f"S = {t.action}",
             "",
         ]
@@ -174,8 +175,8 @@ class Analysis:
     def _domain_lines(self) -> list[str]:
         collective = [f"⟨{c}⟩" for c in self.domain.collective]
         lines = [
-            f"modulation group: order {self.group.order}, collective coordinate c = ({', '.join(collective)}),"
-            " ⟨·⟩ the spatial mean",
+            f"modulation group: order {self.group.order}, collective coordinate "
+            f"c = ({', '.join(collective)}), ⟨·⟩ the spatial mean",
             f"fundamental domain Ω around r = {_row(self.domain.reference)}:",
         ]
         for normal, neighbour in zip(self.domain.facets, self.domain.neighbours, strict=True):
@@ -196,15 +197,16 @@ class Analysis:
             "uniform": f"p(n|y) = 1/|S^{n - 1}|, exact",
             "von_mises": f"p(n|y) ∝ exp(−√V r h·n) with h = {self.source}: von Mises–Fisher, exact; "
             f"normaliser (2π)^(N/2) I_(N/2−1)(κ)/κ^(N/2−1), N = {n}, κ = √V r |h|",
-            "tabulated": "p(n|y) ∝ exp(−S₁(R(n) y)), tabulated on the circle and sampled as the piecewise-linear "
-            "density, whose value is the one in log q",
+            "tabulated": "p(n|y) ∝ exp(−S₁(R(n) y)), tabulated on the circle and sampled as the "
+            "piecewise-linear density, whose value is the one in log q",
             "none": f"p(n|y) = 1/|S^{n - 1}|: no exact conditional law is known, the weights correct for it",
         }[self.orbit_law]
+        gauge = ", ".join(f"c_{a}" for a in range(2, n + 1))
         return [
             f"slice {i} of {report.symmetry.name}: c = Σ_x ({', '.join(names)})/√V, c_1 = r > 0, "
-            f"{', '.join(f'c_{a}' for a in range(2, n + 1))} = 0; orbit S^{n - 1}",
+            f"{gauge} = 0; orbit S^{n - 1}",
             f"x = R(n) y, R(n) e_1 = n; Faddeev–Popov determinant Δ = {s.determinant}; log|J| = log Δ",
-            f"completion: {', '.join(f'c_{a}' for a in range(2, n + 1))} of the flow are auxiliary N(0, 1) coordinates",
+            f"completion: {gauge} of the flow are auxiliary N(0, 1) coordinates",
             law,
         ]
 

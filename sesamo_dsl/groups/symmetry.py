@@ -200,8 +200,8 @@ class Symmetry:
             f"group {self.name}",
             expected=f"at most {self.order_bound} elements",
             found=f"more than {self.order_bound} powers of the generator {generator}",
-            remedy="check the generator (a rotation by an angle that is no rational multiple of π never closes) or "
-            "raise order_bound",
+            remedy="check the generator (a rotation by an angle that is no rational multiple of π never "
+            "closes) or raise order_bound",
         )
 
     def _element(
