@@ -1,27 +1,15 @@
 """Declare a field theory in SymPy, compile symmetry-aware samplers, property-test their invariances."""
 
+from . import errors as errors
+from . import groups as groups
 from .analysis.discovery import find_symmetries as find_symmetries
 from .analysis.result import Analysis as Analysis
 from .backend import backend_names as backend_names
 from .compiler import CompiledTheory as CompiledTheory
 from .compiler import analyse as analyse
 from .compiler import compile as compile
-from .errors import BackendError as BackendError
-from .errors import ConfigurationError as ConfigurationError
-from .errors import FieldError as FieldError
-from .errors import GroupError as GroupError
-from .errors import LatticeError as LatticeError
-from .errors import LoweringError as LoweringError
-from .errors import NotClosedError as NotClosedError
-from .errors import NotFaithfulError as NotFaithfulError
 from .errors import NotInvariantError as NotInvariantError
-from .errors import OptionError as OptionError
-from .errors import ParameterError as ParameterError
-from .errors import RunError as RunError
 from .errors import SesamoError as SesamoError
-from .errors import TheoryError as TheoryError
-from .errors import TheoryFileError as TheoryFileError
-from .errors import TrainingDivergedError as TrainingDivergedError
 from .evaluation import Samples as Samples
 from .fields import ComplexField as ComplexField
 from .fields import ScalarField as ScalarField

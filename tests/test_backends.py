@@ -26,6 +26,7 @@ import torch
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Backend, load_backend
 from sesamo_dsl.cache import load_source
+from sesamo_dsl.errors import RunError
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.theory import Precision
@@ -308,7 +309,7 @@ def test_an_unwritable_cache_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_p
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
     monkeypatch.setenv("SESAMO_DSL_CACHE", str(blocked / "below"))
-    with pytest.raises(sd.RunError, match="remedy"):
+    with pytest.raises(RunError, match="remedy"):
         load_source("blocked", "VALUE = 1\n")
 
 

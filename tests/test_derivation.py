@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import sesamo_dsl as sd
 from sesamo_dsl.cli import app
+from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Translations
 from sesamo_dsl.report.derivation import _LatexPrinter, _MathMLPrinter, derivation
 
@@ -310,7 +311,7 @@ def test_decimal_walls_are_named() -> None:
 
 
 def test_unknown_format() -> None:
-    with pytest.raises(sd.OptionError, match="latex"):
+    with pytest.raises(OptionError, match="latex"):
         derivation(analysed("none"), "pdf")  # type: ignore[arg-type]
 
 

@@ -19,6 +19,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.analysis.discovery import Discovery, find_symmetries
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
+from sesamo_dsl.errors import ParameterError
 from sesamo_dsl.groups.element import Element, SiteMap
 from sesamo_dsl.lattice import SiteSum
 from sesamo_theories.gaussian_mixture import gaussian_mixture
@@ -424,7 +425,7 @@ def test_maps_that_depend_on_the_couplings_need_their_values() -> None:
 
 
 def test_unknown_coupling_is_refused() -> None:
-    with pytest.raises(sd.ParameterError):
+    with pytest.raises(ParameterError):
         find_symmetries(scalar_phi4(4, 4), at={"nope": 0.0})
 
 

@@ -14,6 +14,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.compiler import lower_theory
+from sesamo_dsl.errors import GroupError, NotFaithfulError
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
 
@@ -212,23 +213,28 @@ REFUSED: dict[str, tuple[list[Any], list[dict[Any, Any]], type[sd.SesamoError], 
     "charge two": (
         [Y[2], Y[3]],
         [QUARTER],
-        sd.NotFaithfulError,
+        NotFaithfulError,
         ["order 2", "[-1, 0, 0, 0; 0, -1, 0, 0; 0, 0, 1, 0"],
     ),
     "one flip of two": (
         [Y[0]],
         [{Y[0]: -Y[0]}, {Y[1]: -Y[1]}],
-        sd.NotFaithfulError,
+        NotFaithfulError,
         ["order 2", "[1, 0, 0, 0; 0, -1, 0, 0"],
     ),
-    "fixed by all": ([Y[3]], [{Y[0]: -Y[0]}], sd.NotFaithfulError, ["order 2"]),
-    "symmetric combination": ([Y[0] + Y[1]], [swap(Y[0], Y[1])], sd.NotFaithfulError, ["order 2"]),
-    "half a plane": ([Y[0]], [QUARTER], sd.GroupError, ["maps into each other"]),
-    "mixed with another": ([Y[0] + Y[2], Y[1]], [QUARTER], sd.GroupError, ["maps into each other"]),
-    "redundant": ([Y[0], Y[1], Y[0] - 2 * Y[1]], [QUARTER], sd.GroupError, ["independent"]),
-    "not linear": ([Y[0] ** 2], [QUARTER], sd.GroupError, ["linear combination"]),
-    "at another site": ([Y[0].shift(0), Y[1].shift(0)], [QUARTER], sd.GroupError, ["linear combination"]),
-    "none": ([], [QUARTER], sd.GroupError, ["collective"]),
+    "fixed by all": ([Y[3]], [{Y[0]: -Y[0]}], NotFaithfulError, ["order 2"]),
+    "symmetric combination": ([Y[0] + Y[1]], [swap(Y[0], Y[1])], NotFaithfulError, ["order 2"]),
+    "half a plane": ([Y[0]], [QUARTER], GroupError, ["maps into each other"]),
+    "mixed with another": ([Y[0] + Y[2], Y[1]], [QUARTER], GroupError, ["maps into each other"]),
+    "redundant": ([Y[0], Y[1], Y[0] - 2 * Y[1]], [QUARTER], GroupError, ["independent"]),
+    "not linear": ([Y[0] ** 2], [QUARTER], GroupError, ["linear combination"]),
+    "at another site": (
+        [Y[0].shift(0), Y[1].shift(0)],
+        [QUARTER],
+        GroupError,
+        ["linear combination"],
+    ),
+    "none": ([], [QUARTER], GroupError, ["collective"]),
 }
 
 

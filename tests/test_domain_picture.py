@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 import sesamo_dsl as sd
+from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Permutations
 from sesamo_dsl.report import save
 from sesamo_dsl.report.domains import (
@@ -140,10 +141,10 @@ def test_several_factors() -> None:
 def test_refused() -> None:
     x = sd.VectorField("x", POINT, 4)
     flat = sd.Theory("flat", fields=[x], action=x.squared)
-    with pytest.raises(sd.OptionError, match="declare a symmetry"):
+    with pytest.raises(OptionError, match="declare a symmetry"):
         domain_picture(sd.analyse(flat))
     flips = [sd.Symmetry("flips", [{c: -c} for c in x])]
-    with pytest.raises(sd.OptionError, match="4 dimensions"):
+    with pytest.raises(OptionError, match="4 dimensions"):
         domain_picture(sd.analyse(sd.Theory("four", fields=[x], action=x.squared, symmetries=flips)))
 
 

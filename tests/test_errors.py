@@ -16,6 +16,23 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl import backend as backends
+from sesamo_dsl.errors import (
+    BackendError,
+    ConfigurationError,
+    FieldError,
+    GroupError,
+    LatticeError,
+    LoweringError,
+    NotClosedError,
+    NotFaithfulError,
+    OptionError,
+    ParameterError,
+    ProgramError,
+    RunError,
+    TheoryError,
+    TheoryFileError,
+    TrainingDivergedError,
+)
 from sesamo_dsl.flow_spec import GaussianBase
 
 L, SMALL, POINT = sd.Lattice(4, 4), sd.Lattice(3, 3), sd.Lattice(1)
@@ -93,7 +110,7 @@ TABLE: dict[str, Bad] = {
         "counterexample",
     ),
     "group that does not close": bad(
-        sd.NotClosedError,
+        NotClosedError,
         lambda _: sd.analyse(
             complex_theory(symmetry(rotation(sp.Rational(3, 5), sp.Rational(4, 5)), order_bound=100))
         ),
@@ -102,7 +119,7 @@ TABLE: dict[str, Bad] = {
         "order_bound",
     ),
     "groups that do not close together": bad(
-        sd.NotClosedError,
+        NotClosedError,
         lambda _: sd.analyse(
             complex_theory(
                 sd.Symmetry("left", [{CHI.re: -CHI.re}], order_bound=20),
@@ -116,33 +133,39 @@ TABLE: dict[str, Bad] = {
         "left × right",
         "at most 20",
     ),
-    "no generators": bad(sd.GroupError, lambda _: symmetry(), "symmetry mine", "at least one generator"),
-    "a mapping for a list": bad(sd.GroupError, lambda _: sd.Symmetry("mine", {PHI: -PHI}), "a list of"),
+    "no generators": bad(GroupError, lambda _: symmetry(), "symmetry mine", "at least one generator"),
+    "a mapping for a list": bad(GroupError, lambda _: sd.Symmetry("mine", {PHI: -PHI}), "a list of"),
     "generator that is not linear": bad(
-        sd.GroupError,
+        GroupError,
         lambda _: sd.analyse(theory(symmetries=[symmetry({PHI: PHI**3})])),
         "image of phi",
         "phi**3",
     ),
     "generator with a coupling": bad(
-        sd.GroupError, lambda _: sd.analyse(theory(symmetries=[symmetry({PHI: KAPPA * PHI})])), "phi*kappa"
+        GroupError,
+        lambda _: sd.analyse(theory(symmetries=[symmetry({PHI: KAPPA * PHI})])),
+        "phi*kappa",
     ),
     "generator that shifts": bad(
-        sd.GroupError, lambda _: sd.analyse(theory(symmetries=[symmetry({PHI: PHI.shift(0)})])), "same site"
+        GroupError,
+        lambda _: sd.analyse(theory(symmetries=[symmetry({PHI: PHI.shift(0)})])),
+        "same site",
     ),
     "generator that is singular": bad(
-        sd.GroupError, lambda _: sd.analyse(theory(symmetries=[symmetry({PHI: 0 * PHI})])), "invertible"
+        GroupError,
+        lambda _: sd.analyse(theory(symmetries=[symmetry({PHI: 0 * PHI})])),
+        "invertible",
     ),
     "symmetry of another field": bad(
-        sd.FieldError,
+        FieldError,
         lambda _: sd.analyse(theory(symmetries=[sd.Z2(CHI)])),
         "components of the theory",
         "chi_re",
     ),
-    "cyclic group in a line": bad(sd.GroupError, lambda _: sd.Cyclic(4, PHI), "plane", "1 component"),
-    "cyclic group of order one": bad(sd.GroupError, lambda _: sd.Cyclic(1, CHI), "order n ≥ 2"),
+    "cyclic group in a line": bad(GroupError, lambda _: sd.Cyclic(4, PHI), "plane", "1 component"),
+    "cyclic group of order one": bad(GroupError, lambda _: sd.Cyclic(1, CHI), "order n ≥ 2"),
     "collective coordinate that is not faithful": bad(
-        sd.NotFaithfulError,
+        NotFaithfulError,
         lambda _: sd.analyse(
             complex_theory(symmetry({CHI.re: -CHI.re}, {CHI.im: -CHI.im}, collective=[CHI.re]))
         ),
@@ -151,249 +174,268 @@ TABLE: dict[str, Bad] = {
         "collective=",
     ),
     "collective coordinate that is no representation": bad(
-        sd.GroupError,
+        GroupError,
         lambda _: sd.analyse(complex_theory(symmetry(rotation(0, 1), collective=[CHI.re]))),
         "collective coordinate of mine",
         "add the missing",
     ),
     # lattices and fields
-    "lattice without extent": bad(sd.LatticeError, lambda _: sd.Lattice(4, 0), "Lattice(4, 0)", "≥ 1"),
-    "lattice without axes": bad(sd.LatticeError, lambda _: sd.Lattice(), "Lattice()"),
-    "lattice of half a site": bad(sd.LatticeError, lambda _: sd.Lattice(2.5), "2.5"),
+    "lattice without extent": bad(LatticeError, lambda _: sd.Lattice(4, 0), "Lattice(4, 0)", "≥ 1"),
+    "lattice without axes": bad(LatticeError, lambda _: sd.Lattice(), "Lattice()"),
+    "lattice of half a site": bad(LatticeError, lambda _: sd.Lattice(2.5), "2.5"),
     "field of another lattice in a sum": bad(
-        sd.LatticeError, lambda _: L.sum(PHI * OTHER), "chi on Lattice(3, 3)", "fields on Lattice(4, 4)"
+        LatticeError,
+        lambda _: L.sum(PHI * OTHER),
+        "chi on Lattice(3, 3)",
+        "fields on Lattice(4, 4)",
     ),
     "fields of two lattices": bad(
-        sd.LatticeError, lambda _: theory(fields=[PHI, OTHER]), "theory bad", "chi on Lattice(3, 3)"
+        LatticeError, lambda _: theory(fields=[PHI, OTHER]), "theory bad", "chi on Lattice(3, 3)"
     ),
     "sums over two lattices": bad(
-        sd.LatticeError,
+        LatticeError,
         lambda _: theory(L.sum(PHI**2) + SMALL.sum(OTHER**2)),
         "plain sums over Lattice(4, 4)",
     ),
-    "sum in a sum": bad(sd.LatticeError, lambda _: theory(L.sum(PHI * L.sum(PHI))), "no sum inside a sum"),
-    "missing axis": bad(sd.LatticeError, lambda _: PHI.shift(2), "axis 2 of Lattice(4, 4)", "(0, 1)"),
-    "negative axis": bad(sd.LatticeError, lambda _: CHI.shift(-1), "axis -1"),
-    "axis by name": bad(sd.LatticeError, lambda _: PHI.shift("x"), "axis x"),
-    "half a step": bad(sd.FieldError, lambda _: PHI.shift(0, 0.5), "shift of phi along axis 0", "0.5"),
-    "name of a field": bad(sd.FieldError, lambda _: sd.ScalarField("my field", L), "'my field'", "rename"),
-    "name of a coupling": bad(sd.FieldError, lambda _: sd.parameters("2kappa"), "'2kappa'"),
-    "name of a theory": bad(sd.FieldError, lambda _: theory(name="a/b"), "'a/b'"),
-    "no components": bad(sd.FieldError, lambda _: sd.VectorField("v", L, 0), "components ≥ 1"),
+    "sum in a sum": bad(LatticeError, lambda _: theory(L.sum(PHI * L.sum(PHI))), "no sum inside a sum"),
+    "missing axis": bad(LatticeError, lambda _: PHI.shift(2), "axis 2 of Lattice(4, 4)", "(0, 1)"),
+    "negative axis": bad(LatticeError, lambda _: CHI.shift(-1), "axis -1"),
+    "axis by name": bad(LatticeError, lambda _: PHI.shift("x"), "axis x"),
+    "half a step": bad(FieldError, lambda _: PHI.shift(0, 0.5), "shift of phi along axis 0", "0.5"),
+    "name of a field": bad(FieldError, lambda _: sd.ScalarField("my field", L), "'my field'", "rename"),
+    "name of a coupling": bad(FieldError, lambda _: sd.parameters("2kappa"), "'2kappa'"),
+    "name of a theory": bad(FieldError, lambda _: theory(name="a/b"), "'a/b'"),
+    "no components": bad(FieldError, lambda _: sd.VectorField("v", L, 0), "components ≥ 1"),
     "two fields of one name": bad(
-        sd.FieldError, lambda _: theory(fields=[PHI, sd.ScalarField("phi", L)]), "distinct"
+        FieldError, lambda _: theory(fields=[PHI, sd.ScalarField("phi", L)]), "distinct"
     ),
-    "shifted field declared": bad(sd.FieldError, lambda _: theory(fields=[PHI.shift(0)]), "running site"),
-    "undeclared field": bad(sd.FieldError, lambda _: theory(L.sum(PHI**2 + CHI.abs2)), "chi_im", "fields=["),
-    "no fields": bad(sd.TheoryError, lambda _: theory(fields=[]), "at least one"),
-    "a name for a field": bad(sd.TheoryError, lambda _: theory(fields=["phi"]), "ScalarField"),
+    "shifted field declared": bad(FieldError, lambda _: theory(fields=[PHI.shift(0)]), "running site"),
+    "undeclared field": bad(FieldError, lambda _: theory(L.sum(PHI**2 + CHI.abs2)), "chi_im", "fields=["),
+    "no fields": bad(TheoryError, lambda _: theory(fields=[]), "at least one"),
+    "a name for a field": bad(TheoryError, lambda _: theory(fields=["phi"]), "ScalarField"),
     # actions
     "free site index": bad(
-        sd.TheoryError, lambda _: theory(PHI**2), "action of theory bad", "phi at a free site", "lattice.sum"
+        TheoryError,
+        lambda _: theory(PHI**2),
+        "action of theory bad",
+        "phi at a free site",
+        "lattice.sum",
     ),
-    "free site beside a sum": bad(sd.TheoryError, lambda _: theory(L.sum(PHI**2) + PHI), "free site"),
+    "free site beside a sum": bad(TheoryError, lambda _: theory(L.sum(PHI**2) + PHI), "free site"),
     "free site in an observable": bad(
-        sd.TheoryError, lambda _: theory(observables={"m": PHI}), "observable m of theory bad"
+        TheoryError, lambda _: theory(observables={"m": PHI}), "observable m of theory bad"
     ),
-    "imaginary action": bad(sd.TheoryError, lambda _: theory(L.sum(sp.I * PHI**2)), "a real number", "Abs"),
+    "imaginary action": bad(TheoryError, lambda _: theory(L.sum(sp.I * PHI**2)), "a real number", "Abs"),
     "complex field squared": bad(
-        sd.TheoryError, lambda _: theory(L.sum(CHI.value**2), fields=[CHI]), "a real number"
+        TheoryError, lambda _: theory(L.sum(CHI.value**2), fields=[CHI]), "a real number"
     ),
-    "logarithm of a field": bad(sd.TheoryError, lambda _: theory(L.sum(sp.log(PHI))), "a real number"),
+    "logarithm of a field": bad(TheoryError, lambda _: theory(L.sum(sp.log(PHI))), "a real number"),
     "imaginary outside of the sum": bad(
-        sd.TheoryError, lambda _: theory(sp.sqrt(-1 - L.sum(PHI**2) ** 2)), "a real number"
+        TheoryError, lambda _: theory(sp.sqrt(-1 - L.sum(PHI**2) ** 2)), "a real number"
     ),
     "infinite action": bad(
-        sd.TheoryError, lambda _: theory(L.sum(PHI**2) / H, defaults={H: 0}), "a real number"
+        TheoryError, lambda _: theory(L.sum(PHI**2) / H, defaults={H: 0}), "a real number"
     ),
-    "action that is text": bad(sd.TheoryError, lambda _: theory("phi**2"), "a SymPy expression", "str"),
+    "action that is text": bad(TheoryError, lambda _: theory("phi**2"), "a SymPy expression", "str"),
     "action that is an inequality": bad(
-        sd.TheoryError, lambda _: theory(L.sum(PHI**2) > 1), "a SymPy expression"
+        TheoryError, lambda _: theory(L.sum(PHI**2) > 1), "a SymPy expression"
     ),
     "unknown function": bad(
-        sd.LoweringError, lambda _: sd.compile(theory(L.sum(sp.gamma(1 + PHI**2)))), "gamma", "rewrite"
+        LoweringError, lambda _: sd.compile(theory(L.sum(sp.gamma(1 + PHI**2)))), "gamma", "rewrite"
     ),
     "unknown precision": bad(
-        sd.TheoryError, lambda _: theory(precision="half"), "'float32' or 'float64'", "'half'"
+        TheoryError, lambda _: theory(precision="half"), "'float32' or 'float64'", "'half'"
     ),
     # couplings
     "undeclared symbol": bad(
-        sd.ParameterError, lambda _: theory(L.sum(sp.Symbol("g") * PHI**2)), "the symbol g", 'parameters("g")'
+        ParameterError,
+        ProgramError,
+        lambda _: theory(L.sum(sp.Symbol("g") * PHI**2)),
+        "the symbol g",
+        'parameters("g")',
     ),
     "coupling named like a field": bad(
-        sd.ParameterError, lambda _: theory(L.sum(sd.parameters("phi") * PHI**2)), "differently from fields"
+        ParameterError,
+        ProgramError,
+        lambda _: theory(L.sum(sd.parameters("phi") * PHI**2)),
+        "differently from fields",
     ),
     "default of nothing": bad(
-        sd.ParameterError, lambda _: theory(defaults={H: 1}), "parameter h of theory bad", "kappa"
+        ParameterError, lambda _: theory(defaults={H: 1}), "parameter h of theory bad", "kappa"
     ),
     "NaN default": bad(
-        sd.ParameterError, lambda _: theory(defaults={KAPPA: math.nan}), "a finite real number", "nan"
+        ParameterError, lambda _: theory(defaults={KAPPA: math.nan}), "a finite real number", "nan"
     ),
-    "infinite default": bad(sd.ParameterError, lambda _: theory(defaults={KAPPA: math.inf}), "inf"),
-    "complex default": bad(sd.ParameterError, lambda _: theory(defaults={KAPPA: 1j}), "1j"),
+    "infinite default": bad(ParameterError, lambda _: theory(defaults={KAPPA: math.inf}), "inf"),
+    "complex default": bad(ParameterError, lambda _: theory(defaults={KAPPA: 1j}), "1j"),
     "missing value": bad(
-        sd.ParameterError,
+        ParameterError,
+        ProgramError,
         lambda _: sd.compile(theory(), "torch").action(fields(1, 1, 4, 4)),
         "a value for each of kappa",
         "none for kappa",
     ),
     "unknown value": bad(
-        sd.ParameterError,
+        ParameterError,
+        ProgramError,
         lambda _: model().action(fields(1, 1, 4, 4), {"kapa": 1}),
         "parameter kapa",
         "kappa",
     ),
     "NaN value": bad(
-        sd.ParameterError, lambda _: model().action(fields(1, 1, 4, 4), {"kappa": math.nan}), "nan"
+        ParameterError, lambda _: model().action(fields(1, 1, 4, 4), {"kappa": math.nan}), "nan"
     ),
-    "infinite value in training": bad(
-        sd.ParameterError, lambda _: train(parameters={KAPPA: -math.inf}), "-inf"
-    ),
-    "text value": bad(
-        sd.ParameterError, lambda _: model().action(fields(1, 1, 4, 4), {"kappa": "one"}), "one"
-    ),
+    "infinite value in training": bad(ParameterError, lambda _: train(parameters={KAPPA: -math.inf}), "-inf"),
+    "text value": bad(ParameterError, lambda _: model().action(fields(1, 1, 4, 4), {"kappa": "one"}), "one"),
     # configurations
     "no batch axis": bad(
-        sd.ConfigurationError,
+        ConfigurationError,
         lambda _: model().action(fields(1, 4, 4)),
         "shape (batch, 1, 4, 4)",
         "(1, 4, 4)",
     ),
-    "wrong lattice": bad(sd.ConfigurationError, lambda _: model().action(fields(2, 1, 4, 5)), "(2, 1, 4, 5)"),
-    "wrong components": bad(
-        sd.ConfigurationError, lambda _: model().action(fields(2, 2, 4, 4)), "(2, 2, 4, 4)"
-    ),
-    "a number": bad(sd.ConfigurationError, lambda _: model().action(1.0), "shape ()"),
+    "wrong lattice": bad(ConfigurationError, lambda _: model().action(fields(2, 1, 4, 5)), "(2, 1, 4, 5)"),
+    "wrong components": bad(ConfigurationError, lambda _: model().action(fields(2, 2, 4, 4)), "(2, 2, 4, 4)"),
+    "a number": bad(ConfigurationError, lambda _: model().action(1.0), "shape ()"),
     "rows of different lengths": bad(
-        sd.ConfigurationError, lambda _: model().action([[1.0], [1.0, 2.0]]), "shape"
+        ConfigurationError, lambda _: model().action([[1.0], [1.0, 2.0]]), "shape"
     ),
     "complex configurations": bad(
-        sd.ConfigurationError, lambda _: model().action(fields(1, 1, 4, 4) + 1j), "real numbers", "complex128"
+        ConfigurationError,
+        lambda _: model().action(fields(1, 1, 4, 4) + 1j),
+        "real numbers",
+        "complex128",
     ),
     "text for configurations": bad(
-        sd.ConfigurationError, lambda _: model().action(fields(1, 1, 4, 4).astype(str)), "real numbers"
+        ConfigurationError, lambda _: model().action(fields(1, 1, 4, 4).astype(str)), "real numbers"
     ),
     "NaN in configurations": bad(
-        sd.ConfigurationError, lambda _: model().action(with_entry(math.nan)), "1 entries"
+        ConfigurationError, lambda _: model().action(with_entry(math.nan)), "1 entries"
     ),
     "infinity in configurations": bad(
-        sd.ConfigurationError, lambda _: model().action(with_entry(-math.inf)), "1 entries"
+        ConfigurationError, lambda _: model().action(with_entry(-math.inf)), "1 entries"
     ),
     "overflow of the precision": bad(
-        sd.ConfigurationError, lambda _: model().action(with_entry(1e300)), "infinite in float32"
+        ConfigurationError, lambda _: model().action(with_entry(1e300)), "infinite in float32"
     ),
     "unknown function of a model": bad(
-        sd.OptionError,
+        OptionError,
         lambda _: model().evaluate("energy", fields(1, 1, 4, 4)),
         "function energy",
         "action_and_gradient",
     ),
     # backends, theories, files
     "unknown backend": bad(
-        sd.BackendError, lambda _: sd.compile(theory(), "tensorflow"), "tensorflow", "jax, torch"
+        BackendError, lambda _: sd.compile(theory(), "tensorflow"), "tensorflow", "jax, torch"
     ),
     "unknown precision of a backend": bad(
-        sd.OptionError,
+        OptionError,
         lambda _: sd.compile(theory(), precision="float16"),
         "float16",
         "'float32' or 'float64'",
     ),
     "unknown theory": bad(
-        sd.TheoryFileError, lambda _: sd.load_theory("scalar_phi5"), "scalar_phi5", "scalar_phi4", "spelling"
+        TheoryFileError,
+        lambda _: sd.load_theory("scalar_phi5"),
+        "scalar_phi5",
+        "scalar_phi4",
+        "spelling",
     ),
-    "unknown file": bad(
-        sd.TheoryFileError, lambda p: sd.load_theory(p / "none.py"), "none.py", "existing file"
-    ),
-    "directory for a file": bad(sd.TheoryFileError, lambda p: sd.load_theory(p), "suffix"),
+    "unknown file": bad(TheoryFileError, lambda p: sd.load_theory(p / "none.py"), "none.py", "existing file"),
+    "directory for a file": bad(TheoryFileError, lambda p: sd.load_theory(p), "suffix"),
     "file that raises": bad(
-        sd.TheoryFileError,
+        TheoryFileError,
         lambda p: sd.load_theory(written(p / "mine.py", "a = 1\n\nb = a / 0\n")),
         "mine.py",
         "ZeroDivisionError: division by zero (line 3)",
         "traceback",
     ),
     "file that exits": bad(
-        sd.TheoryFileError,
+        TheoryFileError,
         lambda p: sd.load_theory(written(p / "mine.py", "raise SystemExit(3)")),
         "SystemExit",
     ),
     "file that is not Python": bad(
-        sd.TheoryFileError, lambda p: sd.load_theory(written(p / "mine.py", "x = (\n")), "SyntaxError", "line"
+        TheoryFileError,
+        lambda p: sd.load_theory(written(p / "mine.py", "x = (\n")),
+        "SyntaxError",
+        "line",
     ),
     "file that imports what is not there": bad(
-        sd.TheoryFileError,
+        TheoryFileError,
         lambda p: sd.load_theory(written(p / "mine.py", "import not_a_module")),
         "ModuleNotFoundError",
     ),
-    "file of zeros": bad(
-        sd.TheoryFileError, lambda p: sd.load_theory(written(p / "mine.py", "\0")), "mine.py"
-    ),
+    "file of zeros": bad(TheoryFileError, lambda p: sd.load_theory(written(p / "mine.py", "\0")), "mine.py"),
     "file without a theory": bad(
-        sd.TheoryFileError, lambda p: sd.load_theory(written(p / "mine.py", "x = 1")), "`theory`", "none"
+        TheoryFileError,
+        lambda p: sd.load_theory(written(p / "mine.py", "x = 1")),
+        "`theory`",
+        "none",
     ),
     "file with another theory": bad(
-        sd.TheoryFileError,
+        TheoryFileError,
         lambda p: sd.load_theory(written(p / "mine.py", "theory = 'phi4'")),
         "found:    str",
     ),
     "file with a wrong declaration": bad(
-        sd.LatticeError,
+        LatticeError,
         lambda p: sd.load_theory(written(p / "mine.py", "import sesamo_dsl as sd\ntheory = sd.Lattice(0)")),
         "Lattice(0)",
     ),
     # runs
     "unwritable run directory": bad(
-        sd.RunError,
+        RunError,
         lambda p: model().train(progress=False, steps=1, directory=below_a_file(p)),
         "can be written",
         "fix",
     ),
     "file for a run directory": bad(
-        sd.RunError,
+        RunError,
         lambda p: model().train(progress=False, steps=1, directory=written(p / "run", "a file")),
         "can be written",
     ),
-    "no run there": bad(sd.RunError, lambda p: sd.load_run(p / "nowhere"), "nowhere", "run.json"),
+    "no run there": bad(RunError, lambda p: sd.load_run(p / "nowhere"), "nowhere", "run.json"),
     # options
-    "unknown option": bad(sd.OptionError, lambda _: train(epochs=10), "option epochs", "learning_rate"),
-    "no steps": bad(sd.OptionError, lambda _: train(steps=0), "option steps", "≥ 1", "0"),
-    "half a step of training": bad(sd.OptionError, lambda _: train(steps=2.5), "option steps", "2.5"),
-    "batch of one": bad(sd.OptionError, lambda _: train(batch=1), "option batch", "≥ 2"),
-    "negative seed": bad(sd.OptionError, lambda _: train(seed=-1), "option seed"),
-    "negative rate": bad(sd.OptionError, lambda _: train(learning_rate=-1e-3), "learning_rate", "> 0"),
-    "NaN rate": bad(sd.OptionError, lambda _: train(learning_rate=math.nan), "nan"),
-    "text rate": bad(sd.OptionError, lambda _: train(learning_rate="fast"), "'fast'"),
-    "text time": bad(sd.OptionError, lambda _: train(seconds="long"), "'long'"),
-    "no time": bad(sd.OptionError, lambda _: train(seconds=0), "option seconds"),
-    "no clipping": bad(sd.OptionError, lambda _: train(clip=0), "option clip"),
-    "flat penalty": bad(sd.OptionError, lambda _: train(penalty_height=math.inf), "penalty_height"),
-    "unknown law": bad(sd.OptionError, lambda _: train(law="heatbath"), "option law", "'heat_bath'"),
-    "unknown strategy": bad(sd.OptionError, lambda _: train(strategy="chart"), "'fold' or 'penalty'"),
-    "unknown gradient": bad(sd.OptionError, lambda _: train(gradient="reinforce"), "'path'"),
-    "no gradient": bad(sd.OptionError, lambda _: train(gradient=None), "'path'"),
-    "unknown base": bad(sd.OptionError, lambda _: train(base="uniform"), "'vacuum'"),
-    "flow by name": bad(sd.OptionError, lambda _: train(flow="RealNVP"), "a FlowSpec"),
-    "flow without layers": bad(
-        sd.OptionError, lambda _: sd.FlowSpec(layers=0, hidden=(8,)), "layers", ">= 1"
-    ),
-    "flow of text layers": bad(
-        sd.OptionError, lambda _: sd.FlowSpec(layers="8", hidden=(8,)), "layers", "'8'"
-    ),
-    "flow of one width": bad(sd.OptionError, lambda _: sd.FlowSpec(layers=2, hidden=8), "hidden", "tuple"),
-    "flow with an even kernel": bad(
-        sd.OptionError, lambda _: sd.FlowSpec(layers=2, hidden=(), kernel=4), "odd"
-    ),
+    "unknown option": bad(OptionError, lambda _: train(epochs=10), "option epochs", "learning_rate"),
+    "no steps": bad(OptionError, lambda _: train(steps=0), "option steps", "≥ 1", "0"),
+    "half a step of training": bad(OptionError, lambda _: train(steps=2.5), "option steps", "2.5"),
+    "batch of one": bad(OptionError, lambda _: train(batch=1), "option batch", "≥ 2"),
+    "negative seed": bad(OptionError, lambda _: train(seed=-1), "option seed"),
+    "negative rate": bad(OptionError, lambda _: train(learning_rate=-1e-3), "learning_rate", "> 0"),
+    "NaN rate": bad(OptionError, lambda _: train(learning_rate=math.nan), "nan"),
+    "text rate": bad(OptionError, lambda _: train(learning_rate="fast"), "'fast'"),
+    "text time": bad(OptionError, lambda _: train(seconds="long"), "'long'"),
+    "no time": bad(OptionError, lambda _: train(seconds=0), "option seconds"),
+    "no clipping": bad(OptionError, lambda _: train(clip=0), "option clip"),
+    "flat penalty": bad(OptionError, lambda _: train(penalty_height=math.inf), "penalty_height"),
+    "unknown law": bad(OptionError, lambda _: train(law="heatbath"), "option law", "'heat_bath'"),
+    "unknown strategy": bad(OptionError, lambda _: train(strategy="chart"), "'fold' or 'penalty'"),
+    "unknown gradient": bad(OptionError, lambda _: train(gradient="reinforce"), "'path'"),
+    "no gradient": bad(OptionError, lambda _: train(gradient=None), "'path'"),
+    "unknown base": bad(OptionError, lambda _: train(base="uniform"), "'vacuum'"),
+    "flow by name": bad(OptionError, lambda _: train(flow="RealNVP"), "a FlowSpec"),
+    "flow without layers": bad(OptionError, lambda _: sd.FlowSpec(layers=0, hidden=(8,)), "layers", ">= 1"),
+    "flow of text layers": bad(OptionError, lambda _: sd.FlowSpec(layers="8", hidden=(8,)), "layers", "'8'"),
+    "flow of one width": bad(OptionError, lambda _: sd.FlowSpec(layers=2, hidden=8), "hidden", "tuple"),
+    "flow with an even kernel": bad(OptionError, lambda _: sd.FlowSpec(layers=2, hidden=(), kernel=4), "odd"),
     "flow of an unknown kind": bad(
-        sd.OptionError, lambda _: sd.FlowSpec(layers=2, hidden=(), transform="cubic"), "'affine' or 'spline'"
+        OptionError,
+        lambda _: sd.FlowSpec(layers=2, hidden=(), transform="cubic"),
+        "'affine' or 'spline'",
     ),
     "flow without bound": bad(
-        sd.OptionError, lambda _: sd.FlowSpec(layers=2, hidden=(), bound=math.nan), "bound"
+        OptionError, lambda _: sd.FlowSpec(layers=2, hidden=(), bound=math.nan), "bound"
     ),
     "base with a hole": bad(
-        sd.OptionError, lambda _: GaussianBase.from_precision([0.0], np.zeros((4, 1, 1))), "positive definite"
+        OptionError,
+        lambda _: GaussianBase.from_precision([0.0], np.zeros((4, 1, 1))),
+        "positive definite",
     ),
     "base of another shape": bad(
-        sd.OptionError, lambda _: GaussianBase.from_precision([0.0, 1.0], np.ones((4, 1, 1))), "precision"
+        OptionError,
+        lambda _: GaussianBase.from_precision([0.0, 1.0], np.ones((4, 1, 1))),
+        "precision",
     ),
 }
 
@@ -420,26 +462,26 @@ def test_bad_input(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_public_error_is_raised_somewhere() -> None:
     """The table covers all error classes but those that have tests of their own."""
-    errors = {e for e in vars(sd).values() if isinstance(e, type) and issubclass(e, sd.SesamoError)}
-    elsewhere = {sd.SesamoError, sd.TrainingDivergedError}
+    errors = {e for e in vars(sd.errors).values() if isinstance(e, type) and issubclass(e, sd.SesamoError)}
+    elsewhere = {sd.SesamoError, TrainingDivergedError, ProgramError}
     assert {case.error for case in TABLE.values()} == errors - elsewhere
 
 
 def test_samples_and_observables_of_a_run(tmp_path: Path) -> None:
     run = model().train(progress=False, steps=1, batch=4, directory=tmp_path / "run")
     for count in (0, -3, 2.5, "many"):
-        with pytest.raises(sd.OptionError, match="sample count"):
+        with pytest.raises(OptionError, match="sample count"):
             run.sample(count)  # type: ignore[arg-type]
-    with pytest.raises(sd.OptionError, match="observable energy"):
+    with pytest.raises(OptionError, match="observable energy"):
         run.sample(8).mean("energy")
-    with pytest.raises(sd.ConfigurationError, match="shape"):
+    with pytest.raises(ConfigurationError, match="shape"):
         run.log_prob(fields(1, 4, 4))
 
 
 def test_a_backend_that_is_not_installed_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("jax", "a_framework_that_is_missing:BACKEND", backends.ENTRY_POINTS)
     monkeypatch.setattr(backends, "entry_points", lambda group: [entry])
-    with pytest.raises(sd.BackendError, match=r"pip install 'sesamo-dsl\[jax\]'") as caught:
+    with pytest.raises(BackendError, match=r"pip install 'sesamo-dsl\[jax\]'") as caught:
         sd.compile(theory(), "jax")
     assert "a_framework_that_is_missing" in caught.value.found
 

@@ -17,6 +17,7 @@ from sympy.combinatorics.group_constructs import DirectProduct
 from sympy.combinatorics.named_groups import AlternatingGroup, CyclicGroup, DihedralGroup, SymmetricGroup
 
 import sesamo_dsl as sd
+from sesamo_dsl.errors import FieldError, GroupError, NotClosedError
 from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups.element import Element, SiteMap
 from sesamo_dsl.groups.finite import FiniteGroup
@@ -269,30 +270,30 @@ def test_elements_compose_matrices_and_sites() -> None:
 NOT_GROUPS: dict[str, tuple[dict[sp.Expr, sp.Expr], type[sd.SesamoError], str]] = {
     "irrational rotation": (
         linear([sp.Rational(3, 5), -sp.Rational(4, 5)], [sp.Rational(4, 5), sp.Rational(3, 5)]),
-        sd.NotClosedError,
+        NotClosedError,
         "at most 60",
     ),
     "rotation by one radian": (
         linear([sp.cos(1), -sp.sin(1)], [sp.sin(1), sp.cos(1)]),
-        sd.NotClosedError,
+        NotClosedError,
         "at most 60",
     ),
-    "shear": (linear([1, 1], [0, 1]), sd.NotClosedError, "at most 60"),
-    "stretch": (linear([2, 0], [0, 1]), sd.NotClosedError, "at most 60"),
-    "singular": (linear([1, 1], [1, 1]), sd.GroupError, "invertible"),
-    "zero": ({X[0]: sp.S.Zero}, sd.GroupError, "invertible"),
+    "shear": (linear([1, 1], [0, 1]), NotClosedError, "at most 60"),
+    "stretch": (linear([2, 0], [0, 1]), NotClosedError, "at most 60"),
+    "singular": (linear([1, 1], [1, 1]), GroupError, "invertible"),
+    "zero": ({X[0]: sp.S.Zero}, GroupError, "invertible"),
     "singular in disguise": (
         linear([sp.sqrt(3 + 2 * sp.sqrt(2)), 1], [1, sp.sqrt(2) - 1]),
-        sd.GroupError,
+        GroupError,
         "invertible",
     ),
-    "quadratic": ({X[0]: X[0] ** 2}, sd.GroupError, "linear combination"),
-    "constant shift": ({X[0]: X[0] + 1}, sd.GroupError, "linear combination"),
-    "product": ({X[0]: X[0] * X[1]}, sd.GroupError, "linear combination"),
-    "function": ({X[0]: sp.sin(X[0])}, sd.GroupError, "linear combination"),
-    "complex": ({X[0]: sp.I * X[0]}, sd.GroupError, "real constant"),
-    "coupling": ({X[0]: sd.parameters("kappa") * X[0]}, sd.GroupError, "constant"),
-    "other field": ({X[3]: -X[3]}, sd.FieldError, "components of the theory"),
+    "quadratic": ({X[0]: X[0] ** 2}, GroupError, "linear combination"),
+    "constant shift": ({X[0]: X[0] + 1}, GroupError, "linear combination"),
+    "product": ({X[0]: X[0] * X[1]}, GroupError, "linear combination"),
+    "function": ({X[0]: sp.sin(X[0])}, GroupError, "linear combination"),
+    "complex": ({X[0]: sp.I * X[0]}, GroupError, "real constant"),
+    "coupling": ({X[0]: sd.parameters("kappa") * X[0]}, GroupError, "constant"),
+    "other field": ({X[3]: -X[3]}, FieldError, "components of the theory"),
 }
 
 
@@ -310,7 +311,7 @@ def test_the_bound_is_the_largest_order_that_is_enumerated() -> None:
         if fits:
             assert symmetry.group(X[:2], NumberTable()).order == 10
         else:
-            with pytest.raises(sd.NotClosedError, match=f"at most {bound} elements"):
+            with pytest.raises(NotClosedError, match=f"at most {bound} elements"):
                 symmetry.group(X[:2], NumberTable())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sesamo_dsl as sd
+from sesamo_dsl.errors import OptionError, RunError
 from sesamo_dsl.report import samples_picture, save, training_picture
 from sesamo_dsl.training import History
 
@@ -77,10 +78,10 @@ def test_training_picture(tmp_path: Path) -> None:
 
 def test_a_picture_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     figure = training_picture(History())
-    with pytest.raises(sd.OptionError, match=r"picture\.png"):
+    with pytest.raises(OptionError, match=r"picture\.png"):
         save(figure, tmp_path / "picture.unknown")
-    with pytest.raises(sd.OptionError):
+    with pytest.raises(OptionError):
         save(figure, tmp_path / "picture")
     (tmp_path / "file").write_text("")
-    with pytest.raises(sd.RunError, match="can be written"):
+    with pytest.raises(RunError, match="can be written"):
         save(figure, tmp_path / "file" / "picture.png")

@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Model
+from sesamo_dsl.errors import RunError, TrainingDivergedError
 from sesamo_dsl.evaluation import Samples
 from sesamo_dsl.reference import Reference, exact_reference
 from sesamo_dsl.training import History, TrainingOptions, make_base, train
@@ -298,7 +299,7 @@ def test_an_absurd_learning_rate_is_stopped(name: str, tmp_path: Path) -> None:
     model = compiled("mixture", name)
     place = tmp_path / "diverged"
     with pytest.raises(
-        sd.TrainingDivergedError, match=r"found: .*loss = (.|\n)*remedy: +lower learning_rate"
+        TrainingDivergedError, match=r"found: .*loss = (.|\n)*remedy: +lower learning_rate"
     ) as caught:
         model.train(
             directory=place,
@@ -341,7 +342,7 @@ def test_the_last_good_state_is_kept(which: str) -> None:
     history = History()
     kept: list[dict[str, Array]] = []
     options = TrainingOptions(steps=400)
-    with pytest.raises(sd.TrainingDivergedError, match="step 200 is kept in there"):
+    with pytest.raises(TrainingDivergedError, match="step 200 is kept in there"):
         train(Turning(), options, history, progress=False, keep=lambda state: kept.append(state) or "there")
     assert len(history) == 229
     for key, value in states[200].items():
@@ -356,7 +357,7 @@ def test_an_action_that_becomes_nan_is_stopped(tmp_path: Path) -> None:
     density = x**2 / 200 + sp.sqrt(sp.Rational(25, 4) - x**2)
     theory = sd.Theory("edge", fields=[x], action=point.sum(density), precision="float64")
     model = sd.compile(theory, "torch")
-    with pytest.raises(sd.TrainingDivergedError, match="nan"):
+    with pytest.raises(TrainingDivergedError, match="nan"):
         model.train(directory=tmp_path / "edge", progress=False, steps=40, batch=256, base="standard")
     run = sd.load_run(tmp_path / "edge", theory=theory)
     assert all(np.isfinite(value).all() for value in run.model.state().values())
@@ -453,7 +454,7 @@ def test_damaged_run_directories(name: str, tmp_path: Path) -> None:
     if name == "no coupling":  # falls back on the declared default, which is a value
         assert sd.load_run(place, theory=mixture()).parameters == {"h": 0.0}
         return
-    with pytest.raises(sd.RunError, match=r"run directory(.|\n)*expected:(.|\n)*found:(.|\n)*remedy:"):
+    with pytest.raises(RunError, match=r"run directory(.|\n)*expected:(.|\n)*found:(.|\n)*remedy:"):
         sd.load_run(place, theory=mixture())
 
 
@@ -466,14 +467,14 @@ def small_run() -> Path:
 
 
 def test_a_run_belongs_to_its_declaration() -> None:
-    with pytest.raises(sd.RunError, match="declared in a Python session"):
+    with pytest.raises(RunError, match="declared in a Python session"):
         sd.load_run(small_run())
-    with pytest.raises(sd.RunError, match="whose compiled program differs"):
+    with pytest.raises(RunError, match="whose compiled program differs"):
         sd.load_run(small_run(), theory=gaussian_mixture(5, RADIUS))
 
 
 def test_nothing_is_overwritten() -> None:
     before = {path.name: path.read_bytes() for path in small_run().iterdir()}
-    with pytest.raises(sd.RunError, match="earlier run"):
+    with pytest.raises(RunError, match="earlier run"):
         compiled("mixture", "torch").train(directory=small_run(), progress=False, steps=1)
     assert {path.name: path.read_bytes() for path in small_run().iterdir()} == before

@@ -56,7 +56,7 @@ DIALECT = Dialect(
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "jax.nn.logsumexp({0}, axis=0).reshape(x[:, 0].shape)",
         "stack_softmax": "jnp.exp({0} - {1}.reshape(-1))",
-        "stack_dot": "(jnp.asarray({attribute}, {0}.dtype)[:, None] * {0}).sum(axis=0).reshape(x[:, 0].shape)",
+        "stack_dot": "(jnp.asarray({attribute}, {0}.dtype) @ {0}).reshape(x[:, 0].shape)",
         "entry": "{0}[:, {attribute}]",
         "tail": "{0}[:, 1:]",
         "norm": "jnp.linalg.norm({0}, axis=1)",
