@@ -166,10 +166,34 @@ class _Lowering:
                 found=f"the last condition {otherwise}",
                 remedy="add the missing case",
             )
-        value = self(cast(sp.Expr, last))
-        for case, condition in reversed(cases):
-            value = b.where(self._condition(cast(sp.Basic, condition)), self(cast(sp.Expr, case)), value)
+        one = b.constant(1.0)
+        conditions = [self._condition(cast(sp.Basic, condition)) for _, condition in cases]
+        values, remaining = [], one
+        for (case, _), condition in zip(cases, conditions, strict=True):
+            values.append(self._branch(cast(sp.Expr, case), b.mul(remaining, condition)))
+            remaining = b.mul(remaining, b.sub(one, condition))
+        value = self._branch(cast(sp.Expr, last), remaining)
+        for condition, chosen in zip(reversed(conditions), reversed(values), strict=True):
+            value = b.where(condition, chosen, value)
         return value
+
+    def _branch(self, expr: sp.Expr, selected: int) -> int:
+        """A branch of a Piecewise; a partial function is kept from points where it is not selected.
+
+        Such a branch sees φ = 1 there: its value is discarded, but its derivative would turn 0·∞ into NaN.
+        """
+        partial = [e for e in expr.atoms(sp.Pow, sp.log) if isinstance(e, sp.log) or not _is_natural(e.exp)]
+        if not partial:
+            return self(expr)
+        b = self._builder
+        branch = _Lowering(b, ())
+        branch.known.update(
+            {
+                f: b.where(selected, self(f), b.constant(1.0))
+                for f in sorted(expr.atoms(FieldComponent), key=str)
+            }
+        )
+        return branch(expr)
 
     def _condition(self, condition: sp.Basic) -> int:
         b = self._builder
@@ -201,6 +225,10 @@ class _Lowering:
             found=type(condition).__name__,
             remedy="rewrite the condition with inequalities",
         )
+
+
+def _is_natural(exponent: sp.Basic) -> bool:
+    return isinstance(exponent, sp.Integer) and int(exponent) >= 0
 
 
 def _field_powers(term: sp.Expr) -> list[tuple[FieldComponent, int]]:

@@ -325,3 +325,18 @@ def test_program_text_names_everything() -> None:
         "constant MATRICES: (2, 1, 1)",
     ):
         assert word in text
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_unselected_branches_leave_no_nan_in_the_gradient(backend: str) -> None:
+    """√φ, log φ and 1/φ are undefined or infinite on the other side, where they are not selected."""
+    lattice = sd.Lattice(4)
+    phi = sd.ScalarField("phi", lattice)
+    cases = (sp.sqrt(phi), phi > 1), (sp.log(phi + 2), phi > -1), (1 / phi, True)
+    theory = sd.Theory("branches", fields=[phi], action=lattice.sum(phi**2 + sp.Piecewise(*cases)))
+    x = np.array([[[4.0, 0.5, -0.9, -2.0]]])
+    action, gradient = sd.compile(theory, backend, precision="float64").evaluate("action_and_gradient", x)
+    values = [2.0, np.log(2.5), np.log(1.1), -0.5]
+    slopes = [0.25, 1 / 2.5, 1 / 1.1, -0.25]
+    np.testing.assert_allclose(action, [(x**2).sum() + sum(values)], rtol=1e-14)
+    np.testing.assert_allclose(gradient[0, 0], 2 * x[0, 0] + slopes, rtol=1e-14)

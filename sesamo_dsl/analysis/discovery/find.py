@@ -1,0 +1,58 @@
+"""The whole search: continuous and discrete maps of the components, then maps of the lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import sympy as sp
+
+from ...fields import Parameter
+from ...theory import Theory
+from .internal_maps import internal_group
+from .lattice_maps import lattice_group
+from .lie_algebra import lie_algebra
+from .names import whole_name
+from .result import Discovery
+from .search import Search
+
+
+def find_symmetries(theory: Theory, *, at: Mapping[Parameter | str, float] | None = None) -> Discovery:
+    """Find the symmetries of an action that hold, with the same matrices, for all values of its parameters.
+
+    A map that depends on the couplings, such as the reflection that fixes the direction of a source (h₁, h₂),
+    is a symmetry of one member of the family only; hold the couplings with ``at`` to find it.
+
+    Parameters
+    ----------
+    theory
+        Its declared symmetries are not looked at.
+    at
+        Couplings to hold at a value, e.g. ``{h: 0}`` for the symmetries without a source.
+
+    Returns
+    -------
+    Discovery
+        Continuous and discrete symmetries on the components and symmetries of the lattice. Everything listed
+        as exact is proved; candidates that resist proof and refutation are listed as undecided.
+    """
+    search = Search(theory if not at else _held(theory, at))
+    algebra = lie_algebra(search)
+    internal = internal_group(search, algebra)
+    lattice = lattice_group(search)
+    limits = tuple(search.limits)
+    return Discovery(search.theory, algebra, internal, lattice, whole_name(algebra, internal), limits)
+
+
+def _held(theory: Theory, at: Mapping[Parameter | str, float]) -> Theory:
+    """The theory with some parameters replaced by numbers."""
+    values = {str(key): value for key, value in at.items()}
+    everywhere = dict.fromkeys((p.name for p in theory.parameters), 0.0)
+    theory.parameter_values({**everywhere, **values})  # refuses unknown names
+    numbers = {
+        p: sp.nsimplify(str(values[p.name]), rational=True) for p in theory.parameters if p.name in values
+    }
+    defaults = {p: theory.defaults[p.name] for p in theory.parameters if p.name in theory.defaults}
+    action = cast(sp.Expr, theory.action.xreplace(cast(Any, numbers)))
+    left = {p: value for p, value in defaults.items() if p in action.free_symbols}
+    return Theory(theory.name, fields=theory.fields, action=action, defaults=left)

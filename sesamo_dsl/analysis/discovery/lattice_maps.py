@@ -1,0 +1,104 @@
+"""Signed permutations of the lattice axes, alone or together with a map of the components."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import networkx as nx
+import sympy as sp
+
+from ...groups.element import SiteMap
+from ...groups.finite import FiniteGroup
+from ...lattice import Lattice
+from ..invariance import Verdict
+from .names import group_name
+from .result import LatticeGroup
+from .search import Search, floats, indispensable
+from .signed_permutations import (
+    coloured_graph,
+    isomorphism,
+    listed_signed_permutations,
+    matrix_of,
+    order_of_all,
+)
+
+
+def lattice_group(search: Search) -> LatticeGroup:
+    """The point group: every site map is tried with the component maps that could make it a symmetry."""
+    lattice = search.lattice
+    verdicts: list[Verdict] = []
+    undecided: list[Verdict] = []
+
+    def generated(by: Sequence[Verdict]) -> FiniteGroup[SiteMap]:
+        return FiniteGroup(
+            SiteMap.identity(lattice),
+            [v.generator.sites for v in by],
+            lambda a, b: a @ b,
+            bound=order_of_all(lattice.dimension),
+            name=f"point group of {search.theory.name}",
+        )
+
+    members, refused = {SiteMap.identity(lattice)}, set[SiteMap]()
+    if lattice.dimension <= 4:
+        graph = None if search.polynomial is None else coloured_graph(search.polynomial, search.numbers)
+        for sites in _site_maps(lattice):
+            if sites in members or sites in refused:
+                continue
+            matrix = _companion(search, sites, graph)
+            verdict = None if matrix is None else search.judge(search.element(matrix, sites))
+            if verdict is not None and verdict.status == "exact":
+                verdicts.append(verdict)
+                members = set(generated(verdicts).elements)
+            else:
+                undecided += [verdict] if verdict is not None and verdict.status == "undecided" else []
+                # a coset: if g is no symmetry, neither is g∘h for any symmetry h
+                refused |= {sites @ h for h in members}
+        if search.polynomial is None and lattice.volume > 1:
+            search.limits.append("lattice maps of a non-polynomial action were tried with few field maps")
+    else:
+        search.limits.append("axis permutations are searched in at most four dimensions")
+    verdicts = indispensable(verdicts, lambda some: generated(some).order)
+    group = generated(verdicts)
+    full = lattice.dimension > 2 and group.order == order_of_all(lattice.dimension)
+    return LatticeGroup(
+        tuple(v.generator for v in verdicts),
+        tuple(verdicts),
+        group,
+        f"B{lattice.dimension}" if full else group_name(group),
+        lattice.volume * group.order,
+        tuple(undecided),
+    )
+
+
+def _companion(search: Search, sites: SiteMap, graph: nx.DiGraph | None) -> sp.ImmutableMatrix | None:
+    """A signed permutation of components that makes the site map a symmetry, the identity if possible."""
+    n = search.size
+    identity = sp.ImmutableMatrix(sp.eye(n))
+    if search.polynomial is not None and graph is not None:
+        moved = search.polynomial.moved(sites)
+        if moved.terms == search.polynomial.terms:
+            return identity
+        images = isomorphism(coloured_graph(moved, search.numbers), graph, n)
+        return None if images is None else matrix_of(images)
+    trials = listed_signed_permutations(n) if n <= 2 else [identity, -identity]
+    return next(
+        (m for m in sorted(trials, key=lambda m: m != identity) if search.unchanged(floats(m), sites)),
+        None,
+    )
+
+
+def _site_maps(lattice: Lattice) -> list[SiteMap]:
+    """Distinct signed axis permutations that preserve the shape, the identity first."""
+    d, shape = lattice.dimension, lattice.shape
+    permutations = (
+        axes for axes in itertools.permutations(range(d)) if tuple(shape[a] for a in axes) == shape
+    )
+    # equal maps compare equal, e.g. x → −x and the identity on one or two sites
+    return list(
+        dict.fromkeys(
+            SiteMap(lattice, axes, signs, (0,) * d)
+            for axes in permutations
+            for signs in itertools.product((1, -1), repeat=d)
+        )
+    )

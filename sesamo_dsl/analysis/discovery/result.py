@@ -1,0 +1,189 @@
+"""What a search for symmetries returns, and how it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from ...groups.element import Element, SiteMap
+from ...groups.finite import FiniteGroup
+from ...theory import Theory
+from ..invariance import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class LieAlgebra:
+    """The continuous linear internal symmetries φ → exp(tA) φ.
+
+    Attributes
+    ----------
+    basis
+        Matrices A with Σ_ab A_ab φ_b ∂S/∂φ_a ≡ 0, each proved; antisymmetric ones first.
+    orthogonal
+        For each, whether it is antisymmetric, so that exp(tA) is a rotation.
+    name
+        What the algebra is, e.g. ``so(3)``.
+    abelian, compact
+        Its structure. ``compact``: exp(tA) are rotations for some positive definite inner product.
+    undecided
+        Further matrices that could be neither proved nor refuted.
+    complete
+        Whether every other matrix that does not depend on the couplings is refuted.
+    """
+
+    basis: tuple[sp.ImmutableMatrix, ...]
+    orthogonal: tuple[bool, ...]
+    name: str
+    abelian: bool
+    compact: bool
+    undecided: tuple[sp.ImmutableMatrix, ...]
+    complete: bool
+
+    @property
+    def dimension(self) -> int:
+        """Number of independent generators."""
+        return len(self.basis)
+
+
+@dataclass(frozen=True, eq=False)
+class InternalGroup:
+    """Discrete symmetries that act on the components at every site alike.
+
+    Attributes
+    ----------
+    generators
+        A small generating set, each element proved.
+    verdicts
+        The proofs, in the same order.
+    order
+        Order of the group they generate.
+    group
+        The group, enumerated if it is small.
+    signed_permutations
+        Order of the subgroup of signed permutations of components, None if it is not known.
+    name
+        What the group is, e.g. ``D8``.
+    undecided
+        Verdicts on candidates that no evaluation could tell from a symmetry and no proof reached.
+    """
+
+    generators: tuple[Element, ...]
+    verdicts: tuple[Verdict, ...]
+    order: int
+    group: FiniteGroup[Element] | None
+    signed_permutations: int | None
+    name: str
+    undecided: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LatticeGroup:
+    """Symmetries that move sites: all translations, and a point group of signed axis permutations.
+
+    Attributes
+    ----------
+    generators
+        Elements whose site maps generate the point group; a component matrix other than the identity means
+        that the site map is a symmetry only together with it.
+    verdicts
+        The proofs, in the same order.
+    point_group
+        The site maps, enumerated.
+    name
+        What the point group is.
+    order
+        Number of site maps: volume times order of the point group.
+    undecided
+        Verdicts on candidates that no evaluation could tell from a symmetry and no proof reached.
+    """
+
+    generators: tuple[Element, ...]
+    verdicts: tuple[Verdict, ...]
+    point_group: FiniteGroup[SiteMap]
+    name: str
+    order: int
+    undecided: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Discovery:
+    """Everything :func:`find_symmetries` found; print it to read it.
+
+    Attributes
+    ----------
+    theory
+        What was searched.
+    algebra, internal, lattice
+        Continuous internal, discrete internal and lattice symmetries.
+    name
+        The internal group as a whole, e.g. ``O(3)``.
+    limits
+        What the searches could not have found, one sentence each.
+    """
+
+    theory: Theory
+    algebra: LieAlgebra
+    internal: InternalGroup
+    lattice: LatticeGroup
+    name: str
+    limits: tuple[str, ...]
+
+    def text(self) -> str:
+        """The findings as plain text."""
+        t, algebra, internal, lattice = self.theory, self.algebra, self.internal, self.lattice
+        lines = [f"symmetries of {t.name}: components ({', '.join(map(str, t.components))}) on {t.lattice}"]
+        lines.append(f"internal symmetry: {self.name}")
+        known = "all of them" if algebra.complete else "there may be more"
+        kind = "trivial"
+        if algebra.dimension:
+            kind = (
+                algebra.name
+                if "dimension" in algebra.name
+                else f"{algebra.name}, dimension {algebra.dimension}"
+            )
+            kind += "" if algebra.abelian else ", not abelian"
+            kind += ", compact" if algebra.compact else ", not compact"
+        lines.append(f"  Lie algebra: {kind} ({known})")
+        for matrix, orthogonal in zip(algebra.basis, algebra.orthogonal, strict=True):
+            lines.append(f"    A = {_unit_matrices(matrix)}: exact{'' if orthogonal else ', not orthogonal'}")
+        lines += [f"    A = {_unit_matrices(matrix)}: undecided" for matrix in algebra.undecided]
+        order = "" if "order" in internal.name else f", order {internal.order}"
+        lines.append(f"  discrete maps: {internal.name}{order}")
+        if internal.signed_permutations is not None and internal.signed_permutations != internal.order:
+            lines.append(f"    {internal.signed_permutations} of them signed permutations")
+        for verdict in (*internal.verdicts, *internal.undecided):
+            lines.append(f"    {self._field_map(verdict)}: {verdict.status}, {verdict.evidence}")
+        if t.lattice.volume > 1:
+            translations = " × ".join(f"Z{extent}" for extent in t.lattice.shape)
+            name = f"({lattice.name})" if "×" in lattice.name else lattice.name
+            lines.append(
+                f"lattice symmetry: {name} ⋉ translations {translations}, {lattice.order} maps of sites"
+            )
+            for verdict in (*lattice.verdicts, *lattice.undecided):
+                sites = verdict.generator.sites
+                images = ", ".join(
+                    f"e{mu} → {'-' if sign < 0 else ''}e{axis}"
+                    for mu, (axis, sign) in enumerate(zip(sites.axes, sites.signs, strict=True))
+                    if (axis, sign) != (mu, 1)
+                )
+                fields = self._field_map(verdict)
+                lines.append(
+                    f"    {images}{' with ' + fields if fields else ''}: {verdict.status}, {verdict.evidence}"
+                )
+        return "\n".join([*lines, *(f"limit: {limit}" for limit in self.limits)])
+
+    __str__ = __repr__ = text
+
+    def _field_map(self, verdict: Verdict) -> str:
+        """The components that change, e.g. ``x → -y, y → x``."""
+        components = self.theory.components
+        images = (verdict.generator.matrix * sp.Matrix(components)).flat()
+        pairs = zip(components, images, strict=True)
+        return ", ".join(f"{a} → {sp.sstr(image)}" for a, image in pairs if a != image)
+
+
+def _unit_matrices(matrix: sp.ImmutableMatrix) -> str:
+    """Σ coefficient E_ab, where E_ab has a single entry 1 in row a and column b."""
+    units = {(a, b): sp.Symbol(f"E({a},{b})") for a in range(matrix.rows) for b in range(matrix.cols)}
+    return sp.sstr(sp.Add(*(matrix[index] * unit for index, unit in units.items())))

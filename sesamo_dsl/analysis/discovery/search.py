@@ -1,0 +1,167 @@
+"""What all searches share: the normal form, the polynomial if there is one, numerical values, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import sympy as sp
+
+from ...exact import NumberTable, numeric
+from ...fields import FieldComponent
+from ...groups.element import Element, SiteMap
+from ...lattice import SiteSum
+from ...theory import Theory
+from ..evaluate import sufficient_shape
+from ..invariance import Verdict, act, generic_parameters, judge
+from ..normal_form import NormalForm
+from .polynomial import read_polynomial
+
+ENUMERATED = 384  # groups and candidate lists up to this size are written out: all of B_4
+TREE = 20_000  # nodes of a backtracking search, terms of an expansion
+TOLERANCE = 1e-9  # relative change of the action that refutes a candidate in float64
+
+Array = np.ndarray[Any, Any]
+Matrix = sp.Matrix | sp.ImmutableMatrix
+
+
+class Search:
+    """One theory under search; ``limits`` collects what the searches could not have found."""
+
+    def __init__(self, theory: Theory) -> None:
+        self.theory = theory
+        self.components, self.lattice = theory.components, theory.lattice
+        self.size = len(theory.components)
+        self.numbers = NumberTable()
+        self.normal_form = NormalForm(self.numbers)
+        self.action = self.normal_form(theory.action)
+        self.polynomial = read_polynomial(self.action, self.components, self.numbers)
+        self.compiled = CompiledAction(self.action, theory)
+        self.limits: list[str] = []
+
+    def element(self, matrix: Matrix, sites: SiteMap | None = None) -> Element:
+        """A group element with canonically spelled entries."""
+        rational = all(entry.is_Rational for entry in matrix.flat())
+        exact = sp.ImmutableMatrix(matrix) if rational else self.numbers.matrix(matrix)
+        return Element(exact, sites or SiteMap.identity(self.lattice))
+
+    def judge(self, element: Element) -> Verdict:
+        """The verdict on one element."""
+        return judge(self.theory, element, self.normal_form)
+
+    def unchanged(self, matrix: Array, sites: SiteMap | None = None) -> bool:
+        """Whether the action takes the same value at random configurations and their images, in float64."""
+        rng = np.random.default_rng(3)
+        shape = (self.size, *sufficient_shape(self.action, self.lattice.shape))
+        if sites is not None:
+            shape = self.theory.configuration_shape
+        for scale in (0.5, 1.0, 2.0, 5.0):
+            configuration = rng.normal(scale=scale, size=shape)
+            image = np.tensordot(matrix, configuration, axes=1)
+            if sites is not None:
+                image = act(Element(sp.ImmutableMatrix(sp.eye(self.size)), sites), image)
+            before, after = self.compiled.value(configuration), self.compiled.value(image)
+            if np.isfinite(before) and not abs(after - before) < TOLERANCE * (1 + abs(before)):
+                return False
+        return True
+
+
+def indispensable(verdicts: Sequence[Verdict], order: Callable[[Sequence[Verdict]], int]) -> list[Verdict]:
+    """Leave out, one after the other, the verdicts on elements that the others generate."""
+    kept = list(verdicts)
+    whole = order(kept)
+    for verdict in verdicts:
+        fewer = [v for v in kept if v is not verdict]
+        if order(fewer) == whole:
+            kept = fewer
+    return kept
+
+
+def floats(matrix: Matrix) -> Array:
+    """The entries in float64."""
+
+    def value(entry: sp.Expr) -> float:
+        return float(entry) if entry.is_Rational else float(numeric(entry, 20))
+
+    return np.array([[value(cast(sp.Expr, entry)) for entry in row] for row in matrix.tolist()])
+
+
+class CompiledAction:
+    """An action and its linear variations as functions of a configuration, each compiled once with NumPy."""
+
+    def __init__(self, action: sp.Expr, theory: Theory) -> None:
+        self._index = {(c.field, c.component): a for a, c in enumerate(theory.components)}
+        self._parameters = theory.parameters
+        self._generic = list(generic_parameters(theory).values())
+        self._random = np.random.default_rng(1)
+        self._sums = sorted(action.atoms(SiteSum), key=sp.default_sort_key)
+        self._fields = [sorted(node.density.atoms(FieldComponent), key=str) for node in self._sums]
+        self._totals = [sp.Dummy(real=True) for _ in self._sums]
+        self._outer = cast(sp.Expr, action.xreplace(dict(zip(self._sums, self._totals, strict=True))))
+
+    def value(self, configuration: Array) -> float:
+        """S at couplings at which nothing is equal or zero by accident."""
+        outer, densities = self._values
+        shape = configuration.shape[1:]
+        totals = []
+        with np.errstate(all="ignore"):
+            for fields, density in zip(self._fields, densities, strict=True):
+                arrays = [self._shifted(configuration[self._component(f)], f) for f in fields]
+                totals.append(np.sum(np.broadcast_to(density(*arrays, *self._generic), shape)))
+            return float(outer(*totals, *self._generic))
+
+    def variations(self, configuration: Array) -> Array:
+        """Σ_x φ_b(x) ∂S/∂φ_a(x), shape (components, components) for a and b.
+
+        Every call draws other couplings: a matrix that depends on them is no symmetry of the family.
+        """
+        slopes, functions = self._slopes
+        shape = configuration.shape[1:]
+        axes = tuple(range(1, configuration.ndim))
+        couplings = self._random.uniform(0.25, 0.75, size=len(self._parameters))
+        totals, changes = [], []
+        with np.errstate(all="ignore"):
+            for fields, function in zip(self._fields, functions, strict=True):
+                moved = [self._shifted(configuration, f) for f in fields]
+                own = [self._component(f) for f in fields]
+                values = function(*(m[a] for m, a in zip(moved, own, strict=True)), *couplings)
+                density, *derivatives = (np.broadcast_to(value, shape) for value in values)
+                change = np.zeros((len(configuration),) * 2)
+                for a, m, derivative in zip(own, moved, derivatives, strict=True):
+                    change[a] += np.sum(m * derivative, axis=axes)
+                totals.append(np.sum(density))
+                changes.append(change)
+            return np.tensordot(np.array(slopes(*totals, *couplings)), np.array(changes), axes=1)
+
+    @cached_property
+    def _values(self) -> tuple[Callable[..., Any], list[Callable[..., Any]]]:
+        """S as a function of the sums, and the densities of the sums."""
+        densities = [node.density for node in self._sums]
+        return self._compile(self._outer, densities)
+
+    @cached_property
+    def _slopes(self) -> tuple[Callable[..., Any], list[Callable[..., Any]]]:
+        """∂S/∂(each sum), and each density with its derivatives by the fields in it."""
+        slopes = [sp.diff(self._outer, total) for total in self._totals]
+        densities = [
+            [node.density, *(sp.diff(node.density, f) for f in fields)]
+            for node, fields in zip(self._sums, self._fields, strict=True)
+        ]
+        return self._compile(slopes, densities)
+
+    def _compile(self, outer: Any, densities: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
+        inner = [
+            sp.lambdify([*fields, *self._parameters], density, "numpy", cse=True)
+            for fields, density in zip(self._fields, densities, strict=True)
+        ]
+        return sp.lambdify([*self._totals, *self._parameters], outer, "numpy", cse=True), inner
+
+    def _component(self, field: FieldComponent) -> int:
+        return self._index[field.field, field.component]
+
+    @staticmethod
+    def _shifted(values: Array, field: FieldComponent) -> Array:
+        """The values (…, *lattice) at x + offset, for every x."""
+        return np.roll(values, tuple(-o for o in field.offset), tuple(range(-len(field.offset), 0)))
