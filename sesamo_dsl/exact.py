@@ -13,6 +13,7 @@ from math import lcm, log2
 from typing import Any, NamedTuple, cast
 
 import mpmath
+import numpy as np
 import sympy as sp
 from sympy.simplify.fu import TR8
 
@@ -107,6 +108,12 @@ def numeric(expr: sp.Expr, digits: int = 50) -> Any:
     """The value of a real number to ``digits`` digits, an ``mpmath.mpf``."""
     with mpmath.workdps(digits + 10):
         return _evaluate(expr)
+
+
+def floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> np.ndarray:
+    """The entries of an exact matrix in float64, of the matrix's shape."""
+    entries = [float(numeric(cast(sp.Expr, entry), 20)) for entry in matrix.flat()]
+    return np.array(entries, dtype=float).reshape(matrix.shape)
 
 
 def is_zero(number: sp.Expr) -> bool | None:

@@ -23,6 +23,7 @@ import numpy as np
 
 from .analysis.domain import Domain
 from .analysis.slices import Slice, rotation_coefficients
+from .exact import floats
 from .groups.element import Element
 from .groups.finite import FiniteGroup
 from .ir.program import Builder, Function, Kind, Program
@@ -78,7 +79,7 @@ def constants(
         "SCORES": domain.scores @ domain.projection,
         "FACETS": domain.facets.reshape(len(domain.facets), len(domain.projection)) @ domain.projection,
     }
-    antipodes = [np.array(s.antipode.evalf(25).tolist(), dtype=float) for s in slices]
+    antipodes = [floats(s.antipode) for s in slices]
     signs = list(itertools.product((1, -1), repeat=len(slices)))
     orientations = []
     for choice in signs:

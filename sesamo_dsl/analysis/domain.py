@@ -20,7 +20,7 @@ import sympy as sp
 from scipy.optimize import linprog
 
 from ..errors import GroupError, NotFaithfulError
-from ..exact import is_zero
+from ..exact import floats, is_zero
 from ..fields import FieldComponent
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
@@ -94,17 +94,13 @@ def dirichlet_domain(
     names = ", ".join(s.name for s in symmetries)
     exact = [_representation(g, rows, names) for g in group.elements]
     _check_faithful(exact, group, collective, names)
-    representation, projection = np.array([_floats(d) for d in exact]), _floats(rows)
-    matrices = np.array([_floats(g.matrix) for g in group.elements])
+    representation, projection = np.array([floats(d) for d in exact]), floats(rows)
+    matrices = np.array([floats(g.matrix) for g in group.elements])
     metric = np.einsum("gab,gac->bc", representation, representation) / group.order
     reference = _reference(representation, metric, None if vacuum is None else projection @ vacuum, names)
     scores = representation @ reference @ metric
     facets, neighbours = _facets(scores)
     return Domain(collective, projection, representation, matrices, reference, scores, facets, neighbours)
-
-
-def _floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> np.ndarray:
-    return np.array(matrix.evalf(25).tolist(), dtype=float).reshape(matrix.shape)
 
 
 def _collective(

@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import NotInvariantError
+from ..exact import floats
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.symmetry import Symmetry
@@ -116,7 +117,7 @@ def find_counterexample(theory: Theory, element: Element) -> Counterexample | No
 
 def act(element: Element, configuration: np.ndarray) -> np.ndarray:
     """T_g x for configurations (…, components, *lattice), written out from the definition as a reference."""
-    matrix = np.array(element.matrix.evalf(20).tolist(), dtype=float)
+    matrix = floats(element.matrix)
     d = element.sites.lattice.dimension
     fields = np.moveaxis(configuration, -d - 1, 0)
     rotated = np.moveaxis(np.tensordot(matrix, fields, axes=1), 0, -d - 1)

@@ -17,6 +17,7 @@ import sympy as sp
 from scipy.linalg import expm
 
 from ..errors import NotInvariantError
+from ..exact import floats
 from ..fields import FieldComponent, Parameter
 from ..groups.element import Element, SiteMap
 from ..groups.lie import LieSymmetry
@@ -45,7 +46,8 @@ def lie_derivative(
 
     def density(d: sp.Expr) -> sp.Expr:
         fields = sorted(d.atoms(FieldComponent), key=str)
-        return cast(sp.Expr, sp.Add(*(sp.diff(d, f) * moved(f) for f in fields)))
+        images = {f: moved(f) for f in fields}
+        return cast(sp.Expr, sp.Add(*(sp.diff(d, f) * image for f, image in images.items() if image != 0)))
 
     nodes = sorted(expr.atoms(SiteSum), key=sp.default_sort_key)
     dummies = {node: sp.Dummy(real=True) for node in nodes}
@@ -78,7 +80,7 @@ def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: 
 
 
 def _counterexample(theory: Theory, generator: sp.ImmutableMatrix) -> Counterexample | None:
-    rotation = expm(_ANGLE * np.array(generator.evalf(20).tolist(), dtype=float))
+    rotation = expm(_ANGLE * floats(generator))
     rng = np.random.default_rng(0)
     parameters = generic_parameters(theory)
     shape = theory.configuration_shape

@@ -20,7 +20,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import GroupError
-from ..exact import NumberTable, is_zero
+from ..exact import NumberTable, floats, is_zero
 from ..fields import FieldComponent
 from ..groups.lie import LieSymmetry
 from ..lattice import SiteSum
@@ -66,7 +66,7 @@ class Slice:
     @property
     def generators(self) -> np.ndarray:
         """The basis as floats, (N − 1, components, components)."""
-        return np.array([np.array(t.evalf(25).tolist(), dtype=float) for t in self.basis])
+        return np.array([floats(t) for t in self.basis])
 
 
 def derive_slice(

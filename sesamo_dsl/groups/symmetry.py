@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFaithfulError
-from ..exact import NumberTable, is_zero, rational
+from ..exact import NumberTable, floats, is_zero, rational
 from ..fields import FieldComponent
 from ..lattice import Lattice
 from .element import Element, SiteMap
@@ -190,7 +190,7 @@ class Symmetry:
 
     def _check_order(self, generator: Element) -> None:
         """Refuse at once what can never close: powers in floating point, far more accurate than needed."""
-        matrix = np.array(generator.matrix.evalf(20).tolist(), dtype=float)
+        matrix = floats(generator.matrix)
         power = matrix
         for _ in range(self.order_bound):
             if np.allclose(power, np.eye(len(matrix)), atol=1e-8):

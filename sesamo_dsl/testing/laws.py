@@ -18,6 +18,7 @@ from scipy.ndimage import maximum_filter
 from ..analysis.evaluate import evaluate
 from ..analysis.invariance import act
 from ..evaluation import Samples
+from ..exact import floats
 from ..orbits import uniform_directions
 from ..reference import exact_reference
 from ..theory import Precision
@@ -118,7 +119,7 @@ def _homomorphism(subject: Subject, word: list[int]) -> Iterator[Measurement]:
     group, matrices = subject.analysis.group, subject.program.constants["MATRICES"]
     product, index = np.eye(matrices.shape[1]), 0
     for s in word:
-        generator = np.array(group.generators[s].matrix.evalf(25).tolist(), dtype=float)
+        generator = floats(group.generators[s].matrix)
         product = product @ generator
         index = group.table[index, group.elements.index(group.generators[s])]
     size = max(1.0, float(np.abs(product).max()))

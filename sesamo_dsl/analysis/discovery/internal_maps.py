@@ -8,6 +8,7 @@ from math import gcd
 
 import sympy as sp
 
+from ...exact import floats
 from ...groups.element import Element
 from ...groups.finite import FiniteGroup
 from ..invariance import Verdict
@@ -16,7 +17,7 @@ from .names import group_name
 from .plane_rotations import plane_candidates, plane_map, plane_reflection, turns, unturned_planes
 from .point_sets import point_candidates
 from .result import InternalGroup, LieAlgebra
-from .search import ENUMERATED, Matrix, Search, floats, indispensable
+from .search import ENUMERATED, Matrix, Search, indispensable
 from .signed_permutations import (
     all_are_listed,
     coloured_graph,

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import networkx as nx
 import sympy as sp
 
+from ...exact import floats
 from ...groups.element import SiteMap
 from ...groups.finite import FiniteGroup
 from ...lattice import Lattice
 from ..invariance import Verdict
 from .names import group_name
 from .result import LatticeGroup
-from .search import Search, floats, indispensable
+from .search import Search, indispensable
 from .signed_permutations import (
     coloured_graph,
     isomorphism,

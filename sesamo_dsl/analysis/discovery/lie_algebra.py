@@ -16,13 +16,14 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from ...exact import floats
 from ...lattice import SiteSum
 from ..evaluate import evaluate, sufficient_shape
 from ..lie import lie_derivative
 from .linear_algebra import Row, echelon_form, null_space, rank
 from .names import recognise
 from .result import LieAlgebra
-from .search import Search, floats
+from .search import Search
 
 _PROOF_SIZE = 2000  # operations in a derivative that is still simplified
 

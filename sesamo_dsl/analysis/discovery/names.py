@@ -9,10 +9,10 @@ import networkx as nx
 import numpy as np
 import sympy as sp
 
-from ...exact import numeric
+from ...exact import floats, numeric
 from ...groups.finite import FiniteGroup
 from .result import InternalGroup, LieAlgebra
-from .search import Array, floats
+from .search import Array
 
 
 def recognise(basis: Sequence[sp.ImmutableMatrix], antisymmetric: bool) -> tuple[str, bool, bool]:

@@ -8,9 +8,10 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
+from ...exact import floats
 from ...fields import FieldComponent
 from .matrix_group import MatrixGroup
-from .search import ENUMERATED, TREE, Search, floats
+from .search import ENUMERATED, TREE, Search
 
 
 def _exponent_points(search: Search) -> list[tuple[sp.Matrix, str]]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import sympy as sp
 
-from ...exact import NumberTable, numeric
+from ...exact import NumberTable
 from ...fields import FieldComponent
 from ...groups.element import Element, SiteMap
 from ...lattice import SiteSum
@@ -77,15 +77,6 @@ def indispensable(verdicts: Sequence[Verdict], order: Callable[[Sequence[Verdict
         if order(fewer) == whole:
             kept = fewer
     return kept
-
-
-def floats(matrix: Matrix) -> Array:
-    """The entries in float64."""
-
-    def value(entry: sp.Expr) -> float:
-        return float(entry) if entry.is_Rational else float(numeric(entry, 20))
-
-    return np.array([[value(cast(sp.Expr, entry)) for entry in row] for row in matrix.tolist()])
 
 
 class CompiledAction:
