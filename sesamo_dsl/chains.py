@@ -128,6 +128,10 @@ class Chain:
         """Mean of any values in the order of :attr:`configurations`."""
         return gamma_method(np.reshape(values, self.action.shape))
 
+    def estimate(self, values: np.ndarray) -> Estimate:
+        """The same without the autocorrelation time."""
+        return Estimate(*self.mean_of(values)[:2])
+
     @cached_property
     def virial(self) -> ChainEstimate:
         """⟨x·∇S⟩ per degree of freedom; 1 under p."""

@@ -20,7 +20,6 @@ from .ir.interpreter import run
 from .ir.program import Program
 from .reference import Reference
 
-
 _CHUNK = 8192
 
 
@@ -37,7 +36,7 @@ class Estimate(NamedTuple):
 def in_chunks(
     program: Program, parameters: Mapping[str, float], x: np.ndarray, function: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Outputs of a program function in float64, with its input in front, a few thousand configurations at a time."""
+    """Input and outputs of a program function in float64, a few thousand configurations at a time."""
     for start in range(0, len(x), _CHUNK):
         chunk = x[start : start + _CHUNK].astype(np.float64)
         yield chunk, *run(program, function, {program.functions[function].inputs[0][0]: chunk}, parameters)
@@ -79,13 +78,13 @@ def independent_mean(values: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class ForwardMetrics:
-    """What configurations of the target say about a model; unlike the ESS of its own samples, these see missed modes.
+    """What configurations of the target say about a model: unlike the model's own, they see missed modes.
 
     Attributes
     ----------
     ess
-        1/(⟨w⟩_p ⟨w⁻¹⟩_p), which is 1/∫p²/q: the ESS of infinitely many samples of the model. Where the strategy
-        leaks, that of the sampler that rejects what leaked.
+        1/(⟨w⟩_p ⟨w⁻¹⟩_p), which is 1/∫p²/q: the ESS of infinitely many samples of the model. Where the
+        strategy leaks, that of the sampler that rejects what leaked.
     nll
         −⟨log q⟩_p. With auxiliary coordinates a the model's density is the one on the extended space,
         log q(x, a) − log N(a): ``ess`` is the one the extended weights have, and ``nll`` is, by Jensen's

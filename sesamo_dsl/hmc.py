@@ -1,10 +1,10 @@
 """Hamiltonian Monte Carlo on the emitted action: ground truth for every theory, without a model.
 
-S. Duane, A. D. Kennedy, B. J. Pendleton, D. Roweth, Phys. Lett. B 195 (1987) 216. HMC alone does not find its way
-between well separated modes, so moves drawn from the modulating groups follow every trajectory: for the finite
-group the heat bath on the orbit, p(u|x) ∝ exp(−S₁(T_u x)); for a Lie group a rotation R(n) with uniform n,
-accepted with min(1, exp(S₁(x) − S₁(R(n) x))). Each leaves p invariant: the first is the exact conditional, and
-the second has a symmetric proposal, because R(n)⁻¹ = R(n') with n' = (n_1, −n_2, …, −n_N).
+S. Duane, A. D. Kennedy, B. J. Pendleton, D. Roweth, Phys. Lett. B 195 (1987) 216. HMC alone does not find its
+way between well separated modes, so moves drawn from the modulating groups follow every trajectory: for the
+finite group the heat bath on the orbit, p(u|x) ∝ exp(−S₁(T_u x)); for a Lie group a rotation R(n) with
+uniform n, accepted with min(1, exp(S₁(x) − S₁(R(n) x))). Each leaves p invariant: the first is the exact
+conditional, the second has a symmetric proposal, since R(n)⁻¹ = R(n') with n' = (n_1, −n_2, …, −n_N).
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def hmc(
         Leapfrog steps of a trajectory.
     step_size
         Mean leapfrog step; by default adapted to ``target_acceptance`` by dual averaging (M. D. Hoffman,
-        A. Gelman, JMLR 15 (2014) 1593). Every trajectory has its own, uniform within ±20 %, against periodic orbits.
+        A. Gelman, JMLR 15 (2014) 1593). Every trajectory has its own, uniform within ±20 %, so that no orbit
+        is periodic.
     target_acceptance
         Acceptance to adapt to.
     moves
@@ -145,7 +146,7 @@ def hmc(
     notes = []
     if found.divergent:
         notes.append(
-            f"{found.divergent} trajectories diverged and were rejected; regions they lead to may be missing: "
+            f"{found.divergent} trajectories diverged and were rejected; where they lead to may be missing: "
             "lower step_size or raise target_acceptance"
         )
     if found.acceptance < 0.3:

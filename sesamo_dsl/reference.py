@@ -46,9 +46,7 @@ def exact_reference(program: Program, parameters: Mapping[str, float]) -> Refere
         if previous is not None:
             change = abs(current[0] - previous[0])
             if change < 1e-9:
-                return Reference(
-                    current[0], change, current[1], float(np.abs(current[1] - previous[1]).max())
-                )
+                return Reference(current[0], change, current[1], float(np.abs(current[1] - previous[1]).max()))
         previous, points = current, 2 * points
     return None
 

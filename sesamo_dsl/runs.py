@@ -93,11 +93,12 @@ class Run:
             Independent configurations, (n, components, *lattice), or a chain, whose autocorrelation then
             enters the errors.
         """
-        chain = reference if isinstance(reference, Chain) else None
-        x = self.compiled.check_configurations(reference if chain is None else chain.configurations)
+        if isinstance(reference, Chain):
+            x, mean = reference.configurations, reference.estimate
+        else:
+            x, mean = reference, independent_mean
         action = self.compiled.action(x, self.parameters)
-        mean = independent_mean if chain is None else chain.mean_of
-        return ForwardMetrics.of(self.model.log_prob(x), action, mean)
+        return ForwardMetrics.of(self.log_prob(x), action, mean)
 
     def resume(self, steps: int, *, progress: bool = True) -> Run:
         """Train on for a number of steps, with the schedule started anew."""

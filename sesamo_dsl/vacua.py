@@ -160,9 +160,7 @@ def _hessian(
         return None
     for index in np.argwhere(values < _SOFT * max(values.max(), 1.0)):
         *k, mode = (int(i) for i in index)
-        values[(*k, mode)] = _stiffness(
-            program, parameters, constant, tuple(k), vectors[(*k, slice(None), mode)]
-        )
+        values[(*k, mode)] = _stiffness(program, parameters, constant, tuple(k), vectors[(*k, slice(None), mode)])
     return (vectors * values[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
 
 

@@ -61,9 +61,7 @@ def power(v, n: int) -> sp.Expr:
     return sp.re(sp.expand((v[0] + sp.I * v[1]) ** n))
 
 
-def planar(
-    name: str, potential: Callable[..., sp.Expr], *symmetries: Callable[..., object]
-) -> Callable[[], sd.Theory]:
+def planar(name: str, potential: Callable[..., sp.Expr], *symmetries: Callable[..., object]) -> Callable[[], sd.Theory]:
     def build() -> sd.Theory:
         v, x, y, r2 = plane()
         return theory(name, [v], POINT.sum(potential(v, x, y, r2)), *(s(v) for s in symmetries))
@@ -81,9 +79,7 @@ def mixture(n: int, group: Callable[..., sd.Symmetry], source: bool = False) -> 
     v, x, y, _ = plane()
     modes = [2 * sp.pi * k / n for k in range(n)]
     weights = (sp.exp(-((x - 4 * sp.cos(a)) ** 2 + (y - 4 * sp.sin(a)) ** 2) / 2) for a in modes)
-    return theory(
-        "mixture", [v], POINT.sum(-sp.log(sp.Add(*weights)) + (H * (x + y) if source else 0)), group(n, v)
-    )
+    return theory("mixture", [v], POINT.sum(-sp.log(sp.Add(*weights)) + (H * (x + y) if source else 0)), group(n, v))
 
 
 def tetrahedral() -> sd.Theory:
@@ -115,17 +111,13 @@ def two_scalars(swap: bool) -> sd.Theory:
     return theory("two_scalars", [a, b], SQUARE.sum(action), *symmetries)
 
 
-def complex_field(
-    extra: Callable[[sd.ComplexField], sp.Expr], *symmetries: Callable[..., object]
-) -> sd.Theory:
+def complex_field(extra: Callable[[sd.ComplexField], sp.Expr], *symmetries: Callable[..., object]) -> sd.Theory:
     phi = sd.ComplexField("phi", SQUARE)
     action = kinetic(phi) + LAM * phi.abs2**2 + extra(phi)
     return theory("complex", [phi], SQUARE.sum(action), *(s(phi) for s in symmetries))
 
 
-def vector(
-    n: int, group: Callable[..., object], extra: Callable[..., sp.Expr] = lambda v: sp.S.Zero
-) -> sd.Theory:
+def vector(n: int, group: Callable[..., object], extra: Callable[..., sp.Expr] = lambda v: sp.S.Zero) -> sd.Theory:
     v = sd.VectorField("v", SQUARE, n)
     return theory("vector", [v], SQUARE.sum(kinetic(v) + LAM * v.squared**2 + extra(v)), group(v))
 
@@ -145,31 +137,17 @@ def mixed() -> sd.Theory:
 CASES: dict[str, Case] = {
     "Z2 scalar": Case(lambda: scalar(False), "exact", 2, 1),
     "Z2 scalar, source": Case(lambda: scalar(True), "broken", 2, 1),
-    "Z3 clock": Case(
-        planar("z3", lambda v, x, y, r: r**2 + G * power(v, 3), lambda v: sd.Cyclic(3, v)), "exact", 3, 2
-    ),
-    "D3 Potts": Case(
-        planar("d3", lambda v, x, y, r: r**2 + G * power(v, 3), lambda v: Dihedral(3, v)), "exact", 6, 2
-    ),
+    "Z3 clock": Case(planar("z3", lambda v, x, y, r: r**2 + G * power(v, 3), lambda v: sd.Cyclic(3, v)), "exact", 3, 2),
+    "D3 Potts": Case(planar("d3", lambda v, x, y, r: r**2 + G * power(v, 3), lambda v: Dihedral(3, v)), "exact", 6, 2),
     "D3 Potts, source": Case(
-        planar("d3h", lambda v, x, y, r: r**2 + G * power(v, 3) + H * y, lambda v: Dihedral(3, v)),
-        "broken",
-        6,
-        2,
+        planar("d3h", lambda v, x, y, r: r**2 + G * power(v, 3) + H * y, lambda v: Dihedral(3, v)), "broken", 6, 2
     ),
     "Z4 square": Case(planar("z4", lambda v, x, y, r: x**4 + y**4, lambda v: sd.Cyclic(4, v)), "exact", 4, 2),
     "D4 square, two sources": Case(
-        planar("d4", lambda v, x, y, r: x**4 + y**4 + H * x + G * x * y, lambda v: Dihedral(4, v)),
-        "broken",
-        8,
-        2,
+        planar("d4", lambda v, x, y, r: x**4 + y**4 + H * x + G * x * y, lambda v: Dihedral(4, v)), "broken", 8, 2
     ),
-    "Z5 wheel": Case(
-        planar("z5", lambda v, x, y, r: r**3 + G * power(v, 5), lambda v: sd.Cyclic(5, v)), "exact", 5, 2
-    ),
-    "D7 wheel": Case(
-        planar("d7", lambda v, x, y, r: r**4 + G * power(v, 7), lambda v: Dihedral(7, v)), "exact", 14, 2
-    ),
+    "Z5 wheel": Case(planar("z5", lambda v, x, y, r: r**3 + G * power(v, 5), lambda v: sd.Cyclic(5, v)), "exact", 5, 2),
+    "D7 wheel": Case(planar("d7", lambda v, x, y, r: r**4 + G * power(v, 7), lambda v: Dihedral(7, v)), "exact", 14, 2),
     "Z8 mixture": Case(lambda: mixture(8, sd.Cyclic), "exact", 8, 2),
     "Z8 mixture, source": Case(lambda: mixture(8, sd.Cyclic, True), "broken", 8, 2),
     "D6 mixture": Case(lambda: mixture(6, Dihedral), "exact", 12, 2),
@@ -185,12 +163,8 @@ CASES: dict[str, Case] = {
     ),
     "U1": Case(lambda: complex_field(lambda p: sp.S.Zero, sd.U1), "exact", orbits=(2,)),
     "U1, source": Case(lambda: complex_field(lambda p: H * p.im, sd.U1), "broken", orbits=(2,)),
-    "U1 broken to Z6": Case(
-        lambda: complex_field(lambda p: G * power((p.re, p.im), 6), sd.U1), "broken", orbits=(2,)
-    ),
-    "SO2 in a plane, source": Case(
-        planar("so2", lambda v, x, y, r: r**2 + H * x, sd.SO), "broken", orbits=(2,)
-    ),
+    "U1 broken to Z6": Case(lambda: complex_field(lambda p: G * power((p.re, p.im), 6), sd.U1), "broken", orbits=(2,)),
+    "SO2 in a plane, source": Case(planar("so2", lambda v, x, y, r: r**2 + H * x, sd.SO), "broken", orbits=(2,)),
     "SO2 in a plane, cosine": Case(
         planar("so2c", lambda v, x, y, r: r**2 - 2 * r + G * x**2 * y, sd.SO), "broken", orbits=(2,)
     ),
@@ -205,16 +179,14 @@ CASES: dict[str, Case] = {
     ),
     "U1, charges 1 and 2": Case(
         lambda: two_complex(
-            lambda a, b: G * sp.re(sp.expand(a.value**2 * b.conjugate)),
-            lambda a, b: sd.U1(a, b, charges=[1, 2]),
+            lambda a, b: G * sp.re(sp.expand(a.value**2 * b.conjugate)), lambda a, b: sd.U1(a, b, charges=[1, 2])
         ),
         "exact",
         orbits=(2,),
     ),
     "U1, charge-2 slice": Case(
         lambda: two_complex(
-            lambda a, b: G * sp.re(sp.expand(a.value**2 * b.conjugate)),
-            lambda a, b: sd.U1(b, a, charges=[2, 1]),
+            lambda a, b: G * sp.re(sp.expand(a.value**2 * b.conjugate)), lambda a, b: sd.U1(b, a, charges=[2, 1])
         ),
         "exact",
         orbits=(2,),
@@ -282,9 +254,7 @@ def half_shifted() -> sd.Theory:
 
 
 def wrong_order() -> sd.Theory:
-    return planar(
-        "wrong_order", lambda v, x, y, r: r**2 + G * power(v, 3), lambda v: sd.Cyclic(4, v, exact=True)
-    )()
+    return planar("wrong_order", lambda v, x, y, r: r**2 + G * power(v, 3), lambda v: sd.Cyclic(4, v, exact=True))()
 
 
 @pytest.mark.parametrize("build", [sign_error, wrong_charge, half_shifted, wrong_order])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ _JITTER = 0.2  # relative half-width of the step size's distribution
 
 
 class _Tally(NamedTuple):
-    """What is counted along the way: Σ of acceptance probabilities per chain, and divergences."""
+    """Acceptance probability of a trajectory, and whether it diverged; (chains,) each."""
 
     acceptance: Array
     divergent: Array
@@ -73,7 +73,7 @@ def sample(
     move = moves(compiled, parameters) if options.moves else lambda key, x: x
     dtype = jnp.dtype(options.precision)
     inverse_mass = jnp.ones(int(np.prod(initial.shape[1:])), dtype)
-    kernel = hmc.build_kernel()
+    kernel: Any = hmc.build_kernel()  # whose annotations do not know of tracing
 
     def log_density(x: Array) -> Array:
         return -action(x[None])[0]
@@ -85,8 +85,8 @@ def sample(
 
         def one(key: Array, x: Array, size: Array) -> tuple[Array, _Tally]:
             state = hmc.init(x, log_density)
+            # an energy that is NaN has acceptance 0
             state, info = kernel(key, state, log_density, size, inverse_mass, options.steps)
-            # blackjax turns an energy that is NaN into acceptance 0
             return state.position, _Tally(info.acceptance_rate, info.is_divergent)
 
         x, tally = jax.vmap(one)(jax.random.split(trajectory, len(x)), x, sizes)
