@@ -5,6 +5,8 @@ from . import groups as groups
 from .analysis.discovery import find_symmetries as find_symmetries
 from .analysis.result import Analysis as Analysis
 from .backend import backend_names as backend_names
+from .chains import Chain as Chain
+from .chains import independence_metropolis as independence_metropolis
 from .compiler import CompiledTheory as CompiledTheory
 from .compiler import analyse as analyse
 from .compiler import compile as compile
@@ -23,6 +25,7 @@ from .groups.lie import SU2 as SU2
 from .groups.lie import U1 as U1
 from .groups.lie import LieSymmetry as LieSymmetry
 from .groups.symmetry import Symmetry as Symmetry
+from .hmc import hmc as hmc
 from .lattice import Lattice as Lattice
 from .runs import Run as Run
 from .runs import load_run as load_run

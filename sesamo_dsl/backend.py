@@ -17,6 +17,7 @@ from .theory import Precision
 if TYPE_CHECKING:
     from .compiler import CompiledTheory
     from .flow_spec import GaussianBase
+    from .hmc import HMCOptions, Trajectories
     from .training import TrainingOptions
 
 ENTRY_POINTS = "sesamo_dsl.backends"
@@ -125,6 +126,16 @@ class Backend(Protocol):
         options: TrainingOptions,
     ) -> Model:
         """A fresh, untrained model."""
+        ...
+
+    def hmc(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        initial: np.ndarray,
+        options: HMCOptions,
+    ) -> Trajectories:
+        """Run Markov chains from ``initial``, (chains, components, *lattice); BackendError if it cannot."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The command line, ``sesamo-dsl``: theories, check, train, sample."""
+"""The command line, ``sesamo-dsl``: theories, check, train, sample, hmc."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from typer.core import TyperGroup
 
 from .analysis.result import Analysis
 from .cache import write_bytes, write_text
+from .chains import Chain, independence_metropolis
 from .compiler import analyse, compile
 from .errors import ParameterError, SesamoError
-from .evaluation import Samples
+from .evaluation import Estimate, Samples, observable_names
+from .hmc import HMCOptions, hmc
 from .runs import load_run, start
 from .theories import load_theory, shipped_theories
 from .theory import Precision
@@ -55,6 +57,10 @@ TheoryArgument = Annotated[
     str, typer.Argument(metavar="THEORY", help="A shipped theory's name, or the path of a .py file.")
 ]
 CountOption = Annotated[int, typer.Option(min=1, help="Number of samples.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Value of a coupling; may be repeated."),
+]
 PlotOption = Annotated[
     Path | None, typer.Option(metavar="PICTURE", help="Draw the samples to this .png, .pdf or .svg file.")
 ]
@@ -135,10 +141,7 @@ def _verdict(analysis: Analysis) -> str:
 def train(
     theory: TheoryArgument,
     backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Value of a coupling; may be repeated."),
-    ] = None,
+    settings: SettingsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and noise.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Number of training steps.")] = TrainingOptions.steps,
     seconds: Annotated[
@@ -201,28 +204,85 @@ def sample(
         Path | None, typer.Option(help="Write x, log_q, action, log_weights and sector to this .npz file.")
     ] = None,
     plot: PlotOption = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Also run independence Metropolis: exact samples, errors by the Γ-method."
+        ),
+    ] = False,
 ) -> None:
     """Draw samples from a trained run, and measure them."""
     samples = load_run(run, backend=backend).sample(count, seed=seed)
     if output is not None:
         names = ("x", "log_q", "action", "log_weights", "sector")
-        buffer = io.BytesIO()
-        np.savez(buffer, **{name: getattr(samples, name) for name in names})
-        write_bytes(output, buffer.getvalue())
-    _report(samples, plot)
+        _save(output, {name: getattr(samples, name) for name in names})
+    _report(samples, plot, independence_metropolis(samples, seed) if exact else None)
 
 
-def _report(samples: Samples, plot: Path | None) -> None:
+@app.command("hmc")
+def run_hmc(
+    theory: TheoryArgument,
+    settings: SettingsOption = None,
+    chains: Annotated[int, typer.Option(min=1, help="Chains that run side by side.")] = HMCOptions.chains,
+    trajectories: Annotated[
+        int, typer.Option(min=20, help="Kept configurations of each chain.")
+    ] = HMCOptions.trajectories,
+    warm_up: Annotated[
+        int, typer.Option(min=50, help="Trajectories before them, in which the step size adapts.")
+    ] = HMCOptions.warm_up,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same chains.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="Write x and action, (chains, trajectories, …), to this .npz file.")
+    ] = None,
+) -> None:
+    """Sample a theory by HMC, with moves drawn from its groups; needs no model."""
+    chain = hmc(
+        load_theory(theory),
+        parameters=_couplings(settings or []),
+        chains=chains,
+        trajectories=trajectories,
+        warm_up=warm_up,
+        seed=seed,
+    )
+    if output is not None:
+        _save(output, {"x": chain.x, "action": chain.action})
+    typer.echo(chain.text())
+
+
+def _save(output: Path, arrays: dict[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    write_bytes(output, buffer.getvalue())
+
+
+def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> None:
     typer.echo(samples.text())
-    for function in samples.program.functions:
-        if function.startswith("observable_"):
-            name = function.removeprefix("observable_")
+    if chain is None:
+        for name in observable_names(samples.program):
             typer.echo(f"{f'⟨{name}⟩':<18} {samples.mean(name)}")
+    else:
+        typer.echo(f"\nindependence Metropolis, {len(chain)} steps, acceptance {chain.acceptance:.4f}")
+        typer.echo(_comparison(samples, chain))
     if plot is not None:
         from .report import samples_picture, save  # matplotlib takes a second to import
 
         save(samples_picture(samples), plot)
         typer.echo(f"picture            {plot}")
+
+
+def _comparison(samples: Samples, chain: Chain) -> str:
+    """Reweighted means beside those of the chain."""
+    rows = {
+        f"⟨{name}⟩": (samples.mean(name), chain.mean(name))
+        for name in ("action", *observable_names(samples.program))
+    }
+    rows["virial ⟨x·∇S⟩/n"] = (samples.virial, chain.virial)
+    if len(samples.sector_masses) > 1:
+        masses = map(Estimate, samples.sector_masses.tolist(), samples.sector_errors.tolist())
+        pairs = list(zip(masses, chain.sector_masses, strict=True))
+        rows |= {f"sector {u}": pair for u, pair in enumerate(pairs[:16])}
+    lines = [f"{'':<18} {'reweighted':<24} Metropolis"]
+    return "\n".join([*lines, *(f"{name:<18} {a!s:<24} {b}" for name, (a, b) in rows.items())])
 
 
 def main() -> None:

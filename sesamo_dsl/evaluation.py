@@ -6,7 +6,7 @@ ESS and the reverse KL cannot see a mode that was missed. The mass of every sect
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -20,6 +20,8 @@ from .ir.interpreter import run
 from .ir.program import Program
 from .reference import Reference
 
+_CHUNK = 8192
+
 
 class Estimate(NamedTuple):
     """A value with its standard error."""
@@ -29,6 +31,91 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.6g} ± {self.error:.2g}"
+
+
+def in_chunks(
+    program: Program, parameters: Mapping[str, float], x: np.ndarray, function: str
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Input and outputs of a program function in float64, a few thousand configurations at a time."""
+    for start in range(0, len(x), _CHUNK):
+        chunk = x[start : start + _CHUNK].astype(np.float64)
+        yield chunk, *run(program, function, {program.functions[function].inputs[0][0]: chunk}, parameters)
+
+
+def observable_names(program: Program) -> list[str]:
+    """Names of the declared observables."""
+    prefix = "observable_"
+    return [f.removeprefix(prefix) for f in program.functions if f.startswith(prefix)]
+
+
+def observable_values(
+    program: Program, parameters: Mapping[str, float], x: np.ndarray, observable: str
+) -> np.ndarray:
+    """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
+    known = ["action", *observable_names(program)]
+    if observable not in known:
+        raise OptionError(
+            f"observable {observable} of theory {program.theory}",
+            expected=f"one of {', '.join(known)}",
+            found=repr(observable),
+            remedy="declare it in Theory(observables={…})",
+        )
+    function = observable if observable == "action" else f"observable_{observable}"
+    return np.concatenate([values for _, values in in_chunks(program, parameters, x, function)])
+
+
+def virial_values(program: Program, parameters: Mapping[str, float], x: np.ndarray) -> np.ndarray:
+    """x·∇S(x) per degree of freedom, (n,)."""
+    chunks = in_chunks(program, parameters, x, "action_and_gradient")
+    values = [(y * gradient).sum(axis=tuple(range(1, y.ndim))) for y, _, gradient in chunks]
+    return np.concatenate(values) / int(np.prod(x.shape[1:]))
+
+
+def independent_mean(values: np.ndarray) -> Estimate:
+    """Mean of independent values."""
+    return Estimate(float(values.mean()), float(values.std() / np.sqrt(len(values))))
+
+
+@dataclass(frozen=True)
+class ForwardMetrics:
+    """What configurations of the target say about a model: unlike the model's own, they see missed modes.
+
+    Attributes
+    ----------
+    ess
+        1/(⟨w⟩_p ⟨w⁻¹⟩_p), which is 1/∫p²/q: the ESS of infinitely many samples of the model. Where the
+        strategy leaks, that of the sampler that rejects what leaked.
+    nll
+        −⟨log q⟩_p. With auxiliary coordinates a the model's density is the one on the extended space,
+        log q(x, a) − log N(a): ``ess`` is the one the extended weights have, and ``nll`` is, by Jensen's
+        inequality, an upper bound of that of x alone.
+    """
+
+    ess: Estimate
+    nll: Estimate
+
+    @classmethod
+    def of(
+        cls,
+        log_q: np.ndarray,
+        action: np.ndarray,
+        mean: Callable[[np.ndarray], Estimate] = independent_mean,
+    ) -> ForwardMetrics:
+        """From log q and S on configurations of the target, (n,); ``mean`` knows their autocorrelation.
+
+        The error of the ESS is that of its linearisation. A density of zero makes it 0 and the NLL infinite.
+        """
+        log_q, action = log_q.astype(np.float64), action.astype(np.float64)
+        if np.isneginf(log_q).any():
+            return cls(Estimate(0.0, 0.0), Estimate(np.inf, np.nan))
+        log_w = -action - log_q
+        forward = np.exp(log_w - logsumexp(log_w) + np.log(len(log_w)))
+        backward = np.exp(-log_w - logsumexp(-log_w) + np.log(len(log_w)))
+        ess = float(np.exp(2 * np.log(len(log_w)) - logsumexp(log_w) - logsumexp(-log_w)))
+        return cls(Estimate(ess, ess * mean(forward + backward).error), mean(-log_q))
+
+    def __str__(self) -> str:
+        return f"forward ESS        {self.ess}\nNLL                {self.nll}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +245,7 @@ class Samples:
     @cached_property
     def virial(self) -> Estimate:
         """⟨x·∇S⟩ per degree of freedom under p; 1 if the samples span the theory."""
-        n = int(np.prod(self.x.shape[1:]))
-        return self._reweighted(self._in_chunks("action_and_gradient", virial=True) / n)
+        return self._reweighted(virial_values(self.program, self.parameters, self.x))
 
     @property
     def virial_z_score(self) -> float:
@@ -168,26 +254,7 @@ class Samples:
 
     def mean(self, observable: str) -> Estimate:
         """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
-        function = observable if observable == "action" else f"observable_{observable}"
-        if function not in self.program.functions:
-            known = [
-                f.removeprefix("observable_") for f in self.program.functions if f.startswith("observable_")
-            ]
-            raise OptionError(
-                f"observable {observable} of theory {self.program.theory}",
-                expected=f"one of {', '.join(['action', *known])}",
-                found=repr(observable),
-                remedy="declare it in Theory(observables={…})",
-            )
-        return self._reweighted(self._in_chunks(function))
-
-    def _in_chunks(self, function: str, *, virial: bool = False) -> np.ndarray:
-        parts = []
-        for start in range(0, len(self), 8192):
-            x = self.x[start : start + 8192].astype(np.float64)
-            values = run(self.program, function, {"x": x}, self.parameters)
-            parts.append((x * values[1]).sum(axis=tuple(range(1, x.ndim))) if virial else values[0])
-        return np.concatenate(parts)
+        return self._reweighted(observable_values(self.program, self.parameters, self.x, observable))
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
         mean = float(self.weights @ values)

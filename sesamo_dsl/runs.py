@@ -24,9 +24,10 @@ from safetensors.numpy import save as save_tensors
 
 from .backend import Model
 from .cache import write_bytes, write_text
+from .chains import Chain
 from .compiler import CompiledTheory, compile
 from .errors import OptionError, ParameterError, RunError
-from .evaluation import Samples
+from .evaluation import ForwardMetrics, Samples, independent_mean
 from .ir.text import program_text
 from .reference import Reference, exact_reference
 from .theory import Theory
@@ -82,6 +83,22 @@ class Run:
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
         return self.model.log_prob(self.compiled.check_configurations(x))
+
+    def forward(self, reference: np.ndarray | Chain) -> ForwardMetrics:
+        """Forward ESS and NLL on configurations of the target.
+
+        Parameters
+        ----------
+        reference
+            Independent configurations, (n, components, *lattice), or a chain, whose autocorrelation then
+            enters the errors.
+        """
+        if isinstance(reference, Chain):
+            x, mean = reference.configurations, reference.estimate
+        else:
+            x, mean = reference, independent_mean
+        action = self.compiled.action(x, self.parameters)
+        return ForwardMetrics.of(self.log_prob(x), action, mean)
 
     def resume(self, steps: int, *, progress: bool = True) -> Run:
         """Train on for a number of steps, with the schedule started anew."""

@@ -21,7 +21,10 @@ import sesamo_dsl as sd
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Translations
-from sesamo_dsl.report.derivation import _LatexPrinter, _MathMLPrinter, derivation
+from sesamo_dsl.report import derivation
+from sesamo_dsl.report.derivation.html import FieldMathMLPrinter
+from sesamo_dsl.report.derivation.latex import FieldLatexPrinter
+from sesamo_dsl.report.derivation.lie import rotation
 
 LATTICE, POINT = sd.Lattice(4, 4), sd.Lattice(1)
 H, KAPPA = sd.parameters("h kappa")
@@ -153,17 +156,17 @@ def test_every_formula_is_in_every_format(name: str) -> None:
     text, latex, page = (written(name, form) for form in FORMATS)
     for plain_form, set_form in zip(formulas, shown, strict=True):
         assert sp.sstr(plain_form) in text
-        assert flat(_LatexPrinter().doprint(set_form)) in flat(latex)
-        assert _MathMLPrinter().doprint(set_form) in page
+        assert flat(FieldLatexPrinter().doprint(set_form)) in flat(latex)
+        assert FieldMathMLPrinter().doprint(set_form) in page
     for verdict in verdicts:
         assert f" is {verdict.status}: {verdict.evidence}." in text
     matrices = [v.generator.matrix for v in verdicts if v.generator.matrix.rows <= 8]
     matrices += [t for r in analysis.lie_reports for t in r.slice.basis]
     for matrix in matrices:
         assert "; ".join(", ".join(map(sp.sstr, matrix.row(i))) for i in range(matrix.rows)) in text
-        cells = " & ".join(_LatexPrinter().doprint(e) for e in matrix.row(0))
+        cells = " & ".join(FieldLatexPrinter().doprint(e) for e in matrix.row(0))
         assert rf"\begin{{pmatrix}} {cells}" in latex
-        assert _MathMLPrinter().doprint(matrix) in page
+        assert FieldMathMLPrinter().doprint(matrix) in page
 
 
 @every_theory
@@ -258,8 +261,8 @@ def test_sums_and_shifts() -> None:
 def test_power_of_a_sum_is_in_parentheses() -> None:
     x = sd.ScalarField("x", LATTICE)
     square = LATTICE.sum(x) ** 2
-    assert _LatexPrinter().doprint(square) == r"\left(\sum_{x} \left[x_{x}\right]\right)^{2}"
-    assert "<msup><mrow><mo>(</mo>" in _MathMLPrinter().doprint(square)
+    assert FieldLatexPrinter().doprint(square) == r"\left(\sum_{x} \left[x_{x}\right]\right)^{2}"
+    assert "<msup><mrow><mo>(</mo>" in FieldMathMLPrinter().doprint(square)
 
 
 @pytest.mark.parametrize(
@@ -286,13 +289,11 @@ def test_content(name: str, phrases: list[str]) -> None:
 
 def test_rotation_is_the_exponential() -> None:
     """The printed R(n) of the doublet against the matrix exponential."""
-    from sesamo_dsl.report.derivation import _rotation
-
     for name in ("SO(3)", "SU(2)", "complex_phi4"):
         (report,) = analysed(name).lie_reports
         matrix = sp.Matrix(report.slice.basis[0])
         alpha = sp.Symbol("α", real=True)
-        terms = (a * matrix**j for j, a in enumerate(_rotation(report.slice)))
+        terms = (a * matrix**j for j, a in enumerate(rotation(report.slice)))
         total = sum(terms, sp.zeros(*matrix.shape)).subs(alpha, sp.Rational(7, 10))
         error = (total - (matrix * sp.Rational(7, 10)).evalf().exp()).evalf()
         assert max(abs(complex(e)) for e in error) < 1e-12

@@ -11,7 +11,9 @@ import numpy as np
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.hmc import HMCOptions, Trajectories
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.theory import Precision
 from sesamo_dsl.training import TrainingOptions
@@ -66,6 +68,26 @@ class JaxBackend:
         """A fresh model."""
         _allow(compiled.precision)
         return JaxModel(compiled, parameters, base, options)
+
+    def hmc(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        initial: np.ndarray,
+        options: HMCOptions,
+    ) -> Trajectories:
+        """Markov chains by blackjax."""
+        try:
+            from .hmc import sample  # blackjax is not needed for anything else
+        except ImportError as error:
+            raise BackendError(
+                f"HMC of theory {compiled.theory.name}",
+                expected="blackjax to be installed",
+                found=str(error),
+                remedy="pip install 'sesamo-dsl[hmc]'",
+            ) from error
+        _allow(options.precision)
+        return sample(compiled, parameters, initial, options)
 
 
 def _allow(precision: Precision) -> None:

@@ -16,7 +16,9 @@ import torch
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.hmc import HMCOptions, Trajectories
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.theory import Precision
 from sesamo_dsl.training import TrainingOptions
@@ -69,6 +71,22 @@ class TorchBackend:
     ) -> Model:
         """A fresh model."""
         return TorchModel(compiled, parameters, base, options)
+
+    def hmc(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        initial: np.ndarray,
+        options: HMCOptions,
+    ) -> Trajectories:
+        """Not available: HMC runs on JAX, whatever backend the models use."""
+        raise BackendError(
+            f"HMC of theory {compiled.theory.name}",
+            expected="the jax backend",
+            found="the torch backend",
+            remedy="pass the theory itself, sd.hmc(theory), or compile it with backend='jax'; "
+            "needs pip install 'sesamo-dsl[hmc]'",
+        )
 
 
 BACKEND = TorchBackend()

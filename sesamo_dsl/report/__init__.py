@@ -1,5 +1,7 @@
-"""Pictures of samples and of training."""
+"""Derivations, and pictures of domains, of samples and of training."""
 
+from .derivation import derivation as derivation
+from .domains import domain_picture as domain_picture
 from .pictures import samples_picture as samples_picture
 from .pictures import save as save
 from .pictures import training_picture as training_picture

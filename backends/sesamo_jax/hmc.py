@@ -1,0 +1,131 @@
+"""HMC by blackjax on the emitted action, all chains in one jitted scan, with moves drawn from the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from blackjax.adaptation.step_size import dual_averaging_adaptation
+from blackjax.mcmc import hmc
+from jax import Array
+
+from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.hmc import HMCOptions, Trajectories
+
+_JITTER = 0.2  # relative half-width of the step size's distribution
+
+
+class _Tally(NamedTuple):
+    """Acceptance probability of a trajectory, and whether it diverged; (chains,) each."""
+
+    acceptance: Array
+    divergent: Array
+
+
+def moves(compiled: CompiledTheory, parameters: Mapping[str, float]) -> Callable[[Array, Array], Array]:
+    """(key, x) ↦ x: draws from the modulating groups for each chain, (chains, components, *lattice).
+
+    Leaves exp(−S) invariant: see ``sesamo_dsl.hmc``.
+    """
+    emitted = compiled.bind(parameters)
+    matrices = compiled.program.constants["MATRICES"]
+    dimensions = [report.slice.dimension for report in compiled.analysis.lie_reports]
+
+    def breaking(x: Array) -> Array:
+        return emitted["breaking"](x) if "breaking" in emitted else jnp.zeros(len(x), x.dtype)
+
+    def heat_bath(key: Array, x: Array) -> Array:
+        images = jnp.einsum("gab,nb...->gna...", jnp.asarray(matrices, x.dtype), x)
+        energy = breaking(images.reshape(-1, *x.shape[1:])).reshape(len(matrices), -1)
+        u = jax.random.categorical(key, -energy, axis=0)
+        return images[u, jnp.arange(len(x))]
+
+    def rotation(key: Array, x: Array, which: int) -> Array:
+        direction, threshold = jax.random.split(key)
+        n = [jnp.tile(jnp.eye(1, d, dtype=x.dtype), (len(x), 1)) for d in dimensions]  # R(e_1) = 1
+        normal = jax.random.normal(direction, n[which].shape, x.dtype)
+        n[which] = normal / jnp.linalg.norm(normal, axis=1, keepdims=True)
+        rotated = emitted["rotate"](x, *n)
+        accepted = jnp.log(jax.random.uniform(threshold, (len(x),), x.dtype)) < breaking(x) - breaking(
+            rotated
+        )
+        return jnp.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), rotated, x)
+
+    def move(key: Array, x: Array) -> Array:
+        keys = jax.random.split(key, 1 + len(dimensions))
+        if len(matrices) > 1:
+            x = heat_bath(keys[0], x)
+        for which in range(len(dimensions)):
+            x = rotation(keys[1 + which], x, which)
+        return x
+
+    return move
+
+
+def sample(
+    compiled: CompiledTheory, parameters: Mapping[str, float], initial: np.ndarray, options: HMCOptions
+) -> Trajectories:
+    """Run the chains; see ``Backend.hmc``."""
+    action = compiled.bind(parameters)["action"]
+    move = moves(compiled, parameters) if options.moves else lambda key, x: x
+    dtype = jnp.dtype(options.precision)
+    inverse_mass = jnp.ones(int(np.prod(initial.shape[1:])), dtype)
+    kernel: Any = hmc.build_kernel()  # whose annotations do not know of tracing
+
+    def log_density(x: Array) -> Array:
+        return -action(x[None])[0]
+
+    def transition(key: Array, x: Array, step_size: Array) -> tuple[Array, _Tally]:
+        """One trajectory and the moves after it, for every chain."""
+        jitter, trajectory, group = jax.random.split(key, 3)
+        sizes = step_size * jax.random.uniform(jitter, (len(x),), dtype, 1 - _JITTER, 1 + _JITTER)
+
+        def one(key: Array, x: Array, size: Array) -> tuple[Array, _Tally]:
+            state = hmc.init(x, log_density)
+            # an energy that is NaN has acceptance 0
+            state, info = kernel(key, state, log_density, size, inverse_mass, options.steps)
+            return state.position, _Tally(info.acceptance_rate, info.is_divergent)
+
+        x, tally = jax.vmap(one)(jax.random.split(trajectory, len(x)), x, sizes)
+        return move(group, x), tally
+
+    start, update, final = dual_averaging_adaptation(options.target_acceptance)
+
+    @jax.jit
+    def warm_up(keys: Array, x: Array) -> tuple[Array, Array]:
+        def body(carry, key):
+            x, adaptation = carry
+            size = jnp.exp(adaptation.log_step_size) if options.step_size is None else options.step_size
+            x, tally = transition(key, x, jnp.asarray(size, dtype))
+            # the mean over all chains: one step size for all, frozen afterwards
+            return (x, update(adaptation, tally.acceptance.mean())), None
+
+        (x, adaptation), _ = jax.lax.scan(body, (x, start(jnp.asarray(0.1, dtype))), keys)
+        return x, final(adaptation)
+
+    @jax.jit
+    def run(keys: Array, x: Array, step_size: Array) -> tuple[Array, Array, _Tally]:
+        def body(x, keys):
+            x, tallies = jax.lax.scan(lambda x, key: transition(key, x, step_size), x, keys)
+            return x, (x, action(x), tallies)
+
+        return jax.lax.scan(body, x, keys)[1]
+
+    warm, kept = jax.random.split(jax.random.key(options.seed))
+    x = jnp.asarray(initial, dtype)
+    step_size = jnp.asarray(options.step_size or 0.0, dtype)
+    if options.warm_up:
+        x, adapted = warm_up(jax.random.split(warm, options.warm_up), x)
+        step_size = step_size if options.step_size else adapted
+    keys = jax.random.split(kept, (options.trajectories, options.every))
+    x, actions, tally = run(keys, x, step_size)
+    return Trajectories(
+        np.swapaxes(np.asarray(x), 0, 1),
+        np.asarray(actions, np.float64).T,
+        float(tally.acceptance.mean()),
+        int(tally.divergent.sum()),
+        float(step_size),
+    )

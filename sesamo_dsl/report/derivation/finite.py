@@ -1,0 +1,121 @@
+"""What a derivation says of the finite group: its fundamental domain, with exact walls, and its law."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import lcm
+from typing import cast
+
+import numpy as np
+import sympy as sp
+
+from ...analysis.result import Analysis
+from ...groups.symmetry import linear_row
+from .lines import Line, equation, fits, item, number, say, section, vector
+
+_EXACT_ORDER = 64  # groups up to here have their invariant inner product averaged exactly
+_SAME = 1e-12
+
+
+def finite_lines(analysis: Analysis) -> Iterator[Line]:
+    """Collective coordinate, domain, modulation and law."""
+    domain, group = analysis.domain, analysis.group
+    yield section(f"The finite group: order {group.order}")
+    yield say("Collective coordinate, with $⟨·⟩$ the mean over the sites; $c(T_g x) = D_g c(x)$:")
+    yield equation("c = " + vector("⟨{}⟩", len(domain.collective)), *domain.collective)
+    reference, walls = exact_walls(analysis)
+    orthogonal = _orthogonal(domain.representation)
+    inner = "$⟨a, b⟩ = aᵀ b$" if orthogonal else "$⟨a, b⟩ = aᵀ B b$, $B = Σ_g D_gᵀ D_g / |G|$"
+    yield say(f"The fundamental domain (of Dirichlet), with {inner}, around the reference")
+    yield equation("ρ = {}", reference)
+    yield say("which no element but the identity leaves in place ($ρ$ up to its length):")
+    yield equation("Ω = { x : ⟨c(x), ρ⟩ ≥ ⟨c(x), D_g ρ⟩ for all g ∈ G }")
+    yield say("Walls, redundant ones removed, with the element that leads to the other side:")
+    for j, (wall, neighbour) in enumerate(zip(walls, domain.neighbours, strict=True), start=1):
+        yield equation(f"λ_{j} = {{}} ≤ 0", wall)
+        matrix = group.elements[neighbour].matrix
+        if fits(matrix):
+            yield item(f"$λ_{j}$: towards $T_u Ω$, $T_u = {{}}$", matrix)
+    if any(wall.atoms(sp.Float) for wall in walls):
+        yield say("The reference is numerical: walls that depend on it are given to six digits.")
+    yield from _law_lines(analysis)
+
+
+def _law_lines(analysis: Analysis) -> Iterator[Line]:
+    turn, given = ("R(n) ", "y, n") if analysis.lie_reports else ("", "y")
+    yield say("Modulation and its inverse:")
+    yield equation(f"x = T_u {turn}y, y ∈ Ω, u = argmax_g ⟨c(x), D_g ρ⟩, {turn}y = T_u⁻¹ x")
+    yield equation("log |J| = log |det T_u| = 0")
+    if analysis.breaking == 0:
+        yield say("The law of $u$ is uniform, which is exact; its normaliser is $|G|$:")
+        yield equation("p(u|y) = 1/|G| = {}", sp.Rational(1, analysis.group.order))
+        return
+    yield say("The law of $u$ is the heat bath, the exact conditional; its normaliser is $W$:")
+    yield equation(f"p(u|{given}) = exp(−S₁(T_u {turn}y))/W, W = Σ_(v ∈ G) exp(−S₁(T_v {turn}y))")
+    if not analysis.lie_reports:
+        yield say("The flow then sees the effective action")
+        yield equation("S_eff(y) = S₀(y) − log Σ_(u ∈ G) exp(−S₁(T_u y))")
+
+
+def _orthogonal(matrices: np.ndarray) -> bool:
+    products = np.einsum("gab,gac->gbc", matrices, matrices)
+    return bool(np.abs(products - np.eye(matrices.shape[1])).max(initial=0.0) < _SAME)
+
+
+def exact_walls(analysis: Analysis) -> tuple[tuple[sp.Expr, ...], list[sp.Expr]]:
+    """(ρ, λ_j in the symbols c_1 … c_k): exact where ρ has a rational direction or the wall is a mirror."""
+    domain = analysis.domain
+    symbols = [sp.Symbol(f"c_{a + 1}", real=True) for a in range(len(domain.reference))]
+    direction = _rational_direction(domain.reference)
+    walls = []
+    for exact, facet in zip(_exact_normals(analysis, direction), domain.facets, strict=True):
+        normal = [number(v) for v in facet] if exact is None else exact
+        walls.append(sp.Add(*(a * c for a, c in zip(normal, symbols, strict=True))))
+    reference = map(number, domain.reference) if direction is None else direction.flat()
+    return tuple(reference), walls
+
+
+def _rational_direction(reference: np.ndarray) -> sp.Matrix | None:
+    """The primitive integer vector along ``reference``, None if there is no simple one."""
+    scaled = reference / np.abs(reference).max()
+    ratios = [Fraction(float(v)).limit_denominator(12) for v in scaled]
+    if max(abs(float(q) - v) for q, v in zip(ratios, scaled, strict=True)) > _SAME:
+        return None
+    scale = lcm(*(q.denominator for q in ratios))
+    return sp.Matrix([sp.Integer(int(q * scale)) for q in ratios])
+
+
+def _exact_normals(analysis: Analysis, direction: sp.Matrix | None) -> list[list[sp.Expr] | None]:
+    """(D_g ρ − ρ)ᵀ B for the neighbours, None where it cannot be had exactly and confirmed numerically."""
+    domain, group = analysis.domain, analysis.group
+    rows = sp.Matrix([linear_row(e, analysis.theory.components, str(e)) for e in domain.collective])
+    inverse = rows.T * (rows * rows.T).inv()
+    metric = sp.eye(rows.rows)
+    if not _orthogonal(domain.representation):
+        if group.order > _EXACT_ORDER:
+            return [None] * len(domain.facets)
+        images = [rows * g.matrix * inverse for g in group.elements]
+        metric = sum((d.T * d for d in images), sp.zeros(*metric.shape)) / group.order
+    normals: list[list[sp.Expr] | None] = []
+    for neighbour, facet in zip(domain.neighbours, domain.facets, strict=True):
+        change = rows * group.elements[neighbour].matrix * inverse - sp.eye(rows.rows)
+        if direction is not None:
+            moved = [change * direction]
+        else:  # for a mirror all columns are parallel, and so is (D − 1)ρ whatever ρ is
+            moved = [sign * change[:, a] for a in range(change.cols) for sign in (1, -1)]
+        found = (_primitive([cast(sp.Expr, sp.expand(v)) for v in m.T * metric]) for m in moved)
+        normals.append(next((normal for normal in found if _is_parallel(normal, facet)), None))
+    return normals
+
+
+def _is_parallel(normal: list[sp.Expr], facet: np.ndarray) -> bool:
+    value = np.array([float(entry) for entry in normal])
+    return bool(np.any(value) and np.abs(value / np.linalg.norm(value) - facet).max() < 1e-9)
+
+
+def _primitive(entries: list[sp.Expr]) -> list[sp.Expr]:
+    """Without a common rational factor."""
+    factors = [entry.as_content_primitive()[0] for entry in entries if entry != 0]
+    common = sp.gcd_list(factors) if factors else sp.S.One
+    return [cast(sp.Expr, sp.expand(entry / common)) for entry in entries]

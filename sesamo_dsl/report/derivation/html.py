@@ -1,0 +1,160 @@
+"""The derivation as an HTML page of its own, with MathML."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from html.entities import name2codepoint
+from itertools import groupby
+from typing import Any, cast
+from xml.dom.minidom import Document, Element
+
+import sympy as sp
+from sympy.printing.mathml import MathMLPresentationPrinter
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.pretty.pretty_symbology import greek_unicode
+
+from ...fields import FieldComponent
+from ...lattice import SiteSum
+from .lines import Line
+from .markup import parse
+from .writer import MarkupWriter, name_parts, site_steps
+
+
+class FieldMathMLPrinter(MathMLPresentationPrinter):
+    def __init__(self) -> None:
+        super().__init__({"mat_delim": "("})
+        self._summing = False
+        self.dom = Document()  # the base class writes text without escaping it, "<" among it
+
+    def _tag(self, tag: str, *children: Element | str) -> Element:
+        element = self.dom.createElement(tag)
+        for child in children:
+            element.appendChild(self.dom.createTextNode(child) if isinstance(child, str) else child)
+        return element
+
+    def mathml_tag(self, e: Any) -> str:
+        return _characters(super().mathml_tag(e))
+
+    def doprint(self, expr: Any) -> str:
+        return cast(Element, self._print(expr)).toxml()
+
+    def _print_SiteSum(self, expr: SiteSum) -> Element:
+        before, self._summing = self._summing, True
+        density = cast(Element, self._print(expr.density))
+        self._summing = before
+        sign = self._tag("munder", self._tag("mo", "∑"), self._tag("mi", "x"))
+        return self._tag("mrow", sign, self._tag("mo", "["), density, self._tag("mo", "]"))
+
+    def _print_Symbol(self, sym: sp.Symbol, style: str = "plain") -> Element:
+        return self._named(sym.name, [])
+
+    def _print_FieldComponent(self, expr: FieldComponent) -> Element:
+        site = [self._tag("mi", "x")]
+        for sign, count, mu in site_steps(expr):
+            site += [self._tag("mo", sign), *([self._tag("mn", str(count))] if count > 1 else [])]
+            site.append(self._tag("mover", self._tag("mn", str(mu)), self._tag("mo", "^")))
+        return self._named(expr.label, [self._tag("mrow", *site)] if self._summing or len(site) > 1 else [])
+
+    def _named(self, name: str, more: list[Element]) -> Element:
+        base, scripts = name_parts(name)
+        nodes = [self._letters(s) for s in scripts] + more
+        if not nodes:
+            return self._letters(base)
+        separated = [n for node in nodes for n in (self._tag("mo", ","), node)][1:]
+        return self._tag("msub", self._letters(base), self._tag("mrow", *separated))
+
+    def _letters(self, text: str) -> Element:
+        return self._tag("mn" if text.isdigit() else "mi", str(greek_unicode.get(text, text)))
+
+    def _print_Pi(self, e: Any) -> Element:
+        return self._tag("mi", "π")
+
+    def _print_Exp1(self, e: Any) -> Element:
+        return self._tag("mi", "e")
+
+    def _print_exp(self, expr: sp.Expr) -> Element:
+        return self._tag("msup", self._tag("mi", "e"), cast(Element, self._print(expr.args[0])))
+
+    def parenthesize(self, item: Any, level: int, strict: bool = False) -> Element:
+        if isinstance(item, SiteSum) and level >= PRECEDENCE["Pow"]:
+            inner = cast(Element, self._print(item))
+            return self._tag("mrow", self._tag("mo", "("), inner, self._tag("mo", ")"))
+        return cast(Element, super().parenthesize(item, level, strict=strict))
+
+
+def _characters(text: str) -> str:
+    """The entities of MathML as characters: outside a MathML document type they are not defined."""
+    named = {"InvisibleTimes": "\u2062", "dd": "d", "ImaginaryI": "i", "ExponentialE": "e"}
+    text = re.sub(r"&#x([0-9A-Fa-f]+);", lambda m: chr(int(m[1], 16)), text)
+    return re.sub(r"&(\w+);", lambda m: named.get(m[1]) or chr(name2codepoint.get(m[1], 0xFFFD)), text)
+
+
+_STYLE = """\
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1.5rem; font: 1rem/1.5 Georgia, serif; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #c9d0d8; }
+math { font-size: 1.05em; } .equation { overflow-x: auto; padding: 0.2rem 0 0.2rem 2rem; }
+mtd { padding: 0.1em 0.5em; }"""
+
+_TAGS = {
+    "title": "<h1>{}</h1>",
+    "section": "<h2>{}</h2>",
+    "paragraph": "<p>{}</p>",
+    "item": "  <li>{}</li>",
+    "equation": '<div class="equation">{}</div>',
+}
+
+
+class HtmlWriter(MarkupWriter):
+    def __init__(self) -> None:
+        self._printer = FieldMathMLPrinter()
+
+    def document(self, lines: Sequence[Line]) -> str:
+        title = html.escape(str(lines[0].values[0]))
+        out = [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            f'<head><meta charset="utf-8"/><title>{title}</title>\n<style>\n{_STYLE}\n</style></head>',
+            "<body>",
+        ]
+        for kind, group in groupby(lines, key=lambda line: line.kind):
+            texts = [_TAGS[kind].format(self.line(line)) for line in group]
+            out += ["<ul>", *texts, "</ul>"] if kind == "item" else texts
+        return "\n".join([*out, "</body>", "</html>"])
+
+    def escape(self, text: str) -> str:
+        return html.escape(text)
+
+    def formula(self, template: str, values: Iterator[Any], display: bool) -> str:
+        style = "block" if display else "inline"
+        return f'<math display="{style}">{self.node(parse(template, values))}</math>'
+
+    def token(self, kind: str, content: Any, parts: list[str | None]) -> str:
+        match kind:
+            case "row":
+                return f"<mrow>{''.join(part for part in parts if part is not None)}</mrow>"
+            case "operator":
+                stretched = ' stretchy="false"' if content in "()[]|⟨⟩" else ""
+                return f"<mo{stretched}>{'∑' if content == 'Σ' else html.escape(content)}</mo>"
+            case "tilde":
+                return f"<mover><mi>{content}</mi><mo>~</mo></mover>"
+            case "root":
+                return f"<msqrt>{parts[0]}</msqrt>"
+            case "space":
+                return '<mspace width="0.8em"/>'
+            case "word" if content == "for all":
+                return f'<mspace width="0.3em"/><mtext>{content}</mtext><mspace width="0.3em"/>'
+            case "script":
+                base, below, above = parts
+                tag = "msubsup" if below and above else "msub" if below else "msup"
+                return f"<{tag}>{base}{below or ''}{above or ''}</{tag}>"
+            case _:
+                tag = "mn" if kind == "number" else "mi"
+                return f"<{tag}>{html.escape(content)}</{tag}>"
+
+    def vector(self, entries: list[str]) -> str:
+        return f"<mrow><mo>(</mo>{'<mo>,</mo>'.join(entries)}<mo>)</mo></mrow>"
+
+    def expression(self, expr: Any) -> str:
+        return self._printer.doprint(expr)

@@ -1,0 +1,90 @@
+"""What the formats of a derivation have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sympy as sp
+
+from ...fields import FieldComponent
+from ...lattice import SiteSum
+from .lines import Line
+from .markup import Node
+
+
+class Writer(ABC):
+    """One format."""
+
+    @abstractmethod
+    def document(self, lines: Sequence[Line]) -> str:
+        """The whole derivation."""
+
+    @abstractmethod
+    def escape(self, text: str) -> str:
+        """Prose and names."""
+
+    @abstractmethod
+    def formula(self, template: str, values: Iterator[Any], display: bool) -> str:
+        """A formula in the running text, or the content of one on lines of its own."""
+
+    def line(self, line: Line) -> str:
+        """A line with its values filled in."""
+        values = iter(line.values)
+        pieces = []
+        for i, piece in enumerate(line.template.split("$")):
+            if i % 2:
+                pieces.append(self.formula(piece, values, line.kind == "equation"))
+            else:
+                first, *rest = piece.split("{}")
+                pieces.append(self.escape(first))
+                pieces += [self.escape(next(values)) + self.escape(after) for after in rest]
+        return "".join(pieces)
+
+
+class MarkupWriter(Writer):
+    """A format that sets parsed formulas."""
+
+    def node(self, node: Node) -> str:
+        """A piece of a formula."""
+        if node.kind == "value":
+            return self.value(node.content)
+        return self.token(node.kind, node.content, [p and self.node(p) for p in node.parts])
+
+    def value(self, value: Any) -> str:
+        """A value."""
+        if isinstance(value, tuple):
+            return self.vector([self.expression(_without_trivial_sums(v)) for v in value])
+        return self.expression(value if isinstance(value, sp.MatrixBase) else _without_trivial_sums(value))
+
+    @abstractmethod
+    def token(self, kind: str, content: Any, parts: list[str | None]) -> str:
+        """Everything but values; the parts are set already."""
+
+    @abstractmethod
+    def vector(self, entries: list[str]) -> str:
+        """Entries in parentheses."""
+
+    @abstractmethod
+    def expression(self, expr: Any) -> str:
+        """A SymPy expression or matrix."""
+
+
+def _without_trivial_sums(expr: sp.Expr) -> sp.Expr:
+    """A sum over a single site is its summand."""
+    trivial = {node: node.density for node in expr.atoms(SiteSum) if node.lattice.volume == 1}
+    return expr.xreplace(trivial) if trivial else expr  # type: ignore[arg-type]
+
+
+def name_parts(name: str) -> tuple[str, list[str]]:
+    """``phi_re`` as (phi, [re]); underscores without a name between them are dropped."""
+    base, *scripts = [part for part in name.split("_") if part] or [name]
+    return base, scripts
+
+
+def site_steps(component: FieldComponent) -> list[tuple[str, int, int]]:
+    """The steps of a shifted field: (sign, number of steps, direction)."""
+    offsets = zip(component.offset, component.lattice.shape, strict=True)
+    steps = [o if 2 * o <= extent else o - extent for o, extent in offsets]
+    return [("+" if step > 0 else "−", abs(step), mu) for mu, step in enumerate(steps) if step]
