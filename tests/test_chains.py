@@ -239,7 +239,7 @@ def test_only_moves_find_all_modes(moving: bool) -> None:
 
 
 def test_detailed_balance_of_trajectories() -> None:
-    """From exact samples, with a step so long that a third is rejected: (x, x') has the distribution of (x', x)."""
+    """From exact samples, with a step that rejects a third: (x, x') is distributed as (x', x)."""
     start = exact_mixture(4000, 1)
     chain = sd.hmc(
         gaussian_mixture(4, RADIUS),
