@@ -18,6 +18,7 @@ from .ir.program import Program
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
 _STARTS = 12  # random directions at most
+_DESCENTS = 8  # the deepest starting points are followed downhill
 _SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
 
 
@@ -68,15 +69,19 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
 
     rng = np.random.default_rng(0)
     axes = np.stack([np.eye(c), -np.eye(c)], axis=1).reshape(-1, c)[: 2 * _STARTS]
-    directions = np.concatenate([axes, rng.normal(size=(min(4 * c, _STARTS), c))])
+    random = rng.normal(size=(min(4 * c, _STARTS) if c > 1 else 0, c))
+    directions = np.concatenate([axes, random])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    minima: list[tuple[float, tuple[float, ...]]] = []
+    starts = []
     for start in [np.zeros(c), *(scale * d for scale in _SCALES for d in directions)]:
         start = start.copy()
         for first, rest in slices:
             start[first], start[list(rest)] = abs(start[first]) + 0.1, 0.0
-        if not np.isfinite(value_and_slope(start)[0]):
-            continue
+        depth = value_and_slope(start)[0]
+        if np.isfinite(depth):
+            starts.append((round(depth, 9), len(starts), start))
+    minima: list[tuple[float, tuple[float, ...]]] = []
+    for _, _, start in sorted(starts)[:_DESCENTS]:
         with np.errstate(all="ignore"):  # a line search may step where the action overflows
             found = minimize(
                 value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200}

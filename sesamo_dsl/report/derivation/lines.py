@@ -1,9 +1,9 @@
 """Lines of a derivation, before any format.
 
-A line is prose in which ``$…$`` is mathematics and ``{}`` stands for the next value, so that no format can have
-a formula the others lack. The mathematics is written in Unicode the way the text shows it: ``S₁(T_u y)``,
-``S^(N−1)``, ``√V``, ``q̃``; scripts take one symbol or a group in parentheses. Values are names in prose, and in
-mathematics SymPy expressions, matrices, and tuples for vectors.
+A line is prose in which ``$…$`` is mathematics and ``{}`` stands for the next value, so that no format can
+have a formula the others lack. The mathematics is written in Unicode as the text shows it: ``S₁(T_u y)``,
+``S^(N−1)``, ``√V``, ``q̃``; scripts take one symbol or a group in parentheses. Values are names in prose, and
+in mathematics SymPy expressions, matrices, and tuples for vectors.
 """
 
 from __future__ import annotations
