@@ -249,14 +249,12 @@ TABLE: dict[str, Bad] = {
     # couplings
     "undeclared symbol": bad(
         ParameterError,
-        ProgramError,
         lambda _: theory(L.sum(sp.Symbol("g") * PHI**2)),
         "the symbol g",
         'parameters("g")',
     ),
     "coupling named like a field": bad(
         ParameterError,
-        ProgramError,
         lambda _: theory(L.sum(sd.parameters("phi") * PHI**2)),
         "differently from fields",
     ),
@@ -270,14 +268,12 @@ TABLE: dict[str, Bad] = {
     "complex default": bad(ParameterError, lambda _: theory(defaults={KAPPA: 1j}), "1j"),
     "missing value": bad(
         ParameterError,
-        ProgramError,
         lambda _: sd.compile(theory(), "torch").action(fields(1, 1, 4, 4)),
         "a value for each of kappa",
         "none for kappa",
     ),
     "unknown value": bad(
         ParameterError,
-        ProgramError,
         lambda _: model().action(fields(1, 1, 4, 4), {"kapa": 1}),
         "parameter kapa",
         "kappa",

@@ -124,13 +124,13 @@ def _breaking_lines(analysis: Analysis) -> Iterator[Line]:
         yield say(f"Unbroken generators of {{}}, a basis:{none}", report.symmetry.name)
         for matrix, k in zip(report.surviving, numbers, strict=False):
             yield map_line(f"X_{k}", matrix, components, infinitesimal=True)
-        if report.charges:
+        if unit := sp.gcd_list(list(report.charges)):
             yield say(
-                f"Charges of $S₁$ under {{}}: {formulas(len(report.charges))}; the rotations by $2π/{{}}$ "
-                "stay unbroken.",
+                f"Charges of $S₁$ under {{}}: {formulas(len(report.charges))}; the rotations by multiples of "
+                "${}$ stay unbroken.",
                 report.symmetry.name,
                 *report.charges,
-                sp.gcd_list(list(report.charges)),
+                2 * sp.pi / unit,
             )
 
 
