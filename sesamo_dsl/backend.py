@@ -60,8 +60,8 @@ class Model(Protocol):
     same numbers as training that is not.
     """
 
-    def step(self, learning_rate: float) -> Mapping[str, float]:
-        """One optimisation step.
+    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
+        """One optimisation step; ``reference`` are configurations of the target for the forward divergence.
 
         Returns ``loss`` (the batch mean of log q + S, plus the penalty), ``ess`` of the batch and
         ``gradient_norm`` before clipping.

@@ -62,6 +62,7 @@ from .theory import Precision, Theory
 from .vacua import find_vacuum
 
 if TYPE_CHECKING:
+    from .chains import Chain
     from .runs import Run
 
 
@@ -90,7 +91,7 @@ def analyse(theory: Theory) -> Analysis:
             verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
             enforce_claim(theory, symmetry, verdicts)
             reports.append(SymmetryReport(symmetry, group, verdicts))
-    modulating = [report for report in reports if report.symmetry.use == "modulate"]
+    modulating = [report for report in reports if report.symmetry.use != "equivariant"]
     _check_factors(theory, modulating, lie_reports)
     group = _joint_group(theory, modulating, numbers)
     breaking = _breaking(theory, modulating, lie_reports, group, normal_form)
@@ -351,6 +352,7 @@ class CompiledTheory:
         parameters: Mapping[Any, float] | None = None,
         directory: str | Path | None = None,
         progress: bool = True,
+        reference: np.ndarray | Chain | None = None,
         **options: Any,
     ) -> Run:
         """Train a sampler.
@@ -363,6 +365,9 @@ class CompiledTheory:
             Where to keep the run; default ``runs/<theory>-<backend>-<time>``.
         progress
             Whether to show a progress bar.
+        reference
+            Configurations of the target, (n, components, *lattice) or a chain, for the forward part of the
+            objective; ``forward_weight`` says how large that part is, by default 1/2.
         **options
             Fields of :class:`sesamo_dsl.TrainingOptions`: steps, seed, batch, learning_rate, law, strategy, …
 
@@ -377,7 +382,14 @@ class CompiledTheory:
         """
         from .runs import start  # a run holds a compiled theory, hence the late import
 
-        return start(self, parameters=parameters, directory=directory, progress=progress, **options)
+        return start(
+            self,
+            parameters=parameters,
+            directory=directory,
+            progress=progress,
+            reference=reference,
+            **options,
+        )
 
     def check_configurations(self, x: np.ndarray) -> np.ndarray:
         """Return ``x`` in the model's precision, or raise ConfigurationError."""

@@ -19,7 +19,7 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -210,6 +210,15 @@ class GaussianBase:
         waves = np.moveaxis(np.fft.fftn(field, axes=axes), 1, -1)
         product = (matrix @ waves[..., None])[..., 0]
         return np.fft.ifftn(np.moveaxis(product, -1, 1), axes=axes).real
+
+
+def mixture_bases(base: GaussianBase, count: int, seed: int) -> list[GaussianBase]:
+    """Bases of the flows of a mixture: the given one, moved by two of its standard deviations at random.
+
+    Flows that start alike would stay alike.
+    """
+    steps = np.random.default_rng([seed, 7]).normal(size=(count, base.components))
+    return [replace(base, mean=base.mean + 2 * base.scale * step) for step in steps]
 
 
 @dataclass(frozen=True, eq=False)

@@ -146,6 +146,8 @@ def preimages(program: Program, strategy: str) -> np.ndarray:
     """
     matrices, sectors = program.constants["MATRICES"], program.sectors
     orientations = program.constants.get("ORIENTATIONS", np.eye(len(program.components))[None])
+    if strategy == "none":
+        return np.eye(len(program.components))[None]
     if strategy != "fold":
         return orientations
     if sectors.blocks is not None:

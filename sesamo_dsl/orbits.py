@@ -187,14 +187,11 @@ class OrbitLaw:
             return tabulated_log_prob(directions[0], -table)
         return np.full(count, -self.log_area)
 
-    def auxiliary(self, count: int) -> np.ndarray:
-        """Auxiliary coordinates for given configurations, N(0, 1) from a fixed seed, (count, Σ(N − 1))."""
-        return np.random.default_rng(0).normal(size=(count, sum(n - 1 for n in self.dimensions)))
+    def auxiliary(self, count: int, *seeds: int) -> np.ndarray:
+        """Auxiliary coordinates for given configurations, N(0, 1) from fixed seeds, (count, Σ(N − 1))."""
+        return np.random.default_rng(seeds or 0).normal(size=(count, sum(n - 1 for n in self.dimensions)))
 
-    def split(self, auxiliary: np.ndarray) -> list[np.ndarray]:
-        """Auxiliary coordinates by slice, (count, N − 1) each."""
-        return (
-            []
-            if not self.dimensions
-            else np.split(auxiliary, np.cumsum([n - 1 for n in self.dimensions])[:-1], axis=1)
-        )
+    def split(self, auxiliary: Any) -> list[Any]:
+        """Auxiliary coordinates by slice, (count, N − 1) each, of an array of any framework."""
+        ends = np.cumsum([n - 1 for n in self.dimensions]).tolist()
+        return [auxiliary[:, end - n + 1 : end] for n, end in zip(self.dimensions, ends, strict=True)]

@@ -1,8 +1,9 @@
 """A run: a trained model, what made it, and where it is kept.
 
 A run directory holds ``run.json`` (options, couplings, versions, seed), ``state.safetensors`` (weights and
-optimiser), ``history.csv``, ``analysis.txt`` and the emitted module. The state has the same layout for all
-backends: a run trained with one can be loaded with another.
+optimiser), ``history.csv``, ``analysis.txt``, the emitted module and, if there were any, the configurations of
+the target that it was trained with, ``reference.safetensors``. The state has the same layout for all backends:
+a run trained with one can be loaded with another.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Run:
         Loss, batch ESS, gradient norm and time of every step.
     directory
         Where it is kept.
+    reference
+        Configurations of the target that the forward part of the objective is trained with.
     """
 
     compiled: CompiledTheory
@@ -59,6 +62,7 @@ class Run:
     directory: Path
     history: History = field(default_factory=History)
     source: dict[str, str] = field(default_factory=dict)
+    reference: np.ndarray | None = None
     _exact: Reference | None = None
     _exact_known: bool = False
 
@@ -107,7 +111,14 @@ class Run:
         return self
 
     def _train(self, progress: bool) -> None:
-        train(self.model, self.options, self.history, progress=progress, keep=self._keep)
+        train(
+            self.model,
+            self.options,
+            self.history,
+            progress=progress,
+            keep=self._keep,
+            reference=self.reference,
+        )
         self.save()
 
     def _keep(self, state: dict[str, np.ndarray]) -> str:
@@ -126,6 +137,7 @@ class Run:
             "precision": self.compiled.precision,
             "parameters": self.parameters,
             "options": self.options.as_json(),
+            "notes": notes_on(self.options, self.compiled.analysis),
             "versions": {
                 "sesamo-dsl": version("sesamo-dsl"),
                 "python": platform.python_version(),
@@ -139,6 +151,8 @@ class Run:
             self.directory / "state.safetensors",
             save_tensors({k: np.array(v, order="C") for k, v in state.items()}),
         )
+        if self.reference is not None:
+            write_bytes(self.directory / "reference.safetensors", save_tensors({"x": self.reference}))
         write_text(self.directory / "history.csv", self.history.csv())
         write_text(self.directory / "analysis.txt", self.compiled.analysis.text() + "\n")
         write_text(
@@ -160,6 +174,7 @@ def start(
     directory: str | Path | None = None,
     progress: bool = True,
     source: Mapping[str, str] | None = None,
+    reference: np.ndarray | Chain | None = None,
     **options: Any,
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
@@ -172,6 +187,7 @@ def start(
             found=", ".join(sorted(unknown)),
             remedy="check the spelling",
         )
+    given = _reference(compiled, reference, options)
     resolved = TrainingOptions(**options).resolve(compiled.analysis)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     place = (
@@ -187,10 +203,35 @@ def start(
             remedy="choose another directory; nothing is overwritten",
         )
     model = compiled.backend.model(compiled, values, make_base(compiled.program, values, resolved), resolved)
-    run = Run(compiled, values, resolved, model, place, source=dict(source or {}))
+    run = Run(compiled, values, resolved, model, place, source=dict(source or {}), reference=given)
     run.save()  # an unwritable place is found before, not after, the training
     run._train(progress)
     return run
+
+
+def _reference(
+    compiled: CompiledTheory, reference: np.ndarray | Chain | None, options: dict[str, Any]
+) -> np.ndarray | None:
+    """The configurations to train with, checked; fills in the weight of the forward divergence."""
+    weight = options.get("forward_weight")
+    if reference is None:
+        if weight:
+            raise OptionError(
+                "option forward_weight",
+                expected="configurations of the target along with it",
+                found=f"{weight} without any",
+                remedy="pass reference=…, an array or a chain such as sd.hmc(theory)",
+            )
+        return None
+    if weight is None:
+        options["forward_weight"] = 0.5
+    x = reference.configurations if isinstance(reference, Chain) else reference
+    checked = compiled.check_configurations(x)
+    if not len(checked):
+        raise OptionError(
+            "reference", expected="at least one configuration", found="none", remedy="pass some, or nothing"
+        )
+    return np.ascontiguousarray(checked)
 
 
 def load_run(directory: str | Path, *, theory: Theory | None = None, backend: str | None = None) -> Run:
@@ -216,6 +257,8 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
         if record["format"] != _FORMAT:
             raise ValueError(f"format {record['format']} of run.json; this version reads {_FORMAT}")
         state = load_tensors((place / "state.safetensors").read_bytes())
+        given = place / "reference.safetensors"
+        reference = load_tensors(given.read_bytes())["x"] if given.exists() else None
         options = TrainingOptions.from_json(record["options"])
         parameters = {str(k): float(v) for k, v in record["parameters"].items()}
         source, name = dict(record["theory_source"]), record["theory"]
@@ -258,7 +301,7 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
             found=str(error),
             remedy="the files do not belong together; restore them from a copy",
         ) from error
-    return Run(compiled, parameters, options, model, place, _history(place), dict(source))
+    return Run(compiled, parameters, options, model, place, _history(place), dict(source), reference)
 
 
 def _history(place: Path) -> History:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -18,17 +19,21 @@ from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
 from .vacua import find_vacuum
 
-Law = Literal["uniform", "learned", "heat_bath"]
-Strategy = Literal["fold", "penalty", "chart"]
+Law = Literal["uniform", "learned", "conditional", "heat_bath"]
+Strategy = Literal["fold", "penalty", "chart", "canonicalize", "none"]
 Gradient = Literal["path", "reparametrised"]
+LawGradient = Literal["enumerate", "reinforce"]
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
+LEAKY = ("penalty", "canonicalize")
+"""Strategies under which a flow may leave its domain."""
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "law": ("uniform", "learned", "heat_bath"),
-    "strategy": ("fold", "penalty", "chart"),
+    "law": ("uniform", "learned", "conditional", "heat_bath"),
+    "strategy": ("fold", "penalty", "chart", "canonicalize", "none"),
     "gradient": ("path", "reparametrised"),
+    "law_gradient": ("enumerate", "reinforce"),
     "base": ("vacuum", "standard"),
 }
 
@@ -40,14 +45,23 @@ class TrainingOptions:
     Parameters
     ----------
     law
-        p(u|y): "uniform" (1/|G|), "learned" (one logit per element) or "heat_bath" (the exact conditional).
-        Default: uniform if the symmetry is exact, else heat bath.
+        p(u|y): "uniform" (1/|G|), "learned" (one logit per element), "conditional" (a network of y) or
+        "heat_bath" (the exact conditional). Default: uniform if the symmetry is exact, else heat bath.
     strategy
         How samples stay in the fundamental domain: "fold" (exact; sums over the group), "chart" (exact; a
         bijection from R^n, where the walls are linearly independent) or "penalty" (SESaMo's; may leak).
-        Default: fold up to |G| = 64, above that the chart if there is one.
+        Two more for comparison: "canonicalize" folds the noise, not the sample, and may leak; "none" is a
+        flow without modulation. Default: fold up to |G| = 64, above that the chart if there is one.
     gradient
         "path" drops the score term of the reverse-KL gradient and has no variance at the optimum.
+    law_gradient
+        How the gradient goes through u: "enumerate" sums over its law, "reinforce" draws one u per
+        configuration, with the mean of the others as baseline.
+    forward_weight
+        w in (1 − w) KL(q‖p) + w KL(p‖q); above 0 training needs configurations of the target, given as
+        ``reference``. Default: 0 without them, 1/2 with them.
+    flows
+        Number of flows in a mixture with learned weights.
     base
         "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1).
     flow
@@ -61,11 +75,16 @@ class TrainingOptions:
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     seed
         Seed of weights and noise.
+    reasons
+        Why the compiler chose what was left to it; written by :meth:`resolve`.
     """
 
     law: Law | None = None
     strategy: Strategy | None = None
     gradient: Gradient = "path"
+    law_gradient: LawGradient = "enumerate"
+    forward_weight: float | None = None
+    flows: int = 1
     base: Literal["vacuum", "standard"] = "vacuum"
     flow: FlowSpec | None = None
     steps: int = 2000
@@ -76,13 +95,14 @@ class TrainingOptions:
     penalty_height: float = 1000.0
     penalty_slope: float = 100.0
     seed: int = 0
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed and not (value is None and name in ("law", "strategy")):
                 raise _option(name, " or ".join(map(repr, allowed)), value)
-        for name, least in {"steps": 1, "batch": 2, "seed": 0}.items():
+        for name, least in {"steps": 1, "batch": 2, "seed": 0, "flows": 1}.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise _option(name, f"an integer ≥ {least}", value)
@@ -94,21 +114,31 @@ class TrainingOptions:
                 raise _option(name, "a finite number > 0", value)
         if self.flow is not None and not isinstance(self.flow, FlowSpec):
             raise _option("flow", "a FlowSpec", self.flow)
+        weight = self.forward_weight
+        if weight is not None and not (isinstance(weight, int | float) and 0 <= weight <= 1):
+            raise _option("forward_weight", "a number in [0, 1]", weight)
+        if self.flows > 1 and self.strategy == "canonicalize":
+            raise _option("flows", "1 with the strategy 'canonicalize'", self.flows)
+        if self.flows > self.batch:
+            raise _option("flows", f"at most one per configuration of the batch, {self.batch}", self.flows)
 
     def resolve(self, analysis: Analysis) -> TrainingOptions:
-        """Options with law, strategy and flow chosen for a theory."""
-        theory = analysis.theory
+        """Options with law, strategy and flow chosen for a theory, and why."""
+        theory, reasons = analysis.theory, list(self.reasons)
+        strategy, law = self.strategy, self.law
+        if strategy is None:
+            strategy, reason = _strategy(analysis)
+            reasons.append(f"strategy {strategy}: {reason}")
+        if law is None:
+            law, reason = _law(analysis, strategy)
+            reasons.append(f"law {law}: {reason}")
+        _check_strategy(strategy, analysis)
         changes: dict[str, Any] = {
-            "law": self.law or ("uniform" if analysis.breaking == 0 else "heat_bath"),
-            "strategy": self.strategy or _strategy(analysis),
+            "law": law,
+            "strategy": strategy,
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
+            "reasons": tuple(reasons),
         }
-        if changes["strategy"] == "fold" and not analysis.sectors.enumerable:
-            few = "few enough sectors for a sum of the density over them"
-            raise _option("strategy", few, f"'fold' with {analysis.sectors.count} sectors")
-        if changes["strategy"] == "chart" and analysis.is_modulated and not _has_chart(analysis):
-            walls = f"'chart' with {len(analysis.domain.facets)} walls that are not independent"
-            raise _option("strategy", "a domain with linearly independent walls", walls)
         return TrainingOptions(**{**_shallow(self), **changes})
 
     def as_json(self) -> dict[str, Any]:
@@ -120,17 +150,49 @@ class TrainingOptions:
         """Inverse of :meth:`as_json`."""
         flow = values.get("flow")
         spec = None if flow is None else FlowSpec(**{**flow, "hidden": tuple(flow["hidden"])})
-        return cls(**{**values, "flow": spec})
+        return cls(**{**values, "flow": spec, "reasons": tuple(values.get("reasons", ()))})
 
 
 def _has_chart(analysis: Analysis) -> bool:
     return analysis.group.order == 1 or analysis.domain.edges is not None
 
 
-def _strategy(analysis: Analysis) -> Strategy:
-    if analysis.sectors.count <= _FOLD_LIMIT:
-        return "fold"
-    return "chart" if _has_chart(analysis) else "penalty"
+def _strategy(analysis: Analysis) -> tuple[Strategy, str]:
+    """The strategy that a theory gets unless another is asked for, and why."""
+    count = analysis.sectors.count
+    if any(r.symmetry.use == "canonicalize" for r in analysis.reports):
+        return "canonicalize", "a symmetry is declared with use='canonicalize'"
+    if not analysis.is_modulated:
+        return "fold", "there is no symmetry to modulate with, and nothing to fold"
+    if count <= _FOLD_LIMIT:
+        return "fold", f"exact, and a sum over {count} sectors is affordable"
+    if _has_chart(analysis):
+        return "chart", f"exact; {count} sectors are too many to sum over"
+    return "penalty", f"{count} sectors are too many to sum over, and the walls of Ω have no chart; may leak"
+
+
+def _law(analysis: Analysis, strategy: Strategy) -> tuple[Law, str]:
+    """The law that a theory gets unless another is asked for, and why."""
+    if strategy in ("none", "canonicalize"):
+        return "uniform", f"the strategy {strategy} has no other"
+    if analysis.breaking == 0:
+        return "uniform", "the symmetry is exact, and so is 1/|G|"
+    return "heat_bath", "S₁ is known, and with it the exact conditional"
+
+
+def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
+    """Refuse what a theory has no means for."""
+    if strategy == "fold" and not analysis.sectors.enumerable:
+        few = "few enough sectors for a sum of the density over them"
+        raise _option("strategy", few, f"'fold' with {analysis.sectors.count} sectors")
+    if strategy == "chart" and analysis.is_modulated and not _has_chart(analysis):
+        walls = f"'chart' with {len(analysis.domain.facets)} walls that are not independent"
+        raise _option("strategy", "a domain with linearly independent walls", walls)
+    if strategy == "canonicalize":
+        matrices = analysis.domain.matrices
+        products = np.einsum("gab,gcb->gac", matrices, matrices)
+        if analysis.lie_reports or not np.allclose(products, np.eye(matrices.shape[1])):
+            raise _option("strategy", "a finite group of orthogonal maps", "'canonicalize'")
 
 
 def _shallow(options: TrainingOptions) -> dict[str, Any]:
@@ -143,19 +205,28 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
 
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
     """What a reader of results must know about a choice that is not exact."""
+    if options.strategy == "none":
+        if not analysis.is_modulated:
+            return ()
+        return ("no modulation: a flow that misses a sector does not show it in ESS or KL",)
     notes = []
     if analysis.breaking != 0 and options.law in ("uniform", "learned"):
         notes.append(
             f"{options.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
             "the weights correct for it"
         )
+    if options.law == "conditional":
+        notes.append("conditional law: p(u|y) is as good as its training; the weights correct for the rest")
     if analysis.lie_reports and analysis.orbit_law == "none":
         notes.append(
             "no exact conditional law is known on the orbits: orientations are uniform, "
             "weights correct for it"
         )
-    if options.strategy == "penalty" and analysis.is_modulated:
-        notes.append("penalty strategy: samples that leak out of the domain are rejected (weight zero)")
+    if options.strategy in LEAKY and analysis.is_modulated:
+        notes.append(
+            f"{options.strategy} strategy: samples that leak out of the domain are rejected (weight zero); "
+            "log q(x) is the density of those that are kept, and lacks what leaked in its integral"
+        )
     return tuple(notes)
 
 
@@ -219,6 +290,7 @@ def train(
     *,
     progress: bool = True,
     keep: Callable[[dict[str, np.ndarray]], str] = lambda state: "memory",
+    reference: np.ndarray | None = None,
 ) -> None:
     """Run the optimisation; leaves the model at its last state.
 
@@ -226,6 +298,8 @@ def train(
     ----------
     keep
         Called with the last good state when training has to stop; returns where it was put.
+    reference
+        Configurations of the target, for the forward part of the objective, (n, components, *lattice).
 
     Raises
     ------
@@ -234,6 +308,7 @@ def train(
     """
     start = time.perf_counter()
     good, good_step = model.state(), 0
+    batches = _batches(options, reference, int(good["step"]))
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -249,7 +324,8 @@ def train(
             done = elapsed / options.seconds if options.seconds else step / options.steps
             if done >= 1:
                 break
-            metrics = model.step(learning_rate(options, done, step))
+            rate = learning_rate(options, done, step)
+            metrics = model.step(rate) if batches is None else model.step(rate, next(batches))
             if not all(math.isfinite(value) for value in metrics.values()):
                 model.load_state(good)
                 place = keep(good)
@@ -267,3 +343,15 @@ def train(
             if step % 10 == 0 or step == options.steps:
                 shown = f"loss {metrics['loss']:.4f}  batch ESS {metrics['ess']:.4f}"
                 bar.update(task, completed=step, shown=shown)
+
+
+def _batches(
+    options: TrainingOptions, reference: np.ndarray | None, first: int
+) -> Iterator[np.ndarray] | None:
+    """A batch of the reference for every step from number ``first`` on, functions of seed and step alone."""
+    if reference is None or options.forward_weight == 0:
+        return None
+    return (
+        reference[np.random.default_rng([options.seed, 5, step]).integers(len(reference), size=options.batch)]
+        for step in itertools.count(first)
+    )

@@ -15,13 +15,17 @@ from jax import Array
 
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, Law, TrainingOptions, wall_statistics
+from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
 
+from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
+from .mixture import Mixture
+from .objectives import batch_ess, enumerated, mixed, reinforced, walls
 
 _CHUNK = 4096
 
@@ -29,8 +33,9 @@ _CHUNK = 4096
 class Weights(NamedTuple):
     """Everything that is trained."""
 
-    flow: Flow
+    flow: Flow | Mixture
     logits: Array
+    conditional: Conditional | None
 
 
 class JaxModel:
@@ -62,15 +67,28 @@ class JaxModel:
         if options.strategy == "chart" and "chart" in self._emitted:
             self._wall = tuple(jnp.asarray(values, self._dtype) for values in wall_statistics(program, base))
         self._preimages = jnp.asarray(preimages(program, options.strategy), self._dtype)
+        self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
-        flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
+        if self._plain:
+            self._orbit = OrbitLaw("none", (), False)
+        if options.flows > 1:
+            flow = Mixture(options.flow, base, options.flows, dtype=self._dtype, seed=options.seed)
+        else:
+            flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
+        conditional = None
+        if options.law == "conditional":
+            spec = ConditionalSpec.of(program, compiled.analysis, base, options.strategy)
+            conditional = Conditional(spec, dtype=self._dtype, seed=options.seed)
         # a learned law starts from the heat bath at the centre of the base
         centre = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
-        self._weights = Weights(flow, -self._breaking(jnp.asarray(centre, self._dtype))[:, 0])
+        logits = -self._breaking(jnp.asarray(centre, self._dtype))[:, 0]
+        self._weights = Weights(flow, logits, conditional)
         self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
         self._adam: Any = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
         self._step = 0
+        self._differentiated = eqx.filter_value_and_grad(self._loss, has_aux=True)
         self._compiled_step = eqx.filter_jit(self._update, donate="all")
+        self._compiled_gradient = eqx.filter_jit(self._differentiated)
         self._compiled_draw = eqx.filter_jit(self._draw_flow)
         self._compiled_modulate = eqx.filter_jit(self._modulate)
         self._compiled_circle = eqx.filter_jit(self._on_circle)
@@ -83,7 +101,7 @@ class JaxModel:
         """Standard normal z and uniforms."""
         normal, uniform = jax.random.split(key)
         z = jax.random.normal(normal, (count, *self._shape), self._dtype)
-        each = (count, *self._sectors.law_shape)
+        each = (count,) if self._plain else (count, *self._sectors.law_shape)
         return z, jax.random.uniform(uniform, each, self._dtype)
 
     @staticmethod
@@ -101,6 +119,12 @@ class JaxModel:
         extents = [n if mu in self._blocks else 1 for mu, n in enumerate(self._shape[1:])]
         per_site = jnp.moveaxis(matrices, 1, -1).reshape(len(matrices), 1, *matrices.shape[2:], *extents)
         return (per_site * y[None, :, None]).sum(axis=3).reshape(-1, *self._shape)
+
+    def _folded(self, z: Array) -> tuple[Array, float]:
+        """Noise folded into Ω, and the log of what that adds to its density; one strategy alone does this."""
+        if self._options.strategy != "canonicalize":
+            return z, 0.0
+        return self._emitted["canonicalize"](z)[0], math.log(self._sectors.count)
 
     def _in_domain(self, x: Array) -> tuple[Array, Array, Array]:
         """(y, w, log|dy/dw|): y in the domain, w where the flow's density is to be asked for.
@@ -123,7 +147,7 @@ class JaxModel:
         w, log_jacobian = self._emitted["unchart"](y, *self._wall)
         return w, log_jacobian
 
-    def _log_density(self, flow: Flow, w: Array, log_jacobian: Array) -> Array:
+    def _log_density(self, flow: Flow | Mixture, w: Array, log_jacobian: Array) -> Array:
         """log q̃(y): of the folded flow the sum over all pre-images."""
         if len(self._preimages) == 1:
             return flow.inverse(w)[1] - log_jacobian
@@ -142,11 +166,21 @@ class JaxModel:
 
     def _breaking(self, y: Array) -> Array:
         """S₁(T_u y), (sectors, batch), or for each block its part of it, (elements, batch, blocks)."""
-        shape = (len(self._matrices), len(y), *self._sectors.law_shape)
+        shape = self._law_shape(y)
         name = "breaking" if self._sectors.joint else "breaking_by_block"
         if name not in self._emitted:
             return jnp.zeros(shape, y.dtype)
         return self._emitted[name](self._images(y, self._matrices)).reshape(shape)
+
+    def _law_shape(self, y: Array) -> tuple[int, ...]:
+        return len(self._matrices), len(y), *self._sectors.law_shape
+
+    def _log_law(self, weights: Weights, y: Array) -> Array:
+        """log p(u|y) of every u, of the shape of S₁(T_u y), which only the heat bath has to know."""
+        if weights.conditional is not None:
+            return weights.conditional(y, weights.logits)
+        breaking = self._breaking(y) if self._law == "heat_bath" else jnp.zeros(self._law_shape(y), y.dtype)
+        return log_law(self._law, breaking, weights.logits)
 
     def _log_law_of(self, log_p: Array, choice: Array) -> Array:
         """log p(u|y) of one u per configuration, (batch,)."""
@@ -176,31 +210,46 @@ class JaxModel:
         )
         return -jax.nn.logsumexp(-self._breaking(turned), axis=0).reshape(len(nodes), -1)
 
-    def _energy(self, y: Array, logits: Array, directions: list[Array]) -> Array:
-        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,).
+    def _energy(
+        self, weights: Weights, y: Array, directions: list[Array], uniform: Array
+    ) -> tuple[Array, Array | None]:
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,), and None if it is summed over u.
 
-        −log ∫ exp(−S) over group and orbits if both laws are exact.
+        −log ∫ exp(−S) over group and orbits if both laws are exact. With REINFORCE: the same for one u, and
+        its log p(u|·).
         """
+        action = self._emitted["action"]
+        if self._plain:
+            return action(y), None
         if self._orbit.law == "von_mises":
             (radius,) = self._radii(y)
             kappa = self._orbit.strength * radius
-            source_free = self._emitted["action"](y) - self._emitted["breaking"](y)
-            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0])
+            source_free = action(y) - self._emitted["breaking"](y)
+            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0]), None
         if self._orbit.law == "tabulated":
             table = self._on_circle(y)
-            source_free = self._emitted["action"](y) - self._emitted["breaking"](y)
-            return source_free - jax.nn.logsumexp(-table, axis=0) - math.log(2 * math.pi / len(table))
+            source_free = action(y) - self._emitted["breaking"](y)
+            return source_free - jax.nn.logsumexp(-table, axis=0) - math.log(2 * math.pi / len(table)), None
         if self._orbit.sampled:
             y = self._emitted["rotate"](y, *directions)
-        breaking = self._breaking(y)
-        log_p = log_law(self._law, breaking, logits)
-        change = (jnp.exp(log_p) * (log_p + breaking)).sum(axis=0) - breaking[0]
-        return self._emitted["action"](y) + change.reshape(len(y), -1).sum(axis=1) - self._orbit.log_area
+        log_p = self._log_law(weights, y)
+        if self._options.law_gradient == "enumerate":
+            return action(y) + enumerated(self._breaking(y), log_p) - self._orbit.log_area, None
+        choice = draw(jax.lax.stop_gradient(log_p), uniform)
+        chosen = held = self._log_law_of(log_p, choice)
+        if self._options.gradient == "path":
+            held = self._log_law_of(self._log_law(jax.lax.stop_gradient(weights), y), choice)
+        return action(self._modulated(y, choice)[0]) + held - self._orbit.log_area, chosen
 
     # training ----------------------------------------------------------------------------------------------
 
-    def _loss(self, weights: Weights, z: Array, directions: list[Array]) -> tuple[Array, Array]:
+    def _reverse(
+        self, weights: Weights, key: Array, directions: list[Array]
+    ) -> tuple[Array, Array, Array | None]:
+        """(f with the gradient of its estimator, log w, how often each counts), (batch,) each."""
         o = self._options
+        z, uniform = self._noise(key, o.batch)
+        z, log_folded = self._folded(z)
         x, log_q = weights.flow.forward(z)
         y, w, log_jacobian = self._in_domain(x)
         if o.gradient == "path":
@@ -211,33 +260,65 @@ class JaxModel:
         else:
             log_q = log_q - log_jacobian
         on_slice, log_measure = self._on_slices(y)
-        loss = log_q - log_measure + self._energy(on_slice, weights.logits, directions)
-        log_w = -jax.lax.stop_gradient(loss)
-        if o.strategy == "penalty" and self._sectors.count > 1:
-            facets = self._emitted["facets"](y)
-            walls = jnp.where(facets > 0, jax.nn.sigmoid(o.penalty_slope * facets), 0.0)
-            loss = loss + o.penalty_height * walls.sum(axis=1)
-        return loss.mean(), log_w
+        energy, log_p = self._energy(weights, on_slice, directions, uniform)
+        value = log_q + log_folded - log_measure + energy
+        log_w = -jax.lax.stop_gradient(value)
+        if log_p is not None:
+            value = reinforced(value, log_p)
+        if o.strategy in LEAKY and self._sectors.count > 1:
+            value = value + walls(self._emitted["facets"](y), o.penalty_height, o.penalty_slope)
+        if not isinstance(weights.flow, Mixture):
+            return value, log_w, None
+        shares = weights.flow.shares(z)
+        return shares * value, log_w, jax.lax.stop_gradient(shares)
+
+    def _loss(
+        self, weights: Weights, key: Array, directions: list[Array], reference: tuple[Array, Array] | None
+    ) -> tuple[Array, Array]:
+        """The objective on the noise of a step, to be differentiated, and the ESS of the batch."""
+        value, log_w, shares = self._reverse(weights, key, directions)
+        log_q = None if reference is None else self._log_weighted(weights, *reference)
+        return mixed(value, log_q, self._options.forward_weight or 0.0), batch_ess(log_w, shares)
+
+    def _log_weighted(self, weights: Weights, x: Array, auxiliary: Array) -> Array:
+        """log q(x) as far as it depends on the weights, (batch,)."""
+        y, log_p, _ = self._canonical(weights, x)
+        return log_p + self._log_flow(weights, y, self._orbit.split(auxiliary))
+
+    def _inputs(self, step: int, reference: np.ndarray | None) -> tuple[Any, ...]:
+        """Key, directions, and reference configurations with their auxiliary coordinates, for a step."""
+        o = self._options
+        directions = self._uniform_directions(o.batch, o.seed, 3, step) if self._orbit.sampled else []
+        if reference is None:
+            return self._key(o.seed, 1, step), directions, None
+        auxiliary = self._orbit.auxiliary(len(reference), o.seed, 6, step)
+        given = jnp.asarray(reference, self._dtype), jnp.asarray(auxiliary, self._dtype)
+        return self._key(o.seed, 1, step), directions, given
+
+    def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The estimate of the gradient that the noise of a step gives, by the names of the state."""
+        return _named(self._compiled_gradient(self._weights, *self._inputs(step, reference))[1], "")
 
     def _update(
-        self, weights: Weights, adam: Any, key: Array, learning_rate: Array, directions: list[Array]
+        self,
+        weights: Weights,
+        adam: Any,
+        learning_rate: Array,
+        key: Array,
+        directions: list[Array],
+        reference: tuple[Array, Array] | None,
     ) -> tuple[Weights, Any, dict[str, Array]]:
-        z, _ = self._noise(key, self._options.batch)
-        (loss, log_w), gradient = eqx.filter_value_and_grad(self._loss, has_aux=True)(weights, z, directions)
+        (loss, ess), gradient = self._differentiated(weights, key, directions, reference)
         norm = optax.tree.norm(gradient)
         updates, adam = self._optimizer.update(gradient, adam)
         weights = eqx.apply_updates(weights, jax.tree.map(lambda u: -learning_rate * u, updates))
-        ess = jnp.exp(2 * jax.nn.logsumexp(log_w) - jax.nn.logsumexp(2 * log_w)) / len(log_w)
         return weights, adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
 
-    def step(self, learning_rate: float) -> Mapping[str, float]:
+    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
         """See ``Model.step``."""
-        key = self._key(self._options.seed, 1, self._step)
         rate = jnp.asarray(learning_rate, self._dtype)
-        o = self._options
-        directions = self._uniform_directions(o.batch, o.seed, 3, self._step) if self._orbit.sampled else []
         self._weights, self._adam, metrics = self._compiled_step(
-            self._weights, self._adam, key, rate, directions
+            self._weights, self._adam, rate, *self._inputs(self._step, reference)
         )
         self._step += 1
         return {name: float(value) for name, value in metrics.items()}
@@ -259,10 +340,12 @@ class JaxModel:
         check_state({name: array.shape for name, array in self.state().items()}, state)
 
         def loaded(weights: Weights, prefix: str) -> Weights:
-            flow_prefix = f"{prefix}flow."
-            flow = {n.removeprefix(flow_prefix): a for n, a in state.items() if n.startswith(flow_prefix)}
+            flow = _below(state, f"{prefix}flow.")
             logits = jnp.asarray(state[f"{prefix}law.logits"], self._dtype)
-            return Weights(weights.flow.with_state_arrays(flow), logits)
+            conditional = weights.conditional
+            if conditional is not None:
+                conditional = conditional.with_state_arrays(_below(state, f"{prefix}law."))
+            return Weights(weights.flow.with_state_arrays(flow), logits, conditional)
 
         self._step = int(state["step"])
         self._weights = loaded(self._weights, "")
@@ -279,11 +362,15 @@ class JaxModel:
     def _draw_flow(self, weights: Weights, key: Array) -> tuple[Array, ...]:
         """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a, and what the orbit law needs."""
         z, uniform = self._noise(key, _CHUNK)
-        full, w, log_jacobian = self._in_domain(weights.flow.forward(z)[0])
+        z, log_folded = self._folded(z)
+        flow = weights.flow
+        drawn = flow.draw(z, uniform) if isinstance(flow, Mixture) else flow.forward(z)[0]
+        full, w, log_jacobian = self._in_domain(drawn)
         y, log_measure = self._on_slices(full)
-        log_q = self._log_density(weights.flow, w, log_jacobian) - log_measure
-        outside = (self._emitted["facets"](y) > 0).any(axis=1)
-        leaked = outside if self._options.strategy == "penalty" else jnp.zeros_like(outside)
+        log_q = self._log_density(flow, w, log_jacobian) + log_folded - log_measure
+        leaked = jnp.zeros(len(y), bool)
+        if self._options.strategy in LEAKY:
+            leaked = (self._emitted["facets"](y) > 0).any(axis=1)
         auxiliary = jnp.zeros((len(full), 0), full.dtype)
         if self._orbit.dimensions:
             auxiliary = jnp.concatenate(self._emitted["on_slice"](full)[1:], axis=1)
@@ -293,9 +380,12 @@ class JaxModel:
         self, weights: Weights, y: Array, uniform: Array, directions: list[Array]
     ) -> tuple[Array, Array, Array, Array]:
         """x, log p(u|·), S(x) and u."""
+        if self._plain:
+            u = self._emitted["canonicalize"](y)[1]
+            return y, jnp.zeros(len(y), y.dtype), self._emitted["action"](y), u
         if self._orbit.dimensions:
             y = self._emitted["rotate"](y, *directions)
-        log_p = log_law(self._law, self._breaking(y), weights.logits)
+        log_p = self._log_law(weights, y)
         choice = draw(log_p, uniform)
         x, u = self._modulated(y, choice)
         return x, self._log_law_of(log_p, choice), self._emitted["action"](x), u
@@ -323,8 +413,10 @@ class JaxModel:
         return Draws(*(np.concatenate(part)[:count] for part in zip(*parts, strict=True)))
 
     def _canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:
+        if self._plain:
+            return x, jnp.zeros(len(x), x.dtype), []
         y, u = self._emitted["canonicalize"](x)
-        log_p = log_law(self._law, self._breaking(y), weights.logits)
+        log_p = self._log_law(weights, y)
         directions: list[Array] = []
         if self._orbit.dimensions:
             y, *directions = self._emitted["unrotate"](y)
@@ -333,7 +425,14 @@ class JaxModel:
     def _log_flow(self, weights: Weights, y: Array, auxiliary: list[Array]) -> Array:
         if self._orbit.dimensions:
             y = self._emitted["off_slice"](y, *auxiliary)
-        return self._log_density(weights.flow, *self._coordinates(y)) - self._on_slices(y)[1]
+        w, log_jacobian = self._coordinates(y)
+        log_q = self._log_density(weights.flow, w, log_jacobian) - self._on_slices(y)[1]
+        if self._options.strategy != "canonicalize":
+            return log_q
+        z = weights.flow.inverse(w)[0]
+        assert z is not None
+        outside = (self._emitted["facets"](z) > 0).any(axis=1)
+        return jnp.where(outside, -jnp.inf, log_q + math.log(self._sectors.count))
 
     def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
         """See ``Model.log_prob``."""
@@ -353,6 +452,13 @@ class JaxModel:
         return np.concatenate(parts)
 
 
+def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): a for name, a in state.items() if name.startswith(prefix)}
+
+
 def _named(weights: Weights, prefix: str) -> dict[str, np.ndarray]:
-    flow = {f"{prefix}flow.{name}": value for name, value in weights.flow.state_arrays().items()}
-    return {**flow, f"{prefix}law.logits": np.array(weights.logits)}
+    named = {f"{prefix}flow.{name}": value for name, value in weights.flow.state_arrays().items()}
+    named[f"{prefix}law.logits"] = np.array(weights.logits)
+    if weights.conditional is not None:
+        named |= {f"{prefix}law.{name}": value for name, value in weights.conditional.state_arrays().items()}
+    return named

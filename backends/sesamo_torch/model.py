@@ -13,13 +13,17 @@ from torch import Tensor
 
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, Law, TrainingOptions, wall_statistics
+from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
 
+from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
+from .mixture import Mixture
+from .objectives import batch_ess, enumerated, mixed, reinforced, walls
 
 _CHUNK = 4096
 
@@ -69,8 +73,15 @@ class TorchModel:
         if options.strategy == "chart" and "chart" in self._emitted:
             self._wall = tuple(self._tensor(values) for values in wall_statistics(program, base))
         self._preimages = self._tensor(preimages(program, options.strategy))
+        self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
-        self._flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed).to(self._device)
+        if self._plain:
+            self._orbit = OrbitLaw("none", (), False)
+        if options.flows > 1:
+            flow = Mixture(options.flow, base, options.flows, dtype=self._dtype, seed=options.seed)
+        else:
+            flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
+        self._flow = flow.to(self._device)
         # a learned law starts from the heat bath at the centre of the base
         centre = self._tensor(
             np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None].copy()
@@ -79,6 +90,11 @@ class TorchModel:
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {
             "law.logits": self._logits
         }
+        self._conditional = None
+        if options.law == "conditional":
+            spec = ConditionalSpec.of(program, compiled.analysis, base, options.strategy)
+            self._conditional = Conditional(spec, dtype=self._dtype, seed=options.seed).to(self._device)
+            self._named |= {f"law.{n}": p for n, p in self._conditional.named_parameters()}
         self._adam = torch.optim.Adam(self._named.values(), lr=options.learning_rate, betas=BETAS)
         self._adam_moments()
         self._step = 0
@@ -90,7 +106,7 @@ class TorchModel:
         seed = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(count, *self._shape, generator=generator, dtype=self._dtype)
-        each = (count, *self._sectors.law_shape)
+        each = (count,) if self._plain else (count, *self._sectors.law_shape)
         return z.to(self._device), torch.rand(each, generator=generator, dtype=self._dtype).to(self._device)
 
     def _uniform_directions(self, count: int, *seeds: int) -> list[Tensor]:
@@ -107,6 +123,12 @@ class TorchModel:
         extents = [n if mu in self._blocks else 1 for mu, n in enumerate(self._shape[1:])]
         per_site = matrices.movedim(1, -1).reshape(len(matrices), 1, *matrices.shape[2:], *extents)
         return (per_site * y[None, :, None]).sum(dim=3).reshape(-1, *self._shape)
+
+    def _folded(self, z: Tensor) -> tuple[Tensor, float]:
+        """Noise folded into Ω, and the log of what that adds to its density; one strategy alone does this."""
+        if self._options.strategy != "canonicalize":
+            return z, 0.0
+        return self._emitted["canonicalize"](z)[0], math.log(self._sectors.count)
 
     def _in_domain(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(y, w, log|dy/dw|): y in the domain, w where the flow's density is to be asked for.
@@ -148,11 +170,21 @@ class TorchModel:
 
     def _breaking(self, y: Tensor) -> Tensor:
         """S₁(T_u y), (sectors, batch), or for each block its part of it, (elements, batch, blocks)."""
-        shape = (len(self._matrices), len(y), *self._sectors.law_shape)
+        shape = self._law_shape(y)
         name = "breaking" if self._sectors.joint else "breaking_by_block"
         if name not in self._emitted:
             return y.new_zeros(shape)
         return self._emitted[name](self._images(y, self._matrices)).reshape(shape)
+
+    def _law_shape(self, y: Tensor) -> tuple[int, ...]:
+        return len(self._matrices), len(y), *self._sectors.law_shape
+
+    def _log_law(self, y: Tensor) -> Tensor:
+        """log p(u|y) of every u, of the shape of S₁(T_u y), which only the heat bath has to know."""
+        if self._conditional is not None:
+            return self._conditional(y, self._logits)
+        breaking = self._breaking(y) if self._law == "heat_bath" else y.new_zeros(self._law_shape(y))
+        return log_law(self._law, breaking, self._logits)
 
     def _log_law_of(self, log_p: Tensor, choice: Tensor) -> Tensor:
         """log p(u|y) of one u per configuration, (batch,)."""
@@ -185,44 +217,54 @@ class TorchModel:
     def _action(self, x: Tensor) -> Tensor:
         return _Action.apply(x, self._emitted["action_and_gradient"])
 
-    def _energy(self, y: Tensor, directions: list[Tensor]) -> Tensor:
-        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,).
+    def _energy(self, y: Tensor, directions: list[Tensor], uniform: Tensor) -> tuple[Tensor, Tensor | None]:
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,), and None if it is summed over u.
 
-        −log ∫ exp(−S) over group and orbits if both laws are exact.
+        −log ∫ exp(−S) over group and orbits if both laws are exact. With REINFORCE: the same for one u, and
+        its log p(u|·).
         """
+        if self._plain:
+            return self._action(y), None
         if self._orbit.law == "von_mises":
             (radius,) = self._radii(y)
             kappa = self._orbit.strength * radius
             source_free = self._action(y) - self._emitted["breaking"](y)
-            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0])
+            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0]), None
         if self._orbit.law == "tabulated":
             table = self._on_circle(y)
             source_free = self._action(y) - self._emitted["breaking"](y)
-            return source_free - torch.logsumexp(-table, dim=0) - math.log(2 * math.pi / len(table))
+            return source_free - torch.logsumexp(-table, dim=0) - math.log(2 * math.pi / len(table)), None
         if self._orbit.sampled:
             y = self._emitted["rotate"](y, *directions)
-        breaking = self._breaking(y)
-        log_p = log_law(self._law, breaking, self._logits)
-        change = (log_p.exp() * (log_p + breaking)).sum(dim=0) - breaking[0]
-        return self._action(y) + change.reshape(len(y), -1).sum(dim=1) - self._orbit.log_area
+        log_p = self._log_law(y)
+        if self._options.law_gradient == "enumerate":
+            change = enumerated(self._breaking(y), log_p)
+            return self._action(y) + change - self._orbit.log_area, None
+        choice = draw(log_p.detach(), uniform)
+        chosen = held = self._log_law_of(log_p, choice)
+        if self._options.gradient == "path":
+            with self._frozen():
+                held = self._log_law_of(self._log_law(y), choice)
+        return self._action(self._modulated(y, choice)[0]) + held - self._orbit.log_area, chosen
 
     # training ----------------------------------------------------------------------------------------------
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
-        """Treat the flow's weights as constants: what is left of the gradient is the path derivative."""
-        for parameter in self._flow.parameters():
+        """Treat all weights as constants: what is left of the gradient is the path derivative."""
+        for parameter in self._named.values():
             parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for parameter in self._flow.parameters():
+            for parameter in self._named.values():
                 parameter.requires_grad_(True)
 
-    def step(self, learning_rate: float) -> Mapping[str, float]:
-        """See ``Model.step``."""
+    def _reverse(self, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(f with the gradient of its estimator, log w, how often each counts), (batch,) each."""
         o = self._options
-        z, _ = self._noise(o.batch, o.seed, 1, self._step)
+        z, uniform = self._noise(o.batch, o.seed, 1, step)
+        z, log_folded = self._folded(z)
         x, log_q = self._flow.forward(z)
         y, w, log_jacobian = self._in_domain(x)
         if o.gradient == "path":
@@ -233,22 +275,48 @@ class TorchModel:
         else:
             log_q = log_q - log_jacobian
         on_slice, log_measure = self._on_slices(y)
-        directions = self._uniform_directions(o.batch, o.seed, 3, self._step) if self._orbit.sampled else []
-        loss = log_q - log_measure + self._energy(on_slice, directions)
-        log_w = -loss.detach().double()
-        if o.strategy == "penalty" and self._sectors.count > 1:
-            facets = self._emitted["facets"](y)
-            walls = torch.where(facets > 0, torch.sigmoid(o.penalty_slope * facets), 0.0)
-            loss = loss + o.penalty_height * walls.sum(dim=1)
-        loss = loss.mean()
+        directions = self._uniform_directions(o.batch, o.seed, 3, step) if self._orbit.sampled else []
+        energy, log_p = self._energy(on_slice, directions, uniform)
+        value = log_q + log_folded - log_measure + energy
+        log_w = -value.detach().double()
+        if log_p is not None:
+            value = reinforced(value, log_p)
+        if o.strategy in LEAKY and self._sectors.count > 1:
+            value = value + walls(self._emitted["facets"](y), o.penalty_height, o.penalty_slope)
+        if not isinstance(self._flow, Mixture):
+            return value, log_w, None
+        shares = self._flow.shares(z)
+        return shares * value, log_w, shares.detach().double()
+
+    def loss(self, step: int, reference: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """The objective on the noise of a step, to be differentiated, and the ESS of the batch."""
+        value, log_w, shares = self._reverse(step)
+        log_q = None
+        if reference is not None:
+            auxiliary = self._tensor(self._orbit.auxiliary(len(reference), self._options.seed, 6, step))
+            log_q = self._log_q(self._tensor(reference), auxiliary)
+        weight = self._options.forward_weight or 0.0
+        return mixed(value, log_q, weight), batch_ess(log_w, shares)
+
+    def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The estimate of the gradient that the noise of a step gives, by the names of the state."""
+        parameters = list(self._named.values())
+        gradients = torch.autograd.grad(self.loss(step, reference)[0], parameters, allow_unused=True)
+        return {
+            name: np.zeros(tuple(p.shape)) if g is None else g.cpu().numpy()
+            for (name, p), g in zip(self._named.items(), gradients, strict=True)
+        }
+
+    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
+        """See ``Model.step``."""
+        loss, ess = self.loss(self._step, reference)
         self._adam.zero_grad(set_to_none=False)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(self._named.values()), o.clip)
+        norm = torch.nn.utils.clip_grad_norm_(list(self._named.values()), self._options.clip)
         for group in self._adam.param_groups:
             group["lr"] = learning_rate
         self._adam.step()
         self._step += 1
-        ess = torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)) / len(log_w)
         return {"loss": float(loss.detach()), "ess": float(ess), "gradient_norm": float(norm)}
 
     # state -------------------------------------------------------------------------------------------------
@@ -304,23 +372,53 @@ class TorchModel:
         parts = []
         for chunk, start in enumerate(range(0, count, _CHUNK)):
             z, uniform = self._noise(min(_CHUNK, count - start), seed, 2, chunk)
-            full, w, log_jacobian = self._in_domain(self._flow.forward(z)[0])
+            z, log_folded = self._folded(z)
+            drawn = (
+                self._flow.draw(z, uniform) if isinstance(self._flow, Mixture) else self._flow.forward(z)[0]
+            )
+            full, w, log_jacobian = self._in_domain(drawn)
             y, log_measure = self._on_slices(full)
-            log_q = self._log_density(w, log_jacobian) - log_measure
-            outside = (self._emitted["facets"](y) > 0).any(dim=1)
-            leaked = outside if self._options.strategy == "penalty" else torch.zeros_like(outside)
+            log_q = self._log_density(w, log_jacobian) + log_folded - log_measure
+            leaked = torch.zeros(len(y), dtype=torch.bool, device=y.device)
+            if self._plain:
+                empty = y.new_zeros(len(y), 0)
+                sector = self._emitted["canonicalize"](y)[1]
+                parts.append((y, log_q, self._emitted["action"](y), sector, leaked, empty))
+                continue
+            if self._options.strategy in LEAKY:
+                leaked = (self._emitted["facets"](y) > 0).any(dim=1)
             auxiliary = full.new_zeros(len(full), 0)
             if self._orbit.dimensions:
                 auxiliary = torch.cat(self._emitted["on_slice"](full)[1:], dim=1)
                 directions = self._directions(y, np.random.default_rng([seed, 4, chunk]))
                 log_q = log_q + self._log_orbit_law(y, directions)
                 y = self._emitted["rotate"](y, *directions)
-            log_p = log_law(self._law, self._breaking(y), self._logits)
+            log_p = self._log_law(y)
             choice = draw(log_p, uniform)
             x, u = self._modulated(y, choice)
             log_q = log_q + self._log_law_of(log_p, choice)
             parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary))
         return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
+
+    def _log_q(self, x: Tensor, auxiliary: Tensor) -> Tensor:
+        """log q(x), or log q(x, a) − log N(a), (batch,)."""
+        if self._plain:
+            return self._flow.inverse(x)[1]
+        y, u = self._emitted["canonicalize"](x)
+        log_q = self._log_law_of(self._log_law(y), self._choice(u))
+        if self._orbit.dimensions:
+            y, *directions = self._emitted["unrotate"](y)
+            log_q = log_q + self._log_orbit_law(y, directions)
+            y = self._emitted["off_slice"](y, *self._orbit.split(auxiliary))
+        log_measure = self._on_slices(y)[1]
+        w, log_jacobian = self._coordinates(y)
+        log_q = log_q + self._log_density(w, log_jacobian) - log_measure
+        if self._options.strategy != "canonicalize":
+            return log_q
+        z = self._flow.inverse(w)[0]
+        assert z is not None
+        outside = (self._emitted["facets"](z) > 0).any(dim=1)
+        return torch.where(outside, -torch.inf, log_q + math.log(self._sectors.count))
 
     @torch.no_grad()
     def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
@@ -329,14 +427,6 @@ class TorchModel:
             auxiliary = self._orbit.auxiliary(len(x))
         parts = []
         for start in range(0, len(x), _CHUNK):
-            y, u = self._emitted["canonicalize"](self._tensor(x[start : start + _CHUNK]))
-            log_p = log_law(self._law, self._breaking(y), self._logits)
-            log_q = self._log_law_of(log_p, self._choice(u))
-            if self._orbit.dimensions:
-                y, *directions = self._emitted["unrotate"](y)
-                log_q = log_q + self._log_orbit_law(y, directions)
-                split = self._orbit.split(auxiliary[start : start + _CHUNK])
-                y = self._emitted["off_slice"](y, *(self._tensor(a) for a in split))
-            log_measure = self._on_slices(y)[1]
-            parts.append(log_q + self._log_density(*self._coordinates(y)) - log_measure)
+            part = slice(start, start + _CHUNK)
+            parts.append(self._log_q(self._tensor(x[part]), self._tensor(auxiliary[part])))
         return torch.cat(parts).cpu().numpy()

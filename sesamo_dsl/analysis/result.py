@@ -117,12 +117,12 @@ class Analysis:
     @property
     def block_axes(self) -> tuple[int, ...]:
         """Lattice axes at whose points the modulating group acts independently; () if on all sites alike."""
-        return next((r.axes for r in self.reports if r.symmetry.use == "modulate" and r.axes), ())
+        return next((r.axes for r in self.reports if r.symmetry.use != "equivariant" and r.axes), ())
 
     @property
     def factorised(self) -> bool:
         """Whether S₁ is a sum over the blocks of the modulating group, so that its heat bath factorises."""
-        return all(r.factorised for r in self.reports if r.symmetry.use == "modulate")
+        return all(r.factorised for r in self.reports if r.symmetry.use != "equivariant")
 
     @property
     def sectors(self) -> Sectors:

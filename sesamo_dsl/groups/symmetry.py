@@ -16,7 +16,7 @@ from ..lattice import Lattice
 from .element import Element, SiteMap
 from .finite import FiniteGroup
 
-Use = Literal["modulate", "equivariant"]
+Use = Literal["modulate", "canonicalize", "equivariant"]
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,11 @@ class Symmetry:
         Largest group order to enumerate before giving up.
     use
         What the sampler does with the group. ``"modulate"``: the flow samples one fundamental domain and a
-        group element takes it to all others. ``"equivariant"``: the group is verified and left to the flow,
-        which can have it built in. Default: modulate with a group that changes components; maps of the sites
-        do not move spatial means, hence a group of nothing else is equivariant.
+        group element takes it to all others. ``"canonicalize"``: the same domain, but noise is folded into
+        it and the flow kept there by a penalty, as a canonicalization flow does; for comparison.
+        ``"equivariant"``: the group is verified and left to the flow, which can have it built in. Default:
+        modulate with a group that changes components; maps of the sites do not move spatial means, hence a
+        group of nothing else is equivariant.
 
     Raises
     ------
@@ -120,12 +122,12 @@ class Symmetry:
         if use is None:
             changes = any(generator.changes_components for generator in checked)
             use = "modulate" if changes or not moves_sites else "equivariant"
-        if use not in ("modulate", "equivariant"):
+        if use not in ("modulate", "canonicalize", "equivariant"):
             raise GroupError(
                 f"symmetry {name}",
-                expected="use='modulate' or use='equivariant'",
+                expected="use='modulate', use='canonicalize' or use='equivariant'",
                 found=repr(use),
-                remedy="choose one of the two, or leave it out for the default",
+                remedy="choose one of them, or leave it out for the default",
             )
         values = {
             "name": name,
@@ -179,7 +181,7 @@ class Symmetry:
             name=self.name,
         )
         moves_sites = any(not g.sites.is_identity for g in generators)
-        if self.use == "modulate" and moves_sites and all(g.matrix == identity.matrix for g in generators):
+        if self.use != "equivariant" and moves_sites and all(g.matrix == identity.matrix for g in generators):
             raise NotFaithfulError(
                 f"symmetry {self.name}",
                 expected="an action on spatial means that tells all elements apart, to modulate with it",

@@ -66,7 +66,7 @@ def _symmetry_lines(
         yield say("Infinitesimal generators, $x ↦ exp(θT)x$ on the components of $x$:")
     else:
         yield section("Symmetry {}, order {}: {}", name, str(report.group.order), status)
-        if report.symmetry.use != "modulate":
+        if report.symmetry.use == "equivariant":
             yield say("It is verified and left to the flow (equivariant): nothing is modulated with it.")
     for verdict, k in zip(report.verdicts, numbers, strict=False):
         matrix, sites = verdict.generator.matrix, verdict.generator.sites

@@ -1,0 +1,72 @@
+"""The network of a conditional law in JAX; see `sesamo_dsl.conditional`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import DTypeLike
+
+from sesamo_dsl.conditional import ConditionalSpec
+
+
+class Conditional(eqx.Module):
+    """log p(u|y) from y: (batch, components, *lattice) → (order, batch), or (order, batch, blocks)."""
+
+    weight: list[Array]
+    bias: list[Array]
+    spec: ConditionalSpec = eqx.field(static=True)
+
+    def __init__(self, spec: ConditionalSpec, *, dtype: DTypeLike, seed: int) -> None:
+        self.spec = spec
+        state = spec.initial_state(seed)
+        depth = len(state) // 2
+        self.weight = [jnp.asarray(state[f"weight.{n}"], dtype) for n in range(depth)]
+        self.bias = [jnp.asarray(state[f"bias.{n}"], dtype) for n in range(depth)]
+
+    def __call__(self, y: Array, logits: Array) -> Array:
+        hidden = self._features(y)
+        shape = hidden.shape[1:]
+        hidden = hidden.reshape(len(hidden), -1)
+        for n, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
+            hidden = weight @ (jax.nn.silu(hidden) if n else hidden) + bias
+        output = hidden.reshape(-1, *shape) + logits.reshape(len(logits), 1, *logits.shape[1:])
+        log_p = jax.nn.log_softmax(output, axis=0)
+        if self.spec.cosets is None:
+            return log_p
+        cosets = self.spec.cosets
+        return jax.nn.logsumexp(log_p[cosets], axis=1) - math.log(cosets.shape[1])
+
+    def _features(self, y: Array) -> Array:
+        """(inputs, batch), or (inputs, batch, blocks) with the mean over the blocks beside each one's own."""
+        values = []
+        for monomial in self.spec.monomials:
+            product = y[:, monomial[0]]
+            for a in monomial[1:]:
+                product = product * y[:, a]
+            values.append(product.mean(axis=self.spec.rest) if self.spec.rest else product)
+        features = jnp.stack(values).reshape(len(values), len(y), -1)
+        mean, scale = (jnp.asarray(a, y.dtype)[:, None, None] for a in (self.spec.mean, self.spec.scale))
+        features = (features - mean) / scale
+        if self.spec.joint:
+            return features.swapaxes(1, 2).reshape(-1, len(y))
+        return jnp.concatenate([features, jnp.broadcast_to(features.mean(2, keepdims=True), features.shape)])
+
+    def state_arrays(self) -> dict[str, np.ndarray]:
+        """The weights by name, the same names and shapes on every backend."""
+        pairs = {"weight": self.weight, "bias": self.bias}
+        return {f"{name}.{n}": np.array(a) for name, arrays in pairs.items() for n, a in enumerate(arrays)}
+
+    def with_state_arrays(self, state: Mapping[str, Any]) -> Self:
+        """This network with other weights."""
+        loaded = [
+            [jnp.asarray(state[f"{name}.{n}"], a.dtype) for n, a in enumerate(arrays)]
+            for name, arrays in (("weight", self.weight), ("bias", self.bias))
+        ]
+        return eqx.tree_at(lambda m: (m.weight, m.bias), self, tuple(loaded))

@@ -1,0 +1,59 @@
+"""Estimators of the training gradient in JAX.
+
+With y from the flow, x = T_u y, and f(y, u) = log q̃(y) + log p(u|y) + S(T_u y), the reverse
+Kullback–Leibler divergence is ⟨f⟩ + log Z. Its gradient has a part that goes through y, by reparametrisation,
+and one that goes through the distribution of u:
+
+===============  ====================================================================================
+part             estimator
+===============  ====================================================================================
+y                differentiate f along y. Derivatives of log q̃ and log p by their weights alone
+                 average to zero: the path gradient leaves them out, by holding the weights constant
+                 wherever f evaluates a density. At the optimum f is constant, hence no variance is left.
+u, enumerate     Σ_u p(u|y) f(y, u) is differentiated as a whole, :func:`enumerated`
+u, reinforce     one u per configuration, and (f − baseline) ∇log p(u|y) with the mean of the others
+                 as baseline; log p is differentiated by its weights and along y, :func:`reinforced`
+===============  ====================================================================================
+
+The forward divergence needs configurations of the target and is −⟨log q⟩_p + constant, :func:`mixed` in.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def enumerated(breaking: Array, log_p: Array) -> Array:
+    """Σ_u p(u|y) (log p(u|y) + S₁(T_u y)) − S₁(y), summed over blocks; (order, batch, …) → (batch,)."""
+    change = (jnp.exp(log_p) * (log_p + breaking)).sum(axis=0) - breaking[0]
+    return change.reshape(len(change), -1).sum(axis=1)
+
+
+def reinforced(value: Array, log_p: Array) -> Array:
+    """f with the score term of the drawn u in its gradient; f and log p(u|y), (batch,), of batch ≥ 2.
+
+    f − (mean of the others) = (f − mean) n/(n − 1).
+    """
+    advantage = jax.lax.stop_gradient(value - value.mean()) * (len(value) / (len(value) - 1))
+    return value + advantage * (log_p - jax.lax.stop_gradient(log_p))
+
+
+def walls(facets: Array, height: float, slope: float) -> Array:
+    """The penalty Λ = Σ_j A σ(B λ_j) Θ(λ_j), (batch, facets) → (batch,)."""
+    return height * jnp.where(facets > 0, jax.nn.sigmoid(slope * facets), 0.0).sum(axis=1)
+
+
+def mixed(reverse: Array, log_q: Array | None, weight: float) -> Array:
+    """(1 − w)·reverse − w·⟨log q⟩_p, a number; log q on configurations of the target, None without them."""
+    if log_q is None:
+        return reverse.mean()
+    return (1 - weight) * reverse.mean() - weight * log_q.mean()
+
+
+def batch_ess(log_w: Array, shares: Array | None) -> Array:
+    """(Σw)²/(N Σw²) of a batch; shares: how often each configuration counts, (batch,) of mean 1."""
+    count = 0.0 if shares is None else jnp.log(shares)
+    first, second = jax.nn.logsumexp(log_w + count, axis=0), jax.nn.logsumexp(2 * log_w + count, axis=0)
+    return jnp.exp(2 * first - second) / len(log_w)
