@@ -1,4 +1,4 @@
-"""The command line, ``sesamo-dsl``: theories, check, train, sample, hmc."""
+"""The command line, ``sesamo-dsl``: theories, check, train, sample, compare, hmc."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from typer.core import TyperGroup
 from .analysis.result import Analysis
 from .cache import write_bytes, write_text
 from .chains import Chain, independence_metropolis
+from .comparison import Trial
+from .comparison import compare as compare_methods
 from .compiler import analyse, compile
-from .errors import ParameterError, SesamoError
+from .errors import OptionError, ParameterError, SesamoError
 from .evaluation import Estimate, Samples, observable_names
 from .hmc import HMCOptions, hmc
+from .methods import METHODS
 from .runs import load_run, start
 from .theories import load_theory, shipped_theories
 from .theory import Precision
@@ -147,6 +150,9 @@ def train(
     seconds: Annotated[
         float | None, typer.Option(help="Train for a time instead of a number of steps.")
     ] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"A preset of the options below: {', '.join(METHODS)}.")
+    ] = None,
     law: Annotated[Law | None, typer.Option(help="p(u|y); by default an exact one.")] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="How samples stay in the domain.")] = None,
     batch: Annotated[int, typer.Option(min=2, help="Samples per step.")] = TrainingOptions.batch,
@@ -168,10 +174,10 @@ def train(
         seed=seed,
         steps=steps,
         seconds=seconds,
-        law=law,
-        strategy=strategy,
+        method=method,
         batch=batch,
         learning_rate=learning_rate,
+        **{name: value for name, value in {"law": law, "strategy": strategy}.items() if value is not None},
     )
     _report(run.sample(10_000), plot)
     typer.echo(f"run directory      {run.directory}")
@@ -217,6 +223,60 @@ def sample(
         names = ("x", "log_q", "action", "log_weights", "sector")
         _save(output, {name: getattr(samples, name) for name in names})
     _report(samples, plot, independence_metropolis(samples, seed) if exact else None)
+
+
+@app.command()
+def compare(
+    theory: TheoryArgument,
+    methods: Annotated[
+        str, typer.Option(metavar="NAME,NAME,…", help=f"Out of {', '.join(METHODS)}.")
+    ] = "ours,sesamo,canonicalization,vmonf,realnvp",
+    budget: Annotated[str, typer.Option(help="Time of each training, e.g. 60s or 2m.")] = "60s",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each method.")] = 3,
+    backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
+    settings: SettingsOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write table.txt, table.csv, table.png and the runs there."),
+    ] = None,
+) -> None:
+    """Train several methods for the same time, and put their figures into one table."""
+
+    def report(trial: Trial) -> None:
+        typer.echo(f"{trial.method}, seed {trial.seed}: ESS {trial.ess:.4f}, {trial.steps} steps", err=True)
+
+    comparison = compare_methods(
+        load_theory(theory),
+        [name.strip() for name in methods.split(",") if name.strip()],
+        parameters=_couplings(settings or []),
+        budget=_seconds(budget),
+        seeds=seeds,
+        backend=backend,
+        directory=out,
+        report=report,
+    )
+    typer.echo(comparison.text())
+    if out is not None:
+        from .report import comparison_picture, save  # matplotlib takes a second to import
+
+        write_text(out / "table.txt", comparison.text() + "\n")
+        write_text(out / "table.csv", comparison.csv())
+        save(comparison_picture(comparison), out / "table.png")
+        typer.echo(f"written to         {out}")
+
+
+def _seconds(text: str) -> float:
+    """The number of seconds in 60, 60s, 2m or 1h."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
+    try:
+        return float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    except ValueError:
+        raise OptionError(
+            f"--budget {text}",
+            expected="a time",
+            found=repr(text),
+            remedy="write for instance 60s, 2m or 1h",
+        ) from None
 
 
 @app.command("hmc")

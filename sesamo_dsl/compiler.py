@@ -353,6 +353,7 @@ class CompiledTheory:
         directory: str | Path | None = None,
         progress: bool = True,
         reference: np.ndarray | Chain | None = None,
+        method: str | None = None,
         **options: Any,
     ) -> Run:
         """Train a sampler.
@@ -368,6 +369,8 @@ class CompiledTheory:
         reference
             Configurations of the target, (n, components, *lattice) or a chain, for the forward part of the
             objective; ``forward_weight`` says how large that part is, by default 1/2.
+        method
+            A named preset of options, e.g. "sesamo" or "realnvp"; see :mod:`sesamo_dsl.methods`.
         **options
             Fields of :class:`sesamo_dsl.TrainingOptions`: steps, seed, batch, learning_rate, law, strategy, …
 
@@ -388,6 +391,7 @@ class CompiledTheory:
             directory=directory,
             progress=progress,
             reference=reference,
+            method=method,
             **options,
         )
 

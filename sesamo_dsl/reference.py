@@ -53,6 +53,36 @@ def exact_reference(program: Program, parameters: Mapping[str, float]) -> Refere
     return None
 
 
+def exact_configurations(
+    program: Program, parameters: Mapping[str, float], count: int, seed: int
+) -> tuple[Reference, np.ndarray] | None:
+    """Exact values along with independent configurations of the target, (count, components, *lattice).
+
+    Cells of the quadrature are drawn with their weight, and a point in each by rejection: the density within
+    a cell is p as long as it stays below twice that at the midpoint. None where there is no quadrature.
+    """
+    exact = exact_reference(program, parameters)
+    if exact is None:
+        return None
+    n = len(program.components) * int(np.prod(program.shape))
+    centre, half = _box(program, parameters, n)
+    assert half is not None
+    points = 1024 if n == 2 else 16384
+    axis = (np.arange(points) + 0.5) / points * 2 * half - half
+    grid = np.stack(np.meshgrid(*[axis] * n, indexing="ij"), axis=-1).reshape(-1, n) + centre
+    action = np.concatenate(
+        [_action(program, parameters, grid[i : i + _CHUNK]) for i in range(0, len(grid), _CHUNK)]
+    )
+    weight = np.exp(action.min() - action)
+    rng, kept = np.random.default_rng(seed), []
+    while sum(map(len, kept)) < count:
+        cell = rng.choice(len(grid), size=2 * count, p=weight / weight.sum())
+        x = grid[cell] + (rng.uniform(size=(len(cell), n)) - 0.5) * 2 * half / points
+        ratio = np.exp(action[cell] - _action(program, parameters, x)) / 2
+        kept.append(x[rng.uniform(size=len(x)) < ratio])
+    return exact, np.concatenate(kept)[:count].reshape(count, len(program.components), *program.shape)
+
+
 def _box(program: Program, parameters: Mapping[str, float], n: int) -> tuple[np.ndarray, float | None]:
     """Centre and half-width of a box outside of which exp(−S) is negligible."""
     centre = np.zeros(n)

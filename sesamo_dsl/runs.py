@@ -1,9 +1,9 @@
 """A run: a trained model, what made it, and where it is kept.
 
 A run directory holds ``run.json`` (options, couplings, versions, seed), ``state.safetensors`` (weights and
-optimiser), ``history.csv``, ``analysis.txt``, the emitted module and, if there were any, the configurations of
-the target that it was trained with, ``reference.safetensors``. The state has the same layout for all backends:
-a run trained with one can be loaded with another.
+optimiser), ``history.csv``, ``analysis.txt``, the emitted module and, if there were any, the configurations
+of the target that it was trained with, ``reference.safetensors``. The state has the same layout for all
+backends: a run trained with one can be loaded with another.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .compiler import CompiledTheory, compile
 from .errors import OptionError, ParameterError, RunError
 from .evaluation import ForwardMetrics, Samples, independent_mean
 from .ir.text import program_text
+from .methods import method_options
 from .reference import Reference, exact_reference
 from .theory import Theory
 from .training import History, TrainingOptions, make_base, notes_on, train
@@ -175,9 +176,12 @@ def start(
     progress: bool = True,
     source: Mapping[str, str] | None = None,
     reference: np.ndarray | Chain | None = None,
+    method: str | None = None,
     **options: Any,
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
+    if method is not None:
+        options = method_options(method, compiled.analysis, **options)
     values = compiled.theory.parameter_values(parameters)
     unknown = set(options) - set(TrainingOptions.__dataclass_fields__)
     if unknown:

@@ -2,6 +2,7 @@
 
 from .derivation import derivation as derivation
 from .domains import domain_picture as domain_picture
+from .pictures import comparison_picture as comparison_picture
 from .pictures import samples_picture as samples_picture
 from .pictures import save as save
 from .pictures import training_picture as training_picture

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..cache import write_bytes
+from ..comparison import Comparison
 from ..errors import OptionError
 from ..evaluation import Samples
 from ..ir.interpreter import run
@@ -69,6 +70,29 @@ def training_picture(history: History) -> Figure:
     ess_axes.set_ylim(0, 1.03)
     ess_axes.set_xlabel("step")
     loss_axes.set_title("training", color=_INK)
+    return figure
+
+
+def comparison_picture(comparison: Comparison) -> Figure:
+    """ESS, forward ESS, KL and sector error of every method, a dot per seed."""
+    names = {"ess": "ESS", "forward_ess": "forward ESS", "kl": "KL(q‖p)", "sector_error": "sector error"}
+    figure = _figure(11.0, 1.2 + 0.45 * len(comparison.methods))
+    panels = figure.subplots(1, len(names), sharey=True)
+    rows = {method: row for row, method in enumerate(comparison.methods)}
+    for axes, (name, label) in zip(panels, names.items(), strict=True):
+        for method, row in rows.items():
+            values = np.array([getattr(t, name) for t in comparison.trials if t.method == method])
+            values = values[np.isfinite(values)]
+            if len(values):
+                axes.barh(row, values.mean(), color=_ORANGE if method == "ours" else _BLUE, alpha=0.55)
+                axes.plot(values, np.full(len(values), row), ".", color=_INK, markersize=5)
+        axes.set_title(label, color=_INK, fontsize=10)
+        if name in ("ess", "forward_ess"):
+            axes.set_xlim(0, 1)
+    panels[0].set_yticks(list(rows.values()), list(rows))
+    panels[0].invert_yaxis()
+    couplings = ", ".join(f"{name} = {value:g}" for name, value in comparison.parameters.items())
+    figure.suptitle(f"{comparison.theory}   {couplings}   {comparison.backend}", color=_INK, fontsize=12)
     return figure
 
 

@@ -1,0 +1,288 @@
+"""Several methods on one theory, with the same budget and the same questions asked of each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .chains import Chain
+from .compiler import CompiledTheory, compile
+from .errors import BackendError, OptionError, TrainingDivergedError
+from .evaluation import Estimate, Samples
+from .hmc import hmc
+from .methods import METHODS, method_options
+from .reference import Reference, exact_configurations
+from .runs import Run, start
+from .theory import Precision, Theory
+
+_REFERENCE = 20_000  # configurations of the target, where quadrature gives them
+_HMC = {"chains": 64, "trajectories": 200, "warm_up": 200}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The figures of one method with one seed; NaN where there is nothing to compare with.
+
+    Attributes
+    ----------
+    forward_ess, nll
+        On configurations of the target: they see missed modes.
+    sector_error
+        Largest |mass − exact mass| of a sector, masses by importance weights.
+    leaked
+        Fraction of samples outside of the domain.
+    seconds, steps
+        Time of the training with compilation, and how many steps that was.
+    """
+
+    method: str
+    seed: int
+    ess: float
+    forward_ess: float
+    kl: float
+    nll: float
+    sector_error: float
+    leaked: float
+    seconds: float
+    steps: int
+
+
+FIGURES = tuple(f.name for f in fields(Trial) if f.name not in ("method", "seed"))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Result of :func:`compare`; print it to see the table.
+
+    Attributes
+    ----------
+    trials
+        One per method and seed, in the order of the methods.
+    notes
+        For each method, what the reader must know about it.
+    truth
+        Where the configurations of the target and the exact masses come from.
+    """
+
+    theory: str
+    parameters: Mapping[str, float]
+    backend: str
+    budget: float
+    trials: tuple[Trial, ...]
+    notes: Mapping[str, tuple[str, ...]]
+    truth: str
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(dict.fromkeys(trial.method for trial in self.trials))
+
+    def figure(self, method: str, name: str) -> Estimate:
+        """Mean of a figure over the seeds, with its standard error (NaN for a single seed)."""
+        values = np.array([getattr(t, name) for t in self.trials if t.method == method], dtype=np.float64)
+        error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        return Estimate(float(values.mean()), float(error))
+
+    def text(self) -> str:
+        """The table."""
+        couplings = ", ".join(f"{name} = {value:g}" for name, value in self.parameters.items())
+        seeds = len({trial.seed for trial in self.trials})
+        header = ["method", "ESS", "forward ESS", "KL(q‖p)", "NLL", "sector error", "leaked", "seconds"]
+        rows = [header]
+        for method in self.methods:
+            shown = {name: self.figure(method, name) for name in FIGURES}
+            rows.append(
+                [
+                    method,
+                    _pair(shown["ess"], 4),
+                    _pair(shown["forward_ess"], 4),
+                    _pair(shown["kl"], 4),
+                    _pair(shown["nll"], 4),
+                    _pair(shown["sector_error"], 4),
+                    f"{shown['leaked'].value:.1e}",
+                    f"{shown['seconds'].value:.1f}",
+                ]
+            )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        table = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        return "\n".join(
+            [
+                f"theory {self.theory}   {couplings}   {self.backend}, {self.budget:g} s of training, "
+                f"{seeds} seed{'s' if seeds > 1 else ''}; ± is the error of the mean over seeds",
+                *table,
+                f"truth: {self.truth}",
+                *(f"note: {method}: {note}" for method, notes in self.notes.items() for note in notes),
+            ]
+        )
+
+    __str__ = __repr__ = text
+
+    def csv(self) -> str:
+        """One line per method and seed."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["method", "seed", *FIGURES])
+        for t in self.trials:
+            writer.writerow([t.method, t.seed, *(f"{getattr(t, name):.8g}" for name in FIGURES)])
+        return stream.getvalue()
+
+
+def _pair(estimate: Estimate, digits: int) -> str:
+    if not np.isfinite(estimate.value):
+        return "∞" if np.isposinf(estimate.value) else "—"
+    error = f" ± {estimate.error:.{digits}f}" if np.isfinite(estimate.error) else ""
+    return f"{estimate.value:.{digits}f}{error}"
+
+
+def compare(
+    theory: Theory | CompiledTheory,
+    methods: Sequence[str] = ("ours", "sesamo", "canonicalization", "vmonf", "realnvp"),
+    *,
+    parameters: Mapping[Any, float] | None = None,
+    budget: float = 60.0,
+    seeds: int = 3,
+    backend: str = "torch",
+    precision: Precision | None = None,
+    samples: int = 20_000,
+    reference: np.ndarray | Chain | None = None,
+    directory: str | Path | None = None,
+    report: Callable[[Trial], object] = lambda trial: None,
+    **options: Any,
+) -> Comparison:
+    """Train every method for the same time and measure all of them alike.
+
+    Parameters
+    ----------
+    methods
+        Names out of ``sesamo_dsl.methods.METHODS``.
+    parameters
+        Couplings that differ from the theory's defaults.
+    budget
+        Seconds of each training; ``steps=…`` instead gives all the same number of steps.
+    seeds
+        Number of trainings of each method.
+    samples
+        How many samples each trained model is measured on.
+    reference
+        Configurations of the target. Default: by quadrature up to two degrees of freedom, else by HMC, which
+        needs JAX and blackjax; without them what needs such configurations is left out.
+    directory
+        Where to keep the runs; by default they are not kept.
+    report
+        Called with every trial when it is done.
+    **options
+        Fields of :class:`sesamo_dsl.TrainingOptions` that override those of all methods.
+
+    Raises
+    ------
+    OptionError, ParameterError
+        For methods, options or couplings that do not exist or are out of range.
+    """
+    for name, value, least in (("seeds", seeds, 1), ("samples", samples, 100)):
+        if not isinstance(value, int) or value < least:
+            raise OptionError(
+                f"option {name}", expected=f"an integer ≥ {least}", found=repr(value), remedy="see compare"
+            )
+    if not methods:
+        raise OptionError(
+            "methods", expected=f"some of {', '.join(METHODS)}", found="none", remedy="name at least one"
+        )
+    compiled = theory if isinstance(theory, CompiledTheory) else compile(theory, backend, precision=precision)
+    values = compiled.theory.parameter_values(parameters)
+    chosen = {m: method_options(m, compiled.analysis, **options) for m in dict.fromkeys(methods)}
+    truth = _Truth.of(compiled, values, reference)
+    length = {} if "steps" in options else {"seconds": budget}
+    trials, notes = [], {}
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(directory) if directory is not None else Path(scratch)
+        for method, own in chosen.items():
+            for seed in range(seeds):
+                begin = time.perf_counter()
+                try:
+                    run = start(
+                        compiled,
+                        parameters=values,
+                        directory=place / f"{method}-{seed}",
+                        progress=False,
+                        **{"seed": seed, **length, **own},
+                    )
+                except TrainingDivergedError:
+                    trial = _diverged(method, seed, time.perf_counter() - begin)
+                    notes[method] = ("a training diverged and counts as ESS 0",)
+                else:
+                    elapsed = time.perf_counter() - begin
+                    drawn = run.sample(samples)
+                    notes.setdefault(method, drawn.notes)
+                    trial = _trial(method, seed, run, drawn, truth, elapsed)
+                trials.append(trial)
+                report(trial)
+    shown = {method: found for method, found in notes.items() if found}
+    return Comparison(
+        compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, truth.source
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What is known about the target without any model."""
+
+    reference: np.ndarray | Chain | None
+    masses: np.ndarray | None
+    exact: Reference | None
+    source: str
+
+    @classmethod
+    def of(
+        cls, compiled: CompiledTheory, values: dict[str, float], reference: np.ndarray | Chain | None
+    ) -> _Truth:
+        found = exact_configurations(compiled.program, values, _REFERENCE, seed=0)
+        if found is not None:
+            exact, x = found
+            return cls(x if reference is None else reference, exact.sector_masses, exact, "quadrature")
+        source = "the reference that was given"
+        if reference is None:
+            try:
+                reference = hmc(compiled.theory, parameters=values, **_HMC)
+            except BackendError as error:
+                return cls(None, None, None, f"none, for want of HMC ({error.found})")
+            source = f"HMC, {len(reference)} configurations"
+        masses = None
+        if isinstance(reference, Chain) and compiled.program.sectors.enumerable:
+            masses = np.array([mass.value for mass in reference.sector_masses])
+        return cls(reference, masses, None, source)
+
+
+def _trial(method: str, seed: int, run: Run, drawn: Samples, truth: _Truth, seconds: float) -> Trial:
+    forward_ess = nll = sector_error = float("nan")
+    if truth.reference is not None:
+        forward = run.forward(truth.reference)
+        forward_ess, nll = forward.ess.value, forward.nll.value
+    if truth.masses is not None:
+        sector_error = float(np.abs(drawn.sector_masses - truth.masses).max())
+    return Trial(
+        method,
+        seed,
+        drawn.ess,
+        forward_ess,
+        drawn.kl.value,
+        nll,
+        sector_error,
+        drawn.leaked_fraction,
+        seconds,
+        len(run.history),
+    )
+
+
+def _diverged(method: str, seed: int, seconds: float) -> Trial:
+    nan = float("nan")
+    return Trial(method, seed, 0.0, 0.0, nan, nan, nan, nan, seconds, 0)
