@@ -24,7 +24,7 @@ from .runs import Run, start
 from .theory import Precision, Theory
 
 _REFERENCE = 20_000  # configurations of the target, where quadrature gives them
-_HMC = {"chains": 64, "trajectories": 200, "warm_up": 200}
+_HMC: dict[str, Any] = {"chains": 64, "trajectories": 200, "warm_up": 200}
 
 
 @dataclass(frozen=True)
