@@ -16,12 +16,14 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import methods
 import numpy as np
+from figures import Row
 from rich.console import Console
 from rich.table import Table
 
@@ -34,17 +36,6 @@ from sesamo_theories.scalar_phi4 import scalar_phi4
 REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text(encoding="utf-8"))
 SAMPLES = 100_000
 VOLUMES = ((8, 8), (16, 16), (32, 32), (64, 64), (16, 16, 16), (8, 8, 8, 8))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured figure, and the bar it has to reach (none: for information)."""
-
-    figure: str
-    value: float
-    error: float | None = None
-    bar: str = ""
-    passed: bool | None = None
 
 
 Task = Callable[[str, float], Iterator[Row]]
@@ -270,6 +261,7 @@ TASKS: dict[str, Task] = {
     "phi4-h0.02": phi4(0.02),
     "compile": compile_time,
     "speed": speed,
+    **methods.TASKS,
 }
 
 

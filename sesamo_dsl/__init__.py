@@ -7,6 +7,7 @@ from .analysis.result import Analysis as Analysis
 from .backend import backend_names as backend_names
 from .chains import Chain as Chain
 from .chains import independence_metropolis as independence_metropolis
+from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .compiler import CompiledTheory as CompiledTheory
 from .compiler import analyse as analyse

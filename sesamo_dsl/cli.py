@@ -166,6 +166,8 @@ def train(
     """Train a sampler, and measure it on 10 000 samples."""
     compiled = compile(load_theory(theory), backend, precision=precision)
     reference = theory if theory in shipped_theories() else str(Path(theory).resolve())
+    given = {"law": law, "strategy": strategy}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     run = start(
         compiled,
         parameters=_couplings(settings or []),
@@ -177,7 +179,7 @@ def train(
         method=method,
         batch=batch,
         learning_rate=learning_rate,
-        **{name: value for name, value in {"law": law, "strategy": strategy}.items() if value is not None},
+        **chosen,
     )
     _report(run.sample(10_000), plot)
     typer.echo(f"run directory      {run.directory}")
