@@ -18,7 +18,7 @@ SEEDS = 3
 
 
 def table(theory: sd.Theory, parameters: dict[str, float], methods: tuple[str, ...]) -> Any:
-    """A task that trains methods and yields their figures; ``bars`` adds verdicts."""
+    """A function of backend and seconds that trains the methods and compares them."""
 
     def task(backend: str, seconds: float) -> sd.Comparison:
         return compare(
@@ -42,7 +42,7 @@ def rows(comparison: sd.Comparison) -> Iterator[Row]:
 
 
 def published(h: float) -> Callable[[str, float], Iterator[Row]]:
-    """The 8-Gaussian rows of the paper's table, all methods; forward ESS is the one that sees missed modes."""
+    """The 8-Gaussian rows of the paper's table, all methods; only forward ESS sees missed modes."""
     run = table(
         gaussian_mixture(), {"h": h}, ("ours", "learned", "sesamo", "canonicalization", "vmonf", "realnvp")
     )
@@ -92,8 +92,8 @@ def competing(backend: str, seconds: float) -> Iterator[Row]:
 def estimators(backend: str, seconds: float) -> Iterator[Row]:
     """Variance of the gradient estimators, per configuration and summed over weights.
 
-    At the start, and at the optimum: a target that the sampler can represent exactly, one Gaussian in each
-    sector far from the walls, and a converged training for the others.
+    At the start, and after a training, which ends close to the optimum: one Gaussian in each sector is within
+    reach of the flow.
     """
     theory = gaussian_mixture(8, 12)
     model = sd.compile(theory, backend, precision="float64")
@@ -109,7 +109,7 @@ def estimators(backend: str, seconds: float) -> Iterator[Row]:
     variances: dict[tuple[str, str], float] = {}
     trained: dict[str, Any] = {}
     for name, options in cases.items():
-        chosen = TrainingOptions(flow=flow, batch=64, steps=400, **options).resolve(model.analysis)  # pyright: ignore
+        chosen = TrainingOptions(flow=flow, batch=64, steps=400, **options).resolve(model.analysis)
         sampler: Any = model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
         variances[name, "start"] = variance(sampler)
         law = str(options["law"])

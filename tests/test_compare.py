@@ -1,0 +1,186 @@
+"""Methods under one interface, the table that compares them, and what is left to the compiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import sesamo_dsl as sd
+from sesamo_dsl.cli import app
+from sesamo_dsl.conditional import ConditionalSpec
+from sesamo_dsl.errors import OptionError
+from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.methods import METHODS
+from sesamo_dsl.training import TrainingOptions, make_base
+from sesamo_theories.gaussian_mixture import gaussian_mixture
+from sesamo_theories.scalar_phi4 import scalar_phi4
+
+SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
+NAMES = ("torch", "jax")
+
+
+def fresh(theory: sd.Theory, name: str, **options: Any) -> tuple[sd.CompiledTheory, Any]:
+    model = sd.compile(theory, name, precision="float64")
+    chosen = TrainingOptions(**{"flow": SMALL, "batch": 32, **options}).resolve(model.analysis)
+    values = theory.parameter_values({"h": 0.1})
+    return model, model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
+
+
+def shaken(model: Any) -> Any:
+    rng, state = np.random.default_rng(0), model.state()
+    for key in sorted(k for k in state if k.startswith(("flow", "law"))):
+        state[key] = state[key] + 0.1 * rng.normal(size=state[key].shape)
+    model.load_state(state)
+    return model
+
+
+@pytest.mark.parametrize("options", [{"strategy": "none"}, {"strategy": "none", "flows": 3}, {"flows": 2}])
+def test_densities_without_leaks(options: dict[str, Any]) -> None:
+    """∫ q = 1, log q as drawn is log q as evaluated, and both backends agree."""
+    theory = gaussian_mixture(4, 3)
+    models = {name: shaken(fresh(theory, name, **options)[1]) for name in NAMES}
+    axis = (np.arange(400) + 0.5) / 400 * 40 - 20
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2, 1)
+    log_q = models["torch"].log_prob(grid)
+    assert abs(np.exp(log_q).sum() * 0.1**2 - 1) < 3e-3
+    assert np.abs(models["jax"].log_prob(grid) - log_q).max() < 1e-8
+    for model in models.values():
+        draws = model.sample(2000, seed=1)
+        assert not draws.leaked.any()
+        assert np.abs(model.log_prob(draws.x) - draws.log_q).max() < 1e-9
+        assert len(np.unique(draws.sector)) == 4
+        mean = np.exp(log_q) @ grid[:, 0, 0] * 0.1**2
+        assert abs(draws.x[:, 0, 0].mean() - mean) < 5 * draws.x[:, 0, 0].std() / np.sqrt(2000) + 3e-3
+
+
+def test_a_canonicalization_flow_covers_what_its_noise_covers() -> None:
+    """q is zero where the inverse leaves the domain of the noise; what leaks is what q lacks."""
+    theory = gaussian_mixture(4, 3)
+    models = {n: shaken(fresh(theory, n, strategy="canonicalize", base="standard")[1]) for n in NAMES}
+    axis = (np.arange(600) + 0.5) / 600 * 24 - 12
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2, 1)
+    log_q = models["torch"].log_prob(grid)
+    assert np.isneginf(log_q).any()
+    other = models["jax"].log_prob(grid)
+    assert np.array_equal(np.isneginf(log_q), np.isneginf(other))
+    finite = np.isfinite(log_q)
+    assert np.abs(other[finite] - log_q[finite]).max() < 1e-8
+    for model in models.values():
+        draws = model.sample(8000, seed=1)
+        assert 0 < draws.leaked.mean() < 0.5
+        kept = ~draws.leaked
+        assert np.abs(model.log_prob(draws.x)[kept] - draws.log_q[kept]).max() < 1e-9
+        assert abs(np.exp(log_q).sum() * 0.04**2 - kept.mean()) < 5 * 0.5 / np.sqrt(8000) + 5e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_conditional_law_is_the_heat_bath_at_the_centre(name: str) -> None:
+    compiled, model = fresh(gaussian_mixture(4, 5), name, law="conditional")
+    _, learned = fresh(gaussian_mixture(4, 5), name, law="learned")
+    assert np.array_equal(model.state()["law.logits"], learned.state()["law.logits"])
+    x = model.sample(500, seed=3).x
+    assert np.abs(model.log_prob(x) - learned.log_prob(x)).max() < 1e-9
+    assert compiled.analysis.surviving is not None
+
+
+def test_a_surviving_subgroup_is_built_into_the_conditional_law() -> None:
+    """x₁x₂ breaks Z₄ to Z₂: p(u|y) is the same for u and u + 2, whatever the weights."""
+    point = sd.Lattice(1)
+    x, h = sd.VectorField("x", point, 2), sd.parameters("h")
+    radius2 = x[0] ** 2 + x[1] ** 2
+    theory = sd.Theory(
+        "quarter",
+        fields=[x],
+        action=radius2**2 - radius2 + h * x[0] * x[1],
+        symmetries=[sd.Cyclic(4, x)],
+    )
+    for name in NAMES:
+        compiled, model = fresh(theory, name, law="conditional")
+        spec = ConditionalSpec.of(
+            compiled.program, compiled.analysis, GaussianBase.standard(2, (1,)), strategy="fold"
+        )
+        assert spec.cosets is not None
+        assert spec.cosets.shape == (4, 2)
+        shaken(model)
+        points = np.random.default_rng(0).normal(size=(50, 2, 1))
+        assert np.abs(model.log_prob(points) - model.log_prob(-points)).max() < 1e-9
+        turned = np.stack([-points[:, 1], points[:, 0]], axis=1)
+        assert np.abs(model.log_prob(points) - model.log_prob(turned)).max() > 1e-3
+
+
+def test_reasons_and_labels(tmp_path: Path) -> None:
+    exact = sd.analyse(scalar_phi4(4, 4))
+    chosen = TrainingOptions().resolve(exact)
+    assert [r.split(":")[0] for r in chosen.reasons] == ["strategy fold", "law heat_bath"]
+    assert chosen.resolve(exact).reasons == chosen.reasons, "they are written once"
+    assert not TrainingOptions(strategy="penalty", law="learned").resolve(exact).reasons
+    x = sd.VectorField("x", sd.Lattice(1), 2)
+    turn = sd.Symmetry("Z4", [{x[0]: -x[1], x[1]: x[0]}], use="canonicalize")
+    theory = sd.Theory("turned", fields=[x], action=(x[0] ** 2 + x[1] ** 2) ** 2, symmetries=[turn])
+    run = sd.compile(theory).train(
+        directory=tmp_path / "run", progress=False, steps=2, batch=8, flow=SMALL, base="standard"
+    )
+    assert run.options.strategy == "canonicalize"
+    assert run.options.law == "uniform"
+    assert "use='canonicalize'" in run.options.reasons[0]
+    assert any("leak" in note for note in run.sample(100).notes)
+    assert sd.load_run(run.directory, theory=theory).options == run.options
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"strategy": "canonicalize", "flows": 2}, "flows"),
+        ({"flows": 0}, "flows"),
+        ({"flows": 64, "batch": 32}, "flows"),
+        ({"law_gradient": "guess"}, "law_gradient"),
+        ({"forward_weight": 1.5}, "forward_weight"),
+        ({"forward_weight": "all"}, "forward_weight"),
+        ({"law": "fair"}, "law"),
+    ],
+)
+def test_impossible_options(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(OptionError, match=f"option {word}(.|\n)*expected"):
+        TrainingOptions(**options)
+
+
+def test_the_table(tmp_path: Path) -> None:
+    """All methods on a broken theory, by the command line; text, lines and picture are written."""
+    arguments = ["compare", "gaussian_mixture", "--set", "h=0.1", "--budget", "0.5s", "--seeds", "1"]
+    done = CliRunner().invoke(app, [*arguments, "--methods", ",".join(METHODS), "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    for method in METHODS:
+        assert method in done.stdout
+    assert "learned law on a broken symmetry" in done.stdout
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(METHODS)
+    assert lines[0].startswith("method,seed,ess,forward_ess,kl,nll,sector_error")
+    assert (tmp_path / "table.png").stat().st_size > 5000
+    assert (tmp_path / "ours-0" / "run.json").exists()
+
+
+def test_a_method_is_one_word_and_can_be_overridden(tmp_path: Path) -> None:
+    model = sd.compile(gaussian_mixture(4, 5))
+    run = model.train(
+        method="sesamo", parameters={"h": 0.1}, directory=tmp_path / "a", progress=False, steps=1, batch=8
+    )
+    assert (run.options.strategy, run.options.law) == ("penalty", "learned")
+    assert run.options.law_gradient == "reinforce"
+    chain = sd.independence_metropolis(run.sample(500))
+    assert 0 <= chain.acceptance <= 1
+    with pytest.raises(OptionError, match=r"expected: +one of ours"):
+        model.train(method="magic", directory=tmp_path / "b")
+    with pytest.raises(OptionError, match="seeds"):
+        sd.compare(model, seeds=0)
+    with pytest.raises(OptionError, match="at least one"):
+        sd.compare(model, [])
+
+
+def test_budgets_are_times() -> None:
+    done = CliRunner().invoke(app, ["compare", "gaussian_mixture", "--budget", "soon"])
+    assert done.exit_code == 1
+    assert "60s, 2m or 1h" in done.stderr
