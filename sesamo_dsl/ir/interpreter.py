@@ -66,6 +66,8 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.stack(args, axis=1)
         case "shift":
             return np.roll(args[0], tuple(-o for o in attribute), lattice_axes)
+        case "neighbours":
+            return args[0] @ program.constants[attribute].astype(dtype)
         case "site_sum":
             return args[0].sum(axis=lattice_axes)
         case "broadcast":

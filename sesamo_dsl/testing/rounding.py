@@ -52,7 +52,8 @@ def error_bounds(
             args = [np.reshape(v, column) if c else v for v, c in zip(args, config, strict=True)]
             deltas = [np.reshape(d, column) if c else d for d, c in zip(deltas, config, strict=True)]
         value = evaluate_op(op.name, args, op.attribute, program, inputs, parameters, site_shape, x.dtype)
-        error = _propagate(op.name, args, deltas, value, op.attribute, site_shape, input_error, roundoff)
+        attribute = program.constants[op.attribute] if op.name == "neighbours" else op.attribute
+        error = _propagate(op.name, args, deltas, value, attribute, site_shape, input_error, roundoff)
         values.append(value)
         errors.append(
             np.asarray(error) + roundoff * np.abs(value) * (op.name not in ("component", "shift", "stack"))
@@ -77,6 +78,11 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return np.stack([np.broadcast_to(d, site_shape) for d in deltas], axis=1)
         case "shift":
             return np.roll(np.broadcast_to(deltas[0], site_shape), tuple(-o for o in attribute), axes)
+        case "neighbours":
+            matrix = np.abs(attribute)
+            return (
+                np.broadcast_to(deltas[0], site_shape) + roundoff * len(matrix) * np.abs(args[0])
+            ) @ matrix
         case "broadcast":
             return np.broadcast_to(deltas[0], site_shape)
         case "site_sum":
