@@ -127,6 +127,14 @@ def _sitewise_report(
     theory: Theory, symmetry: Sitewise, numbers: NumberTable, normal_form: NormalForm
 ) -> SymmetryReport:
     group, axes = symmetry.symmetry.group(theory.components, numbers), symmetry.axes
+    shifting = next((g for g in group.generators if g.shift), None)
+    if shifting is not None:
+        raise GroupError(
+            f"symmetry {symmetry.name} of theory {theory.name}",
+            expected="a group that acts on components linearly",
+            found=f"the generator {shifting}",
+            remedy="measure the fields from the fixed point of the group",
+        )
     verdicts = tuple(judge_local(theory, generator, axes, normal_form) for generator in group.generators)
     enforce_claim(theory, symmetry, verdicts)
     diagonal = verdicts
@@ -175,6 +183,17 @@ def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequen
             "alike; one base group for Sitewise(…) can be a direct_product; Lie groups cannot be combined",
         )
     for report in finite:
+        shifting = next((g for g in report.group.generators if g.shift), None)
+        if shifting is not None:
+            point = _fixed_point(report.group)
+            centre = ", ".join(f"{c} = {p}" for c, p in zip(theory.components, point, strict=True))
+            raise GroupError(
+                f"symmetry {report.symmetry.name} of theory {theory.name}",
+                expected="a modulating group that acts on components linearly",
+                found=f"the generator {shifting}, which shifts them; its fixed point is {centre}",
+                remedy="measure the fields from the fixed point, so that the group is linear, or declare it "
+                "with use='equivariant' (it is verified and not modulated)",
+            )
         moving = next((g for g in report.group.generators if not g.sites.is_identity), None)
         if moving is not None:
             raise GroupError(
@@ -191,6 +210,13 @@ def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequen
         for other in finite:
             touched = {theory.components.index(c) for g in other.group.generators for c in _moved(g, theory)}
             _require_disjoint(theory, moved, touched, report.symmetry, other.symmetry)
+
+
+def _fixed_point(group: FiniteGroup[Element]) -> list[sp.Expr]:
+    """The mean of the images of 0, which no element moves."""
+    images = [g.shift_vector for g in group.elements]
+    mean = sum(images, sp.zeros(*images[0].shape)) / group.order
+    return [cast(sp.Expr, sp.expand(p)) for p in mean.flat()]
 
 
 def _moved(element: Element, theory: Theory) -> list[FieldComponent]:

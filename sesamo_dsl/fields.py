@@ -120,7 +120,7 @@ class FieldComponent(sp.Symbol):
                 remedy="add up phi.shift(mu) and phi.shift(mu, -1) over lattice.directions",
             )
         steps = 1 if self.hops is None else self.hops.steps + 1
-        return self._placed(self.offset, Hops(steps, self.lattice.edges))
+        return self._placed(self.offset, Hops(steps, self.lattice.edges, len(self.lattice.nodes)))
 
     def _placed(self, offset: tuple[int, ...], hops: Hops | None) -> FieldComponent:
         return FieldComponent(self.field, self.component, self.label, self.lattice, offset, hops)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, cast
@@ -280,6 +280,7 @@ class Hops:
 
     steps: int
     edges: tuple[Edge, ...]
+    nodes: int
 
     def renamed(self, images: Sequence[int]) -> Hops:
         """The same with node i called images[i]."""
@@ -287,7 +288,18 @@ class Hops:
         for i, j, weight in self.edges:
             a, b = sorted((images[i], images[j]))
             edges.append((a, b, weight))
-        return Hops(self.steps, tuple(sorted(edges, key=lambda edge: edge[:2])))
+        return replace(self, edges=tuple(sorted(edges, key=lambda edge: edge[:2])))
+
+    @property
+    def on_constants(self) -> sp.Expr | None:
+        """d with Aᵏ·1 = d·1, None if the weights at different nodes do not have the same sum."""
+        degrees: dict[int, sp.Expr] = {}
+        for i, j, weight in self.edges:
+            for node in (i, j):
+                degrees[node] = cast(sp.Expr, degrees.get(node, sp.S.Zero) + weight)
+        values = set(degrees.values())
+        whole = len(degrees) == self.nodes
+        return cast(sp.Expr, values.pop() ** self.steps) if whole and len(values) == 1 else None
 
     def apply(self, values: np.ndarray, number: Any = float) -> np.ndarray:
         """Aᵏ on the last axis of an array; ``number`` turns weights into the type of its entries."""

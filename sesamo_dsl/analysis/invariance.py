@@ -140,7 +140,8 @@ def act(element: Element, configuration: np.ndarray) -> np.ndarray:
     matrix = floats(element.matrix)
     d = element.sites.lattice.dimension
     fields = np.moveaxis(configuration, -d - 1, 0)
-    rotated = np.moveaxis(np.tensordot(matrix, fields, axes=1), 0, -d - 1)
+    shift = floats(element.shift_vector).reshape(-1, *(1,) * (fields.ndim - 1))
+    rotated = np.moveaxis(np.tensordot(matrix, fields, axes=1) + shift, 0, -d - 1)
     if element.sites.is_identity:
         return rotated
     out = np.empty_like(rotated)

@@ -8,15 +8,17 @@ which makes the comparison of polynomial actions a proof in both directions.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import cast
 
 import sympy as sp
 
+from ..errors import GroupError
 from ..exact import NumberTable
 from ..fermions import FermionLogDet, canonical_species
 from ..fields import FieldComponent
 from ..groups.element import Element
-from ..lattice import Hops, SiteSum
+from ..lattice import SiteSum
 
 
 class NormalForm:
@@ -69,6 +71,9 @@ class NormalForm:
         for term in sp.Add.make_args(self(expr.density)):
             fields = term.atoms(FieldComponent)
             factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, None)
+            if isinstance(monomial, FieldComponent) and monomial.hops and monomial.hops.on_constants:
+                factor *= monomial.hops.on_constants  # Σ_x (Aφ)(x) = (degree) Σ_x φ(x)
+                monomial = monomial.with_hops(None)
             if monomial is None:
                 terms.append(cast(sp.Expr, factor * expr.lattice.volume))
             else:
@@ -99,6 +104,21 @@ def _expand(expr: sp.Expr) -> sp.Expr:
     return cast(sp.Expr, sp.expand(expr, power_exp=False, power_base=False, log=False))
 
 
+def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:
+    """Aᵏ of a constant, which is a constant again if all nodes have the same degree."""
+    if field.hops is None or constant == 0:
+        return constant
+    factor = field.hops.on_constants
+    if factor is None:
+        raise GroupError(
+            f"shift of {field} by {constant}",
+            expected="a graph in which the weights at every node have the same sum",
+            found=f"different sums on {field.lattice}",
+            remedy="declare the group on linear combinations of components alone",
+        )
+    return cast(sp.Expr, factor * constant)
+
+
 def _sums_in(expr: sp.Expr, normal_form: NormalForm) -> sp.Expr:
     return cast(sp.Expr, expr.xreplace({node: normal_form(node) for node in expr.atoms(SiteSum)}))
 
@@ -115,7 +135,7 @@ def _settled(monomial: sp.Expr) -> sp.Expr:
     hops = [h for h in (f.hops, g.hops) if h is not None]
     if len({h.edges for h in hops}) > 1:
         return monomial
-    total = Hops(sum(h.steps for h in hops), hops[0].edges)
+    total = replace(hops[0], steps=sum(h.steps for h in hops))
     candidates = [f.with_hops(None) * g.with_hops(total), f.with_hops(total) * g.with_hops(None)]
     return cast(sp.Expr, min(candidates, key=sp.sstr))
 
@@ -126,7 +146,7 @@ def _repeated(factor: sp.Basic) -> list[sp.Basic]:
 
 
 def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
-    """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o), the sum over x relabelled by g.
+    """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o) + s_a, the sum over x relabelled by g.
 
     A map of the nodes takes the matrices of a graph with it: A_xy to A_(gx)(gy), hopping matrices as well.
     """
@@ -138,8 +158,10 @@ def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponen
         place = field.at(back.linear_image(field.offset))
         if field.hops is not None:
             place = place.with_hops(field.hops.renamed(back.nodes))
+        shift = element.shift[position[field.field, field.component]] if element.shift else sp.S.Zero
         images[field] = sp.Add(
-            *(entry * c.placed_like(place) for entry, c in zip(row, components, strict=True) if entry != 0)
+            _constant_seen_by(field, shift),
+            *(entry * c.placed_like(place) for entry, c in zip(row, components, strict=True) if entry != 0),
         )
     for node in expr.atoms(FermionLogDet):
         hopping = node.hopping.renamed(element.sites.nodes)

@@ -1,6 +1,7 @@
 """One group element acting on fields: a matrix on components and a map of lattice sites.
 
-(T_g φ)(x) = R φ(g⁻¹x), with R an exact matrix over all components of the theory stacked, and g: x ↦ P x + t
+(T_g φ)(x) = R φ(g⁻¹x) + s, with R an exact matrix over all components of the theory stacked, s a constant
+vector, mostly zero, and g: x ↦ P x + t
 a signed permutation P of the axes and a translation t. On a graph lattice g permutes the nodes instead, and P
 and t are those of the time axis.
 """
@@ -234,13 +235,15 @@ def node_permutation(lattice: GraphLattice, images: Mapping[Hashable, Hashable])
 
 @dataclass(frozen=True)
 class Element:
-    """A group element: exact component matrix R and site map g; equal elements compare equal.
+    """A group element: exact component matrix R, site map g and shift s; equal elements compare equal.
 
-    Equality is equality of spelling, so matrices have to come from one ``NumberTable``.
+    Equality is equality of spelling, so numbers have to come from one ``NumberTable``. A shift of zero is
+    written ().
     """
 
     matrix: sp.ImmutableMatrix
     sites: SiteMap
+    shift: tuple[sp.Expr, ...] = ()
 
     @classmethod
     def identity(cls, components: int, lattice: Lattice) -> Element:
@@ -249,10 +252,20 @@ class Element:
 
     def compose(self, other: Element, numbers: NumberTable) -> Element:
         """First ``other``, then ``self``."""
-        return Element(numbers.matrix(self.matrix * other.matrix), self.sites @ other.sites)
+        matrix, sites = numbers.matrix(self.matrix * other.matrix), self.sites @ other.sites
+        if not (self.shift or other.shift):
+            return Element(matrix, sites)
+        shift = numbers.matrix(self.matrix * other.shift_vector + self.shift_vector)
+        return Element(matrix, sites, tuple(shift.flat()) if any(shift.flat()) else ())
+
+    @property
+    def shift_vector(self) -> sp.ImmutableMatrix:
+        """s as a column."""
+        return sp.ImmutableMatrix(self.shift or [0] * self.matrix.rows)
 
     def __str__(self) -> str:
         rows = "; ".join(
             ", ".join(sp.sstr(entry) for entry in self.matrix.row(i)) for i in range(self.matrix.rows)
         )
-        return f"[{rows}]" if self.sites.is_identity else f"[{rows}] with {self.sites}"
+        shift = f" + ({', '.join(map(sp.sstr, self.shift))})" if self.shift else ""
+        return f"[{rows}]{shift}" + ("" if self.sites.is_identity else f" with {self.sites}")

@@ -83,6 +83,8 @@ def _symmetry_lines(
     for verdict, k in zip(report.verdicts, numbers, strict=False):
         matrix, sites = verdict.generator.matrix, verdict.generator.sites
         yield map_line(f"T_{k}", matrix, components, infinitesimal=infinitesimal)
+        if verdict.generator.shift:
+            yield say(f"$T_{k}$ then adds the constants ${{}}$.", verdict.generator.shift)
         if not sites.is_identity:
             yield say(f"$T_{k}$ moves the sites, {{}}.", str(sites))
         yield item(f"$T_{k}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
