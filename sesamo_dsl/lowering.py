@@ -12,7 +12,7 @@ import sympy as sp
 
 from .errors import LoweringError
 from .exact import floats
-from .fermions import Hopping
+from .fermions import FermionLogDet, Hopping
 from .fields import FieldComponent, Parameter
 from .ir.program import Builder, Function, Kind
 from .lattice import GraphLattice, SiteSum
@@ -89,6 +89,11 @@ class _Lowering:
             return b.parameter(expr.name)
         if isinstance(expr, SiteSum):
             value = b.site_sum(b.broadcast(self(expr.density)))
+            b.note(value, str(expr))
+            return value
+        if isinstance(expr, FermionLogDet):
+            field = b.broadcast(self(expr.field))
+            value = b.fermion_log_det(field, self(expr.step), expr.hopping.name, expr.species)
             b.note(value, str(expr))
             return value
         if expr.is_number:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
+from .fermions import SOURCE as _FERMIONS
+
 _HELPERS = {
     "_constant": """@functools.cache
 def _constant(values, dtype, device):
@@ -26,6 +28,7 @@ def _constant(values, dtype, device):
         total = total + coefficient[:, None, None] * power
         power = power @ a
     return total''',
+    "_fermion": _FERMIONS,
 }
 
 DIALECT = Dialect(
@@ -66,6 +69,8 @@ DIALECT = Dialect(
                 "atan",
             )
         },
+        "fermion_log_det": "_fermion_log_det({0}, {1}, {attribute[0]}, {attribute[1]})",
+        "fermion_gradient": "_fermion_gradient({0}, {1}, {attribute[0]}, {attribute[1]})",
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "torch.logsumexp({0}, dim=0).reshape(x[:, 0].shape)",
         "stack_softmax": "torch.exp({0} - {1}.reshape(-1))",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .fermions import log_det, log_det_and_gradient
 from .program import Function, Kind, Program
 
 _ERF = np.vectorize(math.erf, otypes=[float])
@@ -68,6 +69,10 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.roll(args[0], tuple(-o for o in attribute), lattice_axes)
         case "neighbours":
             return args[0] @ program.constants[attribute].astype(dtype)
+        case "fermion_log_det":
+            return log_det(*args, program.constants[attribute[0]], attribute[1]).astype(dtype)
+        case "fermion_gradient":
+            return log_det_and_gradient(*args, program.constants[attribute[0]], attribute[1])[1].astype(dtype)
         case "site_sum":
             return args[0].sum(axis=lattice_axes)
         case "broadcast":

@@ -351,6 +351,21 @@ class Builder:
         self._require(value, Kind.SITE)
         return self._emit("site_sum", (value,), Kind.CONFIG)
 
+    def fermion_log_det(self, value: int, step: int, matrix: str, species: int) -> int:
+        """log|det(1 + B_Nt … B_1)| with B_t = exp(K·step) diag(exp(species·value_t)): → CONFIG.
+
+        The lattice is (Nt, Nx), K a named symmetric constant (Nx, Nx), the species ±1.
+        """
+        self._require(value, Kind.SITE)
+        self._require(step, Kind.SCALAR)
+        return self._emit("fermion_log_det", (value, step), Kind.CONFIG, (matrix, species))
+
+    def fermion_gradient(self, value: int, step: int, matrix: str, species: int) -> int:
+        """Derivative of :meth:`fermion_log_det` by the value: → SITE."""
+        self._require(value, Kind.SITE)
+        self._require(step, Kind.SCALAR)
+        return self._emit("fermion_gradient", (value, step), Kind.SITE, (matrix, species))
+
     def broadcast(self, value: int) -> int:
         """A constant density."""
         return value if self.kind(value) is Kind.SITE else self._emit("broadcast", (value,), Kind.SITE)
