@@ -65,7 +65,7 @@ class Hopping(sp.Atom):
 
 
 class FermionLogDet(Functional):
-    """log det(1 + B_Nt … B_1), B_t = exp(K β/Nt) diag(exp(± φ_t)): a fermion species in an auxiliary field.
+    """log |det(1 + B_Nt … B_1)|, B_t = exp(K β/Nt) diag(exp(± φ_t)): a fermion species in a field.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class FermionLogDet(Functional):
         product = sp.eye(nodes)
         for row in values:
             product = hop * sp.diag(*(sp.exp(self.species * rational(sp.sympify(v))) for v in row)) * product
-        return cast(sp.Expr, sp.log((sp.eye(nodes) + product).det(method="laplace")))
+        return cast(sp.Expr, sp.log(sp.Abs((sp.eye(nodes) + product).det(method="laplace"))))
 
     def value(self, field: np.ndarray, beta: float) -> float:
         """The number, from the dense matrix over space and time whose determinant it is.
@@ -183,7 +183,7 @@ class FermionLogDet(Functional):
             product = mpmath.eye(nodes)
             for row in field:
                 product = hop * mpmath.diag([mpmath.exp(self.species * v) for v in row]) * product
-            return mpmath.log(mpmath.det(mpmath.eye(nodes) + product))
+            return mpmath.log(abs(mpmath.det(mpmath.eye(nodes) + product)))
 
     def _sympystr(self, printer: Any) -> str:
         argument = printer.doprint(self.species * self.field)

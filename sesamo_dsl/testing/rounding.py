@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LoweringError
+from ..ir.fermions import log_det_and_gradient
 from ..ir.interpreter import evaluate_op
 from ..ir.program import Kind, Program
 
@@ -52,7 +53,11 @@ def error_bounds(
             args = [np.reshape(v, column) if c else v for v, c in zip(args, config, strict=True)]
             deltas = [np.reshape(d, column) if c else d for d, c in zip(deltas, config, strict=True)]
         value = evaluate_op(op.name, args, op.attribute, program, inputs, parameters, site_shape, x.dtype)
-        attribute = program.constants[op.attribute] if op.name == "neighbours" else op.attribute
+        attribute = op.attribute
+        if op.name == "neighbours":
+            attribute = program.constants[attribute]
+        elif op.name in ("fermion_log_det", "fermion_gradient"):
+            attribute = log_det_and_gradient(*args, program.constants[attribute[0]], attribute[1])[1]
         error = _propagate(op.name, args, deltas, value, attribute, site_shape, input_error, roundoff)
         values.append(value)
         errors.append(
@@ -83,6 +88,12 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return (
                 np.broadcast_to(deltas[0], site_shape) + roundoff * len(matrix) * np.abs(args[0])
             ) @ matrix
+        case "fermion_log_det" | "fermion_gradient":
+            # an orthogonal elimination is backward stable: it solves for fields that are off by roundoff
+            own = np.broadcast_to(deltas[0], site_shape) + roundoff * site_shape[-1] * (1 + np.abs(args[0]))
+            if name == "fermion_log_det":
+                return (np.maximum(np.abs(attribute), 1) * own).sum(axis=axes)
+            return np.broadcast_to(own.sum(axis=axes).reshape(-1, *(1,) * len(axes)), site_shape)
         case "broadcast":
             return np.broadcast_to(deltas[0], site_shape)
         case "site_sum":
