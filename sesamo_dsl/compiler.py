@@ -135,7 +135,7 @@ def _sitewise_report(
             found=f"the generator {shifting}",
             remedy="measure the fields from the fixed point of the group",
         )
-    verdicts = tuple(judge_local(theory, generator, axes, normal_form) for generator in group.generators)
+    verdicts = tuple(judge_local(theory, group, g, axes, normal_form) for g in group.generator_indices)
     enforce_claim(theory, symmetry, verdicts)
     diagonal = verdicts
     if any(verdict.status != "exact" for verdict in verdicts):
@@ -148,8 +148,7 @@ def _local_breaking(
 ) -> tuple[sp.Expr, list[SymmetryReport]]:
     """S₁ of the sitewise symmetry, and its report completed with whether that factorises."""
     i, report = next((i, r) for i, r in enumerate(reports) if isinstance(r.symmetry, Sitewise))
-    proved = all(v.status != "undecided" for v in report.verdicts)
-    breaking, factorised = split_local(theory, report.group, report.axes, normal_form, proved)
+    breaking, factorised = split_local(theory, report.group, report.axes, normal_form)
     return breaking, [*reports[:i], replace(report, factorised=factorised), *reports[i + 1 :]]
 
 

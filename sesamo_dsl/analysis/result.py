@@ -164,7 +164,7 @@ class Analysis:
             lines.append(f"symmetry {report.symmetry.name}{_size(report)}: {report.status}")
             change = "S∘T − S" if isinstance(report, SymmetryReport) else "L_T S"
             if isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise):
-                change = "terms of S that change"
+                change = "the part of S that changes"
                 lines.append(f"  acting at all blocks alike: {report.diagonal}")
             for verdict in report.verdicts:
                 lines.append(f"  generator {verdict.generator}: {verdict.status}, {verdict.evidence}")

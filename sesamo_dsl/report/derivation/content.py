@@ -90,7 +90,7 @@ def _symmetry_lines(
         yield item(f"$T_{k}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
         if verdict.status != "exact":
             if sitewise:
-                yield say("The terms of the action that change:")
+                yield say("The part of the action that changes:")
                 yield equation("{}", verdict.residual)
                 continue
             change = f"L_(T_{k}) S" if infinitesimal else f"S∘T_{k} − S"
