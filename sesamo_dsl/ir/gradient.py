@@ -86,7 +86,7 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
         case "shift":
             return [(0, b.shift(adjoint, tuple(-o for o in op.attribute)))]
         case "fermion_log_det":
-            return [(0, times(b.fermion_gradient(*args, *op.attribute)))]
+            return [(0, times(b.fermion_gradient(args[0], args[1], *op.attribute)))]
         case "site_sum" | "broadcast":
             return [(0, adjoint)]
         case "exp":
