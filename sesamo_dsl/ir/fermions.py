@@ -57,6 +57,23 @@ def log_det_and_gradient(
     return _solve(field, step, matrix, species, gradient=True)
 
 
+def conditioning(field: np.ndarray, step: float, matrix: np.ndarray, species: int) -> np.ndarray:
+    """What a relative error of the slices, columns taken as vectors, is multiplied by in log det, (batch,).
+
+    To first order δ log det = tr M⁻¹ δM ≤ Σ_c |row c of M⁻¹| |δ column c of M|. M is scaled as in
+    :func:`_rescaled`, which changes neither the determinant nor the relative error of a column; of the rows
+    the blocks that meet the slices are counted.
+    """
+    left, scale, _ = _rescaled(species * field.astype(np.float64))
+    right = expm(matrix * float(step)) * scale[..., None, :]
+    _, green, merges = _merge_all(left, right)
+    for merge in reversed(merges):
+        green = _split(green, merge)
+    columns = np.sqrt((right**2).sum(axis=-2) + np.roll((left**2).sum(axis=-2), 1, axis=1))
+    rows = np.sqrt((green.before**2).sum(axis=-1) + np.roll((green.after**2).sum(axis=-1), 1, axis=1))
+    return (rows * columns).sum(axis=(1, 2))
+
+
 def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray, np.ndarray]:
     phi = species * field.astype(np.float64)
     hop = expm(matrix * float(step))
