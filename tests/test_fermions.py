@@ -221,7 +221,7 @@ def test_single_precision_is_promoted_inside(backend: str) -> None:
 
 def test_jax_refuses_without_float64() -> None:
     emitted = module("jax", action(PAIR, 2))
-    with jax.experimental.disable_x64(), pytest.raises(TypeError, match="needs float64"):
+    with jax.enable_x64(False), pytest.raises(TypeError, match="needs float64"):
         emitted.action(jnp.zeros((1, 1, 2, 2)), 2.0)
 
 

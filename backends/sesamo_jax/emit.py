@@ -39,6 +39,7 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "jnp.stack([{args}], axis=1)",
         "shift": "jnp.roll({0}, {attribute}, {axes})",
+        "neighbours": "{0} @ jnp.asarray({attribute}, {0}.dtype)",
         "site_sum": "{0}.sum(axis={axes})",
         "broadcast": "jnp.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(axis={field_axes})",

@@ -39,6 +39,7 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "torch.stack([{args}], dim=1)",
         "shift": "torch.roll({0}, {attribute}, {axes})",
+        "neighbours": "{0} @ {attribute}.to({0})",
         "site_sum": "{0}.sum(dim={axes})",
         "broadcast": "torch.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(dim={field_axes})",

@@ -67,6 +67,8 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.stack(args, axis=1)
         case "shift":
             return np.roll(args[0], tuple(-o for o in attribute), lattice_axes)
+        case "neighbours":
+            return args[0] @ program.constants[attribute].astype(dtype)
         case "fermion_log_det":
             field, step = args
             return log_det(field, step, program.constants[attribute[0]], attribute[1]).astype(dtype)

@@ -64,6 +64,8 @@ UNARY = (
 )
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
 
+_GRAPH_OPERATIONS = ("neighbours", "fermion_log_det")
+
 Attribute = Any  # a number, name or tuple, as the operation has it; None without one
 
 
@@ -90,8 +92,15 @@ class Function:
     notes: dict[int, str] = field(default_factory=dict, hash=False, compare=False)
 
     @property
+    def couples_nodes(self) -> bool:
+        """Whether sites meet along an axis without translations, the graph axis."""
+        return any(op.name in _GRAPH_OPERATIONS for op in self.ops)
+
+    @property
     def is_extensive(self) -> bool:
-        """Whether the output is a linear combination of site sums of local densities."""
+        """Whether the output is a linear combination of site sums of local densities, alike at all sites."""
+        if self.couples_nodes:
+            return False
         for op in self.ops:
             kinds = [self.ops[a].kind for a in op.args]
             if op.kind is Kind.SITE and Kind.CONFIG in kinds:
@@ -210,6 +219,11 @@ class Builder:
             return self.mul(op.args[0], self.shift(op.args[1], offset))
         self._require(value, Kind.SITE)
         return self._emit("shift", (value,), Kind.SITE, offset)
+
+    def neighbours(self, value: int, matrix: str) -> int:
+        """result(…, x) = Σ_y A_xy value(…, y) on the last axis, with a named symmetric constant A."""
+        self._require(value, Kind.SITE)
+        return self._emit("neighbours", (value,), Kind.SITE, matrix)
 
     def unary(self, name: str, value: int) -> int:
         """Element-wise function of one value."""

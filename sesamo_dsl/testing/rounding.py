@@ -54,7 +54,9 @@ def error_bounds(
             deltas = [np.reshape(d, column) if c else d for d, c in zip(deltas, config, strict=True)]
         value = evaluate_op(op.name, args, op.attribute, program, inputs, parameters, site_shape, x.dtype)
         attribute = op.attribute
-        if op.name.startswith("fermion"):
+        if op.name == "neighbours":
+            attribute = program.constants[attribute]
+        elif op.name in ("fermion_log_det", "fermion_gradient"):
             attribute = (program.constants[attribute[0]], attribute[1])
         error = _propagate(op.name, args, deltas, value, attribute, site_shape, input_error, roundoff)
         values.append(value)
@@ -81,6 +83,11 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return np.stack([np.broadcast_to(d, site_shape) for d in deltas], axis=1)
         case "shift":
             return np.roll(np.broadcast_to(deltas[0], site_shape), tuple(-o for o in attribute), axes)
+        case "neighbours":
+            matrix = np.abs(attribute)
+            return (
+                np.broadcast_to(deltas[0], site_shape) + roundoff * len(matrix) * np.abs(args[0])
+            ) @ matrix
         case "broadcast":
             return np.broadcast_to(deltas[0], site_shape)
         case "fermion_log_det" | "fermion_gradient":
