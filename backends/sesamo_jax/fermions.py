@@ -11,22 +11,19 @@ import jax
 import jax.numpy as jnp
 
 
+@jax.custom_jvp
 def _fermion_log_det(field, step, matrix, species):
     """log|det(1 + B_Nt … B_1)|, B_t = exp(matrix·step) diag(exp(species·field_t)), per configuration.
 
     Differentiable by the field only: the gradient comes out of the same tree, as stable as the value.
     """
+    return _fermion_solve(field, step, matrix, species, False)[0]
 
-    @jax.custom_jvp
-    def log_det(field):
-        return _fermion_solve(field, step, matrix, species, False)[0]
 
-    @log_det.defjvp
-    def _(primals, tangents):
-        value, gradient = _fermion_solve(primals[0], step, matrix, species, True)
-        return value, (gradient * tangents[0]).sum(axis=(1, 2))
-
-    return log_det(field)
+@_fermion_log_det.defjvp
+def _fermion_log_det_jvp(primals, tangents):
+    value, gradient = _fermion_solve(*primals, True)
+    return value, (gradient * tangents[0]).sum(axis=(1, 2))
 
 
 def _fermion_gradient(field, step, matrix, species):
@@ -81,18 +78,17 @@ def _fermion_tree(left, right, with_gradient):
             _fermion_pairs(left),
             _fermion_pairs(right),
         )
-        q, t = jnp.linalg.qr(jnp.concatenate([left_1, -right_2], axis=-2), mode="complete")
-        q, t = q.swapaxes(-1, -2), t[..., :n, :]
-        log = log + jnp.log(jnp.abs(jnp.diagonal(t, axis1=-2, axis2=-1))).sum(axis=(1, 2))
+        q, t, log_t = _fermion_triangular(jnp.concatenate([left_1, -right_2], axis=-2))
+        log = log + log_t
         merges.append((right_1, left_2, q, t))
         left = jnp.concatenate([q[..., n:, n:] @ left_2, left_rest], axis=1)
         right = jnp.concatenate([q[..., n:, :n] @ right_1, right_rest], axis=1)
-    total = left + right
-    log = log + jnp.linalg.slogdet(total)[1].sum(axis=1)
+    q, t, log_t = _fermion_triangular(left + right)
+    log = log + log_t
     if not with_gradient:
         return log, None
     # down the tree: x after and before an equation for unit right-hand sides of it
-    after = jnp.linalg.inv(total)
+    after = jax.lax.linalg.triangular_solve(t, q, left_side=True)
     before = -after
     for right_1, left_2, q, t in reversed(merges):
         count = t.shape[1]
@@ -102,6 +98,15 @@ def _fermion_tree(left, right, with_gradient):
         after = _fermion_interleave(middle[..., :n], last[..., n:], after[:, count:])
         before = _fermion_interleave(start[..., :n], middle[..., n:], before[:, count:])
     return log, before
+
+
+def _fermion_triangular(a):
+    """Orthogonal q and upper triangular t with q a = (t, 0), and log|det t| summed over axis 1."""
+    n = a.shape[-1]
+    q, t = jnp.linalg.qr(a, mode="complete")
+    t = t[..., :n, :]
+    t = t + jnp.finfo(t.dtype).eps * (t == 0) * jnp.eye(n)  # a pivot lost to underflow
+    return q.swapaxes(-1, -2), t, jnp.log(jnp.abs(jnp.diagonal(t, axis1=-2, axis2=-1))).sum(axis=(1, 2))
 
 
 def _fermion_rescaled(phi):
@@ -140,9 +145,11 @@ SOURCE = "\n\n\n".join(
     inspect.getsource(part).rstrip()
     for part in (
         _fermion_log_det,
+        _fermion_log_det_jvp,
         _fermion_gradient,
         _fermion_solve,
         _fermion_tree,
+        _fermion_triangular,
         _fermion_rescaled,
         _fermion_pairs,
         _fermion_interleave,

@@ -22,8 +22,9 @@ class _FermionLogDet(torch.autograd.Function):
         return value
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, adjoint):
+        if torch.is_grad_enabled():
+            raise NotImplementedError("second derivatives of a fermion determinant (create_graph=True)")
         (gradient,) = ctx.saved_tensors
         return adjoint[:, None, None] * gradient, None, None, None
 
@@ -66,18 +67,17 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
             _fermion_pairs(left),
             _fermion_pairs(right),
         )
-        q, t = torch.linalg.qr(torch.cat([left_1, -right_2], dim=-2), mode="complete")
-        q, t = q.mT, t[..., :n, :]
-        log = log + t.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=(1, 2))
+        q, t, log_t = _fermion_triangular(torch.cat([left_1, -right_2], dim=-2))
+        log = log + log_t
         merges.append((right_1, left_2, q, t))
         left = torch.cat([q[..., n:, n:] @ left_2, left_rest], dim=1)
         right = torch.cat([q[..., n:, :n] @ right_1, right_rest], dim=1)
-    factors, pivots = torch.linalg.lu_factor(left + right)
-    log = (log + factors.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=(1, 2))).to(field.dtype)
+    q, t, log_t = _fermion_triangular(left + right)
+    log = (log + log_t).to(field.dtype)
     if not with_gradient:
         return log, None
     # down the tree: x after and before an equation for unit right-hand sides of it
-    after = torch.linalg.lu_solve(factors, pivots, torch.eye(n).to(factors).expand_as(factors))
+    after = torch.linalg.solve_triangular(t, q, upper=True)
     before = -after
     for right_1, left_2, q, t in reversed(merges):
         count = t.shape[1]
@@ -90,6 +90,15 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
         count = first.shape[1]
         before = _fermion_interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
     return log, (-species * (before * hop.mT).sum(dim=-1) * scale).to(field.dtype)
+
+
+def _fermion_triangular(a):
+    """Orthogonal q and upper triangular t with q a = (t, 0), and log|det t| summed over dimension 1."""
+    n = a.shape[-1]
+    q, t = torch.linalg.qr(a, mode="complete")
+    t = t[..., :n, :]
+    t = t + torch.finfo(t.dtype).eps * (t == 0) * torch.eye(n).to(t)  # a pivot lost to underflow
+    return q.mT, t, t.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=(1, 2))
 
 
 def _fermion_rescaled(phi):
@@ -127,6 +136,7 @@ SOURCE = "\n\n\n".join(
         _fermion_log_det,
         _fermion_gradient,
         _fermion_solve,
+        _fermion_triangular,
         _fermion_rescaled,
         _fermion_pairs,
         _fermion_interleave,

@@ -88,7 +88,7 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
         case "neighbours":
             return [(0, b.neighbours(b.broadcast(adjoint), op.attribute))]  # the matrix is symmetric
         case "fermion_log_det":
-            return [(0, times(b.fermion_gradient(*args, *op.attribute)))]
+            return [(0, times(b.fermion_gradient(args[0], args[1], *op.attribute)))]
         case "site_sum" | "broadcast":
             return [(0, adjoint)]
         case "exp":

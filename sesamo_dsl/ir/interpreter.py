@@ -70,9 +70,12 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
         case "neighbours":
             return args[0] @ program.constants[attribute].astype(dtype)
         case "fermion_log_det":
-            return log_det(*args, program.constants[attribute[0]], attribute[1]).astype(dtype)
+            field, step = args
+            return log_det(field, step, program.constants[attribute[0]], attribute[1]).astype(dtype)
         case "fermion_gradient":
-            return log_det_and_gradient(*args, program.constants[attribute[0]], attribute[1])[1].astype(dtype)
+            field, step = args
+            slope = log_det_and_gradient(field, step, program.constants[attribute[0]], attribute[1])[1]
+            return slope.astype(dtype)
         case "site_sum":
             return args[0].sum(axis=lattice_axes)
         case "broadcast":
