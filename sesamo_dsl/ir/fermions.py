@@ -57,6 +57,41 @@ def log_det_and_gradient(
     return _solve(field, step, matrix, species, gradient=True)
 
 
+def green_functions(field: np.ndarray, step: float, matrix: np.ndarray, species: int) -> np.ndarray:
+    """(1 + B_t … B_1 B_Nt … B_{t+1})⁻¹ for t = 1, …, Nt, (batch, Nt, Nx, Nx)."""
+    left, _, green = _scaled_green(field, step, matrix, species)
+    return np.diagonal(left, axis1=-2, axis2=-1)[..., :, None] * green.after
+
+
+def propagators(field: np.ndarray, step: float, matrix: np.ndarray, species: int) -> np.ndarray:
+    """B_t … B_1 (1 + B_Nt … B_1)⁻¹ for t = 0, …, Nt − 1, (batch, Nt, Nx, Nx).
+
+    That is −x_t if the last equation, for x_Nt, has the right-hand side 1 and all others 0.
+    Down the tree the unknowns between the ends of an equation are found from those at its ends, and its
+    right-hand side, which is zero but for the last equation of a level.
+    """
+    phi = species * field.astype(np.float64)
+    left, scale, _ = _rescaled(phi)
+    _, green, merges = _merge_all(left, expm(matrix * float(step)) * scale[..., None, :])
+    n, sizes = phi.shape[2], [phi.shape[1]]
+    source = np.broadcast_to(np.eye(n), (len(phi), n, n))
+    sources = [source]
+    for merge in merges:
+        if sizes[-1] % 2 == 0:  # else the last equation is not merged
+            source = merge.orthogonal[:, -1, n:, n:] @ source
+        sources.append(source)
+        sizes.append((sizes[-1] + 1) // 2)
+    x = green.before @ sources.pop()[:, None]
+    for right_1, left_2, q, t in reversed(merges):
+        source, size, count = sources.pop(), sizes[len(sources)], t.shape[1]
+        ends = np.concatenate([x[:, 1:], -x[:, :1]], axis=1)[:, :count]
+        known = q[..., :n, :n] @ (right_1 @ x[:, :count]) - q[..., :n, n:] @ (left_2 @ ends)
+        if size % 2 == 0:
+            known[:, -1] += q[:, -1, :n, n:] @ source
+        x = _interleave(x[:, :count], np.linalg.solve(t, known), x[:, count:])
+    return -np.exp(-np.maximum(phi, 0))[..., :, None] * x
+
+
 def conditioning(field: np.ndarray, step: float, matrix: np.ndarray, species: int) -> np.ndarray:
     """What a relative error of the slices, columns taken as vectors, is multiplied by in log det, (batch,).
 
@@ -64,14 +99,22 @@ def conditioning(field: np.ndarray, step: float, matrix: np.ndarray, species: in
     :func:`_rescaled`, which changes neither the determinant nor the relative error of a column; of the rows
     the blocks that meet the slices are counted.
     """
-    left, scale, _ = _rescaled(species * field.astype(np.float64))
+    left, right, green = _scaled_green(field, step, matrix, species)
+    columns = np.sqrt((right**2).sum(axis=-2) + np.roll((left**2).sum(axis=-2), 1, axis=1))
+    rows = np.sqrt((green.before**2).sum(axis=-1) + np.roll((green.after**2).sum(axis=-1), 1, axis=1))
+    return (rows * columns).sum(axis=(1, 2))
+
+
+def _scaled_green(
+    field: np.ndarray, step: float, matrix: np.ndarray, species: int
+) -> tuple[np.ndarray, np.ndarray, _Green]:
+    """P_t, R_t and the Green's functions of the rescaled equations."""
+    left, scale, _ = _rescaled(_balanced(species * field.astype(np.float64)))
     right = expm(matrix * float(step)) * scale[..., None, :]
     _, green, merges = _merge_all(left, right)
     for merge in reversed(merges):
         green = _split(green, merge)
-    columns = np.sqrt((right**2).sum(axis=-2) + np.roll((left**2).sum(axis=-2), 1, axis=1))
-    rows = np.sqrt((green.before**2).sum(axis=-1) + np.roll((green.after**2).sum(axis=-1), 1, axis=1))
-    return (rows * columns).sum(axis=(1, 2))
+    return left, right, green
 
 
 def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +133,7 @@ def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray,
         scale, log_scale = np.exp(phi), np.zeros(len(phi))
         left = np.broadcast_to(np.eye(phi.shape[2]), right.shape)
     else:
-        left, scale, log_scale = _rescaled(phi)
+        left, scale, log_scale = _rescaled(_balanced(phi))
         right, pairs = hop * scale[..., None, :], []
     log, green, merges = _merge_all(left, right)
     if not gradient:
@@ -104,22 +147,12 @@ def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray,
     return log + log_scale, -species * (before * hop.T).sum(axis=-1) * scale
 
 
-def _rescaled(phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The equations for x_t / min(1, exp(−ψ_t)): no entry overflows, and none that matters underflows.
+def _balanced(phi: np.ndarray) -> np.ndarray:
+    """ψ_t = φ_t − μ_t with Σ_t μ_t = 0, which leaves the product of the slices as it is.
 
-    ψ_t = φ_t − μ_t with Σ_t μ_t = 0 leaves the product of the slices as it is. μ_t lies between the k-th and
-    the (k+1)-th largest φ_t, with the same k for all t: at large fields the determinant is dominated by k
-    particles, and what remains of the equations when everything small is dropped must couple k unknowns of
-    every slice to k of the next.
-
-    Returns
-    -------
-    left
-        The matrices P_t, diagonal, (batch, Nt, Nx, Nx).
-    scale
-        min(exp(ψ_t), 1), in place of exp(φ_t) in R_t.
-    log_scale
-        What the scaling has taken out of log det, (batch,).
+    μ_t lies between the k-th and the (k+1)-th largest φ_t, with the same k for all t: at large fields the
+    determinant is dominated by k particles, and what remains of the equations when everything small is
+    dropped must couple k unknowns of every slice to k of the next.
     """
     margin = 1 + np.abs(phi).max(axis=(1, 2), keepdims=True)
     ordered = -np.sort(-phi, axis=2)
@@ -128,13 +161,26 @@ def _rescaled(phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     k = (totals >= 0).sum(axis=2, keepdims=True) - 1
     above, below = np.take_along_axis(totals, k, 2), np.take_along_axis(totals, k + 1, 2)
     share = above / (above - below)
-    everywhere = np.broadcast_to(k, (*phi.shape[:2], 1))
-    psi = phi - (
-        (1 - share) * np.take_along_axis(ordered, everywhere, 2)
-        + share * np.take_along_axis(ordered, everywhere + 1, 2)
+    k = np.broadcast_to(k, (*phi.shape[:2], 1))
+    return phi - (
+        (1 - share) * np.take_along_axis(ordered, k, 2) + share * np.take_along_axis(ordered, k + 1, 2)
     )
+
+
+def _rescaled(psi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The equations for the unknowns x_t max(1, exp ψ_t): no entry overflows.
+
+    Returns
+    -------
+    left
+        P_t = diag min(1, exp −ψ_{t+1}), (batch, Nt, Nx, Nx).
+    scale
+        min(exp ψ_t, 1), in place of exp φ_t in R_t.
+    log_scale
+        What the scaling has taken out of log det, (batch,).
+    """
     after = np.roll(np.exp(-np.maximum(psi, 0)), -1, axis=1)
-    left = after[..., None, :] * np.eye(phi.shape[2])
+    left = after[..., None, :] * np.eye(psi.shape[2])
     return left, np.exp(np.minimum(psi, 0)), np.maximum(psi, 0).sum(axis=(1, 2))
 
 
