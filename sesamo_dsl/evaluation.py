@@ -280,6 +280,10 @@ class Samples:
         """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
         return self._reweighted(observable_values(self.program, self.parameters, self.x, observable))
 
+    def mean_of(self, values: np.ndarray) -> Estimate:
+        """Mean under p of any values in the order of ``x``, (samples,)."""
+        return self._reweighted(values)
+
     def _reweighted(self, values: np.ndarray) -> Estimate:
         mean = float(self.weights @ values)
         return Estimate(mean, float(np.sqrt((self.weights**2) @ (values - mean) ** 2)))
