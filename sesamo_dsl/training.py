@@ -23,6 +23,7 @@ Strategy = Literal["fold", "penalty"]
 Gradient = Literal["path", "reparametrised"]
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
+_POINT_RATE, _LATTICE_RATE = 5e-3, 2e-2
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -55,8 +56,8 @@ class TrainingOptions:
         Length of the training; with ``seconds`` the schedule follows the clock and the result is not
         reproducible to the last digit.
     batch, learning_rate, clip
-        Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm. Default
-        rate: 0.02 on a lattice, where every weight sees many sites, and 0.005 on a point.
+        Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
+        Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.005 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     seed
@@ -102,7 +103,8 @@ class TrainingOptions:
             "law": self.law or ("uniform" if analysis.breaking == 0 else "heat_bath"),
             "strategy": self.strategy or ("fold" if analysis.group.order <= _FOLD_LIMIT else "penalty"),
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
-            "learning_rate": self.learning_rate or (0.02 if theory.lattice.volume > 1 else 5e-3),
+            "learning_rate": self.learning_rate
+            or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
         }
         return TrainingOptions(**{**_shallow(self), **changes})
 
@@ -161,9 +163,9 @@ def make_base(program: Program, parameters: Mapping[str, float], options: Traini
 def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
     """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
-    assert options.learning_rate is not None
+    peak = options.learning_rate or _POINT_RATE
     decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return options.learning_rate * warm_up * decay
+    return peak * warm_up * decay
 
 
 @dataclass

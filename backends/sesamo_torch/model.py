@@ -70,7 +70,7 @@ class TorchModel:
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {
             "law.logits": self._logits
         }
-        self._adam = torch.optim.Adam(self._named.values(), lr=options.learning_rate, betas=BETAS)
+        self._adam = torch.optim.Adam(self._named.values(), betas=BETAS)  # the rate is set at every step
         self._adam_moments()
         self._step = 0
 
