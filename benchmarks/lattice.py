@@ -1,4 +1,4 @@
-"""Samplers of lattice φ⁴ theories: ESS, and every observable against HMC, the virial identity, log Z twice."""
+"""Samplers of lattice φ⁴ theories: ESS, observables against HMC, the virial identity, log Z twice."""
 
 from __future__ import annotations
 

@@ -14,14 +14,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from scipy.special import logsumexp
 
-from .backend import Draws
+from .backend import Draws, chunk_size
 from .derived import Derived
 from .errors import OptionError
 from .ir.interpreter import run
 from .ir.program import Program
 from .reference import Reference
-
-_CHUNK = 8192
 
 
 class Estimate(NamedTuple):
@@ -38,8 +36,9 @@ def in_chunks(
     program: Program, parameters: Mapping[str, float], x: np.ndarray, function: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Input and outputs of a program function in float64, a few thousand configurations at a time."""
-    for start in range(0, len(x), _CHUNK):
-        chunk = x[start : start + _CHUNK].astype(np.float64)
+    size = 2 * chunk_size(x.shape[1:])
+    for start in range(0, len(x), size):
+        chunk = x[start : start + size].astype(np.float64)
         yield chunk, *run(program, function, {program.functions[function].inputs[0][0]: chunk}, parameters)
 
 
