@@ -48,4 +48,5 @@ def train_run(
         model = sd.compile(theory, backend)
         run = model.train(directory=Path(directory) / "run", progress=False, seconds=seconds, **options)
         elapsed = time.perf_counter() - start
-        return run.sample(count), Row(f"seconds, {len(run.history)} steps", elapsed), run
+        samples = run.sample(count, seed=1 + run.options.seed)
+        return samples, Row(f"seconds, {len(run.history)} steps", elapsed), run

@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--backend torch|jax] [--out docs]
 
-Writes scaling.png and scaling.md. Every lattice is measured in a process of its own, whose peak memory is read.
+Writes scaling.png and scaling.md. Every lattice is measured in a process of its own, for its peak memory.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def page(rows: list[dict[str, float]], backend: str) -> str:
     lines = [
         "# Cost against volume",
         "",
-        f"Complex φ⁴ on L×L with the default architecture, batch {BATCH}; {machine}; `benchmarks/scaling.py`.",
+        f"Complex φ⁴ on L×L, default architecture, batch {BATCH}; {machine}; `benchmarks/scaling.py`.",
         "",
         "| L | V | ms per sample | ms per training step | memory of training, MB | peak memory, MB |",
         "|---|---|---|---|---|---|",
@@ -107,8 +107,8 @@ def page(rows: list[dict[str, float]], backend: str) -> str:
         [
             *lines,
             "",
-            f"Fitted powers: {fitted}. Every layer costs a fixed number of operations per site; the base adds",
-            "a Fourier transform, V log V. Fixed costs show at the smallest lattices.",
+            f"Fitted powers: {fitted}. Every layer costs a fixed number of operations per site; the",
+            "base adds a Fourier transform, V log V. Fixed costs show at the smallest lattices.",
             "",
             "![time and memory against volume](scaling.png)",
             "",

@@ -141,7 +141,7 @@ class Backend(Protocol):
 
 
 def chunk_size(configuration_shape: Sequence[int]) -> int:
-    """Configurations to work on at once: 4096, and fewer of large ones, so that memory grows with them only."""
+    """Configurations to work on at once: 4096, and fewer of large ones, so that memory stays bounded."""
     return max(16, min(4096, 2**20 // math.prod(configuration_shape)))
 
 
