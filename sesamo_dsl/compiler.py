@@ -290,7 +290,9 @@ def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[E
     action = _action_program(theory)
     parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
     vacuum = find_vacuum(action, parameters)
-    return dirichlet_domain(symmetries, group, theory.components, None if vacuum is None else vacuum.mean)
+    return dirichlet_domain(
+        symmetries, group, theory.components, None if vacuum is None else vacuum.mean.round(6)
+    )
 
 
 def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:
@@ -420,6 +422,7 @@ class CompiledTheory:
         parameters: Mapping[Any, float] | None = None,
         directory: str | Path | None = None,
         progress: bool = True,
+        start_from: Run | str | Path | None = None,
         **options: Any,
     ) -> Run:
         """Train a sampler.
@@ -432,6 +435,9 @@ class CompiledTheory:
             Where to keep the run; default ``runs/<theory>-<backend>-<time>``.
         progress
             Whether to show a progress bar.
+        start_from
+            A run, or its directory, whose flow weights to start with: of the same fields at other couplings
+            or on a smaller lattice. Its architecture is taken over; the base is that of this theory.
         **options
             Fields of :class:`sesamo_dsl.TrainingOptions`: steps, seed, batch, learning_rate, law, strategy, …
 
@@ -440,13 +446,20 @@ class CompiledTheory:
         OptionError, ParameterError
             For options or couplings that do not exist or are out of range.
         RunError
-            If the directory cannot be written.
+            If the directory cannot be written, or the weights to start from do not fit.
         TrainingDivergedError
             If training produces NaN or infinity; the last good state is kept in the directory.
         """
         from .runs import start  # a run holds a compiled theory, hence the late import
 
-        return start(self, parameters=parameters, directory=directory, progress=progress, **options)
+        return start(
+            self,
+            parameters=parameters,
+            directory=directory,
+            progress=progress,
+            start_from=start_from,
+            **options,
+        )
 
     def check_configurations(self, x: np.ndarray) -> np.ndarray:
         """Return ``x`` in the model's precision, or raise ConfigurationError."""

@@ -171,6 +171,7 @@ class Analysis:
             f"theory {t.name}: {', '.join(map(str, t.components))} on {t.lattice}, "
             f"n = {t.degrees_of_freedom}",
             f"S = {t.action}",
+            *(f"note: {note}" for note in t.notes),
             "",
         ]
         for report in (*self.reports, *self.lie_reports):
