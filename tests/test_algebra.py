@@ -16,7 +16,7 @@ from sesamo_dsl.analysis.lie import lie_split
 from sesamo_dsl.errors import GroupError
 from sesamo_dsl.groups.catalogue import Dihedral, FromMatrices, Hyperoctahedral, Permutations
 from sesamo_dsl.testing import LAWS, Subject, run_law
-from sesamo_dsl.testing.laws import orbit_jacobian
+from sesamo_dsl.testing.laws.slices import orbit_jacobian
 
 POINT = sd.Lattice(1)
 SQUARE = sd.Lattice(4, 4)
