@@ -91,9 +91,9 @@ class Subject:
     def fresh_model(self, backend: str, **options: Any) -> Model:
         """A model in float64 as training would start from."""
         compiled = self.compiled(backend, "float64")
-        flow = FlowSpec(
-            layers=3, hidden=(8,), kernel=3
-        )  # the laws hold for any network; a small one is quick
+        # the laws hold for any network; a small one is quick. As in the default, points get splines
+        point = self.theory.lattice.volume == 1
+        flow = FlowSpec(layers=3, hidden=(8,), kernel=3, transform="spline" if point else "affine")
         resolved = TrainingOptions(flow=flow, **options).resolve(self.analysis)
         base = make_base(self.program, self.parameters, resolved)
         return compiled.backend.model(compiled, self.parameters, base, resolved)

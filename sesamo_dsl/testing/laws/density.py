@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ...evaluation import Samples
+from ...orbits import uniform_directions
 from ..law import EPS, Law, Measurement, action_bound, has_slices, modulated
 from ..strategies import configurations, elements
 from ..subject import Subject
@@ -169,6 +170,29 @@ def _training(subject: Subject, options: dict[str, str]) -> Iterator[Measurement
         yield Measurement(distance, 0, f"load → the same weights ({backend})")
 
 
+def _law_of_the_orbits(
+    subject: Subject, example: tuple[dict[str, str], np.ndarray, int]
+) -> Iterator[Measurement]:
+    """log q(R(n) x) − log q(x) is nothing, or S₁(x) − S₁(R(n) x) for the exact conditional in closed form."""
+    options, x, seed = example
+    rng = np.random.default_rng(seed)
+    directions = {
+        f"n_{i}": uniform_directions(rng, len(x), report.slice.dimension)
+        for i, report in enumerate(subject.analysis.lie_reports)
+    }
+    y, *_ = subject.interpret("unrotate", x)
+    image = subject.interpret("rotate", y, **directions)[0]
+    heat_bath = options["law"] == "heat_bath" and subject.analysis.orbit_law == "von_mises"
+    expected = np.zeros(len(x))
+    if heat_bath:
+        expected = subject.interpret("breaking", x)[0] - subject.interpret("breaking", image)[0]
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        before, after = model.log_prob(x), model.log_prob(image)
+        size = 1e-9 * (1 + np.abs(before) + np.abs(after) + np.abs(expected))
+        yield Measurement(after - before - expected, size, f"log q(R(n) x) − log q(x) ({backend}, {options})")
+
+
 LAWS = (
     Law(
         "density_of_samples",
@@ -185,6 +209,21 @@ LAWS = (
         _law_of_the_group,
         lambda s: samples(s) and modulated(s) and not has_slices(s),
         8,
+    ),
+    Law(
+        "law_of_the_orbits",
+        "log q(R(n) x) − log q(x) is what p(n|y) says",
+        lambda s: st.tuples(
+            choice(s), configurations(s, kinds=("normal", "sector"), batch=16), st.integers(0, 2**31)
+        ),
+        _law_of_the_orbits,
+        lambda s: (
+            samples(s)
+            and has_slices(s)
+            and s.analysis.group.order == 1
+            and s.analysis.orbit_law in ("uniform", "von_mises")
+        ),
+        4,
     ),
     Law(
         "metrics",

@@ -16,9 +16,10 @@ from scipy.special import expit, log_expit
 
 from ...backend import Model
 from ...reference import exact_reference
+from ...training import TrainingOptions
 from ..law import Law, Measurement, has_slices
 from ..reference_density import ReferenceDensity
-from ..significance import RETEST, vanishing_mean
+from ..significance import RETEST, STAGE_LEVEL, student_bound, vanishing_mean
 from ..subject import Subject
 from .density import choice, samples
 
@@ -172,6 +173,42 @@ def _balanced(
     return total
 
 
+def _loss(
+    subject: Subject, backend: str, options: dict[str, str], stage: int
+) -> tuple[float, np.ndarray, int]:
+    """The loss of one step, what its terms are for samples of the model, and the size of the batch.
+
+    Step numbers 1 and 2 stand for independent noise. The loss integrates the group out, so that the variance
+    of its terms is not larger than that of the samples'.
+    """
+    batch = _COUNT
+    model = subject.fresh_model(backend, batch=batch, **options)
+    model.load_state({**subject.model(backend, **options).state(), "step": np.array(1 + stage)})
+    draws = model.sample(batch * RETEST**stage, 171 + stage)
+    values = draws.log_q + draws.action
+    if options["strategy"] == "penalty" and subject.analysis.group.order > 1:
+        resolved = TrainingOptions()
+        inverse = subject.analysis.group.inverses[draws.sector]
+        y = subject.interpret("modulate", draws.x, u=inverse)[0]
+        facets = subject.interpret("facets", y)[0].reshape(len(y), -1)
+        walls = np.where(facets > 0, expit(resolved.penalty_slope * facets), 0.0)
+        values = values + resolved.penalty_height * walls.sum(axis=1)
+    return model.step(1e-12)["loss"], values, batch
+
+
+def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """The level allows for one batch of the loss at each stage and for the tails of a polynomial action."""
+    for backend in subject.samplers:
+        for stage in (0, 1):
+            loss, values, batch = _loss(subject, backend, options, stage)
+            bound = student_bound(values, STAGE_LEVEL) * np.sqrt(1 + len(values) / batch)
+            what = f"loss = ⟨log q + S + penalty⟩ ({backend}, {options})"
+            measurement = Measurement(loss - float(values.mean()), bound, what, 10 * STAGE_LEVEL**2)
+            if measurement.ratio <= 1:
+                break
+        yield measurement
+
+
 def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     exact = exact_reference(subject.program, subject.parameters)
     if exact is None:
@@ -210,6 +247,14 @@ LAWS = (
         _schwinger_dyson,
         _enumerable,
         2,
+    ),
+    Law(
+        "loss",
+        "the training loss is the mean of log q + S, and of the penalty",
+        choice,
+        _training_loss,
+        lambda s: samples(s) and (s.analysis.group.order == 1 or not has_slices(s)),
+        3,
     ),
     Law(
         "partition_function",
