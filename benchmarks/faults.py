@@ -1,4 +1,4 @@
-"""The seeded faults of ``mutation.py``: file, the text to replace (found exactly once), and what replaces it."""
+"""The seeded faults of ``mutation.py``: the file, the right text (found exactly once), and the wrong one."""
 
 from __future__ import annotations
 

@@ -111,8 +111,8 @@ def table(rows: list[tuple[Fault, str]]) -> str:
     lines = [
         "# Mutation score",
         "",
-        "Written by `python benchmarks/mutation.py --table docs/mutation.md`: every fault below is applied to a",
-        "copy of the packages, one at a time, and the laws run on a few small theories.",
+        "Written by `python benchmarks/mutation.py --table docs/mutation.md`: every fault below is applied",
+        "to a copy of the packages, one at a time, and the laws run on a few small theories.",
         "",
         f"**{caught} of {len(rows)} faults are caught.**",
         "",

@@ -17,7 +17,7 @@ _STATISTICAL = ("normalised", "bridge", "schwinger_dyson", "loss", "partition_fu
 
 
 def theories() -> list[sd.Theory]:
-    """Z₂ on a lattice; Z₈ and D₃ in the plane; U(1) with a source and with a clock term; O(3) with a source."""
+    """Z₂ on a lattice; Z₈ and D₃ in the plane; U(1) with a source, and with a clock term; O(3), a source."""
     a, b, h = sd.parameters("a b h")
     grid, line, pair, point = sd.Lattice(2, 3), sd.Lattice(3), sd.Lattice(2), sd.Lattice(1)
     phi, z, w = sd.ScalarField("phi", grid), sd.ComplexField("z", line), sd.ComplexField("w", pair)

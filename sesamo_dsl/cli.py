@@ -256,9 +256,15 @@ def run_tests(
             remedy="name a theory, or ask for random ones",
         )
     if theory is None:
-        failures = run_random(random, seed=seed, backends=backend)
-        print_random(failures, random, seed, console)
-        raise typer.Exit(1 if failures else 0)
+        with console.status("testing") as status:
+            drawn = run_random(
+                random,
+                seed=seed,
+                backends=backend,
+                report=lambda result: status.update(f"random theory {result.seed} {result.status}"),
+            )
+        print_random(drawn, console)
+        raise typer.Exit(1 if any(result.status == "failed" for result in drawn) else 0)
     with console.status("testing") as status:
         results = run_laws(
             load_theory(theory),

@@ -242,7 +242,9 @@ def test_derivation(name: str) -> None:
         assert sp.simplify(report.slice.determinant - r ** (report.slice.dimension - 1)) == 0
 
 
-QUICK = [law for law in LAWS if law.name not in ("density_of_samples", "normalised", "round_trip")]
+SLOW = ("density_of_samples", "normalised", "round_trip", "training", "metrics", "law_of_the_group", "loss")
+SLOW += ("law_of_the_orbits", "bridge", "schwinger_dyson", "partition_function")
+QUICK = [law for law in LAWS if law.name not in SLOW]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,7 +9,7 @@ from .conformance import run_backend as run_backend
 from .law import Law as Law
 from .law import Measurement as Measurement
 from .laws import LAWS as LAWS
-from .random_theories import RandomFailure as RandomFailure
+from .random_theories import RandomResult as RandomResult
 from .random_theories import check_random as check_random
 from .random_theories import random_theory as random_theory
 from .random_theories import run_random as run_random

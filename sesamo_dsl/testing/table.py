@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .random_theories import RandomFailure
+from .random_theories import RandomResult
 from .suite import LawResult, show
 
 
@@ -60,12 +60,14 @@ def print_results(results: Sequence[LawResult], console: Console) -> None:
         console.print("\n" + counterexample(result), highlight=False, markup=False, soft_wrap=True)
 
 
-def print_random(failures: Sequence[RandomFailure], count: int, seed: int, console: Console) -> None:
-    """How many random theories agree, and what the others did."""
-    for failure in failures:
-        console.print(f"random theory {failure.seed}: {failure.found}\n", highlight=False, markup=False)
+def print_random(results: Sequence[RandomResult], console: Console) -> None:
+    """How many random theories agree, how many are refused, and what went wrong with the others."""
+    for result in results:
+        if result.status == "failed":
+            console.print(f"random theory {result.seed}: {result.found}\n", highlight=False, markup=False)
+    counts = {status: sum(r.status == status for r in results) for status in ("agrees", "refused", "failed")}
     console.print(
-        f"{count - len(failures)} of {count} random theories (seeds {seed} to {seed + count - 1}) "
-        "agree on all backends",
+        f"{len(results)} random theories: {counts['agrees']} agree on all backends, {counts['refused']} are "
+        f"refused with an explanation, {counts['failed']} fail",
         highlight=False,
     )
