@@ -241,9 +241,8 @@ def test_the_plugin(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "mine.py::tiling PASSED" in done.stdout
     assert "slice_pair" not in done.stdout
-    done = subprocess.run(
-        [*command, "--sesamo-theory", "none.py"], cwd=tmp_path, capture_output=True, text=True
-    )
+    command += ["--sesamo-theory", "none.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 4
     assert "no such file" in done.stderr
 
@@ -263,11 +262,8 @@ def test_random_theories_are_what_they_say() -> None:
     for seed in range(40):
         drawn = random_theory(seed)
         theory = drawn.theory
-        if (
-            drawn.expected != "exact"
-            or not theory.symmetries
-            or isinstance(theory.symmetries[0], sd.LieSymmetry)
-        ):
+        symmetry = theory.symmetries[0] if theory.symmetries else None
+        if drawn.expected != "exact" or not isinstance(symmetry, sd.Symmetry):
             continue
         x = np.random.default_rng(seed).normal(size=theory.configuration_shape)
         values = theory.parameter_values()
@@ -281,12 +277,9 @@ def test_random_theories_are_what_they_say() -> None:
 
 
 def test_random_theories_find_a_faulty_backend() -> None:
-    wrong = faulty(
-        cos="np.sin({0})", tanh="np.tan({0})", exp="np.cosh({0})", site_sum="2 * {0}.sum(axis={axes})"
-    )
-    failure = check_random(0, [wrong])
-    assert failure is not None
-    assert "emitted_is_program" in failure.found
+    result = check_random(0, [faulty(site_sum="2 * {0}.sum(axis={axes})")])
+    assert result.status == "failed"
+    assert "emitted_is_program" in result.found
 
 
 def test_the_gradient_is_judged_off_kinks() -> None:

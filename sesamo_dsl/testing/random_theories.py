@@ -292,7 +292,7 @@ def run_random(
     backends: Sequence[str | Backend] | None = None,
     report: Callable[[RandomResult], None] = lambda result: None,
 ) -> list[RandomResult]:
-    """Check the theories number ``seed`` to ``seed + count − 1``; ``report`` is called with each as it comes."""
+    """Check theories number ``seed`` to ``seed + count − 1``; ``report`` is called with each as it comes."""
     results = []
     for number in range(seed, seed + count):
         results.append(check_random(number, backends))
