@@ -56,7 +56,7 @@ from .groups.symmetry import Symmetry
 from .ir.gradient import with_gradient
 from .ir.program import Function, Program
 from .ir.source import argument_name
-from .lowering import lower
+from .lowering import lower, lower_by_block
 from .modulation import constants, finite_functions, slice_functions
 from .theory import Precision, Theory
 from .vacua import find_vacuum
@@ -237,6 +237,7 @@ def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None,
         {p.name: theory.defaults.get(p.name) for p in theory.parameters},
         fields.get("constants", {}),
         {"action": action, "action_and_gradient": gradient, **(extra or {})},
+        fields.get("blocks", ()),
     )
 
 
@@ -257,9 +258,22 @@ def lower_theory(analysis: Analysis) -> Program:
         functions[function] = lower(function, f"Observable {name}.", expr, theory.components, name)
     count, volume = len(theory.components), theory.lattice.volume
     slices = [report.slice for report in analysis.lie_reports]
-    functions |= {f.name: f for f in (*finite_functions(), *slice_functions(slices, count, volume))}
+    blocks = analysis.block_axes
+    if blocks and analysis.breaking != 0 and analysis.factorised:
+        functions["breaking_by_block"] = lower_by_block(
+            "breaking_by_block",
+            "S₁(x) as a sum over the blocks, (batch, blocks).",
+            analysis.breaking,
+            theory.components,
+            blocks,
+        )
+    functions |= {
+        f.name: f for f in (*finite_functions(domain, blocks), *slice_functions(slices, count, volume))
+    }
     arrays = constants(domain, analysis.group, slices, count, volume)
-    return _action_program(theory, functions, constants=arrays, summary=analysis.text().replace("\\", "\\\\"))
+    return _action_program(
+        theory, functions, constants=arrays, blocks=blocks, summary=analysis.text().replace("\\", "\\\\")
+    )
 
 
 @dataclass(frozen=True, eq=False)

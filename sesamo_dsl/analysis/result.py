@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
 from ..groups.symmetry import Symmetry
+from ..sectors import Sectors
 from ..theory import Theory
 from .domain import Domain
 from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdict
@@ -23,11 +25,21 @@ OrbitKind = Literal["none", "uniform", "von_mises", "tabulated"]
 
 @dataclass(frozen=True, eq=False)
 class SymmetryReport:
-    """Verdicts on the generators of one declared symmetry."""
+    """Verdicts on the generators of one declared symmetry.
+
+    Attributes
+    ----------
+    axes
+        Lattice axes at whose points the group acts independently, () if it acts on all sites alike.
+    factorised
+        Whether the part of S that it changes is a sum over these points.
+    """
 
     symmetry: Symmetry
     group: FiniteGroup[Element]
     verdicts: tuple[Verdict, ...]
+    axes: tuple[int, ...] = ()
+    factorised: bool = True
 
     @property
     def status(self) -> Status:
@@ -101,6 +113,22 @@ class Analysis:
     def status(self) -> Status:
         """Verdict on the whole group."""
         return _weakest(r.status for r in (*self.reports, *self.lie_reports))
+
+    @property
+    def block_axes(self) -> tuple[int, ...]:
+        """Lattice axes at whose points the modulating group acts independently; () if on all sites alike."""
+        return next((r.axes for r in self.reports if r.symmetry.use == "modulate" and r.axes), ())
+
+    @property
+    def factorised(self) -> bool:
+        """Whether S₁ is a sum over the blocks of the modulating group, so that its heat bath factorises."""
+        return all(r.factorised for r in self.reports if r.symmetry.use == "modulate")
+
+    @property
+    def sectors(self) -> Sectors:
+        """How many sectors there are, and their numbers."""
+        shape = [self.theory.lattice.shape[mu] for mu in self.block_axes]
+        return Sectors(self.group.order, prod(shape) if shape else None)
 
     @property
     def orbit_law(self) -> OrbitKind:
