@@ -55,6 +55,8 @@ def _theory_lines(analysis: Analysis) -> Iterator[Line]:
             yield item("coupling ${}$, without a default", parameter)
     yield say("The target density is $p(x) = exp(−S(x))/Z$ with")
     yield equation("S = {}", t.action)
+    for note in t.notes:
+        yield item("note: {}", note)
 
 
 def _symmetry_lines(
