@@ -30,6 +30,8 @@ from .groups.symmetry import Symmetry as Symmetry
 from .hmc import hmc as hmc
 from .lattice import GraphLattice as GraphLattice
 from .lattice import Lattice as Lattice
+from .measurements import angle_test as angle_test
+from .measurements import two_point as two_point
 from .runs import Run as Run
 from .runs import load_run as load_run
 from .theories import load_theory as load_theory

@@ -58,7 +58,7 @@ from .groups.symmetry import Symmetry
 from .ir.gradient import with_gradient
 from .ir.program import Function, Program
 from .ir.source import argument_name
-from .lowering import lower, matrices
+from .lowering import lower, lower_by_block, matrices
 from .modulation import constants, finite_functions, slice_functions
 from .theory import Precision, Theory
 from .vacua import find_vacuum
@@ -135,7 +135,7 @@ def _sitewise_report(
             found=f"the generator {shifting}",
             remedy="measure the fields from the fixed point of the group",
         )
-    verdicts = tuple(judge_local(theory, generator, axes, normal_form) for generator in group.generators)
+    verdicts = tuple(judge_local(theory, group, g, axes, normal_form) for g in group.generator_indices)
     enforce_claim(theory, symmetry, verdicts)
     diagonal = verdicts
     if any(verdict.status != "exact" for verdict in verdicts):
@@ -148,8 +148,7 @@ def _local_breaking(
 ) -> tuple[sp.Expr, list[SymmetryReport]]:
     """S₁ of the sitewise symmetry, and its report completed with whether that factorises."""
     i, report = next((i, r) for i, r in enumerate(reports) if isinstance(r.symmetry, Sitewise))
-    proved = all(v.status != "undecided" for v in report.verdicts)
-    breaking, factorised = split_local(theory, report.group, report.axes, normal_form, proved)
+    breaking, factorised = split_local(theory, report.group, report.axes, normal_form)
     return breaking, [*reports[:i], replace(report, factorised=factorised), *reports[i + 1 :]]
 
 
@@ -291,7 +290,9 @@ def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[E
     action = _action_program(theory)
     parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
     vacuum = find_vacuum(action, parameters)
-    return dirichlet_domain(symmetries, group, theory.components, None if vacuum is None else vacuum.mean)
+    return dirichlet_domain(
+        symmetries, group, theory.components, None if vacuum is None else vacuum.mean.round(6)
+    )
 
 
 def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:
@@ -307,6 +308,7 @@ def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None,
         {p.name: theory.defaults.get(p.name) for p in theory.parameters},
         matrices([theory.action, *theory.observables.values()]) | fields.get("constants", {}),
         {"action": action, "action_and_gradient": gradient, **(extra or {})},
+        fields.get("blocks", ()),
     )
 
 
@@ -327,9 +329,22 @@ def lower_theory(analysis: Analysis) -> Program:
         functions[function] = lower(function, f"Observable {name}.", expr, theory.components, name)
     count, volume = len(theory.components), theory.lattice.volume
     slices = [report.slice for report in analysis.lie_reports]
-    functions |= {f.name: f for f in (*finite_functions(), *slice_functions(slices, count, volume))}
+    blocks = analysis.axes
+    if blocks and analysis.breaking != 0 and analysis.factorised:
+        functions["breaking_by_block"] = lower_by_block(
+            "breaking_by_block",
+            "S₁(x) as a sum over the blocks, (batch, blocks).",
+            analysis.breaking,
+            theory.components,
+            blocks,
+        )
+    functions |= {
+        f.name: f for f in (*finite_functions(domain, blocks), *slice_functions(slices, count, volume))
+    }
     arrays = constants(domain, analysis.group, slices, count, volume)
-    return _action_program(theory, functions, constants=arrays, summary=analysis.text().replace("\\", "\\\\"))
+    return _action_program(
+        theory, functions, constants=arrays, blocks=blocks, summary=analysis.text().replace("\\", "\\\\")
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,6 +422,7 @@ class CompiledTheory:
         parameters: Mapping[Any, float] | None = None,
         directory: str | Path | None = None,
         progress: bool = True,
+        start_from: Run | str | Path | None = None,
         **options: Any,
     ) -> Run:
         """Train a sampler.
@@ -419,6 +435,9 @@ class CompiledTheory:
             Where to keep the run; default ``runs/<theory>-<backend>-<time>``.
         progress
             Whether to show a progress bar.
+        start_from
+            A run, or its directory, whose flow weights to start with: of the same fields at other couplings
+            or on a smaller lattice. Its architecture is taken over; the base is that of this theory.
         **options
             Fields of :class:`sesamo_dsl.TrainingOptions`: steps, seed, batch, learning_rate, law, strategy, …
 
@@ -427,13 +446,20 @@ class CompiledTheory:
         OptionError, ParameterError
             For options or couplings that do not exist or are out of range.
         RunError
-            If the directory cannot be written.
+            If the directory cannot be written, or the weights to start from do not fit.
         TrainingDivergedError
             If training produces NaN or infinity; the last good state is kept in the directory.
         """
         from .runs import start  # a run holds a compiled theory, hence the late import
 
-        return start(self, parameters=parameters, directory=directory, progress=progress, **options)
+        return start(
+            self,
+            parameters=parameters,
+            directory=directory,
+            progress=progress,
+            start_from=start_from,
+            **options,
+        )
 
     def check_configurations(self, x: np.ndarray) -> np.ndarray:
         """Return ``x`` in the model's precision, or raise ConfigurationError."""

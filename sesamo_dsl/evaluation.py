@@ -7,20 +7,20 @@ ESS and the reverse KL cannot see a mode that was missed. The mass of every sect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from scipy.special import logsumexp
 
-from .backend import Draws
+from .backend import Draws, chunk_size
+from .derived import Derived
 from .errors import OptionError
 from .ir.interpreter import run
 from .ir.program import Program
 from .reference import Reference
-
-_CHUNK = 8192
+from .sectors import Sectors
 
 
 class Estimate(NamedTuple):
@@ -37,8 +37,9 @@ def in_chunks(
     program: Program, parameters: Mapping[str, float], x: np.ndarray, function: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Input and outputs of a program function in float64, a few thousand configurations at a time."""
-    for start in range(0, len(x), _CHUNK):
-        chunk = x[start : start + _CHUNK].astype(np.float64)
+    size = 2 * chunk_size(x.shape[1:])
+    for start in range(0, len(x), size):
+        chunk = x[start : start + size].astype(np.float64)
         yield chunk, *run(program, function, {program.functions[function].inputs[0][0]: chunk}, parameters)
 
 
@@ -129,13 +130,16 @@ class Samples:
     log_q, action
         log q(x) and S(x), (samples,).
     sector
-        Group element u of each sample, (samples,).
+        Group element u of each sample, (samples,); one per block, (samples, blocks), of a group that acts
+        independently on blocks.
     leaked
         Whether the flow left its fundamental domain; weight zero.
     exact
         Quadrature values, for theories of at most two degrees of freedom.
     notes
         What the reader must know about how the samples were made, e.g. an inexact law.
+    declared
+        The theory's derived quantities by name.
     """
 
     program: Program
@@ -147,6 +151,7 @@ class Samples:
     leaked: np.ndarray
     exact: Reference | None
     notes: tuple[str, ...] = ()
+    declared: Mapping[str, Derived] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -156,11 +161,11 @@ class Samples:
         parameters: Mapping[str, float],
         exact: Reference | None,
         notes: tuple[str, ...] = (),
+        declared: Mapping[str, Derived] | None = None,
     ) -> Samples:
         """Wrap what a model has drawn."""
-        return cls(
-            program, parameters, draws.x, draws.log_q, draws.action, draws.sector, draws.leaked, exact, notes
-        )
+        arrays = (draws.x, draws.log_q, draws.action, draws.sector, draws.leaked)
+        return cls(program, parameters, *arrays, exact, notes, declared or {})
 
     def __len__(self) -> int:
         return len(self.x)
@@ -224,23 +229,45 @@ class Samples:
 
     @property
     def sector_masses(self) -> np.ndarray:
-        """Probability of each sector under p, by importance weights, shape (order,)."""
-        return np.bincount(self.sector, weights=self.weights, minlength=self._order)
+        """Probability of each sector under p, by importance weights, shape (sectors,).
+
+        Sectors of independent blocks are numbered with the last block running fastest. Raises OptionError
+        if there are too many of them; ``block_masses`` has those of every block.
+        """
+        return self._countable.masses(self.sector, self.weights)
 
     @property
     def sector_errors(self) -> np.ndarray:
         """Standard errors of ``sector_masses``, shape (order,)."""
-        inside = self.sector[None, :] == np.arange(self._order)[:, None]
-        return np.sqrt(((inside - self.sector_masses[:, None]) ** 2 * self.weights**2).sum(axis=1))
+        # Σ_i w_i² (δ_iu − m_u)², with δ² = δ
+        masses, squares = self.sector_masses, self.weights**2
+        inside = self._countable.masses(self.sector, squares)
+        return np.sqrt(inside * (1 - 2 * masses) + masses**2 * squares.sum())
 
     @property
     def model_masses(self) -> np.ndarray:
-        """Fraction of samples in each sector before reweighting, shape (order,)."""
-        return np.bincount(self.sector[~self.leaked], minlength=self._order) / max((~self.leaked).sum(), 1)
+        """Fraction of samples in each sector before reweighting, shape (sectors,)."""
+        kept = ~self.leaked
+        return self._countable.masses(self.sector, kept / max(kept.sum(), 1))
 
     @property
-    def _order(self) -> int:
-        return len(self.program.constants["MATRICES"])
+    def block_masses(self) -> np.ndarray:
+        """Probability of each element of the group in each block under p, (blocks, order of one block)."""
+        sector = self.sector.reshape(len(self), -1)
+        order = self.program.sectors.order
+        return np.array([np.bincount(u, weights=self.weights, minlength=order) for u in sector.T])
+
+    @property
+    def _countable(self) -> Sectors:
+        sectors = self.program.sectors
+        if not sectors.enumerable:
+            raise OptionError(
+                f"sector masses of theory {self.program.theory}",
+                expected="few enough sectors to count what falls into each",
+                found=f"{sectors.order}^{sectors.blocks} of them",
+                remedy="ask for block_masses",
+            )
+        return sectors
 
     @cached_property
     def virial(self) -> Estimate:
@@ -257,8 +284,29 @@ class Samples:
         return self._reweighted(observable_values(self.program, self.parameters, self.x, observable))
 
     def mean_of(self, values: np.ndarray) -> Estimate:
-        """Mean under p of any values in the order of ``x``, (samples,)."""
+        """Mean under p of any values, one for each sample."""
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (len(self),):
+            raise OptionError(
+                "values to average",
+                expected=f"shape ({len(self)},), one for each sample",
+                found=f"shape {values.shape}",
+                remedy="pass one number per configuration of samples.x",
+            )
         return self._reweighted(values)
+
+    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
+
+        ``samples.derived("susceptibility")``, or
+        ``samples.derived(lambda m2, m: m2 - m**2, "m_squared", "abs_m")``. The error is that of the
+        linearisation, which knows that the observables are correlated.
+        """
+        chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
+        values = [
+            observable_values(self.program, self.parameters, self.x, name) for name in chosen.observables
+        ]
+        return self._reweighted(chosen.linearised([float(self.weights @ v) for v in values], values))
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
         mean = float(self.weights @ values)
@@ -276,19 +324,25 @@ class Samples:
             f"leaked fraction    {self.leaked_fraction:.2e}",
             f"virial ⟨x·∇S⟩/n    {self.virial}   z = {self.virial_z_score:+.2f}",
         ]
-        if self._order > 1:
+        sectors = self.program.sectors
+        if sectors.count > 1 and not sectors.enumerable:
+            lines.append("masses of the elements in each block (reweighted)")
+            lines += [f"  {b:3d}  {_row(masses)}" for b, masses in enumerate(self.block_masses[:16])]
+        elif sectors.count > 1:
             lines.append("sector masses (reweighted ± error, in the model, exact)")
-            for u in range(min(self._order, 16)):
+            masses, errors, model = self.sector_masses, self.sector_errors, self.model_masses
+            for u in range(min(sectors.count, 16)):
                 exact = f"{self.exact.sector_masses[u]:.5f}" if self.exact is not None else "—"
-                lines.append(
-                    f"  {u:3d}  {self.sector_masses[u]:.5f} ± {self.sector_errors[u]:.5f}"
-                    f"   {self.model_masses[u]:.5f}   {exact}"
-                )
-            if self._order > 16:
-                lines.append(f"  … {self._order - 16} more")
+                lines.append(f"  {u:3d}  {masses[u]:.5f} ± {errors[u]:.5f}   {model[u]:.5f}   {exact}")
+            if sectors.count > 16:
+                lines.append(f"  … {sectors.count - 16} more")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     __str__ = text
 
     def __repr__(self) -> str:
         return f"Samples({self.program.theory}, {len(self)}, ess={self.ess:.4f})"
+
+
+def _row(values: np.ndarray) -> str:
+    return "  ".join(f"{value:.5f}" for value in values)

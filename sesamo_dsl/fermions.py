@@ -145,6 +145,13 @@ class FermionLogDet(Functional):
         if values is None:
             label = min(self.field.atoms(FieldComponent), key=str).label
             values = [[sp.Symbol(f"{label}_{t}_{x}", real=True) for x in range(nodes)] for t in range(slices)]
+        if len(values) != slices or any(len(row) != nodes for row in values):
+            raise FieldError(
+                "explicit determinant",
+                expected=f"{slices} slices of {nodes} values",
+                found=str(values),
+                remedy="list the values of φ slice by slice, or leave them out",
+            )
         hop = sp.Matrix(self.hopping.matrix * self.step).exp().applyfunc(sp.simplify)
         product = sp.eye(nodes)
         for row in values:

@@ -2,7 +2,8 @@
 
 S. Duane, A. D. Kennedy, B. J. Pendleton, D. Roweth, Phys. Lett. B 195 (1987) 216. HMC alone does not find its
 way between well separated modes, so moves drawn from the modulating groups follow every trajectory: for the
-finite group the heat bath on the orbit, p(u|x) ∝ exp(−S₁(T_u x)); for a Lie group a rotation R(n) with
+finite group the heat bath on the orbit, p(u|x) ∝ exp(−S₁(T_u x)); for one that acts on blocks independently
+Metropolis steps that turn one block by a random element; for a Lie group a rotation R(n) with
 uniform n, accepted with min(1, exp(S₁(x) − S₁(R(n) x))). Each leaves p invariant: the first is the exact
 conditional, the second has a symmetric proposal, since R(n)⁻¹ = R(n') with n' = (n_1, −n_2, …, −n_N).
 """
@@ -143,7 +144,7 @@ def hmc(
     if len(start) != settings.chains:
         raise _option("initial", f"{settings.chains} configurations, one per chain", len(start))
     found = compiled.backend.hmc(compiled, values, start, settings)
-    notes = []
+    notes = list(declared.notes)
     if found.divergent:
         notes.append(
             f"{found.divergent} trajectories diverged and were rejected; where they lead to may be missing: "
@@ -151,4 +152,12 @@ def hmc(
         )
     if found.acceptance < 0.3:
         notes.append("few trajectories were accepted: lower step_size, or warm up for longer")
-    return Chain(compiled.program, values, found.x, found.action, found.acceptance, tuple(notes))
+    return Chain(
+        compiled.program,
+        values,
+        found.x,
+        found.action,
+        found.acceptance,
+        tuple(notes),
+        declared.derived,
+    )

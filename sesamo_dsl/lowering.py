@@ -45,6 +45,16 @@ def lower(name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponen
     return builder.finish(**{output: value})
 
 
+def lower_by_block(
+    name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], blocks: tuple[int, ...]
+) -> Function:
+    """The same for a linear combination of site sums, as a sum over the blocks: (batch, blocks)."""
+    couplings = sorted({s.name for s in expr.free_symbols if isinstance(s, Parameter)})
+    builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
+    lowering = _Lowering(builder, components, blocks)
+    return builder.finish(breaking=lowering(expr))
+
+
 def matrices(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
     """The constants that lowered expressions refer to: the adjacency of a graph lattice, hopping matrices."""
     found: dict[str, np.ndarray] = {}
@@ -66,8 +76,10 @@ def lower_into(builder: Builder, expr: sp.Expr, values: Mapping[sp.Symbol, int])
 class _Lowering:
     """Lowers SymPy nodes once each, in the order SymPy stores them (which does not depend on hash seeds)."""
 
-    def __init__(self, builder: Builder, components: Sequence[FieldComponent]) -> None:
-        self._builder = builder
+    def __init__(
+        self, builder: Builder, components: Sequence[FieldComponent], blocks: tuple[int, ...] = ()
+    ) -> None:
+        self._builder, self._blocks = builder, blocks
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
         self.known: dict[sp.Basic, int] = {}  # what has been lowered so far
 
@@ -88,7 +100,8 @@ class _Lowering:
         if isinstance(expr, Parameter):
             return b.parameter(expr.name)
         if isinstance(expr, SiteSum):
-            value = b.site_sum(b.broadcast(self(expr.density)))
+            density = b.broadcast(self(expr.density))
+            value = b.block_sum(density, self._blocks) if self._blocks else b.site_sum(density)
             b.note(value, str(expr))
             return value
         if isinstance(expr, FermionLogDet):

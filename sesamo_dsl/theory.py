@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import mpmath
 import sympy as sp
 
+from .derived import Derived
 from .errors import FieldError, LatticeError, ParameterError, TheoryError
 from .exact import rational
 from .fermions import FermionLogDet, check_determinants
@@ -40,6 +41,11 @@ class Theory:
         Values for parameters; parameters without one have to be given at run time.
     observables
         Named real expressions of the same kind as the action.
+    derived
+        Named functions of expectation values: expressions in symbols called like the observables, such as
+        ``m_squared - abs_m**2`` with ``m_squared, abs_m = sp.symbols("m_squared abs_m")``.
+    notes
+        What a reader of any result must know about the theory; shown in the analysis and with all samples.
     precision
         Floating-point type of models compiled from this theory; default is float32, and float64 with fermion
         determinants, which need it.
@@ -59,6 +65,8 @@ class Theory:
         symmetries: Sequence[Symmetry | Sitewise | LieSymmetry] = (),
         defaults: Mapping[Parameter, float] | None = None,
         observables: Mapping[str, sp.Expr] | None = None,
+        derived: Mapping[str, sp.Expr] | None = None,
+        notes: Sequence[str] = (),
         precision: Precision | None = None,
     ) -> None:
         self.name = check_name(name, "theory")
@@ -71,6 +79,11 @@ class Theory:
             check_name(key, "observable"): self._check_expression(value, f"observable {key}")
             for key, value in (observables or {}).items()
         }
+        self.derived = {
+            check_name(key, "derived quantity"): self._check_derived(value, key)
+            for key, value in (derived or {}).items()
+        }
+        self.notes = tuple(map(str, [notes] if isinstance(notes, str) else notes))
         if precision not in (None, "float32", "float64"):
             raise TheoryError(
                 f"theory {name}",
@@ -172,6 +185,19 @@ class Theory:
                     remedy=f'declare it: {symbol} = parameters("{symbol}")',
                 )
         return expr
+
+    def _check_derived(self, expr: Any, name: str) -> Derived:
+        symbols = sorted(getattr(expr, "free_symbols", ()), key=str)
+        known = ("action", *self.observables)
+        unknown = next((symbol for symbol in symbols if str(symbol) not in known), None)
+        if not isinstance(expr, sp.Expr) or unknown is not None or not symbols:
+            raise TheoryError(
+                f"derived quantity {name} of theory {self.name}",
+                expected=f"a SymPy expression in symbols among {', '.join(known)}",
+                found=str(expr) if unknown is None else f"the symbol {unknown} in {expr}",
+                remedy='name the observables: m2 = sympy.Symbol("m_squared")',
+            )
+        return Derived(sp.lambdify(symbols, expr, "numpy"), tuple(map(str, symbols)))
 
     def _collect_parameters(self) -> tuple[Parameter, ...]:
         expressions = (self.action, *self.observables.values())

@@ -19,15 +19,16 @@ from .ir.program import Program
 from .vacua import find_vacuum
 
 Law = Literal["uniform", "learned", "heat_bath"]
-Strategy = Literal["fold", "penalty"]
+Strategy = Literal["fold", "penalty", "chart"]
 Gradient = Literal["path", "reparametrised"]
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
+_POINT_RATE, _LATTICE_RATE = 5e-3, 2e-2
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 _CHOICES: dict[str, tuple[str, ...]] = {
     "law": ("uniform", "learned", "heat_bath"),
-    "strategy": ("fold", "penalty"),
+    "strategy": ("fold", "penalty", "chart"),
     "gradient": ("path", "reparametrised"),
     "base": ("vacuum", "standard"),
 }
@@ -43,8 +44,9 @@ class TrainingOptions:
         p(u|y): "uniform" (1/|G|), "learned" (one logit per element) or "heat_bath" (the exact conditional).
         Default: uniform if the symmetry is exact, else heat bath.
     strategy
-        How samples stay in the fundamental domain: "fold" (exact) or "penalty" (SESaMo's; may leak).
-        Default: fold up to |G| = 64.
+        How samples stay in the fundamental domain: "fold" (exact; sums over the group), "chart" (exact; a
+        bijection from R^n, where the walls are linearly independent) or "penalty" (SESaMo's; may leak).
+        Default: fold up to |G| = 64, above that the chart if there is one.
     gradient
         "path" drops the score term of the reverse-KL gradient and has no variance at the optimum.
     base
@@ -56,6 +58,7 @@ class TrainingOptions:
         reproducible to the last digit.
     batch, learning_rate, clip
         Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
+        Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.005 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     seed
@@ -70,7 +73,7 @@ class TrainingOptions:
     steps: int = 2000
     seconds: float | None = None
     batch: int = 128
-    learning_rate: float = 5e-3
+    learning_rate: float | None = None
     clip: float = 10.0
     penalty_height: float = 1000.0
     penalty_slope: float = 100.0
@@ -87,7 +90,7 @@ class TrainingOptions:
                 raise _option(name, f"an integer ≥ {least}", value)
         for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds"):
             value = getattr(self, name)
-            if name == "seconds" and value is None:
+            if name in ("seconds", "learning_rate") and value is None:
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise _option(name, "a finite number > 0", value)
@@ -95,13 +98,21 @@ class TrainingOptions:
             raise _option("flow", "a FlowSpec", self.flow)
 
     def resolve(self, analysis: Analysis) -> TrainingOptions:
-        """Options with law, strategy and flow chosen for a theory."""
+        """Options with law, strategy, flow and learning rate chosen for a theory."""
         theory = analysis.theory
         changes: dict[str, Any] = {
             "law": self.law or ("uniform" if analysis.breaking == 0 else "heat_bath"),
-            "strategy": self.strategy or ("fold" if analysis.group.order <= _FOLD_LIMIT else "penalty"),
+            "strategy": self.strategy or _strategy(analysis),
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
+            "learning_rate": self.learning_rate
+            or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
         }
+        if changes["strategy"] == "fold" and not analysis.sectors.enumerable:
+            few = "few enough sectors for a sum of the density over them"
+            raise _option("strategy", few, f"'fold' with {analysis.sectors.count} sectors")
+        if changes["strategy"] == "chart" and analysis.is_modulated and not _has_chart(analysis):
+            walls = f"'chart' with {len(analysis.domain.facets)} walls that are not independent"
+            raise _option("strategy", "a domain with linearly independent walls", walls)
         return TrainingOptions(**{**_shallow(self), **changes})
 
     def as_json(self) -> dict[str, Any]:
@@ -116,6 +127,16 @@ class TrainingOptions:
         return cls(**{**values, "flow": spec})
 
 
+def _has_chart(analysis: Analysis) -> bool:
+    return analysis.group.order == 1 or analysis.domain.edges is not None
+
+
+def _strategy(analysis: Analysis) -> Strategy:
+    if analysis.sectors.count <= _FOLD_LIMIT:
+        return "fold"
+    return "chart" if _has_chart(analysis) else "penalty"
+
+
 def _shallow(options: TrainingOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in options.__dataclass_fields__}
 
@@ -125,8 +146,8 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
 
 
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
-    """What a reader of results must know about a choice that is not exact."""
-    notes = []
+    """What a reader of results must know about the theory, and about a choice that is not exact."""
+    notes = list(analysis.theory.notes)
     if analysis.breaking != 0 and options.law in ("uniform", "learned"):
         notes.append(
             f"{options.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
@@ -156,12 +177,21 @@ def make_base(program: Program, parameters: Mapping[str, float], options: Traini
     return GaussianBase.from_precision(rotation @ vacuum.mean, precision)
 
 
+def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the distances from the walls under the base, (1, [1,] facets) each."""
+    walls = program.constants["WALLS"]
+    covariance = base.mean_covariance(program.blocks)
+    width = np.sqrt(np.einsum("ja,ab,jb->j", walls, covariance, walls))
+    shape = (1, 1, len(walls)) if program.blocks else (1, len(walls))
+    return np.maximum(walls @ base.mean, 0).reshape(shape), width.reshape(shape)
+
+
 def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
     """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
-    return (
-        options.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-    )
+    peak = options.learning_rate or _POINT_RATE
+    decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return peak * warm_up * decay
 
 
 @dataclass

@@ -187,7 +187,7 @@ def enforce_claim(theory: Theory, symmetry: Symmetry | Sitewise, verdicts: Seque
         if symmetry.exact and verdict.status == "broken":
             found = verdict.counterexample
             assert found is not None or verdict.residual != 0
-            change = "the terms that change are" if isinstance(symmetry, Sitewise) else "S∘T_g − S ="
+            change = "the part of S that changes is" if isinstance(symmetry, Sitewise) else "S∘T_g − S ="
             raise NotInvariantError(
                 f"symmetry {symmetry.name} of theory {theory.name}",
                 expected="an action that does not change, as claimed by exact=True",

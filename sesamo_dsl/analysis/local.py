@@ -9,6 +9,7 @@ them do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import sympy as sp
@@ -40,17 +41,34 @@ class LocalAction:
         self._hops_reach_other_blocks = theory.lattice.graph_axis in axes
         self.terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
 
-    def changes(self, term: sp.Expr, element: Element) -> bool:
-        """Whether a term of the action changes, as far as its normal form tells."""
-        parts = _coefficient_and_density(term)
-        if parts is None:  # a determinant, or a product of sums: every block meets every other
-            return any(self._image(f, element, f) != f for f in _sorted(term.atoms(FieldComponent)))
-        factor, node = parts
+    def change(self, terms: Sequence[sp.Expr], element: Element) -> sp.Expr:
+        """The change of some terms in normal form, 0 if it vanishes.
+
+        Terms without a normal form, determinants and products of sums, count as changed if their fields do.
+        """
         pieces = []
-        for members in self._classes(node.density).values():
-            before, after = (self._marked(node.density, members, g) for g in (None, element))
-            pieces += [factor * SiteSum(node.args[0], after), -factor * SiteSum(node.args[0], before)]
-        return self._normal_form(cast(sp.Expr, sp.Add(*pieces))) != 0
+        for term in terms:
+            parts = _coefficient_and_density(term)
+            if parts is None:  # every block meets every other
+                if any(self._image(f, element, f) != f for f in _sorted(term.atoms(FieldComponent))):
+                    pieces.append(term)
+                continue
+            factor, node = parts
+            for members in self._classes(node.density).values():
+                before, after = (self._marked(node.density, members, g) for g in (None, element))
+                pieces += [factor * SiteSum(node.args[0], after), -factor * SiteSum(node.args[0], before)]
+        return self._normal_form(cast(sp.Expr, sp.Add(*pieces)))
+
+    def breaking(self, elements: Sequence[Element]) -> sp.Expr:
+        """What is left of the action without its average over copies of a finite group, one for each block.
+
+        Terms that no element changes are not touched; neither is anything where that makes more terms.
+        """
+        moved = [t for t in self.terms if any(self.change([t], g) != 0 for g in elements)]
+        invariant = sp.Add(*(self._invariant_part(term, elements) for term in moved))
+        everything = cast(sp.Expr, sp.Add(*moved))
+        smaller = self._normal_form(cast(sp.Expr, everything - invariant))
+        return smaller if len(sp.Add.make_args(smaller)) <= len(moved) else everything
 
     def touches_one_block(self, term: sp.Expr) -> bool:
         """Whether a term is a sum over sites in which no two blocks meet."""
@@ -60,8 +78,12 @@ class LocalAction:
         classes = self._classes(parts[1].density)
         return len(classes) <= 1 and all(hops is None for _, hops in classes)
 
-    def invariant_part(self, term: sp.Expr, group: FiniteGroup[Element]) -> sp.Expr:
-        """The average of a term over all copies of the group, 0 where it is not computed."""
+    def _invariant_part(self, term: sp.Expr, elements: Sequence[Element]) -> sp.Expr:
+        """The average of a term over all copies of the group, 0 where it is not computed.
+
+        It is that over each block that the term touches, one after the other: the product of the copies is
+        never enumerated.
+        """
         parts = _coefficient_and_density(term)
         if parts is None:
             return sp.S.Zero
@@ -70,8 +92,8 @@ class LocalAction:
         for (_, hops), members in self._classes(density).items():
             if hops is not None:
                 return sp.S.Zero
-            images = [density.xreplace({f: self._image(f, g, f) for f in members}) for g in group.elements]
-            density = self._normal_form(cast(sp.Expr, sp.Add(*images) / group.order))
+            images = [density.xreplace({f: self._image(f, g, f) for f in members}) for g in elements]
+            density = self._normal_form(cast(sp.Expr, sp.Add(*images) / len(elements)))
         return cast(sp.Expr, factor * SiteSum(node.args[0], density))
 
     def _classes(self, density: sp.Expr) -> dict[_Class, list[FieldComponent]]:
@@ -110,41 +132,45 @@ class LocalAction:
 
 
 def judge_local(
-    theory: Theory, generator: Element, axes: tuple[int, ...], normal_form: NormalForm
+    theory: Theory,
+    group: FiniteGroup[Element],
+    generator: int,
+    axes: tuple[int, ...],
+    normal_form: NormalForm,
 ) -> Verdict:
     """Decide invariance of the action under an element that acts at any one block alone.
 
-    The residual of the verdict is the sum of the terms of S that change.
+    Parameters
+    ----------
+    generator
+        Its index in the group.
+
+    Returns
+    -------
+    Verdict
+        Its residual is the part of S that the element changes.
     """
-    local = LocalAction(theory, axes, normal_form)
-    residual = cast(sp.Expr, sp.Add(*(term for term in local.terms if local.changes(term, generator))))
-    if residual == 0:
-        return Verdict(generator, "exact", residual, "proved: no term changes when it acts at one block only")
-    found = find_counterexample(theory, generator, axes)
+    local, element = LocalAction(theory, axes, normal_form), group.elements[generator]
+    if local.change(local.terms, element) == 0:
+        return Verdict(element, "exact", sp.S.Zero, "proved: nothing changes when it acts at one block only")
+    residual = local.breaking([group.elements[g] for g in group.subgroup([generator])])
+    found = find_counterexample(theory, element, axes)
     if found is None:
         return Verdict(
-            generator, "undecided", residual, "no configuration tells its action at one block, not proved"
+            element, "undecided", residual, "no configuration tells its action at one block, not proved"
         )
     evidence = f"refuted: acting at block {found.block} it changes the action by {found.difference:.6g}"
-    return Verdict(generator, "broken", residual, evidence, found)
+    return Verdict(element, "broken", residual, evidence, found)
 
 
 def split_local(
-    theory: Theory, group: FiniteGroup[Element], axes: tuple[int, ...], normal_form: NormalForm, proved: bool
+    theory: Theory, group: FiniteGroup[Element], axes: tuple[int, ...], normal_form: NormalForm
 ) -> tuple[sp.Expr, bool]:
-    """(S₁, whether it is a sum of functions of one block each), S₁ as small as averages make it.
-
-    The average over all copies of the group is that over each block that a term touches, one after the other:
-    the product of the copies is never enumerated.
-    """
+    """(S₁, whether it is a sum of functions of one block each), S₁ as small as averages make it."""
     local = LocalAction(theory, axes, normal_form)
-    moved = [t for t in local.terms if any(local.changes(t, g) for g in group.generators)]
-    breaking = cast(sp.Expr, sp.Add(*moved))
-    if moved and proved:
-        invariant = sp.Add(*(local.invariant_part(term, group) for term in moved))
-        smaller = normal_form(cast(sp.Expr, breaking - invariant))
-        if len(sp.Add.make_args(smaller)) <= len(moved):
-            breaking = smaller
+    if all(local.change(local.terms, g) == 0 for g in group.generators):
+        return sp.S.Zero, True
+    breaking = local.breaking(group.elements)
     return breaking, all(local.touches_one_block(cast(sp.Expr, t)) for t in sp.Add.make_args(breaking))
 
 

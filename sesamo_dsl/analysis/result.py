@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
+from ..sectors import Sectors
 from ..theory import Theory
 from .domain import Domain
 from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdict
@@ -43,7 +45,7 @@ class SymmetryReport:
     verdicts: tuple[Verdict, ...]
     axes: tuple[int, ...] = ()
     diagonal: Status | None = None
-    factorised: bool = False
+    factorised: bool = True
 
     @property
     def status(self) -> Status:
@@ -131,6 +133,17 @@ class Analysis:
         return () if self.sitewise is None else self.sitewise.axes
 
     @property
+    def factorised(self) -> bool:
+        """Whether S₁ is a sum over the blocks of the modulating group, so that its heat bath factorises."""
+        return self.sitewise is None or self.sitewise.factorised
+
+    @property
+    def sectors(self) -> Sectors:
+        """How many sectors there are, and their numbers."""
+        shape = [self.theory.lattice.shape[mu] for mu in self.axes]
+        return Sectors(self.group.order, prod(shape) if shape else None)
+
+    @property
     def orbit_law(self) -> OrbitKind:
         """The heat bath on the orbits of the Lie groups: what is available for this theory.
 
@@ -158,13 +171,14 @@ class Analysis:
             f"theory {t.name}: {', '.join(map(str, t.components))} on {t.lattice}, "
             f"n = {t.degrees_of_freedom}",
             f"S = {t.action}",
+            *(f"note: {note}" for note in t.notes),
             "",
         ]
         for report in (*self.reports, *self.lie_reports):
             lines.append(f"symmetry {report.symmetry.name}{_size(report)}: {report.status}")
             change = "S∘T − S" if isinstance(report, SymmetryReport) else "L_T S"
             if isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise):
-                change = "terms of S that change"
+                change = "the part of S that changes"
                 lines.append(f"  acting at all blocks alike: {report.diagonal}")
             for verdict in report.verdicts:
                 lines.append(f"  generator {verdict.generator}: {verdict.status}, {verdict.evidence}")

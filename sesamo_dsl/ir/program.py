@@ -9,11 +9,15 @@ SCALAR     ()                          a coupling, a literal
 CONFIG     (batch,)                    the action, log|J|
 SITE       (batch, *lattice)           φ_a(x), a density
 FIELDS     (batch, components, *lattice)  a configuration
-VECTOR     (batch, k)                  a collective coordinate, the facets
-INDEX      (batch,) integer            the group element u
+VECTOR     (batch, [blocks,] k)        a collective coordinate, the distances to the walls
+BLOCKS     (batch, blocks)             a sum over the sites of every block
+INDEX      (batch, [blocks]) integer   the group element u
 MATRIX     (batch, components, components)  a rotation of the components
 STACK      (K, batch·sites)            the exponents of a log-sum-exp
 =========  ==========================  =======================================
+
+A group that acts independently at every point of some axes of the lattice, the block axes, has one vector and
+one group element per block; blocks are numbered in the order of the sites.
 
 Operations are hash-consed: writing the same operation twice gives the same value, which is the common
 subexpression elimination.
@@ -25,11 +29,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..errors import ProgramError
+from ..sectors import Sectors
 
 
 class Kind(Enum):
@@ -40,12 +46,13 @@ class Kind(Enum):
     SITE = "site"
     FIELDS = "fields"
     VECTOR = "vector"
+    BLOCKS = "blocks"
     INDEX = "index"
     MATRIX = "matrix"
     STACK = "stack"
 
 
-_RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.SITE: 2}
+_RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.BLOCKS: 1, Kind.SITE: 2}
 UNARY = (
     "neg",
     "exp",
@@ -126,6 +133,9 @@ class Program:
         Named arrays that operations refer to.
     functions
         The functions, by name.
+    blocks
+        The block axes: lattice axes at whose points the modulating group acts independently; () if it acts
+        on all sites alike.
     """
 
     theory: str
@@ -135,6 +145,17 @@ class Program:
     parameters: dict[str, float | None]
     constants: dict[str, np.ndarray]
     functions: dict[str, Function]
+    blocks: tuple[int, ...] = ()
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """Extents of the block axes."""
+        return tuple(self.shape[mu] for mu in self.blocks)
+
+    @property
+    def sectors(self) -> Sectors:
+        """Those of the modulating group."""
+        return Sectors(len(self.constants["MATRICES"]), prod(self.block_shape) if self.blocks else None)
 
 
 class Builder:
@@ -237,6 +258,8 @@ class Builder:
         if self.kind(a) not in _RANK or self.kind(b) not in _RANK:
             raise self._ill_typed(name, (a, b))
         kind = max(self.kind(a), self.kind(b), key=_RANK.__getitem__)
+        if Kind.BLOCKS in (self.kind(a), self.kind(b)) and kind is not Kind.BLOCKS:
+            raise self._ill_typed(name, (a, b))
         return self._emit(name, (a, b), kind)
 
     def add(self, a: int, b: int) -> int:
@@ -374,6 +397,58 @@ class Builder:
         """Spatial mean of every component: FIELDS → VECTOR."""
         self._require(fields, Kind.FIELDS)
         return self._emit("site_mean", (fields,), Kind.VECTOR)
+
+    def block_mean(self, fields: int, axes: tuple[int, ...]) -> int:
+        """Mean of every component over the sites of each block: FIELDS → VECTOR with blocks."""
+        self._require(fields, Kind.FIELDS)
+        return self._emit("block_mean", (fields,), Kind.VECTOR, axes)
+
+    def block_sum(self, value: int, axes: tuple[int, ...]) -> int:
+        """Σ over the sites of each block; couplings are pulled out: SITE → BLOCKS."""
+        op = self._ops[value]
+        if op.name == "mul" and self.kind(op.args[0]) is Kind.SCALAR:
+            return self.mul(op.args[0], self.block_sum(op.args[1], axes))
+        self._require(value, Kind.SITE)
+        return self._emit("block_sum", (value,), Kind.BLOCKS, axes)
+
+    def act_on_blocks(self, fields: int, index: int, matrices: str, axes: tuple[int, ...]) -> int:
+        """x_a(site) ↦ Σ_b M[index of its block]_ab x_b(site) with a named constant M, (order, c, c)."""
+        self._require(fields, Kind.FIELDS)
+        self._require(index, Kind.INDEX)
+        return self._emit("act_on_blocks", (fields, index), Kind.FIELDS, (matrices, axes))
+
+    def spread(self, fields: int, vector: int, matrix: str, axes: tuple[int, ...]) -> int:
+        """x_a(site) ↦ x_a(site) + Σ_j M_aj v_j, v that of the site's block, with a named constant M."""
+        self._require(fields, Kind.FIELDS)
+        self._require(vector, Kind.VECTOR)
+        return self._emit("spread", (fields, vector), Kind.FIELDS, (matrix, axes))
+
+    def half_line(self, name: str, vector: int, location: int, width: int) -> int:
+        """half_line, its inverse half_line_inverse, or half_line_log_slope, entry by entry.
+
+        The monotone map R → (0, ∞) that takes N(location, width²) to the same density cut off at 0.
+        """
+        if name not in ("half_line", "half_line_inverse", "half_line_log_slope"):
+            raise self._ill_typed(name, (vector, location, width))
+        for value in (vector, location, width):
+            self._require(value, Kind.VECTOR)
+        return self._emit(name, (vector, location, width), Kind.VECTOR)
+
+    def difference(self, a: int, b: int) -> int:
+        """a − b of two vectors."""
+        self._require(a, Kind.VECTOR)
+        self._require(b, Kind.VECTOR)
+        return self._emit("difference", (a, b), Kind.VECTOR)
+
+    def total(self, vector: int) -> int:
+        """Sum of all entries, of all blocks: VECTOR → CONFIG."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("total", (vector,), Kind.CONFIG)
+
+    def flatten(self, vector: int) -> int:
+        """The vectors of all blocks one after the other, (batch, blocks·k)."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("flatten", (vector,), Kind.VECTOR)
 
     def linear(self, vector: int, matrix: str) -> int:
         """result_i = Σ_j M_ij v_j with a named constant M."""

@@ -55,6 +55,8 @@ def _theory_lines(analysis: Analysis) -> Iterator[Line]:
             yield item("coupling ${}$, without a default", parameter)
     yield say("The target density is $p(x) = exp(−S(x))/Z$ with")
     yield equation("S = {}", t.action)
+    for note in t.notes:
+        yield item("note: {}", note)
 
 
 def _symmetry_lines(
@@ -90,7 +92,7 @@ def _symmetry_lines(
         yield item(f"$T_{k}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
         if verdict.status != "exact":
             if sitewise:
-                yield say("The terms of the action that change:")
+                yield say("The part of the action that changes:")
                 yield equation("{}", verdict.residual)
                 continue
             change = f"L_(T_{k}) S" if infinitesimal else f"S∘T_{k} − S"
