@@ -39,7 +39,7 @@ class Draws:
     action
         S(x), (samples,).
     sector
-        Index u of the group element with x ∈ T_u Ω, (samples,).
+        Group element u with x ∈ T_u Ω, (samples,), or one per block, (samples, blocks).
     leaked
         Whether y left the domain, (samples,); such samples have weight zero.
     auxiliary

@@ -152,15 +152,17 @@ class Chain:
 
     @cached_property
     def sector(self) -> np.ndarray:
-        """Index u of the group element with x ∈ T_u Ω, (replicas, length)."""
+        """Group element u with x ∈ T_u Ω, (replicas, length), or one per block, (…, blocks)."""
         chunks = in_chunks(self.program, self.parameters, self.configurations, "canonicalize")
-        return np.concatenate([u for _, _, u in chunks]).reshape(self.action.shape)
+        u = np.concatenate([u for _, _, u in chunks])
+        return u.reshape(*self.action.shape, *u.shape[1:])
 
     @cached_property
     def sector_masses(self) -> tuple[ChainEstimate, ...]:
         """Probability of every sector T_u Ω."""
-        order = len(self.program.constants["MATRICES"])
-        return tuple(gamma_method((self.sector == u).astype(np.float64)) for u in range(order))
+        sectors = self.program.sectors
+        number = sectors.index(self.sector)
+        return tuple(gamma_method((number == u).astype(np.float64)) for u in range(sectors.count))
 
     def joined(self, *others: Chain) -> Chain:
         """One chain with the replicas of all; they must have the same theory, couplings and length."""
@@ -196,7 +198,7 @@ class Chain:
         names = ["action", *observable_names(self.program)]
         lines += [f"{f'⟨{name}⟩':<18} {self.mean(name)}" for name in names]
         lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
-        if len(self.program.constants["MATRICES"]) > 1:
+        if self.program.sectors.count > 1 and self.program.sectors.enumerable:
             lines.append("sector masses")
             lines += [f"  {u:3d}  {mass}" for u, mass in enumerate(self.sector_masses[:16])]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

@@ -20,6 +20,7 @@ from .errors import OptionError
 from .ir.interpreter import run
 from .ir.program import Program
 from .reference import Reference
+from .sectors import Sectors
 
 
 class Estimate(NamedTuple):
@@ -129,7 +130,8 @@ class Samples:
     log_q, action
         log q(x) and S(x), (samples,).
     sector
-        Group element u of each sample, (samples,).
+        Group element u of each sample, (samples,); one per block, (samples, blocks), of a group that acts
+        independently on blocks.
     leaked
         Whether the flow left its fundamental domain; weight zero.
     exact
@@ -227,23 +229,45 @@ class Samples:
 
     @property
     def sector_masses(self) -> np.ndarray:
-        """Probability of each sector under p, by importance weights, shape (order,)."""
-        return np.bincount(self.sector, weights=self.weights, minlength=self._order)
+        """Probability of each sector under p, by importance weights, shape (sectors,).
+
+        Sectors of independent blocks are numbered with the last block running fastest. Raises OptionError
+        if there are too many of them; ``block_masses`` has those of every block.
+        """
+        return self._countable.masses(self.sector, self.weights)
 
     @property
     def sector_errors(self) -> np.ndarray:
         """Standard errors of ``sector_masses``, shape (order,)."""
-        inside = self.sector[None, :] == np.arange(self._order)[:, None]
-        return np.sqrt(((inside - self.sector_masses[:, None]) ** 2 * self.weights**2).sum(axis=1))
+        # Σ_i w_i² (δ_iu − m_u)², with δ² = δ
+        masses, squares = self.sector_masses, self.weights**2
+        inside = self._countable.masses(self.sector, squares)
+        return np.sqrt(inside * (1 - 2 * masses) + masses**2 * squares.sum())
 
     @property
     def model_masses(self) -> np.ndarray:
-        """Fraction of samples in each sector before reweighting, shape (order,)."""
-        return np.bincount(self.sector[~self.leaked], minlength=self._order) / max((~self.leaked).sum(), 1)
+        """Fraction of samples in each sector before reweighting, shape (sectors,)."""
+        kept = ~self.leaked
+        return self._countable.masses(self.sector, kept / max(kept.sum(), 1))
 
     @property
-    def _order(self) -> int:
-        return len(self.program.constants["MATRICES"])
+    def block_masses(self) -> np.ndarray:
+        """Probability of each element of the group in each block under p, (blocks, order of one block)."""
+        sector = self.sector.reshape(len(self), -1)
+        order = self.program.sectors.order
+        return np.array([np.bincount(u, weights=self.weights, minlength=order) for u in sector.T])
+
+    @property
+    def _countable(self) -> Sectors:
+        sectors = self.program.sectors
+        if not sectors.enumerable:
+            raise OptionError(
+                f"sector masses of theory {self.program.theory}",
+                expected="few enough sectors to count what falls into each",
+                found=f"{sectors.order}^{sectors.blocks} of them",
+                remedy="ask for block_masses",
+            )
+        return sectors
 
     @cached_property
     def virial(self) -> Estimate:
@@ -300,19 +324,25 @@ class Samples:
             f"leaked fraction    {self.leaked_fraction:.2e}",
             f"virial ⟨x·∇S⟩/n    {self.virial}   z = {self.virial_z_score:+.2f}",
         ]
-        if self._order > 1:
+        sectors = self.program.sectors
+        if sectors.count > 1 and not sectors.enumerable:
+            lines.append("masses of the elements in each block (reweighted)")
+            lines += [f"  {b:3d}  {_row(masses)}" for b, masses in enumerate(self.block_masses[:16])]
+        elif sectors.count > 1:
             lines.append("sector masses (reweighted ± error, in the model, exact)")
-            for u in range(min(self._order, 16)):
+            masses, errors, model = self.sector_masses, self.sector_errors, self.model_masses
+            for u in range(min(sectors.count, 16)):
                 exact = f"{self.exact.sector_masses[u]:.5f}" if self.exact is not None else "—"
-                lines.append(
-                    f"  {u:3d}  {self.sector_masses[u]:.5f} ± {self.sector_errors[u]:.5f}"
-                    f"   {self.model_masses[u]:.5f}   {exact}"
-                )
-            if self._order > 16:
-                lines.append(f"  … {self._order - 16} more")
+                lines.append(f"  {u:3d}  {masses[u]:.5f} ± {errors[u]:.5f}   {model[u]:.5f}   {exact}")
+            if sectors.count > 16:
+                lines.append(f"  … {sectors.count - 16} more")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     __str__ = text
 
     def __repr__(self) -> str:
         return f"Samples({self.program.theory}, {len(self)}, ess={self.ess:.4f})"
+
+
+def _row(values: np.ndarray) -> str:
+    return "  ".join(f"{value:.5f}" for value in values)

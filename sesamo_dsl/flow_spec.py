@@ -184,6 +184,16 @@ class GaussianBase:
         power = np.abs(self.filter) ** 2
         return np.sqrt(power.sum(axis=-1).reshape(-1, self.components).mean(axis=0))
 
+    def mean_covariance(self, blocks: tuple[int, ...] = ()) -> NDArray[np.float64]:
+        """Covariance of the means over the sites of one block, (components, components).
+
+        ``blocks`` are the axes whose points are blocks; without any it is that of the spatial mean.
+        """
+        origin = tuple(slice(None) if mu in blocks else 0 for mu in range(len(self.shape)))
+        modes = self.filter[origin].reshape(-1, self.components, self.components)
+        sites = math.prod(extent for mu, extent in enumerate(self.shape) if mu not in blocks)
+        return (modes @ modes.conj().swapaxes(-1, -2)).mean(axis=0).real / sites
+
     def apply(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Noise to configuration, (batch, components, *shape) → the same."""
         return self._filtered(self.filter, z) + self._broadcast_mean()

@@ -2,7 +2,8 @@
 
 S. Duane, A. D. Kennedy, B. J. Pendleton, D. Roweth, Phys. Lett. B 195 (1987) 216. HMC alone does not find its
 way between well separated modes, so moves drawn from the modulating groups follow every trajectory: for the
-finite group the heat bath on the orbit, p(u|x) ∝ exp(−S₁(T_u x)); for a Lie group a rotation R(n) with
+finite group the heat bath on the orbit, p(u|x) ∝ exp(−S₁(T_u x)); for one that acts on blocks independently
+Metropolis steps that turn one block by a random element; for a Lie group a rotation R(n) with
 uniform n, accepted with min(1, exp(S₁(x) − S₁(R(n) x))). Each leaves p invariant: the first is the exact
 conditional, the second has a symmetric proposal, since R(n)⁻¹ = R(n') with n' = (n_1, −n_2, …, −n_N).
 """

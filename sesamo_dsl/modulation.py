@@ -5,6 +5,8 @@ function               map
 =====================  ==========================================================================
 canonicalize, modulate x ↔ (y, u) of the finite group
 facets                 λ_j(y) of its fundamental domain
+breaking_by_block      S₁ as a sum over the blocks of a group that acts independently on each
+chart, unchart         R^n ↔ {y ∈ Ω}, where the walls of Ω are linearly independent
 orient                 ỹ ↦ ỹ with c_1 > 0 for every slice
 on_slice, off_slice    ỹ ↔ (y, a): the gauge directions c_2 … c_N of every slice are handed out as
                        auxiliary coordinates a and set to zero in y
@@ -30,24 +32,57 @@ from .ir.program import Builder, Function, Kind, Program
 from .lowering import lower_into
 
 
-def finite_functions() -> list[Function]:
-    """canonicalize, modulate and facets."""
+def finite_functions(domain: Domain, blocks: tuple[int, ...]) -> list[Function]:
+    """canonicalize, modulate, facets, and the charts where there are any; ``blocks`` are the block axes."""
     b = Builder(
         "canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)]
     )
     x = b.input("x")
-    u = b.argmax(b.linear(b.site_mean(x), "SCORES"))
-    canonicalize = b.finish(y=b.act(x, u, "INVERSES"), u=u)
+    u = b.argmax(b.linear(_mean(b, x, blocks), "SCORES"))
+    canonicalize = b.finish(y=_act(b, x, u, "INVERSES", blocks), u=u)
 
     inputs = [("y", Kind.FIELDS), ("u", Kind.INDEX)]
     b = Builder("modulate", "(y, u) ↦ x = T_u y, the inverse of canonicalize; log|det DT_u| = 0.", inputs)
-    modulate = b.finish(x=b.act(b.input("y"), b.input("u"), "MATRICES"))
+    modulate = b.finish(x=_act(b, b.input("y"), b.input("u"), "MATRICES", blocks))
 
     b = Builder(
         "facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)]
     )
-    facets = b.finish(facets=b.linear(b.site_mean(b.input("y")), "FACETS"))
-    return [canonicalize, modulate, facets]
+    values = b.linear(_mean(b, b.input("y"), blocks), "FACETS")
+    facets = b.finish(facets=b.flatten(values) if blocks else values)
+    return [canonicalize, modulate, facets, *(_charts(blocks) if domain.edges is not None else ())]
+
+
+def _mean(b: Builder, fields: int, blocks: tuple[int, ...]) -> int:
+    return b.block_mean(fields, blocks) if blocks else b.site_mean(fields)
+
+
+def _act(b: Builder, fields: int, u: int, matrices: str, blocks: tuple[int, ...]) -> int:
+    return b.act_on_blocks(fields, u, matrices, blocks) if blocks else b.act(fields, u, matrices)
+
+
+def _charts(blocks: tuple[int, ...]) -> list[Function]:
+    """The distances s_j = −λ_j from the walls, moved between R and (0, ∞) by quantile charts."""
+    inputs = [("y", Kind.FIELDS), ("location", Kind.VECTOR), ("width", Kind.VECTOR)]
+    doc = (
+        "y ↦ (y', log|J|) with y' in the domain: the distance s from every wall, any real number, becomes "
+        "positive.\n\n    N(location, width²) becomes the same density cut off at the wall."
+    )
+    b = Builder("chart", doc, inputs)
+    location, width = b.input("location"), b.input("width")
+    s = b.linear(_mean(b, b.input("y"), blocks), "WALLS")
+    positive = b.half_line("half_line", s, location, width)
+    slope = b.half_line("half_line_log_slope", s, location, width)
+    y = b.spread(b.input("y"), b.difference(positive, s), "EDGES", blocks)
+    chart = b.finish(y=y, log_jacobian=b.total(slope))
+
+    b = Builder("unchart", "The inverse of chart, log|J| still that of chart.", inputs)
+    location, width = b.input("location"), b.input("width")
+    s = b.linear(_mean(b, b.input("y"), blocks), "WALLS")
+    real = b.half_line("half_line_inverse", s, location, width)
+    slope = b.half_line("half_line_log_slope", real, location, width)
+    y = b.spread(b.input("y"), b.difference(real, s), "EDGES", blocks)
+    return [chart, b.finish(y=y, log_jacobian=b.total(slope))]
 
 
 def slice_functions(slices: Sequence[Slice], components: int, volume: int) -> list[Function]:
@@ -70,7 +105,8 @@ def constants(
 ) -> dict[str, np.ndarray]:
     """The arrays the functions refer to.
 
-    FOLD holds every T_g H with H a product of slice reversals: the pre-images of a folded configuration.
+    WALLS maps means to the distances from the walls, EDGES those to constants that are added to components.
+    ORIENTATIONS are the products of slice reversals.
     COLLECTIVE_i maps spatial means to c = Σ_x φ/√V of slice i.
     """
     arrays = {
@@ -79,6 +115,9 @@ def constants(
         "SCORES": domain.scores @ domain.projection,
         "FACETS": domain.facets.reshape(len(domain.facets), len(domain.projection)) @ domain.projection,
     }
+    if domain.edges is not None:
+        arrays["WALLS"] = -arrays["FACETS"]
+        arrays["EDGES"] = np.linalg.pinv(domain.projection) @ domain.edges
     antipodes = [floats(s.antipode) for s in slices]
     signs = list(itertools.product((1, -1), repeat=len(slices)))
     orientations = []
@@ -87,9 +126,6 @@ def constants(
         for sign, antipode in zip(choice, antipodes, strict=True):
             product = product @ antipode if sign < 0 else product
         orientations.append(product)
-    arrays["FOLD"] = np.einsum("gab,hbc->ghac", domain.matrices, np.array(orientations)).reshape(
-        -1, components, components
-    )
     if slices:
         arrays["ORIENTATIONS"] = np.array(orientations)
         arrays["REORIENTATIONS"] = np.array([m.T for m in orientations])
@@ -104,10 +140,17 @@ def constants(
 
 
 def preimages(program: Program, strategy: str) -> np.ndarray:
-    """Matrices M with q̃(y) = Σ_M q_f(M y): all pre-images of a folded configuration, (count, c, c)."""
-    if strategy == "fold":
-        return program.constants["FOLD"]
-    return program.constants.get("ORIENTATIONS", np.eye(len(program.components))[None])
+    """Matrices M with q̃(y) = Σ_M q_f(M y): all pre-images of a configuration that was folded.
+
+    (count, c, c), or (count, blocks, c, c) with a matrix for every block.
+    """
+    matrices, sectors = program.constants["MATRICES"], program.sectors
+    orientations = program.constants.get("ORIENTATIONS", np.eye(len(program.components))[None])
+    if strategy != "fold":
+        return orientations
+    if sectors.blocks is not None:
+        return matrices[sectors.elements]
+    return np.einsum("gab,hbc->ghac", matrices, orientations).reshape(-1, *matrices.shape[1:])
 
 
 def _orient() -> Function:

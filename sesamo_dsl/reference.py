@@ -73,25 +73,25 @@ def _midpoint(
     program: Program, parameters: Mapping[str, float], n: int, centre: np.ndarray, half: float, points: int
 ) -> tuple[float, np.ndarray]:
     axis = (np.arange(points) + 0.5) / points * 2 * half - half
-    order = len(program.constants["MATRICES"])
-    scores = program.constants["SCORES"]
     log_cell = n * np.log(2 * half / points)
     parts, masses = [], []
     grid = np.stack(np.meshgrid(*[axis] * n, indexing="ij"), axis=-1).reshape(-1, n) + centre
     for start in range(0, len(grid), _CHUNK):
         x = grid[start : start + _CHUNK]
         weight = -_action(program, parameters, x)
-        means = x.reshape(len(x), len(program.components), -1).mean(axis=2)
-        sector = np.argmax(means @ scores.T, axis=1)
+        u = run(program, "canonicalize", {"x": _shaped(program, x)})[1]
         top = weight.max()
         parts.append(logsumexp(weight))
-        masses.append((top, np.bincount(sector, weights=np.exp(weight - top), minlength=order)))
+        masses.append((top, program.sectors.masses(u, np.exp(weight - top))))
     log_z = float(cast(Any, logsumexp(parts)))
     mass = sum(np.exp(top - log_z) * counts for top, counts in masses)
     return log_z + log_cell, np.asarray(mass)
 
 
 def _action(program: Program, parameters: Mapping[str, float], flat: np.ndarray) -> np.ndarray:
-    x = flat.reshape(len(flat), len(program.components), *program.shape)
     with np.errstate(all="ignore"):
-        return run(program, "action", {"x": x}, parameters)[0]
+        return run(program, "action", {"x": _shaped(program, flat)}, parameters)[0]
+
+
+def _shaped(program: Program, flat: np.ndarray) -> np.ndarray:
+    return flat.reshape(len(flat), len(program.components), *program.shape)

@@ -19,7 +19,7 @@ from .ir.program import Program
 from .vacua import find_vacuum
 
 Law = Literal["uniform", "learned", "heat_bath"]
-Strategy = Literal["fold", "penalty"]
+Strategy = Literal["fold", "penalty", "chart"]
 Gradient = Literal["path", "reparametrised"]
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
@@ -28,7 +28,7 @@ _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 _CHOICES: dict[str, tuple[str, ...]] = {
     "law": ("uniform", "learned", "heat_bath"),
-    "strategy": ("fold", "penalty"),
+    "strategy": ("fold", "penalty", "chart"),
     "gradient": ("path", "reparametrised"),
     "base": ("vacuum", "standard"),
 }
@@ -44,8 +44,9 @@ class TrainingOptions:
         p(u|y): "uniform" (1/|G|), "learned" (one logit per element) or "heat_bath" (the exact conditional).
         Default: uniform if the symmetry is exact, else heat bath.
     strategy
-        How samples stay in the fundamental domain: "fold" (exact) or "penalty" (SESaMo's; may leak).
-        Default: fold up to |G| = 64.
+        How samples stay in the fundamental domain: "fold" (exact; sums over the group), "chart" (exact; a
+        bijection from R^n, where the walls are linearly independent) or "penalty" (SESaMo's; may leak).
+        Default: fold up to |G| = 64, above that the chart if there is one.
     gradient
         "path" drops the score term of the reverse-KL gradient and has no variance at the optimum.
     base
@@ -101,11 +102,17 @@ class TrainingOptions:
         theory = analysis.theory
         changes: dict[str, Any] = {
             "law": self.law or ("uniform" if analysis.breaking == 0 else "heat_bath"),
-            "strategy": self.strategy or ("fold" if analysis.group.order <= _FOLD_LIMIT else "penalty"),
+            "strategy": self.strategy or _strategy(analysis),
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
             "learning_rate": self.learning_rate
             or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
         }
+        if changes["strategy"] == "fold" and not analysis.sectors.enumerable:
+            few = "few enough sectors for a sum of the density over them"
+            raise _option("strategy", few, f"'fold' with {analysis.sectors.count} sectors")
+        if changes["strategy"] == "chart" and analysis.is_modulated and not _has_chart(analysis):
+            walls = f"'chart' with {len(analysis.domain.facets)} walls that are not independent"
+            raise _option("strategy", "a domain with linearly independent walls", walls)
         return TrainingOptions(**{**_shallow(self), **changes})
 
     def as_json(self) -> dict[str, Any]:
@@ -118,6 +125,16 @@ class TrainingOptions:
         flow = values.get("flow")
         spec = None if flow is None else FlowSpec(**{**flow, "hidden": tuple(flow["hidden"])})
         return cls(**{**values, "flow": spec})
+
+
+def _has_chart(analysis: Analysis) -> bool:
+    return analysis.group.order == 1 or analysis.domain.edges is not None
+
+
+def _strategy(analysis: Analysis) -> Strategy:
+    if analysis.sectors.count <= _FOLD_LIMIT:
+        return "fold"
+    return "chart" if _has_chart(analysis) else "penalty"
 
 
 def _shallow(options: TrainingOptions) -> dict[str, Any]:
@@ -158,6 +175,15 @@ def make_base(program: Program, parameters: Mapping[str, float], options: Traini
         "ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation)
     )
     return GaussianBase.from_precision(rotation @ vacuum.mean, precision)
+
+
+def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the distances from the walls under the base, (1, [1,] facets) each."""
+    walls = program.constants["WALLS"]
+    covariance = base.mean_covariance(program.blocks)
+    width = np.sqrt(np.einsum("ja,ab,jb->j", walls, covariance, walls))
+    shape = (1, 1, len(walls)) if program.blocks else (1, len(walls))
+    return np.maximum(walls @ base.mean, 0).reshape(shape), width.reshape(shape)
 
 
 def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:

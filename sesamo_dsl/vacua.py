@@ -157,6 +157,8 @@ def _hessian(
     with np.errstate(all="ignore"):
         _, gradient = run(program, "action_and_gradient", {"x": probes}, parameters)
     columns = (gradient[0::2] - gradient[1::2]) / (2 * step)  # (b, a, *lattice): ∂²S/∂φ_a(x)∂φ_b(0)
+    if any(function.couples_nodes for function in program.functions.values()):
+        columns[..., 1:] = 0.0  # nodes of a graph are not Fourier modes: their coupling is left to the flow
     transformed = np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape))))
     hessian = np.moveaxis(transformed, (1, 0), (-2, -1))
     hessian = (hessian + np.conj(np.swapaxes(hessian, -1, -2))) / 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
+from .fermions import SOURCE as _FERMIONS
+
 _HELPERS = {
     "_affine_stack": '''def _affine_stack(rows, values):
     """rows[k][0] + Σ_j rows[k][j+1] values[j], stacked over k and flattened over the rest."""
@@ -26,6 +28,65 @@ _HELPERS = {
         total = total + coefficient[:, None, None] * power
         power = power @ a
     return total''',
+    "_over_blocks": '''def _over_blocks(values, x, axes):
+    """Values (batch, …, blocks) laid out along the lattice of x, with extent 1 off the block axes."""
+    shape = [n if mu in axes else 1 for mu, n in enumerate(x.shape[2:])]
+    return values.reshape(*values.shape[:-1], *shape)''',
+    "_block_mean": '''def _block_mean(x, axes):
+    """Mean of every component over the sites of each block, (batch, blocks, components)."""
+    rest = tuple(mu + 2 for mu in range(x.ndim - 2) if mu not in axes)
+    mean = x.mean(axis=rest) if rest else x
+    return mean.reshape(*mean.shape[:2], -1).swapaxes(1, 2)''',
+    "_block_sum": '''def _block_sum(density, axes):
+    """Σ over the sites of each block, (batch, blocks)."""
+    rest = tuple(mu + 1 for mu in range(density.ndim - 1) if mu not in axes)
+    return (density.sum(axis=rest) if rest else density).reshape(len(density), -1)''',
+    "_act_on_blocks": '''def _act_on_blocks(x, matrices, axes):
+    """Each block of x turned by its own matrix, (batch, blocks, components, components)."""
+    return (_over_blocks(jnp.moveaxis(matrices, 1, -1), x, axes) * x[:, None]).sum(axis=2)''',
+    "_spread": '''def _spread(x, steps, axes):
+    """x plus a constant for every component of each block, (batch, [blocks,] components)."""
+    steps = steps[:, None] if steps.ndim == 2 else steps
+    return x + _over_blocks(steps.swapaxes(1, 2), x, axes)''',
+    "_ndtri_exp": '''def _ndtri_exp(log_p):
+    """Φ⁻¹(exp(log_p)) for log_p ≤ −log 2: a close start without gradient, then one Newton step on log Φ."""
+    target = jax.lax.stop_gradient(log_p)
+    far = jnp.sqrt(jnp.maximum(-2 * target - math.log(2 * math.pi) - jnp.log(-2 * target + 1), 1))
+    near = jax.scipy.special.ndtri(jnp.exp(jnp.maximum(target, -75)))
+    start = jnp.where(target > -70, near, -far)
+    for _ in range(2):
+        slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - jax.scipy.special.log_ndtr(start))
+        start = start - (jax.scipy.special.log_ndtr(start) - target) / slope
+    slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - jax.scipy.special.log_ndtr(start))
+    start, slope = jax.lax.stop_gradient((start, slope))
+    return start - (jax.scipy.special.log_ndtr(start) - log_p) / slope''',
+    "_quantile": '''def _quantile(above, below):
+    """v from log Q(v) and log Φ(v), whichever of the two tails it lies in."""
+    right = above < -math.log(2)
+    minus_one = -jnp.ones_like(above)
+    upper = -_ndtri_exp(jnp.where(right, above, minus_one))
+    return jnp.where(right, upper, _ndtri_exp(jnp.where(right, minus_one, below)))''',
+    "_half_line": '''def _half_line(vector, location, width):
+    """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
+    a, t = -location / width, (vector - location) / width
+    log_kept = jax.scipy.special.log_ndtr(-a)
+    above = log_kept + jax.scipy.special.log_ndtr(-t)
+    below = jnp.logaddexp(jax.scipy.special.log_ndtr(a) + 0 * t, log_kept + jax.scipy.special.log_ndtr(t))
+    return jnp.maximum(location + width * _quantile(above, below), 0)''',
+    "_half_line_inverse": '''def _half_line_inverse(vector, location, width):
+    """(0, ∞) → R, the inverse of _half_line."""
+    a, v = -location / width, (vector - location) / width
+    log_kept = jax.scipy.special.log_ndtr(-a)
+    above = jax.scipy.special.log_ndtr(-v) - log_kept
+    gap = jnp.minimum(jax.scipy.special.log_ndtr(a) - jax.scipy.special.log_ndtr(v), -jnp.finfo(v.dtype).tiny)
+    below = jax.scipy.special.log_ndtr(v) + jnp.log(-jnp.expm1(gap)) - log_kept
+    return location + width * _quantile(above, below)''',
+    "_half_line_log_slope": '''def _half_line_log_slope(vector, location, width):
+    """log of the derivative of _half_line."""
+    t = (vector - location) / width
+    v = (_half_line(vector, location, width) - location) / width
+    return jax.scipy.special.log_ndtr(location / width) + (v - t) * (v + t) / 2''',
+    "_fermion": _FERMIONS,
 }
 
 DIALECT = Dialect(
@@ -36,12 +97,23 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "jnp.stack([{args}], axis=1)",
         "shift": "jnp.roll({0}, {attribute}, {axes})",
+        "neighbours": "{0} @ jnp.asarray({attribute}, {0}.dtype)",
         "site_sum": "{0}.sum(axis={axes})",
         "broadcast": "jnp.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(axis={field_axes})",
         "linear": "{0} @ jnp.asarray({attribute}, {0}.dtype).T",
-        "argmax": "jnp.argmax({0}, axis=1)",
+        "argmax": "jnp.argmax({0}, axis=-1)",
         "act": 'jnp.einsum("nab,nb...->na...", jnp.asarray({attribute}, {0}.dtype)[{1}], {0})',
+        "block_mean": "_block_mean({0}, {attribute})",
+        "block_sum": "_block_sum({0}, {attribute})",
+        "act_on_blocks": "_act_on_blocks({0}, jnp.asarray({attribute[0]}, {0}.dtype)[{1}], {attribute[1]})",
+        "spread": "_spread({0}, {1} @ jnp.asarray({attribute[0]}, {0}.dtype).T, {attribute[1]})",
+        "half_line": "_half_line({args})",
+        "half_line_inverse": "_half_line_inverse({args})",
+        "half_line_log_slope": "_half_line_log_slope({args})",
+        "difference": "{0} - {1}",
+        "total": "{0}.reshape(len({0}), -1).sum(axis=1)",
+        "flatten": "{0}.reshape(len({0}), -1)",
         "where": "jnp.where({0} != 0, {1}, {2})",
         "logsumexp": "jax.nn.logsumexp(jnp.stack(jnp.broadcast_arrays({args})), axis=0)",
         "maximum": "jnp.maximum({0}, {1})",
@@ -53,6 +125,8 @@ DIALECT = Dialect(
             for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign")
         },
         "atan": "jnp.arctan({0})",
+        "fermion_log_det": "_fermion_log_det({0}, {1}, {attribute[0]}, {attribute[1]})",
+        "fermion_gradient": "_fermion_gradient({0}, {1}, {attribute[0]}, {attribute[1]})",
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "jax.nn.logsumexp({0}, axis=0).reshape(x[:, 0].shape)",
         "stack_softmax": "jnp.exp({0} - {1}.reshape(-1))",

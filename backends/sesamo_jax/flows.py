@@ -233,7 +233,10 @@ def _spline(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> 
         rise = safe - y0
         a = height * (mean_slope - d0) + rise * bend
         b = height * d0 - rise * bend
-        root = 2 * mean_slope * rise / (b + jnp.sqrt(b * b + 4 * a * mean_slope * rise))
+        # all of these are positive, and root is at most 1, but for rounding, which must not make a NaN of it
+        tiny = jnp.finfo(b.dtype).tiny
+        discriminant = jnp.maximum(b * b + 4 * a * mean_slope * rise, tiny)
+        root = jnp.minimum(2 * mean_slope * rise / jnp.maximum(b + jnp.sqrt(discriminant), tiny), 1.0)
     else:
         root = (safe - x0) / width
     mix = root * (1 - root)

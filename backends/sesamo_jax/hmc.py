@@ -15,6 +15,7 @@ from jax import Array
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.hmc import HMCOptions, Trajectories
 
+_BLOCK_MOVES = 8  # at most, after every trajectory
 _JITTER = 0.2  # relative half-width of the step size's distribution
 
 
@@ -54,10 +55,27 @@ def moves(compiled: CompiledTheory, parameters: Mapping[str, float]) -> Callable
         )
         return jnp.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), rotated, x)
 
+    def block_moves(key: Array, x: Array) -> Array:
+        """Metropolis steps that turn one random block each by a random element."""
+        sectors = compiled.program.sectors
+        blocks = sectors.blocks or 1
+
+        def one(x: Array, key: Array) -> tuple[Array, None]:
+            which, element, threshold = jax.random.split(key, 3)
+            block = jax.random.randint(which, (len(x),), 0, blocks)
+            g = jax.random.randint(element, (len(x),), 0, sectors.order)
+            moved = emitted["modulate"](x, jax.nn.one_hot(block, blocks, dtype=g.dtype) * g[:, None])
+            uniform = jax.random.uniform(threshold, (len(x),), x.dtype)
+            accepted = jnp.log(uniform) < breaking(x) - breaking(moved)
+            return jnp.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), moved, x), None
+
+        keys = jax.random.split(key, min(blocks, _BLOCK_MOVES))
+        return jax.lax.scan(one, x, keys)[0]
+
     def move(key: Array, x: Array) -> Array:
         keys = jax.random.split(key, 1 + len(dimensions))
         if len(matrices) > 1:
-            x = heat_bath(keys[0], x)
+            x = block_moves(keys[0], x) if compiled.program.blocks else heat_bath(keys[0], x)
         for which in range(len(dimensions)):
             x = rotation(keys[1 + which], x, which)
         return x

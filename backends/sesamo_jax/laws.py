@@ -18,14 +18,14 @@ def log_law(law: Law, breaking: Array, logits: Array) -> Array:
     Parameters
     ----------
     breaking
-        S₁(T_u y), shape (order, batch).
+        S₁(T_u y), shape (order, batch), or (order, batch, blocks) if blocks are independent of each other.
     logits
-        Parameters of the learned law, shape (order,).
+        Parameters of the learned law, shape (order,) or (order, blocks).
 
     Returns
     -------
     Array
-        Shape (order, batch).
+        Of the shape of ``breaking``.
     """
     if law == "heat_bath":
         return jax.nn.log_softmax(-breaking, axis=0)
@@ -35,7 +35,7 @@ def log_law(law: Law, breaking: Array, logits: Array) -> Array:
 
 
 def draw(log_probabilities: Array, uniform: Array) -> Array:
-    """Group elements by inverse CDF: log p of shape (order, batch), uniforms (batch,) → indices (batch,)."""
+    """Group elements by inverse CDF: log p (order, batch, …), uniforms (batch, …) → indices (batch, …)."""
     cumulative = jnp.cumsum(jnp.exp(log_probabilities), axis=0)
     return jnp.clip((cumulative < uniform * cumulative[-1]).sum(axis=0), max=len(log_probabilities) - 1)
 

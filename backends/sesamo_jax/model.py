@@ -18,7 +18,7 @@ from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, Law, TrainingOptions
+from sesamo_dsl.training import BETAS, Law, TrainingOptions, wall_statistics
 
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -50,8 +50,17 @@ class JaxModel:
         self._dtype = jnp.dtype(compiled.precision)
         self._shape = compiled.theory.configuration_shape
         self._chunk = chunk_size(self._shape)
-        self._matrices = jnp.asarray(compiled.program.constants["MATRICES"], self._dtype)
-        self._preimages = jnp.asarray(preimages(compiled.program, options.strategy), self._dtype)
+        program = compiled.program
+        self._sectors, self._blocks = program.sectors, program.blocks
+        matrices, self._elements = program.constants["MATRICES"], None
+        if self._blocks and self._sectors.joint:  # one matrix per block for every sector
+            matrices = matrices[self._sectors.elements]
+            self._elements = jnp.asarray(self._sectors.elements)
+        self._matrices = jnp.asarray(matrices, self._dtype)
+        self._wall = None
+        if options.strategy == "chart" and "chart" in self._emitted:
+            self._wall = tuple(jnp.asarray(values, self._dtype) for values in wall_statistics(program, base))
+        self._preimages = jnp.asarray(preimages(program, options.strategy), self._dtype)
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
         # a learned law starts from the heat bath at the centre of the base
@@ -73,7 +82,8 @@ class JaxModel:
         """Standard normal z and uniforms."""
         normal, uniform = jax.random.split(key)
         z = jax.random.normal(normal, (count, *self._shape), self._dtype)
-        return z, jax.random.uniform(uniform, (count,), self._dtype)
+        each = (count, *self._sectors.law_shape)
+        return z, jax.random.uniform(uniform, each, self._dtype)
 
     @staticmethod
     def _key(*seeds: int) -> Array:
@@ -84,21 +94,40 @@ class JaxModel:
         return [jnp.asarray(uniform_directions(rng, count, n), self._dtype) for n in self._orbit.dimensions]
 
     def _images(self, y: Array, matrices: Array) -> Array:
-        """M y for every matrix, (matrices·batch, components, *lattice)."""
-        return jnp.einsum("gab,nb...->gna...", matrices, y).reshape(-1, *self._shape)
+        """M y for every matrix, or for one matrix per block, (matrices·batch, components, *lattice)."""
+        if matrices.ndim == 3:
+            return jnp.einsum("gab,nb...->gna...", matrices, y).reshape(-1, *self._shape)
+        extents = [n if mu in self._blocks else 1 for mu, n in enumerate(self._shape[1:])]
+        per_site = jnp.moveaxis(matrices, 1, -1).reshape(len(matrices), 1, *matrices.shape[2:], *extents)
+        return (per_site * y[None, :, None]).sum(axis=3).reshape(-1, *self._shape)
 
-    def _in_domain(self, x: Array) -> Array:
-        """Fold into Ω, or leave alone where the penalty has to do it; slices always point forward."""
+    def _in_domain(self, x: Array) -> tuple[Array, Array, Array]:
+        """(y, w, log|dy/dw|): y in the domain, w where the flow's density is to be asked for.
+
+        Folded into Ω, charted onto it, or left alone where the penalty has to do it; slices always point
+        forward. Densities are taken at w and not at y, whose distance from a wall may be lost in rounding.
+        """
         if self._options.strategy == "fold":
             x = self._emitted["canonicalize"](x)[0]
-        return self._emitted["orient"](x)[0] if self._orbit.dimensions else x
+        w = self._emitted["orient"](x)[0] if self._orbit.dimensions else x
+        if self._wall is None:
+            return w, w, jnp.zeros(len(w), w.dtype)
+        y, log_jacobian = self._emitted["chart"](w, *self._wall)
+        return y, w, log_jacobian
 
-    def _log_density(self, flow: Flow, y: Array) -> Array:
-        """log q̃(y): of the folded flow the sum over all pre-images of y."""
+    def _coordinates(self, y: Array) -> tuple[Array, Array]:
+        """(w, log|dy/dw|) of y in the domain."""
+        if self._wall is None:
+            return y, jnp.zeros(len(y), y.dtype)
+        w, log_jacobian = self._emitted["unchart"](y, *self._wall)
+        return w, log_jacobian
+
+    def _log_density(self, flow: Flow, w: Array, log_jacobian: Array) -> Array:
+        """log q̃(y): of the folded flow the sum over all pre-images."""
         if len(self._preimages) == 1:
-            return flow.inverse(y)[1]
-        log_q = flow.inverse(self._images(y, self._preimages))[1]
-        return jax.nn.logsumexp(log_q.reshape(len(self._preimages), -1), axis=0)
+            return flow.inverse(w)[1] - log_jacobian
+        log_q = flow.inverse(self._images(w, self._preimages))[1]
+        return jax.nn.logsumexp(log_q.reshape(len(self._preimages), -1), axis=0) - log_jacobian
 
     def _on_slices(self, y: Array) -> tuple[Array, Array]:
         """(y on the slices, log Δ + log N(a)): what auxiliary coordinates and orbits add to the target."""
@@ -111,10 +140,28 @@ class JaxModel:
         return on_slice, total
 
     def _breaking(self, y: Array) -> Array:
-        """S₁(T_u y), (order, batch)."""
-        if "breaking" not in self._emitted:
-            return jnp.zeros((len(self._matrices), len(y)), y.dtype)
-        return self._emitted["breaking"](self._images(y, self._matrices)).reshape(len(self._matrices), -1)
+        """S₁(T_u y), (sectors, batch), or for each block its part of it, (elements, batch, blocks)."""
+        shape = (len(self._matrices), len(y), *self._sectors.law_shape)
+        name = "breaking" if self._sectors.joint else "breaking_by_block"
+        if name not in self._emitted:
+            return jnp.zeros(shape, y.dtype)
+        return self._emitted[name](self._images(y, self._matrices)).reshape(shape)
+
+    def _log_law_of(self, log_p: Array, choice: Array) -> Array:
+        """log p(u|y) of one u per configuration, (batch,)."""
+        return jnp.take_along_axis(log_p, choice[None], axis=0)[0].reshape(len(choice), -1).sum(axis=1)
+
+    def _modulated(self, y: Array, choice: Array) -> tuple[Array, Array]:
+        """(x, u) from what was drawn: u itself, or the number of a sector of all blocks."""
+        u = choice if self._elements is None else self._elements[choice]
+        return self._emitted["modulate"](y, u), u
+
+    def _choice(self, u: Array) -> Array:
+        """What would have been drawn for u."""
+        if self._elements is None:
+            return u
+        places = self._sectors.order ** jnp.arange(u.shape[1] - 1, -1, -1)
+        return (u * places).sum(axis=1)
 
     def _radii(self, y: Array) -> tuple[Array, ...]:
         radii = self._emitted["radii"](y)
@@ -146,24 +193,26 @@ class JaxModel:
             y = self._emitted["rotate"](y, *directions)
         breaking = self._breaking(y)
         log_p = log_law(self._law, breaking, logits)
-        energy = self._emitted["action"](y) - breaking[0] + (jnp.exp(log_p) * (log_p + breaking)).sum(axis=0)
-        return energy - self._orbit.log_area
+        change = (jnp.exp(log_p) * (log_p + breaking)).sum(axis=0) - breaking[0]
+        return self._emitted["action"](y) + change.reshape(len(y), -1).sum(axis=1) - self._orbit.log_area
 
     # training ----------------------------------------------------------------------------------------------
 
     def _loss(self, weights: Weights, z: Array, directions: list[Array]) -> tuple[Array, Array]:
         o = self._options
         x, log_q = weights.flow.forward(z)
-        y = self._in_domain(x)
+        y, w, log_jacobian = self._in_domain(x)
         if o.gradient == "path":
             # the flow's weights as constants: what is left of the gradient is the path derivative
-            log_q = self._log_density(jax.lax.stop_gradient(weights.flow), y)
+            log_q = self._log_density(jax.lax.stop_gradient(weights.flow), w, log_jacobian)
         elif len(self._preimages) > 1:
-            log_q = self._log_density(weights.flow, y)
+            log_q = self._log_density(weights.flow, w, log_jacobian)
+        else:
+            log_q = log_q - log_jacobian
         on_slice, log_measure = self._on_slices(y)
         loss = log_q - log_measure + self._energy(on_slice, weights.logits, directions)
         log_w = -jax.lax.stop_gradient(loss)
-        if o.strategy == "penalty" and len(self._matrices) > 1:
+        if o.strategy == "penalty" and self._sectors.count > 1:
             facets = self._emitted["facets"](y)
             walls = jnp.where(facets > 0, jax.nn.sigmoid(o.penalty_slope * facets), 0.0)
             loss = loss + o.penalty_height * walls.sum(axis=1)
@@ -229,9 +278,9 @@ class JaxModel:
     def _draw_flow(self, weights: Weights, key: Array) -> tuple[Array, ...]:
         """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a, and what the orbit law needs."""
         z, uniform = self._noise(key, self._chunk)
-        full = self._in_domain(weights.flow.forward(z)[0])
+        full, w, log_jacobian = self._in_domain(weights.flow.forward(z)[0])
         y, log_measure = self._on_slices(full)
-        log_q = self._log_density(weights.flow, full) - log_measure
+        log_q = self._log_density(weights.flow, w, log_jacobian) - log_measure
         outside = (self._emitted["facets"](y) > 0).any(axis=1)
         leaked = outside if self._options.strategy == "penalty" else jnp.zeros_like(outside)
         auxiliary = jnp.zeros((len(full), 0), full.dtype)
@@ -246,9 +295,9 @@ class JaxModel:
         if self._orbit.dimensions:
             y = self._emitted["rotate"](y, *directions)
         log_p = log_law(self._law, self._breaking(y), weights.logits)
-        u = draw(log_p, uniform)
-        x = self._emitted["modulate"](y, u)
-        return x, jnp.take_along_axis(log_p, u[None], axis=0)[0], self._emitted["action"](x), u
+        choice = draw(log_p, uniform)
+        x, u = self._modulated(y, choice)
+        return x, self._log_law_of(log_p, choice), self._emitted["action"](x), u
 
     def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
@@ -280,12 +329,12 @@ class JaxModel:
         directions: list[Array] = []
         if self._orbit.dimensions:
             y, *directions = self._emitted["unrotate"](y)
-        return y, jnp.take_along_axis(log_p, u[None], axis=0)[0], directions
+        return y, self._log_law_of(log_p, self._choice(u)), directions
 
     def _log_flow(self, weights: Weights, y: Array, auxiliary: list[Array]) -> Array:
         if self._orbit.dimensions:
             y = self._emitted["off_slice"](y, *auxiliary)
-        return self._log_density(weights.flow, y) - self._on_slices(y)[1]
+        return self._log_density(weights.flow, *self._coordinates(y)) - self._on_slices(y)[1]
 
     def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
         """See ``Model.log_prob``."""

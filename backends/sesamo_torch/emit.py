@@ -5,6 +5,8 @@ from __future__ import annotations
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
+from .fermions import SOURCE as _FERMIONS
+
 _HELPERS = {
     "_constant": """@functools.cache
 def _constant(values, dtype, device):
@@ -26,22 +28,89 @@ def _constant(values, dtype, device):
         total = total + coefficient[:, None, None] * power
         power = power @ a
     return total''',
+    "_over_blocks": '''def _over_blocks(values, x, axes):
+    """Values (batch, …, blocks) laid out along the lattice of x, with extent 1 off the block axes."""
+    shape = [n if mu in axes else 1 for mu, n in enumerate(x.shape[2:])]
+    return values.reshape(*values.shape[:-1], *shape)''',
+    "_block_mean": '''def _block_mean(x, axes):
+    """Mean of every component over the sites of each block, (batch, blocks, components)."""
+    rest = [mu + 2 for mu in range(x.ndim - 2) if mu not in axes]
+    return (x.mean(dim=rest) if rest else x).flatten(2).transpose(1, 2)''',
+    "_block_sum": '''def _block_sum(density, axes):
+    """Σ over the sites of each block, (batch, blocks)."""
+    rest = [mu + 1 for mu in range(density.ndim - 1) if mu not in axes]
+    return (density.sum(dim=rest) if rest else density).flatten(1)''',
+    "_act_on_blocks": '''def _act_on_blocks(x, matrices, axes):
+    """Each block of x turned by its own matrix, (batch, blocks, components, components)."""
+    return (_over_blocks(matrices.movedim(1, -1), x, axes) * x[:, None]).sum(dim=2)''',
+    "_spread": '''def _spread(x, steps, axes):
+    """x plus a constant for every component of each block, (batch, [blocks,] components)."""
+    steps = steps[:, None] if steps.ndim == 2 else steps
+    return x + _over_blocks(steps.transpose(1, 2), x, axes)''',
+    "_ndtri_exp": '''def _ndtri_exp(log_p):
+    """Φ⁻¹(exp(log_p)) for log_p ≤ −log 2: a close start without gradient, then one Newton step on log Φ."""
+    with torch.no_grad():
+        far = torch.sqrt((-2 * log_p - math.log(2 * math.pi) - torch.log(-2 * log_p + 1)).clamp(min=1))
+        start = torch.where(log_p > -70, torch.special.ndtri(torch.exp(log_p.clamp(min=-75))), -far)
+        for _ in range(2):
+            slope = torch.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - torch.special.log_ndtr(start))
+            start = start - (torch.special.log_ndtr(start) - log_p) / slope
+        slope = torch.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - torch.special.log_ndtr(start))
+    return start - (torch.special.log_ndtr(start) - log_p) / slope''',
+    "_quantile": '''def _quantile(above, below):
+    """v from log Q(v) and log Φ(v), whichever of the two tails it lies in."""
+    right = above < -math.log(2)
+    minus_one = -torch.ones_like(above)
+    upper = -_ndtri_exp(torch.where(right, above, minus_one))
+    return torch.where(right, upper, _ndtri_exp(torch.where(right, minus_one, below)))''',
+    "_half_line": '''def _half_line(vector, location, width):
+    """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
+    a, t = -location / width, (vector - location) / width
+    log_kept = torch.special.log_ndtr(-a)
+    above = log_kept + torch.special.log_ndtr(-t)
+    below = torch.logaddexp(torch.special.log_ndtr(a) + 0 * t, log_kept + torch.special.log_ndtr(t))
+    return torch.clamp(location + width * _quantile(above, below), min=0)''',
+    "_half_line_inverse": '''def _half_line_inverse(vector, location, width):
+    """(0, ∞) → R, the inverse of _half_line."""
+    a, v = -location / width, (vector - location) / width
+    log_kept = torch.special.log_ndtr(-a)
+    above = torch.special.log_ndtr(-v) - log_kept
+    gap = torch.clamp(torch.special.log_ndtr(a) - torch.special.log_ndtr(v), max=-torch.finfo(v.dtype).tiny)
+    below = torch.special.log_ndtr(v) + torch.log(-torch.expm1(gap)) - log_kept
+    return location + width * _quantile(above, below)''',
+    "_half_line_log_slope": '''def _half_line_log_slope(vector, location, width):
+    """log of the derivative of _half_line."""
+    t = (vector - location) / width
+    v = (_half_line(vector, location, width) - location) / width
+    return torch.special.log_ndtr(location / width) + (v - t) * (v + t) / 2''',
+    "_fermion": _FERMIONS,
 }
 
 DIALECT = Dialect(
     framework="PyTorch",
-    imports="import functools\n\nimport torch",
+    imports="import torch",
     helpers=_HELPERS,
     templates={
         "component": "{0}[:, {attribute}]",
         "stack": "torch.stack([{args}], dim=1)",
         "shift": "torch.roll({0}, {attribute}, {axes})",
+        "neighbours": "{0} @ {attribute}.to({0})",
         "site_sum": "{0}.sum(dim={axes})",
         "broadcast": "torch.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(dim={field_axes})",
         "linear": "{0} @ {attribute}.to({0}).T",
-        "argmax": "torch.argmax({0}, dim=1)",
+        "argmax": "torch.argmax({0}, dim=-1)",
         "act": 'torch.einsum("nab,nb...->na...", {attribute}.to({0})[{1}], {0})',
+        "block_mean": "_block_mean({0}, {attribute})",
+        "block_sum": "_block_sum({0}, {attribute})",
+        "act_on_blocks": "_act_on_blocks({0}, {attribute[0]}.to({0})[{1}], {attribute[1]})",
+        "spread": "_spread({0}, {1} @ {attribute[0]}.to({0}).T, {attribute[1]})",
+        "half_line": "_half_line({args})",
+        "half_line_inverse": "_half_line_inverse({args})",
+        "half_line_log_slope": "_half_line_log_slope({args})",
+        "difference": "{0} - {1}",
+        "total": "{0}.reshape(len({0}), -1).sum(dim=1)",
+        "flatten": "{0}.reshape(len({0}), -1)",
         "where": "torch.where({0} != 0, {1}, {2})",
         "logsumexp": "torch.logsumexp(torch.stack(torch.broadcast_tensors({args})), dim=0)",
         "maximum": "torch.maximum({0}, {1})",
@@ -65,6 +134,8 @@ DIALECT = Dialect(
                 "atan",
             )
         },
+        "fermion_log_det": "_fermion_log_det({0}, {1}, {attribute[0]}, {attribute[1]})",
+        "fermion_gradient": "_fermion_gradient({0}, {1}, {attribute[0]}, {attribute[1]})",
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "torch.logsumexp({0}, dim=0).reshape(x[:, 0].shape)",
         "stack_softmax": "torch.exp({0} - {1}.reshape(-1))",

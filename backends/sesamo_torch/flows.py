@@ -245,7 +245,10 @@ def _spline(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -
         rise = safe - y0
         a = height * (mean_slope - d0) + rise * bend
         b = height * d0 - rise * bend
-        root = 2 * mean_slope * rise / (b + torch.sqrt(b * b + 4 * a * mean_slope * rise))
+        # all of these are positive, and root is at most 1, but for rounding, which must not make a NaN of it
+        tiny = torch.finfo(b.dtype).tiny
+        discriminant = (b * b + 4 * a * mean_slope * rise).clamp(min=tiny)
+        root = (2 * mean_slope * rise / (b + torch.sqrt(discriminant)).clamp(min=tiny)).clamp(max=1.0)
     else:
         root = (safe - x0) / width
     mix = root * (1 - root)

@@ -17,14 +17,14 @@ def log_law(law: Law, breaking: Tensor, logits: Tensor) -> Tensor:
     Parameters
     ----------
     breaking
-        S₁(T_u y), shape (order, batch).
+        S₁(T_u y), shape (order, batch), or (order, batch, blocks) if blocks are independent of each other.
     logits
-        Parameters of the learned law, shape (order,).
+        Parameters of the learned law, shape (order,) or (order, blocks).
 
     Returns
     -------
     Tensor
-        Shape (order, batch).
+        Of the shape of ``breaking``.
     """
     if law == "heat_bath":
         return torch.log_softmax(-breaking, dim=0)
@@ -34,7 +34,7 @@ def log_law(law: Law, breaking: Tensor, logits: Tensor) -> Tensor:
 
 
 def draw(log_probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """Group elements by inverse CDF: log p of shape (order, batch), uniforms (batch,) → indices (batch,)."""
+    """Group elements by inverse CDF: log p (order, batch, …), uniforms (batch, …) → indices (batch, …)."""
     cumulative = log_probabilities.exp().cumsum(dim=0)
     return (cumulative < uniform * cumulative[-1]).sum(dim=0).clamp(max=len(log_probabilities) - 1)
 

@@ -16,7 +16,7 @@ from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, Law, TrainingOptions
+from sesamo_dsl.training import BETAS, Law, TrainingOptions, wall_statistics
 
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -57,15 +57,24 @@ class TorchModel:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._shape = compiled.theory.configuration_shape
         self._chunk = chunk_size(self._shape)
-        self._matrices = self._tensor(compiled.program.constants["MATRICES"])
-        self._preimages = self._tensor(preimages(compiled.program, options.strategy))
+        program = compiled.program
+        self._sectors, self._blocks = program.sectors, program.blocks
+        matrices, self._elements = program.constants["MATRICES"], None
+        if self._blocks and self._sectors.joint:  # one matrix per block for every sector
+            matrices = matrices[self._sectors.elements]
+            self._elements = torch.as_tensor(self._sectors.elements, device=self._device)
+        self._matrices = self._tensor(matrices)
+        self._wall = None
+        if options.strategy == "chart" and "chart" in self._emitted:
+            self._wall = tuple(self._tensor(values) for values in wall_statistics(program, base))
+        self._preimages = self._tensor(preimages(program, options.strategy))
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         self._flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed).to(self._device)
         # a learned law starts from the heat bath at the centre of the base
         centre = self._tensor(
             np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None].copy()
         )
-        self._logits = (-self._breaking(centre)[:, 0]).requires_grad_()
+        self._logits = (-self._breaking(centre)[:, 0]).detach().requires_grad_()
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {
             "law.logits": self._logits
         }
@@ -80,7 +89,8 @@ class TorchModel:
         seed = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(count, *self._shape, generator=generator, dtype=self._dtype)
-        return z.to(self._device), torch.rand(count, generator=generator, dtype=self._dtype).to(self._device)
+        each = (count, *self._sectors.law_shape)
+        return z.to(self._device), torch.rand(each, generator=generator, dtype=self._dtype).to(self._device)
 
     def _uniform_directions(self, count: int, *seeds: int) -> list[Tensor]:
         rng = np.random.default_rng(seeds)
@@ -90,21 +100,40 @@ class TorchModel:
         return torch.as_tensor(values).to(self._device, self._dtype)
 
     def _images(self, y: Tensor, matrices: Tensor) -> Tensor:
-        """M y for every matrix, (matrices·batch, components, *lattice)."""
-        return torch.einsum("gab,nb...->gna...", matrices, y).reshape(-1, *self._shape)
+        """M y for every matrix, or for one matrix per block, (matrices·batch, components, *lattice)."""
+        if matrices.ndim == 3:
+            return torch.einsum("gab,nb...->gna...", matrices, y).reshape(-1, *self._shape)
+        extents = [n if mu in self._blocks else 1 for mu, n in enumerate(self._shape[1:])]
+        per_site = matrices.movedim(1, -1).reshape(len(matrices), 1, *matrices.shape[2:], *extents)
+        return (per_site * y[None, :, None]).sum(dim=3).reshape(-1, *self._shape)
 
-    def _in_domain(self, x: Tensor) -> Tensor:
-        """Fold into Ω, or leave alone where the penalty has to do it; slices always point forward."""
+    def _in_domain(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(y, w, log|dy/dw|): y in the domain, w where the flow's density is to be asked for.
+
+        Folded into Ω, charted onto it, or left alone where the penalty has to do it; slices always point
+        forward. Densities are taken at w and not at y, whose distance from a wall may be lost in rounding.
+        """
         if self._options.strategy == "fold":
             x = self._emitted["canonicalize"](x)[0]
-        return self._emitted["orient"](x)[0] if self._orbit.dimensions else x
+        w = self._emitted["orient"](x)[0] if self._orbit.dimensions else x
+        if self._wall is None:
+            return w, w, w.new_zeros(len(w))
+        y, log_jacobian = self._emitted["chart"](w, *self._wall)
+        return y, w, log_jacobian
 
-    def _log_density(self, y: Tensor) -> Tensor:
-        """log q̃(y): of the folded flow the sum over all pre-images of y."""
+    def _coordinates(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """(w, log|dy/dw|) of y in the domain."""
+        if self._wall is None:
+            return y, y.new_zeros(len(y))
+        w, log_jacobian = self._emitted["unchart"](y, *self._wall)
+        return w, log_jacobian
+
+    def _log_density(self, w: Tensor, log_jacobian: Tensor) -> Tensor:
+        """log q̃(y): of the folded flow the sum over all pre-images."""
         if len(self._preimages) == 1:
-            return self._flow.inverse(y)[1]
-        log_q = self._flow.inverse(self._images(y, self._preimages))[1]
-        return torch.logsumexp(log_q.reshape(len(self._preimages), -1), dim=0)
+            return self._flow.inverse(w)[1] - log_jacobian
+        log_q = self._flow.inverse(self._images(w, self._preimages))[1]
+        return torch.logsumexp(log_q.reshape(len(self._preimages), -1), dim=0) - log_jacobian
 
     def _on_slices(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """(y on the slices, log Δ + log N(a)): what auxiliary coordinates and orbits add to the target."""
@@ -117,10 +146,28 @@ class TorchModel:
         return on_slice, total
 
     def _breaking(self, y: Tensor) -> Tensor:
-        """S₁(T_u y), (order, batch)."""
-        if "breaking" not in self._emitted:
-            return y.new_zeros(len(self._matrices), len(y))
-        return self._emitted["breaking"](self._images(y, self._matrices)).reshape(len(self._matrices), -1)
+        """S₁(T_u y), (sectors, batch), or for each block its part of it, (elements, batch, blocks)."""
+        shape = (len(self._matrices), len(y), *self._sectors.law_shape)
+        name = "breaking" if self._sectors.joint else "breaking_by_block"
+        if name not in self._emitted:
+            return y.new_zeros(shape)
+        return self._emitted[name](self._images(y, self._matrices)).reshape(shape)
+
+    def _log_law_of(self, log_p: Tensor, choice: Tensor) -> Tensor:
+        """log p(u|y) of one u per configuration, (batch,)."""
+        return log_p.gather(0, choice[None])[0].reshape(len(choice), -1).sum(dim=1)
+
+    def _modulated(self, y: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
+        """(x, u) from what was drawn: u itself, or the number of a sector of all blocks."""
+        u = choice if self._elements is None else self._elements[choice]
+        return self._emitted["modulate"](y, u), u
+
+    def _choice(self, u: Tensor) -> Tensor:
+        """What would have been drawn for u."""
+        if self._elements is None:
+            return u
+        places = self._sectors.order ** torch.arange(u.shape[1] - 1, -1, -1, device=u.device)
+        return (u * places).sum(dim=1)
 
     def _radii(self, y: Tensor) -> tuple[Tensor, ...]:
         radii = self._emitted["radii"](y)
@@ -155,8 +202,8 @@ class TorchModel:
             y = self._emitted["rotate"](y, *directions)
         breaking = self._breaking(y)
         log_p = log_law(self._law, breaking, self._logits)
-        energy = self._action(y) - breaking[0] + (log_p.exp() * (log_p + breaking)).sum(dim=0)
-        return energy - self._orbit.log_area
+        change = (log_p.exp() * (log_p + breaking)).sum(dim=0) - breaking[0]
+        return self._action(y) + change.reshape(len(y), -1).sum(dim=1) - self._orbit.log_area
 
     # training ----------------------------------------------------------------------------------------------
 
@@ -176,17 +223,19 @@ class TorchModel:
         o = self._options
         z, _ = self._noise(o.batch, o.seed, 1, self._step)
         x, log_q = self._flow.forward(z)
-        y = self._in_domain(x)
+        y, w, log_jacobian = self._in_domain(x)
         if o.gradient == "path":
             with self._frozen():
-                log_q = self._log_density(y)
+                log_q = self._log_density(w, log_jacobian)
         elif len(self._preimages) > 1:
-            log_q = self._log_density(y)
+            log_q = self._log_density(w, log_jacobian)
+        else:
+            log_q = log_q - log_jacobian
         on_slice, log_measure = self._on_slices(y)
         directions = self._uniform_directions(o.batch, o.seed, 3, self._step) if self._orbit.sampled else []
         loss = log_q - log_measure + self._energy(on_slice, directions)
         log_w = -loss.detach().double()
-        if o.strategy == "penalty" and len(self._matrices) > 1:
+        if o.strategy == "penalty" and self._sectors.count > 1:
             facets = self._emitted["facets"](y)
             walls = torch.where(facets > 0, torch.sigmoid(o.penalty_slope * facets), 0.0)
             loss = loss + o.penalty_height * walls.sum(dim=1)
@@ -254,9 +303,9 @@ class TorchModel:
         parts = []
         for chunk, start in enumerate(range(0, count, self._chunk)):
             z, uniform = self._noise(min(self._chunk, count - start), seed, 2, chunk)
-            full = self._in_domain(self._flow.forward(z)[0])
+            full, w, log_jacobian = self._in_domain(self._flow.forward(z)[0])
             y, log_measure = self._on_slices(full)
-            log_q = self._log_density(full) - log_measure
+            log_q = self._log_density(w, log_jacobian) - log_measure
             outside = (self._emitted["facets"](y) > 0).any(dim=1)
             leaked = outside if self._options.strategy == "penalty" else torch.zeros_like(outside)
             auxiliary = full.new_zeros(len(full), 0)
@@ -266,9 +315,9 @@ class TorchModel:
                 log_q = log_q + self._log_orbit_law(y, directions)
                 y = self._emitted["rotate"](y, *directions)
             log_p = log_law(self._law, self._breaking(y), self._logits)
-            u = draw(log_p, uniform)
-            x = self._emitted["modulate"](y, u)
-            log_q = log_q + log_p.gather(0, u[None])[0]
+            choice = draw(log_p, uniform)
+            x, u = self._modulated(y, choice)
+            log_q = log_q + self._log_law_of(log_p, choice)
             parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary))
         return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
@@ -281,12 +330,12 @@ class TorchModel:
         for start in range(0, len(x), self._chunk):
             y, u = self._emitted["canonicalize"](self._tensor(x[start : start + self._chunk]))
             log_p = log_law(self._law, self._breaking(y), self._logits)
-            log_q = log_p.gather(0, u[None])[0]
+            log_q = self._log_law_of(log_p, self._choice(u))
             if self._orbit.dimensions:
                 y, *directions = self._emitted["unrotate"](y)
                 log_q = log_q + self._log_orbit_law(y, directions)
                 split = self._orbit.split(auxiliary[start : start + self._chunk])
                 y = self._emitted["off_slice"](y, *(self._tensor(a) for a in split))
             log_measure = self._on_slices(y)[1]
-            parts.append(log_q + self._log_density(y) - log_measure)
+            parts.append(log_q + self._log_density(*self._coordinates(y)) - log_measure)
         return torch.cat(parts).cpu().numpy()

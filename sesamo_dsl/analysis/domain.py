@@ -67,6 +67,18 @@ class Domain:
         """Number of sectors."""
         return len(self.matrices)
 
+    @property
+    def edges(self) -> np.ndarray | None:
+        """E with ν E = −1, (k, facets): moving by E_j takes c away from wall j and along all others.
+
+        None if the walls are not linearly independent; Ω is then no orthant in the distances from them.
+        Half-lines, wedges, orthants and the Weyl chambers of reflection groups have edges.
+        """
+        facets = self.facets
+        if not len(facets) or np.linalg.matrix_rank(facets, tol=1e-9) < len(facets):
+            return None
+        return -facets.T @ np.linalg.inv(facets @ facets.T)
+
 
 def dirichlet_domain(
     symmetries: Sequence[Symmetry],

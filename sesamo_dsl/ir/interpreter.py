@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .fermions import log_det, log_det_and_gradient
+from .half_line import half_line, half_line_inverse, half_line_log_slope
 from .program import Function, Kind, Program
 
 _ERF = np.vectorize(math.erf, otypes=[float])
@@ -66,6 +68,15 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.stack(args, axis=1)
         case "shift":
             return np.roll(args[0], tuple(-o for o in attribute), lattice_axes)
+        case "neighbours":
+            return args[0] @ program.constants[attribute].astype(dtype)
+        case "fermion_log_det":
+            field, step = args
+            return log_det(field, step, program.constants[attribute[0]], attribute[1]).astype(dtype)
+        case "fermion_gradient":
+            field, step = args
+            slope = log_det_and_gradient(field, step, program.constants[attribute[0]], attribute[1])[1]
+            return slope.astype(dtype)
         case "site_sum":
             return args[0].sum(axis=lattice_axes)
         case "broadcast":
@@ -75,10 +86,37 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
         case "linear":
             return args[0] @ program.constants[attribute].astype(dtype).T
         case "argmax":
-            return np.argmax(args[0], axis=1)
+            return np.argmax(args[0], axis=-1)
         case "act":
             matrices = program.constants[attribute].astype(dtype)[args[1]]
             return np.einsum("nab,nb...->na...", matrices, args[0])
+        case "block_mean":
+            rest = tuple(a + 2 for a in range(args[0].ndim - 2) if a not in attribute)
+            mean = args[0].mean(axis=rest) if rest else args[0]
+            return np.swapaxes(mean.reshape(*mean.shape[:2], -1), 1, 2)
+        case "block_sum":
+            rest = tuple(a for a in lattice_axes if a - 1 not in attribute)
+            return args[0].sum(axis=rest).reshape(len(args[0]), -1)
+        case "act_on_blocks":
+            matrices, axes = program.constants[attribute[0]].astype(dtype), attribute[1]
+            per_site = _over_blocks(np.moveaxis(matrices[args[1]], 1, -1), args[0], axes)
+            return (per_site * args[0][:, None]).sum(axis=2)
+        case "spread":
+            moved = args[1] @ program.constants[attribute[0]].astype(dtype).T
+            by_block = moved[:, None] if moved.ndim == 2 else moved
+            return args[0] + _over_blocks(np.swapaxes(by_block, 1, 2), args[0], attribute[1])
+        case "half_line":
+            return half_line(*args)
+        case "half_line_inverse":
+            return half_line_inverse(*args)
+        case "half_line_log_slope":
+            return half_line_log_slope(*args)
+        case "difference":
+            return args[0] - args[1]
+        case "total":
+            return args[0].reshape(len(args[0]), -1).sum(axis=1)
+        case "flatten":
+            return args[0].reshape(len(args[0]), -1)
         case "affine_stack":
             rows = np.array(attribute, dtype=dtype)
             return rows[:, :1] + rows[:, 1:] @ np.stack(args).reshape(len(args), -1)
@@ -145,3 +183,9 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.arctan(args[0])
         case _:
             return getattr(np, name)(args[0])
+
+
+def _over_blocks(values: np.ndarray, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Values (batch, …, blocks) laid out along the lattice of ``x``, with extent 1 off the block axes."""
+    shape = [n if mu in axes else 1 for mu, n in enumerate(x.shape[2:])]
+    return values.reshape(*values.shape[:-1], *shape)

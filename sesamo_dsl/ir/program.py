@@ -9,11 +9,15 @@ SCALAR     ()                          a coupling, a literal
 CONFIG     (batch,)                    the action, log|J|
 SITE       (batch, *lattice)           φ_a(x), a density
 FIELDS     (batch, components, *lattice)  a configuration
-VECTOR     (batch, k)                  a collective coordinate, the facets
-INDEX      (batch,) integer            the group element u
+VECTOR     (batch, [blocks,] k)        a collective coordinate, the distances to the walls
+BLOCKS     (batch, blocks)             a sum over the sites of every block
+INDEX      (batch, [blocks]) integer   the group element u
 MATRIX     (batch, components, components)  a rotation of the components
 STACK      (K, batch·sites)            the exponents of a log-sum-exp
 =========  ==========================  =======================================
+
+A group that acts independently at every point of some axes of the lattice, the block axes, has one vector and
+one group element per block; blocks are numbered in the order of the sites.
 
 Operations are hash-consed: writing the same operation twice gives the same value, which is the common
 subexpression elimination.
@@ -25,11 +29,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..errors import ProgramError
+from ..sectors import Sectors
 
 
 class Kind(Enum):
@@ -40,12 +46,13 @@ class Kind(Enum):
     SITE = "site"
     FIELDS = "fields"
     VECTOR = "vector"
+    BLOCKS = "blocks"
     INDEX = "index"
     MATRIX = "matrix"
     STACK = "stack"
 
 
-_RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.SITE: 2}
+_RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.BLOCKS: 1, Kind.SITE: 2}
 UNARY = (
     "neg",
     "exp",
@@ -63,6 +70,8 @@ UNARY = (
     "erf",
 )
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
+
+_GRAPH_OPERATIONS = ("neighbours", "fermion_log_det")
 
 Attribute = Any  # a number, name or tuple, as the operation has it; None without one
 
@@ -90,8 +99,15 @@ class Function:
     notes: dict[int, str] = field(default_factory=dict, hash=False, compare=False)
 
     @property
+    def couples_nodes(self) -> bool:
+        """Whether sites meet along an axis without translations, the graph axis."""
+        return any(op.name in _GRAPH_OPERATIONS for op in self.ops)
+
+    @property
     def is_extensive(self) -> bool:
-        """Whether the output is a linear combination of site sums of local densities."""
+        """Whether the output is a linear combination of site sums of local densities, alike at all sites."""
+        if self.couples_nodes:
+            return False
         for op in self.ops:
             kinds = [self.ops[a].kind for a in op.args]
             if op.kind is Kind.SITE and Kind.CONFIG in kinds:
@@ -117,6 +133,9 @@ class Program:
         Named arrays that operations refer to.
     functions
         The functions, by name.
+    blocks
+        The block axes: lattice axes at whose points the modulating group acts independently; () if it acts
+        on all sites alike.
     """
 
     theory: str
@@ -126,6 +145,17 @@ class Program:
     parameters: dict[str, float | None]
     constants: dict[str, np.ndarray]
     functions: dict[str, Function]
+    blocks: tuple[int, ...] = ()
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """Extents of the block axes."""
+        return tuple(self.shape[mu] for mu in self.blocks)
+
+    @property
+    def sectors(self) -> Sectors:
+        """Those of the modulating group."""
+        return Sectors(len(self.constants["MATRICES"]), prod(self.block_shape) if self.blocks else None)
 
 
 class Builder:
@@ -211,6 +241,11 @@ class Builder:
         self._require(value, Kind.SITE)
         return self._emit("shift", (value,), Kind.SITE, offset)
 
+    def neighbours(self, value: int, matrix: str) -> int:
+        """result(…, x) = Σ_y A_xy value(…, y) on the last axis, with a named symmetric constant A."""
+        self._require(value, Kind.SITE)
+        return self._emit("neighbours", (value,), Kind.SITE, matrix)
+
     def unary(self, name: str, value: int) -> int:
         """Element-wise function of one value."""
         if name not in UNARY or self.kind(value) not in _RANK:
@@ -223,6 +258,8 @@ class Builder:
         if self.kind(a) not in _RANK or self.kind(b) not in _RANK:
             raise self._ill_typed(name, (a, b))
         kind = max(self.kind(a), self.kind(b), key=_RANK.__getitem__)
+        if Kind.BLOCKS in (self.kind(a), self.kind(b)) and kind is not Kind.BLOCKS:
+            raise self._ill_typed(name, (a, b))
         return self._emit(name, (a, b), kind)
 
     def add(self, a: int, b: int) -> int:
@@ -337,6 +374,21 @@ class Builder:
         self._require(value, Kind.SITE)
         return self._emit("site_sum", (value,), Kind.CONFIG)
 
+    def fermion_log_det(self, value: int, step: int, matrix: str, species: int) -> int:
+        """log|det(1 + B_Nt … B_1)| with B_t = exp(K·step) diag(exp(species·value_t)): → CONFIG.
+
+        The lattice is (Nt, Nx), K a named symmetric constant (Nx, Nx), the species ±1.
+        """
+        self._require(value, Kind.SITE)
+        self._require(step, Kind.SCALAR)
+        return self._emit("fermion_log_det", (value, step), Kind.CONFIG, (matrix, species))
+
+    def fermion_gradient(self, value: int, step: int, matrix: str, species: int) -> int:
+        """Derivative of :meth:`fermion_log_det` by the value: → SITE."""
+        self._require(value, Kind.SITE)
+        self._require(step, Kind.SCALAR)
+        return self._emit("fermion_gradient", (value, step), Kind.SITE, (matrix, species))
+
     def broadcast(self, value: int) -> int:
         """A constant density."""
         return value if self.kind(value) is Kind.SITE else self._emit("broadcast", (value,), Kind.SITE)
@@ -345,6 +397,58 @@ class Builder:
         """Spatial mean of every component: FIELDS → VECTOR."""
         self._require(fields, Kind.FIELDS)
         return self._emit("site_mean", (fields,), Kind.VECTOR)
+
+    def block_mean(self, fields: int, axes: tuple[int, ...]) -> int:
+        """Mean of every component over the sites of each block: FIELDS → VECTOR with blocks."""
+        self._require(fields, Kind.FIELDS)
+        return self._emit("block_mean", (fields,), Kind.VECTOR, axes)
+
+    def block_sum(self, value: int, axes: tuple[int, ...]) -> int:
+        """Σ over the sites of each block; couplings are pulled out: SITE → BLOCKS."""
+        op = self._ops[value]
+        if op.name == "mul" and self.kind(op.args[0]) is Kind.SCALAR:
+            return self.mul(op.args[0], self.block_sum(op.args[1], axes))
+        self._require(value, Kind.SITE)
+        return self._emit("block_sum", (value,), Kind.BLOCKS, axes)
+
+    def act_on_blocks(self, fields: int, index: int, matrices: str, axes: tuple[int, ...]) -> int:
+        """x_a(site) ↦ Σ_b M[index of its block]_ab x_b(site) with a named constant M, (order, c, c)."""
+        self._require(fields, Kind.FIELDS)
+        self._require(index, Kind.INDEX)
+        return self._emit("act_on_blocks", (fields, index), Kind.FIELDS, (matrices, axes))
+
+    def spread(self, fields: int, vector: int, matrix: str, axes: tuple[int, ...]) -> int:
+        """x_a(site) ↦ x_a(site) + Σ_j M_aj v_j, v that of the site's block, with a named constant M."""
+        self._require(fields, Kind.FIELDS)
+        self._require(vector, Kind.VECTOR)
+        return self._emit("spread", (fields, vector), Kind.FIELDS, (matrix, axes))
+
+    def half_line(self, name: str, vector: int, location: int, width: int) -> int:
+        """half_line, its inverse half_line_inverse, or half_line_log_slope, entry by entry.
+
+        The monotone map R → (0, ∞) that takes N(location, width²) to the same density cut off at 0.
+        """
+        if name not in ("half_line", "half_line_inverse", "half_line_log_slope"):
+            raise self._ill_typed(name, (vector, location, width))
+        for value in (vector, location, width):
+            self._require(value, Kind.VECTOR)
+        return self._emit(name, (vector, location, width), Kind.VECTOR)
+
+    def difference(self, a: int, b: int) -> int:
+        """a − b of two vectors."""
+        self._require(a, Kind.VECTOR)
+        self._require(b, Kind.VECTOR)
+        return self._emit("difference", (a, b), Kind.VECTOR)
+
+    def total(self, vector: int) -> int:
+        """Sum of all entries, of all blocks: VECTOR → CONFIG."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("total", (vector,), Kind.CONFIG)
+
+    def flatten(self, vector: int) -> int:
+        """The vectors of all blocks one after the other, (batch, blocks·k)."""
+        self._require(vector, Kind.VECTOR)
+        return self._emit("flatten", (vector,), Kind.VECTOR)
 
     def linear(self, vector: int, matrix: str) -> int:
         """result_i = Σ_j M_ij v_j with a named constant M."""

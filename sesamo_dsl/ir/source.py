@@ -7,7 +7,7 @@ NumPy and its framework only, so that it can be copied elsewhere and run.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from .program import Function, Kind, Op, Program
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _MODULES = frozenset({"np", "torch", "jax", "jnp"})  # what emitted code has imported
+_STANDARD = ("functools", "math")  # what helpers may use of the standard library
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Dialect:
     framework
         For the module docstring.
     imports
-        Import lines, and helper definitions if any.
+        Import lines of the framework; what helpers use of the standard library is added.
     templates
         Operation → expression; ``{0}``, ``{1}`` are operands, ``{args}`` all of them, ``{rest}`` all but the
         first, ``{attribute}`` the attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}``
@@ -56,23 +57,34 @@ def argument_name(parameter: str) -> str:
 
 def module_source(program: Program, dialect: Dialect) -> str:
     """The complete text of the emitted module."""
-    parts = [
+    head = [
         f'"""{program.theory}, emitted for {dialect.framework} by sesamo-dsl.\n\n{program.summary}\n\n'
         f"Configurations have shape (batch, {len(program.components)}, "
-        f'{", ".join(map(str, program.shape))}), components {", ".join(program.components)}.\n"""',
+        f'{", ".join(map(str, program.shape))}), components {", ".join(program.components)}.\n"""'
+    ]
+    parts = [
         dialect.imports,
         f"COMPONENTS = {program.components!r}\nSHAPE = {program.shape!r}\n"
         f"PARAMETERS = {program.parameters!r}",
     ]
     parts += [f"{name} = {_array(array, dialect)}" for name, array in program.constants.items()]
     functions = [function_source(f, program, dialect) for f in program.functions.values()]
-    called = [text for name, text in dialect.helpers.items() if any(name in f for f in functions)]
-    helpers = [
-        text for name, text in dialect.helpers.items() if any(name in f for f in (*functions, *called))
-    ]
-    parts += ["\n" + text for text in helpers]
-    parts += ["\n" + text for text in functions]
-    return "\n\n".join(parts) + "\n"
+    parts += ["\n" + text for text in (*_needed(dialect.helpers, functions), *functions)]
+    body = "\n\n".join(parts) + "\n"
+    standard = "".join(f"import {name}\n" for name in _STANDARD if f"{name}." in body)
+    return "\n\n".join([*head, f"{standard}\n{body}" if standard else body])
+
+
+def _needed(helpers: Mapping[str, str], functions: Sequence[str]) -> list[str]:
+    """The helpers that functions call, and those that these call."""
+    needed: set[str] = set()
+    texts = list(functions)
+    while texts:
+        text = texts.pop()
+        new = [name for name in helpers if name not in needed and name in text]
+        needed.update(new)
+        texts += [helpers[name] for name in new]
+    return [text for name, text in helpers.items() if name in needed]
 
 
 def _array(array: np.ndarray, dialect: Dialect) -> str:
