@@ -1,4 +1,4 @@
-"""The command line, ``sesamo-dsl``: theories, check, train, sample, hmc."""
+"""The command line, ``sesamo-dsl``: theories, check, train, sample, test, hmc."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .analysis.result import Analysis
 from .cache import write_bytes, write_text
 from .chains import Chain, independence_metropolis
 from .compiler import analyse, compile
-from .errors import ParameterError, SesamoError
+from .errors import BackendError, OptionError, ParameterError, SesamoError
 from .evaluation import Estimate, Samples, observable_names
 from .hmc import HMCOptions, hmc
 from .runs import load_run, start
@@ -227,6 +227,63 @@ def sample(
         names = ("x", "log_q", "action", "log_weights", "sector")
         _save(output, {name: getattr(samples, name) for name in names})
     _report(samples, plot, independence_metropolis(samples, seed) if exact else None)
+
+
+@app.command("test")
+def run_tests(
+    theory: Annotated[
+        str | None,
+        typer.Argument(metavar="[THEORY]", help="A shipped theory's name, or the path of a .py file."),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Backends to compare; may be repeated. By default all that are registered."),
+    ] = None,
+    examples: Annotated[int | None, typer.Option(min=1, help="Examples of each law.")] = None,
+    random: Annotated[
+        int, typer.Option("--random", min=0, help="Test this many random theories instead.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the first random theory.")] = 0,
+) -> None:
+    """Test every law that a theory has to obey; exit code 1 and a counterexample if one fails."""
+    try:
+        from .testing.table import print_random, print_results
+    except ImportError as error:
+        raise BackendError(
+            "property tests",
+            expected="hypothesis to be installed",
+            found=str(error),
+            remedy="pip install 'sesamo-dsl[test]'",
+        ) from error
+    from .testing import run_laws, run_random
+
+    console = Console()
+    if (theory is None) == (random == 0):
+        raise OptionError(
+            "command test",
+            expected="a THEORY, or --random N",
+            found="both" if theory else "neither",
+            remedy="name a theory, or ask for random ones",
+        )
+    if theory is None:
+        with console.status("testing") as status:
+            drawn = run_random(
+                random,
+                seed=seed,
+                backends=backend,
+                report=lambda result: status.update(f"random theory {result.seed} {result.status}"),
+            )
+        print_random(drawn, console)
+        raise typer.Exit(1 if any(result.status == "failed" for result in drawn) else 0)
+    with console.status("testing") as status:
+        results = run_laws(
+            load_theory(theory),
+            backend,
+            examples=examples,
+            report=lambda result: status.update(f"testing: {result.law.name} done"),
+        )
+    print_results(results, console)
+    raise typer.Exit(0 if all(result.holds for result in results) else 1)
 
 
 @app.command("hmc")

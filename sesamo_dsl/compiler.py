@@ -500,14 +500,14 @@ def check_configurations(theory: Theory, x: Any, precision: Precision) -> np.nda
 
 
 def compile(
-    theory: Theory | Analysis, backend: str = "torch", *, precision: Precision | None = None
+    theory: Theory | Analysis, backend: str | Backend = "torch", *, precision: Precision | None = None
 ) -> CompiledTheory:
     """Compile a theory (or its finished analysis) for a backend.
 
     Parameters
     ----------
     backend
-        Entry-point name, "torch" or "jax" unless others are installed.
+        Entry-point name, "torch" or "jax" unless others are installed; or a backend object.
     precision
         "float32" or "float64"; default is the theory's own.
 
@@ -533,9 +533,9 @@ def compile(
             found="'float32'",
             remedy="leave precision out",
         )
-    loaded = load_backend(backend)
+    loaded = load_backend(backend) if isinstance(backend, str) else backend
     analysis = theory if isinstance(theory, Analysis) else analyse(theory)
     program = lower_theory(analysis)
-    path, module = load_source(f"{analysis.theory.name}_{backend}", loaded.emit(program))
+    path, module = load_source(f"{analysis.theory.name}_{loaded.name}", loaded.emit(program))
     chosen = precision or analysis.theory.precision
     return CompiledTheory(analysis.theory, analysis, program, loaded, chosen, path, module)

@@ -12,7 +12,7 @@ import sympy as sp
 
 from .errors import LoweringError
 from .exact import floats
-from .fermions import FermionLogDet, Hopping
+from .fermions import FermionLogDet, Hopping, canonical_species
 from .fields import FieldComponent, Parameter
 from .ir.program import Builder, Function, Kind
 from .lattice import GraphLattice, SiteSum
@@ -105,6 +105,9 @@ class _Lowering:
             b.note(value, str(expr))
             return value
         if isinstance(expr, FermionLogDet):
+            same = canonical_species(expr)
+            if same != expr:  # on a bipartite graph both species need one determinant
+                return self(same)
             field = b.broadcast(self(expr.field))
             value = b.fermion_log_det(field, self(expr.step), expr.hopping.name, expr.species)
             b.note(value, str(expr))

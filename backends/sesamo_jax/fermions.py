@@ -22,7 +22,8 @@ def _fermion_log_det(field, step, matrix, species):
 
 @_fermion_log_det.defjvp
 def _fermion_log_det_jvp(primals, tangents):
-    value, gradient = _fermion_solve(*primals, True)
+    field, step, matrix, species = primals
+    value, gradient = _fermion_solve(field, step, matrix, species, True)
     return value, (gradient * tangents[0]).sum(axis=(1, 2))
 
 
