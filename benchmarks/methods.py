@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from figures import Row
+from common import Row
 
 import sesamo_dsl as sd
 from sesamo_dsl.comparison import compare

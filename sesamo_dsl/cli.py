@@ -1,4 +1,4 @@
-"""The command line, ``sesamo-dsl``: theories, check, train, sample, compare, hmc."""
+"""The command line, ``sesamo-dsl``: theories, check, train, sample, compare, test, hmc."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .chains import Chain, independence_metropolis
 from .comparison import Trial
 from .comparison import compare as compare_methods
 from .compiler import analyse, compile
-from .errors import OptionError, ParameterError, SesamoError
+from .errors import BackendError, OptionError, ParameterError, SesamoError
 from .evaluation import Estimate, Samples, observable_names
 from .hmc import HMCOptions, hmc
 from .methods import METHODS
 from .runs import load_run, start
-from .theories import load_theory, shipped_theories
+from .theories import is_shipped, load_theory, shipped_theories
 from .theory import Precision
 from .training import Law, Strategy, TrainingOptions
 
@@ -57,7 +57,10 @@ app = typer.Typer(
 )
 
 TheoryArgument = Annotated[
-    str, typer.Argument(metavar="THEORY", help="A shipped theory's name, or the path of a .py file.")
+    str,
+    typer.Argument(
+        metavar="THEORY", help="Name of a shipped theory, name@16x16 on another lattice, or a .py file."
+    ),
 ]
 CountOption = Annotated[int, typer.Option(min=1, help="Number of samples.")]
 SettingsOption = Annotated[
@@ -156,8 +159,14 @@ def train(
     law: Annotated[Law | None, typer.Option(help="p(u|y); by default an exact one.")] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="How samples stay in the domain.")] = None,
     batch: Annotated[int, typer.Option(min=2, help="Samples per step.")] = TrainingOptions.batch,
-    learning_rate: Annotated[float, typer.Option(help="Peak rate of Adam.")] = TrainingOptions.learning_rate,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate of Adam; by default 0.02 on a lattice, 0.005 on a point.")
+    ] = None,
     precision: Annotated[Precision | None, typer.Option(help="By default the theory's own.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Start with the flow weights of this run, of a smaller lattice."),
+    ] = None,
     directory: Annotated[
         Path | None, typer.Option(help="Where to keep the run; by default a new one below runs/.")
     ] = None,
@@ -165,7 +174,7 @@ def train(
 ) -> None:
     """Train a sampler, and measure it on 10 000 samples."""
     compiled = compile(load_theory(theory), backend, precision=precision)
-    reference = theory if theory in shipped_theories() else str(Path(theory).resolve())
+    reference = theory if is_shipped(theory) else str(Path(theory).resolve())
     given = {"law": law, "strategy": strategy}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     run = start(
@@ -173,6 +182,7 @@ def train(
         parameters=_couplings(settings or []),
         directory=directory,
         source={"reference": reference},
+        start_from=start_from,
         seed=seed,
         steps=steps,
         seconds=seconds,
@@ -281,6 +291,63 @@ def _seconds(text: str) -> float:
         ) from None
 
 
+@app.command("test")
+def run_tests(
+    theory: Annotated[
+        str | None,
+        typer.Argument(metavar="[THEORY]", help="A shipped theory's name, or the path of a .py file."),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Backends to compare; may be repeated. By default all that are registered."),
+    ] = None,
+    examples: Annotated[int | None, typer.Option(min=1, help="Examples of each law.")] = None,
+    random: Annotated[
+        int, typer.Option("--random", min=0, help="Test this many random theories instead.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the first random theory.")] = 0,
+) -> None:
+    """Test every law that a theory has to obey; exit code 1 and a counterexample if one fails."""
+    try:
+        from .testing.table import print_random, print_results
+    except ImportError as error:
+        raise BackendError(
+            "property tests",
+            expected="hypothesis to be installed",
+            found=str(error),
+            remedy="pip install 'sesamo-dsl[test]'",
+        ) from error
+    from .testing import run_laws, run_random
+
+    console = Console()
+    if (theory is None) == (random == 0):
+        raise OptionError(
+            "command test",
+            expected="a THEORY, or --random N",
+            found="both" if theory else "neither",
+            remedy="name a theory, or ask for random ones",
+        )
+    if theory is None:
+        with console.status("testing") as status:
+            drawn = run_random(
+                random,
+                seed=seed,
+                backends=backend,
+                report=lambda result: status.update(f"random theory {result.seed} {result.status}"),
+            )
+        print_random(drawn, console)
+        raise typer.Exit(1 if any(result.status == "failed" for result in drawn) else 0)
+    with console.status("testing") as status:
+        results = run_laws(
+            load_theory(theory),
+            backend,
+            examples=examples,
+            report=lambda result: status.update(f"testing: {result.law.name} done"),
+        )
+    print_results(results, console)
+    raise typer.Exit(0 if all(result.holds for result in results) else 1)
+
+
 @app.command("hmc")
 def run_hmc(
     theory: TheoryArgument,
@@ -322,6 +389,8 @@ def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> 
     if chain is None:
         for name in observable_names(samples.program):
             typer.echo(f"{f'⟨{name}⟩':<18} {samples.mean(name)}")
+        for name in samples.declared:
+            typer.echo(f"{name:<18} {samples.derived(name)}")
     else:
         typer.echo(f"\nindependence Metropolis, {len(chain)} steps, acceptance {chain.acceptance:.4f}")
         typer.echo(_comparison(samples, chain))
@@ -338,6 +407,7 @@ def _comparison(samples: Samples, chain: Chain) -> str:
         f"⟨{name}⟩": (samples.mean(name), chain.mean(name))
         for name in ("action", *observable_names(samples.program))
     }
+    rows |= {name: (samples.derived(name), chain.derived(name)) for name in samples.declared}
     rows["virial ⟨x·∇S⟩/n"] = (samples.virial, chain.virial)
     if len(samples.sector_masses) > 1:
         masses = map(Estimate, samples.sector_masses.tolist(), samples.sector_errors.tolist())

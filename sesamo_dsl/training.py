@@ -25,6 +25,7 @@ Gradient = Literal["path", "reparametrised"]
 LawGradient = Literal["enumerate", "reinforce"]
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
+_POINT_RATE, _LATTICE_RATE = 5e-3, 2e-2
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 LEAKY = ("penalty", "canonicalize")
@@ -71,6 +72,7 @@ class TrainingOptions:
         reproducible to the last digit.
     batch, learning_rate, clip
         Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
+        Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.005 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     seed
@@ -90,7 +92,7 @@ class TrainingOptions:
     steps: int = 2000
     seconds: float | None = None
     batch: int = 128
-    learning_rate: float = 5e-3
+    learning_rate: float | None = None
     clip: float = 10.0
     penalty_height: float = 1000.0
     penalty_slope: float = 100.0
@@ -108,7 +110,7 @@ class TrainingOptions:
                 raise _option(name, f"an integer ≥ {least}", value)
         for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds"):
             value = getattr(self, name)
-            if name == "seconds" and value is None:
+            if name in ("seconds", "learning_rate") and value is None:
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise _option(name, "a finite number > 0", value)
@@ -123,7 +125,7 @@ class TrainingOptions:
             raise _option("flows", f"at most one per configuration of the batch, {self.batch}", self.flows)
 
     def resolve(self, analysis: Analysis) -> TrainingOptions:
-        """Options with law, strategy and flow chosen for a theory, and why."""
+        """Options with law, strategy, flow and learning rate chosen for a theory, and why."""
         theory, reasons = analysis.theory, list(self.reasons)
         strategy, law = self.strategy, self.law
         if strategy is None:
@@ -138,6 +140,8 @@ class TrainingOptions:
             "strategy": strategy,
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
             "reasons": tuple(reasons),
+            "learning_rate": self.learning_rate
+            or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
         }
         return TrainingOptions(**{**_shallow(self), **changes})
 
@@ -204,12 +208,12 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
 
 
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
-    """What a reader of results must know about a choice that is not exact."""
+    """What a reader of results must know about the theory, and about a choice that is not exact."""
+    notes = list(analysis.theory.notes)
     if options.strategy == "none":
-        if not analysis.is_modulated:
-            return ()
-        return ("no modulation: a flow that misses a sector does not show it in ESS or KL",)
-    notes = []
+        if analysis.is_modulated:
+            notes.append("no modulation: a flow that misses a sector does not show it in ESS or KL")
+        return tuple(notes)
     if analysis.breaking != 0 and options.law in ("uniform", "learned"):
         notes.append(
             f"{options.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
@@ -256,9 +260,9 @@ def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, n
 def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
     """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
-    return (
-        options.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-    )
+    peak = options.learning_rate or _POINT_RATE
+    decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return peak * warm_up * decay
 
 
 @dataclass

@@ -39,7 +39,7 @@ class JaxBackend:
         """NumPy → JAX array."""
         _allow(precision)
         values = np.asarray(values)
-        return jnp.asarray(values, precision if np.issubdtype(values.dtype, np.floating) else values.dtype)
+        return jnp.asarray(values, precision if np.issubdtype(values.dtype, np.floating) else None)
 
     def to_numpy(self, values: Any) -> np.ndarray:
         """JAX array → NumPy."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sesamo_dsl.backend import Draws
+from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
@@ -24,8 +24,6 @@ from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
 from .mixture import Mixture
 from .objectives import batch_ess, enumerated, mixed, reinforced, walls
-
-_CHUNK = 4096
 
 
 class _Action(torch.autograd.Function):
@@ -62,6 +60,7 @@ class TorchModel:
         self._dtype = getattr(torch, compiled.precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._shape = compiled.theory.configuration_shape
+        self._chunk = chunk_size(self._shape)
         program = compiled.program
         self._sectors, self._blocks = program.sectors, program.blocks
         matrices, self._elements = program.constants["MATRICES"], None
@@ -95,7 +94,7 @@ class TorchModel:
             spec = ConditionalSpec.of(program, compiled.analysis, base, options.strategy)
             self._conditional = Conditional(spec, dtype=self._dtype, seed=options.seed).to(self._device)
             self._named |= {f"law.{n}": p for n, p in self._conditional.named_parameters()}
-        self._adam = torch.optim.Adam(self._named.values(), lr=options.learning_rate, betas=BETAS)
+        self._adam = torch.optim.Adam(self._named.values(), betas=BETAS)  # the rate is set at every step
         self._adam_moments()
         self._step = 0
 
@@ -370,8 +369,8 @@ class TorchModel:
     def sample(self, count: int, seed: int) -> Draws:
         """See ``Model.sample``."""
         parts = []
-        for chunk, start in enumerate(range(0, count, _CHUNK)):
-            z, uniform = self._noise(min(_CHUNK, count - start), seed, 2, chunk)
+        for chunk, start in enumerate(range(0, count, self._chunk)):
+            z, uniform = self._noise(min(self._chunk, count - start), seed, 2, chunk)
             z, log_folded = self._folded(z)
             drawn = (
                 self._flow.draw(z, uniform) if isinstance(self._flow, Mixture) else self._flow.forward(z)[0]
@@ -426,7 +425,7 @@ class TorchModel:
         if auxiliary is None:
             auxiliary = self._orbit.auxiliary(len(x))
         parts = []
-        for start in range(0, len(x), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(x), self._chunk):
+            part = slice(start, start + self._chunk)
             parts.append(self._log_q(self._tensor(x[part]), self._tensor(auxiliary[part])))
         return torch.cat(parts).cpu().numpy()

@@ -4,9 +4,15 @@
 >>> test_laws = theory_suite(theory)                                                   # doctest: +SKIP
 """
 
+from .conformance import backend_suite as backend_suite
+from .conformance import run_backend as run_backend
+from .law import Law as Law
+from .law import Measurement as Measurement
 from .laws import LAWS as LAWS
-from .laws import Law as Law
-from .laws import Measurement as Measurement
+from .random_theories import RandomResult as RandomResult
+from .random_theories import check_random as check_random
+from .random_theories import random_theory as random_theory
+from .random_theories import run_random as run_random
 from .strategies import configurations as configurations
 from .strategies import elements as elements
 from .strategies import words as words

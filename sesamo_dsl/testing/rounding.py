@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LoweringError
+from ..ir.fermions import conditioning, log_det_and_gradient
 from ..ir.interpreter import evaluate_op
 from ..ir.program import Kind, Program
 
@@ -27,6 +28,7 @@ def error_bounds(
     *,
     roundoff: float,
     input_error: np.ndarray | float = 0.0,
+    inputs: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, ...]:
     """A bound on the rounding error of each output of function ``name`` at configurations ``x``.
 
@@ -38,12 +40,15 @@ def error_bounds(
         Unit roundoff of the arithmetic that is judged, e.g. ``np.finfo(np.float32).eps``.
     input_error
         Error that ``x`` itself may carry, broadcastable to ``x``.
+    inputs
+        Further inputs of the function, free of error.
     """
     function = program.functions[name]
     site_shape = (x.shape[0], *x.shape[2:])
     values: list[Any] = []
     errors: list[Any] = []
-    inputs = {function.inputs[0][0]: x}
+    first = function.inputs[0][0]
+    inputs = {first: x, **(inputs or {})}
     for op in function.ops:
         args, deltas = [values[a] for a in op.args], [errors[a] for a in op.args]
         if op.kind is Kind.SITE and op.name not in ("shift", "component", "stack_dot", "stack_logsumexp"):
@@ -51,8 +56,20 @@ def error_bounds(
             config = [function.ops[a].kind is Kind.CONFIG for a in op.args]
             args = [np.reshape(v, column) if c else v for v, c in zip(args, config, strict=True)]
             deltas = [np.reshape(d, column) if c else d for d, c in zip(deltas, config, strict=True)]
-        value = evaluate_op(op.name, args, op.attribute, program, inputs, parameters, site_shape, x.dtype)
-        error = _propagate(op.name, args, deltas, value, op.attribute, site_shape, input_error, roundoff)
+        with np.errstate(all="ignore"):
+            value = evaluate_op(op.name, args, op.attribute, program, inputs, parameters, site_shape, x.dtype)
+        carried = input_error if op.attribute == first else 0.0
+        attribute, matrices = op.attribute, None
+        if op.name in ("fermion_log_det", "fermion_gradient"):
+            attribute = (program.constants[attribute[0]], attribute[1])
+        elif isinstance(attribute, str):
+            matrices = program.constants.get(attribute)
+        if op.name == "neighbours":
+            attribute = matrices
+        with np.errstate(all="ignore"):
+            error = _propagate(
+                op.name, args, deltas, value, attribute, site_shape, carried, roundoff, matrices
+            )
         values.append(value)
         errors.append(
             np.asarray(error) + roundoff * np.abs(value) * (op.name not in ("component", "shift", "stack"))
@@ -64,7 +81,7 @@ def error_bounds(
     )
 
 
-def _propagate(name, args, deltas, value, attribute, site_shape, input_error, roundoff) -> Any:
+def _propagate(name, args, deltas, value, attribute, site_shape, input_error, roundoff, matrices) -> Any:
     axes = tuple(range(1, len(site_shape)))
     match name:
         case "input":
@@ -77,8 +94,27 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return np.stack([np.broadcast_to(d, site_shape) for d in deltas], axis=1)
         case "shift":
             return np.roll(np.broadcast_to(deltas[0], site_shape), tuple(-o for o in attribute), axes)
+        case "neighbours":
+            matrix = np.abs(attribute)
+            return (
+                np.broadcast_to(deltas[0], site_shape) + roundoff * len(matrix) * np.abs(args[0])
+            ) @ matrix
         case "broadcast":
             return np.broadcast_to(deltas[0], site_shape)
+        case "fermion_log_det" | "fermion_gradient":
+            # attribute: the matrix and the species. Slices are computed to a few roundoffs n, each level of
+            # the tree adds as much; for the gradient a relative error of M is amplified by its condition
+            # number, which the sum over all columns bounds. exp(K·step) inherits the error of its argument.
+            nodes, levels = site_shape[2], 2 + np.log2(site_shape[1])
+            amplified = conditioning(args[0], args[1], *attribute)
+            kinetic = np.abs(attribute[0]).sum(axis=0).max() * np.abs(args[1])
+            per_slice = roundoff * nodes * levels * (1 + kinetic) + deltas[1] * kinetic / np.abs(args[1])
+            if name == "fermion_log_det":
+                slope = log_det_and_gradient(args[0], args[1], *attribute)[1]
+                moved = (np.abs(slope) * np.broadcast_to(deltas[0], site_shape)).sum(axis=axes)
+                return moved + per_slice * amplified
+            largest = np.broadcast_to(deltas[0], site_shape).max(axis=axes) + per_slice
+            return (largest * amplified).reshape(-1, 1, 1) * (1 + np.abs(value))
         case "site_sum":
             terms = int(np.prod(site_shape[1:]))
             magnitude = np.abs(args[0]).sum(axis=axes)
@@ -126,6 +162,54 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return (weights @ (deltas[0] + roundoff * len(weights) * np.abs(args[0]))).reshape(site_shape)
         case "where":
             return np.where(args[0] != 0, deltas[1], deltas[2])
+        case "site_mean":
+            sites = tuple(range(2, args[0].ndim))
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * np.log2(
+                np.prod(site_shape[1:]) + 1
+            ) * np.abs(args[0])
+            return grown.mean(axis=sites)
+        case "linear":
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * (matrices.shape[1] + 1) * np.abs(
+                args[0]
+            )
+            return grown @ np.abs(matrices).T
+        case "act":
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * (matrices.shape[1] + 1) * np.abs(
+                args[0]
+            )
+            return np.einsum("nab,nb...->na...", np.abs(matrices)[args[1]], grown)
+        case "entry" | "tail":
+            delta = np.broadcast_to(deltas[0], args[0].shape)
+            return delta[:, attribute] if name == "entry" else delta[:, 1:]
+        case "norm":
+            return np.broadcast_to(deltas[0], args[0].shape).sum(axis=1) + roundoff * args[0].shape[1] * value
+        case "direction":
+            length = np.maximum(np.sqrt((args[0] ** 2).sum(axis=1, keepdims=True)), np.finfo(float).tiny)
+            total = np.broadcast_to(deltas[0], args[0].shape).sum(axis=1, keepdims=True)
+            return 2 * total / length + roundoff * args[0].shape[1]
+        case "atan2":
+            radius = np.maximum(np.hypot(args[0], args[1]), np.finfo(float).tiny)
+            return (deltas[0] + deltas[1]) / radius
+        case "filled" | "argmax":
+            return 0.0
+        case "combination":
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * (len(matrices) + 1) * np.abs(
+                args[0]
+            )
+            return np.einsum("ni,iab->nab", grown, np.abs(matrices))
+        case "matrix_polynomial":
+            return _matrix_polynomial(args, deltas, roundoff)
+        case "rotate" | "rotate_back":
+            back = name == "rotate_back"
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * (args[0].shape[1] + 1) * np.abs(
+                args[0]
+            )
+            matrix, error = np.abs(args[1]), np.broadcast_to(deltas[1], args[1].shape)
+            if back:
+                matrix, error = matrix.swapaxes(1, 2), error.swapaxes(1, 2)
+            return np.einsum("nab,nb...->na...", matrix, grown) + np.einsum(
+                "nab,nb...->na...", error, np.abs(args[0])
+            )
         case "lt" | "le" | "sign":
             return 0.0
     raise LoweringError(
@@ -134,3 +218,17 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
         found=name,
         remedy="add its error propagation",
     )
+
+
+def _matrix_polynomial(args: list[Any], deltas: list[Any], roundoff: float) -> np.ndarray:
+    matrix, *coefficients = args
+    size = np.abs(matrix)
+    change = np.broadcast_to(deltas[0], matrix.shape)
+    identity = np.broadcast_to(np.eye(matrix.shape[1]), matrix.shape)
+    total, power, error = np.zeros_like(size), identity, np.zeros_like(size)
+    for coefficient, delta in zip(coefficients, deltas[1:], strict=True):
+        c = np.abs(np.reshape(coefficient, (-1, 1, 1)))
+        total = total + c * error + (np.reshape(delta, (-1, 1, 1)) + 2 * roundoff * c) * power
+        error = error @ size + power @ change + roundoff * (matrix.shape[1] + 1) * (power @ size)
+        power = power @ size
+    return total

@@ -1,6 +1,8 @@
-"""Hypothesis strategies: configurations over scales and sectors, at walls, and group elements."""
+"""Hypothesis strategies: configurations over scales and sectors, at walls; group elements; couplings."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -18,7 +20,8 @@ def configurations(
     """Batches of configurations (batch, components, *lattice), float64, simplest kinds first.
 
     ``unit`` is one at a single entry, ``constant`` the same at all sites, ``sector`` a fluctuation around the
-    typical field size in a random sector, ``wall`` close to a wall of the fundamental domain.
+    typical field size in a random sector, ``wall`` close to a wall of the fundamental domain or of one of its
+    images.
     """
     shape = (batch, *subject.theory.configuration_shape)
     kind = draw(st.sampled_from(kinds))
@@ -45,15 +48,52 @@ def configurations(
         height = x.mean(axis=tuple(range(2, x.ndim))) @ normal - 10.0 ** rng.uniform(-6, -1, size=batch)
         column = (-1, shape[1], *(1,) * (len(shape) - 2))
         x = x - (height[:, None] * normal / (normal @ normal)).reshape(column)
+        if rng.integers(2):
+            x = subject.act(subject.random_element(rng), x)
     return x
 
 
-def elements(subject: Subject) -> st.SearchStrategy[int]:
-    """Indices of group elements, the identity first."""
+def indices(subject: Subject) -> st.SearchStrategy[int]:
+    """Indices of elements of the (base) group, the identity first."""
     return st.integers(0, subject.analysis.group.order - 1)
+
+
+def elements(subject: Subject) -> st.SearchStrategy[np.ndarray]:
+    """Group elements for one configuration: a 0-d array, or one of shape (blocks,) for a local group."""
+    blocks = subject.element_shape
+    return st.lists(indices(subject), min_size=int(np.prod(blocks)), max_size=int(np.prod(blocks))).map(
+        lambda listed: np.array(listed, dtype=np.int64).reshape(blocks)
+    )
+
+
+def x_and_element(subject: Subject) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
+    """A batch of configurations and a group element."""
+    return st.tuples(configurations(subject), elements(subject))
+
+
+def near_walls(subject: Subject) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
+    """Like :func:`x_and_element`, half of the time at a wall with the element across one."""
+    across = sorted(set(subject.analysis.domain.neighbours)) or [0]
+    step = st.sampled_from(across).map(lambda g: np.full(subject.element_shape, g, dtype=np.int64))
+    return st.one_of(x_and_element(subject), st.tuples(configurations(subject, kinds=("wall",)), step))
 
 
 def words(subject: Subject) -> st.SearchStrategy[list[int]]:
     """Words in the generators, as generator indices."""
     count = len(subject.analysis.group.generators)
     return st.lists(st.integers(0, count - 1), max_size=12) if count else st.just([])
+
+
+def couplings(subject: Subject) -> st.SearchStrategy[dict[str, float]]:
+    """Parameter values: the subject's own first, then each scaled by up to 2 either way, some switched off.
+
+    Signs stay what the declaration has, so that the action stays one that can be evaluated.
+    """
+
+    def value(name: str) -> st.SearchStrategy[float]:
+        own = subject.parameters[name]
+        scaled = st.sampled_from((1.0, 0.5, 2.0, 0.75, 1.25)).map(lambda factor: own * factor)
+        return st.one_of(scaled, st.just(0.0)) if subject.theory.defaults.get(name) == 0 else scaled
+
+    values: dict[str, Any] = {name: value(name) for name in subject.parameters}
+    return st.fixed_dictionaries(values)

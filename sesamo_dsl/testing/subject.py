@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..analysis.result import Analysis
-from ..backend import Model, backend_names
+from ..backend import Backend, Model, backend_names
 from ..compiler import CompiledTheory, analyse, check_configurations, compile, lower_theory
+from ..errors import BackendError
 from ..flow_spec import FlowSpec
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -42,11 +45,12 @@ class Subject:
     analysis: Analysis
     program: Program
     parameters: dict[str, float]
+    _backends: dict[str, str | Backend] = field(default_factory=dict)
     _compiled: dict[tuple[str, Precision], CompiledTheory] = field(default_factory=dict)
     _models: dict[tuple[Any, ...], Model] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, theory: Theory, backends: Sequence[str] | None = None) -> Subject:
+    def of(cls, theory: Theory, backends: Sequence[str | Backend] | None = None) -> Subject:
         """Analyse a theory and prepare it for testing; ``backends`` default to all that are registered."""
         analysis = analyse(theory)
         generic = np.random.default_rng(11).uniform(0.05, 0.25, size=len(theory.parameters))
@@ -54,14 +58,17 @@ class Subject:
             p.name: theory.defaults.get(p.name) or round(float(v), 3)
             for p, v in zip(theory.parameters, generic, strict=True)
         }
-        names = tuple(backends) if backends is not None else backend_names()
-        return cls(theory, names, analysis, lower_theory(analysis), parameters)
+        chosen = tuple(backends) if backends is not None else backend_names()
+        named = {b if isinstance(b, str) else b.name: b for b in chosen}
+        return cls(theory, tuple(named), analysis, lower_theory(analysis), parameters, named)
 
     def compiled(self, backend: str, precision: Precision) -> CompiledTheory:
         """The theory compiled for a backend."""
         key = backend, precision
         if key not in self._compiled:
-            self._compiled[key] = compile(self.analysis, backend, precision=precision)
+            self._compiled[key] = compile(
+                self.analysis, self._backends.get(backend, backend), precision=precision
+            )
         return self._compiled[key]
 
     def model(self, backend: str, **options: Any) -> Model:
@@ -84,26 +91,78 @@ class Subject:
     def fresh_model(self, backend: str, **options: Any) -> Model:
         """A model in float64 as training would start from."""
         compiled = self.compiled(backend, "float64")
-        flow = FlowSpec(
-            layers=3, hidden=(8,), kernel=3
-        )  # the laws hold for any network; a small one is quick
+        # the laws hold for any network; a small one is quick. As in the default, points get splines
+        point = self.theory.lattice.volume == 1
+        flow = FlowSpec(layers=3, hidden=(8,), kernel=3, transform="spline" if point else "affine")
         resolved = TrainingOptions(flow=flow, **options).resolve(self.analysis)
         base = make_base(self.program, self.parameters, resolved)
         return compiled.backend.model(compiled, self.parameters, base, resolved)
 
-    def interpret(self, function: str, x: np.ndarray, **inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+    def interpret(
+        self,
+        function: str,
+        x: np.ndarray,
+        parameters: Mapping[str, float] | None = None,
+        /,
+        **inputs: np.ndarray,
+    ) -> tuple[np.ndarray, ...]:
         """A program function by the NumPy interpreter in float64."""
         checked = check_configurations(self.theory, x, "float64")
         name = self.program.functions[function].inputs[0][0]
-        return run(self.program, function, {name: checked, **inputs}, self.parameters)
+        return run(self.program, function, {name: checked, **inputs}, parameters or self.parameters)
 
-    def act(self, element: int, x: np.ndarray) -> np.ndarray:
+    def act(self, element: np.ndarray | int, x: np.ndarray) -> np.ndarray:
         """T_g x for configurations (batch, components, *lattice)."""
-        return np.einsum("ab,nb...->na...", self.program.constants["MATRICES"][element], x)
+        return self.interpret("modulate", x, u=np.broadcast_to(element, (len(x), *self.element_shape)))[0]
 
-    def collective(self, x: np.ndarray) -> np.ndarray:
-        """c(x), (batch, components, *lattice) → (batch, k)."""
-        return x.mean(axis=tuple(range(2, x.ndim))) @ self.analysis.domain.projection.T
+    @cached_property
+    def element_shape(self) -> tuple[int, ...]:
+        """Shape of u for one configuration: () for a global group, (blocks,) for a local one."""
+        return self.interpret("canonicalize", np.zeros((1, *self.theory.configuration_shape)))[1].shape[1:]
+
+    @property
+    def log_order(self) -> float:
+        """Logarithm of the number of group elements."""
+        return math.prod(self.element_shape) * math.log(self.analysis.group.order)
+
+    def random_element(self, rng: np.random.Generator) -> np.ndarray:
+        """A uniformly random group element."""
+        return rng.integers(0, self.analysis.group.order, size=self.element_shape)
+
+    def some_elements(self, limit: int) -> list[np.ndarray]:
+        """All group elements if there are at most ``limit``, else the identity and random ones."""
+        if self.log_order <= math.log(limit) + 1e-9:
+            blocks = math.prod(self.element_shape)
+            every = itertools.product(range(self.analysis.group.order), repeat=blocks)
+            return [np.array(u, dtype=np.int64).reshape(self.element_shape) for u in every]
+        rng = np.random.default_rng(3)
+        identity = np.zeros(self.element_shape, dtype=np.int64)
+        return [identity, *(self.random_element(rng) for _ in range(limit - 1))]
+
+    @cached_property
+    def samplers(self) -> tuple[str, ...]:
+        """The backends that have models; others refuse with a BackendError and only evaluate."""
+        able = []
+        for backend in self.backends:
+            try:
+                self.fresh_model(backend)
+            except BackendError:
+                continue
+            able.append(backend)
+        return tuple(able)
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The ways of staying in the domain that a model of this theory can have."""
+        return ("fold", "penalty") if self.log_order <= math.log(64) + 1e-9 else ("penalty",)
+
+    @property
+    def laws(self) -> tuple[str, ...]:
+        """The laws p(u|y) that it can have."""
+        if not self.analysis.is_modulated:
+            return ("uniform",)
+        finite = ("uniform", "learned", "heat_bath")
+        return finite if self.analysis.group.order > 1 else ("uniform", "heat_bath")
 
     @cached_property
     def typical_size(self) -> float:

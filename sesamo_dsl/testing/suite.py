@@ -1,7 +1,9 @@
-"""Running the laws: as a list of results, or as one pytest test per law."""
+"""Running the laws: as a list of results, as one pytest test per law, or as a ``unittest.TestCase``."""
 
 from __future__ import annotations
 
+import time
+import unittest
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,9 +12,11 @@ from typing import Any, cast
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 
+from ..backend import Backend
 from ..errors import SesamoError
 from ..theory import Theory
-from .laws import LAWS, Law, Measurement
+from .law import Law, Measurement
+from .laws import LAWS
 from .subject import Subject
 
 
@@ -30,6 +34,10 @@ class LawResult:
         How many were tried.
     worst
         The measurement closest to, or furthest beyond, its tolerance.
+    seconds
+        How long it took.
+    false_alarm
+        Bound on the probability that the law fails although it holds: 0 unless it is statistical.
     counterexample
         The smallest failing example, None if the law holds.
     """
@@ -37,6 +45,8 @@ class LawResult:
     law: Law
     examples: int
     worst: Measurement
+    seconds: float
+    false_alarm: float = 0.0
     counterexample: Any = None
 
     @property
@@ -52,7 +62,7 @@ class _Failed(AssertionError):
 def run_law(law: Law, subject: Subject, *, examples: int | None = None) -> LawResult:
     """Try a law on examples drawn by Hypothesis; a failing example is shrunk to a small one."""
     worst = Measurement(0.0, 1.0)
-    tried = 0
+    tried, false_alarm, start = 0, 0.0, time.perf_counter()
     failing: list[tuple[Any, Measurement]] = []
 
     @settings(
@@ -64,10 +74,11 @@ def run_law(law: Law, subject: Subject, *, examples: int | None = None) -> LawRe
     )
     @given(law.examples(subject))
     def check(example: Any) -> None:
-        nonlocal worst, tried
+        nonlocal worst, tried, false_alarm
         tried += 1
         for measurement in law.measure(subject, example):
-            if measurement.ratio > worst.ratio:
+            false_alarm += measurement.level
+            if measurement.ratio > worst.ratio or not worst.what:
                 worst = measurement
             if not measurement.ratio <= 1.0:
                 failing.append((example, measurement))
@@ -77,28 +88,38 @@ def run_law(law: Law, subject: Subject, *, examples: int | None = None) -> LawRe
         check()
     except _Failed:
         example, measurement = failing[-1]  # Hypothesis replays the smallest one last
-        return LawResult(law, tried, measurement, ("example", example))
-    return LawResult(law, tried, worst)
+        seconds = time.perf_counter() - start
+        return LawResult(law, tried, measurement, seconds, false_alarm, ("example", example))
+    return LawResult(law, tried, worst, time.perf_counter() - start, false_alarm)
 
 
 def run_laws(
-    theory: Theory, backends: Sequence[str] | None = None, *, examples: int | None = None
+    theory: Theory,
+    backends: Sequence[str | Backend] | None = None,
+    *,
+    examples: int | None = None,
+    laws: Sequence[Law] = LAWS,
+    report: Callable[[LawResult], None] = lambda result: None,
 ) -> list[LawResult]:
-    """All laws that apply to a theory."""
+    """All laws that apply to a theory; ``report`` is called with each result as it comes."""
     subject = Subject.of(theory, backends)
-    return [run_law(law, subject, examples=examples) for law in LAWS if law.applies(subject)]
+    results = []
+    for law in laws:
+        if law.applies(subject):
+            results.append(run_law(law, subject, examples=examples))
+            report(results[-1])
+    return results
 
 
 def require(result: LawResult, theory: Theory) -> None:
     """Raise LawViolation if a law does not hold."""
     if not result.holds:
-        residual = np.max(np.abs(result.worst.residual))
-        tolerance = np.max(result.worst.tolerance)
+        residual, tolerance = result.worst.worst
         raise LawViolation(
             f"law {result.law.name} of theory {theory.name}: {result.law.statement}",
             expected=f"{result.worst.what or result.law.statement} within {tolerance:.3g}",
             found=f"a residual of {residual:.6g} at\n{show(result.counterexample[1])}",
-            remedy="check the declaration; if it is right, this is a bug of the compiler",
+            remedy="check the declaration; if it is right, this is a bug of the compiler or a backend",
         )
 
 
@@ -106,33 +127,51 @@ def show(example: Any) -> str:
     """An example as Python that can be pasted: arrays become ``np.array(…)``."""
     if isinstance(example, np.ndarray):
         return f"np.array({np.array2string(example, separator=', ', threshold=100_000)})"
-    if isinstance(example, tuple | list):
-        return "(" + ", ".join(show(part) for part in example) + ")"
+    if isinstance(example, tuple):
+        return "(" + "".join(show(part) + ", " for part in example).rstrip() + ")"
+    if isinstance(example, list):
+        return "[" + ", ".join(show(part) for part in example) + "]"
     return repr(example)
 
 
+@cache
+def _subject(theory: Theory | Callable[[], Theory], backends: tuple[str | Backend, ...] | None) -> Subject:
+    return Subject.of(theory if isinstance(theory, Theory) else theory(), backends)
+
+
 def theory_suite(
-    theory: Theory | Callable[[], Theory], backends: Sequence[str] | None = None
-) -> Callable[..., None]:
-    """A pytest test that runs every law; one line in a test file: ``test_laws = theory_suite(theory)``.
+    theory: Theory | Callable[[], Theory],
+    backends: Sequence[str | Backend] | None = None,
+    *,
+    examples: int | None = None,
+    laws: Sequence[Law] = LAWS,
+) -> type[unittest.TestCase]:
+    """A test case with one test per law; one line in a test file: ``TestLaws = theory_suite(theory)``.
+
+    Both pytest and unittest collect it, whatever the name it is bound to.
 
     Parameters
     ----------
     theory
         The declaration, or a function that returns it (called when the first test runs).
     backends
-        Backends to compare; default all that are registered.
+        Backends to compare, by name or as objects; default all that are registered.
+    examples
+        How many examples to try of each law, instead of the law's own number.
+    laws
+        The laws to test; default all.
     """
-    import pytest
+    chosen = None if backends is None else tuple(backends)
 
-    @cache
-    def subject() -> Subject:
-        return Subject.of(theory if isinstance(theory, Theory) else theory(), backends)
+    def method(law: Law) -> Callable[[unittest.TestCase], None]:
+        def test(self: unittest.TestCase) -> None:
+            subject = _subject(theory, chosen)
+            if not law.applies(subject):
+                self.skipTest(f"{law.name} says nothing about this theory")
+            require(run_law(law, subject, examples=examples), subject.theory)
 
-    @pytest.mark.parametrize("law", LAWS, ids=[law.name for law in LAWS])
-    def test_laws(law: Law) -> None:
-        if not law.applies(subject()):
-            pytest.skip(f"{law.name} says nothing about this theory")
-        require(run_law(law, subject()), subject().theory)
+        test.__doc__ = law.statement
+        return test
 
-    return test_laws
+    methods = {f"test_{law.name}": method(law) for law in laws}
+    return type("TheoryLaws", (unittest.TestCase,), methods)

@@ -1,0 +1,482 @@
+"""The seeded faults of ``mutation.py``: the file, the right text (found exactly once), and the wrong one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes
+    ----------
+    name, kind
+        What is wrong, and the class of mistakes it belongs to.
+    file
+        Path in the repository.
+    old, new
+        The right text and the wrong one.
+    """
+
+    name: str
+    kind: str
+    file: str
+    old: str
+    new: str
+
+
+def _in(file: str, *faults: tuple[str, str, str, str]) -> tuple[Fault, ...]:
+    return tuple(Fault(name, kind, file, old, new) for name, kind, old, new in faults)
+
+
+FAULTS: tuple[Fault, ...] = (
+    *_in(
+        "sesamo_dsl/ir/gradient.py",
+        ("gradient of a − b", "sign", '(1, b.unary("neg", adjoint))]', "(1, adjoint)]"),
+        ("gradient of a·a", "factor", "b.mul(b.constant(2.0), times(args[0]))", "times(args[0])"),
+        ("gradient of a shift", "shift", "tuple(-o for o in op.attribute)", "tuple(op.attribute)"),
+        (
+            "gradient of cos",
+            "sign",
+            'b.unary("neg", times(b.unary("sin", args[0])))',
+            'times(b.unary("sin", args[0]))',
+        ),
+        ("gradient of tanh", "sign", "b.sub(one, b.mul(value, value))", "b.add(one, b.mul(value, value))"),
+        (
+            "gradient of sqrt",
+            "factor",
+            "b.div(b.mul(b.constant(0.5), adjoint), value)",
+            "b.div(adjoint, value)",
+        ),
+        ("gradient of erf", "factor", "1.1283791670955126", "1.1283791670"),
+        ("gradient of a quotient", "factor", "(0, b.div(adjoint, args[1]))", "(0, times(args[1]))"),
+        (
+            "gradient of where",
+            "swap",
+            "(1, b.where(args[0], adjoint, zero)), (2, b.where(args[0], zero, adjoint))",
+            "(2, b.where(args[0], adjoint, zero)), (1, b.where(args[0], zero, adjoint))",
+        ),
+        ("gradient of log-sum-exp", "sign", "b.sub(a, value)", "b.sub(value, a)"),
+        ("gradient of a mixture", "off by one", "row[j + 1] for row", "row[j] for row"),
+        (
+            "gradient of a component read twice",
+            "broadcasting",
+            "builder.add(parts[a], adjoint) if a in parts else adjoint",
+            "adjoint",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/lowering.py",
+        ("cosh as two exponentials", "factor", "cast(sp.Expr, argument - sp.log(2))", "argument"),
+        (
+            "a > b lowered as a < b",
+            "sign",
+            'b.binary("lt", sides[1], sides[0])',
+            'b.binary("lt", sides[0], sides[1])',
+        ),
+        (
+            "And forgets its first part",
+            "broadcasting",
+            "value = b.mul(value, self._condition(part))",
+            "value = self._condition(part)",
+        ),
+        ("constants of a mixture", "normaliser", "in (constant, *slopes))", "in (0 * constant, *slopes))"),
+        (
+            "Max and Min",
+            "swap",
+            '"maximum" if isinstance(expr, sp.Max)',
+            '"maximum" if isinstance(expr, sp.Min)',
+        ),
+        ("denominators", "sign", "self(base**-exponent)", "self(base ** (1 - exponent))"),
+        (
+            "a constant density",
+            "off by one",
+            "builder.constant(components[0].lattice.volume)",
+            "builder.constant(components[0].lattice.volume + 1)",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/ir/program.py",
+        ("half-integer powers", "off by one", "exponent - Fraction(1, 2)", "exponent + Fraction(1, 2)"),
+        ("products of literals", "factor", "self.constant(la * inner)", "self.constant(la + inner)"),
+        (
+            "a + (−1)·b",
+            "sign",
+            "return self.sub(one, op.args[1])",
+            'return self._binary("add", one, op.args[1])',
+        ),
+        ("quotients by literals", "factor", "self.constant(1.0 / divisor)", "self.constant(divisor)"),
+    ),
+    *_in(
+        "sesamo_dsl/ir/source.py",
+        (
+            "emitted shifts",
+            "shift",
+            'tuple(-o for o in op.attribute) if op.name == "shift"',
+            'tuple(o for o in op.attribute) if op.name == "shift"',
+        ),
+        (
+            "digits of emitted constants",
+            "precision",
+            "repr((array + 0.0).tolist())",
+            "repr((array + 0.0).round(6).tolist())",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/ir/interpreter.py",
+        ("interpreted atan2", "swap", "np.arctan2(args[0], args[1])", "np.arctan2(args[1], args[0])"),
+        (
+            "interpreted softmax",
+            "sign",
+            "np.exp(args[0] - args[1].reshape(-1))",
+            "np.exp(args[1].reshape(-1) - args[0])",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/groups/finite.py",
+        (
+            "multiplication table",
+            "off by one",
+            "self._right[table[:, word_index[word[:-1]]], word[-1]]",
+            "self._right[table[:, word_index[word[:-1]]], word[0]]",
+        ),
+        ("inverses", "off by one", "np.argmin(self.table, axis=1)", "np.argmin(self.table[:, 1:], axis=1)"),
+        (
+            "left cosets are right cosets",
+            "coset table",
+            "self.table[i, list(subgroup)]",
+            "self.table[list(subgroup), i]",
+        ),
+        (
+            "coset table",
+            "off by one",
+            "sorted(int(j) for j in self.table[i, list(subgroup)])",
+            "sorted(int(j) for j in self.table[i, list(subgroup)[1:] or [0]])",
+        ),
+        ("orders of elements", "off by one", "orders = np.ones(self.order", "orders = np.zeros(self.order"),
+        (
+            "conjugacy classes",
+            "swap",
+            "self.table[self.table[everything, i], self.inverses]",
+            "self.table[self.table[everything, i], everything]",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/analysis/domain.py",
+        (
+            "facets point inward",
+            "facet",
+            "outward = scores[1:] - scores[0]",
+            "outward = scores[0] - scores[1:]",
+        ),
+        (
+            "half-angle 25.9° instead of 22.5°",
+            "facet",
+            "return outward[essential],",
+            "return outward[essential] - 0.0659 * scores[0] / np.linalg.norm(scores[0]),",
+        ),
+        ("a facet is lost", "facet", "-answer.fun < 1e-9:", "-answer.fun < 2.0 and len(essential) > 1:"),
+        (
+            "scores of the inverse",
+            "swapped preimage",
+            "scores = representation @ reference @ metric",
+            "scores = np.linalg.inv(representation) @ reference @ metric",
+        ),
+        (
+            "matrices transposed",
+            "swapped preimage",
+            "np.array([floats(g.matrix) for g in group.elements])",
+            "np.array([floats(g.matrix).T for g in group.elements])",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/modulation.py",
+        ("canonicalize by T_u", "swapped preimage", "domain.matrices[group.inverses]", "domain.matrices"),
+        (
+            "scale of the gauge directions",
+            "Jacobian factor",
+            "b.constant(-1 / np.sqrt(volume))",
+            "b.constant(-1 / volume)",
+        ),
+        (
+            "unrotate turns forward",
+            "swapped preimage",
+            "_section(b, slice_, i, n), back=True)",
+            "_section(b, slice_, i, n))",
+        ),
+        (
+            "radius of the slice",
+            "Jacobian factor",
+            "list(slice_.block)] = np.sqrt(volume)",
+            "list(slice_.block)] = volume",
+        ),
+        (
+            "a modulation that squares its elements",
+            "group",
+            '"MATRICES": domain.matrices,',
+            '"MATRICES": domain.matrices @ domain.matrices,',
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/analysis/slices.py",
+        (
+            "Faddeev–Popov determinant",
+            "Jacobian factor",
+            "sp.Abs((gradient * motion).det())",
+            "sp.Abs((gradient * motion).det()) ** 2",
+        ),
+        (
+            "a charge of rotations",
+            "charge",
+            "sp.cos(k * _ANGLE) + sp.sin(k * _ANGLE) * _A / k",
+            "sp.cos(k * _ANGLE) + sp.sin(2 * k * _ANGLE) * _A / k",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/analysis/invariance.py",
+        (
+            "average over the group",
+            "normaliser",
+            "sp.Add(*images) / group.order)",
+            "sp.Add(*images) / (group.order + 1))",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/analysis/lie.py",
+        ("invariant part under a Lie group", "factor", "total / relation[0])", "2 * total / relation[0])"),
+    ),
+    *_in(
+        "sesamo_dsl/orbits.py",
+        ("area of the sphere", "normaliser", "gammaln(dimension / 2)", "gammaln(dimension / 2 + 1)"),
+        (
+            "normaliser of von Mises",
+            "normaliser",
+            "np.log(ive(order, safe)) + safe",
+            "np.log(ive(order + 1, safe)) + safe",
+        ),
+        (
+            "normaliser of the tabulated law",
+            "a law that does not normalise",
+            "values.sum(axis=0) * 2 * np.pi / nodes",
+            "values.sum(axis=0) * np.pi / nodes",
+        ),
+        (
+            "inverse CDF of the tabulated law",
+            "sampling",
+            "left**2 + 2 * (right - left) * rest",
+            "left**2 + (right - left) * rest",
+        ),
+        (
+            "nodes of the circle",
+            "off by one",
+            "np.minimum(position.astype(int), nodes - 1)",
+            "np.maximum(position.astype(int) - 1, 0)",
+        ),
+        (
+            "strength of the source",
+            "factor",
+            "size * np.sqrt(analysis.theory.lattice.volume), mean",
+            "size, mean",
+        ),
+        ("direction of the source", "sign", "-source / size if size > 0", "source / size if size > 0"),
+        (
+            "uniform directions",
+            "sampling",
+            "return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)",
+            "return np.abs(vectors) / np.linalg.norm(vectors, axis=1, keepdims=True)",
+        ),
+        (
+            "acceptance of Wood's rejection",
+            "sampling",
+            "m * np.log1p(-xw * w) - c[waiting]",
+            "m * np.log1p(-xw * w) - c[waiting] / 2",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/flow_spec.py",
+        (
+            "Jacobian of the base",
+            "Jacobian factor",
+            "-0.5 * float(np.log(values).sum())",
+            "0.5 * float(np.log(values).sum())",
+        ),
+        (
+            "unsplit",
+            "swapped preimage",
+            "np.argsort(np.concatenate([self.frozen, self.active]))",
+            "np.concatenate([self.frozen, self.active])",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/evaluation.py",
+        (
+            "ESS",
+            "factor",
+            "2 * cast(Any, logsumexp(log_w)) - logsumexp(2 * log_w)",
+            "cast(Any, logsumexp(log_w)) - logsumexp(2 * log_w) / 2",
+        ),
+        (
+            "log Z",
+            "normaliser",
+            "logsumexp(self.log_weights) - np.log(len(self))",
+            "logsumexp(self.log_weights) - np.log(len(self) - 1)",
+        ),
+        (
+            "importance weights",
+            "sign",
+            "-self.action.astype(np.float64) - self.log_q.astype(np.float64)",
+            "-self.action.astype(np.float64) + self.log_q.astype(np.float64)",
+        ),
+        ("weights of leaked samples", "normaliser", "np.where(self.leaked, -np.inf, log_w)", "log_w"),
+        (
+            "virial per degree of freedom",
+            "normaliser",
+            "/ int(np.prod(x.shape[1:]))",
+            "/ int(np.prod(x.shape[2:]))",
+        ),
+        (
+            "masses without weights",
+            "normaliser",
+            "np.bincount(self.sector, weights=self.weights, minlength=self._order)",
+            "np.bincount(self.sector, minlength=self._order) / len(self)",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/emit.py",
+        (
+            "torch: mean over sites",
+            "normaliser",
+            '"{0}.mean(dim={field_axes})"',
+            '"{0}.sum(dim={field_axes})"',
+        ),
+        ("torch: ≤", "sign", '"le": "({0} <= {1}).to(x.dtype)"', '"le": "({0} >= {1}).to(x.dtype)"'),
+        (
+            "torch: rotations transposed",
+            "swapped preimage",
+            '"rotate": \'torch.einsum("nab,',
+            '"rotate": \'torch.einsum("nba,',
+        ),
+        (
+            "torch: collinear modulation",
+            "a collinear modulation",
+            '"rotate": \'torch.einsum("nab,nb...->na...", {1}, {0})\'',
+            '"rotate": \'torch.einsum("nab,nb...->na...", {1}[:, :, :1], {0}[:, :1])\'',
+        ),
+        (
+            "torch: constants in float32",
+            "float32",
+            'array="torch.tensor({values}, dtype=torch.float64)',
+            'array="torch.tensor({values}, dtype=torch.float32)',
+        ),
+        (
+            "torch: literals in float32",
+            "float32",
+            "torch.as_tensor({0}, dtype=x.dtype",
+            "torch.as_tensor({0}, dtype=torch.float32",
+        ),
+        (
+            "torch: outputs in float64",
+            "dtype",
+            '"lt": "({0} < {1}).to(x.dtype)"',
+            '"lt": "({0} < {1}).to(torch.float64)"',
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/laws.py",
+        (
+            "torch: heat bath",
+            "sign",
+            "torch.log_softmax(-breaking, dim=0)",
+            "torch.log_softmax(breaking, dim=0)",
+        ),
+        (
+            "torch: uniform law",
+            "a law that does not normalise",
+            "-math.log(len(breaking))",
+            "-math.log(len(breaking) + 1)",
+        ),
+        (
+            "torch: learned law",
+            "a law that does not normalise",
+            "torch.log_softmax(logits, dim=0)[:, None]",
+            "logits[:, None]",
+        ),
+        ("torch: draws of u", "sampling", "uniform * cumulative[-1]", "uniform**2 * cumulative[-1]"),
+        ("torch: orbit integral on S²", "normaliser", "torch.log(2 * safe)", "torch.log(safe)"),
+        (
+            "torch: orbit integral on S¹",
+            "normaliser",
+            "torch.log(torch.special.i0e(kappa))",
+            "torch.log(torch.special.i1e(kappa))",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/flows.py",
+        (
+            "torch: Jacobian of a layer",
+            "Jacobian factor",
+            "log_q = log_q - log_det",
+            "log_q = log_q + log_det",
+        ),
+        (
+            "torch: inverse of the affine map",
+            "Jacobian factor",
+            "torch.exp(-log_scale), -log_scale",
+            "torch.exp(-log_scale), log_scale",
+        ),
+        (
+            "torch: slope of a spline",
+            "Jacobian factor",
+            "log_det = 2 * torch.log(mean_slope / denominator)",
+            "log_det = torch.log(mean_slope / denominator)",
+        ),
+        (
+            "torch: normaliser of the base",
+            "normaliser",
+            "sum(dim=1) - self.log_normalization",
+            "sum(dim=1) - 2 * self.log_normalization",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/model.py",
+        (
+            "torch: model in float32",
+            "float32",
+            "self._dtype = getattr(torch, compiled.precision)",
+            "self._dtype = torch.float32",
+        ),
+        ("torch: loading forgets the step", "state", 'self._step = int(state["step"])', "self._step = 0"),
+        (
+            "torch: measure of the slices",
+            "Jacobian factor",
+            "loss = log_q - log_measure + self._energy",
+            "loss = log_q + log_measure + self._energy",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_jax/emit.py",
+        ("jax: erf", "function", "jax.scipy.special.erf({0})", "jax.scipy.special.erfc({0})"),
+        ("jax: atan2", "swap", "jnp.arctan2({0}, {1})", "jnp.arctan2({1}, {0})"),
+        (
+            "jax: constants in float32",
+            "float32",
+            'array="np.array({values}, dtype=np.float64)',
+            'array="np.array({values}, dtype=np.float32)',
+        ),
+    ),
+    *_in(
+        "backends/sesamo_jax/laws.py",
+        (
+            "jax: heat bath",
+            "sign",
+            "jax.nn.log_softmax(-breaking, axis=0)",
+            "jax.nn.log_softmax(breaking, axis=0)",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_jax/flows.py",
+        ("jax: Jacobian of a layer", "Jacobian factor", "log_q = log_q - log_det", "log_q = log_q + log_det"),
+    ),
+)
+"""All faults."""

@@ -1,0 +1,175 @@
+"""A backend in a hundred lines: NumPy source through a Dialect, and a sampler without training.
+
+Run it to see it prove itself: ``python examples/numpy_backend.py``. The recipe is docs/backends.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sesamo_dsl.backend import Backend, Model
+from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.errors import BackendError
+from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.hmc import HMCOptions, Trajectories
+from sesamo_dsl.ir.program import Program
+from sesamo_dsl.ir.source import Dialect, module_source
+from sesamo_dsl.theory import Precision
+from sesamo_dsl.training import TrainingOptions
+
+_HELPERS = {
+    "_logsumexp": '''def _logsumexp(values):
+    """log Σ exp over the first axis."""
+    top = values.max(axis=0)
+    return top + np.log(np.exp(values - top).sum(axis=0))''',
+    "_affine_stack": '''def _affine_stack(rows, values):
+    """rows[k][0] + Σ_j rows[k][j+1] values[j], stacked over k and flattened over the rest."""
+    rows = np.asarray(rows, values[0].dtype)
+    return rows[:, :1] + rows[:, 1:] @ np.stack(values).reshape(len(values), -1)''',
+    "_erf": """def _erf(values):
+    return np.array([math.erf(v) for v in values.ravel()]).astype(values.dtype).reshape(values.shape)""",
+    "_direction": '''def _direction(v):
+    """v/|v|, the first unit vector where v = 0."""
+    length = np.sqrt((v**2).sum(axis=1, keepdims=True))
+    first = np.eye(v.shape[1], dtype=v.dtype)[:1]
+    return np.where(length > 0, v / np.where(length > 0, length, 1), first)''',
+    "_matrix_polynomial": '''def _matrix_polynomial(a, coefficients):
+    """Σ_j coefficients[j] A^j per configuration."""
+    power, total = np.broadcast_to(np.eye(a.shape[1], dtype=a.dtype), a.shape), np.zeros_like(a)
+    for coefficient in coefficients:
+        total = total + coefficient[:, None, None] * power
+        power = power @ a
+    return total''',
+}
+
+DIALECT = Dialect(
+    framework="NumPy",
+    imports="import math\n\nimport numpy as np",
+    helpers=_HELPERS,
+    templates={
+        "component": "{0}[:, {attribute}]",
+        "stack": "np.stack([{args}], axis=1)",
+        "shift": "np.roll({0}, {attribute}, {axes})",
+        "site_sum": "{0}.sum(axis={axes})",
+        "broadcast": "np.zeros_like(x[:, 0]) + {0}",
+        "site_mean": "{0}.mean(axis={field_axes})",
+        "linear": "{0} @ {attribute}.astype({0}.dtype).T",
+        "argmax": "np.argmax({0}, axis=1)",
+        "act": 'np.einsum("nab,nb...->na...", {attribute}.astype({0}.dtype)[{1}], {0})',
+        "where": "np.where({0} != 0, {1}, {2})",
+        "logsumexp": "_logsumexp(np.stack(np.broadcast_arrays({args})))",
+        "maximum": "np.maximum({0}, {1})",
+        "minimum": "np.minimum({0}, {1})",
+        "lt": "({0} < {1}).astype(x.dtype)",
+        "le": "({0} <= {1}).astype(x.dtype)",
+        **{
+            name: f"np.{name}({{0}})"
+            for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign")
+        },
+        "atan": "np.arctan({0})",
+        "erf": "_erf({0})",
+        "affine_stack": "_affine_stack({attribute}, [{args}])",
+        "stack_logsumexp": "_logsumexp({0}).reshape(x[:, 0].shape)",
+        "stack_softmax": "np.exp({0} - {1}.reshape(-1))",
+        "stack_dot": "(np.asarray({attribute}, {0}.dtype) @ {0}).reshape(x[:, 0].shape)",
+        "entry": "{0}[:, {attribute}]",
+        "tail": "{0}[:, 1:]",
+        "norm": "np.sqrt(({0} ** 2).sum(axis=1))",
+        "filled": "np.full_like({0}, {attribute})",
+        "direction": "_direction({0})",
+        "combination": 'np.einsum("ni,iab->nab", {0}, {attribute}.astype({0}.dtype))',
+        "matrix_polynomial": "_matrix_polynomial({0}, [{rest}])",
+        "rotate": 'np.einsum("nab,nb...->na...", {1}, {0})',
+        "rotate_back": 'np.einsum("nba,nb...->na...", {1}, {0})',
+        "atan2": "np.arctan2({0}, {1})",
+    },
+    array="np.array({values}, dtype=np.float64).reshape({shape})",
+    scalar_operand="np.asarray({0}, x.dtype)",
+)
+
+
+class NumpyBackend:
+    """Implements ``sesamo_dsl.backend.Backend`` as far as emitted code goes; it does not train."""
+
+    name = "numpy"
+
+    def versions(self) -> dict[str, str]:
+        """Version of NumPy."""
+        return {"numpy": np.__version__}
+
+    def emit(self, program: Program) -> str:
+        """Source of the module for a program."""
+        return module_source(program, DIALECT)
+
+    def to_array(self, values: np.ndarray, precision: Precision) -> np.ndarray:
+        """The array in this precision; integers stay."""
+        values = np.asarray(values)
+        return values.astype(precision) if np.issubdtype(values.dtype, np.floating) else values
+
+    def to_numpy(self, values: Any) -> np.ndarray:
+        """The same array."""
+        return np.asarray(values)
+
+    def derivative(
+        self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Directional derivative by a sixth-order central difference: NumPy has no automatic one.
+
+        In extended precision, whose 64 bits make it as accurate as an exact one in float64.
+        """
+        points = [np.asarray(a, np.longdouble) for a in inputs]
+        along = [np.asarray(t, np.longdouble) for t in tangents]
+
+        def first(step: float) -> np.ndarray:
+            output = function(*(a + step * t for a, t in zip(points, along, strict=True)))
+            return output[0] if isinstance(output, tuple) else output
+
+        h = np.longdouble(2) ** -12
+        weights = {1: np.longdouble(3) / 4, 2: -np.longdouble(3) / 20, 3: np.longdouble(1) / 60}
+        total = sum(w * (first(k * h) - first(-k * h)) for k, w in weights.items())
+        return np.asarray(total / h, dtype=np.float64)
+
+    def model(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        base: GaussianBase,
+        options: TrainingOptions,
+    ) -> Model:
+        """Not available: this backend emits and evaluates."""
+        raise _no(f"model of theory {compiled.theory.name}", "a backend that trains")
+
+    def hmc(
+        self,
+        compiled: CompiledTheory,
+        parameters: Mapping[str, float],
+        initial: np.ndarray,
+        options: HMCOptions,
+    ) -> Trajectories:
+        """Not available."""
+        raise _no(f"HMC of theory {compiled.theory.name}", "the jax backend")
+
+
+def _no(subject: str, expected: str) -> BackendError:
+    return BackendError(
+        subject,
+        expected=expected,
+        found="the numpy backend, which only evaluates",
+        remedy="choose backend='torch' or backend='jax'",
+    )
+
+
+BACKEND = NumpyBackend()
+
+if TYPE_CHECKING:
+    _: Backend = BACKEND
+
+if __name__ == "__main__":
+    from rich.console import Console
+
+    from sesamo_dsl.testing import run_backend
+
+    raise SystemExit(0 if run_backend(BACKEND, console=Console()) else 1)

@@ -1,0 +1,302 @@
+"""What a backend has to pass: one suite for any third party, as a test case or as a table.
+
+>>> TestBackend = backend_suite("my_backend")                                          # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import time
+import unittest
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from ..backend import Backend, Model, call, load_backend
+from ..cache import load_source
+from ..compiler import compile
+from ..errors import BackendError, SesamoError
+from ..fields import ComplexField, ScalarField, VectorField, parameters
+from ..flow_spec import GaussianBase
+from ..groups.catalogue import Z2, Cyclic
+from ..groups.lie import SO, U1
+from ..ir.interpreter import run
+from ..ir.source import argument_name
+from ..lattice import Lattice
+from ..theory import Theory
+from ..training import TrainingOptions
+from .coverage import COUPLINGS, COVERAGE, coverage_program
+from .law import EPS, Law, Measurement
+from .laws import LAWS
+from .rounding import error_bounds
+from .subject import Subject
+from .suite import LawViolation, require, run_law
+
+_EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Check:
+    """One test of a backend; ``run`` raises an AssertionError that explains what is wrong."""
+
+    name: str
+    statement: str
+    run: Callable[[Backend], None]
+
+
+@cache
+def conformance_theories() -> tuple[Theory, ...]:
+    """Small theories that between them use every function a program can have."""
+    a, b, h = parameters("a b h")
+    line, plane, point = Lattice(3), Lattice(2, 2), Lattice(1)
+    phi = ScalarField("phi", plane)
+    x = VectorField("x", point, 2)
+    z = ComplexField("z", line)
+    n = VectorField("n", Lattice(2), 3)
+    hopping = sum(phi * phi.shift(mu) for mu in plane.directions)
+    well = x.squared**2 / 8 - x.squared + a * (x[0] ** 3 - 3 * x[0] * x[1] ** 2) / 8
+    return (
+        Theory(
+            "conformance_z2",
+            fields=[phi],
+            action=plane.sum(phi**2 - a * hopping + b * phi**4 + h * phi),
+            symmetries=[Z2(phi)],
+            defaults={a: 0.2, b: 0.1, h: 0},
+            observables={"m": plane.sum(phi) / 4},
+        ),
+        Theory(
+            "conformance_z3",
+            fields=[x],
+            action=point.sum(well + h * x[0]),
+            symmetries=[Cyclic(3, x)],
+            defaults={a: 0.5, h: 0},
+        ),
+        Theory(
+            "conformance_u1",
+            fields=[z],
+            action=line.sum(z.abs2 - a * z.dot(z.shift(0)) + b * z.abs2**2 + h * z.re),
+            symmetries=[U1(z)],
+            defaults={a: 0.3, b: 0.1, h: 0},
+        ),
+        Theory(
+            "conformance_so3",
+            fields=[n],
+            action=n.lattice.sum(n.squared - a * n.dot(n.shift(0)) + b * n.squared**2),
+            symmetries=[SO(n)],
+            defaults={a: 0.3, b: 0.1},
+        ),
+    )
+
+
+def _require(measurement: Measurement, subject: str) -> None:
+    if not measurement.ratio <= 1:
+        residual, tolerance = measurement.worst
+        raise LawViolation(
+            subject,
+            expected=f"{measurement.what} within {tolerance:.3g}",
+            found=f"a residual of {residual:.6g}",
+            remedy="compare the emitted source with sesamo_dsl.ir.interpreter, which defines every operation",
+        )
+
+
+def _state(condition: bool, subject: str, expected: str, found: object) -> None:
+    if not condition:
+        raise LawViolation(subject, expected=expected, found=str(found), remedy="see docs/backends.md")
+
+
+def _configurations() -> np.ndarray:
+    x = np.random.default_rng(0).normal(size=(3, 2, 3, 4))
+    return (x + 0.05 * np.sign(x)).astype(np.float32).astype(np.float64)  # off the kinks, exact in float32
+
+
+def _expression(index: int, backend: Backend) -> None:
+    program = coverage_program()
+    _, module = load_source(f"coverage_{backend.name}", backend.emit(program))
+    x = _configurations()
+    for function in (f"action_{index}", f"gradient_{index}"):
+        couplings = {argument_name(p): COUPLINGS[p] for p in program.functions[function].parameters}
+        expected = run(program, function, {"x": x}, COUPLINGS)
+        for precision, eps in EPS.items():
+            found = call(backend, module, function, {"x": x}, couplings, precision)
+            bounds = error_bounds(program, function, x, COUPLINGS, roundoff=eps + EPS["float64"])
+            for one, other, bound in zip(found, expected, bounds, strict=True):
+                what = f"{list(COVERAGE)[index]}, {function}, {precision}"
+                shown = f"{one.shape} {one.dtype}"
+                _state(shown == f"{other.shape} {precision}", what, f"{other.shape} {precision}", shown)
+                _require(Measurement(one - other, bound, what), f"backend {backend.name}")
+    direction = np.random.default_rng(1).normal(size=x.shape)
+    emitted = getattr(module, f"action_{index}")
+    couplings = {argument_name(p): COUPLINGS[p] for p in program.functions[f"action_{index}"].parameters}
+    slope = backend.derivative(lambda y: emitted(y, **couplings), [x], [direction])
+    gradient = run(program, f"gradient_{index}", {"x": x}, COUPLINGS)[1]
+    expected_slope = (gradient * direction).reshape(3, -1).sum(axis=1)
+    size = 1e-10 * (1 + np.abs(gradient * direction).reshape(3, -1).sum(axis=1))
+    measurement = Measurement(slope - expected_slope, size, "derivative along a direction")
+    _require(measurement, f"backend {backend.name}")
+
+
+def _arrays(backend: Backend) -> None:
+    values = np.random.default_rng(2).normal(size=(3, 2))
+    for precision in EPS:
+        back = backend.to_numpy(backend.to_array(values, precision))
+        _state(back.dtype == precision, "to_array", f"dtype {precision}", back.dtype)
+        _state(np.array_equal(back, values.astype(precision)), "to_numpy∘to_array", "the same numbers", back)
+        whole = backend.to_numpy(backend.to_array(np.arange(3), precision))
+        _state(whole.dtype.kind in "iu", "to_array of integers", "integers", whole.dtype)
+
+
+def _source(backend: Backend) -> None:
+    for theory in conformance_theories():
+        compiled = compile(theory, backend)
+        text = compiled.source.read_text(encoding="utf-8")
+        _state(backend.emit(compiled.program) == text, "emit", "the same text every time", "two texts")
+        imported = [
+            alias.name if isinstance(node, ast.Import) else str(node.module)
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        ]
+        ours = [name for name in imported if name.split(".")[0].startswith("sesamo")]
+        _state(not ours, "emitted source", "a module that stands alone", f"imports of {ours}")
+        known = {*compiled.program.functions} - {*vars(compiled.module)}
+        _state(not known, "emitted module", "every function of the program", f"missing {sorted(known)}")
+
+
+def _identity(backend: Backend) -> None:
+    _state(bool(backend.name) and backend.name.isidentifier(), "name", "an identifier", repr(backend.name))
+    versions = backend.versions()
+    good = bool(versions) and all(isinstance(v, str) for pair in versions.items() for v in pair)
+    _state(good, "versions()", "a dict of names and versions", versions)
+
+
+def _models(backend: Backend) -> None:
+    """Either the whole protocol, or a refusal that explains itself."""
+    theory = conformance_theories()[0]
+    compiled = compile(theory, backend, precision="float64")
+    parameters = theory.parameter_values()
+    options = TrainingOptions(batch=4).resolve(compiled.analysis)
+    base = GaussianBase.standard(1, theory.lattice.shape)
+    try:
+        model: Model = backend.model(compiled, parameters, base, options)
+    except BackendError:
+        return
+    count = 5
+    draws = model.sample(count, 3)
+    shapes = {
+        "x": (draws.x, (count, *theory.configuration_shape)),
+        "log_q": (draws.log_q, (count,)),
+        "action": (draws.action, (count,)),
+        "sector": (draws.sector, (count,)),
+        "leaked": (draws.leaked, (count,)),
+        "auxiliary": (draws.auxiliary, (count, 0)),
+    }
+    for name, (array, shape) in shapes.items():
+        _state(
+            isinstance(array, np.ndarray) and array.shape == shape, f"Draws.{name}", f"shape {shape}", array
+        )
+    metrics = model.step(1e-3)
+    _state(
+        {"loss", "ess", "gradient_norm"} <= set(metrics), "Model.step", "loss, ess, gradient_norm", metrics
+    )
+    state = model.state()
+    names = all(k == "step" or k.startswith(("flow.", "law.", "adam.")) for k in state)
+    _state(names, "Model.state", "names flow.…, law.…, adam.… and step", sorted(state)[:5])
+    float32 = compile(theory, backend, precision="float32")
+    single = backend.model(float32, parameters, base, options).sample(count, 3)
+    _state(single.x.dtype == np.float32, "a model in float32", "float32 samples", single.x.dtype)
+
+
+def _law(law: Law, backend: Backend) -> None:
+    subjects = [_subject(theory, backend) for theory in conformance_theories()]
+    subjects = [subject for subject in subjects if law.applies(subject)]
+    if not subjects:
+        raise unittest.SkipTest(f"backend {backend.name} has no models")
+    for subject in subjects:
+        require(run_law(law, subject, examples=min(law.count, _EXAMPLES)), subject.theory)
+
+
+@cache
+def _subject(theory: Theory, backend: Backend) -> Subject:
+    return Subject.of(theory, [backend])
+
+
+_CORE = ("group_axioms", "homomorphism", "subgroups", "invariant_part", "declared_residual", "inverse_pair")
+_CORE += ("program_is_symbols", "gradient", "tiling", "facets", "slice_pair", "orbit_invariance")
+
+
+def _expression_check(index: int, name: str) -> Check:
+    return Check(
+        "expression_" + "".join(c if c.isalnum() else "_" for c in name),
+        f"{name}: value, gradient and derivative, in both precisions",
+        lambda backend: _expression(index, backend),
+    )
+
+
+def _law_check(law: Law) -> Check:
+    return Check(f"law_{law.name}", law.statement, lambda backend: _law(law, backend))
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("identity", "name and versions", _identity),
+    Check("arrays", "to_array and to_numpy are inverse and keep types", _arrays),
+    Check("source", "emitted source is deterministic, complete and stands alone", _source),
+    *(_expression_check(index, name) for index, name in enumerate(COVERAGE)),
+    Check("models", "the model protocol, or a BackendError", _models),
+    # the others say something of the compiler, none of a backend
+    *(_law_check(law) for law in LAWS if law.name not in _CORE),
+)
+"""All checks, cheapest first."""
+
+
+def backend_suite(backend: str | Backend) -> type[unittest.TestCase]:
+    """A test case that any backend runs to prove itself; collected by pytest and by unittest.
+
+    A backend that only emits and evaluates refuses ``model`` with a BackendError; what is said about models
+    then says nothing about it.
+
+    Parameters
+    ----------
+    backend
+        The object, or the name in the entry points.
+    """
+
+    def method(check: Check) -> Callable[[unittest.TestCase], None]:
+        def test(self: unittest.TestCase) -> None:
+            check.run(load_backend(backend) if isinstance(backend, str) else backend)
+
+        test.__doc__ = check.statement
+        return test
+
+    return type("BackendSuite", (unittest.TestCase,), {f"test_{c.name}": method(c) for c in CHECKS})
+
+
+def run_backend(backend: str | Backend, console: Console | None = None) -> bool:
+    """Run all checks, show them as a table; whether all passed."""
+    loaded = load_backend(backend) if isinstance(backend, str) else backend
+    shown = console or Console(file=sys.stdout)
+    table = Table("", "check", "statement", "seconds", box=None, header_style="bold", pad_edge=False)
+    failures: list[str] = []
+    passed = 0
+    for check in CHECKS:
+        start, mark = time.perf_counter(), "[green]✓[/]"
+        try:
+            check.run(loaded)
+            passed += 1
+        except unittest.SkipTest:
+            mark = "–"
+        except (AssertionError, SesamoError) as error:
+            mark = "[bold red]✗[/]"
+            failures.append(f"{check.name}: {error}")
+        table.add_row(mark, check.name, check.statement, f"{time.perf_counter() - start:.1f}")
+    shown.print(table)
+    skipped = len(CHECKS) - passed - len(failures)
+    rest = f", {skipped} about models that it does not have" if skipped else ""
+    shown.print(f"\nbackend {loaded.name}: {passed} checks passed, {len(failures)} failed{rest}")
+    for failure in failures:
+        shown.print(failure, highlight=False, markup=False)
+    return not failures

@@ -1,0 +1,115 @@
+"""What a law is: a named property, a strategy of examples, and a residual against a derived tolerance.
+
+A law measures a residual and the tolerance it may have on one example; ``residual ≤ tolerance`` is the law.
+Laws about probabilities build an untrained model with random weights: what they state is true of every model,
+not of a good one. A measurement that is statistical states the probability ``level`` of a false alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ..theory import Precision
+from .rounding import error_bounds
+from .subject import Subject
+
+EPS: dict[Precision, float] = {
+    "float32": float(np.finfo(np.float32).eps),
+    "float64": float(np.finfo(np.float64).eps),
+}
+JACOBIAN_LIMIT = 512
+"""Degrees of freedom up to which a full Jacobian is formed."""
+
+
+class Measurement(NamedTuple):
+    """Residual and tolerance, arrays broadcastable to each other; NaN counts as a failure.
+
+    ``level`` bounds the probability that a true statement fails: 0 for all that is not statistical.
+    """
+
+    residual: Any
+    tolerance: Any
+    what: str = ""
+    level: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Largest residual in units of its tolerance, infinite if anything is NaN."""
+        return float(np.max(self._ratios(), initial=0.0))
+
+    @property
+    def worst(self) -> tuple[float, float]:
+        """The residual that is furthest beyond, or closest to, its tolerance, and that tolerance."""
+        residual, tolerance = np.broadcast_arrays(np.abs(self.residual), self.tolerance)
+        if not residual.size:
+            return 0.0, 0.0
+        place = np.unravel_index(np.argmax(self._ratios()), residual.shape)
+        return float(residual[place]), float(tolerance[place])
+
+    def _ratios(self) -> np.ndarray:
+        residual, tolerance = np.broadcast_arrays(np.abs(self.residual), self.tolerance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where((residual == 0) & (tolerance >= 0), 0.0, residual / tolerance)
+        return np.where(np.isnan(ratios), np.inf, ratios)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A property of compiled theories.
+
+    Attributes
+    ----------
+    name
+        Short identifier.
+    statement
+        The property as a formula or sentence.
+    examples
+        Strategy of examples for a subject.
+    measure
+        Measurements on one example.
+    applies
+        Whether the law says anything about a subject.
+    count
+        Number of examples to try by default.
+    """
+
+    name: str
+    statement: str
+    examples: Callable[[Subject], st.SearchStrategy[Any]]
+    measure: Callable[[Subject, Any], Iterator[Measurement]]
+    applies: Callable[[Subject], bool] = lambda subject: True
+    count: int = 25
+
+
+def modulated(subject: Subject) -> bool:
+    """Whether a finite group modulates."""
+    return subject.analysis.group.order > 1
+
+
+def has_slices(subject: Subject) -> bool:
+    """Whether a Lie group modulates."""
+    return bool(subject.analysis.lie_reports)
+
+
+def action_bound(subject: Subject, function: str, x: np.ndarray, eps: float, index: int = 0) -> np.ndarray:
+    """Rounding bound of a program function whose input was itself computed in this precision."""
+    error = eps * len(subject.theory.components) * np.abs(x).max(axis=1, keepdims=True)
+    bounds = error_bounds(
+        subject.program,
+        function,
+        x,
+        subject.parameters,
+        roundoff=eps,
+        input_error=np.broadcast_to(error, x.shape),
+    )
+    return bounds[index]
+
+
+def largest(values: np.ndarray) -> np.ndarray:
+    """Largest absolute value of each configuration, (batch, …) → (batch,)."""
+    return np.abs(values).reshape(len(values), -1).max(axis=1, initial=0.0)

@@ -1,0 +1,238 @@
+"""Laws of the model's density that hold exactly: sampling and evaluation agree, and so does what is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ...evaluation import Samples
+from ...orbits import uniform_directions
+from ..law import EPS, Law, Measurement, action_bound, has_slices, modulated
+from ..strategies import configurations, elements
+from ..subject import Subject
+from .domain import differs
+
+
+def choices(subject: Subject) -> list[dict[str, str]]:
+    """Every law with the first strategy, every other strategy with the last law."""
+    first, *others = subject.strategies
+    listed = [{"strategy": first, "law": law} for law in subject.laws]
+    return listed + [{"strategy": s, "law": subject.laws[-1]} for s in others]
+
+
+def choice(subject: Subject) -> st.SearchStrategy[dict[str, str]]:
+    """One of them."""
+    return st.sampled_from(choices(subject))
+
+
+def samples(subject: Subject) -> bool:
+    """Whether any backend has models."""
+    return bool(subject.samplers)
+
+
+def _choice_and_seed(subject: Subject) -> st.SearchStrategy[tuple[dict[str, str], int]]:
+    return st.tuples(choice(subject), st.integers(1, 2**31))
+
+
+def _density_of_samples(subject: Subject, example: tuple[dict[str, str], int]) -> Iterator[Measurement]:
+    """The flow and its inverse are two computations of one number: a hundred operations of size |log q|."""
+    options, seed = example
+    first: np.ndarray | None = None
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        draws = model.sample(16, seed)
+        again = model.sample(16, seed)
+        yield Measurement(np.abs(draws.x - again.x).max(), 0, f"the seed determines the samples ({backend})")
+        other = model.sample(16, seed + 1)
+        yield Measurement(int((other.x == draws.x).all()), 0, f"another seed, other samples ({backend})")
+        kept = ~draws.leaked
+        scale = 1e-9 * (1 + np.abs(draws.log_q))
+        log_q = model.log_prob(draws.x, draws.auxiliary)
+        yield Measurement(
+            np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) ({backend})"
+        )
+        one = np.concatenate(
+            [model.log_prob(draws.x[i : i + 1], draws.auxiliary[i : i + 1]) for i in range(3)]
+        )
+        yield Measurement(one - log_q[:3], scale[:3], f"a batch of n = n batches of one ({backend})")
+        action = subject.interpret("action", draws.x)[0]
+        bound = 4 * action_bound(subject, "action", draws.x, EPS["float64"])
+        yield Measurement(draws.action - action, bound, f"the action of samples ({backend})")
+        sector = subject.interpret("canonicalize", draws.x)[1]
+        wrong = np.where(kept, differs(sector, draws.sector), 0)
+        yield Measurement(wrong, 0, f"the sector of samples ({backend})")
+        kinds = {a.dtype for a in (draws.x, draws.log_q, draws.action)}
+        yield Measurement(int(kinds != {np.dtype("float64")}), 0, f"samples are float64 ({backend})")
+        if first is None:
+            first = draws.x
+        else:
+            reference = subject.model(subject.samplers[0], **options).log_prob(first)
+            yield Measurement(
+                model.log_prob(first) - reference, 1e-9 * (1 + np.abs(reference)), "same on all backends"
+            )
+
+
+def _law_of_the_group(
+    subject: Subject, example: tuple[dict[str, str], np.ndarray, np.ndarray]
+) -> Iterator[Measurement]:
+    """log q(T_g x) − log q(x) is what the law p(u|y) says: nothing, a constant, or S₁(x) − S₁(T_g x)."""
+    options, x, g = example
+    image = subject.act(g, x)
+    u = subject.interpret("canonicalize", x)[1]
+    v = subject.interpret("canonicalize", image)[1]
+    expected_v = subject.analysis.group.table[g, u]
+    clear = ~differs(v, expected_v)
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        change = model.log_prob(image) - model.log_prob(x)
+        size = 1e-9 * (1 + np.abs(model.log_prob(x)) + np.abs(model.log_prob(image)))
+        if options["law"] == "uniform":
+            yield Measurement(np.where(clear, change, 0), size, f"log q(T_g x) = log q(x) ({backend})")
+        elif options["law"] == "heat_bath":
+            expected = np.zeros(len(x))
+            if "breaking" in subject.program.functions:
+                expected = subject.interpret("breaking", x)[0] - subject.interpret("breaking", image)[0]
+            yield Measurement(
+                np.where(clear, change - expected, 0),
+                size + 1e-12 * np.abs(subject.interpret("action", image)[0]),
+                f"log q(T_g x) + S₁(T_g x) does not depend on g ({backend})",
+            )
+        elif options["law"] == "learned":
+            constant = change[clear & (u == u[0]).reshape(len(u), -1).all(axis=1)]
+            spread = np.ptp(constant) if len(constant) else 0.0
+            yield Measurement(spread, size.max(), f"log p(gu) − log p(u) is a number ({backend})")
+
+
+def _metrics(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """The figures of a sample set, recomputed from their definitions with plain sums."""
+    n = subject.theory.degrees_of_freedom
+    for backend in subject.samplers:
+        draws = subject.model(backend, **options).sample(512, 5)
+        figures = Samples.of(draws, subject.program, subject.parameters, None)
+        log_w = np.where(draws.leaked, -np.inf, -draws.action - draws.log_q)
+        w = np.exp(log_w - log_w.max())
+        tolerance = 1e-10
+        yield Measurement(figures.ess - w.sum() ** 2 / (len(w) * (w**2).sum()), tolerance, f"ESS ({backend})")
+        log_z = float(np.log(w.mean()) + log_w.max())
+        yield Measurement(figures.log_z.value - log_z, tolerance * (1 + abs(log_z)), f"log Z ({backend})")
+        error = float(w.std() / w.mean() / np.sqrt(len(w)))
+        yield Measurement(figures.log_z.error - error, tolerance, f"error of log Z ({backend})")
+        yield Measurement(figures.weights.sum() - 1, tolerance, f"weights sum to one ({backend})")
+        _, gradient = subject.interpret("action_and_gradient", draws.x)
+        virial = (draws.x * gradient).reshape(len(w), -1).sum(axis=1) / n
+        mean = float(w @ virial / w.sum())
+        yield Measurement(figures.virial.value - mean, tolerance * (1 + abs(mean)), f"virial ({backend})")
+        kept = log_w[~draws.leaked]
+        bound = float(-kept.mean() - np.log(1 - draws.leaked.mean()))
+        found = figures.free_energy_bound.value
+        yield Measurement(found - bound, tolerance * (1 + abs(bound)), f"⟨log q + S⟩ ({backend})")
+        if not subject.element_shape:
+            for u in range(subject.analysis.group.order):
+                mass = float(w[draws.sector == u].sum() / w.sum())
+                yield Measurement(
+                    figures.sector_masses[u] - mass, tolerance, f"mass of sector {u} ({backend})"
+                )
+
+
+def _round_trip(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        twin = subject.fresh_model(backend, **options)
+        twin.load_state(model.state())
+        a, b = model.sample(8, 3), twin.sample(8, 3)
+        yield Measurement(np.abs(a.x - b.x).max(), 0, f"save → load → the same samples ({backend})")
+        yield Measurement(np.abs(a.log_q - b.log_q).max(), 0, f"save → load → the same density ({backend})")
+        first = subject.model(subject.samplers[0], **options).state()
+        same = {k: v.shape for k, v in first.items()} == {k: v.shape for k, v in model.state().items()}
+        yield Measurement(int(not same), 0, "one layout of weights on all backends")
+
+
+def _training(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """Seed and step number determine a step, also after loading; every figure is finite."""
+    for backend in subject.samplers:
+        model = subject.fresh_model(backend, **options)
+        start = model.state()
+        first = model.step(1e-3)
+        middle = model.state()
+        second = model.step(1e-3)
+        finite = np.isfinite([*first.values(), *second.values()]).all()
+        yield Measurement(int(not finite), 0, f"finite figures ({backend})")
+        yield Measurement(int(not 0 < first["ess"] <= 1 + 1e-12), 0, f"0 < ESS ≤ 1 ({backend})")
+        moved = any(not np.array_equal(middle[k], start[k]) for k in start if k.startswith("flow."))
+        yield Measurement(int(not moved), 0, f"a step moves the weights ({backend})")
+        end = model.state()
+        model.load_state(middle)
+        again = model.step(1e-3)
+        yield Measurement(again["loss"] - second["loss"], 0, f"load → the same next step ({backend})")
+        distance = max(float(np.abs(end[k] - v).max(initial=0)) for k, v in model.state().items())
+        yield Measurement(distance, 0, f"load → the same weights ({backend})")
+
+
+def _law_of_the_orbits(
+    subject: Subject, example: tuple[dict[str, str], np.ndarray, int]
+) -> Iterator[Measurement]:
+    """log q(R(n) x) − log q(x) is nothing, or S₁(x) − S₁(R(n) x) for the exact conditional in closed form."""
+    options, x, seed = example
+    rng = np.random.default_rng(seed)
+    directions = {
+        f"n_{i}": uniform_directions(rng, len(x), report.slice.dimension)
+        for i, report in enumerate(subject.analysis.lie_reports)
+    }
+    y, *_ = subject.interpret("unrotate", x)
+    image = subject.interpret("rotate", y, **directions)[0]
+    heat_bath = options["law"] == "heat_bath" and subject.analysis.orbit_law == "von_mises"
+    expected = np.zeros(len(x))
+    if heat_bath:
+        expected = subject.interpret("breaking", x)[0] - subject.interpret("breaking", image)[0]
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        before, after = model.log_prob(x), model.log_prob(image)
+        size = 1e-9 * (1 + np.abs(before) + np.abs(after) + np.abs(expected))
+        yield Measurement(after - before - expected, size, f"log q(R(n) x) − log q(x) ({backend}, {options})")
+
+
+LAWS = (
+    Law(
+        "density_of_samples",
+        "log q(sample) = log q(x), seeds, batches, sectors, backends",
+        _choice_and_seed,
+        _density_of_samples,
+        samples,
+        6,
+    ),
+    Law(
+        "law_of_the_group",
+        "log q(T_g x) − log q(x) is what p(u|y) says",
+        lambda s: st.tuples(choice(s), configurations(s, kinds=("normal", "sector"), batch=16), elements(s)),
+        _law_of_the_group,
+        lambda s: samples(s) and modulated(s) and not has_slices(s),
+        8,
+    ),
+    Law(
+        "law_of_the_orbits",
+        "log q(R(n) x) − log q(x) is what p(n|y) says",
+        lambda s: st.tuples(
+            choice(s), configurations(s, kinds=("normal", "sector"), batch=16), st.integers(0, 2**31)
+        ),
+        _law_of_the_orbits,
+        lambda s: (
+            samples(s)
+            and has_slices(s)
+            and s.analysis.group.order == 1
+            and s.analysis.orbit_law in ("uniform", "von_mises")
+        ),
+        4,
+    ),
+    Law(
+        "metrics",
+        "ESS, log Z, virial and masses are as defined",
+        choice,
+        _metrics,
+        samples,
+        2,
+    ),
+    Law("round_trip", "a saved model is the same model", choice, _round_trip, samples, 3),
+    Law("training", "seed and step number determine a training step", choice, _training, samples, 1),
+)

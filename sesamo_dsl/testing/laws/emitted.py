@@ -1,0 +1,165 @@
+"""Laws of the emitted code: every function, on every backend, in both precisions, is the program's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ...backend import call
+from ...ir.program import Kind
+from ...ir.source import argument_name
+from ...orbits import uniform_directions
+from ..law import EPS, Law, Measurement, largest
+from ..rounding import error_bounds
+from ..strategies import configurations, couplings
+from ..subject import Subject
+from .domain import differs, height, wall_width
+
+_DISCONTINUOUS = ("canonicalize", "orient")  # compared where the program decides clearly
+
+
+def _inputs(subject: Subject, function: str, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The inputs of a function beside the configurations, from a fixed seed."""
+    rng = np.random.default_rng(17)
+    inputs: dict[str, np.ndarray] = {}
+    slices = [report.slice for report in subject.analysis.lie_reports]
+    for name, kind in subject.program.functions[function].inputs[1:]:
+        if kind is Kind.VECTOR and name.startswith(("n_", "a_")):
+            dimension = slices[int(name[2:])].dimension
+            directions = uniform_directions(rng, len(x), dimension)
+            inputs[name] = directions if name.startswith("n_") else rng.normal(size=(len(x), dimension - 1))
+        else:
+            inputs[name] = rng.integers(
+                0, subject.analysis.group.order, size=(len(x), *subject.element_shape)
+            )
+    return inputs
+
+
+def _emitted_is_program(
+    subject: Subject, example: tuple[np.ndarray, dict[str, float]]
+) -> Iterator[Measurement]:
+    """Tolerance: the running error bound of the program in the precision, plus that of the interpreter."""
+    x, parameters = example
+    for backend in subject.backends:
+        for precision, eps in EPS.items():
+            rounded = x.astype(precision).astype(np.float64)
+            for name in subject.program.functions:
+                if name not in _DISCONTINUOUS:
+                    yield from _compared(subject, backend, precision, name, rounded, parameters, eps)
+
+
+def _compared(subject, backend, precision, name, x, parameters, eps) -> Iterator[Measurement]:
+    inputs = {
+        key: value.astype(precision).astype(np.float64) if value.dtype.kind == "f" else value
+        for key, value in _inputs(subject, name, x).items()
+    }
+    with np.errstate(all="ignore"):  # log Δ of a vanishing radius, say
+        expected = subject.interpret(name, x, parameters, **inputs)
+        found = subject.compiled(backend, precision).evaluate(name, x, parameters, **inputs)
+    bounds = error_bounds(subject.program, name, x, parameters, roundoff=eps + EPS["float64"], inputs=inputs)
+    for a, b, bound in zip(found, expected, bounds, strict=True):
+        same = np.broadcast_to(np.isfinite(b), a.shape)  # log Δ of a vanishing radius is infinite for both
+        residual = np.where(same, a - np.where(same, b, 0.0), np.isfinite(a))
+        yield Measurement(residual, np.where(same, bound, 0.0), f"{name}, {backend}, {precision}")
+
+
+def _emitted_canonical(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
+    """Which element is found may depend on rounding at a wall, what it means may not."""
+    y, u = subject.interpret("canonicalize", x)
+    width = wall_width(subject, x)
+    clear = height(subject, y) < -4 * width
+    for backend in subject.backends:
+        compiled = subject.compiled(backend, "float64")
+        z, v = compiled.evaluate("canonicalize", x)
+        yield Measurement(np.where(clear, differs(u, v), 0), 0, f"u(x) ({backend})")
+        yield Measurement(np.where(clear, largest(z - y), 0.0), width, f"C(x) ({backend})")
+        yield Measurement(np.clip(height(subject, z), 0, None), width, f"C(x) lies in Ω ({backend})")
+        (back,) = compiled.evaluate("modulate", z, u=v)
+        yield Measurement(largest(back - x), width, f"modulate∘canonicalize = id ({backend})")
+
+
+def _types(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
+    """Outputs have the dtype, the device and the batch of the input."""
+    for backend in subject.backends:
+        for precision in EPS:
+            compiled = subject.compiled(backend, precision)
+            checked = compiled.check_configurations(x)
+            given = compiled.backend.to_array(checked, precision)
+            for name, function in subject.program.functions.items():
+                inputs = {
+                    key: compiled.backend.to_array(value, precision)
+                    for key, value in _inputs(subject, name, x).items()
+                }
+                values = {argument_name(p): subject.parameters[p] for p in function.parameters}
+                outputs = getattr(compiled.module, name)(given, **inputs, **values)
+                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+                what = f"{name}, {backend}, {precision}"
+                for output, (_, index) in zip(outputs, function.outputs, strict=True):
+                    array = compiled.backend.to_numpy(output)
+                    integer = function.ops[index].kind is Kind.INDEX
+                    kept = array.dtype.kind in "iu" if integer else array.dtype == precision
+                    yield Measurement(int(not kept), 0, f"dtype of {what}")
+                    yield Measurement(int(_device(output) != _device(given)), 0, f"device of {what}")
+                    yield Measurement(int(len(array) != len(x)), 0, f"batch of {what}")
+
+
+def _device(array: Any) -> str:
+    return str(getattr(array, "device", "host"))
+
+
+def _batches(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
+    for backend in subject.backends:
+        compiled = subject.compiled(backend, "float64")
+        for name in ("action", "action_and_gradient", "facets"):
+            function = subject.program.functions[name]
+            values = {argument_name(p): subject.parameters[p] for p in function.parameters}
+            first = function.inputs[0][0]
+
+            def evaluated(
+                part: np.ndarray, name=name, first=first, values=values, compiled=compiled
+            ) -> tuple[np.ndarray, ...]:
+                return call(compiled.backend, compiled.module, name, {first: part}, values, "float64")
+
+            together = evaluated(x)
+            alone = [evaluated(x[i : i + 1]) for i in range(len(x))]
+            bounds = error_bounds(subject.program, name, x, subject.parameters, roundoff=EPS["float64"])
+            for index, (a, bound) in enumerate(zip(together, bounds, strict=True)):
+                b = np.concatenate([part[index] for part in alone])
+                yield Measurement(a - b, 2 * bound, f"{name} of a batch of n ({backend})")
+            nothing = evaluated(x[:0])
+            yield Measurement(sum(len(a) for a in nothing), 0, f"{name} of an empty batch ({backend})")
+
+
+LAWS = (
+    Law(
+        "emitted_is_program",
+        "emitted code = NumPy interpreter, all functions, backends, precisions, couplings",
+        lambda s: st.tuples(configurations(s), couplings(s)),
+        _emitted_is_program,
+        count=15,
+    ),
+    Law(
+        "emitted_canonical",
+        "emitted canonicalize = the interpreter's, up to ties at walls",
+        configurations,
+        _emitted_canonical,
+        count=10,
+    ),
+    Law(
+        "types",
+        "dtype, device and batch of the input are those of the outputs",
+        lambda s: configurations(s, kinds=("normal",)),
+        _types,
+        count=2,
+    ),
+    Law(
+        "batches",
+        "a batch of n is n batches of one",
+        lambda s: configurations(s, kinds=("normal", "sector")),
+        _batches,
+        count=3,
+    ),
+)

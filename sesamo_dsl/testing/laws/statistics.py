@@ -1,0 +1,267 @@
+"""Laws about probabilities: ∫q = 1, Schwinger–Dyson identities, log Z; false alarms are counted.
+
+Above two degrees of freedom ∫q = 1 is the bridge identity E_q[s/(q+s)] = E_s[q/(q+s)] with a reference
+density s: if log q is off by a constant, or describes other samples than those that are drawn, the two sides
+differ. Both are means of numbers in [0, 1], so that no tail can spoil their error bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+from scipy.ndimage import maximum_filter
+from scipy.special import expit, log_expit
+
+from ...backend import Model
+from ...reference import exact_reference
+from ...training import TrainingOptions
+from ..law import Law, Measurement, has_slices
+from ..reference_density import ReferenceDensity
+from ..significance import RETEST, STAGE_LEVEL, student_bound, vanishing_mean
+from ..subject import Subject
+from .density import choice, samples
+
+_COUNT = 4096
+
+
+def _grid(axes: list[np.ndarray]) -> np.ndarray:
+    """All points of a product grid, (points, dimensions)."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def _log_prob(model: Model, x: np.ndarray) -> np.ndarray:
+    """log q(x) in batches of one size, which spares compilers that work once per shape."""
+    padded = np.concatenate([x, np.repeat(x[:1], -len(x) % _COUNT, axis=0)])
+    return np.concatenate([model.log_prob(padded[i : i + _COUNT]) for i in range(0, len(padded), _COUNT)])[
+        : len(x)
+    ]
+
+
+def integral(model: Model, shape: tuple[int, ...], reach: np.ndarray) -> float:
+    """∫q by the midpoint rule in one or two dimensions, refined where q is not negligible.
+
+    ``reach`` are points that span where the density lives, (points, n).
+    """
+    n = reach.shape[1]
+    centre, half = (reach.max() + reach.min()) / 2, 0.75 * (reach.max() - reach.min()) + 1.0
+    coarse, fine = (256, 16) if n == 1 else (96, 5)
+    cell = 2 * half / coarse
+    axis = centre - half + (np.arange(coarse) + 0.5) * cell
+    log_q = _log_prob(model, _grid([axis] * n).reshape(-1, *shape)).reshape((coarse,) * n)
+    relevant = maximum_filter(log_q, size=5) > log_q.max() - 20
+    offsets = _grid([((np.arange(fine) + 0.5) / fine - 0.5) * cell] * n)
+    points = _grid([axis] * n)[relevant.reshape(-1)][:, None, :] + offsets[None]
+    return float(np.exp(_log_prob(model, points.reshape(-1, *shape))).sum() * (cell / fine) ** n)
+
+
+def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """∫q = 1 − leaked by the midpoint rule; kinks at walls cost O(h²). The leaked fraction is binomial."""
+    n, shape = subject.theory.degrees_of_freedom, subject.theory.configuration_shape
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        draws = model.sample(_COUNT, 7)
+        mass = integral(model, shape, draws.x.reshape(-1, n))
+        leaked = draws.leaked.mean()
+        level = 1e-10 if draws.leaked.any() else 0.0
+        log = np.log(4e10)  # Bernstein's bound at that level
+        noise = np.sqrt(2 * leaked * (1 - leaked) * log / _COUNT) + 7 * log / (3 * _COUNT) * (leaked > 0)
+        yield Measurement(mass + leaked - 1, 2e-3 + noise, f"∫q = 1 − leaked ({backend}, {options})", level)
+
+
+def _reference(subject: Subject, model: Model) -> ReferenceDensity:
+    return ReferenceDensity.of(subject, model.sample(_COUNT, 1001))
+
+
+def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarray:
+    """log q(x, a) − log N(a) with fresh a, which is log q(x) without auxiliary coordinates."""
+    count = sum(report.slice.dimension - 1 for report in subject.analysis.lie_reports)
+    return model.log_prob(x, np.random.default_rng([seed, 5]).normal(size=(len(x), count)))
+
+
+def _bridge(subject: Subject, model: Model, reference: ReferenceDensity, seed: int, stage: int) -> np.ndarray:
+    """Independent differences s/(q+s) at a sample of q minus q/(q+s) at a sample of s, in [−1, 1]."""
+    count = _COUNT * RETEST**stage
+    draws = model.sample(count, seed + stage)
+    log_s = reference.log_density(draws.x)
+    ours = np.where(draws.leaked, 0.0, expit(log_s - draws.log_q))
+    x, possible = reference.draw(count, seed + stage)
+    theirs = np.where(
+        possible, expit(_log_q(subject, model, x, seed + stage) - reference.log_density(x)), 0.0
+    )
+    return ours - theirs
+
+
+def _bridged(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        draw = partial(_bridge, subject, model, _reference(subject, model), 71)
+        yield vanishing_mean(draw, f"E_q[s/(q+s)] − E_s[q/(q+s)] ({backend}, {options})", width=2.0)
+
+
+Field = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""x ↦ (v(x), div v(x)), shapes (batch, n) and (batch,)."""
+
+
+def _fields(n: int) -> dict[str, Field]:
+    direction = np.cos(np.arange(n) + 1.0)
+    return {
+        "x (virial)": lambda x: (x, np.full(len(x), float(n))),
+        "a constant": lambda x: (np.broadcast_to(direction, x.shape), np.zeros(len(x))),
+        "sin x": lambda x: (np.sin(x), np.cos(x).sum(axis=1)),
+    }
+
+
+def _divergence(
+    subject: Subject,
+    model: Model,
+    reference: ReferenceDensity,
+    cut: float,
+    field: Field,
+    seed: int,
+    stage: int,
+) -> np.ndarray:
+    """div(e^−S ψ v)/r at samples of r = (q + s)/2, one of each density at a time.
+
+    ψ = 1/(1 + e^(t−c)) with t = −S − log s keeps e^−S ψ/s below e^c: the terms are polynomials in variables
+    with Gaussian tails, times a bounded weight.
+    """
+    count = _COUNT * RETEST**stage
+    draws = model.sample(count, seed + stage)
+    x_s, _ = reference.draw(count, seed + stage)
+    total = np.zeros(count)
+    for x, log_q in (
+        (draws.x, np.where(draws.leaked, -np.inf, draws.log_q)),
+        (x_s, _log_q(subject, model, x_s, seed + stage)),
+    ):
+        action, gradient = subject.interpret("action_and_gradient", x)
+        log_s = reference.log_density(x)
+        t = -action - log_s
+        slope = gradient.reshape(count, -1)
+        v, divergence = field(x.reshape(count, -1))
+        steepness = expit(t - cut) * (v * (-slope - reference.score(x).reshape(count, -1))).sum(axis=1)
+        bracket = divergence - (v * slope).sum(axis=1) - steepness
+        weight = np.exp(-action + log_expit(cut - t) - cut - np.logaddexp(log_q, log_s))
+        total += weight * bracket
+    return total
+
+
+def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    for backend in subject.samplers:
+        model = subject.model(backend, **options)
+        reference = _reference(subject, model)
+        x, _ = reference.draw(_COUNT, 3)
+        cut = float(np.quantile(-subject.interpret("action", x)[0] - reference.log_density(x), 0.9))
+        for name, field in _fields(subject.theory.degrees_of_freedom).items():
+            draw = partial(_divergence, subject, model, reference, cut, field, 131)
+            yield vanishing_mean(draw, f"∫ div(e^−S ψ v) = 0 for v = {name} ({backend}, {options})")
+
+
+def _balanced(
+    subject: Subject, model: Model, reference: ReferenceDensity, log_z: float, seed: int, stage: int
+) -> np.ndarray:
+    """p/r − 1 at samples of r = (q + s)/2, one of each density at a time."""
+    count = _COUNT * RETEST**stage
+    draws = model.sample(count, seed + stage)
+    x_s, _ = reference.draw(count, seed + stage)
+    log_q_s = _log_q(subject, model, x_s, seed + stage)
+    total = np.full(count, -1.0)
+    for x, log_q in ((draws.x, np.where(draws.leaked, -np.inf, draws.log_q)), (x_s, log_q_s)):
+        log_r = np.logaddexp(log_q, reference.log_density(x))
+        total += np.exp(-subject.interpret("action", x)[0] - log_z - log_r)
+    return total
+
+
+def _loss(
+    subject: Subject, backend: str, options: dict[str, str], stage: int
+) -> tuple[float, np.ndarray, int]:
+    """The loss of one step, what its terms are for samples of the model, and the size of the batch.
+
+    Step numbers 1 and 2 stand for independent noise. The loss integrates the group out, so that the variance
+    of its terms is not larger than that of the samples'.
+    """
+    batch = _COUNT
+    model = subject.fresh_model(backend, batch=batch, **options)
+    model.load_state({**subject.model(backend, **options).state(), "step": np.array(1 + stage)})
+    draws = model.sample(batch * RETEST**stage, 171 + stage)
+    values = draws.log_q + draws.action
+    if options["strategy"] == "penalty" and subject.analysis.group.order > 1:
+        resolved = TrainingOptions()
+        inverse = subject.analysis.group.inverses[draws.sector]
+        y = subject.interpret("modulate", draws.x, u=inverse)[0]
+        facets = subject.interpret("facets", y)[0].reshape(len(y), -1)
+        walls = np.where(facets > 0, expit(resolved.penalty_slope * facets), 0.0)
+        values = values + resolved.penalty_height * walls.sum(axis=1)
+    return model.step(1e-12)["loss"], values, batch
+
+
+def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """The level allows for one batch of the loss at each stage and for the tails of a polynomial action."""
+    for backend in subject.samplers:
+        for stage in (0, 1):
+            loss, values, batch = _loss(subject, backend, options, stage)
+            bound = student_bound(values, STAGE_LEVEL) * np.sqrt(1 + len(values) / batch)
+            what = f"loss = ⟨log q + S + penalty⟩ ({backend}, {options})"
+            measurement = Measurement(loss - float(values.mean()), bound, what, 10 * STAGE_LEVEL**2)
+            if measurement.ratio <= 1:
+                break
+        yield measurement
+
+
+def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    exact = exact_reference(subject.program, subject.parameters)
+    if exact is None:
+        return
+    for backend in subject.samplers:
+        model = subject.fresh_model(backend, **options)
+        draw = partial(_balanced, subject, model, _reference(subject, model), exact.log_z, 9)
+        yield vanishing_mean(draw, f"E_r[p/r] = 1 with Z of quadrature ({backend}, {options})")
+
+
+def _enumerable(subject: Subject) -> bool:
+    return samples(subject) and subject.log_order <= np.log(64) + 1e-9
+
+
+LAWS = (
+    Law(
+        "normalised",
+        "∫ q(x) dx = 1 − leaked, by quadrature",
+        choice,
+        _normalised,
+        lambda s: samples(s) and s.theory.degrees_of_freedom <= 2 and not has_slices(s),
+        4,
+    ),
+    Law(
+        "bridge",
+        "∫ q(x) dx = 1 and log q is that of the samples: E_q[s/(q+s)] = E_s[q/(q+s)]",
+        choice,
+        _bridged,
+        samples,
+        3,
+    ),
+    Law(
+        "schwinger_dyson",
+        "⟨div v − v·∇S⟩ = 0 for three vector fields, the virial identity among them",
+        choice,
+        _schwinger_dyson,
+        _enumerable,
+        2,
+    ),
+    Law(
+        "loss",
+        "the training loss is the mean of log q + S, and of the penalty",
+        choice,
+        _training_loss,
+        lambda s: samples(s) and (s.analysis.group.order == 1 or not has_slices(s)),
+        3,
+    ),
+    Law(
+        "partition_function",
+        "weights reproduce log Z of quadrature",
+        choice,
+        _partition_function,
+        lambda s: samples(s) and s.theory.degrees_of_freedom <= 2,
+        2,
+    ),
+)

@@ -1,0 +1,300 @@
+"""Random theories: random actions over random small groups on random small lattices, as a test of everything.
+
+A theory is made symmetric by averaging its density over the group, left as it is drawn, or made symmetric
+and then broken by one monomial; what the analysis has to find is known in the first case. Every backend is
+compared with the NumPy interpreter, and that with SymPy's own tree evaluated by mpmath.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import sympy as sp
+
+from ..backend import Backend
+from ..errors import SesamoError
+from ..exact import NumberTable
+from ..fields import ComplexField, FieldComponent, ScalarField, VectorField, parameters
+from ..groups.catalogue import (
+    Z2,
+    Cyclic,
+    Dihedral,
+    FromMatrices,
+    Hyperoctahedral,
+    Permutations,
+    Phases,
+    PointGroup,
+    Translations,
+)
+from ..groups.element import Element
+from ..groups.finite import FiniteGroup
+from ..groups.lie import SO, U1, LieSymmetry
+from ..groups.symmetry import Symmetry
+from ..lattice import Lattice
+from ..theory import Theory
+from .law import Law
+from .laws import LAWS
+from .subject import Subject
+from .suite import require, run_law
+
+Mode = Literal["symmetric", "as drawn", "broken"]
+
+_SHAPES = ((1,), (1,), (2,), (3,), (4,), (5,), (2, 2), (2, 3), (3, 2), (4, 1), (2, 2, 2), (1, 3))
+_COMPARED = (
+    "group_axioms",
+    "homomorphism",
+    "invariant_part",
+    "declared_residual",
+    "program_is_symbols",
+    "gradient",
+    "inverse_pair",
+    "tiling",
+    "facets",
+    "slice_pair",
+    "orbit_invariance",
+    "emitted_is_program",
+    "emitted_canonical",
+)
+
+
+@dataclass(frozen=True)
+class RandomTheory:
+    """A theory, how it was made, and what its analysis has to say (None: whatever it finds)."""
+
+    theory: Theory
+    mode: Mode
+    expected: str | None
+
+
+@dataclass(frozen=True)
+class RandomResult:
+    """What became of one random theory.
+
+    Attributes
+    ----------
+    status
+        ``refused`` with an explained error, which is right for some; ``failed`` if something disagreed or
+        crashed.
+    found
+        The explanation.
+    """
+
+    seed: int
+    status: Literal["agrees", "refused", "failed"]
+    found: str = ""
+
+
+def random_theory(seed: int) -> RandomTheory:
+    """The theory with this number; may raise a SesamoError if what was drawn cannot be declared."""
+    rng = np.random.default_rng([seed, 2718])
+    lattice = Lattice(*_SHAPES[rng.integers(len(_SHAPES))])
+    fields, components = _fields(rng, lattice)
+    couplings = list(parameters("a b lambda"))
+    mode = cast(Mode, rng.choice(["symmetric", "as drawn", "broken"], p=[0.5, 0.3, 0.2]))
+    symmetry = _symmetry(rng, fields, components, lattice)
+    if isinstance(symmetry, LieSymmetry):
+        density, expected = _isotropic(rng, fields[0], lattice, couplings), "exact"
+    else:
+        density, expected = _density(rng, components, lattice, couplings), None
+        if symmetry is not None and mode != "as drawn":
+            density, expected = _average(density, symmetry, components), "exact"
+    if mode == "broken" and symmetry is not None:
+        source = couplings[2] * components[rng.integers(len(components))] ** int(rng.choice([1, 3]))
+        density, expected = cast(sp.Expr, density + source), None
+    action = lattice.sum(density)
+    if rng.random() < 0.15:  # not a sum of local terms
+        squares = lattice.sum(sp.Add(*(c**2 for c in components)))
+        action = cast(sp.Expr, action + squares**2 / (4 * lattice.volume))
+        expected = expected if _orthogonal(symmetry, components) else None
+    used = {s.name: s for s in couplings if action.has(s)}
+    theory = Theory(
+        f"random_{seed}",
+        fields=fields,
+        action=action,
+        symmetries=[] if symmetry is None else [symmetry],
+        defaults={s: round(float(rng.uniform(0.05, 0.4)), 3) for s in used.values()},
+        observables={"mean": lattice.sum(components[0]) / lattice.volume},
+    )
+    return RandomTheory(theory, mode, expected)
+
+
+def _fields(
+    rng: np.random.Generator, lattice: Lattice
+) -> tuple[list[FieldComponent | VectorField], list[FieldComponent]]:
+    fields: list[FieldComponent | VectorField]
+    match rng.integers(5):
+        case 0:
+            fields = [ScalarField("phi", lattice)]
+        case 1:
+            fields = [ComplexField("z", lattice)]
+        case 2:
+            fields = [VectorField("v", lattice, int(rng.integers(2, 4)))]
+        case 3:
+            fields = [ScalarField("phi", lattice), ScalarField("chi", lattice)]
+        case _:
+            fields = [VectorField("v", lattice, 2), ScalarField("np", lattice)]
+    return fields, [c for field in fields for c in field.components]
+
+
+def _symmetry(
+    rng: np.random.Generator,
+    fields: list[FieldComponent | VectorField],
+    components: list[FieldComponent],
+    lattice: Lattice,
+) -> Symmetry | LieSymmetry | None:
+    first, n = fields[0], len(components)
+    plane = tuple(components[:2])
+    makers: list[Callable[[], Symmetry | LieSymmetry | None]] = [
+        lambda: None,
+        lambda: Z2(*fields),
+        lambda: Translations(lattice),
+        lambda: _signed_permutations(rng, components),
+    ]
+    if n >= 2:
+        makers += [
+            lambda: Cyclic(int(rng.choice([2, 3, 4, 5, 6, 8])), *plane),
+            lambda: Dihedral(int(rng.choice([3, 4, 6])), *plane),
+            lambda: Permutations(*components),
+            lambda: Hyperoctahedral(*components),
+            lambda: Z2(components[-1]),
+        ]
+    if isinstance(first, VectorField):
+        makers += [lambda: SO(first)]
+    if isinstance(first, ComplexField):
+        makers += [lambda: U1(first), lambda: Phases(int(rng.integers(2, 7)), first)]
+    if lattice.dimension > 1 and len(set(lattice.shape)) == 1:
+        makers += [lambda: PointGroup(lattice)]
+    return makers[rng.integers(len(makers))]()
+
+
+def _signed_permutations(rng: np.random.Generator, components: list[FieldComponent]) -> Symmetry:
+    n = len(components)
+    matrices = [
+        sp.Matrix(np.eye(n, dtype=int)[rng.permutation(n)] * rng.choice([-1, 1], size=n)).tolist()
+        for _ in range(int(rng.integers(1, 3)))
+    ]
+    return FromMatrices("signed_permutations", matrices, components)
+
+
+def _density(
+    rng: np.random.Generator, components: list[FieldComponent], lattice: Lattice, couplings: list[sp.Symbol]
+) -> sp.Expr:
+    """Something that grows at infinity, plus random monomials with neighbours, plus at times a function."""
+
+    def moved(c: FieldComponent) -> FieldComponent:
+        if rng.random() < 0.5:
+            return c
+        return c.shift(int(rng.integers(lattice.dimension)), int(rng.choice([-1, 1, 2])))
+
+    def coefficient() -> sp.Expr:
+        number = sp.Rational(int(rng.integers(-6, 7)) or 1, int(rng.integers(2, 9)))
+        kind = rng.integers(4)
+        return number if kind else cast(sp.Expr, number * couplings[rng.integers(len(couplings))])
+
+    density: sp.Expr = sp.Add(*(c**2 * (1 + c**2) for c in components))
+    for _ in range(int(rng.integers(1, 4))):
+        degree = int(rng.integers(1, 4))
+        chosen = [components[i] for i in rng.integers(len(components), size=degree)]
+        density += coefficient() * sp.Mul(*(moved(c) for c in chosen)) / 2
+    c = components[rng.integers(len(components))]
+    other = moved(components[rng.integers(len(components))])
+    functions = [
+        sp.cos(c - other),
+        sp.log(2 * sp.cosh(c)),
+        sp.exp(-(c**2) / 2),
+        sp.sqrt(1 + c**2 + other**2),
+        sp.tanh(c * other),
+        sp.Abs(c),
+        sp.Max(c, other),
+        c / (2 + sp.cos(other)),
+        sp.Piecewise((c**2, c > other), (other**2, True)),
+        sp.log(sp.exp(c) + sp.exp(-2 * other) + 1),
+        sp.atan(c + other),
+        sp.erf(c),
+        (1 + c**2) ** sp.Rational(-3, 2),
+    ]
+    if rng.random() < 0.4:  # averages of these over large groups are long
+        density += coefficient() * functions[rng.integers(len(functions))]
+    return cast(sp.Expr, density)
+
+
+def _isotropic(rng: np.random.Generator, field, lattice: Lattice, couplings: list[sp.Symbol]) -> sp.Expr:
+    """Invariant under all rotations of the first field, spectators left alone."""
+    square = sp.Add(*(c**2 for c in field.components))
+    direction = int(rng.integers(lattice.dimension))
+    neighbour = [c.shift(direction, 1) for c in field.components]
+    hopping = sp.Add(*(c * d for c, d in zip(field.components, neighbour, strict=True)))
+    return cast(sp.Expr, square + couplings[0] * square**2 - couplings[1] * hopping)
+
+
+def _group(symmetry: Symmetry, components: list[FieldComponent]) -> FiniteGroup[Element]:
+    return symmetry.group(tuple(components), NumberTable())
+
+
+def _average(density: sp.Expr, symmetry: Symmetry, components: list[FieldComponent]) -> sp.Expr:
+    """(1/|G|) Σ_g density(T_g x), (T_g φ)(x) = M φ(P⁻¹x), moved back to the running site."""
+    group = _group(symmetry, components)
+    atoms = sorted(density.atoms(FieldComponent), key=str)
+    index = {(c.field, c.component): a for a, c in enumerate(components)}
+    total: sp.Expr = sp.S.Zero
+    for element in group.elements:
+        back = element.sites.inverse
+        images = {}
+        for atom in atoms:
+            row = element.matrix.row(index[atom.field, atom.component])
+            offset = back.linear_image(atom.offset)
+            images[atom] = sp.Add(*(m * c.at(offset) for m, c in zip(row, components, strict=True)))
+        total = cast(sp.Expr, total + density.xreplace(images))
+    total = cast(sp.Expr, total / group.order)
+    return cast(sp.Expr, sp.expand(total)) if total.is_polynomial(*total.free_symbols) else total
+
+
+def _orthogonal(symmetry: Symmetry | LieSymmetry | None, components: list[FieldComponent]) -> bool:
+    if not isinstance(symmetry, Symmetry):
+        return True
+    identity = sp.eye(len(components))
+    return all(g.matrix * g.matrix.T == identity for g in _group(symmetry, components).generators)
+
+
+def check_random(seed: int, backends: Sequence[str | Backend] | None = None) -> RandomResult:
+    """Build one random theory, and compare everything that is computed from it."""
+    try:
+        drawn = random_theory(seed)
+        subject = Subject.of(drawn.theory, backends)
+        # what contains other functions than polynomials need not be decided
+        if drawn.expected == "exact" and drawn.theory.symmetries and subject.analysis.status == "broken":
+            found = f"{drawn.theory.action} was made symmetric and is called broken"
+            return RandomResult(seed, "failed", found)
+        for law in _laws():
+            if law.applies(subject):
+                require(run_law(law, subject, examples=3), drawn.theory)
+    except AssertionError as violation:
+        return RandomResult(seed, "failed", str(violation))
+    except SesamoError as error:
+        return RandomResult(seed, "refused", str(error))
+    except Exception:
+        return RandomResult(seed, "failed", traceback.format_exc(limit=-4))
+    return RandomResult(seed, "agrees")
+
+
+def _laws() -> list[Law]:
+    return [law for law in LAWS if law.name in _COMPARED]
+
+
+def run_random(
+    count: int,
+    *,
+    seed: int = 0,
+    backends: Sequence[str | Backend] | None = None,
+    report: Callable[[RandomResult], None] = lambda result: None,
+) -> list[RandomResult]:
+    """Check theories number ``seed`` to ``seed + count − 1``; ``report`` is called with each as it comes."""
+    results = []
+    for number in range(seed, seed + count):
+        results.append(check_random(number, backends))
+        report(results[-1])
+    return results

@@ -1,0 +1,73 @@
+"""The results of a suite as a table, with a counterexample that can be pasted into Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .random_theories import RandomResult
+from .suite import LawResult, show
+
+
+def results_table(results: Sequence[LawResult]) -> Table:
+    """Law, examples tried, worst residual against its tolerance, seconds."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("", "law", "statement"):
+        table.add_column(name, no_wrap=name == "law")
+    for name in ("examples", "worst residual", "tolerance", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        residual, tolerance = result.worst.worst
+        table.add_row(
+            Text("✓", style="green") if result.holds else Text("✗", style="bold red"),
+            result.law.name,
+            result.law.statement,
+            str(result.examples),
+            f"{residual:.2g}",
+            f"{tolerance:.2g}",
+            f"{result.seconds:.1f}",
+        )
+    return table
+
+
+def counterexample(result: LawResult) -> str:
+    """What failed, by how much, and where, as Python."""
+    residual, tolerance = result.worst.worst
+    return (
+        f"law {result.law.name}: {result.law.statement}\n"
+        f"  violated  {result.worst.what}\n"
+        f"  residual  {residual:.6g}, tolerance {tolerance:.3g}\n"
+        f"  smallest counterexample found:\n"
+        f"import numpy as np\nexample = {show(result.counterexample[1])}"
+    )
+
+
+def print_results(results: Sequence[LawResult], console: Console) -> None:
+    """The table, the probability of a false alarm, and every counterexample."""
+    console.print(results_table(results))
+    level = sum(result.false_alarm for result in results)
+    seconds = sum(result.seconds for result in results)
+    failed = [result for result in results if not result.holds]
+    console.print(
+        f"\n{len(results) - len(failed)} of {len(results)} laws hold, {seconds:.1f} s; "
+        f"probability of a false alarm below {level:.1g}",
+        highlight=False,
+    )
+    for result in failed:
+        console.print("\n" + counterexample(result), highlight=False, markup=False, soft_wrap=True)
+
+
+def print_random(results: Sequence[RandomResult], console: Console) -> None:
+    """How many random theories agree, how many are refused, and what went wrong with the others."""
+    for result in results:
+        if result.status == "failed":
+            console.print(f"random theory {result.seed}: {result.found}\n", highlight=False, markup=False)
+    counts = {status: sum(r.status == status for r in results) for status in ("agrees", "refused", "failed")}
+    console.print(
+        f"{len(results)} random theories: {counts['agrees']} agree on all backends, {counts['refused']} are "
+        f"refused with an explanation, {counts['failed']} fail",
+        highlight=False,
+    )

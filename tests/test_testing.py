@@ -1,0 +1,292 @@
+"""The property tests as a product: suites, plugin, command, statistics, conformance, random theories."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import unittest
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy as sp
+from typer.testing import CliRunner
+
+import sesamo_dsl as sd
+from sesamo_dsl.analysis.evaluate import evaluate
+from sesamo_dsl.analysis.invariance import act
+from sesamo_dsl.cli import app
+from sesamo_dsl.errors import BackendError
+from sesamo_dsl.exact import NumberTable
+from sesamo_dsl.ir.source import module_source
+from sesamo_dsl.testing import (
+    LAWS,
+    LawViolation,
+    Measurement,
+    Subject,
+    backend_suite,
+    check_random,
+    random_theory,
+    run_backend,
+    run_law,
+    run_laws,
+    theory_suite,
+)
+from sesamo_dsl.testing.reference_density import ReferenceDensity
+from sesamo_dsl.testing.significance import SUITE_LEVEL, bernstein, student_bound, vanishing_mean
+from sesamo_dsl.testing.suite import require
+from sesamo_dsl.testing.table import counterexample
+from sesamo_theories.complex_phi4 import complex_phi4
+from sesamo_theories.scalar_phi4 import scalar_phi4
+
+ROOT = Path(__file__).parent.parent
+BY_NAME = {law.name: law for law in LAWS}
+THEORY = """
+import sesamo_dsl as sd
+lattice = sd.Lattice(3)
+phi = sd.ScalarField("phi", lattice)
+h = sd.parameters("h")
+theory = sd.Theory(
+    "mine",
+    fields=[phi],
+    action=lattice.sum(phi**2 + phi**4 / 4 - phi * phi.shift(0) / 2 + h * phi),
+    symmetries=[sd.Z2(phi)],
+    defaults={h: 0},
+)
+"""
+
+
+def numpy_example() -> Any:
+    spec = importlib.util.spec_from_file_location("numpy_backend", ROOT / "examples" / "numpy_backend.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EXAMPLE = numpy_example()
+test_the_numpy_backend_conforms = backend_suite(EXAMPLE.BACKEND)
+
+
+def faulty(**templates: str) -> Any:
+    """The NumPy backend with other templates."""
+    dialect = replace(EXAMPLE.DIALECT, templates={**EXAMPLE.DIALECT.templates, **templates})
+
+    class Faulty(EXAMPLE.NumpyBackend):
+        name = "faulty"
+
+        def emit(self, program):
+            return module_source(program, dialect)
+
+    return Faulty()
+
+
+@cache
+def small() -> sd.Theory:
+    return scalar_phi4(2, 3)
+
+
+# statistics
+
+
+def test_bounds_hold_at_their_level() -> None:
+    """At level 1e-2, 4 000 experiments: at most 1e-2 ± 5σ may fail; Bernstein is conservative."""
+    rng = np.random.default_rng(0)
+    failed = [0, 0]
+    for _ in range(4000):
+        bounded = (rng.random(200) < 0.05).astype(float)
+        failed[0] += abs(bounded.mean() - 0.05) > bernstein(bounded, 1.0, 1e-2)
+        normal = rng.normal(size=200)
+        failed[1] += abs(normal.mean()) > student_bound(normal, 1e-2)
+    allowed = 40 + 5 * np.sqrt(40)
+    assert failed[0] <= allowed
+    assert 40 - 5 * np.sqrt(40) <= failed[1] <= allowed
+
+
+def test_a_bias_is_found_and_none_is_not() -> None:
+    def draw(bias: float):
+        return lambda stage: np.random.default_rng([5, stage]).normal(size=4096 * 4**stage) + bias
+
+    assert vanishing_mean(draw(0.0), "fair").ratio <= 1
+    assert vanishing_mean(draw(0.1), "biased").ratio > 1
+    assert vanishing_mean(draw(0.0), "fair").level <= 1e-8
+
+
+def test_one_unlucky_stage_is_forgiven() -> None:
+    def unlucky(stage: int) -> np.ndarray:
+        return np.random.default_rng(stage).normal(size=4096) + (1.0 if stage == 0 else 0.0)
+
+    assert vanishing_mean(unlucky, "once").ratio <= 1
+
+
+def test_nan_is_a_failure() -> None:
+    assert Measurement(np.array([0.0, np.nan]), 1.0).ratio == np.inf
+    assert vanishing_mean(lambda stage: np.full(100, np.nan), "nan").ratio == np.inf
+
+
+def test_the_suite_states_its_false_alarms() -> None:
+    results = run_laws(small(), ["torch"])
+    assert all(result.holds for result in results), [r.law.name for r in results if not r.holds]
+    level = sum(result.false_alarm for result in results)
+    assert 0 < level < SUITE_LEVEL
+    assert {"bridge", "schwinger_dyson"} <= {r.law.name for r in results if r.false_alarm}
+
+
+@pytest.mark.parametrize("wrong", [np.log(1.3), -np.log(1.3)])
+def test_a_density_off_by_a_factor_is_found(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject.of(small(), ["torch"])
+    model = subject.model("torch", strategy="fold", law="uniform")
+    sample, log_prob = model.sample, model.log_prob
+
+    def shifted(count: int, seed: int):
+        draws = sample(count, seed)
+        return replace(draws, log_q=draws.log_q + wrong)
+
+    monkeypatch.setattr(model, "sample", shifted)
+    monkeypatch.setattr(model, "log_prob", lambda *arguments: log_prob(*arguments) + wrong)
+    found = list(BY_NAME["bridge"].measure(subject, {"strategy": "fold", "law": "uniform"}))
+    assert max(m.ratio for m in found) > 1
+
+
+@pytest.mark.parametrize("theory", [small, lambda: complex_phi4(2)])
+def test_the_reference_density_is_that_of_its_draws(theory) -> None:
+    """Its score is the gradient of its logarithm, and E_s[score] = 0."""
+    subject = Subject.of(theory(), ["torch"])
+    law = subject.laws[0]
+    reference = ReferenceDensity.of(subject, subject.model("torch", strategy="fold", law=law).sample(4096, 2))
+    x, possible = reference.draw(20_000, 4)
+    assert possible.all()
+    score = reference.score(x)
+    step = 1e-6 * np.random.default_rng(0).normal(size=x[:5].shape)
+    slope = (reference.log_density(x[:5] + step) - reference.log_density(x[:5] - step)) / 2
+    expected = (score[:5] * step).reshape(5, -1).sum(axis=1)
+    assert np.abs(slope - expected).max() < 1e-6 * np.abs(expected).max() + 1e-12
+    flat = score.reshape(len(x), -1)
+    assert (np.abs(flat.mean(axis=0)) < 5 * flat.std(axis=0) / np.sqrt(len(x))).all()
+
+
+# suites
+
+
+def test_a_suite_is_a_unittest_case() -> None:
+    chosen = [BY_NAME[name] for name in ("group_axioms", "tiling", "slice_pair")]
+    case = theory_suite(small, ["torch"], laws=chosen, examples=2)
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
+    assert result.testsRun == 3
+    assert result.wasSuccessful()
+    assert [reason for _, reason in result.skipped] == ["slice_pair says nothing about this theory"]
+
+
+test_laws_by_pytest = theory_suite(small, ["torch"], laws=[BY_NAME["inverse_pair"], BY_NAME["slice_pair"]])
+
+
+def test_a_violation_shows_a_counterexample_that_runs() -> None:
+    subject = Subject.of(small(), [faulty(site_mean="1.001 * {0}.mean(axis={field_axes})")])
+    result = run_law(BY_NAME["emitted_is_program"], subject, examples=10)
+    assert not result.holds
+    text = counterexample(result)
+    scope: dict[str, Any] = {}
+    exec(text[text.index("import numpy") :], scope)
+    x, couplings = scope["example"]
+    assert x.shape[1:] == (1, 2, 3)
+    assert set(couplings) == {"kappa", "lambda", "h"}
+    with pytest.raises(LawViolation, match="emitted_is_program"):
+        require(result, subject.theory)
+
+
+def test_backends_without_models_are_not_asked_for_any() -> None:
+    results = run_laws(small(), [EXAMPLE.BACKEND], examples=2)
+    assert all(result.holds for result in results)
+    assert "bridge" not in {result.law.name for result in results}
+    with pytest.raises(BackendError):
+        sd.compile(small(), EXAMPLE.BACKEND).train()
+
+
+def test_conformance_finds_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not run_backend(faulty(tanh="np.sinh({0})"))
+    printed = capsys.readouterr().out
+    assert "1 failed" in printed
+    assert "expression_tanh" in printed
+
+
+# command and plugin
+
+
+def test_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(THEORY)
+    arguments = ["test", str(path), "--backend", "torch", "--examples", "2"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    assert "laws hold" in result.output
+    assert re.search(r"✓ +tiling +every x lies in exactly one T_u Ω +2 ", result.output)
+    assert CliRunner().invoke(app, ["test"]).exit_code == 1
+    assert CliRunner().invoke(app, ["test", "scalar_phi4", "--random", "3"]).exit_code == 1
+
+
+def test_the_plugin(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(THEORY)
+    command = [sys.executable, "-m", "pytest", "-p", "sesamo_dsl.testing.plugin", "-p", "no:cacheprovider"]
+    command += ["--sesamo-theory", "mine.py", "--sesamo-backend", "torch", "--sesamo-examples", "1", "-v"]
+    command += ["-k", "tiling or slice_pair"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mine.py::tiling PASSED" in done.stdout
+    assert "slice_pair" not in done.stdout
+    command += ["--sesamo-theory", "none.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 4
+    assert "no such file" in done.stderr
+
+
+# random theories
+
+
+def test_random_theories_agree() -> None:
+    results = [check_random(seed, ["torch", EXAMPLE.BACKEND]) for seed in range(6)]
+    assert not [result for result in results if result.status == "failed"]
+    assert sum(result.status == "agrees" for result in results) >= 3
+
+
+def test_random_theories_are_what_they_say() -> None:
+    """Averaging over a group makes a density invariant: SymPy evaluated, not the compiler."""
+    tested = 0
+    for seed in range(40):
+        drawn = random_theory(seed)
+        theory = drawn.theory
+        symmetry = theory.symmetries[0] if theory.symmetries else None
+        if drawn.expected != "exact" or not isinstance(symmetry, sd.Symmetry):
+            continue
+        x = np.random.default_rng(seed).normal(size=theory.configuration_shape)
+        values = theory.parameter_values()
+        before = evaluate(theory.action, x, theory.components, values)
+        group = symmetry.group(theory.components, NumberTable())
+        for element in group.generators:
+            after = evaluate(theory.action, act(element, x), theory.components, values)
+            assert abs(after - before) < 1e-10 * (1 + abs(before))
+            tested += 1
+    assert tested > 10
+
+
+def test_random_theories_find_a_faulty_backend() -> None:
+    result = check_random(0, [faulty(site_sum="2 * {0}.sum(axis={axes})")])
+    assert result.status == "failed"
+    assert "emitted_is_program" in result.found
+
+
+def test_the_gradient_is_judged_off_kinks() -> None:
+    """At a tie of a Piecewise a symmetric difference is off by its first order (random theory 5)."""
+    lattice = sd.Lattice(3, 2)
+    z = sd.ComplexField("z", lattice)
+    kink = sp.Piecewise((z.re**2, z.re > z.im), (z.im**2, True))
+    theory = sd.Theory("kinks", fields=[z], action=lattice.sum(z.abs2 + z.abs2**2 + kink / 4))
+    result = run_law(BY_NAME["gradient"], Subject.of(theory, ["torch"]), examples=20)
+    assert result.holds
