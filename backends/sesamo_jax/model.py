@@ -363,7 +363,11 @@ class JaxModel:
         z, uniform = self._noise(key, self._chunk)
         z, log_folded = self._folded(z)
         flow = weights.flow
-        drawn = flow.draw(z, uniform) if isinstance(flow, Mixture) else flow.forward(z)[0]
+        if isinstance(flow, Mixture):  # which flow is drawn has nothing to do with which u is
+            choices = self._noise(jax.random.fold_in(key, 7), self._chunk)[1]
+            drawn = flow.draw(z, choices.reshape(len(z), -1)[:, 0])
+        else:
+            drawn = flow.forward(z)[0]
         full, w, log_jacobian = self._in_domain(drawn)
         y, log_measure = self._on_slices(full)
         log_q = self._log_density(flow, w, log_jacobian) + log_folded - log_measure

@@ -372,9 +372,10 @@ class TorchModel:
         for chunk, start in enumerate(range(0, count, self._chunk)):
             z, uniform = self._noise(min(self._chunk, count - start), seed, 2, chunk)
             z, log_folded = self._folded(z)
-            drawn = (
-                self._flow.draw(z, uniform) if isinstance(self._flow, Mixture) else self._flow.forward(z)[0]
-            )
+            if isinstance(self._flow, Mixture):  # which flow is drawn has nothing to do with which u is
+                drawn = self._flow.draw(z, self._noise(len(z), seed, 7, chunk)[1].reshape(len(z), -1)[:, 0])
+            else:
+                drawn = self._flow.forward(z)[0]
             full, w, log_jacobian = self._in_domain(drawn)
             y, log_measure = self._on_slices(full)
             log_q = self._log_density(w, log_jacobian) + log_folded - log_measure
