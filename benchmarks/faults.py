@@ -338,8 +338,8 @@ FAULTS: tuple[Fault, ...] = (
         (
             "masses without weights",
             "normaliser",
-            "np.bincount(self.sector, weights=self.weights, minlength=self._order)",
-            "np.bincount(self.sector, minlength=self._order) / len(self)",
+            "return self._countable.masses(self.sector, self.weights)",
+            "return self._countable.masses(self.sector, 0 * self.weights + 1 / len(self))",
         ),
     ),
     *_in(
