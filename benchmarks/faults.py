@@ -59,12 +59,6 @@ FAULTS: tuple[Fault, ...] = (
         ),
         ("gradient of log-sum-exp", "sign", "b.sub(a, value)", "b.sub(value, a)"),
         ("gradient of a mixture", "off by one", "row[j + 1] for row", "row[j] for row"),
-        (
-            "gradient of a component read twice",
-            "broadcasting",
-            "builder.add(parts[a], adjoint) if a in parts else adjoint",
-            "adjoint",
-        ),
     ),
     *_in(
         "sesamo_dsl/lowering.py",
