@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from common import REFERENCE, Row, Task, train
+from lattice import LATTICE_TASKS, SECONDS
 from rich.console import Console
 from rich.table import Table
 
@@ -31,37 +31,10 @@ from sesamo_dsl.compiler import lower_theory
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 
-REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text(encoding="utf-8"))
-SAMPLES = 100_000
 VOLUMES = ((8, 8), (16, 16), (32, 32), (64, 64), (16, 16, 16), (8, 8, 8, 8))
 
 
-@dataclass(frozen=True)
-class Row:
-    """One measured figure, and the bar it has to reach (none: for information)."""
-
-    figure: str
-    value: float
-    error: float | None = None
-    bar: str = ""
-    passed: bool | None = None
-
-
-Task = Callable[[str, float], Iterator[Row]]
-"""(backend, seconds of training) → rows."""
-
-
 # quality of samplers ----------------------------------------------------------------------------------------
-
-
-def train(theory: sd.Theory, backend: str, seconds: float, **options: Any) -> tuple[sd.Samples, Row]:
-    """Samples of a freshly trained model, and the time it took with compilation."""
-    with tempfile.TemporaryDirectory() as directory:
-        start = time.perf_counter()
-        model = sd.compile(theory, backend)
-        run = model.train(directory=Path(directory) / "run", progress=False, seconds=seconds, **options)
-        elapsed = time.perf_counter() - start
-        return run.sample(SAMPLES), Row(f"seconds, {len(run.history)} steps", elapsed)
 
 
 def mixture_exact(backend: str, seconds: float) -> Iterator[Row]:
@@ -91,35 +64,6 @@ def mixture_learned(backend: str, seconds: float) -> Iterator[Row]:
     yield spent
     yield Row("ESS", samples.ess)
     yield Row("KL", *samples.kl, bar=f"within 15 % of {best}", passed=off <= 0.15)
-
-
-def phi4(h: float) -> Task:
-    """Scalar φ⁴ on 8×8 against HMC."""
-
-    def task(backend: str, seconds: float) -> Iterator[Row]:
-        samples, spent = train(scalar_phi4(8, 8), backend, seconds, parameters={"h": h})
-        yield spent
-        yield Row("ESS", samples.ess, bar="≥ 0.80", passed=samples.ess >= 0.80)
-        yield Row("KL, estimated log Z", *samples.kl)
-        action = samples.mean("action")
-        figures = {
-            "action_per_site": (action.value / 64, action.error / 64),
-            "abs_m": samples.mean("abs_m"),
-            "phi_squared_per_site": samples.mean("phi_squared"),
-            "sum_of_components_of_m": samples.mean("m"),
-        }
-        for name, (value, error) in figures.items():
-            reference = REFERENCE["scalar_phi4_8x8"][f"h={h}"][name]
-            z = (value - reference["value"]) / math.hypot(error, reference["error"])
-            bar = f"|z| ≤ 3 to {reference['value']} ± {reference['error']:g}"
-            yield Row(f"⟨{name}⟩, z = {z:+.2f}", value, error, bar, abs(z) <= 3)
-        yield Row("virial", *samples.virial, bar="|z| ≤ 3", passed=abs(samples.virial_z_score) <= 3)
-        for u, (mass, error) in enumerate(zip(samples.sector_masses, samples.sector_errors, strict=True)):
-            yield Row(
-                f"mass of sector {u}, in the model {samples.model_masses[u]:.4f}", float(mass), float(error)
-            )
-
-    return task
 
 
 # time to compile --------------------------------------------------------------------------------------------
@@ -266,8 +210,7 @@ TASKS: dict[str, Task] = {
     "mixture-exact": mixture_exact,
     "mixture-heat-bath": mixture_heat_bath,
     "mixture-learned": mixture_learned,
-    "phi4-h0": phi4(0.0),
-    "phi4-h0.02": phi4(0.02),
+    **LATTICE_TASKS,
     "compile": compile_time,
     "speed": speed,
 }
@@ -289,7 +232,7 @@ def arguments() -> argparse.Namespace:
         "--only", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="NAME", help=", ".join(TASKS)
     )
     parser.add_argument("--backend", choices=("torch", "jax", "both"), default="both")
-    parser.add_argument("--seconds", type=float, help="of each training; default 120 (mixture) and 600 (φ⁴)")
+    parser.add_argument("--seconds", type=float, help="of each training; default 120 (mixture), 900 or 1800")
     parser.add_argument("--out", type=Path, help="directory for table.txt and table.json")
     return parser.parse_args()
 
@@ -302,7 +245,7 @@ def main() -> int:
     records, missed = [], 0
     for name in chosen.only:
         for backend in backends:
-            seconds = chosen.seconds or (600.0 if name.startswith("phi4") else 120.0)
+            seconds = chosen.seconds or SECONDS.get(name, 120.0)
             for row in map(plain, TASKS[name](backend, seconds)):
                 verdict = {None: "", True: "pass", False: "MISS"}[row.passed]
                 missed += row.passed is False

@@ -110,7 +110,7 @@ DIALECT = Dialect(
         "half_line_log_slope": "_half_line_log_slope({args})",
         "difference": "{0} - {1}",
         "total": "{0}.reshape(len({0}), -1).sum(axis=1)",
-        "flatten": "{0}.reshape(len({0}), -1)",
+        "flatten": "{0}.reshape(len({0}), {0}.shape[1] * {0}.shape[2])",
         "where": "np.where({0} != 0, {1}, {2})",
         "logsumexp": "_logsumexp(np.stack(np.broadcast_arrays({args})))",
         "maximum": "np.maximum({0}, {1})",

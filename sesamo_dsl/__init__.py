@@ -13,6 +13,7 @@ from .compiler import compile as compile
 from .errors import NotInvariantError as NotInvariantError
 from .errors import SesamoError as SesamoError
 from .evaluation import Samples as Samples
+from .fermions import FermionLogDet as FermionLogDet
 from .fields import ComplexField as ComplexField
 from .fields import ScalarField as ScalarField
 from .fields import VectorField as VectorField
@@ -24,9 +25,13 @@ from .groups.lie import SO as SO
 from .groups.lie import SU2 as SU2
 from .groups.lie import U1 as U1
 from .groups.lie import LieSymmetry as LieSymmetry
+from .groups.sitewise import Sitewise as Sitewise
 from .groups.symmetry import Symmetry as Symmetry
 from .hmc import hmc as hmc
+from .lattice import GraphLattice as GraphLattice
 from .lattice import Lattice as Lattice
+from .measurements import angle_test as angle_test
+from .measurements import two_point as two_point
 from .runs import Run as Run
 from .runs import load_run as load_run
 from .theories import load_theory as load_theory

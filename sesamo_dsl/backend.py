@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -137,6 +138,11 @@ class Backend(Protocol):
     ) -> Trajectories:
         """Run Markov chains from ``initial``, (chains, components, *lattice); BackendError if it cannot."""
         ...
+
+
+def chunk_size(configuration_shape: Sequence[int]) -> int:
+    """Configurations to work on at once: 4096, and fewer of large ones, so that memory stays bounded."""
+    return max(16, min(4096, 2**20 // math.prod(configuration_shape)))
 
 
 def backend_names() -> tuple[str, ...]:

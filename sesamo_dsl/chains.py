@@ -7,13 +7,14 @@ library pyerrors computes it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .derived import Derived
 from .errors import BackendError, OptionError
 from .evaluation import Estimate, Samples, in_chunks, observable_names, observable_values, virial_values
 from .ir.program import Program
@@ -96,6 +97,8 @@ class Chain:
         Fraction of proposals that were accepted.
     notes
         What the reader must know about how the chain was made.
+    declared
+        The theory's derived quantities by name.
     """
 
     program: Program
@@ -104,6 +107,7 @@ class Chain:
     action: np.ndarray
     acceptance: float
     notes: tuple[str, ...] = ()
+    declared: Mapping[str, Derived] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.action.size
@@ -127,6 +131,15 @@ class Chain:
     def mean_of(self, values: np.ndarray) -> ChainEstimate:
         """Mean of any values in the order of :attr:`configurations`."""
         return gamma_method(np.reshape(values, self.action.shape))
+
+    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> ChainEstimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
+
+        As for :meth:`Samples.derived`; the error is the Γ-method's for the linearised function.
+        """
+        chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
+        values = [self.series(name) for name in chosen.observables]
+        return gamma_method(chosen.linearised([float(v.mean()) for v in values], values))
 
     def estimate(self, values: np.ndarray) -> Estimate:
         """The same without the autocorrelation time."""
@@ -171,6 +184,7 @@ class Chain:
             np.concatenate([chain.action for chain in chains]),
             float(np.average([chain.acceptance for chain in chains], weights=sizes)),
             tuple(dict.fromkeys(note for chain in chains for note in chain.notes)),
+            self.declared,
         )
 
     def text(self) -> str:
@@ -183,6 +197,7 @@ class Chain:
         ]
         names = ["action", *observable_names(self.program)]
         lines += [f"{f'⟨{name}⟩':<18} {self.mean(name)}" for name in names]
+        lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
         if self.program.sectors.count > 1 and self.program.sectors.enumerable:
             lines.append("sector masses")
             lines += [f"  {u:3d}  {mass}" for u, mass in enumerate(self.sector_masses[:16])]
@@ -237,4 +252,6 @@ def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
         samples.x[visited][None],
         samples.action[visited].astype(np.float64)[None],
         accepted / len(visited),
+        samples.notes,
+        samples.declared,
     )

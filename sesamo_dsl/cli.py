@@ -23,7 +23,7 @@ from .errors import BackendError, OptionError, ParameterError, SesamoError
 from .evaluation import Estimate, Samples, observable_names
 from .hmc import HMCOptions, hmc
 from .runs import load_run, start
-from .theories import load_theory, shipped_theories
+from .theories import is_shipped, load_theory, shipped_theories
 from .theory import Precision
 from .training import Law, Strategy, TrainingOptions
 
@@ -54,7 +54,10 @@ app = typer.Typer(
 )
 
 TheoryArgument = Annotated[
-    str, typer.Argument(metavar="THEORY", help="A shipped theory's name, or the path of a .py file.")
+    str,
+    typer.Argument(
+        metavar="THEORY", help="Name of a shipped theory, name@16x16 on another lattice, or a .py file."
+    ),
 ]
 CountOption = Annotated[int, typer.Option(min=1, help="Number of samples.")]
 SettingsOption = Annotated[
@@ -150,8 +153,14 @@ def train(
     law: Annotated[Law | None, typer.Option(help="p(u|y); by default an exact one.")] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="How samples stay in the domain.")] = None,
     batch: Annotated[int, typer.Option(min=2, help="Samples per step.")] = TrainingOptions.batch,
-    learning_rate: Annotated[float, typer.Option(help="Peak rate of Adam.")] = TrainingOptions.learning_rate,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate of Adam; by default 0.02 on a lattice, 0.005 on a point.")
+    ] = None,
     precision: Annotated[Precision | None, typer.Option(help="By default the theory's own.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Start with the flow weights of this run, of a smaller lattice."),
+    ] = None,
     directory: Annotated[
         Path | None, typer.Option(help="Where to keep the run; by default a new one below runs/.")
     ] = None,
@@ -159,12 +168,13 @@ def train(
 ) -> None:
     """Train a sampler, and measure it on 10 000 samples."""
     compiled = compile(load_theory(theory), backend, precision=precision)
-    reference = theory if theory in shipped_theories() else str(Path(theory).resolve())
+    reference = theory if is_shipped(theory) else str(Path(theory).resolve())
     run = start(
         compiled,
         parameters=_couplings(settings or []),
         directory=directory,
         source={"reference": reference},
+        start_from=start_from,
         seed=seed,
         steps=steps,
         seconds=seconds,
@@ -317,6 +327,8 @@ def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> 
     if chain is None:
         for name in observable_names(samples.program):
             typer.echo(f"{f'⟨{name}⟩':<18} {samples.mean(name)}")
+        for name in samples.declared:
+            typer.echo(f"{name:<18} {samples.derived(name)}")
     else:
         typer.echo(f"\nindependence Metropolis, {len(chain)} steps, acceptance {chain.acceptance:.4f}")
         typer.echo(_comparison(samples, chain))
@@ -333,6 +345,7 @@ def _comparison(samples: Samples, chain: Chain) -> str:
         f"⟨{name}⟩": (samples.mean(name), chain.mean(name))
         for name in ("action", *observable_names(samples.program))
     }
+    rows |= {name: (samples.derived(name), chain.derived(name)) for name in samples.declared}
     rows["virial ⟨x·∇S⟩/n"] = (samples.virial, chain.virial)
     if len(samples.sector_masses) > 1:
         masses = map(Estimate, samples.sector_masses.tolist(), samples.sector_errors.tolist())

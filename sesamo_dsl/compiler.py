@@ -16,7 +16,7 @@ Everything up to the source text is independent of the backend, frozen and print
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -41,8 +41,9 @@ from .analysis.lie import (
     lie_split,
     surviving_algebra,
 )
+from .analysis.local import judge_local, split_local
 from .analysis.normal_form import NormalForm
-from .analysis.result import Analysis, LieReport, SymmetryReport
+from .analysis.result import Analysis, LieReport, SymmetryReport, weakest
 from .analysis.slices import Slice, derive_slice, linear_source
 from .backend import Backend, call, load_backend
 from .cache import load_source
@@ -52,11 +53,12 @@ from .fields import FieldComponent
 from .groups.element import Element
 from .groups.finite import FiniteGroup
 from .groups.lie import LieSymmetry
+from .groups.sitewise import Sitewise
 from .groups.symmetry import Symmetry
 from .ir.gradient import with_gradient
 from .ir.program import Function, Program
 from .ir.source import argument_name
-from .lowering import lower, lower_by_block
+from .lowering import lower, lower_by_block, matrices
 from .modulation import constants, finite_functions, slice_functions
 from .theory import Precision, Theory
 from .vacua import find_vacuum
@@ -85,6 +87,8 @@ def analyse(theory: Theory) -> Analysis:
             enforce_lie_claim(theory, symmetry, verdicts)
             slice_ = derive_slice(symmetry, theory.components, numbers)
             lie_reports.append(_lie_report(theory, symmetry, matrices, verdicts, slice_, normal_form))
+        elif isinstance(symmetry, Sitewise):
+            reports.append(_sitewise_report(theory, symmetry, numbers, normal_form))
         else:
             group = symmetry.group(theory.components, numbers)
             verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
@@ -93,13 +97,17 @@ def analyse(theory: Theory) -> Analysis:
     modulating = [report for report in reports if report.symmetry.use == "modulate"]
     _check_factors(theory, modulating, lie_reports)
     group = _joint_group(theory, modulating, numbers)
-    breaking = _breaking(theory, modulating, lie_reports, group, normal_form)
-    domain = _domain(theory, [report.symmetry for report in modulating], group)
+    if any(report.diagonal for report in modulating):
+        breaking, reports = _local_breaking(theory, reports, normal_form)
+    else:
+        breaking = _breaking(theory, modulating, lie_reports, group, normal_form)
+    bases = [r.symmetry.symmetry if isinstance(r.symmetry, Sitewise) else r.symmetry for r in modulating]
+    domain = _domain(theory, bases, group)
     source = None
     if len(lie_reports) == 1 and group.order == 1 and breaking != 0:
         source = linear_source(breaking, lie_reports[0].slice, theory.components)
     surviving, representation = None, None
-    if group.order > 1 and any(report.status != "exact" for report in modulating):
+    if group.order > 1 and any(r.status != "exact" and r.diagonal is None for r in modulating):
         surviving = surviving_subgroup(theory, group, normal_form)
         representation = breaking_representation(theory, group, breaking, normal_form)
     return Analysis(
@@ -113,6 +121,35 @@ def analyse(theory: Theory) -> Analysis:
         surviving,
         representation,
     )
+
+
+def _sitewise_report(
+    theory: Theory, symmetry: Sitewise, numbers: NumberTable, normal_form: NormalForm
+) -> SymmetryReport:
+    group, axes = symmetry.symmetry.group(theory.components, numbers), symmetry.axes
+    shifting = next((g for g in group.generators if g.shift), None)
+    if shifting is not None:
+        raise GroupError(
+            f"symmetry {symmetry.name} of theory {theory.name}",
+            expected="a group that acts on components linearly",
+            found=f"the generator {shifting}",
+            remedy="measure the fields from the fixed point of the group",
+        )
+    verdicts = tuple(judge_local(theory, group, g, axes, normal_form) for g in group.generator_indices)
+    enforce_claim(theory, symmetry, verdicts)
+    diagonal = verdicts
+    if any(verdict.status != "exact" for verdict in verdicts):
+        diagonal = tuple(judge(theory, generator, normal_form) for generator in group.generators)
+    return SymmetryReport(symmetry, group, verdicts, axes, weakest(v.status for v in diagonal))
+
+
+def _local_breaking(
+    theory: Theory, reports: list[SymmetryReport], normal_form: NormalForm
+) -> tuple[sp.Expr, list[SymmetryReport]]:
+    """S₁ of the sitewise symmetry, and its report completed with whether that factorises."""
+    i, report = next((i, r) for i, r in enumerate(reports) if isinstance(r.symmetry, Sitewise))
+    breaking, factorised = split_local(theory, report.group, report.axes, normal_form)
+    return breaking, [*reports[:i], replace(report, factorised=factorised), *reports[i + 1 :]]
 
 
 def _lie_report(
@@ -134,7 +171,28 @@ def _lie_report(
 
 def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequence[LieReport]) -> None:
     """Factors that modulate act on components alone and leave each other's collective coordinates alone."""
+    local = next((r.symmetry for r in finite if isinstance(r.symmetry, Sitewise)), None)
+    others = [r.symmetry.name for r in (*finite, *lie) if r.symmetry is not local]
+    if local is not None and others:
+        raise GroupError(
+            f"symmetry {local.name} of theory {theory.name}",
+            expected="a sitewise group that is the only one to modulate with",
+            found=f"also {', '.join(others)}",
+            remedy="leave the others out: the sitewise group contains the finite group that acts everywhere "
+            "alike; one base group for Sitewise(…) can be a direct_product; Lie groups cannot be combined",
+        )
     for report in finite:
+        shifting = next((g for g in report.group.generators if g.shift), None)
+        if shifting is not None:
+            point = _fixed_point(report.group)
+            centre = ", ".join(f"{c} = {p}" for c, p in zip(theory.components, point, strict=True))
+            raise GroupError(
+                f"symmetry {report.symmetry.name} of theory {theory.name}",
+                expected="a modulating group that acts on components linearly",
+                found=f"the generator {shifting}, which shifts them; its fixed point is {centre}",
+                remedy="measure the fields from the fixed point, so that the group is linear, or declare it "
+                "with use='equivariant' (it is verified and not modulated)",
+            )
         moving = next((g for g in report.group.generators if not g.sites.is_identity), None)
         if moving is not None:
             raise GroupError(
@@ -153,13 +211,20 @@ def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequen
             _require_disjoint(theory, moved, touched, report.symmetry, other.symmetry)
 
 
+def _fixed_point(group: FiniteGroup[Element]) -> list[sp.Expr]:
+    """The mean of the images of 0, which no element moves."""
+    images = [g.shift_vector for g in group.elements]
+    mean = sum(images, sp.zeros(*images[0].shape)) / group.order
+    return [cast(sp.Expr, sp.expand(p)) for p in mean.flat()]
+
+
 def _moved(element: Element, theory: Theory) -> list[FieldComponent]:
     identity = sp.eye(element.matrix.rows)
     return [c for a, c in enumerate(theory.components) if element.matrix.row(a) != identity.row(a)]
 
 
 def _require_disjoint(
-    theory: Theory, a: set[int], b: set[int], one: LieSymmetry, other: Symmetry | LieSymmetry
+    theory: Theory, a: set[int], b: set[int], one: LieSymmetry, other: Symmetry | Sitewise | LieSymmetry
 ) -> None:
     if a & b:
         raise GroupError(
@@ -179,9 +244,13 @@ def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberT
         Element.identity(len(theory.components), theory.lattice),
         generators,
         lambda a, b: a.compose(b, numbers),
-        bound=max((report.symmetry.order_bound for report in reports), default=1),
+        bound=max((_order_bound(report.symmetry) for report in reports), default=1),
         name=" × ".join(report.symmetry.name for report in reports) or "trivial",
     )
+
+
+def _order_bound(symmetry: Symmetry | Sitewise) -> int:
+    return (symmetry.symmetry if isinstance(symmetry, Sitewise) else symmetry).order_bound
 
 
 def _breaking(
@@ -221,7 +290,9 @@ def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[E
     action = _action_program(theory)
     parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
     vacuum = find_vacuum(action, parameters)
-    return dirichlet_domain(symmetries, group, theory.components, None if vacuum is None else vacuum.mean)
+    return dirichlet_domain(
+        symmetries, group, theory.components, None if vacuum is None else vacuum.mean.round(6)
+    )
 
 
 def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:
@@ -235,7 +306,7 @@ def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None,
         tuple(c.label for c in theory.components),
         theory.lattice.shape,
         {p.name: theory.defaults.get(p.name) for p in theory.parameters},
-        fields.get("constants", {}),
+        matrices([theory.action, *theory.observables.values()]) | fields.get("constants", {}),
         {"action": action, "action_and_gradient": gradient, **(extra or {})},
         fields.get("blocks", ()),
     )
@@ -258,7 +329,7 @@ def lower_theory(analysis: Analysis) -> Program:
         functions[function] = lower(function, f"Observable {name}.", expr, theory.components, name)
     count, volume = len(theory.components), theory.lattice.volume
     slices = [report.slice for report in analysis.lie_reports]
-    blocks = analysis.block_axes
+    blocks = analysis.axes
     if blocks and analysis.breaking != 0 and analysis.factorised:
         functions["breaking_by_block"] = lower_by_block(
             "breaking_by_block",
@@ -351,6 +422,7 @@ class CompiledTheory:
         parameters: Mapping[Any, float] | None = None,
         directory: str | Path | None = None,
         progress: bool = True,
+        start_from: Run | str | Path | None = None,
         **options: Any,
     ) -> Run:
         """Train a sampler.
@@ -363,6 +435,9 @@ class CompiledTheory:
             Where to keep the run; default ``runs/<theory>-<backend>-<time>``.
         progress
             Whether to show a progress bar.
+        start_from
+            A run, or its directory, whose flow weights to start with: of the same fields at other couplings
+            or on a smaller lattice. Its architecture is taken over; the base is that of this theory.
         **options
             Fields of :class:`sesamo_dsl.TrainingOptions`: steps, seed, batch, learning_rate, law, strategy, …
 
@@ -371,13 +446,20 @@ class CompiledTheory:
         OptionError, ParameterError
             For options or couplings that do not exist or are out of range.
         RunError
-            If the directory cannot be written.
+            If the directory cannot be written, or the weights to start from do not fit.
         TrainingDivergedError
             If training produces NaN or infinity; the last good state is kept in the directory.
         """
         from .runs import start  # a run holds a compiled theory, hence the late import
 
-        return start(self, parameters=parameters, directory=directory, progress=progress, **options)
+        return start(
+            self,
+            parameters=parameters,
+            directory=directory,
+            progress=progress,
+            start_from=start_from,
+            **options,
+        )
 
     def check_configurations(self, x: np.ndarray) -> np.ndarray:
         """Return ``x`` in the model's precision, or raise ConfigurationError."""
@@ -442,6 +524,14 @@ def compile(
             expected="'float32' or 'float64'",
             found=repr(precision),
             remedy="choose one of the two, or leave it to the theory",
+        )
+    declared = theory.theory if isinstance(theory, Analysis) else theory
+    if precision == "float32" and declared.has_determinants:
+        raise OptionError(
+            f"option precision of theory {declared.name}",
+            expected="'float64': log det(1 + B_Nt … B_1) cancels many digits",
+            found="'float32'",
+            remedy="leave precision out",
         )
     loaded = load_backend(backend) if isinstance(backend, str) else backend
     analysis = theory if isinstance(theory, Analysis) else analyse(theory)

@@ -7,21 +7,20 @@ ESS and the reverse KL cannot see a mode that was missed. The mass of every sect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from scipy.special import logsumexp
 
-from .backend import Draws
+from .backend import Draws, chunk_size
+from .derived import Derived
 from .errors import OptionError
 from .ir.interpreter import run
 from .ir.program import Program
 from .reference import Reference
 from .sectors import Sectors
-
-_CHUNK = 8192
 
 
 class Estimate(NamedTuple):
@@ -38,8 +37,9 @@ def in_chunks(
     program: Program, parameters: Mapping[str, float], x: np.ndarray, function: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Input and outputs of a program function in float64, a few thousand configurations at a time."""
-    for start in range(0, len(x), _CHUNK):
-        chunk = x[start : start + _CHUNK].astype(np.float64)
+    size = 2 * chunk_size(x.shape[1:])
+    for start in range(0, len(x), size):
+        chunk = x[start : start + size].astype(np.float64)
         yield chunk, *run(program, function, {program.functions[function].inputs[0][0]: chunk}, parameters)
 
 
@@ -138,6 +138,8 @@ class Samples:
         Quadrature values, for theories of at most two degrees of freedom.
     notes
         What the reader must know about how the samples were made, e.g. an inexact law.
+    declared
+        The theory's derived quantities by name.
     """
 
     program: Program
@@ -149,6 +151,7 @@ class Samples:
     leaked: np.ndarray
     exact: Reference | None
     notes: tuple[str, ...] = ()
+    declared: Mapping[str, Derived] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -158,11 +161,11 @@ class Samples:
         parameters: Mapping[str, float],
         exact: Reference | None,
         notes: tuple[str, ...] = (),
+        declared: Mapping[str, Derived] | None = None,
     ) -> Samples:
         """Wrap what a model has drawn."""
-        return cls(
-            program, parameters, draws.x, draws.log_q, draws.action, draws.sector, draws.leaked, exact, notes
-        )
+        arrays = (draws.x, draws.log_q, draws.action, draws.sector, draws.leaked)
+        return cls(program, parameters, *arrays, exact, notes, declared or {})
 
     def __len__(self) -> int:
         return len(self.x)
@@ -279,6 +282,31 @@ class Samples:
     def mean(self, observable: str) -> Estimate:
         """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
         return self._reweighted(observable_values(self.program, self.parameters, self.x, observable))
+
+    def mean_of(self, values: np.ndarray) -> Estimate:
+        """Mean under p of any values, one for each sample."""
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (len(self),):
+            raise OptionError(
+                "values to average",
+                expected=f"shape ({len(self)},), one for each sample",
+                found=f"shape {values.shape}",
+                remedy="pass one number per configuration of samples.x",
+            )
+        return self._reweighted(values)
+
+    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
+
+        ``samples.derived("susceptibility")``, or
+        ``samples.derived(lambda m2, m: m2 - m**2, "m_squared", "abs_m")``. The error is that of the
+        linearisation, which knows that the observables are correlated.
+        """
+        chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
+        values = [
+            observable_values(self.program, self.parameters, self.x, name) for name in chosen.observables
+        ]
+        return self._reweighted(chosen.linearised([float(self.weights @ v) for v in values], values))
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
         mean = float(self.weights @ values)

@@ -6,6 +6,7 @@ such symbols the way physicists write them.
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Iterator
 from typing import Any, cast
@@ -13,7 +14,7 @@ from typing import Any, cast
 import sympy as sp
 
 from .errors import FieldError
-from .lattice import Lattice
+from .lattice import GraphLattice, Hops, Lattice
 
 
 def check_name(name: str, what: str) -> str:
@@ -31,6 +32,8 @@ def check_name(name: str, what: str) -> str:
 class FieldComponent(sp.Symbol):
     """φ_a(x + offset): one real component of a field, seen from the running site x.
 
+    On a graph lattice it may also be (Aᵏφ_a)(x + offset), the weighted sum over neighbours taken k times.
+
     Attributes
     ----------
     field : str
@@ -41,6 +44,8 @@ class FieldComponent(sp.Symbol):
         Relative site, wrapped into the lattice.
     lattice : Lattice
         The lattice the field lives on.
+    hops : Hops | None
+        Aᵏ, None for the field itself.
     """
 
     field: str
@@ -48,9 +53,16 @@ class FieldComponent(sp.Symbol):
     offset: tuple[int, ...]
     lattice: Lattice
     label: str
+    hops: Hops | None
 
     def __new__(
-        cls, field: str, component: int, label: str, lattice: Lattice, offset: tuple[int, ...]
+        cls,
+        field: str,
+        component: int,
+        label: str,
+        lattice: Lattice,
+        offset: tuple[int, ...],
+        hops: Hops | None = None,
     ) -> FieldComponent:
         offset = lattice.wrap(offset)
         steps = [
@@ -58,21 +70,18 @@ class FieldComponent(sp.Symbol):
         ]
         moved = "".join(f"{step:+d}e{mu}" for mu, step in enumerate(steps) if step)
         # __xnew__ by-passes SymPy's symbol cache, which knows nothing of the attributes below.
-        self = sp.Symbol.__xnew__(cls, f"{label}(x{moved})" if moved else label, real=True)
-        self.field, self.component, self.label, self.lattice, self.offset = (
-            field,
-            component,
-            label,
-            lattice,
-            offset,
-        )
+        name = label if hops is None else f"({_adjacency_name(hops, lattice)} {label})"
+        self = sp.Symbol.__xnew__(cls, f"{name}(x{moved})" if moved else name, real=True)
+        self.field, self.component, self.label = field, component, label
+        self.lattice, self.offset, self.hops = lattice, offset, hops
         return self
 
     def __getnewargs_ex__(self) -> Any:
-        return (self.field, self.component, self.label, self.lattice, self.offset), {}
+        return (self.field, self.component, self.label, self.lattice, self.offset, self.hops), {}
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.name, self.field, self.component, self.offset, self.lattice.shape)
+        # the name says what the hops are
+        return (self.name, self.field, self.component, self.offset, self.lattice.shape, self.lattice.digest)
 
     def shift(self, mu: int, steps: int = 1) -> FieldComponent:
         """The same component at x + steps·e_mu."""
@@ -91,7 +100,30 @@ class FieldComponent(sp.Symbol):
 
     def at(self, offset: tuple[int, ...]) -> FieldComponent:
         """The same component at x + offset."""
-        return FieldComponent(self.field, self.component, self.label, self.lattice, offset)
+        return self._placed(offset, self.hops)
+
+    def placed_like(self, other: FieldComponent) -> FieldComponent:
+        """This component where ``other`` is: with its offset and its hops."""
+        return self._placed(other.offset, other.hops)
+
+    def with_hops(self, hops: Hops | None) -> FieldComponent:
+        """The same component at the same place, with these hops instead of its own."""
+        return self._placed(self.offset, hops)
+
+    def neighbours(self) -> FieldComponent:
+        """Σ_y w_xy φ_y over the neighbours y of x on a graph lattice."""
+        if not isinstance(self.lattice, GraphLattice):
+            raise FieldError(
+                f"neighbours of {self}",
+                expected="a field on a GraphLattice",
+                found=f"one on {self.lattice}",
+                remedy="add up phi.shift(mu) and phi.shift(mu, -1) over lattice.directions",
+            )
+        steps = 1 if self.hops is None else self.hops.steps + 1
+        return self._placed(self.offset, Hops(steps, self.lattice.edges, len(self.lattice.nodes)))
+
+    def _placed(self, offset: tuple[int, ...], hops: Hops | None) -> FieldComponent:
+        return FieldComponent(self.field, self.component, self.label, self.lattice, offset, hops)
 
     @property
     def components(self) -> tuple[FieldComponent, ...]:
@@ -100,8 +132,17 @@ class FieldComponent(sp.Symbol):
 
     def _latex(self, printer: Any) -> str:
         body = printer._print_Symbol(sp.Symbol(self.label))
-        moved = self.name[len(self.label) + 2 : -1].replace("e", r"\hat e_")
+        if self.hops is not None:
+            body = rf"({_adjacency_name(self.hops, self.lattice)}{body})"
+        moved = self.name.partition("(x")[2][:-1].replace("e", r"\hat e_")
         return rf"{body}(x{moved})" if moved else body
+
+
+def _adjacency_name(hops: Hops, lattice: Lattice) -> str:
+    """A, A^2, …, with a mark on the adjacency of a graph whose nodes were renamed."""
+    edges = getattr(lattice, "edges", ())
+    mark = "" if hops.edges == edges else f"[{hashlib.sha256(repr(hops.edges).encode()).hexdigest()[:6]}]"
+    return f"A{mark}" + (f"^{hops.steps}" if hops.steps > 1 else "")
 
 
 def ScalarField(name: str, lattice: Lattice) -> FieldComponent:
@@ -157,6 +198,10 @@ class VectorField:
     def shift(self, mu: int, steps: int = 1):
         """The same field at x + steps·e_mu."""
         return self._of(self.name, tuple(component.shift(mu, steps) for component in self.components))
+
+    def neighbours(self):
+        """Σ_y w_xy φ_y over the neighbours y of x on a graph lattice."""
+        return self._of(self.name, tuple(component.neighbours() for component in self.components))
 
     def dot(self, other: VectorField) -> sp.Expr:
         """Σ_a φ_a χ_a."""

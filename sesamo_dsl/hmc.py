@@ -144,7 +144,7 @@ def hmc(
     if len(start) != settings.chains:
         raise _option("initial", f"{settings.chains} configurations, one per chain", len(start))
     found = compiled.backend.hmc(compiled, values, start, settings)
-    notes = []
+    notes = list(declared.notes)
     if found.divergent:
         notes.append(
             f"{found.divergent} trajectories diverged and were rejected; where they lead to may be missing: "
@@ -152,4 +152,12 @@ def hmc(
         )
     if found.acceptance < 0.3:
         notes.append("few trajectories were accepted: lower step_size, or warm up for longer")
-    return Chain(compiled.program, values, found.x, found.action, found.acceptance, tuple(notes))
+    return Chain(
+        compiled.program,
+        values,
+        found.x,
+        found.action,
+        found.acceptance,
+        tuple(notes),
+        declared.derived,
+    )

@@ -1,16 +1,21 @@
-"""Periodic hypercubic lattices and the sum over their sites."""
+"""Periodic hypercubic lattices, lattices of the nodes of a graph, and the sum over their sites."""
 
 from __future__ import annotations
 
+import hashlib
 import operator
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any, cast
 
+import networkx as nx
+import numpy as np
 import sympy as sp
 
 from .errors import LatticeError
+from .exact import rational
 
 
 @dataclass(frozen=True, init=False)
@@ -56,6 +61,16 @@ class Lattice:
         """The axes, for sums over nearest neighbours."""
         return tuple(range(self.dimension))
 
+    @property
+    def digest(self) -> str:
+        """What tells lattices of one shape apart; empty for hypercubic ones."""
+        return ""
+
+    @property
+    def graph_axis(self) -> int | None:
+        """The axis that counts the nodes of a graph, None on a hypercubic lattice."""
+        return None
+
     def axis(self, mu: int) -> int:
         """Check that axis ``mu`` exists and return it."""
         if mu not in self.directions:
@@ -76,21 +91,239 @@ class Lattice:
         return cast(sp.Expr, SiteSum(self.symbol, sp.sympify(density)))
 
     @property
-    def symbol(self) -> sp.Tuple:
-        """The shape as a SymPy object."""
+    def symbol(self) -> sp.Basic:
+        """The lattice as a SymPy object."""
         return sp.Tuple(*self.shape)
 
     def __str__(self) -> str:
         return f"Lattice({', '.join(map(str, self.shape))})"
 
 
-class SiteSum(sp.Expr):
-    """Σ_x density(x) over the sites of a lattice: an unevaluated SymPy node ``SiteSum(shape, density)``."""
+Edge = tuple[int, int, sp.Expr]
+"""Two nodes by position, the smaller first, and the exact weight of the edge between them."""
+
+
+@dataclass(frozen=True, init=False)
+class GraphLattice(Lattice):
+    """The nodes of an undirected graph, with a periodic time axis before them if ``time`` is given.
+
+    Sites are numbered (t, i) with i the position of a node in ``nodes``: in sorted order if the nodes can be
+    sorted, else in the order in which the graph lists them. There are no translations along the graph axis;
+    its neighbours are those of the graph (:meth:`neighbours`), its symmetries are
+    ``groups.Automorphisms(lattice)``.
+
+    Parameters
+    ----------
+    graph
+        An undirected networkx graph without loops, connected or not. The edge attribute ``weight``, 1 if it
+        is missing, is read as an exact number: 0.1 is 1/10.
+    time
+        Number of time slices, None for a lattice without a time axis. The shape is (N,) or (time, N).
+
+    Raises
+    ------
+    LatticeError
+        If the graph is empty, directed or a multigraph, has loops, or weights that are no numbers.
+    """
+
+    nodes: tuple[Hashable, ...]
+    edges: tuple[Edge, ...]
+
+    def __init__(self, graph: Any, *, time: int | None = None) -> None:
+        if not isinstance(graph, nx.Graph) or graph.is_directed() or graph.is_multigraph() or not len(graph):
+            raise LatticeError(
+                "GraphLattice",
+                expected="an undirected networkx Graph with at least one node",
+                found=str(graph),
+                remedy="write GraphLattice(networkx.cycle_graph(6)), or convert with networkx.Graph(graph)",
+            )
+        loops = list(nx.selfloop_edges(graph))
+        if loops:
+            raise LatticeError(
+                "GraphLattice",
+                expected="edges between different nodes",
+                found=f"the loop {loops[0]}",
+                remedy="remove it; what it would add to an action is a mass term",
+            )
+        try:
+            extents = () if time is None else (operator.index(time),)
+        except TypeError:
+            extents = (0,)
+        if extents and extents[0] < 1:
+            raise LatticeError(
+                "GraphLattice",
+                expected="a number of time slices ≥ 1, or time=None",
+                found=repr(time),
+                remedy="write GraphLattice(graph, time=16)",
+            )
+        nodes = _ordered(graph)
+        position = {node: i for i, node in enumerate(nodes)}
+        edges = []
+        for a, b, data in graph.edges(data=True):
+            i, j = sorted((position[a], position[b]))
+            edges.append((i, j, _weight(a, b, data.get("weight", 1))))
+        object.__setattr__(self, "shape", (*extents, len(nodes)))
+        object.__setattr__(self, "nodes", nodes)
+        object.__setattr__(self, "edges", tuple(sorted(edges, key=lambda edge: edge[:2])))
+
+    @property
+    def directions(self) -> tuple[int, ...]:
+        """The axes with translations: the time axis, if there is one."""
+        return tuple(range(self.dimension - 1))
+
+    @property
+    def graph_axis(self) -> int:
+        """The last axis counts the nodes."""
+        return self.dimension - 1
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of nodes and edges."""
+        return hashlib.sha256(repr((self.nodes, self.edges)).encode()).hexdigest()[:8]
+
+    def axis(self, mu: int) -> int:
+        """Check that axis ``mu`` can be translated along and return it."""
+        if mu == self.graph_axis:
+            raise LatticeError(
+                f"axis {mu} of {self}",
+                expected="an axis with translations"
+                if self.directions
+                else "no shift: there is no time axis",
+                found="the graph axis",
+                remedy="reach the neighbours of a node with lattice.neighbours(phi)",
+            )
+        return super().axis(mu)
+
+    def neighbours(self, field: Any) -> Any:
+        """Σ_y w_xy φ_y over the neighbours y of x, for a field or a component of one on this lattice."""
+        if getattr(field, "lattice", None) != self or not hasattr(field, "neighbours"):
+            raise LatticeError(
+                f"neighbours on {self}",
+                expected="a field on this lattice, or a component of one",
+                found=str(field),
+                remedy="write lattice.neighbours(phi); the map is linear, so sums can be taken apart",
+            )
+        return field.neighbours()
+
+    @cached_property
+    def adjacency(self) -> sp.ImmutableMatrix:
+        """The weighted adjacency matrix A, exact, (N, N)."""
+        return adjacency_matrix(self.edges, len(self.nodes))
+
+    @property
+    def symbol(self) -> sp.Basic:
+        """The lattice as a SymPy object."""
+        return LatticeSymbol(self)
+
+    def __str__(self) -> str:
+        time = f", time={self.shape[0]}" if self.directions else ""
+        return f"GraphLattice({len(self.nodes)} nodes, {len(self.edges)} edges{time})"
+
+
+def _ordered(graph: nx.Graph) -> tuple[Hashable, ...]:
+    try:
+        return tuple(sorted(graph.nodes))
+    except TypeError:
+        return tuple(graph.nodes)
+
+
+def _weight(a: Hashable, b: Hashable, weight: Any) -> sp.Expr:
+    try:
+        number = rational(sp.sympify(weight))
+    except (sp.SympifyError, AttributeError, TypeError):
+        number = sp.nan
+    if not (number.is_number and number.is_real) or number == 0:
+        raise LatticeError(
+            "GraphLattice",
+            expected="a real number other than 0 as the weight of every edge",
+            found=f"{weight!r} on ({a}, {b})",
+            remedy="give couplings as factors of the term in the action, and leave out edges of weight 0",
+        )
+    return number
+
+
+def adjacency_matrix(edges: Sequence[Edge], nodes: int) -> sp.ImmutableMatrix:
+    """The symmetric matrix with these entries, exact."""
+    matrix = sp.zeros(nodes, nodes)
+    for i, j, weight in edges:
+        matrix[i, j] = matrix[j, i] = weight
+    return sp.ImmutableMatrix(matrix)
+
+
+class LatticeSymbol(sp.Atom):
+    """A graph lattice inside SymPy expressions."""
+
+    def __new__(cls, lattice: GraphLattice) -> LatticeSymbol:
+        self = cast(LatticeSymbol, super().__new__(cls))
+        self.lattice = lattice
+        return self
+
+    lattice: GraphLattice
+
+    def __getnewargs__(self) -> Any:
+        return (self.lattice,)
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.lattice.shape, self.lattice.digest)
+
+    def _sympystr(self, printer: Any) -> str:
+        return str(self.lattice)
+
+
+@dataclass(frozen=True)
+class Hops:
+    """Aᵏ on the graph axis, k = ``steps``, with A given by its edges.
+
+    The edges are those of the lattice, or their images where an action was carried along by a map of the
+    nodes that is no automorphism.
+    """
+
+    steps: int
+    edges: tuple[Edge, ...]
+    nodes: int
+
+    def renamed(self, images: Sequence[int]) -> Hops:
+        """The same with node i called images[i]."""
+        edges = []
+        for i, j, weight in self.edges:
+            a, b = sorted((images[i], images[j]))
+            edges.append((a, b, weight))
+        return replace(self, edges=tuple(sorted(edges, key=lambda edge: edge[:2])))
+
+    @property
+    def on_constants(self) -> sp.Expr | None:
+        """d with Aᵏ·1 = d·1, None if the weights at different nodes do not have the same sum."""
+        degrees: dict[int, sp.Expr] = {}
+        for i, j, weight in self.edges:
+            for node in (i, j):
+                degrees[node] = cast(sp.Expr, degrees.get(node, sp.S.Zero) + weight)
+        values = set(degrees.values())
+        whole = len(degrees) == self.nodes
+        return cast(sp.Expr, values.pop() ** self.steps) if whole and len(values) == 1 else None
+
+    def apply(self, values: np.ndarray, number: Any = float) -> np.ndarray:
+        """Aᵏ on the last axis of an array; ``number`` turns weights into the type of its entries."""
+        for _ in range(self.steps):
+            moved = 0 * values
+            for i, j, weight in self.edges:
+                w = number(weight)
+                moved[..., i] += w * values[..., j]
+                moved[..., j] += w * values[..., i]
+            values = moved
+        return values
+
+
+class Functional(sp.Expr):
+    """A SymPy node with one value per configuration: a sum over sites, or a determinant."""
 
     is_commutative = True
 
-    def __new__(cls, shape: sp.Tuple, density: sp.Expr) -> SiteSum:
-        lattice = Lattice(*(int(extent) for extent in cast(Any, shape.args)))
+
+class SiteSum(Functional):
+    """Σ_x density(x) over the sites of a lattice: an unevaluated SymPy node ``SiteSum(symbol, density)``."""
+
+    def __new__(cls, symbol: sp.Basic, density: sp.Expr) -> SiteSum:
+        lattice = _lattice_of(symbol)
         for atom in density.atoms(sp.Symbol):
             other = getattr(atom, "lattice", lattice)
             if other != lattice:
@@ -100,12 +333,12 @@ class SiteSum(sp.Expr):
                     found=f"{atom} on {other}",
                     remedy="declare all fields of an action on the same lattice",
                 )
-        return cast(SiteSum, super().__new__(cls, shape, density))
+        return cast(SiteSum, super().__new__(cls, symbol, density))
 
     @property
     def lattice(self) -> Lattice:
         """The lattice that is summed over."""
-        return Lattice(*(int(extent) for extent in cast(Any, self.args[0].args)))
+        return _lattice_of(self.args[0])
 
     @property
     def density(self) -> sp.Expr:
@@ -120,3 +353,9 @@ class SiteSum(sp.Expr):
 
     def _latex(self, printer) -> str:
         return rf"\sum_x \left[{printer.doprint(self.density)}\right]"
+
+
+def _lattice_of(symbol: sp.Basic) -> Lattice:
+    if isinstance(symbol, LatticeSymbol):
+        return symbol.lattice
+    return Lattice(*(int(extent) for extent in cast(Any, symbol.args)))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, cast
 
+import numpy as np
 import sympy as sp
 
 from .errors import LoweringError
+from .exact import floats
+from .fermions import FermionLogDet, Hopping, canonical_species
 from .fields import FieldComponent, Parameter
 from .ir.program import Builder, Function, Kind
-from .lattice import SiteSum
+from .lattice import GraphLattice, SiteSum
 
+ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
 _AFFINE_FROM = 3  # exponents from which one matrix product beats term by term
 _AFFINE_CONSTANTS = 200.0
 _UNARY: dict[Any, str] = {
@@ -51,6 +55,17 @@ def lower_by_block(
     return builder.finish(breaking=lowering(expr))
 
 
+def matrices(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
+    """The constants that lowered expressions refer to: the adjacency of a graph lattice, hopping matrices."""
+    found: dict[str, np.ndarray] = {}
+    for expr in expressions:
+        for field in expr.atoms(FieldComponent):
+            if field.hops is not None and isinstance(field.lattice, GraphLattice):
+                found[ADJACENCY] = floats(field.lattice.adjacency)
+        found |= {h.name: floats(h.matrix) for h in expr.atoms(Hopping)}
+    return dict(sorted(found.items()))
+
+
 def lower_into(builder: Builder, expr: sp.Expr, values: Mapping[sp.Symbol, int]) -> int:
     """Add an expression in symbols that stand for ``values`` to a function under construction."""
     lowering = _Lowering(builder, ())
@@ -78,6 +93,8 @@ class _Lowering:
         b = self._builder
         if isinstance(expr, FieldComponent):
             value = b.shift(b.component(b.input("x"), self._index[expr.field, expr.component]), expr.offset)
+            for _ in range(0 if expr.hops is None else expr.hops.steps):
+                value = b.neighbours(value, ADJACENCY)
             b.note(value, expr.name)
             return value
         if isinstance(expr, Parameter):
@@ -85,6 +102,14 @@ class _Lowering:
         if isinstance(expr, SiteSum):
             density = b.broadcast(self(expr.density))
             value = b.block_sum(density, self._blocks) if self._blocks else b.site_sum(density)
+            b.note(value, str(expr))
+            return value
+        if isinstance(expr, FermionLogDet):
+            same = canonical_species(expr)
+            if same != expr:  # on a bipartite graph both species need one determinant
+                return self(same)
+            field = b.broadcast(self(expr.field))
+            value = b.fermion_log_det(field, self(expr.step), expr.hopping.name, expr.species)
             b.note(value, str(expr))
             return value
         if expr.is_number:

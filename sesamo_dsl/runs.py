@@ -28,6 +28,7 @@ from .chains import Chain
 from .compiler import CompiledTheory, compile
 from .errors import OptionError, ParameterError, RunError
 from .evaluation import ForwardMetrics, Samples, independent_mean
+from .flow_spec import FlowSpec
 from .ir.text import program_text
 from .reference import Reference, exact_reference
 from .theory import Theory
@@ -50,6 +51,8 @@ class Run:
         Loss, batch ESS, gradient norm and time of every step.
     directory
         Where it is kept.
+    start_from
+        Directory of the run whose flow weights it started with, if any.
     """
 
     compiled: CompiledTheory
@@ -59,6 +62,7 @@ class Run:
     directory: Path
     history: History = field(default_factory=History)
     source: dict[str, str] = field(default_factory=dict)
+    start_from: str | None = None
     _exact: Reference | None = None
     _exact_known: bool = False
 
@@ -78,7 +82,8 @@ class Run:
             )
         draws = self.model.sample(count, seed)
         notes = notes_on(self.options, self.compiled.analysis)
-        return Samples.of(draws, self.compiled.program, self.parameters, self.exact, notes)
+        declared = self.compiled.theory.derived
+        return Samples.of(draws, self.compiled.program, self.parameters, self.exact, notes, declared)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
@@ -121,11 +126,13 @@ class Run:
             "format": _FORMAT,
             "theory": theory.name,
             "theory_source": self.source,
+            "configuration_shape": theory.configuration_shape,
             "program_digest": digest(self.compiled),
             "backend": self.compiled.backend.name,
             "precision": self.compiled.precision,
             "parameters": self.parameters,
             "options": self.options.as_json(),
+            "start_from": self.start_from,
             "versions": {
                 "sesamo-dsl": version("sesamo-dsl"),
                 "python": platform.python_version(),
@@ -160,6 +167,7 @@ def start(
     directory: str | Path | None = None,
     progress: bool = True,
     source: Mapping[str, str] | None = None,
+    start_from: Run | str | Path | None = None,
     **options: Any,
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
@@ -172,6 +180,9 @@ def start(
             found=", ".join(sorted(unknown)),
             remedy="check the spelling",
         )
+    donor = None if start_from is None else Donor.of(start_from)
+    if donor is not None and options.get("flow") is None:
+        options["flow"] = donor.flow
     resolved = TrainingOptions(**options).resolve(compiled.analysis)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     place = (
@@ -187,10 +198,97 @@ def start(
             remedy="choose another directory; nothing is overwritten",
         )
     model = compiled.backend.model(compiled, values, make_base(compiled.program, values, resolved), resolved)
-    run = Run(compiled, values, resolved, model, place, source=dict(source or {}))
+    if donor is not None:
+        model.load_state(donor.graft(model.state(), compiled.theory, resolved.flow))
+    place_of_donor = None if donor is None else donor.directory
+    run = Run(compiled, values, resolved, model, place, source=dict(source or {}), start_from=place_of_donor)
     run.save()  # an unwritable place is found before, not after, the training
     run._train(progress)
     return run
+
+
+@dataclass(frozen=True, eq=False)
+class Donor:
+    """Flow weights of a finished run, for a run of the same fields at other couplings or on another lattice.
+
+    The weights of a coupling flow do not know the extents of the lattice: they are the couplings between
+    neighbours, in units of the base's width. The base itself is that of the new theory.
+
+    Attributes
+    ----------
+    flow
+        Architecture the weights belong to.
+    weights
+        Arrays of the flow by their names in the state of a model.
+    components, dimension
+        Of the theory it was trained on.
+    """
+
+    directory: str
+    flow: FlowSpec
+    weights: dict[str, np.ndarray]
+    components: int
+    dimension: int
+
+    @classmethod
+    def of(cls, run: Run | str | Path) -> Donor:
+        """From a run, or from its directory; RunError if there is none."""
+        if isinstance(run, Run):
+            flow, state, shape = run.options.flow, run.model.state(), run.compiled.theory.configuration_shape
+            assert flow is not None  # options of a run are resolved
+            return cls(str(run.directory), flow, _flow_weights(state), shape[0], len(shape) - 1)
+        place = Path(run)
+        record, state = _read(place)
+        try:
+            shape = record["configuration_shape"]
+            flow = TrainingOptions.from_json(record["options"]).flow
+            if flow is None:
+                raise ValueError("no architecture in its options")
+            return cls(str(place), flow, _flow_weights(state), int(shape[0]), len(shape) - 1)
+        except (ValueError, KeyError, TypeError, AttributeError, OptionError) as error:
+            raise _not_a_run(place, error) from error
+
+    def graft(
+        self, state: dict[str, np.ndarray], theory: Theory, flow: FlowSpec | None
+    ) -> dict[str, np.ndarray]:
+        """A fresh model's state with these flow weights; RunError unless they fit."""
+        found = f"{self.components} components in {self.dimension} dimensions, {self.flow}"
+        components, dimension = len(theory.components), theory.lattice.dimension
+        own = _flow_weights(state)
+        same = (self.components, self.dimension, self.flow) == (components, dimension, flow)
+        if not same or {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in self.weights.items()}:
+            raise RunError(
+                f"start_from {self.directory}",
+                expected=f"a run of {components} components in {dimension} dimensions, {flow}",
+                found=found if not same else f"weights of other shapes, for {found}",
+                remedy="start from a run of the same theory on another lattice, and leave the flow to it; "
+                "an extent of 1 has no neighbours and goes with no other",
+            )
+        return {**state, **{name: self.weights[name].astype(state[name].dtype) for name in own}}
+
+
+def _flow_weights(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.array(value) for name, value in state.items() if name.startswith("flow.")}
+
+
+def _read(place: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """run.json and the state of a run directory, or RunError."""
+    try:
+        record = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        if record["format"] != _FORMAT:
+            raise ValueError(f"format {record['format']} of run.json; this version reads {_FORMAT}")
+        return record, load_tensors((place / "state.safetensors").read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _not_a_run(place, error) from error
+
+
+def _not_a_run(place: Path, error: Exception) -> RunError:
+    return RunError(
+        f"run directory {place}",
+        expected="run.json and state.safetensors written by a training",
+        found=f"{type(error).__name__}: {error}",
+        remedy="give the directory that the training printed",
+    )
 
 
 def load_run(directory: str | Path, *, theory: Theory | None = None, backend: str | None = None) -> Run:
@@ -211,23 +309,15 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
     from .theories import load_theory
 
     place = Path(directory)
+    record, state = _read(place)
     try:
-        record = json.loads((place / "run.json").read_text(encoding="utf-8"))
-        if record["format"] != _FORMAT:
-            raise ValueError(f"format {record['format']} of run.json; this version reads {_FORMAT}")
-        state = load_tensors((place / "state.safetensors").read_bytes())
         options = TrainingOptions.from_json(record["options"])
         parameters = {str(k): float(v) for k, v in record["parameters"].items()}
         source, name = dict(record["theory_source"]), record["theory"]
         backend, precision = str(backend or record["backend"]), record["precision"]
         expected = record["program_digest"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, OptionError) as error:
-        raise RunError(
-            f"run directory {place}",
-            expected="run.json and state.safetensors written by a training",
-            found=f"{type(error).__name__}: {error}",
-            remedy="give the directory that the training printed",
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, OptionError) as error:
+        raise _not_a_run(place, error) from error
     if theory is None:
         if "reference" not in source:
             raise RunError(
@@ -258,7 +348,8 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
             found=str(error),
             remedy="the files do not belong together; restore them from a copy",
         ) from error
-    return Run(compiled, parameters, options, model, place, _history(place), dict(source))
+    origin = record.get("start_from")
+    return Run(compiled, parameters, options, model, place, _history(place), dict(source), origin)
 
 
 def _history(place: Path) -> History:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from pathlib import Path
@@ -19,9 +20,15 @@ def shipped_theories() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
 
 
+def is_shipped(reference: str) -> bool:
+    """Whether ``reference`` names a theory that comes with the package, on whatever lattice."""
+    return reference.partition("@")[0] in shipped_theories()
+
+
 def load_theory(reference: str | Path) -> Theory:
     """The theory called ``reference``, or declared as ``theory = …`` in the file of that path.
 
+    ``"scalar_phi4@16x16"`` is the shipped theory on a lattice of these extents.
     A file is run as Python: load only files you would run yourself.
 
     Raises
@@ -30,8 +37,8 @@ def load_theory(reference: str | Path) -> Theory:
         If there is no such theory, the file raises, or it declares none.
     """
     name = str(reference)
-    if name in shipped_theories():
-        return importlib.import_module(f"sesamo_theories.{name}").theory
+    if is_shipped(name):
+        return _shipped(name)
     path = Path(name)
     if path.suffix != ".py":
         raise TheoryFileError(
@@ -45,6 +52,24 @@ def load_theory(reference: str | Path) -> Theory:
             f"theory file {name}", expected="an existing file", found="none there", remedy="check the path"
         )
     return _from_file(path)
+
+
+def _shipped(reference: str) -> Theory:
+    name, at, extents = reference.partition("@")
+    module = importlib.import_module(f"sesamo_theories.{name}")
+    if not at:
+        return module.theory
+    declare = getattr(module, name)
+    shape = [int(extent) if extent.isdecimal() else 0 for extent in extents.split("x")]
+    takes_extents = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(declare).parameters.values())
+    if not takes_extents or not all(shape):
+        raise TheoryFileError(
+            f"theory {reference}",
+            expected="extents ≥ 1 joined by x" if takes_extents else "no extents: it lives on no lattice",
+            found=repr(extents),
+            remedy=f"write for instance {name}@16x16" if takes_extents else f"write {name}",
+        )
+    return declare(*shape)
 
 
 def _from_file(path: Path) -> Theory:

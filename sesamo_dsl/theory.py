@@ -10,12 +10,15 @@ from typing import Any, Literal, cast
 import mpmath
 import sympy as sp
 
+from .derived import Derived
 from .errors import FieldError, LatticeError, ParameterError, TheoryError
 from .exact import rational
+from .fermions import FermionLogDet, check_determinants
 from .fields import Field, FieldComponent, Parameter, check_name
 from .groups.lie import LieSymmetry
+from .groups.sitewise import Sitewise
 from .groups.symmetry import Symmetry
-from .lattice import Lattice, SiteSum
+from .lattice import Functional, Lattice, SiteSum
 
 Precision = Literal["float32", "float64"]
 
@@ -38,8 +41,14 @@ class Theory:
         Values for parameters; parameters without one have to be given at run time.
     observables
         Named real expressions of the same kind as the action.
+    derived
+        Named functions of expectation values: expressions in symbols called like the observables, such as
+        ``m_squared - abs_m**2`` with ``m_squared, abs_m = sp.symbols("m_squared abs_m")``.
+    notes
+        What a reader of any result must know about the theory; shown in the analysis and with all samples.
     precision
-        Floating-point type of models compiled from this theory.
+        Floating-point type of models compiled from this theory; default is float32, and float64 with fermion
+        determinants, which need it.
 
     Raises
     ------
@@ -53,10 +62,12 @@ class Theory:
         *,
         fields: Sequence[Field],
         action: sp.Expr,
-        symmetries: Sequence[Symmetry | LieSymmetry] = (),
+        symmetries: Sequence[Symmetry | Sitewise | LieSymmetry] = (),
         defaults: Mapping[Parameter, float] | None = None,
         observables: Mapping[str, sp.Expr] | None = None,
-        precision: Precision = "float32",
+        derived: Mapping[str, sp.Expr] | None = None,
+        notes: Sequence[str] = (),
+        precision: Precision | None = None,
     ) -> None:
         self.name = check_name(name, "theory")
         self.fields = tuple(fields)
@@ -68,16 +79,29 @@ class Theory:
             check_name(key, "observable"): self._check_expression(value, f"observable {key}")
             for key, value in (observables or {}).items()
         }
-        if precision not in ("float32", "float64"):
+        self.derived = {
+            check_name(key, "derived quantity"): self._check_derived(value, key)
+            for key, value in (derived or {}).items()
+        }
+        self.notes = tuple(map(str, [notes] if isinstance(notes, str) else notes))
+        if precision not in (None, "float32", "float64"):
             raise TheoryError(
                 f"theory {name}",
                 expected="precision 'float32' or 'float64'",
                 found=repr(precision),
                 remedy="choose one of the two",
             )
-        self.precision: Precision = precision
+        if precision == "float32" and self.has_determinants:
+            raise TheoryError(
+                f"theory {name}",
+                expected="precision 'float64': log det(1 + B_Nt … B_1) cancels many digits",
+                found="precision='float32'",
+                remedy="leave precision out",
+            )
+        self.precision: Precision = precision or ("float64" if self.has_determinants else "float32")
         self.parameters = self._collect_parameters()
         self.defaults = self._check_values(defaults or {})
+        check_determinants(self.action, self.defaults, f"theory {name}")
         self._check_real(self.action, "action")
         for key, value in self.observables.items():
             self._check_real(value, f"observable {key}")
@@ -106,7 +130,7 @@ class Theory:
                     found=f"{component} on {component.lattice}",
                     remedy="declare all fields of a theory on the same lattice",
                 )
-            if any(component.offset):
+            if any(component.offset) or component.hops is not None:
                 raise FieldError(
                     f"theory {self.name}",
                     expected="fields at the running site",
@@ -135,16 +159,17 @@ class Theory:
                     remedy="sum the density over the sites: lattice.sum(…)",
                 )
             expr = self.lattice.sum(_strip_sums(expr))
-        for node in expr.atoms(SiteSum):
-            if node.lattice != self.lattice or node.density.atoms(SiteSum):
+        for node in sorted(expr.atoms(SiteSum, FermionLogDet), key=str):
+            nested = isinstance(node, SiteSum) and node.density.atoms(Functional)
+            if node.lattice != self.lattice or nested:
                 raise LatticeError(
                     subject,
-                    expected=f"plain sums over {self.lattice}",
+                    expected=f"plain sums over {self.lattice}, and determinants of fields on it",
                     found=str(node),
-                    remedy="use the lattice of the fields, and no sum inside a sum",
+                    remedy="use the lattice of the fields, and no sum inside a sum, nor a determinant",
                 )
         for atom in sorted(expr.atoms(FieldComponent), key=str):
-            if atom.at((0,) * self.lattice.dimension) not in self.components:
+            if atom.at((0,) * self.lattice.dimension).with_hops(None) not in self.components:
                 raise FieldError(
                     subject,
                     expected=f"fields among {', '.join(map(str, self.components))}",
@@ -160,6 +185,19 @@ class Theory:
                     remedy=f'declare it: {symbol} = parameters("{symbol}")',
                 )
         return expr
+
+    def _check_derived(self, expr: Any, name: str) -> Derived:
+        symbols = sorted(getattr(expr, "free_symbols", ()), key=str)
+        known = ("action", *self.observables)
+        unknown = next((symbol for symbol in symbols if str(symbol) not in known), None)
+        if not isinstance(expr, sp.Expr) or unknown is not None or not symbols:
+            raise TheoryError(
+                f"derived quantity {name} of theory {self.name}",
+                expected=f"a SymPy expression in symbols among {', '.join(known)}",
+                found=str(expr) if unknown is None else f"the symbol {unknown} in {expr}",
+                remedy='name the observables: m2 = sympy.Symbol("m_squared")',
+            )
+        return Derived(sp.lambdify(symbols, expr, "numpy"), tuple(map(str, symbols)))
 
     def _collect_parameters(self) -> tuple[Parameter, ...]:
         expressions = (self.action, *self.observables.values())
@@ -206,6 +244,7 @@ class Theory:
     def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, float]:
         """All parameter values by name, defaults replaced by ``overrides``; raises ParameterError."""
         values = {**self.defaults, **self._check_values(overrides or {})}
+        check_determinants(self.action, values, f"theory {self.name}")
         missing = [p.name for p in self.parameters if p.name not in values]
         if missing:
             raise ParameterError(
@@ -215,6 +254,11 @@ class Theory:
                 remedy=f"pass parameters={{'{missing[0]}': …}} or give it a default",
             )
         return {p.name: values[p.name] for p in self.parameters}
+
+    @property
+    def has_determinants(self) -> bool:
+        """Whether action or observables contain fermion determinants."""
+        return any(e.has(FermionLogDet) for e in (self.action, *self.observables.values()))
 
     @property
     def degrees_of_freedom(self) -> int:
@@ -228,8 +272,8 @@ class Theory:
 
     def _check_real(self, expr: sp.Expr, what: str) -> None:
         """Refute a complex or undefined expression at generic points (SymPy's assumptions decide little)."""
-        sums = expr.atoms(SiteSum)
-        parts = [node.density for node in sums]
+        sums = expr.atoms(SiteSum, FermionLogDet)
+        parts = [node.density if isinstance(node, SiteSum) else node.field for node in sums]
         parts.append(cast(sp.Expr, expr.xreplace({node: sp.Dummy(real=True) for node in sums})))
         for part in parts:
             symbols = sorted(part.free_symbols, key=str)
@@ -263,7 +307,7 @@ class Theory:
 
 
 def _outside_sums(expr: sp.Basic) -> set[FieldComponent]:
-    if isinstance(expr, SiteSum):
+    if isinstance(expr, Functional):
         return set()
     if isinstance(expr, FieldComponent):
         return {expr}

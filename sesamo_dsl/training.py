@@ -23,6 +23,7 @@ Strategy = Literal["fold", "penalty", "chart"]
 Gradient = Literal["path", "reparametrised"]
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
+_POINT_RATE, _LATTICE_RATE = 5e-3, 2e-2
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -57,6 +58,7 @@ class TrainingOptions:
         reproducible to the last digit.
     batch, learning_rate, clip
         Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
+        Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.005 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     seed
@@ -71,7 +73,7 @@ class TrainingOptions:
     steps: int = 2000
     seconds: float | None = None
     batch: int = 128
-    learning_rate: float = 5e-3
+    learning_rate: float | None = None
     clip: float = 10.0
     penalty_height: float = 1000.0
     penalty_slope: float = 100.0
@@ -88,7 +90,7 @@ class TrainingOptions:
                 raise _option(name, f"an integer ≥ {least}", value)
         for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds"):
             value = getattr(self, name)
-            if name == "seconds" and value is None:
+            if name in ("seconds", "learning_rate") and value is None:
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise _option(name, "a finite number > 0", value)
@@ -96,12 +98,14 @@ class TrainingOptions:
             raise _option("flow", "a FlowSpec", self.flow)
 
     def resolve(self, analysis: Analysis) -> TrainingOptions:
-        """Options with law, strategy and flow chosen for a theory."""
+        """Options with law, strategy, flow and learning rate chosen for a theory."""
         theory = analysis.theory
         changes: dict[str, Any] = {
             "law": self.law or ("uniform" if analysis.breaking == 0 else "heat_bath"),
             "strategy": self.strategy or _strategy(analysis),
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
+            "learning_rate": self.learning_rate
+            or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
         }
         if changes["strategy"] == "fold" and not analysis.sectors.enumerable:
             few = "few enough sectors for a sum of the density over them"
@@ -142,8 +146,8 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
 
 
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
-    """What a reader of results must know about a choice that is not exact."""
-    notes = []
+    """What a reader of results must know about the theory, and about a choice that is not exact."""
+    notes = list(analysis.theory.notes)
     if analysis.breaking != 0 and options.law in ("uniform", "learned"):
         notes.append(
             f"{options.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
@@ -185,9 +189,9 @@ def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, n
 def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
     """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
-    return (
-        options.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-    )
+    peak = options.learning_rate or _POINT_RATE
+    decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return peak * warm_up * decay
 
 
 @dataclass

@@ -97,7 +97,12 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
     for _, mean in sorted(set(minima), key=lambda m: (m[0], tuple(-z for z in m[1]))):
         hessian = _hessian(program, parameters, np.array(mean), slices)
         if hessian is not None:
-            return Vacuum(np.array(mean), value_and_slope(np.array(mean))[0] * volume, hessian)
+            # rounded for a reproducible choice; a Newton step gives the digits back
+            step = np.linalg.solve(
+                hessian[(0,) * len(program.shape)].real, value_and_slope(np.array(mean))[1]
+            )
+            polished = np.where(np.abs(step) > 1e-12 * (1 + np.abs(mean)), mean - step, mean)
+            return Vacuum(polished, value_and_slope(polished)[0] * volume, hessian)
     return None
 
 
@@ -152,6 +157,8 @@ def _hessian(
     with np.errstate(all="ignore"):
         _, gradient = run(program, "action_and_gradient", {"x": probes}, parameters)
     columns = (gradient[0::2] - gradient[1::2]) / (2 * step)  # (b, a, *lattice): ∂²S/∂φ_a(x)∂φ_b(0)
+    if any(function.couples_nodes for function in program.functions.values()):
+        columns[..., 1:] = 0.0  # nodes of a graph are not Fourier modes: their coupling is left to the flow
     transformed = np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape))))
     hessian = np.moveaxis(transformed, (1, 0), (-2, -1))
     hessian = (hessian + np.conj(np.swapaxes(hessian, -1, -2))) / 2

@@ -192,6 +192,30 @@ def test_forward_metrics_of_a_run(tmp_path: Any) -> None:
     assert "forward ESS" in str(independent)
 
 
+@pytest.mark.parametrize("h", [0.0, 0.05])
+def test_metropolis_weights_and_hmc_agree_on_a_slice(h: float, tmp_path: Any) -> None:
+    """Complex φ⁴ with auxiliary coordinates: three ways to the same expectation values."""
+    theory, couplings = complex_phi4(4, 4), {"h": h}
+    flow = sd.FlowSpec(layers=4, hidden=(12,), kernel=3)
+    compiled = sd.compile(theory, "torch")
+    options = {"steps": 150, "batch": 64, "flow": flow, "progress": False}
+    samples = compiled.train(parameters=couplings, directory=tmp_path / "run", **options).sample(20_000)
+    metropolis = sd.independence_metropolis(samples)
+    truth = sd.hmc(theory, parameters=couplings, **SHORT)
+    assert samples.ess > 0.5
+    assert metropolis.acceptance > 0.5
+    for name in theory.observables:
+        exact = truth.mean(name)
+        for found in (samples.mean(name), metropolis.mean(name)):
+            assert abs(found.value - exact.value) < 5 * np.hypot(found.error, exact.error), name
+    for name in theory.derived:
+        exact = truth.derived(name)
+        for found in (samples.derived(name), metropolis.derived(name)):
+            assert abs(found.value - exact.value) < 5 * np.hypot(found.error, exact.error), name
+    assert sd.angle_test(samples, (h, h)).p_value > 1e-5
+    within(metropolis.virial, 1)
+
+
 # HMC
 
 SHORT = {"chains": 32, "trajectories": 300, "warm_up": 150, "seed": 4}

@@ -288,7 +288,7 @@ NOT_GROUPS: dict[str, tuple[dict[sp.Expr, sp.Expr], type[sd.SesamoError], str]] 
         "invertible",
     ),
     "quadratic": ({X[0]: X[0] ** 2}, GroupError, "linear combination"),
-    "constant shift": ({X[0]: X[0] + 1}, GroupError, "linear combination"),
+    "constant shift": ({X[0]: X[0] + 1}, NotClosedError, "nor does a translation"),
     "product": ({X[0]: X[0] * X[1]}, GroupError, "linear combination"),
     "function": ({X[0]: sp.sin(X[0])}, GroupError, "linear combination"),
     "complex": ({X[0]: sp.I * X[0]}, GroupError, "real constant"),

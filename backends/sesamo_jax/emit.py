@@ -5,6 +5,8 @@ from __future__ import annotations
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
+from .fermions import SOURCE as _FERMIONS
+
 _HELPERS = {
     "_affine_stack": '''def _affine_stack(rows, values):
     """rows[k][0] + Σ_j rows[k][j+1] values[j], stacked over k and flattened over the rest."""
@@ -84,6 +86,7 @@ _HELPERS = {
     t = (vector - location) / width
     v = (_half_line(vector, location, width) - location) / width
     return jax.scipy.special.log_ndtr(location / width) + (v - t) * (v + t) / 2''',
+    "_fermion": _FERMIONS,
 }
 
 DIALECT = Dialect(
@@ -94,6 +97,7 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "jnp.stack([{args}], axis=1)",
         "shift": "jnp.roll({0}, {attribute}, {axes})",
+        "neighbours": "{0} @ jnp.asarray({attribute}, {0}.dtype)",
         "site_sum": "{0}.sum(axis={axes})",
         "broadcast": "jnp.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(axis={field_axes})",
@@ -109,7 +113,7 @@ DIALECT = Dialect(
         "half_line_log_slope": "_half_line_log_slope({args})",
         "difference": "{0} - {1}",
         "total": "{0}.reshape(len({0}), -1).sum(axis=1)",
-        "flatten": "{0}.reshape(len({0}), -1)",
+        "flatten": "{0}.reshape(len({0}), {0}.shape[1] * {0}.shape[2])",
         "where": "jnp.where({0} != 0, {1}, {2})",
         "logsumexp": "jax.nn.logsumexp(jnp.stack(jnp.broadcast_arrays({args})), axis=0)",
         "maximum": "jnp.maximum({0}, {1})",
@@ -121,6 +125,8 @@ DIALECT = Dialect(
             for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign")
         },
         "atan": "jnp.arctan({0})",
+        "fermion_log_det": "_fermion_log_det({0}, {1}, {attribute[0]}, {attribute[1]})",
+        "fermion_gradient": "_fermion_gradient({0}, {1}, {attribute[0]}, {attribute[1]})",
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "jax.nn.logsumexp({0}, axis=0).reshape(x[:, 0].shape)",
         "stack_softmax": "jnp.exp({0} - {1}.reshape(-1))",

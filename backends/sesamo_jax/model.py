@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from sesamo_dsl.backend import Draws
+from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
@@ -22,8 +22,6 @@ from sesamo_dsl.training import BETAS, Law, TrainingOptions, wall_statistics
 
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
-
-_CHUNK = 4096
 
 
 class Weights(NamedTuple):
@@ -51,6 +49,7 @@ class JaxModel:
         self._emitted = compiled.bind(parameters)
         self._dtype = jnp.dtype(compiled.precision)
         self._shape = compiled.theory.configuration_shape
+        self._chunk = chunk_size(self._shape)
         program = compiled.program
         self._sectors, self._blocks = program.sectors, program.blocks
         matrices, self._elements = program.constants["MATRICES"], None
@@ -278,7 +277,7 @@ class JaxModel:
 
     def _draw_flow(self, weights: Weights, key: Array) -> tuple[Array, ...]:
         """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a, and what the orbit law needs."""
-        z, uniform = self._noise(key, _CHUNK)
+        z, uniform = self._noise(key, self._chunk)
         full, w, log_jacobian = self._in_domain(weights.flow.forward(z)[0])
         y, log_measure = self._on_slices(full)
         log_q = self._log_density(weights.flow, w, log_jacobian) - log_measure
@@ -309,7 +308,9 @@ class JaxModel:
     def sample(self, count: int, seed: int) -> Draws:
         """See ``Model.sample``."""
         parts = []
-        for chunk in range(-(-count // _CHUNK)):  # one compiled shape: the last chunk is drawn whole and cut
+        for chunk in range(
+            -(-count // self._chunk)
+        ):  # one compiled shape: the last chunk is drawn whole and cut
             y, log_q, leaked, auxiliary, uniform = self._compiled_draw(
                 self._weights, self._key(seed, 2, chunk)
             )
@@ -340,11 +341,11 @@ class JaxModel:
         if auxiliary is None:
             auxiliary = self._orbit.auxiliary(len(x))
         parts = []
-        for start in range(0, len(x), _CHUNK):
-            chunk = jnp.asarray(x[start : start + _CHUNK], self._dtype)
+        for start in range(0, len(x), self._chunk):
+            chunk = jnp.asarray(x[start : start + self._chunk], self._dtype)
             y, log_p, directions = self._compiled_canonical(self._weights, chunk)
             given = [
-                jnp.asarray(a, self._dtype) for a in self._orbit.split(auxiliary[start : start + _CHUNK])
+                jnp.asarray(a, self._dtype) for a in self._orbit.split(auxiliary[start : start + self._chunk])
             ]
             log_q = self._compiled_log_flow(self._weights, y, given) + log_p
             arrays = [np.asarray(n, np.float64) for n in directions]

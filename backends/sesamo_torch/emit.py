@@ -5,6 +5,8 @@ from __future__ import annotations
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 
+from .fermions import SOURCE as _FERMIONS
+
 _HELPERS = {
     "_constant": """@functools.cache
 def _constant(values, dtype, device):
@@ -81,6 +83,7 @@ def _constant(values, dtype, device):
     t = (vector - location) / width
     v = (_half_line(vector, location, width) - location) / width
     return torch.special.log_ndtr(location / width) + (v - t) * (v + t) / 2''',
+    "_fermion": _FERMIONS,
 }
 
 DIALECT = Dialect(
@@ -91,6 +94,7 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "torch.stack([{args}], dim=1)",
         "shift": "torch.roll({0}, {attribute}, {axes})",
+        "neighbours": "{0} @ {attribute}.to({0})",
         "site_sum": "{0}.sum(dim={axes})",
         "broadcast": "torch.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(dim={field_axes})",
@@ -106,7 +110,7 @@ DIALECT = Dialect(
         "half_line_log_slope": "_half_line_log_slope({args})",
         "difference": "{0} - {1}",
         "total": "{0}.reshape(len({0}), -1).sum(dim=1)",
-        "flatten": "{0}.reshape(len({0}), -1)",
+        "flatten": "{0}.flatten(1)",
         "where": "torch.where({0} != 0, {1}, {2})",
         "logsumexp": "torch.logsumexp(torch.stack(torch.broadcast_tensors({args})), dim=0)",
         "maximum": "torch.maximum({0}, {1})",
@@ -130,6 +134,8 @@ DIALECT = Dialect(
                 "atan",
             )
         },
+        "fermion_log_det": "_fermion_log_det({0}, {1}, {attribute[0]}, {attribute[1]})",
+        "fermion_gradient": "_fermion_gradient({0}, {1}, {attribute[0]}, {attribute[1]})",
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "torch.logsumexp({0}, dim=0).reshape(x[:, 0].shape)",
         "stack_softmax": "torch.exp({0} - {1}.reshape(-1))",

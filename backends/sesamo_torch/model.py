@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sesamo_dsl.backend import Draws
+from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
@@ -20,8 +20,6 @@ from sesamo_dsl.training import BETAS, Law, TrainingOptions, wall_statistics
 
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
-
-_CHUNK = 4096
 
 
 class _Action(torch.autograd.Function):
@@ -58,6 +56,7 @@ class TorchModel:
         self._dtype = getattr(torch, compiled.precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._shape = compiled.theory.configuration_shape
+        self._chunk = chunk_size(self._shape)
         program = compiled.program
         self._sectors, self._blocks = program.sectors, program.blocks
         matrices, self._elements = program.constants["MATRICES"], None
@@ -79,7 +78,7 @@ class TorchModel:
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {
             "law.logits": self._logits
         }
-        self._adam = torch.optim.Adam(self._named.values(), lr=options.learning_rate, betas=BETAS)
+        self._adam = torch.optim.Adam(self._named.values(), betas=BETAS)  # the rate is set at every step
         self._adam_moments()
         self._step = 0
 
@@ -302,8 +301,8 @@ class TorchModel:
     def sample(self, count: int, seed: int) -> Draws:
         """See ``Model.sample``."""
         parts = []
-        for chunk, start in enumerate(range(0, count, _CHUNK)):
-            z, uniform = self._noise(min(_CHUNK, count - start), seed, 2, chunk)
+        for chunk, start in enumerate(range(0, count, self._chunk)):
+            z, uniform = self._noise(min(self._chunk, count - start), seed, 2, chunk)
             full, w, log_jacobian = self._in_domain(self._flow.forward(z)[0])
             y, log_measure = self._on_slices(full)
             log_q = self._log_density(w, log_jacobian) - log_measure
@@ -328,14 +327,14 @@ class TorchModel:
         if auxiliary is None:
             auxiliary = self._orbit.auxiliary(len(x))
         parts = []
-        for start in range(0, len(x), _CHUNK):
-            y, u = self._emitted["canonicalize"](self._tensor(x[start : start + _CHUNK]))
+        for start in range(0, len(x), self._chunk):
+            y, u = self._emitted["canonicalize"](self._tensor(x[start : start + self._chunk]))
             log_p = log_law(self._law, self._breaking(y), self._logits)
             log_q = self._log_law_of(log_p, self._choice(u))
             if self._orbit.dimensions:
                 y, *directions = self._emitted["unrotate"](y)
                 log_q = log_q + self._log_orbit_law(y, directions)
-                split = self._orbit.split(auxiliary[start : start + _CHUNK])
+                split = self._orbit.split(auxiliary[start : start + self._chunk])
                 y = self._emitted["off_slice"](y, *(self._tensor(a) for a in split))
             log_measure = self._on_slices(y)[1]
             parts.append(log_q + self._log_density(*self._coordinates(y)) - log_measure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -10,8 +9,10 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from ..exact import numeric
+from ..fermions import FermionLogDet
 from ..fields import FieldComponent
-from ..lattice import SiteSum
+from ..lattice import Lattice, SiteSum
 
 
 def evaluate(
@@ -33,36 +34,18 @@ def evaluate(
     shape = configuration.shape[1:]
     symbols = cast(set[sp.Symbol], expr.free_symbols)
     values = {symbol: parameters[symbol.name] for symbol in symbols if symbol.name in parameters}
+    read = _Reader(configuration, components, values, digits)
     outer: dict[sp.Basic, Any] = {}
-    index = {(c.field, c.component): a for a, c in enumerate(components)}
-    for node in sorted(expr.atoms(SiteSum), key=sp.default_sort_key):
-        fields = sorted(node.density.atoms(FieldComponent), key=str)
-        function = sp.lambdify([*fields, *values], node.density, "mpmath" if digits else "numpy", cse=True)
-        signed = [
-            tuple(o if 2 * o <= e else o - e for o, e in zip(f.offset, f.lattice.shape, strict=True))
-            for f in fields
-        ]
-        if digits:
-            with mpmath.workdps(digits):
-                outer[node] = mpmath.fsum(
-                    function(
-                        *(
-                            mpmath.mpf(configuration[(index[f.field, f.component], *_moved(site, o, shape))])
-                            for f, o in zip(fields, signed, strict=True)
-                        ),
-                        *(mpmath.mpf(v) for v in values.values()),
-                    )
-                    for site in itertools.product(*map(range, shape))
+    for node in sorted(expr.atoms(SiteSum, FermionLogDet), key=sp.default_sort_key):
+        with mpmath.workdps(digits or mpmath.mp.dps):
+            if isinstance(node, SiteSum):
+                density = np.broadcast_to(read(node.density), shape)
+                outer[node] = mpmath.fsum(density.flat) if digits else float(np.sum(density))
+            else:
+                field, beta = np.broadcast_to(read(node.field), shape), read(node.beta)
+                outer[node] = (
+                    node.precise_value(field, beta, digits) if digits else node.value(field, float(beta))
                 )
-        else:
-            arrays = [
-                np.roll(
-                    configuration[index[f.field, f.component]], tuple(-s for s in o), tuple(range(len(shape)))
-                )
-                for f, o in zip(fields, signed, strict=True)
-            ]
-            density = function(*arrays, *values.values())
-            outer[node] = float(np.sum(np.broadcast_to(density, shape)))
     dummies = {node: sp.Dummy() for node in outer}
     rest = expr.xreplace(cast(Any, dummies))
     function = sp.lambdify([*dummies.values(), *values], rest, "mpmath" if digits else "numpy")
@@ -72,14 +55,57 @@ def evaluate(
     return float(function(*outer.values(), *values.values()))
 
 
-def _moved(site: tuple[int, ...], offset: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple((s + o) % e for s, o, e in zip(site, offset, shape, strict=True))
+class _Reader:
+    """Values of densities on the sites of one configuration, an array of floats or of mpmath numbers."""
+
+    def __init__(
+        self,
+        configuration: np.ndarray,
+        components: tuple[FieldComponent, ...],
+        values: Mapping[sp.Symbol, float],
+        digits: int | None,
+    ) -> None:
+        self._configuration = _precise(configuration) if digits else configuration
+        self._index = {(c.field, c.component): a for a, c in enumerate(components)}
+        self._values = {symbol: mpmath.mpf(v) if digits else v for symbol, v in values.items()}
+        self._digits = digits
+
+    def __call__(self, density: sp.Expr) -> Any:
+        fields = sorted(density.atoms(FieldComponent), key=str)
+        function = sp.lambdify(
+            [*fields, *self._values], density, "mpmath" if self._digits else "numpy", cse=True
+        )
+        arguments = [*map(self._field, fields), *self._values.values()]
+        if self._digits:
+            return np.frompyfunc(function, len(arguments), 1)(*arguments) if arguments else function()
+        return function(*arguments)
+
+    def _field(self, field: FieldComponent) -> np.ndarray:
+        values = self._configuration[self._index[field.field, field.component]]
+        signed = [o if 2 * o <= e else o - e for o, e in zip(field.offset, field.lattice.shape, strict=True)]
+        values = np.roll(values, tuple(-s for s in signed), tuple(range(values.ndim)))
+        if field.hops is None:
+            return values
+        digits = self._digits
+        return field.hops.apply(values, (lambda w: numeric(w, digits)) if digits else float)
 
 
-def sufficient_shape(expr: sp.Expr, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A smaller lattice on which an identity between sums holds exactly when it holds on ``shape``."""
+_precise = np.vectorize(mpmath.mpf, otypes=[object])
+
+
+def sufficient_shape(expr: sp.Expr, lattice: Lattice) -> tuple[int, ...]:
+    """A smaller lattice on which an identity between sums holds exactly when it holds on the lattice.
+
+    The graph axis stays as it is, and so does everything under a determinant.
+    """
+    shape = lattice.shape
+    if expr.has(FermionLogDet):
+        return shape
     reach = [0] * len(shape)
     for field in expr.atoms(FieldComponent):
         for mu, (o, e) in enumerate(zip(field.offset, shape, strict=True)):
             reach[mu] = max(reach[mu], min(o, e - o))
-    return tuple(min(e, 4 * r + 1) for e, r in zip(shape, reach, strict=True))
+    return tuple(
+        e if mu == lattice.graph_axis else min(e, 4 * r + 1)
+        for mu, (e, r) in enumerate(zip(shape, reach, strict=True))
+    )

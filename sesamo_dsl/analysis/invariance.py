@@ -14,6 +14,7 @@ from ..errors import NotInvariantError
 from ..exact import floats
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
+from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..theory import Theory
 from .evaluate import evaluate, sufficient_shape
@@ -37,11 +38,14 @@ class Counterexample:
         Couplings it was evaluated with: generic values, a breaking term may be switched off by default.
     difference
         S(T_g x) − S(x) in float64.
+    block
+        Coordinates of the only block that g acts at, None if it acts everywhere.
     """
 
     configuration: np.ndarray
     parameters: dict[str, float]
     difference: float
+    block: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +98,14 @@ def judge(theory: Theory, generator: Element, normal_form: NormalForm) -> Verdic
     )
 
 
-def find_counterexample(theory: Theory, element: Element) -> Counterexample | None:
-    """A configuration, as simple as possible, at which the action visibly changes under ``element``."""
+def find_counterexample(
+    theory: Theory, element: Element, axes: tuple[int, ...] | None = None
+) -> Counterexample | None:
+    """A configuration, as simple as possible, at which the action visibly changes under ``element``.
+
+    With block axes the element acts at the first block alone.
+    """
+    block = None if axes is None else (0,) * len(axes)
     rng = np.random.default_rng(0)
     shape = theory.configuration_shape
     trials = [np.ones(shape)]
@@ -108,11 +118,21 @@ def find_counterexample(theory: Theory, element: Element) -> Counterexample | No
     parameters = generic_parameters(theory)
     for configuration in trials:
         image = act(element, configuration)
+        if axes is not None:
+            image = _only_in_block(configuration, image, axes)
         before = evaluate(theory.action, configuration, theory.components, parameters)
         after = evaluate(theory.action, image, theory.components, parameters)
         if np.isfinite(before) and np.isfinite(after) and abs(after - before) > 1e-9 * (1 + abs(before)):
-            return Counterexample(configuration, parameters, after - before)
+            return Counterexample(configuration, parameters, after - before, block)
     return None
+
+
+def _only_in_block(before: np.ndarray, after: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """``after`` where all block axes are at 0, ``before`` elsewhere; arrays (components, *lattice)."""
+    inside = tuple(0 if mu in axes else slice(None) for mu in range(before.ndim - 1))
+    image = before.copy()
+    image[(slice(None), *inside)] = after[(slice(None), *inside)]
+    return image
 
 
 def act(element: Element, configuration: np.ndarray) -> np.ndarray:
@@ -120,16 +140,13 @@ def act(element: Element, configuration: np.ndarray) -> np.ndarray:
     matrix = floats(element.matrix)
     d = element.sites.lattice.dimension
     fields = np.moveaxis(configuration, -d - 1, 0)
-    rotated = np.moveaxis(np.tensordot(matrix, fields, axes=1), 0, -d - 1)
+    shift = floats(element.shift_vector).reshape(-1, *(1,) * (fields.ndim - 1))
+    rotated = np.moveaxis(np.tensordot(matrix, fields, axes=1) + shift, 0, -d - 1)
     if element.sites.is_identity:
         return rotated
     out = np.empty_like(rotated)
     for site in np.ndindex(*element.sites.lattice.shape):
-        image = element.sites.linear_image(site)
-        image = element.sites.lattice.wrap(
-            a + t for a, t in zip(image, element.sites.translation, strict=True)
-        )
-        out[(..., *image)] = rotated[(..., *site)]
+        out[(..., *element.sites.image(site))] = rotated[(..., *site)]
     return out
 
 
@@ -151,7 +168,7 @@ def generic_parameters(theory: Theory) -> dict[str, float]:
 def _largest_relative_change(theory: Theory, residual: sp.Expr) -> int | None:
     """Decimal exponent of |residual| relative to |S| on random points, None below the working precision."""
     rng = np.random.default_rng(2)
-    shape = (len(theory.components), *sufficient_shape(residual, theory.lattice.shape))
+    shape = (len(theory.components), *sufficient_shape(residual, theory.lattice))
     parameters = generic_parameters(theory)
     worst: int | None = None
     for _ in range(_POINTS):
@@ -164,16 +181,17 @@ def _largest_relative_change(theory: Theory, residual: sp.Expr) -> int | None:
     return worst
 
 
-def enforce_claim(theory: Theory, symmetry: Symmetry, verdicts: Sequence[Verdict]) -> None:
+def enforce_claim(theory: Theory, symmetry: Symmetry | Sitewise, verdicts: Sequence[Verdict]) -> None:
     """Raise NotInvariantError if a symmetry claimed to be exact is refuted."""
     for verdict in verdicts:
         if symmetry.exact and verdict.status == "broken":
             found = verdict.counterexample
             assert found is not None or verdict.residual != 0
+            change = "the part of S that changes is" if isinstance(symmetry, Sitewise) else "S∘T_g − S ="
             raise NotInvariantError(
                 f"symmetry {symmetry.name} of theory {theory.name}",
                 expected="an action that does not change, as claimed by exact=True",
-                found=f"S∘T_g − S = {verdict.residual} for g = {verdict.generator}; {verdict.evidence}"
+                found=f"{change} {verdict.residual} for g = {verdict.generator}; {verdict.evidence}"
                 + (f", with couplings {found.parameters}" if found else ""),
                 remedy="correct the action or the generator, or drop exact=True and let the term count as "
                 "breaking; the configuration is in the .counterexample of this error",

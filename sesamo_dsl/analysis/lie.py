@@ -16,8 +16,9 @@ import numpy as np
 import sympy as sp
 from scipy.linalg import expm
 
-from ..errors import NotInvariantError
+from ..errors import GroupError, NotInvariantError
 from ..exact import floats
+from ..fermions import FermionLogDet
 from ..fields import FieldComponent, Parameter
 from ..groups.element import Element, SiteMap
 from ..groups.lie import LieSymmetry
@@ -39,10 +40,8 @@ def lie_derivative(
 
     def moved(field: FieldComponent) -> sp.Expr:
         row = generator.row(position[field.field, field.component])
-        origin = field.offset
-        return cast(
-            sp.Expr, sp.Add(*(t * c.at(origin) for t, c in zip(row, components, strict=True) if t != 0))
-        )
+        terms = (t * c.placed_like(field) for t, c in zip(row, components, strict=True) if t != 0)
+        return cast(sp.Expr, sp.Add(*terms))
 
     def density(d: sp.Expr) -> sp.Expr:
         fields = sorted(d.atoms(FieldComponent), key=str)
@@ -61,6 +60,7 @@ def lie_derivative(
 
 def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: NormalForm) -> Verdict:
     """Decide invariance of the action under the one-parameter group exp(θT)."""
+    _refuse_determinants(theory, generator)
     shown = Element(generator, SiteMap.identity(theory.lattice))
     residual = normal_form(lie_derivative(normal_form(theory.action), generator, theory.components))
     if residual == 0:
@@ -77,6 +77,19 @@ def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: 
         f"refuted: exp({_ANGLE}·T) changes the action by {found.difference:.6g} at a configuration",
         found,
     )
+
+
+def _refuse_determinants(theory: Theory, generator: sp.ImmutableMatrix) -> None:
+    position = {(c.field, c.component): a for a, c in enumerate(theory.components)}
+    for node in theory.action.atoms(FermionLogDet):
+        rows = [position[f.field, f.component] for f in node.field.atoms(FieldComponent)]
+        if any(any(generator.row(a)) for a in rows):
+            raise GroupError(
+                f"continuous symmetry of theory {theory.name}",
+                expected="generators that leave the fields of fermion determinants alone",
+                found=f"{generator.tolist()}, which turns the field of {node}",
+                remedy="declare a finite group, e.g. the sign flip Z2(phi)",
+            )
 
 
 def _counterexample(theory: Theory, generator: sp.ImmutableMatrix) -> Counterexample | None:

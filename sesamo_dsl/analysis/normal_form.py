@@ -8,11 +8,14 @@ which makes the comparison of polynomial actions a proof in both directions.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import cast
 
 import sympy as sp
 
+from ..errors import GroupError
 from ..exact import NumberTable
+from ..fermions import FermionLogDet, canonical_species
 from ..fields import FieldComponent
 from ..groups.element import Element
 from ..lattice import SiteSum
@@ -34,6 +37,8 @@ class NormalForm:
     def _normalize(self, expr: sp.Expr) -> sp.Expr:
         if isinstance(expr, SiteSum):
             return self._site_sum(expr)
+        if isinstance(expr, FermionLogDet):
+            return self._determinant(expr)
         if not expr.args:
             return expr
         if expr.is_number and not expr.has(sp.I):
@@ -66,6 +71,9 @@ class NormalForm:
         for term in sp.Add.make_args(self(expr.density)):
             fields = term.atoms(FieldComponent)
             factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, None)
+            if isinstance(monomial, FieldComponent) and monomial.hops and monomial.hops.on_constants:
+                factor *= monomial.hops.on_constants  # Σ_x (Aφ)(x) = (degree) Σ_x φ(x)
+                monomial = monomial.with_hops(None)
             if monomial is None:
                 terms.append(cast(sp.Expr, factor * expr.lattice.volume))
             else:
@@ -74,7 +82,15 @@ class NormalForm:
                 )
         return self._collect(cast(sp.Expr, sp.Add(*terms)))
 
+    def _determinant(self, expr: FermionLogDet) -> sp.Expr:
+        """Translations in time leave a determinant alone; equal ones get one spelling."""
+        field = self._canonical_position(self(expr.field))
+        found = canonical_species(FermionLogDet(expr.hopping, self(expr.beta), field, expr.species))
+        return found if isinstance(found, FermionLogDet) else self._collect(_sums_in(found, self))
+
     def _canonical_position(self, monomial: sp.Expr) -> sp.Expr:
+        if any(field.hops for field in monomial.atoms(FieldComponent)):
+            monomial = _settled(monomial)
         fields = monomial.atoms(FieldComponent)
         images = []
         for origin in {field.offset for field in fields}:
@@ -88,15 +104,66 @@ def _expand(expr: sp.Expr) -> sp.Expr:
     return cast(sp.Expr, sp.expand(expr, power_exp=False, power_base=False, log=False))
 
 
+def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:
+    """Aᵏ of a constant, which is a constant again if all nodes have the same degree."""
+    if field.hops is None or constant == 0:
+        return constant
+    factor = field.hops.on_constants
+    if factor is None:
+        raise GroupError(
+            f"shift of {field} by {constant}",
+            expected="a graph in which the weights at every node have the same sum",
+            found=f"different sums on {field.lattice}",
+            remedy="declare the group on linear combinations of components alone",
+        )
+    return cast(sp.Expr, factor * constant)
+
+
+def _sums_in(expr: sp.Expr, normal_form: NormalForm) -> sp.Expr:
+    return cast(sp.Expr, expr.xreplace({node: normal_form(node) for node in expr.atoms(SiteSum)}))
+
+
+def _settled(monomial: sp.Expr) -> sp.Expr:
+    """Where neighbours are summed over in a product of two fields: Σ (Aⁱf)(Aʲg) = Σ f (Aⁱ⁺ʲg), A symmetric.
+
+    Both fields can take the hops; the first spelling in the alphabet wins.
+    """
+    factors = [f for power in sp.Mul.make_args(monomial) for f in _repeated(power)]
+    if len(factors) != 2 or not all(isinstance(f, FieldComponent) for f in factors):
+        return monomial
+    f, g = cast(list[FieldComponent], factors)
+    hops = [h for h in (f.hops, g.hops) if h is not None]
+    if len({h.edges for h in hops}) > 1:
+        return monomial
+    total = replace(hops[0], steps=sum(h.steps for h in hops))
+    candidates = [f.with_hops(None) * g.with_hops(total), f.with_hops(total) * g.with_hops(None)]
+    return cast(sp.Expr, min(candidates, key=sp.sstr))
+
+
+def _repeated(factor: sp.Basic) -> list[sp.Basic]:
+    base, exponent = cast(sp.Expr, factor).as_base_exp()
+    return [base, base] if exponent == 2 else [factor]
+
+
 def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
-    """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o), the sum over x relabelled by g."""
+    """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o) + s_a, the sum over x relabelled by g.
+
+    A map of the nodes takes the matrices of a graph with it: A_xy to A_(gx)(gy), hopping matrices as well.
+    """
     back = element.sites.inverse
     images: dict[sp.Basic, sp.Basic] = {}
     position = {(c.field, c.component): a for a, c in enumerate(components)}
     for field in expr.atoms(FieldComponent):
         row = element.matrix.row(position[field.field, field.component])
-        offset = back.linear_image(field.offset)
+        place = field.at(back.linear_image(field.offset))
+        if field.hops is not None:
+            place = place.with_hops(field.hops.renamed(back.nodes))
+        shift = element.shift[position[field.field, field.component]] if element.shift else sp.S.Zero
         images[field] = sp.Add(
-            *(entry * c.at(offset) for entry, c in zip(row, components, strict=True) if entry != 0)
+            _constant_seen_by(field, shift),
+            *(entry * c.placed_like(place) for entry, c in zip(row, components, strict=True) if entry != 0),
         )
+    for node in expr.atoms(FermionLogDet):
+        hopping = node.hopping.renamed(element.sites.nodes)
+        images[node] = node.func(hopping, node.beta, node.field.xreplace(images), node.species)
     return cast(sp.Expr, expr.xreplace(images))

@@ -13,6 +13,7 @@ import sympy as sp
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
+from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..sectors import Sectors
 from ..theory import Theory
@@ -29,22 +30,27 @@ class SymmetryReport:
 
     Attributes
     ----------
+    group
+        The group; of a sitewise symmetry the one that acts at each block.
     axes
-        Lattice axes at whose points the group acts independently, () if it acts on all sites alike.
+        Block axes of a sitewise symmetry, () for a group that acts everywhere alike.
+    diagonal
+        Of a sitewise symmetry: the verdict on the group that acts at all blocks alike.
     factorised
-        Whether the part of S that it changes is a sum over these points.
+        Of a sitewise symmetry: whether S₁ is a sum of functions of one block each.
     """
 
-    symmetry: Symmetry
+    symmetry: Symmetry | Sitewise
     group: FiniteGroup[Element]
     verdicts: tuple[Verdict, ...]
     axes: tuple[int, ...] = ()
+    diagonal: Status | None = None
     factorised: bool = True
 
     @property
     def status(self) -> Status:
         """The weakest verdict: broken before undecided before exact."""
-        return _weakest(v.status for v in self.verdicts)
+        return weakest(v.status for v in self.verdicts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +75,11 @@ class LieReport:
     @property
     def status(self) -> Status:
         """The weakest verdict: broken before undecided before exact."""
-        return _weakest(v.status for v in self.verdicts)
+        return weakest(v.status for v in self.verdicts)
 
 
-def _weakest(statuses: Iterable[Status]) -> Status:
+def weakest(statuses: Iterable[Status]) -> Status:
+    """Broken before undecided before exact."""
     found = set(statuses)
     return "broken" if "broken" in found else "undecided" if "undecided" in found else "exact"
 
@@ -88,7 +95,8 @@ class Analysis:
     reports, lie_reports
         One per declared finite and Lie group.
     group
-        The finite group that all modulating symmetries generate together.
+        The finite group that all modulating symmetries generate together; of a sitewise symmetry the group
+        that acts at each block.
     breaking
         S₁, the part of the action that the group changes (0 if none).
     domain
@@ -112,22 +120,27 @@ class Analysis:
     @property
     def status(self) -> Status:
         """Verdict on the whole group."""
-        return _weakest(r.status for r in (*self.reports, *self.lie_reports))
+        return weakest(r.status for r in (*self.reports, *self.lie_reports))
 
     @property
-    def block_axes(self) -> tuple[int, ...]:
-        """Lattice axes at whose points the modulating group acts independently; () if on all sites alike."""
-        return next((r.axes for r in self.reports if r.symmetry.use == "modulate" and r.axes), ())
+    def sitewise(self) -> SymmetryReport | None:
+        """The report on the sitewise symmetry, if the theory modulates with one."""
+        return next((r for r in self.reports if isinstance(r.symmetry, Sitewise)), None)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The block axes, () if the finite group acts everywhere alike."""
+        return () if self.sitewise is None else self.sitewise.axes
 
     @property
     def factorised(self) -> bool:
         """Whether S₁ is a sum over the blocks of the modulating group, so that its heat bath factorises."""
-        return all(r.factorised for r in self.reports if r.symmetry.use == "modulate")
+        return self.sitewise is None or self.sitewise.factorised
 
     @property
     def sectors(self) -> Sectors:
         """How many sectors there are, and their numbers."""
-        shape = [self.theory.lattice.shape[mu] for mu in self.block_axes]
+        shape = [self.theory.lattice.shape[mu] for mu in self.axes]
         return Sectors(self.group.order, prod(shape) if shape else None)
 
     @property
@@ -158,11 +171,15 @@ class Analysis:
             f"theory {t.name}: {', '.join(map(str, t.components))} on {t.lattice}, "
             f"n = {t.degrees_of_freedom}",
             f"S = {t.action}",
+            *(f"note: {note}" for note in t.notes),
             "",
         ]
         for report in (*self.reports, *self.lie_reports):
             lines.append(f"symmetry {report.symmetry.name}{_size(report)}: {report.status}")
             change = "S∘T − S" if isinstance(report, SymmetryReport) else "L_T S"
+            if isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise):
+                change = "the part of S that changes"
+                lines.append(f"  acting at all blocks alike: {report.diagonal}")
             for verdict in report.verdicts:
                 lines.append(f"  generator {verdict.generator}: {verdict.status}, {verdict.evidence}")
                 if verdict.status != "exact":
@@ -202,10 +219,17 @@ class Analysis:
 
     def _domain_lines(self) -> list[str]:
         collective = [f"⟨{c}⟩" for c in self.domain.collective]
+        mean, at_block, order = "the spatial mean", "", f"order {self.group.order}"
+        if self.sitewise is not None:
+            mean, at_block, order = (
+                "the mean over a block",
+                " of each block",
+                _size(self.sitewise).lstrip(", "),
+            )
         lines = [
-            f"modulation group: order {self.group.order}, collective coordinate "
-            f"c = ({', '.join(collective)}), ⟨·⟩ the spatial mean",
-            f"fundamental domain Ω around r = {_row(self.domain.reference)}:",
+            f"modulation group: {order}, collective coordinate "
+            f"c = ({', '.join(collective)}){at_block}, ⟨·⟩ {mean}",
+            f"fundamental domain Ω{at_block} around r = {_row(self.domain.reference)}:",
         ]
         for normal, neighbour in zip(self.domain.facets, self.domain.neighbours, strict=True):
             terms = [f"{a:+.6g}·{name}" for a, name in zip(normal, collective, strict=True) if abs(a) > 1e-12]
@@ -214,8 +238,18 @@ class Analysis:
             *lines,
             "x = T_u y with y ∈ Ω; log|det DT_u| = 0 (the group is finite)",
             "log q(x) = log q̃(y) + log p(u|y)",
-            "p(u|y) = 1/|G|, exact" if self.breaking == 0 else "p(u|y) ∝ exp(−S₁(T_u y)), exact (heat bath)",
+            self._law_line(),
         ]
+
+    def _law_line(self) -> str:
+        if self.breaking == 0:
+            return "p(u|y) = 1/|G|, exact"
+        if self.sitewise is None:
+            return "p(u|y) ∝ exp(−S₁(T_u y)), exact (heat bath)"
+        if self.sitewise.factorised:
+            return "p(u|y) = ∏_b p(u_b|y) ∝ ∏_b exp(−S₁,b(T_u y)), exact block by block (heat bath)"
+        same = "; all u_b turned together have the same probability" * (self.sitewise.diagonal == "exact")
+        return f"S₁ couples the blocks: p(u|y) is learned, a product or one factor after the other{same}"
 
     def _slice_lines(self, i: int, report: LieReport) -> list[str]:
         s = report.slice
@@ -242,7 +276,10 @@ class Analysis:
 
 
 def _size(report: SymmetryReport | LieReport) -> str:
-    return f", order {report.group.order}" if isinstance(report, SymmetryReport) else ""
+    if isinstance(report, LieReport):
+        return ""
+    blocks = f"^{report.symmetry.blocks}" if isinstance(report.symmetry, Sitewise) else ""
+    return f", order {report.group.order}{blocks}"
 
 
 def _row(vector: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from .catalogue import Z2 as Z2
 from .catalogue import Alternating as Alternating
+from .catalogue import Automorphisms as Automorphisms
 from .catalogue import Cyclic as Cyclic
 from .catalogue import Dihedral as Dihedral
 from .catalogue import FromMatrices as FromMatrices
@@ -16,10 +17,12 @@ from .catalogue import semidirect_product as semidirect_product
 from .catalogue import together as together
 from .element import SiteMap as SiteMap
 from .element import axis_exchange as axis_exchange
+from .element import node_permutation as node_permutation
 from .element import reflection as reflection
 from .element import rotation as rotation
 from .element import translation as translation
 from .finite import FiniteGroup as FiniteGroup
 from .finite import ProductGroup as ProductGroup
+from .sitewise import Sitewise as Sitewise
 from .symmetry import Generator as Generator
 from .symmetry import Symmetry as Symmetry

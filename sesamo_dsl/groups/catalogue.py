@@ -11,13 +11,16 @@ import sympy as sp
 from sympy.combinatorics import Permutation, PermutationGroup
 from sympy.combinatorics.named_groups import AlternatingGroup, SymmetricGroup
 
-from ..errors import FieldError, GroupError
+from ..errors import FieldError, GroupError, LatticeError, NotClosedError
 from ..exact import NumberTable
 from ..fields import ComplexField, Field, FieldComponent, ScalarField, VectorField
-from ..lattice import Lattice
+from ..lattice import GraphLattice, Lattice
+from .automorphisms import automorphisms
 from .element import Element, SiteMap, axis_exchange, reflection, translation
 from .finite import FiniteGroup
 from .symmetry import Generator, Symmetry, Use, common_lattice
+
+_ENUMERABLE = 20_000  # automorphisms
 
 
 class Options(TypedDict, total=False):
@@ -131,15 +134,20 @@ def FromMatrices(
 
 
 def Translations(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
-    """All translations of a periodic lattice, as many as it has sites."""
-    maps = [translation(lattice, mu) for mu in range(_dimension(lattice)) if lattice.shape[mu] > 1]
+    """All translations of a periodic lattice, as many as it has sites; on a graph lattice those in time."""
+    _dimension(lattice)
+    maps = [translation(lattice, mu) for mu in lattice.directions if lattice.shape[mu] > 1]
     options.setdefault("order_bound", max(1152, lattice.volume))
     return Symmetry(f"translations({lattice})", maps or [SiteMap.identity(lattice)], **options)
 
 
 def PointGroup(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
-    """All rotations and reflections about a site: the signed permutations of axes that the shape allows."""
-    axes = sorted(range(_dimension(lattice)), key=lambda mu: lattice.shape[mu])
+    """All rotations and reflections about a site: the signed permutations of axes that the shape allows.
+
+    On a graph lattice that is the reflection of time; for maps of the nodes see :func:`Automorphisms`.
+    """
+    _dimension(lattice)
+    axes = sorted(lattice.directions, key=lambda mu: lattice.shape[mu])
     maps = [reflection(lattice, mu) for mu in axes]
     maps += [
         axis_exchange(lattice, *two) for two in pairwise(axes) if len({lattice.shape[mu] for mu in two}) == 1
@@ -147,6 +155,27 @@ def PointGroup(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
     moving = [g for g in maps if not g.is_identity]
     options.setdefault("order_bound", max(1152, 2**lattice.dimension * factorial(lattice.dimension)))
     return Symmetry(f"point group({lattice})", moving or [SiteMap.identity(lattice)], **options)
+
+
+def Automorphisms(lattice: GraphLattice, **options: Unpack[Options]) -> Symmetry:
+    """All maps of the nodes of a graph lattice that keep the weight of every edge."""
+    if not isinstance(lattice, GraphLattice):
+        raise LatticeError(
+            "Automorphisms",
+            expected="a GraphLattice",
+            found=repr(lattice),
+            remedy="use Translations and PointGroup on a hypercubic lattice",
+        )
+    maps, order = automorphisms(lattice)
+    if order > _ENUMERABLE and "order_bound" not in options:
+        raise NotClosedError(
+            f"automorphisms of {lattice}",
+            expected=f"at most {_ENUMERABLE} of them, which are enumerated",
+            found=f"{order}",
+            remedy="declare a subgroup by a few maps node_permutation(lattice, …), or give order_bound",
+        )
+    options.setdefault("order_bound", max(1152, order))
+    return Symmetry(f"automorphisms({lattice})", maps or [SiteMap.identity(lattice)], **options)
 
 
 def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[Options]) -> Symmetry:

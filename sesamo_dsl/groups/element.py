@@ -1,20 +1,22 @@
 """One group element acting on fields: a matrix on components and a map of lattice sites.
 
-(T_g φ)(x) = R φ(g⁻¹x), with R an exact matrix over all components of the theory stacked, and g: x ↦ P x + t
-a signed permutation P of the axes and a translation t.
+(T_g φ)(x) = R φ(g⁻¹x) + s, with R an exact matrix over all components of the theory stacked, s a constant
+vector, mostly zero, and g: x ↦ P x + t
+a signed permutation P of the axes and a translation t. On a graph lattice g permutes the nodes instead, and P
+and t are those of the time axis.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
 from ..errors import LatticeError
 from ..exact import NumberTable
-from ..lattice import Lattice
+from ..lattice import GraphLattice, Lattice
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,12 @@ class SiteMap:
 
     Equal maps compare equal: on an axis with one or two sites x and −x are the same site, so the sign is
     written as +1 there, and axes with one site are not exchanged.
+
+    Attributes
+    ----------
+    nodes
+        On a graph lattice the position that the i-th node goes to; (0, 1, …), the default, moves none. Empty
+        on a hypercubic lattice.
 
     Raises
     ------
@@ -34,6 +42,7 @@ class SiteMap:
     axes: tuple[int, ...]
     signs: tuple[int, ...]
     translation: tuple[int, ...]
+    nodes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         shape = _checked(self.lattice).shape
@@ -55,9 +64,24 @@ class SiteMap:
                     found=f"axis {mu} of extent {shape[mu]} to {signs[mu]}·axis {axis}, extent {shape[axis]}",
                     remedy="use a lattice with equal extents, or leave this map out",
                 )
+        self._check_nodes(axes, signs, translation)
         object.__setattr__(self, "axes", tuple(mu if shape[mu] == 1 else a for mu, a in enumerate(axes)))
         object.__setattr__(self, "signs", tuple(s if e > 2 else 1 for s, e in zip(signs, shape, strict=True)))
         object.__setattr__(self, "translation", self.lattice.wrap(translation))
+
+    def _check_nodes(self, axes: tuple[int, ...], signs: tuple[int, ...], steps: tuple[int, ...]) -> None:
+        axis = self.lattice.graph_axis
+        count = 0 if axis is None else self.lattice.shape[axis]
+        nodes = tuple(self.nodes) or tuple(range(count))
+        still = axis is None or (axes[axis], signs[axis], steps[axis] % count) == (axis, 1, 0)
+        if not still or sorted(nodes) != [*range(count)]:
+            raise LatticeError(
+                f"map of the sites of {self.lattice}",
+                expected="a permutation of the nodes, if there are any, and no step or sign along their axis",
+                found=f"axes {axes}, signs {signs}, translation {steps}, nodes {nodes}",
+                remedy="use node_permutation(lattice, {node: image, …})",
+            )
+        object.__setattr__(self, "nodes", nodes)
 
     @classmethod
     def identity(cls, lattice: Lattice) -> SiteMap:
@@ -72,13 +96,20 @@ class SiteMap:
             image[self.axes[mu]] += self.signs[mu] * step
         return self.lattice.wrap(image)
 
+    def image(self, site: Sequence[int]) -> tuple[int, ...]:
+        """Where a site goes: P·site + t, and its node to the image of the node."""
+        image = self.lattice.wrap(
+            a + t for a, t in zip(self.linear_image(site), self.translation, strict=True)
+        )
+        return (*image[:-1], self.nodes[image[-1]]) if self.nodes else image
+
     def __matmul__(self, other: SiteMap) -> SiteMap:
         """Composition: first ``other``, then ``self``."""
         axes = tuple(self.axes[other.axes[mu]] for mu in range(len(self.axes)))
         signs = tuple(self.signs[other.axes[mu]] * other.signs[mu] for mu in range(len(self.axes)))
         moved = self.linear_image(other.translation)
         translation = self.lattice.wrap(a + b for a, b in zip(moved, self.translation, strict=True))
-        return SiteMap(self.lattice, axes, signs, translation)
+        return SiteMap(self.lattice, axes, signs, translation, tuple(self.nodes[i] for i in other.nodes))
 
     @property
     def inverse(self) -> SiteMap:
@@ -88,7 +119,11 @@ class SiteMap:
             axes[axis], signs[axis] = mu, sign
         linear = SiteMap(self.lattice, tuple(axes), tuple(signs), (0,) * len(axes))
         moved = linear.linear_image(self.translation)
-        return SiteMap(self.lattice, linear.axes, linear.signs, self.lattice.wrap(-m for m in moved))
+        nodes = [0] * len(self.nodes)
+        for i, image in enumerate(self.nodes):
+            nodes[image] = i
+        back = self.lattice.wrap(-m for m in moved)
+        return SiteMap(self.lattice, linear.axes, linear.signs, back, tuple(nodes))
 
     @property
     def is_identity(self) -> bool:
@@ -100,6 +135,10 @@ class SiteMap:
         for mu, (axis, sign) in enumerate(zip(self.axes, self.signs, strict=True)):
             steps = self.translation[axis]
             images[axis] = f"{'-' if sign < 0 else ''}x{mu}{f'+{steps}' if steps else ''}"
+        if isinstance(self.lattice, GraphLattice):
+            names = self.lattice.nodes
+            moved = [f"{names[i]}→{names[j]}" for i, j in enumerate(self.nodes) if i != j]
+            images[-1] = f"nodes {', '.join(moved)}" if moved else images[-1]
         return f"x ↦ ({', '.join(images)})"
 
 
@@ -139,7 +178,7 @@ def translation(lattice: Lattice, mu: int, steps: int = 1) -> SiteMap:
             remedy="translate by whole lattice spacings",
         ) from None
     one = SiteMap.identity(lattice)
-    return SiteMap(lattice, one.axes, one.signs, tuple(steps * (nu == mu) for nu in lattice.directions))
+    return SiteMap(lattice, one.axes, one.signs, tuple(steps * (nu == mu) for nu in range(lattice.dimension)))
 
 
 def rotation(lattice: Lattice, mu: int, nu: int) -> SiteMap:
@@ -155,7 +194,7 @@ def reflection(lattice: Lattice, mu: int) -> SiteMap:
     mu = _checked(lattice).axis(mu)
     one = SiteMap.identity(lattice)
     return SiteMap(
-        lattice, one.axes, tuple(-1 if nu == mu else 1 for nu in lattice.directions), one.translation
+        lattice, one.axes, tuple(-1 if nu == mu else 1 for nu in range(lattice.dimension)), one.translation
     )
 
 
@@ -168,15 +207,43 @@ def axis_exchange(lattice: Lattice, mu: int, nu: int) -> SiteMap:
     return SiteMap(lattice, tuple(axes), one.signs, one.translation)
 
 
+def node_permutation(lattice: GraphLattice, images: Mapping[Hashable, Hashable]) -> SiteMap:
+    """The map of the sites that renames nodes: ``images`` says where each node goes, missing ones stay.
+
+    It need not be an automorphism of the graph; whether an action is invariant is for the prover to find out.
+    """
+    if not isinstance(lattice, GraphLattice) or not isinstance(images, Mapping):
+        raise LatticeError(
+            "permutation of nodes",
+            expected="a GraphLattice and a dictionary {node: image}",
+            found=f"{lattice} and {images}",
+            remedy="use translation, rotation, reflection or axis_exchange on a hypercubic lattice",
+        )
+    unknown = [node for node in (*images, *images.values()) if node not in lattice.nodes]
+    whole = {node: images.get(node, node) for node in lattice.nodes}
+    if unknown or len(set(whole.values())) < len(whole):
+        raise LatticeError(
+            f"permutation of the nodes of {lattice}",
+            expected="every node of the lattice exactly once among the images",
+            found=f"unknown nodes {unknown}" if unknown else f"images {list(whole.values())}",
+            remedy="name nodes as lattice.nodes does",
+        )
+    one = SiteMap.identity(lattice)
+    position = {node: i for i, node in enumerate(lattice.nodes)}
+    return SiteMap(lattice, one.axes, one.signs, one.translation, tuple(position[n] for n in whole.values()))
+
+
 @dataclass(frozen=True)
 class Element:
-    """A group element: exact component matrix R and site map g; equal elements compare equal.
+    """A group element: exact component matrix R, site map g and shift s; equal elements compare equal.
 
-    Equality is equality of spelling, so matrices have to come from one ``NumberTable``.
+    Equality is equality of spelling, so numbers have to come from one ``NumberTable``. A shift of zero is
+    written ().
     """
 
     matrix: sp.ImmutableMatrix
     sites: SiteMap
+    shift: tuple[sp.Expr, ...] = ()
 
     @classmethod
     def identity(cls, components: int, lattice: Lattice) -> Element:
@@ -185,10 +252,20 @@ class Element:
 
     def compose(self, other: Element, numbers: NumberTable) -> Element:
         """First ``other``, then ``self``."""
-        return Element(numbers.matrix(self.matrix * other.matrix), self.sites @ other.sites)
+        matrix, sites = numbers.matrix(self.matrix * other.matrix), self.sites @ other.sites
+        if not (self.shift or other.shift):
+            return Element(matrix, sites)
+        shift = numbers.matrix(self.matrix * other.shift_vector + self.shift_vector)
+        return Element(matrix, sites, tuple(shift.flat()) if any(shift.flat()) else ())
+
+    @property
+    def shift_vector(self) -> sp.ImmutableMatrix:
+        """s as a column."""
+        return sp.ImmutableMatrix(self.shift or [0] * self.matrix.rows)
 
     def __str__(self) -> str:
         rows = "; ".join(
             ", ".join(sp.sstr(entry) for entry in self.matrix.row(i)) for i in range(self.matrix.rows)
         )
-        return f"[{rows}]" if self.sites.is_identity else f"[{rows}] with {self.sites}"
+        shift = f" + ({', '.join(map(sp.sstr, self.shift))})" if self.shift else ""
+        return f"[{rows}]{shift}" + ("" if self.sites.is_identity else f" with {self.sites}")

@@ -21,12 +21,13 @@ Use = Literal["modulate", "equivariant"]
 
 @dataclass(frozen=True)
 class Generator(Mapping[FieldComponent, sp.Expr]):
-    """What one generator does: (T_g φ)(x) = R φ(g⁻¹x). Read as a mapping it is its substitution.
+    """What one generator does: (T_g φ)(x) = R φ(g⁻¹x) + s. Read as a mapping it is its substitution.
 
     Parameters
     ----------
     substitution
-        R: for each component that changes, the linear combination of components that replaces it.
+        R and s: for each component that changes, the linear combination of components that replaces it, and
+        possibly a number more.
     sites
         g: a map of the lattice sites; None if no site moves.
     """
@@ -59,7 +60,8 @@ class Symmetry:
         What to call it in reports.
     generators
         Each generator maps a component to the linear combination of components that replaces it, e.g.
-        ``{x: -y, y: x}`` for a quarter turn (components that are not mentioned stay), or is a map of the
+        ``{x: -y, y: x}`` for a quarter turn (components that are not mentioned stay), or ``{x: 1 - x}`` with
+        a shift, or is a map of the
         sites like ``translation(lattice, 0)``, or a :class:`Generator` that does both.
     exact
         Claim that the action is invariant for every value of the parameters. A false claim raises
@@ -179,7 +181,7 @@ class Symmetry:
             name=self.name,
         )
         moves_sites = any(not g.sites.is_identity for g in generators)
-        if self.use == "modulate" and moves_sites and all(g.matrix == identity.matrix for g in generators):
+        if self.use == "modulate" and moves_sites and all(_moves_sites_only(g) for g in generators):
             raise NotFaithfulError(
                 f"symmetry {self.name}",
                 expected="an action on spatial means that tells all elements apart, to modulate with it",
@@ -190,7 +192,8 @@ class Symmetry:
 
     def _check_order(self, generator: Element) -> None:
         """Refuse at once what can never close: powers in floating point, far more accurate than needed."""
-        matrix = floats(generator.matrix)
+        linear, shift = floats(generator.matrix), floats(generator.shift_vector)
+        matrix = np.block([[linear, shift], [np.zeros((1, len(linear))), np.ones((1, 1))]])
         power = matrix
         for _ in range(self.order_bound):
             if np.allclose(power, np.eye(len(matrix)), atol=1e-8):
@@ -201,7 +204,7 @@ class Symmetry:
             expected=f"at most {self.order_bound} elements",
             found=f"more than {self.order_bound} powers of the generator {generator}",
             remedy="check the generator (a rotation by an angle that is no rational multiple of π never "
-            "closes) or raise order_bound",
+            "closes, nor does a translation φ → φ + a) or raise order_bound",
         )
 
     def _element(
@@ -218,10 +221,14 @@ class Symmetry:
                 )
         if generator.sites is not None:
             common_lattice(self.name, [lattice, generator.sites.lattice])
-        rows = [
-            linear_row(generator.get(c, c), components, f"symmetry {self.name}: image of {c}")
-            for c in components
-        ]
+        shift, rows = [], []
+        for c in components:
+            image = cast(sp.Expr, sp.expand(rational(sp.sympify(generator.get(c, c)))))
+            constant = image.as_independent(*components, as_Add=True)[0]
+            constant = constant if constant.is_number and constant.is_real else sp.S.Zero
+            shift.append(constant)
+            subject = f"symmetry {self.name}: image of {c}"
+            rows.append(linear_row(cast(sp.Expr, image - constant), components, subject))
         matrix = numbers.matrix(sp.Matrix(rows))
         if is_zero(cast(sp.Expr, sp.expand(matrix.det()))) is not False:
             raise GroupError(
@@ -230,7 +237,13 @@ class Symmetry:
                 found=f"the matrix {matrix.tolist()}",
                 remedy="check the generator",
             )
-        return Element(matrix, generator.sites or SiteMap.identity(lattice))
+        sites = generator.sites or SiteMap.identity(lattice)
+        constants = tuple(numbers.matrix(sp.Matrix(shift)).flat())
+        return Element(matrix, sites, constants if any(constants) else ())
+
+
+def _moves_sites_only(element: Element) -> bool:
+    return not element.shift and element.matrix == sp.eye(element.matrix.rows)
 
 
 def _generator(declared: Any) -> Generator | None:
@@ -273,6 +286,6 @@ def linear_row(expr: sp.Expr, components: Sequence[FieldComponent], subject: str
             expected="a linear combination of field components at the same site "
             "with real constant coefficients",
             found=str(expr),
-            remedy="write e.g. {x: -y, y: x}; couplings and constants cannot stand in a group element",
+            remedy="write e.g. {x: -y, y: x}; couplings cannot stand in a group element",
         )
     return row

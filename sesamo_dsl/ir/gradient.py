@@ -85,6 +85,10 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
             return [(0, b.div(adjoint, args[1])), (1, b.unary("neg", times(b.div(value, args[1]))))]
         case "shift":
             return [(0, b.shift(adjoint, tuple(-o for o in op.attribute)))]
+        case "neighbours":
+            return [(0, b.neighbours(b.broadcast(adjoint), op.attribute))]  # the matrix is symmetric
+        case "fermion_log_det":
+            return [(0, times(b.fermion_gradient(args[0], args[1], *op.attribute)))]
         case "site_sum" | "broadcast":
             return [(0, adjoint)]
         case "exp":

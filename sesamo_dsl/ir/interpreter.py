@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .fermions import log_det, log_det_and_gradient
 from .half_line import half_line, half_line_inverse, half_line_log_slope
 from .program import Function, Kind, Program
 
@@ -67,6 +68,15 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.stack(args, axis=1)
         case "shift":
             return np.roll(args[0], tuple(-o for o in attribute), lattice_axes)
+        case "neighbours":
+            return args[0] @ program.constants[attribute].astype(dtype)
+        case "fermion_log_det":
+            field, step = args
+            return log_det(field, step, program.constants[attribute[0]], attribute[1]).astype(dtype)
+        case "fermion_gradient":
+            field, step = args
+            slope = log_det_and_gradient(field, step, program.constants[attribute[0]], attribute[1])[1]
+            return slope.astype(dtype)
         case "site_sum":
             return args[0].sum(axis=lattice_axes)
         case "broadcast":

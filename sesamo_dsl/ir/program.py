@@ -71,6 +71,8 @@ UNARY = (
 )
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
 
+_GRAPH_OPERATIONS = ("neighbours", "fermion_log_det")
+
 Attribute = Any  # a number, name or tuple, as the operation has it; None without one
 
 
@@ -97,8 +99,15 @@ class Function:
     notes: dict[int, str] = field(default_factory=dict, hash=False, compare=False)
 
     @property
+    def couples_nodes(self) -> bool:
+        """Whether sites meet along an axis without translations, the graph axis."""
+        return any(op.name in _GRAPH_OPERATIONS for op in self.ops)
+
+    @property
     def is_extensive(self) -> bool:
-        """Whether the output is a linear combination of site sums of local densities."""
+        """Whether the output is a linear combination of site sums of local densities, alike at all sites."""
+        if self.couples_nodes:
+            return False
         for op in self.ops:
             kinds = [self.ops[a].kind for a in op.args]
             if op.kind is Kind.SITE and Kind.CONFIG in kinds:
@@ -232,6 +241,11 @@ class Builder:
         self._require(value, Kind.SITE)
         return self._emit("shift", (value,), Kind.SITE, offset)
 
+    def neighbours(self, value: int, matrix: str) -> int:
+        """result(…, x) = Σ_y A_xy value(…, y) on the last axis, with a named symmetric constant A."""
+        self._require(value, Kind.SITE)
+        return self._emit("neighbours", (value,), Kind.SITE, matrix)
+
     def unary(self, name: str, value: int) -> int:
         """Element-wise function of one value."""
         if name not in UNARY or self.kind(value) not in _RANK:
@@ -359,6 +373,21 @@ class Builder:
             return self.mul(op.args[0], self.site_sum(op.args[1]))
         self._require(value, Kind.SITE)
         return self._emit("site_sum", (value,), Kind.CONFIG)
+
+    def fermion_log_det(self, value: int, step: int, matrix: str, species: int) -> int:
+        """log|det(1 + B_Nt … B_1)| with B_t = exp(K·step) diag(exp(species·value_t)): → CONFIG.
+
+        The lattice is (Nt, Nx), K a named symmetric constant (Nx, Nx), the species ±1.
+        """
+        self._require(value, Kind.SITE)
+        self._require(step, Kind.SCALAR)
+        return self._emit("fermion_log_det", (value, step), Kind.CONFIG, (matrix, species))
+
+    def fermion_gradient(self, value: int, step: int, matrix: str, species: int) -> int:
+        """Derivative of :meth:`fermion_log_det` by the value: → SITE."""
+        self._require(value, Kind.SITE)
+        self._require(step, Kind.SCALAR)
+        return self._emit("fermion_gradient", (value, step), Kind.SITE, (matrix, species))
 
     def broadcast(self, value: int) -> int:
         """A constant density."""

@@ -81,7 +81,7 @@ def _needed(helpers: Mapping[str, str], functions: Sequence[str]) -> list[str]:
     texts = list(functions)
     while texts:
         text = texts.pop()
-        new = [name for name in helpers if name not in needed and f"{name}(" in text]
+        new = [name for name in helpers if name not in needed and name in text]
         needed.update(new)
         texts += [helpers[name] for name in new]
     return [text for name, text in helpers.items() if name in needed]

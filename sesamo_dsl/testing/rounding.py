@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LoweringError
+from ..ir.fermions import conditioning, log_det_and_gradient
 from ..ir.half_line import half_line, half_line_inverse, half_line_log_slope
 from ..ir.interpreter import evaluate_op
 from ..ir.program import Kind, Program
@@ -59,11 +60,18 @@ def error_bounds(
         with np.errstate(all="ignore"):
             value = evaluate_op(op.name, args, op.attribute, program, inputs, parameters, site_shape, x.dtype)
         carried = input_error if op.attribute == first else 0.0
-        constant = op.attribute[0] if op.name in ("act_on_blocks", "spread") else op.attribute
-        matrices = program.constants.get(constant) if isinstance(constant, str) else None
+        attribute, matrices = op.attribute, None
+        if op.name in ("fermion_log_det", "fermion_gradient"):
+            attribute = (program.constants[attribute[0]], attribute[1])
+        elif op.name in ("act_on_blocks", "spread"):
+            matrices = program.constants[attribute[0]]
+        elif isinstance(attribute, str):
+            matrices = program.constants.get(attribute)
+        if op.name == "neighbours":
+            attribute = matrices
         with np.errstate(all="ignore"):
             error = _propagate(
-                op.name, args, deltas, value, op.attribute, site_shape, carried, roundoff, matrices
+                op.name, args, deltas, value, attribute, site_shape, carried, roundoff, matrices
             )
         values.append(value)
         errors.append(
@@ -89,8 +97,27 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return np.stack([np.broadcast_to(d, site_shape) for d in deltas], axis=1)
         case "shift":
             return np.roll(np.broadcast_to(deltas[0], site_shape), tuple(-o for o in attribute), axes)
+        case "neighbours":
+            matrix = np.abs(attribute)
+            return (
+                np.broadcast_to(deltas[0], site_shape) + roundoff * len(matrix) * np.abs(args[0])
+            ) @ matrix
         case "broadcast":
             return np.broadcast_to(deltas[0], site_shape)
+        case "fermion_log_det" | "fermion_gradient":
+            # attribute: the matrix and the species. Slices are computed to a few roundoffs n, each level of
+            # the tree adds as much; for the gradient a relative error of M is amplified by its condition
+            # number, which the sum over all columns bounds. exp(K·step) inherits the error of its argument.
+            nodes, levels = site_shape[2], 2 + np.log2(site_shape[1])
+            amplified = conditioning(args[0], args[1], *attribute)
+            kinetic = np.abs(attribute[0]).sum(axis=0).max() * np.abs(args[1])
+            per_slice = roundoff * nodes * levels * (1 + kinetic) + deltas[1] * kinetic / np.abs(args[1])
+            if name == "fermion_log_det":
+                slope = log_det_and_gradient(args[0], args[1], *attribute)[1]
+                moved = (np.abs(slope) * np.broadcast_to(deltas[0], site_shape)).sum(axis=axes)
+                return moved + per_slice * amplified
+            largest = np.broadcast_to(deltas[0], site_shape).max(axis=axes) + per_slice
+            return (largest * amplified).reshape(-1, 1, 1) * (1 + np.abs(value))
         case "site_sum":
             terms = int(np.prod(site_shape[1:]))
             magnitude = np.abs(args[0]).sum(axis=axes)

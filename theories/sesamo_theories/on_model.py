@@ -1,8 +1,8 @@
 """O(N) φ⁴ theory with N real components, N = 3 by default; a linear source h breaks it to O(N−1)."""
 
-import sympy as sp
-
 import sesamo_dsl as sd
+
+from ._phi4 import density, phi4_theory
 
 
 def on_model(*shape: int, components: int = 3) -> sd.Theory:
@@ -10,22 +10,12 @@ def on_model(*shape: int, components: int = 3) -> sd.Theory:
     lattice = sd.Lattice(*shape)
     phi = sd.VectorField("phi", lattice, components)
     kappa, lam, h = sd.parameters("kappa lambda h")
-    hopping = sum(phi.dot(phi.shift(mu)) for mu in lattice.directions)
-    m_squared = sp.Add(*(lattice.sum(c) ** 2 for c in phi)) / lattice.volume**2
-    return sd.Theory(
+    return phi4_theory(
         "on_model",
-        fields=[phi],
-        action=lattice.sum(
-            -2 * kappa * hopping + (1 - 2 * lam) * phi.squared + lam * phi.squared**2 + h * sum(phi)
-        ),
+        phi,
+        lattice.sum(density(phi, kappa, lam) + h * sum(phi)),
         symmetries=[sd.SO(phi)],
         defaults={kappa: 0.3, lam: 0.022, h: 0},
-        observables={
-            "abs_m": sp.sqrt(m_squared),
-            "m_squared": m_squared,
-            "m_fourth": m_squared**2,
-            "phi_squared": lattice.sum(phi.squared) / lattice.volume,
-        },
     )
 
 

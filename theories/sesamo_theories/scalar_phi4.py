@@ -1,8 +1,8 @@
 """Real scalar φ⁴ theory in the hopping parametrisation, symmetric under φ → −φ; a source h breaks it."""
 
-import sympy as sp
-
 import sesamo_dsl as sd
+
+from ._phi4 import phi4_theory
 
 
 def scalar_phi4(*shape: int) -> sd.Theory:
@@ -11,20 +11,12 @@ def scalar_phi4(*shape: int) -> sd.Theory:
     phi = sd.ScalarField("phi", lattice)
     kappa, lam, h = sd.parameters("kappa lambda h")
     neighbours = sum(phi.shift(mu) for mu in lattice.directions)
-    mean = lattice.sum(phi) / lattice.volume
-    return sd.Theory(
+    return phi4_theory(
         "scalar_phi4",
-        fields=[phi],
-        action=lattice.sum(-2 * kappa * phi * neighbours + (1 - 2 * lam) * phi**2 + lam * phi**4 + h * phi),
+        phi,
+        lattice.sum(-2 * kappa * phi * neighbours + (1 - 2 * lam) * phi**2 + lam * phi**4 + h * phi),
         symmetries=[sd.Z2(phi)],
         defaults={kappa: 0.3, lam: 0.022, h: 0},
-        observables={
-            "abs_m": sp.Abs(mean),
-            "m": mean,
-            "m_squared": mean**2,
-            "m_fourth": mean**4,
-            "phi_squared": lattice.sum(phi**2) / lattice.volume,
-        },
     )
 
 

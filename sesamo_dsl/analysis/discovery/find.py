@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import sympy as sp
 
+from ...errors import LatticeError
 from ...fields import Parameter
 from ...theory import Theory
 from .internal_maps import internal_group
@@ -35,7 +36,20 @@ def find_symmetries(theory: Theory, *, at: Mapping[Parameter | str, float] | Non
     Discovery
         Continuous and discrete symmetries on the components and symmetries of the lattice. Everything listed
         as exact is proved; candidates that resist proof and refutation are listed as undecided.
+
+    Raises
+    ------
+    LatticeError
+        On graph lattices, whose symmetries are declared.
     """
+    if theory.lattice.graph_axis is not None or theory.has_determinants:
+        raise LatticeError(
+            f"find_symmetries of theory {theory.name}",
+            expected="an action on a hypercubic lattice",
+            found=f"one on {theory.lattice}",
+            remedy="declare the groups to be verified: groups.Automorphisms(lattice), groups.Translations("
+            "lattice), Z2(phi), …",
+        )
     search = Search(theory if not at else _held(theory, at))
     algebra = lie_algebra(search)
     internal = internal_group(search, algebra)

@@ -92,7 +92,7 @@ def _numerical_candidates(
     The rank of the derivatives' values at random points bounds the dimension of the algebra from above.
     """
     n = search.size
-    shape = (n, *sufficient_shape(search.action, search.lattice.shape))
+    shape = (n, *sufficient_shape(search.action, search.lattice))
     rng = np.random.default_rng(4)
     points = [rng.normal(scale=1 + k % 3, size=shape) for k in range(n * n + 20)]
     try:

@@ -54,7 +54,7 @@ class Search:
     def unchanged(self, matrix: Array, sites: SiteMap | None = None) -> bool:
         """Whether the action takes the same value at random configurations and their images, in float64."""
         rng = np.random.default_rng(3)
-        shape = (self.size, *sufficient_shape(self.action, self.lattice.shape))
+        shape = (self.size, *sufficient_shape(self.action, self.lattice))
         if sites is not None:
             shape = self.theory.configuration_shape
         for scale in (0.5, 1.0, 2.0, 5.0):

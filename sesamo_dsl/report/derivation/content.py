@@ -9,6 +9,7 @@ import sympy as sp
 
 from ...analysis.result import Analysis, LieReport, SymmetryReport
 from ...fields import ComplexField, FieldComponent, VectorField
+from ...groups.sitewise import Sitewise
 from .finite import finite_lines
 from .lie import slice_lines
 from .lines import Line, equation, formulas, item, map_line, number, say, section, title
@@ -54,6 +55,8 @@ def _theory_lines(analysis: Analysis) -> Iterator[Line]:
             yield item("coupling ${}$, without a default", parameter)
     yield say("The target density is $p(x) = exp(−S(x))/Z$ with")
     yield equation("S = {}", t.action)
+    for note in t.notes:
+        yield item("note: {}", note)
 
 
 def _symmetry_lines(
@@ -61,20 +64,37 @@ def _symmetry_lines(
 ) -> Iterator[Line]:
     name, status = report.symmetry.name, report.status
     infinitesimal = isinstance(report, LieReport)
+    sitewise = isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise)
     if infinitesimal:
         yield section("Symmetry {}: {}", name, status)
         yield say("Infinitesimal generators, $x ↦ exp(θT)x$ on the components of $x$:")
     else:
-        yield section("Symmetry {}, order {}: {}", name, str(report.group.order), status)
+        order = str(report.group.order)
+        if isinstance(report.symmetry, Sitewise):
+            order = f"{order}^{report.symmetry.blocks}"
+        yield section("Symmetry {}, order {}: {}", name, order, status)
+        if isinstance(report.symmetry, Sitewise):
+            yield say(
+                "A copy of the finite group acts at each block of sites that agree on the axes {}. "
+                "Acting at all blocks alike it is {}. Its generators, acting at one block:",
+                ", ".join(map(str, report.axes)),
+                str(report.diagonal),
+            )
         if report.symmetry.use != "modulate":
             yield say("It is verified and left to the flow (equivariant): nothing is modulated with it.")
     for verdict, k in zip(report.verdicts, numbers, strict=False):
         matrix, sites = verdict.generator.matrix, verdict.generator.sites
         yield map_line(f"T_{k}", matrix, components, infinitesimal=infinitesimal)
+        if verdict.generator.shift:
+            yield say(f"$T_{k}$ then adds the constants ${{}}$.", verdict.generator.shift)
         if not sites.is_identity:
             yield say(f"$T_{k}$ moves the sites, {{}}.", str(sites))
         yield item(f"$T_{k}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
         if verdict.status != "exact":
+            if sitewise:
+                yield say("The part of the action that changes:")
+                yield equation("{}", verdict.residual)
+                continue
             change = f"L_(T_{k}) S" if infinitesimal else f"S∘T_{k} − S"
             yield equation(f"{change} = {{}}", verdict.residual)
 

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ...analysis.result import Analysis
+from ...analysis.result import Analysis, SymmetryReport
 from ...groups.symmetry import linear_row
 from .lines import Line, equation, fits, item, number, say, section, vector
 
@@ -21,8 +21,9 @@ _SAME = 1e-12
 def finite_lines(analysis: Analysis) -> Iterator[Line]:
     """Collective coordinate, domain, modulation and law."""
     domain, group = analysis.domain, analysis.group
-    yield section(f"The finite group: order {group.order}")
-    yield say("Collective coordinate, with $⟨·⟩$ the mean over the sites; $c(T_g x) = D_g c(x)$:")
+    yield section(f"The finite group: order {group.order}{' at each block' if analysis.axes else ''}")
+    mean = "a block, one for each block" if analysis.axes else "the sites"
+    yield say(f"Collective coordinate, with $⟨·⟩$ the mean over {mean}; $c(T_g x) = D_g c(x)$:")
     yield equation("c = " + vector("⟨{}⟩", len(domain.collective)), *domain.collective)
     reference, walls = exact_walls(analysis)
     orthogonal = _orthogonal(domain.representation)
@@ -51,11 +52,25 @@ def _law_lines(analysis: Analysis) -> Iterator[Line]:
         yield say("The law of $u$ is uniform, which is exact; its normaliser is $|G|$:")
         yield equation("p(u|y) = 1/|G| = {}", sp.Rational(1, analysis.group.order))
         return
+    if analysis.sitewise is not None:
+        yield from _sitewise_law_lines(analysis.sitewise)
+        return
     yield say("The law of $u$ is the heat bath, the exact conditional; its normaliser is $W$:")
     yield equation(f"p(u|{given}) = exp(−S₁(T_u {turn}y))/W, W = Σ_(v ∈ G) exp(−S₁(T_v {turn}y))")
     if not analysis.lie_reports:
         yield say("The flow then sees the effective action")
         yield equation("S_eff(y) = S₀(y) − log Σ_(u ∈ G) exp(−S₁(T_u y))")
+
+
+def _sitewise_law_lines(report: SymmetryReport) -> Iterator[Line]:
+    yield say("Here $u = (u_1, …, u_B)$ has one entry for each block $b$, and so has $y$.")
+    if report.factorised:
+        yield say("No term of $S₁$ meets two blocks: the law is the heat bath of each, which is exact:")
+        yield equation("log p(u|y) = Σ_b log p(u_b|y), p(u_b|y) = exp(−S₁(T_(u_b) y_b))/W_b")
+        return
+    yield say("$S₁$ couples the blocks: the law of $u$ is learned, and the weights correct for it.")
+    if report.diagonal == "exact":
+        yield say("Turning all $u_b$ together leaves the action as it is, and so may the law.")
 
 
 def _orthogonal(matrices: np.ndarray) -> bool:

@@ -15,11 +15,12 @@ from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
+from ...fermions import FermionLogDet
 from ...fields import FieldComponent
 from ...lattice import SiteSum
 from .lines import Line
 from .markup import parse
-from .writer import MarkupWriter, name_parts, site_steps
+from .writer import MarkupWriter, hop_count, name_parts, site_steps
 
 
 class FieldMathMLPrinter(MathMLPresentationPrinter):
@@ -55,7 +56,23 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
         for sign, count, mu in site_steps(expr):
             site += [self._tag("mo", sign), *([self._tag("mn", str(count))] if count > 1 else [])]
             site.append(self._tag("mover", self._tag("mn", str(mu)), self._tag("mo", "^")))
-        return self._named(expr.label, [self._tag("mrow", *site)] if self._summing or len(site) > 1 else [])
+        place = [self._tag("mrow", *site)] if self._summing or len(site) > 1 else []
+        if count := hop_count(expr):
+            matrix = self._tag("mi", "A")
+            power = self._tag("msup", matrix, self._tag("mn", str(count))) if count > 1 else matrix
+            inner = [self._tag("mo", "("), power, self._named(expr.label, []), self._tag("mo", ")")]
+            return (
+                self._tag("msub", self._tag("mrow", *inner), *place) if place else self._tag("mrow", *inner)
+            )
+        return self._named(expr.label, place)
+
+    def _print_FermionLogDet(self, expr: FermionLogDet) -> Element:
+        factors = [self._tag("msub", self._tag("mi", "B"), self._tag("mi", "Nt")), self._tag("mo", "⋯")]
+        factors.append(self._tag("msub", self._tag("mi", "B"), self._tag("mn", "1")))
+        field = cast(Element, self._print(expr.species * expr.field))
+        head = [self._tag("mi", "log"), self._tag("mi", "det"), self._tag("mo", "("), self._tag("mn", "1")]
+        tail = [self._tag("mo", ")"), self._tag("mo", "["), field, self._tag("mo", "]")]
+        return self._tag("mrow", *head, self._tag("mo", "+"), *factors, *tail)
 
     def _named(self, name: str, more: list[Element]) -> Element:
         base, scripts = name_parts(name)

@@ -12,11 +12,12 @@ from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
+from ...fermions import FermionLogDet
 from ...fields import FieldComponent
 from ...lattice import SiteSum
 from .lines import Line
 from .markup import OPERATORS, parse
-from .writer import MarkupWriter, name_parts, site_steps
+from .writer import MarkupWriter, hop_count, name_parts, site_steps
 
 _WIDTH = 80  # characters of a line, about what fits on a page
 _GREEK: dict[str, str] = {str(char): name for name, char in greek_unicode.items() if name != "lamda"}
@@ -70,7 +71,15 @@ class FieldLatexPrinter(LatexPrinter):
             f"{'-' if sign == '−' else sign}{k if k > 1 else ''}\\hat{{{mu}}}"
             for sign, k, mu in site_steps(expr)
         )
-        return self._named(expr.label, [f"x{steps}"] if self._summing or steps else [])
+        place = [f"x{steps}"] if self._summing or steps else []
+        if count := hop_count(expr):
+            power = f"^{{{count}}}" if count > 1 else ""
+            return rf"(A{power}{self._named(expr.label, [])})" + (f"_{{{place[0]}}}" if place else "")
+        return self._named(expr.label, place)
+
+    def _print_FermionLogDet(self, expr: FermionLogDet) -> str:
+        field = self._print(expr.species * expr.field)
+        return rf"\log\det\left(1 + B_{{N_t}} \cdots B_1\right)\left[{field}\right]"
 
     def _named(self, name: str, more: list[str]) -> str:
         base, scripts = name_parts(name)

@@ -83,6 +83,11 @@ def name_parts(name: str) -> tuple[str, list[str]]:
     return base, scripts
 
 
+def hop_count(component: FieldComponent) -> int:
+    """How often neighbours are summed over: k of (Aᵏφ)(x)."""
+    return 0 if component.hops is None else component.hops.steps
+
+
 def site_steps(component: FieldComponent) -> list[tuple[str, int, int]]:
     """The steps of a shifted field: (sign, number of steps, direction)."""
     offsets = zip(component.offset, component.lattice.shape, strict=True)

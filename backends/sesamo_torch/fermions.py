@@ -1,0 +1,144 @@
+"""Fermion determinants in PyTorch; emitted modules that use them contain the functions of this module.
+
+The algorithm is described in ``sesamo_dsl.ir.fermions``.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+
+
+class _FermionLogDet(torch.autograd.Function):
+    """log|det| with its own derivative: the gradient comes out of the same tree, as stable as the value."""
+
+    @staticmethod
+    def forward(ctx, field, step, matrix, species):
+        if not ctx.needs_input_grad[0]:
+            return _fermion_solve(field, step, matrix, species, False)[0]
+        value, gradient = _fermion_solve(field, step, matrix, species, True)
+        ctx.save_for_backward(gradient)
+        return value
+
+    @staticmethod
+    def backward(ctx, adjoint):
+        if torch.is_grad_enabled():
+            raise NotImplementedError("second derivatives of a fermion determinant (create_graph=True)")
+        (gradient,) = ctx.saved_tensors
+        return adjoint[:, None, None] * gradient, None, None, None
+
+
+def _fermion_log_det(field, step, matrix, species):
+    """log|det(1 + B_Nt … B_1)|, B_t = exp(matrix·step) diag(exp(species·field_t)), per configuration."""
+    return _FermionLogDet.apply(field, step, matrix, species)
+
+
+def _fermion_gradient(field, step, matrix, species):
+    """Derivative of the log det by the field, of its shape."""
+    return _fermion_solve(field.detach(), step, matrix, species, True)[1]
+
+
+def _fermion_solve(field, step, matrix, species, with_gradient):
+    """log|det| and its gradient, in float64 whatever the field is, by merging slices in a binary tree."""
+    phi = species * field.double()
+    hop = torch.linalg.matrix_exp(matrix.to(phi) * step)
+    n = phi.shape[2]
+    # products of four slices, if they are small enough to be accurate
+    right, pairs, largest = hop * torch.exp(phi)[..., None, :], [], []
+    for _ in range(2):
+        largest.append(right.abs().amax())
+        first, second, rest = _fermion_pairs(right)
+        pairs.append((first, second))
+        right = torch.cat([second @ first, rest], dim=1)
+    if (torch.stack([*largest, right.abs().amax()]) < 1e7).all():
+        left, scale, log = (
+            torch.eye(n).to(right).expand_as(right),
+            torch.exp(phi),
+            torch.zeros_like(phi[:, 0, 0]),
+        )
+    else:
+        left, scale, log = _fermion_rescaled(phi)
+        right, pairs = hop * scale[..., None, :], []
+    # up the tree: P₁ x₁ = R₁ x₀ and P₂ x₂ = R₂ x₁ without x₁
+    merges = []
+    while left.shape[1] > 1:
+        (left_1, left_2, left_rest), (right_1, right_2, right_rest) = (
+            _fermion_pairs(left),
+            _fermion_pairs(right),
+        )
+        q, t, log_t = _fermion_triangular(torch.cat([left_1, -right_2], dim=-2))
+        log = log + log_t
+        merges.append((right_1, left_2, q, t))
+        left = torch.cat([q[..., n:, n:] @ left_2, left_rest], dim=1)
+        right = torch.cat([q[..., n:, :n] @ right_1, right_rest], dim=1)
+    q, t, log_t = _fermion_triangular(left + right)
+    log = (log + log_t).to(field.dtype)
+    if not with_gradient:
+        return log, None
+    # down the tree: x after and before an equation for unit right-hand sides of it
+    after = torch.linalg.solve_triangular(t, q, upper=True)
+    before = -after
+    for right_1, left_2, q, t in reversed(merges):
+        count = t.shape[1]
+        last, start = after[:, :count] @ q[..., n:, :], before[:, :count] @ q[..., n:, :]
+        known = q[..., :n, :] + q[..., :n, :n] @ (right_1 @ start) - q[..., :n, n:] @ (left_2 @ last)
+        middle = torch.linalg.solve_triangular(t, known, upper=True)
+        after = _fermion_interleave(middle[..., :n], last[..., n:], after[:, count:])
+        before = _fermion_interleave(start[..., :n], middle[..., n:], before[:, count:])
+    for first, second in reversed(pairs):
+        count = first.shape[1]
+        before = _fermion_interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
+    return log, (-species * (before * hop.mT).sum(dim=-1) * scale).to(field.dtype)
+
+
+def _fermion_triangular(a):
+    """Orthogonal q and upper triangular t with q a = (t, 0), and log|det t| summed over dimension 1."""
+    n = a.shape[-1]
+    q, t = torch.linalg.qr(a, mode="complete")
+    t = t[..., :n, :]
+    t = t + torch.finfo(t.dtype).eps * (t == 0) * torch.eye(n).to(t)  # a pivot lost to underflow
+    return q.mT, t, t.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=(1, 2))
+
+
+def _fermion_rescaled(phi):
+    """P_t, min(exp(ψ_t), 1) and the scale taken out of log det: the unknowns times max(1, exp(ψ_t)).
+
+    ψ_t = φ_t − μ_t, Σ_t μ_t = 0, with the same number of positive entries on all slices.
+    """
+    margin = 1 + phi.abs().amax(dim=(1, 2), keepdim=True)
+    ordered = phi.sort(dim=2, descending=True).values
+    ordered = torch.cat([ordered[..., :1] + margin, ordered, ordered[..., -1:] - margin], dim=2)
+    totals = ordered.sum(dim=1, keepdim=True)
+    k = (totals >= 0).sum(dim=2, keepdim=True) - 1
+    above, below = totals.gather(2, k), totals.gather(2, k + 1)
+    share = above / (above - below)
+    k = k.expand(-1, phi.shape[1], -1)
+    psi = phi - ((1 - share) * ordered.gather(2, k) + share * ordered.gather(2, k + 1))
+    left = torch.diag_embed(torch.exp(-psi.clamp(min=0)).roll(-1, 1))
+    return left, torch.exp(psi.clamp(max=0)), psi.clamp(min=0).sum(dim=(1, 2))
+
+
+def _fermion_pairs(values):
+    """First and second of each pair along dimension 1, and the last one if their number is odd."""
+    even = values.shape[1] // 2 * 2
+    return values[:, :even:2], values[:, 1:even:2], values[:, even:]
+
+
+def _fermion_interleave(first, second, rest):
+    return torch.cat([torch.stack([first, second], dim=2).flatten(1, 2), rest], dim=1)
+
+
+SOURCE = "\n\n\n".join(
+    inspect.getsource(part).rstrip()
+    for part in (
+        _FermionLogDet,
+        _fermion_log_det,
+        _fermion_gradient,
+        _fermion_solve,
+        _fermion_triangular,
+        _fermion_rescaled,
+        _fermion_pairs,
+        _fermion_interleave,
+    )
+)

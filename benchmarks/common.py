@@ -1,0 +1,52 @@
+"""What all benchmarks share: rows of the table, values to compare with, training in a scratch directory."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sesamo_dsl as sd
+
+REFERENCE = json.loads((Path(__file__).parent / "reference.json").read_text(encoding="utf-8"))
+SAMPLES = 100_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure, and the bar it has to reach (none: for information)."""
+
+    figure: str
+    value: float
+    error: float | None = None
+    bar: str = ""
+    passed: bool | None = None
+
+
+Task = Callable[[str, float], Iterator[Row]]
+"""(backend, seconds of training) → rows."""
+
+
+def train(
+    theory: sd.Theory, backend: str, seconds: float, *, count: int = SAMPLES, **options: Any
+) -> tuple[sd.Samples, Row]:
+    """Samples of a freshly trained model, and the time it took with compilation."""
+    samples, spent, _ = train_run(theory, backend, seconds, count=count, **options)
+    return samples, spent
+
+
+def train_run(
+    theory: sd.Theory, backend: str, seconds: float, *, count: int = SAMPLES, **options: Any
+) -> tuple[sd.Samples, Row, sd.Run]:
+    """The same with the run, whose weights a larger lattice can start from."""
+    with tempfile.TemporaryDirectory() as directory:
+        start = time.perf_counter()
+        model = sd.compile(theory, backend)
+        run = model.train(directory=Path(directory) / "run", progress=False, seconds=seconds, **options)
+        elapsed = time.perf_counter() - start
+        samples = run.sample(count, seed=1 + run.options.seed)
+        return samples, Row(f"seconds, {len(run.history)} steps", elapsed), run

@@ -1,0 +1,194 @@
+"""Invariance under a finite group that acts at every block of sites independently, and the split under it.
+
+It is enough to know what happens when the group acts at one block and nowhere else. In a monomial that
+touches several blocks only the fields of one of them are transformed then, for each of its blocks in turn.
+These fields are given a name of their own, which says where the group acts: after translation to canonical
+positions what is left are linearly independent functions, so that the change vanishes exactly when all of
+them do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import sympy as sp
+
+from ..fields import FieldComponent
+from ..groups.element import Element
+from ..groups.finite import FiniteGroup
+from ..lattice import Functional, SiteSum
+from ..theory import Theory
+from .invariance import Verdict, find_counterexample
+from .normal_form import NormalForm
+
+_Class = tuple[tuple[int, ...], object]
+
+
+class LocalAction:
+    """The terms of an action, and what a group element changes in them when it acts at one block.
+
+    Parameters
+    ----------
+    axes
+        The block axes.
+    """
+
+    def __init__(self, theory: Theory, axes: tuple[int, ...], normal_form: NormalForm) -> None:
+        self.theory, self.axes = theory, axes
+        self._normal_form = normal_form
+        self._position = {(c.field, c.component): a for a, c in enumerate(theory.components)}
+        self._hops_reach_other_blocks = theory.lattice.graph_axis in axes
+        self.terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
+
+    def change(self, terms: Sequence[sp.Expr], element: Element) -> sp.Expr:
+        """The change of some terms in normal form, 0 if it vanishes.
+
+        Terms without a normal form, determinants and products of sums, count as changed if their fields do.
+        """
+        pieces = []
+        for term in terms:
+            parts = _coefficient_and_density(term)
+            if parts is None:  # every block meets every other
+                if any(self._image(f, element, f) != f for f in _sorted(term.atoms(FieldComponent))):
+                    pieces.append(term)
+                continue
+            factor, node = parts
+            for members in self._classes(node.density).values():
+                before, after = (self._marked(node.density, members, g) for g in (None, element))
+                pieces += [factor * SiteSum(node.args[0], after), -factor * SiteSum(node.args[0], before)]
+        return self._normal_form(cast(sp.Expr, sp.Add(*pieces)))
+
+    def breaking(self, elements: Sequence[Element]) -> sp.Expr:
+        """What is left of the action without its average over copies of a finite group, one for each block.
+
+        Terms that no element changes are not touched; neither is anything where that makes more terms.
+        """
+        moved = [t for t in self.terms if any(self.change([t], g) != 0 for g in elements)]
+        invariant = sp.Add(*(self._invariant_part(term, elements) for term in moved))
+        everything = cast(sp.Expr, sp.Add(*moved))
+        smaller = self._normal_form(cast(sp.Expr, everything - invariant))
+        return smaller if len(sp.Add.make_args(smaller)) <= len(moved) else everything
+
+    def touches_one_block(self, term: sp.Expr) -> bool:
+        """Whether a term is a sum over sites in which no two blocks meet."""
+        parts = _coefficient_and_density(term)
+        if parts is None:
+            return not term.atoms(FieldComponent)
+        classes = self._classes(parts[1].density)
+        return len(classes) <= 1 and all(hops is None for _, hops in classes)
+
+    def _invariant_part(self, term: sp.Expr, elements: Sequence[Element]) -> sp.Expr:
+        """The average of a term over all copies of the group, 0 where it is not computed.
+
+        It is that over each block that the term touches, one after the other: the product of the copies is
+        never enumerated.
+        """
+        parts = _coefficient_and_density(term)
+        if parts is None:
+            return sp.S.Zero
+        factor, node = parts
+        density = node.density
+        for (_, hops), members in self._classes(density).items():
+            if hops is not None:
+                return sp.S.Zero
+            images = [density.xreplace({f: self._image(f, g, f) for f in members}) for g in elements]
+            density = self._normal_form(cast(sp.Expr, sp.Add(*images) / len(elements)))
+        return cast(sp.Expr, factor * SiteSum(node.args[0], density))
+
+    def _classes(self, density: sp.Expr) -> dict[_Class, list[FieldComponent]]:
+        """The fields of a density by the block they are in; sums over neighbours are kept apart."""
+        classes: dict[_Class, list[FieldComponent]] = {}
+        for field in _sorted(density.atoms(FieldComponent)):
+            hops = field.hops if self._hops_reach_other_blocks else None
+            classes.setdefault((tuple(field.offset[mu] for mu in self.axes), hops), []).append(field)
+        return classes
+
+    def _marked(self, density: sp.Expr, members: list[FieldComponent], element: Element | None) -> sp.Expr:
+        """The density with the fields of one block renamed, after the element has acted on them.
+
+        Of (Aφ)(x) one summand belongs to the block; it is split off as a field of its own.
+        """
+        images: dict[sp.Basic, sp.Basic] = {}
+        for field in members:
+            mark = _renamed(field, "°")
+            neighbour = self._hops_reach_other_blocks and field.hops is not None
+            if neighbour:
+                mark = _renamed(field.with_hops(None), f"°{field.hops.steps}")  # type: ignore[union-attr]
+            image = mark if element is None else self._image(field, element, mark)
+            images[field] = field + image if neighbour else image
+        return cast(sp.Expr, density.xreplace(images))
+
+    def _image(self, field: FieldComponent, element: Element, place: FieldComponent) -> sp.Expr:
+        """Σ_b R_ab φ_b, each where ``place`` is and with its name if that is a mark."""
+        row = element.matrix.row(self._position[field.field, field.component])
+        mark = place.field[len(field.field) :]
+        terms = (
+            entry * _renamed(c.placed_like(place), mark)
+            for entry, c in zip(row, self.theory.components, strict=True)
+            if entry != 0
+        )
+        return cast(sp.Expr, sp.Add(*terms))
+
+
+def judge_local(
+    theory: Theory,
+    group: FiniteGroup[Element],
+    generator: int,
+    axes: tuple[int, ...],
+    normal_form: NormalForm,
+) -> Verdict:
+    """Decide invariance of the action under an element that acts at any one block alone.
+
+    Parameters
+    ----------
+    generator
+        Its index in the group.
+
+    Returns
+    -------
+    Verdict
+        Its residual is the part of S that the element changes.
+    """
+    local, element = LocalAction(theory, axes, normal_form), group.elements[generator]
+    if local.change(local.terms, element) == 0:
+        return Verdict(element, "exact", sp.S.Zero, "proved: nothing changes when it acts at one block only")
+    residual = local.breaking([group.elements[g] for g in group.subgroup([generator])])
+    found = find_counterexample(theory, element, axes)
+    if found is None:
+        return Verdict(
+            element, "undecided", residual, "no configuration tells its action at one block, not proved"
+        )
+    evidence = f"refuted: acting at block {found.block} it changes the action by {found.difference:.6g}"
+    return Verdict(element, "broken", residual, evidence, found)
+
+
+def split_local(
+    theory: Theory, group: FiniteGroup[Element], axes: tuple[int, ...], normal_form: NormalForm
+) -> tuple[sp.Expr, bool]:
+    """(S₁, whether it is a sum of functions of one block each), S₁ as small as averages make it."""
+    local = LocalAction(theory, axes, normal_form)
+    if all(local.change(local.terms, g) == 0 for g in group.generators):
+        return sp.S.Zero, True
+    breaking = local.breaking(group.elements)
+    return breaking, all(local.touches_one_block(cast(sp.Expr, t)) for t in sp.Add.make_args(breaking))
+
+
+def _coefficient_and_density(term: sp.Expr) -> tuple[sp.Expr, SiteSum] | None:
+    """(factor, sum) of factor·Σ_x density, None for anything that is no multiple of one sum."""
+    nodes = term.atoms(Functional)
+    if len(nodes) != 1:
+        return None
+    factor, rest = term.as_independent(*nodes, as_Add=False)
+    return (cast(sp.Expr, factor), rest) if isinstance(rest, SiteSum) else None
+
+
+def _sorted(fields: set[FieldComponent]) -> list[FieldComponent]:
+    return sorted(fields, key=str)
+
+
+def _renamed(field: FieldComponent, mark: str) -> FieldComponent:
+    if not mark:
+        return field
+    name, label = field.field + mark, field.label + mark
+    return FieldComponent(name, field.component, label, field.lattice, field.offset, field.hops)

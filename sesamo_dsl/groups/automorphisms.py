@@ -1,0 +1,58 @@
+"""The automorphism group of a weighted graph, by generators: a stabiliser chain, one search per coset."""
+
+from __future__ import annotations
+
+from math import prod
+
+import networkx as nx
+from networkx.algorithms.isomorphism import GraphMatcher
+
+from ..lattice import GraphLattice
+from .element import SiteMap
+
+
+def automorphisms(lattice: GraphLattice) -> tuple[list[SiteMap], int]:
+    """(generators, order) of the maps of the nodes that keep the weight of every edge.
+
+    Level i of the chain are the automorphisms that fix the nodes before i. Its orbit of i is found from one
+    automorphism i → j per orbit of what is known already, so that the group itself is never listed.
+    """
+    graph = nx.Graph()
+    graph.add_nodes_from(range(len(lattice.nodes)))
+    graph.add_edges_from((i, j, {"weight": str(w)}) for i, j, w in lattice.edges)
+    chain: list[tuple[int, ...]] = []
+    orders = []
+    for i in reversed(range(len(lattice.nodes))):  # deepest stabiliser first: its generators help above
+        orbit = _orbit(i, chain)
+        for j in range(i + 1, len(lattice.nodes)):
+            if j not in orbit and (found := _search(graph, i, j)):
+                chain.append(found)
+                orbit = _orbit(i, chain)
+        orders.append(len(orbit))
+    one = SiteMap.identity(lattice)
+    maps = [SiteMap(lattice, one.axes, one.signs, one.translation, images) for images in chain]
+    return maps, prod(orders)
+
+
+def _search(graph: nx.Graph, i: int, j: int) -> tuple[int, ...] | None:
+    """An automorphism that fixes the nodes before i and takes i to j, as a tuple of images."""
+    source, target = graph.copy(), graph.copy()
+    nx.set_node_attributes(source, {k: k + 1 if k <= i else 0 for k in graph}, "fixed")
+    nx.set_node_attributes(target, {k: i + 1 if k == j else k + 1 if k < i else 0 for k in graph}, "fixed")
+    matcher = GraphMatcher(
+        source,
+        target,
+        node_match=lambda a, b: a["fixed"] == b["fixed"],
+        edge_match=lambda a, b: a["weight"] == b["weight"],
+    )
+    found = next(matcher.isomorphisms_iter(), None)
+    return None if found is None else tuple(found[k] for k in sorted(found))
+
+
+def _orbit(i: int, generators: list[tuple[int, ...]]) -> set[int]:
+    orbit, frontier = {i}, [i]
+    while frontier:
+        new = {images[k] for k in frontier for images in generators} - orbit
+        orbit |= new
+        frontier = sorted(new)
+    return orbit

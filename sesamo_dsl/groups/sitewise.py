@@ -1,0 +1,101 @@
+"""A finite group that acts at every point of some lattice axes independently."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ..errors import GroupError
+from ..fields import FieldComponent
+from ..lattice import Lattice
+from .symmetry import Symmetry, Use
+
+
+@dataclass(frozen=True, eq=False)
+class Sitewise:
+    """The direct product of copies of a finite group, one for each point of the block axes.
+
+    A block is the set of sites with the same coordinates on the block axes; the copy of the group that
+    belongs to it acts on all its sites alike and leaves all others as they are. The product G₀^B is never
+    enumerated. Each block has a collective coordinate of its own, the mean over the other axes.
+
+    Parameters
+    ----------
+    symmetry
+        G₀, a finite group that acts on components. What it says of ``exact``, ``use`` and ``collective`` is
+        meant for the product.
+    axes
+        The block axes. Default: the graph axis of a graph lattice, all axes of any other.
+
+    Raises
+    ------
+    GroupError
+        If the symmetry moves sites or is not a finite group, or an axis does not exist.
+    """
+
+    symmetry: Symmetry
+    axes: tuple[int, ...]
+    name: str
+
+    def __init__(
+        self, symmetry: Symmetry, axes: Sequence[int] | None = None, *, name: str | None = None
+    ) -> None:
+        moves = isinstance(symmetry, Symmetry) and any(g.sites is not None for g in symmetry.generators)
+        if not isinstance(symmetry, Symmetry) or moves or symmetry.use != "modulate":
+            raise GroupError(
+                "Sitewise",
+                expected="a finite Symmetry that acts on components and is modulated with",
+                found=f"{symmetry}, which moves sites" if moves else str(symmetry),
+                remedy="write Sitewise(Z2(phi)); Lie groups and maps of the sites act globally only",
+            )
+        lattice = symmetry.lattice
+        if axes is None:
+            axis = lattice.graph_axis
+            chosen = tuple(range(lattice.dimension)) if axis is None else (axis,)
+        else:
+            try:
+                chosen = tuple(sorted(operator.index(mu) for mu in axes))
+            except TypeError:
+                chosen = (-1,)
+        if not set(chosen) <= set(range(lattice.dimension)) or len(set(chosen)) < len(chosen):
+            raise GroupError(
+                f"Sitewise({symmetry.name})",
+                expected=f"axes among {tuple(range(lattice.dimension))} of {lattice}, each once",
+                found=str(axes),
+                remedy="leave axes out for one copy per site, or per node of a graph lattice",
+            )
+        object.__setattr__(self, "symmetry", symmetry)
+        object.__setattr__(self, "axes", chosen)
+        object.__setattr__(self, "name", name or f"{symmetry.name} at every block of axes {chosen}")
+
+    @property
+    def use(self) -> Use:
+        """What the sampler does with it."""
+        return self.symmetry.use
+
+    @property
+    def exact(self) -> bool:
+        """Whether invariance under every copy is claimed."""
+        return self.symmetry.exact
+
+    @property
+    def lattice(self) -> Lattice:
+        """The lattice of the fields."""
+        return self.symmetry.lattice
+
+    @property
+    def components(self) -> tuple[FieldComponent, ...]:
+        """The components that the group mentions."""
+        return self.symmetry.components
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents of the block axes."""
+        return tuple(self.lattice.shape[mu] for mu in self.axes)
+
+    @property
+    def blocks(self) -> int:
+        """B, the number of copies."""
+        return prod(self.shape)
