@@ -242,7 +242,7 @@ LAWS = (
         choice,
         _metrics,
         samples,
-        2,
+        6,
     ),
     Law("round_trip", "a saved model is the same model", choice, _round_trip, samples, 3),
     Law("training", "seed and step number determine a training step", choice, _training, samples, 1),
