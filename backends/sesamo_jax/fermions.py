@@ -41,32 +41,37 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
     phi = species * field.astype(jnp.float64)
     hop = jax.scipy.linalg.expm(jnp.asarray(matrix, jnp.float64) * step)
     n = phi.shape[2]
-    # products of four slices, if they are small enough to be accurate
-    right, pairs, largest = hop * jnp.exp(phi)[..., None, :], [], []
-    for _ in range(2):
-        largest.append(jnp.abs(right).max())
-        first, second, rest = _fermion_pairs(right)
-        pairs.append((first, second))
-        right = jnp.concatenate([second @ first, rest], axis=1)
-    largest.append(jnp.abs(right).max())
+    # products of two and of four slices, if they are small enough to be accurate
+    scale = jnp.exp(phi)
+    single = hop * scale[..., None, :]
+    first, _, rest = _fermion_pairs(single)
+    twice = jnp.concatenate([hop @ (_fermion_pairs(scale)[1][..., None] * first), rest], axis=1)
+    first, second, rest = _fermion_pairs(twice)
+    right = jnp.concatenate([second @ first, rest], axis=1)
+    small = jnp.stack([jnp.abs(m).max() for m in (single, twice, right)]) < 1e7
 
     def multiplied():
         log, before = _fermion_tree(jnp.broadcast_to(jnp.eye(n), right.shape), right, with_gradient)
         if before is None:
             return log, None
-        for first, second in reversed(pairs):
-            count = first.shape[1]
-            before = _fermion_interleave(
-                before[:, :count] @ second, first @ before[:, :count], before[:, count:]
-            )
-        return log, (before * hop.T).sum(axis=-1) * jnp.exp(phi)
+        count = first.shape[1]
+        before = _fermion_interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
+        # both slices of a product of two from the x before it
+        moved = before @ hop
+        scale_1, scale_2, scale_rest = _fermion_pairs(scale)
+        both, alone = moved[:, : scale_1.shape[1]], moved[:, scale_1.shape[1] :]
+        slope_1 = scale_1 * ((both * hop.T) * scale_2[..., None, :]).sum(axis=-1)
+        slope_2 = scale_2 * ((both.swapaxes(-1, -2) * hop) * scale_1[..., None, :]).sum(axis=-1)
+        return log, _fermion_interleave(
+            slope_1, slope_2, scale_rest * jnp.diagonal(alone, axis1=-2, axis2=-1)
+        )
 
     def rescaled():
         left, scale, log_scale = _fermion_rescaled(phi)
         log, before = _fermion_tree(left, hop * scale[..., None, :], with_gradient)
         return log + log_scale, None if before is None else (before * hop.T).sum(axis=-1) * scale
 
-    log, slope = jax.lax.cond((jnp.stack(largest) < 1e7).all(), multiplied, rescaled)
+    log, slope = jax.lax.cond(small.all(), multiplied, rescaled)
     return log.astype(field.dtype), None if slope is None else (-species * slope).astype(field.dtype)
 
 

@@ -44,22 +44,19 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
     phi = species * field.double()
     hop = torch.linalg.matrix_exp(matrix.to(phi) * step)
     n = phi.shape[2]
-    # products of four slices, if they are small enough to be accurate
-    right, pairs, largest = hop * torch.exp(phi)[..., None, :], [], []
-    for _ in range(2):
-        largest.append(right.abs().amax())
-        first, second, rest = _fermion_pairs(right)
-        pairs.append((first, second))
-        right = torch.cat([second @ first, rest], dim=1)
-    if (torch.stack([*largest, right.abs().amax()]) < 1e7).all():
-        left, scale, log = (
-            torch.eye(n).to(right).expand_as(right),
-            torch.exp(phi),
-            torch.zeros_like(phi[:, 0, 0]),
-        )
+    # products of two and of four slices, if they are small enough to be accurate
+    scale = torch.exp(phi)
+    single = hop * scale[..., None, :]
+    first, _, rest = _fermion_pairs(single)
+    twice = _fermion_join(hop @ (_fermion_pairs(scale)[1][..., None] * first), rest)
+    first, second, rest = _fermion_pairs(twice)
+    right = _fermion_join(second @ first, rest)
+    small = bool(torch.stack([m.abs().amax() for m in (single, twice, right)]).lt(1e7).all())
+    if small:
+        left, log = torch.eye(n).to(right).expand_as(right), torch.zeros_like(phi[:, 0, 0])
     else:
         left, scale, log = _fermion_rescaled(phi)
-        right, pairs = hop * scale[..., None, :], []
+        right = hop * scale[..., None, :]
     # up the tree: P₁ x₁ = R₁ x₀ and P₂ x₂ = R₂ x₁ without x₁
     merges = []
     while left.shape[1] > 1:
@@ -70,8 +67,8 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
         q, t, log_t = _fermion_triangular(torch.cat([left_1, -right_2], dim=-2))
         log = log + log_t
         merges.append((right_1, left_2, q, t))
-        left = torch.cat([q[..., n:, n:] @ left_2, left_rest], dim=1)
-        right = torch.cat([q[..., n:, :n] @ right_1, right_rest], dim=1)
+        left = _fermion_join(q[..., n:, n:] @ left_2, left_rest)
+        right = _fermion_join(q[..., n:, :n] @ right_1, right_rest)
     q, t, log_t = _fermion_triangular(left + right)
     log = (log + log_t).to(field.dtype)
     if not with_gradient:
@@ -86,10 +83,19 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
         middle = torch.linalg.solve_triangular(t, known, upper=True)
         after = _fermion_interleave(middle[..., :n], last[..., n:], after[:, count:])
         before = _fermion_interleave(start[..., :n], middle[..., n:], before[:, count:])
-    for first, second in reversed(pairs):
+    scale_1, scale_2, scale_rest = _fermion_pairs(scale) if small else (scale[:, :0], scale[:, :0], scale)
+    if small:
         count = first.shape[1]
         before = _fermion_interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
-    return log, (-species * (before * hop.mT).sum(dim=-1) * scale).to(field.dtype)
+    # −tr(x_t ∂(exp(matrix·step) diag exp φ_t)), for both slices of a product of two from the x before it
+    moved = before @ hop
+    both, alone = moved[:, : scale_1.shape[1]], moved[:, scale_1.shape[1] :]
+    slope = _fermion_interleave(
+        scale_1 * ((both * hop.mT) @ scale_2[..., None])[..., 0],
+        scale_2 * ((both.mT * hop) @ scale_1[..., None])[..., 0],
+        scale_rest * alone.diagonal(dim1=-2, dim2=-1),
+    )
+    return log, (-species * slope).to(field.dtype)
 
 
 def _fermion_triangular(a):
@@ -126,7 +132,11 @@ def _fermion_pairs(values):
 
 
 def _fermion_interleave(first, second, rest):
-    return torch.cat([torch.stack([first, second], dim=2).flatten(1, 2), rest], dim=1)
+    return _fermion_join(torch.stack([first, second], dim=2).flatten(1, 2), rest)
+
+
+def _fermion_join(values, rest):
+    return torch.cat([values, rest], dim=1) if rest.shape[1] else values
 
 
 SOURCE = "\n\n\n".join(
@@ -140,5 +150,6 @@ SOURCE = "\n\n\n".join(
         _fermion_rescaled,
         _fermion_pairs,
         _fermion_interleave,
+        _fermion_join,
     )
 )

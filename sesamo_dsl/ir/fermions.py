@@ -10,8 +10,8 @@ an orthogonal transformation that eliminates x₁: a binary tree over time whose
 left is P x = −R x, and det = ± ∏ det T · det(P + R) with the triangular factors T. On the way down the tree
 the solutions for unit right-hand sides, the Green's functions, come out the same way.
 
-The first levels multiply pairs of slices out, which is cheaper, where the products stay small enough to be
-accurate. Otherwise the unknowns are rescaled by exponentials of φ first, so that no field overflows
+The first two levels multiply pairs of slices out, which is cheaper, where the products stay small enough to
+be accurate. Otherwise the unknowns are rescaled by exponentials of φ first, so that no field overflows
 (:func:`_rescaled`), and no level multiplies.
 
 log|det| is what an action needs if both species have the same sign, as on bipartite graphs, where
@@ -25,8 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import expm
 
-PLAIN_LEVELS = 2  # products of 2² slices are formed …
-LARGEST_ENTRY = 1e7  # … if none of their entries is larger: rounding makes errors of 1e-16 times this
+LARGEST_ENTRY = 1e7  # in products of slices that are formed: rounding makes errors of 1e-16 times this
 
 
 class _Merge(NamedTuple):
@@ -121,30 +120,38 @@ def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray,
     phi = species * field.astype(np.float64)
     hop = expm(matrix * float(step))
     with np.errstate(over="ignore", invalid="ignore"):  # judged by what comes out
-        right = hop * np.exp(phi)[..., None, :]
-        pairs, small = [], True
-        for _ in range(PLAIN_LEVELS):
-            small = small and bool((np.abs(right) < LARGEST_ENTRY).all())
-            first, second, rest = _pairs(right)
-            pairs.append((first, second))
-            right = np.concatenate([second @ first, rest], axis=1)
-        small = small and bool((np.abs(right) < LARGEST_ENTRY).all())
-    if small:
-        scale, log_scale = np.exp(phi), np.zeros(len(phi))
-        left = np.broadcast_to(np.eye(phi.shape[2]), right.shape)
-    else:
+        scale = np.exp(phi)
+        single = hop * scale[..., None, :]
+        first, _, rest = _pairs(single)
+        twice = np.concatenate([hop @ (_pairs(scale)[1][..., None] * first), rest], axis=1)
+        first, second, rest = _pairs(twice)
+        right = np.concatenate([second @ first, rest], axis=1)
+        small = all(bool((np.abs(m) < LARGEST_ENTRY).all()) for m in (single, twice, right))
+    if not small:
         left, scale, log_scale = _rescaled(_balanced(phi))
-        right, pairs = hop * scale[..., None, :], []
-    log, green, merges = _merge_all(left, right)
+        log, green, merges = _merge_all(left, hop * scale[..., None, :])
+        if not gradient:
+            return log + log_scale, np.zeros(0)
+        for merge in reversed(merges):
+            green = _split(green, merge)
+        return log + log_scale, -species * (green.before * hop.T).sum(axis=-1) * scale
+    log, green, merges = _merge_all(np.broadcast_to(np.eye(phi.shape[2]), right.shape), right)
     if not gradient:
-        return log + log_scale, np.zeros(0)
+        return log, np.zeros(0)
     for merge in reversed(merges):
         green = _split(green, merge)
-    before = green.before
-    for first, second in reversed(pairs):
-        count = first.shape[1]
-        before = _interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
-    return log + log_scale, -species * (before * hop.T).sum(axis=-1) * scale
+    count, before = first.shape[1], green.before
+    before = _interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
+    # −tr(x_t ∂(hop diag(scale_t))), for both slices of a product of two from the x before it
+    moved = before @ hop
+    scale_1, scale_2, scale_rest = _pairs(scale)
+    both, alone = moved[:, : scale_1.shape[1]], moved[:, scale_1.shape[1] :]
+    slope = _interleave(
+        scale_1 * (both * hop.T * scale_2[..., None, :]).sum(axis=-1),
+        scale_2 * (both.swapaxes(-1, -2) * hop * scale_1[..., None, :]).sum(axis=-1),
+        scale_rest * np.diagonal(alone, axis1=-2, axis2=-1),
+    )
+    return log, -species * slope
 
 
 def _balanced(phi: np.ndarray) -> np.ndarray:
