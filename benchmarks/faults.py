@@ -233,7 +233,7 @@ FAULTS: tuple[Fault, ...] = (
             "average over the group",
             "normaliser",
             "sp.Add(*images) / group.order)",
-            "sp.Add(*images) / (group.order + 1))",
+            "sp.Add(*images[1:]) / group.order)",
         ),
     ),
     *_in(

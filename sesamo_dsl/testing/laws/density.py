@@ -12,7 +12,7 @@ from ...orbits import uniform_directions
 from ..law import EPS, Law, Measurement, action_bound, has_slices, modulated
 from ..strategies import configurations, elements
 from ..subject import Subject
-from .domain import differs
+from .domain import differs, wall_width
 
 
 def choices(subject: Subject) -> list[dict[str, str]]:
@@ -32,6 +32,14 @@ def samples(subject: Subject) -> bool:
     return bool(subject.samplers)
 
 
+def lost_at_walls(subject: Subject, options: dict[str, str], x: np.ndarray) -> np.ndarray:
+    """What rounding does to log q of a charted model, (batch,): the relative error of the least distance."""
+    if options["strategy"] != "chart":
+        return np.zeros(len(x))
+    facets = subject.interpret("facets", subject.interpret("canonicalize", x)[0])[0].reshape(len(x), -1)
+    return wall_width(subject, x) / np.maximum(np.abs(facets).min(axis=1, initial=np.inf), 1e-300)
+
+
 def _choice_and_seed(subject: Subject) -> st.SearchStrategy[tuple[dict[str, str], int]]:
     return st.tuples(choice(subject), st.integers(1, 2**31))
 
@@ -48,7 +56,7 @@ def _density_of_samples(subject: Subject, example: tuple[dict[str, str], int]) -
         other = model.sample(16, seed + 1)
         yield Measurement(int((other.x == draws.x).all()), 0, f"another seed, other samples ({backend})")
         kept = ~draws.leaked
-        scale = 1e-9 * (1 + np.abs(draws.log_q))
+        scale = 1e-9 * (1 + np.abs(draws.log_q)) + lost_at_walls(subject, options, draws.x)
         log_q = model.log_prob(draws.x, draws.auxiliary)
         yield Measurement(
             np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) ({backend})"
@@ -70,7 +78,9 @@ def _density_of_samples(subject: Subject, example: tuple[dict[str, str], int]) -
         else:
             reference = subject.model(subject.samplers[0], **options).log_prob(first)
             yield Measurement(
-                model.log_prob(first) - reference, 1e-9 * (1 + np.abs(reference)), "same on all backends"
+                model.log_prob(first) - reference,
+                1e-9 * (1 + np.abs(reference)) + lost_at_walls(subject, options, first),
+                "same on all backends",
             )
 
 
@@ -88,6 +98,7 @@ def _law_of_the_group(
         model = subject.model(backend, **options)
         change = model.log_prob(image) - model.log_prob(x)
         size = 1e-9 * (1 + np.abs(model.log_prob(x)) + np.abs(model.log_prob(image)))
+        size = size + lost_at_walls(subject, options, x)
         if options["law"] == "uniform":
             yield Measurement(np.where(clear, change, 0), size, f"log q(T_g x) = log q(x) ({backend})")
         elif options["law"] == "heat_bath":
@@ -231,7 +242,7 @@ LAWS = (
         choice,
         _metrics,
         samples,
-        2,
+        6,
     ),
     Law("round_trip", "a saved model is the same model", choice, _round_trip, samples, 3),
     Law("training", "seed and step number determine a training step", choice, _training, samples, 1),
