@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from sesamo_dsl.autoregressive import AutoregressiveSpec
 from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.conditional import ConditionalSpec
@@ -21,6 +22,7 @@ from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
 from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
 
+from .autoregressive import Autoregressive
 from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -33,7 +35,7 @@ class Weights(NamedTuple):
 
     flow: Flow | Mixture
     logits: Array
-    conditional: Conditional | None
+    conditional: Conditional | Autoregressive | None
 
 
 class JaxModel:
@@ -76,8 +78,13 @@ class JaxModel:
             flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
         conditional = None
         if options.law == "conditional":
-            spec = ConditionalSpec.of(program, compiled.analysis, base, options.strategy)
-            conditional = Conditional(spec, dtype=self._dtype, seed=options.seed)
+            arguments = program, compiled.analysis, base, options.strategy
+            if compiled.analysis.chained:
+                chain = AutoregressiveSpec.of(*arguments, parameters)
+                conditional = Autoregressive(chain, dtype=self._dtype, seed=options.seed)
+            else:
+                spec = ConditionalSpec.of(*arguments)
+                conditional = Conditional(spec, dtype=self._dtype, seed=options.seed)
         # a learned law starts from the heat bath at the centre of the base
         centre = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
         logits = -self._breaking(jnp.asarray(centre, self._dtype))[:, 0]
@@ -176,14 +183,26 @@ class JaxModel:
 
     def _log_law(self, weights: Weights, y: Array) -> Array:
         """log p(u|y) of every u, of the shape of S₁(T_u y), which only the heat bath has to know."""
-        if weights.conditional is not None:
+        if isinstance(weights.conditional, Conditional):
             return weights.conditional(y, weights.logits)
         breaking = self._breaking(y) if self._law == "heat_bath" else jnp.zeros(self._law_shape(y), y.dtype)
         return log_law(self._law, breaking, weights.logits)
 
-    def _log_law_of(self, log_p: Array, choice: Array) -> Array:
+    def _log_law_of(self, weights: Weights, y: Array, choice: Array) -> Array:
         """log p(u|y) of one u per configuration, (batch,)."""
-        return jnp.take_along_axis(log_p, choice[None], axis=0)[0].reshape(len(choice), -1).sum(axis=1)
+        if isinstance(weights.conditional, Autoregressive):
+            return weights.conditional.log_prob(y, choice, weights.logits)
+        return _chosen(self._log_law(weights, y), choice)
+
+    def _drawn(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
+        """One u per configuration from uniforms, and log p(u|y), (batch,)."""
+        if isinstance(weights.conditional, Autoregressive):
+            held: Any = jax.lax.stop_gradient(weights)
+            choice = held.conditional.draw(jax.lax.stop_gradient(y), uniform, held.logits)
+            return choice, weights.conditional.log_prob(y, choice, weights.logits)
+        log_p = self._log_law(weights, y)
+        choice = draw(jax.lax.stop_gradient(log_p), uniform)
+        return choice, _chosen(log_p, choice)
 
     def _modulated(self, y: Array, choice: Array) -> tuple[Array, Array]:
         """(x, u) from what was drawn: u itself, or the number of a sector of all blocks."""
@@ -231,13 +250,13 @@ class JaxModel:
             return source_free - jax.nn.logsumexp(-table, axis=0) - math.log(2 * math.pi / len(table)), None
         if self._orbit.sampled:
             y = self._emitted["rotate"](y, *directions)
-        log_p = self._log_law(weights, y)
         if self._options.law_gradient == "enumerate":
-            return action(y) + enumerated(self._breaking(y), log_p) - self._orbit.log_area, None
-        choice = draw(jax.lax.stop_gradient(log_p), uniform)
-        chosen = held = self._log_law_of(log_p, choice)
+            change = enumerated(self._breaking(y), self._log_law(weights, y))
+            return action(y) + change - self._orbit.log_area, None
+        choice, chosen = self._drawn(weights, y, uniform)
+        held = chosen
         if self._options.gradient == "path":
-            held = self._log_law_of(self._log_law(jax.lax.stop_gradient(weights), y), choice)
+            held = self._log_law_of(jax.lax.stop_gradient(weights), y, choice)
         return action(self._modulated(y, choice)[0]) + held - self._orbit.log_area, chosen
 
     # training ----------------------------------------------------------------------------------------------
@@ -388,10 +407,9 @@ class JaxModel:
             return y, jnp.zeros(len(y), y.dtype), self._emitted["action"](y), u
         if self._orbit.dimensions:
             y = self._emitted["rotate"](y, *directions)
-        log_p = self._log_law(weights, y)
-        choice = draw(log_p, uniform)
+        choice, log_p = self._drawn(weights, y, uniform)
         x, u = self._modulated(y, choice)
-        return x, self._log_law_of(log_p, choice), self._emitted["action"](x), u
+        return x, log_p, self._emitted["action"](x), u
 
     def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
@@ -421,11 +439,11 @@ class JaxModel:
         if self._plain:
             return x, jnp.zeros(len(x), x.dtype), []
         y, u = self._emitted["canonicalize"](x)
-        log_p = self._log_law(weights, y)
+        log_p = self._log_law_of(weights, y, self._choice(u))
         directions: list[Array] = []
         if self._orbit.dimensions:
             y, *directions = self._emitted["unrotate"](y)
-        return y, self._log_law_of(log_p, self._choice(u)), directions
+        return y, log_p, directions
 
     def _log_flow(self, weights: Weights, y: Array, auxiliary: list[Array]) -> Array:
         if self._orbit.dimensions:
@@ -455,6 +473,11 @@ class JaxModel:
             log_law_n = self._orbit.log_prob(arrays, len(chunk), *self._orbit_inputs(y))
             parts.append(np.asarray(log_q) + log_law_n.astype(self._dtype))
         return np.concatenate(parts)
+
+
+def _chosen(log_p: Array, choice: Array) -> Array:
+    """The entries of one u per configuration, added over blocks, (batch,)."""
+    return jnp.take_along_axis(log_p, choice[None], axis=0)[0].reshape(len(choice), -1).sum(axis=1)
 
 
 def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
