@@ -71,8 +71,9 @@ class AutoregressiveSpec:
         """The network for a theory, scaled to what the base samples."""
         blocks, group = program.sectors.blocks, analysis.group
         assert blocks is not None
-        features = FeatureSpec.of(program, base, strategy)
-        means = drawn(program, base, strategy).mean(axis=tuple(mu + 1 for mu in features.rest))
+        y = drawn(program, base, strategy)
+        features = FeatureSpec.of(program, y)
+        means = y.mean(axis=tuple(mu + 1 for mu in features.rest))
         size, centre = float(np.sqrt((means**2).sum(axis=1).mean())), float(np.linalg.norm(base.mean))
         pairs = np.zeros((group.order, blocks, group.order, blocks))
         if centre > 0.1 * size:

@@ -49,8 +49,8 @@ class FeatureSpec:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, program: Program, base: GaussianBase, strategy: str | None) -> FeatureSpec:
-        """Features of a theory, scaled to what the base samples."""
+    def of(cls, program: Program, y: np.ndarray) -> FeatureSpec:
+        """Features of a theory, scaled to how y is distributed, (batch, components, *lattice)."""
         c = len(program.components)
         monomials = (
             *((a,) for a in range(c)),
@@ -58,7 +58,6 @@ class FeatureSpec:
             *((a,) * n for n in (3, 4) for a in range(c)),
         )
         rest = tuple(mu + 1 for mu in range(len(program.shape)) if mu not in program.blocks)
-        y = drawn(program, base, strategy)
         values = np.stack([np.prod([y[:, a] for a in m], axis=0).mean(axis=rest) for m in monomials])
         values = values.reshape(len(monomials), -1)
         return cls(monomials, rest, values.mean(axis=1), np.maximum(values.std(axis=1), 1e-6))
@@ -110,7 +109,7 @@ class ConditionalSpec:
         elif program.blocks and sectors.joint and turns_together(analysis):
             cosets = np.stack([sectors.index(row[sectors.elements]) for row in table], axis=1)
         return cls(
-            FeatureSpec.of(program, base, strategy),
+            FeatureSpec.of(program, drawn(program, base, strategy)),
             sectors.joint,
             sectors.count if sectors.joint else sectors.order,
             sectors.blocks or 1,

@@ -48,7 +48,8 @@ class TrainingOptions:
     law
         p(u|y): "uniform" (1/|G|), "learned" (one logit per element), "conditional" (a network of y) or
         "heat_bath" (the exact conditional). Default: uniform if the symmetry is exact, else heat bath; but
-        conditional, one block given those before, where S₁ couples too many blocks to sum over.
+        conditional, one block given those before, where S₁ couples too many blocks to sum over. On the circle
+        of a broken U(1) "learned" and "conditional" are circular splines.
     strategy
         How samples stay in the fundamental domain: "fold" (exact; sums over the group), "chart" (exact; a
         bijection from R^n, where the walls are linearly independent) or "penalty" (SESaMo's; may leak).

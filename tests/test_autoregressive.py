@@ -31,7 +31,7 @@ def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wells(sites: int, h: float = 0.0) -> sd.Theory:
-    """A periodic chain of double wells, N(±w, 1); neighbours want opposite signs, a source breaks even that."""
+    """A periodic chain of double wells, N(±w, 1), that want opposite signs; a source breaks even that."""
     line = sd.Lattice(sites)
     phi, (w, k, source) = sd.ScalarField("phi", line), sd.parameters("w k h")
     density = phi**2 / 2 - sp.log(sp.cosh(w * phi)) + k * phi * phi.shift(0)
@@ -140,7 +140,7 @@ def test_both_backends_have_the_same_law(theory: str) -> None:
 @every_backend
 @pytest.mark.parametrize("theory", ["(Z₂)^3", "(Z₂)^4 with a source", "(D₄)^3"])
 def test_what_is_drawn_is_what_it_says(theory: str, name: str) -> None:
-    """Draws of whole samples: log q is that of log_prob, and frequencies of u follow p(u|y), averaged over y."""
+    """Whole samples: log q is that of log_prob, and frequencies of u follow p(u|y), averaged over y."""
     count = 8000
     model, program = shaken(theory, name, "conditional"), compiled(theory, name)
     draws = model.sample(count, 5)
@@ -193,7 +193,7 @@ def test_state_round_trip(name: str) -> None:
     assert np.array_equal(other.log_prob(x), model.log_prob(x))
 
 
-# the gradient --------------------------------------------------------------------------------------------------
+# the gradient
 
 
 @cache
@@ -248,7 +248,7 @@ def test_the_gradient_is_unbiased(name: str, h: float, gradient: str) -> None:
     assert abs(exact) > 10 * error, "no test"
 
 
-# choice and training -------------------------------------------------------------------------------------------
+# choice and training
 
 
 def test_it_is_the_default_where_blocks_are_coupled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,6 +300,6 @@ def test_training_learns_correlated_sectors(name: str, tmp_path: Path) -> None:
         run = program.train(
             directory=tmp_path / law, progress=False, steps=250, law=law, strategy="chart", flow=flow
         )
-        ess[law] = run.sample(8000, seed=1).ess.value
+        ess[law] = run.sample(8000, seed=1).ess
     assert ess["conditional"] > 0.9
     assert ess["learned"] < 0.4

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sesamo_dsl.autoregressive import AutoregressiveSpec
 from sesamo_dsl.backend import Draws, chunk_size
+from sesamo_dsl.circle import CircleSpec
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
@@ -21,6 +22,7 @@ from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
 from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
 
 from .autoregressive import Autoregressive
+from .circle import Circle
 from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -102,6 +104,11 @@ class TorchModel:
                 network = Conditional(spec, dtype=self._dtype, seed=options.seed)
             self._conditional = network.to(self._device)
             self._named |= {f"law.{n}": p for n, p in self._conditional.named_parameters()}
+        turning = CircleSpec.of(options.law, program, compiled.analysis, base, options.strategy)
+        self._circle = None
+        if turning is not None:
+            self._circle = Circle(turning, dtype=self._dtype, seed=options.seed).to(self._device)
+            self._named |= {f"law.circle.{n}": p for n, p in self._circle.named_parameters()}
         self._adam = torch.optim.Adam(self._named.values(), betas=BETAS)  # the rate is set at every step
         self._adam_moments()
         self._step = 0
@@ -252,17 +259,33 @@ class TorchModel:
             table = self._on_circle(y)
             source_free = self._action(y) - self._emitted["breaking"](y)
             return source_free - torch.logsumexp(-table, dim=0) - math.log(2 * math.pi / len(table)), None
+        log_turned = y.new_full((len(y),), -self._orbit.log_area)
         if self._orbit.sampled:
+            directions, log_slope = self._turned(y, directions, held=self._options.gradient == "path")
+            log_turned = log_turned - log_slope
             y = self._emitted["rotate"](y, *directions)
         if self._options.law_gradient == "enumerate":
             change = enumerated(self._breaking(y), self._log_law(y))
-            return self._action(y) + change - self._orbit.log_area, None
+            return self._action(y) + change + log_turned, None
         choice, chosen = self._drawn(y, uniform)
         held = chosen
         if self._options.gradient == "path":
             with self._frozen():
                 held = self._log_law_of(y, choice)
-        return self._action(self._modulated(y, choice)[0]) + held - self._orbit.log_area, chosen
+        return self._action(self._modulated(y, choice)[0]) + held + log_turned, chosen
+
+    def _turned(self, y: Tensor, uniform: list[Tensor], held: bool) -> tuple[list[Tensor], Tensor]:
+        """Orientations from uniform ones, and the log of uniform density over theirs.
+
+        ``held`` takes the density's weights as constants.
+        """
+        if self._circle is None:
+            return uniform, y.new_zeros(len(y))
+        n, log_slope = self._circle(y, uniform[0])
+        if held:
+            with self._frozen():
+                log_slope = self._circle.log_slope(y, n)
+        return [n], log_slope
 
     # training ----------------------------------------------------------------------------------------------
 
@@ -371,7 +394,8 @@ class TorchModel:
 
     def _directions(self, y: Tensor, rng: np.random.Generator) -> list[Tensor]:
         """Orientations drawn given y on the slices."""
-        return [self._tensor(n) for n in self._orbit.draw(rng, len(y), *self._orbit_inputs(y))]
+        drawn = [self._tensor(n) for n in self._orbit.draw(rng, len(y), *self._orbit_inputs(y))]
+        return drawn if self._circle is None else self._turned(y, drawn, held=False)[0]
 
     def _orbit_inputs(self, y: Tensor) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
@@ -380,6 +404,8 @@ class TorchModel:
         return radius, table
 
     def _log_orbit_law(self, y: Tensor, directions: list[Tensor]) -> Tensor:
+        if self._circle is not None:
+            return -self._circle.log_slope(y, directions[0]) - self._orbit.log_area
         arrays = [n.double().cpu().numpy() for n in directions]
         return self._tensor(self._orbit.log_prob(arrays, len(y), *self._orbit_inputs(y)))
 
