@@ -60,7 +60,8 @@ class FeatureSpec:
         rest = tuple(mu + 1 for mu in range(len(program.shape)) if mu not in program.blocks)
         values = np.stack([np.prod([y[:, a] for a in m], axis=0).mean(axis=rest) for m in monomials])
         values = values.reshape(len(monomials), -1)
-        return cls(monomials, rest, values.mean(axis=1), np.maximum(values.std(axis=1), 1e-6))
+        scale = values.std(axis=1)  # zero, but for rounding, of what is fixed on a slice
+        return cls(monomials, rest, values.mean(axis=1), np.where(scale > 1e-6, scale, 1))
 
     def __len__(self) -> int:
         return len(self.monomials)

@@ -23,7 +23,7 @@ every_law = pytest.mark.parametrize("law", ["learned", "conditional"])
 
 
 def clock() -> sd.Theory:
-    """A complex number of size about 2 whose U(1) a clock term and a source break; both grow with the size."""
+    """A complex number of size about 2, whose U(1) a clock term and a source break."""
     phi, (g, h) = sd.ComplexField("phi", sd.Lattice(1)), sd.parameters("g h")
     cube = sp.re(sp.expand(phi.value**3))
     return sd.Theory(
@@ -49,7 +49,7 @@ def fresh(name: str, **options: Any) -> Any:
     model: Any = program.backend.model(program, values, make_base(program.program, values, chosen), chosen)
     rng, state = np.random.default_rng(3), model.state()
     for key in sorted(k for k in state if k.startswith(("flow", "law"))):
-        size = 0.7 if key.startswith("law.circle.spline") else 0.1
+        size = 0.4 if key.startswith("law.circle.spline") else 0.1
         state[key] = state[key] + size * rng.normal(size=state[key].shape)
     model.load_state(state)
     return model
@@ -116,11 +116,12 @@ def test_both_backends_have_the_same_law() -> None:
 @cache
 def quadrature() -> tuple[Array, Array, Array, Array]:
     """Configurations, auxiliary coordinates, S, and log weights of r dr dθ N(a) da."""
-    radius = 0.5 + 3.5 * (np.arange(80) + 0.5) / 80
-    theta = 2 * np.pi * (np.arange(200) + 0.5) / 200
-    a, weight = np.polynomial.hermite_e.hermegauss(10)
-    r, t, a = np.meshgrid(radius, theta, a, indexing="ij")
-    log_weight = np.log(r * 3.5 / 80 * 2 * np.pi / 200 * weight / np.sqrt(2 * np.pi))
+    radius = 1 + 2.8 * (np.arange(40) + 0.5) / 40
+    theta = 2 * np.pi * (np.arange(500) + 0.5) / 500
+    auxiliary = 14 * (np.arange(20) + 0.5) / 20 - 7
+    r, t, a = np.meshgrid(radius, theta, auxiliary, indexing="ij")
+    cell = 2.8 / 40 * 2 * np.pi / 500 * 14 / 20
+    log_weight = np.log(r * cell) + scipy.stats.norm.logpdf(a)
     x = on_ring(r.ravel(), t.ravel())
     return x, a.reshape(-1, 1), compiled("torch").action(x), log_weight.ravel()
 
@@ -136,7 +137,7 @@ def quadrature() -> tuple[Array, Array, Array, Array]:
 )
 def test_the_gradient_is_unbiased(name: str, law: str, gradient: str) -> None:
     """Against a finite difference of ∫ q (log q + S) by quadrature, in a random direction of the law."""
-    model, steps = fresh(name, law=law, gradient=gradient, batch=256), 120
+    model, steps = fresh(name, law=law, gradient=gradient, batch=8192), 60
     x, a, action, log_weight = quadrature()
     rng, start = np.random.default_rng(4), model.state()
     direction = {k: rng.normal(size=v.shape) for k, v in sorted(start.items()) if k.startswith("law.circle")}
@@ -155,17 +156,17 @@ def test_the_gradient_is_unbiased(name: str, law: str, gradient: str) -> None:
     estimates = np.array([sum(float((g[k] * d).sum()) for k, d in direction.items()) for g in found])
     error = estimates.std(ddof=1) / np.sqrt(steps)
     assert abs(estimates.mean() - exact) < 4.5 * error + 2e-3 * abs(exact)
-    assert abs(exact) > 10 * error, "no test"
+    assert abs(exact) > 8 * error, "no test"
 
 
 @every_backend
 def test_training_comes_near_the_tabulated_law(name: str, tmp_path: Path) -> None:
     ess = {}
-    for law in ("heat_bath", "learned", "conditional", "uniform"):
+    for law in ("heat_bath", "learned", "conditional"):
         run = compiled(name).train(
-            directory=tmp_path / law, progress=False, steps=300, law=law, flow=SMALL, learning_rate=0.02
+            directory=tmp_path / law, progress=False, steps=600, law=law, flow=SMALL, learning_rate=0.01
         )
         ess[law] = run.sample(8000, seed=1).ess
-    assert ess["uniform"] < ess["learned"] - 0.05
-    assert ess["conditional"] > ess["heat_bath"] - 0.02
-    assert ess["conditional"] > ess["learned"]
+    assert ess["heat_bath"] > 0.99
+    assert ess["conditional"] > 0.95
+    assert 0.8 < ess["learned"] < ess["conditional"]  # the breaking grows with r, which it does not see

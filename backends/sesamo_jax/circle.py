@@ -37,7 +37,7 @@ class Circle(eqx.Module):
 
     def __call__(self, y: Array, uniform: Array) -> tuple[Array, Array]:
         """Unit vectors (batch, 2) → (n, log dθ/dv), n of density 1/(2π dθ/dv)."""
-        knots, slopes, offset = self._parameters(y)
+        knots, slopes, offset = self._curve(y)
         v = jnp.arctan2(uniform[:, 1], uniform[:, 0])
         image, log_slope = rational_quadratic(knots, slopes, v[None], inverse=False)
         theta = image[0] + offset
@@ -45,12 +45,12 @@ class Circle(eqx.Module):
 
     def log_slope(self, y: Array, n: Array) -> Array:
         """log dθ/dv at n, (batch,)."""
-        knots, slopes, offset = self._parameters(y)
+        knots, slopes, offset = self._curve(y)
         cosine, sine = jnp.cos(offset), jnp.sin(offset)
         turned = jnp.arctan2(n[:, 1] * cosine - n[:, 0] * sine, n[:, 0] * cosine + n[:, 1] * sine)
         return -rational_quadratic(knots, slopes, turned[None], inverse=True)[1][0]
 
-    def _parameters(self, y: Array) -> tuple[Array, Array, Array]:
+    def _curve(self, y: Array) -> tuple[Array, Array, Array]:
         """Knots (2, BINS + 1, 1, batch), slopes there, θ₀ (batch,)."""
         value = jnp.broadcast_to(self.spline, (len(self.spline), len(y)))
         if self.spec.features is not None:

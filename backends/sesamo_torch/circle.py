@@ -28,7 +28,7 @@ class Circle(nn.Module):
 
     def forward(self, y: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors (batch, 2) → (n, log dθ/dv), n of density 1/(2π dθ/dv)."""
-        knots, slopes, offset = self._parameters(y)
+        knots, slopes, offset = self._curve(y)
         v = torch.atan2(uniform[:, 1], uniform[:, 0])
         image, log_slope = rational_quadratic(knots, slopes, v[None], inverse=False)
         theta = image[0] + offset
@@ -36,12 +36,12 @@ class Circle(nn.Module):
 
     def log_slope(self, y: Tensor, n: Tensor) -> Tensor:
         """log dθ/dv at n, (batch,)."""
-        knots, slopes, offset = self._parameters(y)
+        knots, slopes, offset = self._curve(y)
         cosine, sine = torch.cos(offset), torch.sin(offset)
         turned = torch.atan2(n[:, 1] * cosine - n[:, 0] * sine, n[:, 0] * cosine + n[:, 1] * sine)
         return -rational_quadratic(knots, slopes, turned[None], inverse=True)[1][0]
 
-    def _parameters(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _curve(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Knots (2, BINS + 1, 1, batch), slopes there, θ₀ (batch,)."""
         value = self.spline.expand(-1, len(y))
         if self.spec.features is not None:
