@@ -1,4 +1,4 @@
-"""A backend in a hundred lines: NumPy source through a Dialect, and a sampler without training.
+"""A backend in one short file: NumPy source through a Dialect, and a sampler without training.
 
 Run it to see it prove itself: ``python examples/numpy_backend.py``. The recipe is docs/backends.md.
 """
@@ -31,6 +31,48 @@ _HELPERS = {
     return rows[:, :1] + rows[:, 1:] @ np.stack(values).reshape(len(values), -1)''',
     "_erf": """def _erf(values):
     return np.array([math.erf(v) for v in values.ravel()]).astype(values.dtype).reshape(values.shape)""",
+    "_over_blocks": '''def _over_blocks(values, x, axes):
+    """Values (batch, …, blocks) laid out along the lattice of x, with extent 1 off the block axes."""
+    shape = [n if mu in axes else 1 for mu, n in enumerate(x.shape[2:])]
+    return values.reshape(*values.shape[:-1], *shape)''',
+    "_block_mean": '''def _block_mean(x, axes):
+    """Mean of every component over the sites of each block, (batch, blocks, components)."""
+    rest = tuple(mu + 2 for mu in range(x.ndim - 2) if mu not in axes)
+    mean = x.mean(axis=rest) if rest else x
+    return np.swapaxes(mean.reshape(*x.shape[:2], -1), 1, 2)''',
+    "_block_sum": '''def _block_sum(density, axes):
+    """Σ over the sites of each block, (batch, blocks)."""
+    rest = tuple(mu + 1 for mu in range(density.ndim - 1) if mu not in axes)
+    return density.sum(axis=rest).reshape(len(density), -1)''',
+    "_act_on_blocks": '''def _act_on_blocks(x, matrices, axes):
+    """Each block of x turned by its own matrix, (batch, blocks, components, components)."""
+    return (_over_blocks(np.moveaxis(matrices, 1, -1), x, axes) * x[:, None]).sum(axis=2)''',
+    "_spread": '''def _spread(x, steps, axes):
+    """x plus a constant for every component of each block, (batch, [blocks,] components)."""
+    steps = steps[:, None] if steps.ndim == 2 else steps
+    return x + _over_blocks(np.swapaxes(steps, 1, 2), x, axes)''',
+    "_quantile": '''def _quantile(above, below):
+    """v from log Q(v) and log Φ(v), whichever of the two tails it lies in."""
+    right = above < -math.log(2)
+    return np.where(right, -ndtri_exp(np.where(right, above, -1)), ndtri_exp(np.where(right, -1, below)))''',
+    "_half_line": '''def _half_line(vector, location, width):
+    """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
+    a, t = -location / width, (vector - location) / width
+    above = log_ndtr(-a) + log_ndtr(-t)
+    below = np.logaddexp(log_ndtr(a), log_ndtr(-a) + log_ndtr(t))
+    return np.maximum(location + width * _quantile(above, below), 0).astype(vector.dtype)''',
+    "_half_line_inverse": '''def _half_line_inverse(vector, location, width):
+    """(0, ∞) → R, the inverse of _half_line."""
+    a, v = -location / width, (vector - location) / width
+    above = log_ndtr(-v) - log_ndtr(-a)
+    gap = np.minimum(log_ndtr(a) - log_ndtr(v), -np.finfo(v.dtype).tiny)
+    below = log_ndtr(v) + np.log(-np.expm1(gap)) - log_ndtr(-a)
+    return (location + width * _quantile(above, below)).astype(vector.dtype)''',
+    "_half_line_log_slope": '''def _half_line_log_slope(vector, location, width):
+    """log of the derivative of _half_line."""
+    t = (vector - location) / width
+    v = (_half_line(vector, location, width) - location) / width
+    return log_ndtr(location / width) + (v - t) * (v + t) / 2''',
     "_direction": '''def _direction(v):
     """v/|v|, the first unit vector where v = 0."""
     length = np.sqrt((v**2).sum(axis=1, keepdims=True))
@@ -47,7 +89,7 @@ _HELPERS = {
 
 DIALECT = Dialect(
     framework="NumPy",
-    imports="import math\n\nimport numpy as np",
+    imports="import numpy as np\nfrom scipy.special import log_ndtr, ndtri_exp",
     helpers=_HELPERS,
     templates={
         "component": "{0}[:, {attribute}]",
@@ -57,8 +99,18 @@ DIALECT = Dialect(
         "broadcast": "np.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(axis={field_axes})",
         "linear": "{0} @ {attribute}.astype({0}.dtype).T",
-        "argmax": "np.argmax({0}, axis=1)",
+        "argmax": "np.argmax({0}, axis=-1)",
         "act": 'np.einsum("nab,nb...->na...", {attribute}.astype({0}.dtype)[{1}], {0})',
+        "block_mean": "_block_mean({0}, {attribute})",
+        "block_sum": "_block_sum({0}, {attribute})",
+        "act_on_blocks": "_act_on_blocks({0}, {attribute[0]}.astype({0}.dtype)[{1}], {attribute[1]})",
+        "spread": "_spread({0}, {1} @ {attribute[0]}.astype({0}.dtype).T, {attribute[1]})",
+        "half_line": "_half_line({args})",
+        "half_line_inverse": "_half_line_inverse({args})",
+        "half_line_log_slope": "_half_line_log_slope({args})",
+        "difference": "{0} - {1}",
+        "total": "{0}.reshape(len({0}), -1).sum(axis=1)",
+        "flatten": "{0}.reshape(len({0}), {0}.shape[1] * {0}.shape[2])",
         "where": "np.where({0} != 0, {1}, {2})",
         "logsumexp": "_logsumexp(np.stack(np.broadcast_arrays({args})))",
         "maximum": "np.maximum({0}, {1})",

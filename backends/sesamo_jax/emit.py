@@ -113,7 +113,7 @@ DIALECT = Dialect(
         "half_line_log_slope": "_half_line_log_slope({args})",
         "difference": "{0} - {1}",
         "total": "{0}.reshape(len({0}), -1).sum(axis=1)",
-        "flatten": "{0}.reshape(len({0}), -1)",
+        "flatten": "{0}.reshape(len({0}), {0}.shape[1] * {0}.shape[2])",
         "where": "jnp.where({0} != 0, {1}, {2})",
         "logsumexp": "jax.nn.logsumexp(jnp.stack(jnp.broadcast_arrays({args})), axis=0)",
         "maximum": "jnp.maximum({0}, {1})",

@@ -54,6 +54,7 @@ _COMPARED = (
     "inverse_pair",
     "tiling",
     "facets",
+    "chart_pair",
     "slice_pair",
     "orbit_invariance",
     "emitted_is_program",

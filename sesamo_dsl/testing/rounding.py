@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import LoweringError
 from ..ir.fermions import conditioning, log_det_and_gradient
+from ..ir.half_line import half_line, half_line_inverse, half_line_log_slope
 from ..ir.interpreter import evaluate_op
 from ..ir.program import Kind, Program
 
@@ -62,6 +63,8 @@ def error_bounds(
         attribute, matrices = op.attribute, None
         if op.name in ("fermion_log_det", "fermion_gradient"):
             attribute = (program.constants[attribute[0]], attribute[1])
+        elif op.name in ("act_on_blocks", "spread"):
+            matrices = program.constants[attribute[0]]
         elif isinstance(attribute, str):
             matrices = program.constants.get(attribute)
         if op.name == "neighbours":
@@ -178,6 +181,41 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
                 args[0]
             )
             return np.einsum("nab,nb...->na...", np.abs(matrices)[args[1]], grown)
+        case "block_mean":
+            rest = tuple(a + 2 for a in range(args[0].ndim - 2) if a not in attribute)
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * np.log2(
+                np.prod(site_shape[1:]) + 1
+            ) * np.abs(args[0])
+            mean = grown.mean(axis=rest) if rest else grown
+            return np.swapaxes(mean.reshape(*mean.shape[:2], -1), 1, 2)
+        case "block_sum":
+            rest = tuple(a for a in axes if a - 1 not in attribute)
+            terms = int(np.prod(site_shape[1:]))
+            grown = np.broadcast_to(deltas[0], site_shape) + roundoff * np.log2(terms + 1) * np.abs(args[0])
+            return grown.sum(axis=rest).reshape(site_shape[0], -1)
+        case "act_on_blocks":
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * (matrices.shape[1] + 1) * np.abs(
+                args[0]
+            )
+            per_site = np.moveaxis(np.abs(matrices)[args[1]], 1, -1)
+            return (_over_blocks(per_site, args[0], attribute[1]) * grown[:, None]).sum(axis=2)
+        case "spread":
+            size = np.broadcast_to(deltas[1], args[1].shape) + roundoff * (matrices.shape[1] + 1) * np.abs(
+                args[1]
+            )
+            moved = size @ np.abs(matrices).T
+            by_block = moved[:, None] if moved.ndim == 2 else moved
+            steps = _over_blocks(np.swapaxes(by_block, 1, 2), args[0], attribute[1])
+            return np.broadcast_to(deltas[0], args[0].shape) + steps
+        case "half_line" | "half_line_inverse" | "half_line_log_slope":
+            return _half_line(name, args, deltas, value, roundoff)
+        case "difference":
+            return np.broadcast_to(deltas[0], value.shape) + np.broadcast_to(deltas[1], value.shape)
+        case "total":
+            grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * args[0].size * np.abs(args[0])
+            return grown.reshape(len(args[0]), -1).sum(axis=1)
+        case "flatten":
+            return np.broadcast_to(deltas[0], args[0].shape).reshape(len(args[0]), -1)
         case "entry" | "tail":
             delta = np.broadcast_to(deltas[0], args[0].shape)
             return delta[:, attribute] if name == "entry" else delta[:, 1:]
@@ -232,3 +270,26 @@ def _matrix_polynomial(args: list[Any], deltas: list[Any], roundoff: float) -> n
         error = error @ size + power @ change + roundoff * (matrix.shape[1] + 1) * (power @ size)
         power = power @ size
     return total
+
+
+def _half_line(name: str, args: list[Any], deltas: list[Any], value: Any, roundoff: float) -> np.ndarray:
+    """Errors of the quantile chart: tails are held as logarithms of size v²/2, whose slope is of size v.
+
+    A dozen roundings of numbers of size 1 + a² + t² + v² stand for the library's own.
+    """
+    vector, location, width = args
+    other = half_line_inverse(vector, location, width) if name == "half_line_inverse" else vector
+    image = vector if name == "half_line_inverse" else half_line(vector, location, width)
+    a, t, v = -location / width, (other - location) / width, (image - location) / width
+    size = 1 + a**2 + t**2 + v**2
+    slope = np.exp(half_line_log_slope(other, location, width))
+    moved = np.broadcast_to(deltas[0], np.shape(vector))
+    if name == "half_line":
+        return slope * moved + 12 * roundoff * width * size
+    if name == "half_line_inverse":
+        return (moved + 12 * roundoff * width * size) / slope
+    return (np.abs(t) + np.abs(v)) * moved / width + 24 * roundoff * size * (1 + np.abs(v) + np.abs(t))
+
+
+def _over_blocks(values: np.ndarray, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    return values.reshape(*values.shape[:-1], *(n if mu in axes else 1 for mu, n in enumerate(x.shape[2:])))

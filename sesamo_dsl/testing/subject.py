@@ -19,8 +19,9 @@ from ..flow_spec import FlowSpec
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..theory import Precision, Theory
-from ..training import TrainingOptions, make_base
+from ..training import TrainingOptions, make_base, wall_statistics
 
+_FOLDED = 64  # sectors up to which folding is tried: it evaluates the flow once for each
 _PERTURBATION = 0.1  # size of the random weights of an untrained model: far from the identity, yet tame
 
 
@@ -140,6 +141,13 @@ class Subject:
         return [identity, *(self.random_element(rng) for _ in range(limit - 1))]
 
     @cached_property
+    def wall_inputs(self) -> dict[str, np.ndarray]:
+        """Location and width of the charts, as a model would choose them."""
+        options = TrainingOptions().resolve(self.analysis)
+        location, width = wall_statistics(self.program, make_base(self.program, self.parameters, options))
+        return {"location": location, "width": width}
+
+    @cached_property
     def samplers(self) -> tuple[str, ...]:
         """The backends that have models; others refuse with a BackendError and only evaluate."""
         able = []
@@ -154,7 +162,10 @@ class Subject:
     @property
     def strategies(self) -> tuple[str, ...]:
         """The ways of staying in the domain that a model of this theory can have."""
-        return ("fold", "penalty") if self.log_order <= math.log(64) + 1e-9 else ("penalty",)
+        chart = ("chart",) if "chart" in self.program.functions else ()
+        if self.log_order <= math.log(_FOLDED) + 1e-9:
+            return ("fold", *chart, "penalty")
+        return (*chart, "penalty")
 
     @property
     def laws(self) -> tuple[str, ...]:

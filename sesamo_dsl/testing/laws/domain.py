@@ -66,6 +66,21 @@ def _facets_match(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
     yield Measurement(np.where(clear, (heights <= 0) != own, 0), 0, "λ_j(x) ≤ 0 for all j ⇔ u(x) = 1")
 
 
+def _chart_pair(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
+    """What the chart loses near a wall is what rounding of the distance from it can do."""
+    inputs = subject.wall_inputs
+    y, log_jacobian = subject.interpret("chart", x, **inputs)
+    width = wall_width(subject, x) + wall_width(subject, y)
+    yield Measurement(np.clip(height(subject, y), 0, None), width, "the chart lands in Ω")
+    back, again = subject.interpret("unchart", y, **inputs)
+    inside = height(subject, y) < -(width**0.5)
+    # the inverse steepens near a wall: by 1/slope, and the slope is what log|J| says for a single wall
+    steep = np.exp(np.clip(-log_jacobian, 0, 30)) * 64
+    yield Measurement(np.where(inside, largest(back - x), 0.0), width * steep, "unchart∘chart = id")
+    size = steep * width * (1 + largest(x)) ** 2
+    yield Measurement(np.where(inside, again - log_jacobian, 0.0), size, "one log|J| for both ways")
+
+
 def _modulation_jacobian(subject: Subject, g: np.ndarray) -> Iterator[Measurement]:
     """The full matrix of y ↦ T_g y, column by column from unit vectors (the map is linear)."""
     n, shape = subject.theory.degrees_of_freedom, subject.theory.configuration_shape
@@ -83,6 +98,13 @@ LAWS = (
     Law("inverse_pair", "modulate and canonicalize are inverse", configurations, _inverse_pair, modulated),
     Law("tiling", "every x lies in exactly one T_u Ω", near_walls, _tiling, modulated),
     Law("facets", "the facets bound Ω", configurations, _facets_match, modulated),
+    Law(
+        "chart_pair",
+        "chart and unchart are inverse, and the chart lands in Ω",
+        lambda s: configurations(s, kinds=("constant", "normal")),
+        _chart_pair,
+        lambda s: "chart" in s.program.functions,
+    ),
     Law(
         "modulation_jacobian",
         "T_g has full rank and log|det| = 0",

@@ -27,7 +27,9 @@ def _inputs(subject: Subject, function: str, x: np.ndarray) -> dict[str, np.ndar
     inputs: dict[str, np.ndarray] = {}
     slices = [report.slice for report in subject.analysis.lie_reports]
     for name, kind in subject.program.functions[function].inputs[1:]:
-        if kind is Kind.VECTOR and name.startswith(("n_", "a_")):
+        if name in ("location", "width"):
+            inputs[name] = subject.wall_inputs[name]
+        elif kind is Kind.VECTOR and name.startswith(("n_", "a_")):
             dimension = slices[int(name[2:])].dimension
             directions = uniform_directions(rng, len(x), dimension)
             inputs[name] = directions if name.startswith("n_") else rng.normal(size=(len(x), dimension - 1))
@@ -48,7 +50,14 @@ def _emitted_is_program(
             rounded = x.astype(precision).astype(np.float64)
             for name in subject.program.functions:
                 if name not in _DISCONTINUOUS:
-                    yield from _compared(subject, backend, precision, name, rounded, parameters, eps)
+                    inside = _inside(subject, rounded, precision) if name == "unchart" else rounded
+                    yield from _compared(subject, backend, precision, name, inside, parameters, eps)
+
+
+def _inside(subject: Subject, x: np.ndarray, precision: str) -> np.ndarray:
+    """Configurations in the domain, of which alone ``unchart`` is a function; a step away from all walls."""
+    inputs = subject.wall_inputs
+    return subject.interpret("chart", np.clip(x, -8, 8), **inputs)[0].astype(precision).astype(np.float64)
 
 
 def _compared(subject, backend, precision, name, x, parameters, eps) -> Iterator[Measurement]:
