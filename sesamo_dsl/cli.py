@@ -89,7 +89,9 @@ def _options(
 def list_theories() -> None:
     """List the theories that come with the package."""
     name_column = Column("theory", no_wrap=True)  # a name that is broken up cannot be copied
-    table = Table(name_column, "lattice", "dof", "symmetry", "", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        name_column, "lattice", "dof", "symmetry", "", box=None, header_style="bold", pad_edge=False
+    )
     for name in shipped_theories():
         theory = load_theory(name)
         text = inspect.getdoc(importlib.import_module(f"sesamo_theories.{name}")) or ""
