@@ -116,11 +116,11 @@ def test_both_backends_have_the_same_law() -> None:
 @cache
 def quadrature() -> tuple[Array, Array, Array, Array]:
     """Configurations, auxiliary coordinates, S, and log weights of r dr dθ N(a) da."""
-    radius = 1 + 2.8 * (np.arange(40) + 0.5) / 40
-    theta = 2 * np.pi * (np.arange(500) + 0.5) / 500
-    auxiliary = 14 * (np.arange(20) + 0.5) / 20 - 7
+    radius = 1 + 2.8 * (np.arange(24) + 0.5) / 24
+    theta = 2 * np.pi * (np.arange(2500) + 0.5) / 2500
+    auxiliary = 14 * (np.arange(14) + 0.5) / 14 - 7
     r, t, a = np.meshgrid(radius, theta, auxiliary, indexing="ij")
-    cell = 2.8 / 40 * 2 * np.pi / 500 * 14 / 20
+    cell = 2.8 / 24 * 2 * np.pi / 2500
     log_weight = np.log(r * cell) + scipy.stats.norm.logpdf(a)
     x = on_ring(r.ravel(), t.ravel())
     return x, a.reshape(-1, 1), compiled("torch").action(x), log_weight.ravel()
