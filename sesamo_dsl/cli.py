@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from typer.core import TyperGroup
 
 from .analysis.result import Analysis
@@ -91,7 +91,10 @@ def _options(
 @app.command("theories")
 def list_theories() -> None:
     """List the theories that come with the package."""
-    table = Table("theory", "lattice", "dof", "symmetry", "", box=None, header_style="bold", pad_edge=False)
+    name_column = Column("theory", no_wrap=True)  # a name that is broken up cannot be copied
+    table = Table(
+        name_column, "lattice", "dof", "symmetry", "", box=None, header_style="bold", pad_edge=False
+    )
     for name in shipped_theories():
         theory = load_theory(name)
         text = inspect.getdoc(importlib.import_module(f"sesamo_theories.{name}")) or ""
