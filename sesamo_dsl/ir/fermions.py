@@ -11,14 +11,15 @@ left is P x = −R x, and det = ± ∏ det T · det(P + R) with the triangular f
 the solutions for unit right-hand sides, the Green's functions, come out the same way.
 
 The first levels, four at most, multiply pairs out, which is cheaper, as long as the products stay small
-enough to be accurate. If not even pairs of slices do, the unknowns are rescaled by exponentials of φ first, so that
-no field overflows (:func:`_rescaled`), and no level multiplies.
+enough to be accurate. If not even pairs of slices do, the unknowns are rescaled by exponentials of φ first,
+so that no field overflows (:func:`_rescaled`), and no level multiplies.
 
 At fields of many hundreds the determinant is one product of exponentials, that of the k-particle path with
-the largest Σφ, times minors of exp(K ε). Values are exact there unless minors on that path vanish, as on the
-4-ring, where sites 0 and 2 couple in the same way to 1 and 3. Then log|det| is smaller by a difference of fields which
-the rounding of exp(K ε) itself hides: the value is too large by up to that difference (10² to 10³ at fields of
-1e3) and the gradient meaningless, both finite. :func:`conditioning` tells (it exceeds 1e12).
+the largest Σφ, times minors of exp(K ε). Values are exact there unless minors on that path vanish, as on
+the 4-ring, where sites 0 and 2 couple in the same way to 1 and 3. Then log|det| is smaller by a difference
+of fields which the rounding of exp(K ε) itself hides: the value is too large by up to that difference (10²
+to 10³ at fields of 1e3) and the gradient meaningless, both finite. :func:`conditioning` tells (it exceeds
+1e12).
 
 log|det| is what an action needs if both species have the same sign, as on bipartite graphs, where
 det[−φ] = e^{−Σφ} det[φ].
