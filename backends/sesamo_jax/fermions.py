@@ -41,7 +41,8 @@ def _fermion_log_det_and_gradient(field, step, matrix, species):
 
 @_fermion_log_det_and_gradient.defjvp
 def _fermion_log_det_and_gradient_jvp(primals, tangents):
-    value, gradient = _fermion_solve(*primals, True)
+    field, step, matrix, species = primals
+    value, gradient = _fermion_solve(field, step, matrix, species, True)
     return (value, gradient), ((gradient * tangents[0]).sum(axis=(1, 2)), jnp.zeros_like(gradient))
 
 

@@ -53,9 +53,8 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
     size = max(1, 2**18 // (phi.shape[1] * phi.shape[2] ** 2)) if phi.device.type == "cpu" else len(phi)
     parts = [_fermion_tree(part, hop, with_gradient) for part in phi.split(size)]
     log = torch.cat([log for log, _ in parts]).to(field.dtype)
-    if not with_gradient:
-        return log, None
-    return log, (species * torch.cat([slope for _, slope in parts])).to(field.dtype)
+    slopes = [slope for _, slope in parts if slope is not None]
+    return log, (species * torch.cat(slopes)).to(field.dtype) if with_gradient else None
 
 
 def _fermion_tree(phi, hop, with_gradient):
