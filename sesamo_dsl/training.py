@@ -17,7 +17,7 @@ from .backend import Model
 from .errors import OptionError, TrainingDivergedError
 from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
-from .vacua import find_vacuum
+from .vacua import find_vacuum, self_consistent
 
 Law = Literal["uniform", "learned", "conditional", "heat_bath"]
 Strategy = Literal["fold", "penalty", "chart", "canonicalize", "none"]
@@ -235,17 +235,20 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
 
 
 def make_base(program: Program, parameters: Mapping[str, float], options: TrainingOptions) -> GaussianBase:
-    """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal."""
+    """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal.
+
+    Without a vacuum it is the Gaussian around zero that is closest to the theory.
+    """
     components = len(program.components)
-    vacuum = find_vacuum(program, parameters) if options.base == "vacuum" else None
-    if vacuum is None:
-        return GaussianBase.standard(components, program.shape)
+    if options.base == "standard":
+        return GaussianBase.standard(components, program.shape, program.nodes)
+    vacuum = find_vacuum(program, parameters) or self_consistent(program, parameters)
     u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
     rotation = program.constants["INVERSES"][u]
     precision = np.einsum(
         "ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation)
     )
-    return GaussianBase.from_precision(rotation @ vacuum.mean, precision)
+    return GaussianBase.from_precision(rotation @ vacuum.mean, precision, program.nodes)
 
 
 def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:

@@ -87,6 +87,9 @@ class CouplingLayer(eqx.Module):
 
     def __call__(self, active: Array, frozen: Array, inverse: bool) -> tuple[Array, Array]:
         means = jnp.asarray(self.tables.mean_weights, frozen.dtype) @ frozen
+        if len(self.tables.line_weights):
+            lines = jnp.asarray(self.tables.line_weights, frozen.dtype) @ frozen
+            frozen = jnp.concatenate([frozen, lines])
         parameters = jnp.concatenate([block(frozen, means) for block in self.blocks], axis=1)
         transform = _affine if self.spec.transform == "affine" else _spline
         image, log_det = transform(self.spec, parameters, active, inverse)
@@ -116,8 +119,9 @@ class Flow(eqx.Module):
         self, spec: FlowSpec, base: GaussianBase, *, dtype: DTypeLike = jnp.float32, seed: int = 0
     ) -> None:
         self.base = base
-        state = initial_state(spec, base.components, base.shape, seed)
-        tables = [coupling(parity, spec.kernel, base.components, base.shape) for parity in (0, 1)]
+        state = initial_state(spec, base.components, base.shape, seed, base.nodes)
+        geometry = base.components, base.shape, base.nodes
+        tables = [coupling(parity, spec.kernel, *geometry) for parity in (0, 1)]
         self.layers = [
             CouplingLayer(spec, tables[index % 2], state, f"layers.{index}", dtype)
             for index in range(spec.layers)

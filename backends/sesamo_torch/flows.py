@@ -69,6 +69,7 @@ class CouplingLayer(nn.Module):
     """Transforms the active class given the frozen one, and the inverse; both with the log-determinant."""
 
     mean_weights: Tensor
+    line_weights: Tensor | None
 
     def __init__(
         self,
@@ -85,9 +86,13 @@ class CouplingLayer(nn.Module):
             for index, block in enumerate(tables.blocks)
         )
         self.register_buffer("mean_weights", torch.tensor(tables.mean_weights, dtype=dtype), persistent=False)
+        lines = torch.tensor(tables.line_weights, dtype=dtype) if len(tables.line_weights) else None
+        self.register_buffer("line_weights", lines, persistent=False)
 
     def forward(self, active: Tensor, frozen: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         means = self.mean_weights @ frozen
+        if self.line_weights is not None:
+            frozen = torch.cat([frozen, self.line_weights @ frozen])
         parameters = torch.cat([block(frozen, means) for block in self.blocks], dim=1)
         transform = _affine if self.spec.transform == "affine" else _spline
         image, log_det = transform(self.spec, parameters, active, inverse)
@@ -121,8 +126,9 @@ class Flow(nn.Module):
     ) -> None:
         super().__init__()
         self.spec, self.components, self.shape = spec, base.components, base.shape
-        state = initial_state(spec, self.components, self.shape, seed)
-        tables = [coupling(parity, spec.kernel, self.components, self.shape) for parity in (0, 1)]
+        state = initial_state(spec, self.components, self.shape, seed, base.nodes)
+        geometry = self.components, self.shape, base.nodes
+        tables = [coupling(parity, spec.kernel, *geometry) for parity in (0, 1)]
         self.layers = nn.ModuleList(
             CouplingLayer(spec, tables[index % 2], state, f"layers.{index}", dtype)
             for index in range(spec.layers)
