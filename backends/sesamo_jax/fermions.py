@@ -43,7 +43,7 @@ def _fermion_log_det_and_gradient(field, step, matrix, species):
 def _fermion_log_det_and_gradient_jvp(primals, tangents):
     field, step, matrix, species = primals
     value, gradient = _fermion_solve(field, step, matrix, species, True)
-    return (value, gradient), ((gradient * tangents[0]).sum(axis=(1, 2)), jnp.zeros_like(gradient))
+    return (value, gradient), ((gradient * tangents[0]).sum(axis=(1, 2)), jnp.zeros_like(field))
 
 
 def _fermion_solve(field, step, matrix, species, with_gradient):
