@@ -51,7 +51,7 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
     twice = _fermion_join(hop @ (_fermion_pairs(scale)[1][..., None] * first), rest)
     first, second, rest = _fermion_pairs(twice)
     right = _fermion_join(second @ first, rest)
-    small = bool(torch.stack([m.abs().amax() for m in (single, twice, right)]).lt(1e7).all())
+    small = bool(torch.stack([m.abs().lt(1e7).all() for m in (single, twice, right)]).all())
     if small:
         left, log = torch.eye(n).to(right).expand_as(right), torch.zeros_like(phi[:, 0, 0])
     else:

@@ -225,8 +225,8 @@ def _subject(theory: Theory, backend: Backend) -> Subject:
     return Subject.of(theory, [backend])
 
 
-_CORE = ("group_axioms", "homomorphism", "subgroups", "invariant_part", "declared_residual", "inverse_pair")
-_CORE += ("program_is_symbols", "gradient", "tiling", "facets", "slice_pair", "orbit_invariance")
+_CORE = ("group_axioms", "homomorphism", "subgroups", "invariant_part", "declared_residual")
+_CORE += ("one_block", "inverse_pair", "program_is_symbols", "gradient", "tiling", "facets", "slice_pair", "orbit_invariance")
 
 
 def _expression_check(index: int, name: str) -> Check:
