@@ -149,11 +149,11 @@ def main() -> None:
             for fault, found in zip(faults, outcomes, strict=True):
                 print(f"{found.status:<10} {fault.name:<38} {found.seconds:5.1f} s  {found.by}", flush=True)
                 rows.append((fault, found))
+                if options.table:  # what is there if the campaign is stopped
+                    options.table.write_text(table(rows, time.perf_counter() - start), encoding="utf-8")
     seconds = time.perf_counter() - start
     caught = sum(outcome.status == "caught" for _, outcome in rows)
     print(f"{caught} of {len(rows)} caught, {seconds:.0f} s")
-    if options.table:
-        options.table.write_text(table(rows, seconds), encoding="utf-8")
     raise SystemExit(caught < len(rows))
 
 

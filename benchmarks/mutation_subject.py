@@ -13,6 +13,7 @@ from sesamo_dsl.backend import load_backend
 from sesamo_dsl.errors import SesamoError
 from sesamo_dsl.testing import LAWS, Subject, run_law
 from sesamo_dsl.testing.conformance import CHECKS
+from sesamo_dsl.testing.coverage import coverage_theory
 
 # rounds of laws: the exact ones, then means of samples, then quadrature
 _LATER = ({"bridge", "schwinger_dyson", "loss"}, {"normalised", "partition_function"})
@@ -112,6 +113,14 @@ def outcome(backend_name: str) -> tuple[str, str]:
             except Exception as error:
                 return "caught", f"{check.name}{_raised(error)}"
     subjects: dict[str, Subject] = {}
+    functions = Subject.of(coverage_theory(), [backend_name])
+    lowered = next(law for law in LAWS if law.name == "program_is_symbols")
+    try:
+        result = run_law(lowered, functions, examples=3, shrink=False)
+    except Exception as error:
+        return "caught", f"{lowered.name} on {functions.theory.name}{_raised(error)}"
+    if not result.holds:
+        return "caught", f"{lowered.name} on {functions.theory.name}: {result.worst.what[:70]}"
     for names in _ROUNDS:
         for theory in theories():
             try:
