@@ -444,9 +444,68 @@ FAULTS: tuple[Fault, ...] = (
         (
             "torch: measure of the slices",
             "Jacobian factor",
-            "loss = log_q - log_measure + self._energy",
-            "loss = log_q + log_measure + self._energy",
+            "value = log_q + log_folded - log_measure + energy",
+            "value = log_q + log_folded + log_measure + energy",
         ),
+    ),
+    *_in(
+        "sesamo_dsl/ir/half_line.py",
+        ("quantile chart", "factor", "location + width * v, 0)", "location + v, 0)"),
+        ("slope of the chart", "Jacobian factor", "(v - t) * (v + t) / 2", "(v - t) * (v + t)"),
+    ),
+    *_in(
+        "sesamo_dsl/sectors.py",
+        ("numbers of sectors", "off by one", "np.arange(self.blocks - 1, -1, -1)", "np.arange(self.blocks)"),
+    ),
+    *_in(
+        "sesamo_dsl/analysis/local.py",
+        (
+            "local groups change nothing",
+            "a symmetry that is none",
+            "before, after = (self._marked(node.density, members, g) for g in (None, element))",
+            "before, after = (self._marked(node.density, members, g) for g in (None, None))",
+        ),
+        (
+            "local average",
+            "normaliser",
+            "sp.Add(*images) / len(elements)",
+            "sp.Add(*images) / (len(elements) + 1)",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/emit.py",
+        (
+            "torch: blocks along the wrong axes",
+            "broadcasting",
+            "matrices.movedim(1, -1), x, axes) * x[:, None]).sum(dim=2)",
+            "matrices.movedim(1, -1), x, axes) * x[:, None]).sum(dim=1)",
+        ),
+        (
+            "torch: constant added to blocks",
+            "sign",
+            "return x + _over_blocks(steps.transpose(1, 2), x, axes)",
+            "return x - _over_blocks(steps.transpose(1, 2), x, axes)",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/fermions.py",
+        ("torch: gradient of fermions", "charge", "(-species * slope)", "(-slope)"),
+        (
+            "torch: pairs of slices",
+            "swap",
+            "right = _fermion_join(second @ first, rest)",
+            "right = _fermion_join(first @ second, rest)",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/objectives.py",
+        (
+            "torch: sum over the group",
+            "sign",
+            "log_p.exp() * (log_p + breaking)",
+            "log_p.exp() * (log_p - breaking)",
+        ),
+        ("torch: ESS of a batch", "factor", "2 * first - second", "first - second / 2"),
     ),
     *_in(
         "backends/sesamo_jax/emit.py",

@@ -197,7 +197,7 @@ class Theory:
                 found=str(expr) if unknown is None else f"the symbol {unknown} in {expr}",
                 remedy='name the observables: m2 = sympy.Symbol("m_squared")',
             )
-        return Derived(sp.lambdify(symbols, expr, "numpy"), tuple(map(str, symbols)))
+        return Derived(sp.lambdify(symbols, expr, "scipy"), tuple(map(str, symbols)))
 
     def _collect_parameters(self) -> tuple[Parameter, ...]:
         expressions = (self.action, *self.observables.values())

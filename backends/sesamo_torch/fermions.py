@@ -63,11 +63,11 @@ def _fermion_tree(phi, hop, with_gradient):
     # the first levels multiply, while products are small enough to be accurate
     scale = torch.exp(phi)
     right, products = hop * scale[..., None, :], []
-    small = bool(right.abs().amax() < 1e4)
+    small = bool((right.abs() < 1e4).all())
     while small and right.shape[1] > 1 and len(products) < 4:
         first, second, rest = _fermion_pairs(right)
         product = _fermion_join(second @ first, rest)
-        small = bool(product.abs().amax() < 1e4)
+        small = bool((product.abs() < 1e4).all())
         if small:
             products.append((first, second))
             right = product

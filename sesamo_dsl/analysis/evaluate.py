@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import mpmath
@@ -46,9 +47,9 @@ def evaluate(
                 outer[node] = (
                     node.precise_value(field, beta, digits) if digits else node.value(field, float(beta))
                 )
-    dummies = {node: sp.Dummy() for node in outer}
+    dummies = {node: _dummy(number) for number, node in enumerate(outer)}
     rest = expr.xreplace(cast(Any, dummies))
-    function = sp.lambdify([*dummies.values(), *values], rest, "mpmath" if digits else "numpy")
+    function = _function((*dummies.values(), *values), rest, precise=digits is not None)
     if digits:
         with mpmath.workdps(digits):
             return function(*outer.values(), *(mpmath.mpf(v) for v in values.values()))
@@ -72,9 +73,7 @@ class _Reader:
 
     def __call__(self, density: sp.Expr) -> Any:
         fields = sorted(density.atoms(FieldComponent), key=str)
-        function = sp.lambdify(
-            [*fields, *self._values], density, "mpmath" if self._digits else "numpy", cse=True
-        )
+        function = _function((*fields, *self._values), density, precise=self._digits is not None)
         arguments = [*map(self._field, fields), *self._values.values()]
         if self._digits:
             return np.frompyfunc(function, len(arguments), 1)(*arguments) if arguments else function()
@@ -88,6 +87,21 @@ class _Reader:
             return values
         digits = self._digits
         return field.hops.apply(values, (lambda w: numeric(w, digits)) if digits else float)
+
+
+@lru_cache(maxsize=512)
+def _function(arguments: tuple[sp.Basic, ...], expr: sp.Expr, *, precise: bool) -> Callable[..., Any]:
+    """An expression as a function of mpmath numbers or of arrays, which take erf and the like from SciPy.
+
+    The same one is asked for at many configurations.
+    """
+    return sp.lambdify(arguments, expr, "mpmath" if precise else "scipy", cse=True)
+
+
+@lru_cache
+def _dummy(number: int) -> sp.Dummy:
+    """The symbol in the place of a sum, the same every time."""
+    return sp.Dummy(f"sum_{number}")
 
 
 _precise = np.vectorize(mpmath.mpf, otypes=[object])

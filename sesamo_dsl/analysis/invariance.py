@@ -318,12 +318,18 @@ _Vector = dict[sp.Expr, sp.Expr]
 
 def breaking_representation(
     theory: Theory, group: FiniteGroup[Element], breaking: sp.Expr, normal_form: NormalForm
-) -> BreakingRepresentation:
+) -> BreakingRepresentation | None:
     """The representation in which S₁ transforms, by exact linear algebra on the terms of its normal form.
 
     Only generators are applied: to S₁, and to every new direction that appears, until the span closes.
     Terms count as linearly independent functions of fields and couplings. For polynomials they are; for other
     functions the representation is that of the terms, of which the functions' own is a quotient.
+
+    Returns
+    -------
+    BreakingRepresentation | None
+        None if more directions appear than the group has elements: equal functions are then spelled in
+        different ways, and the normal form does not see that they are.
     """
 
     def reduce(vector: _Vector) -> tuple[dict[int, sp.Expr], _Vector]:
@@ -352,6 +358,8 @@ def breaking_representation(
         for row, generator in zip(rows, group.generators, strict=True):
             image = transformed(_expression(e), generator, theory.components)
             coordinates, rest = reduce(_terms(normal_form(image)))
+            if rest and len(vectors) == group.order:
+                return None
             if rest:
                 pivot = min(rest, key=sp.default_sort_key)
                 coordinates[len(vectors)] = rest[pivot]

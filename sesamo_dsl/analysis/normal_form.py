@@ -101,7 +101,17 @@ class NormalForm:
 
 def _expand(expr: sp.Expr) -> sp.Expr:
     # exp(a + b) and log(a b) stay whole: a log-sum-exp is recognised by its exponents
-    return cast(sp.Expr, sp.expand(expr, power_exp=False, power_base=False, log=False))
+    expanded = cast(sp.Expr, sp.expand(expr, power_exp=False, power_base=False, log=False))
+    # SymPy multiplies numbers into denominators, 1/(2 (x + 2)) = 1/(2 x + 4): back out with them
+    inverse = {p: _primitive(p) for p in expanded.atoms(sp.Pow) if p.exp.is_negative and p.base.is_Add}
+    changed = {p: image for p, image in inverse.items() if image != p}
+    return cast(sp.Expr, expanded.xreplace(changed)) if changed else expanded
+
+
+def _primitive(power: sp.Pow) -> sp.Expr:
+    """(n b)^−k as n^−k b^−k, n the content of the sum in the denominator."""
+    content, base = power.base.primitive()
+    return cast(sp.Expr, content**power.exp * base**power.exp)
 
 
 def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:

@@ -9,8 +9,9 @@ import sympy as sp
 from ..fields import VectorField, parameters
 from ..ir.gradient import with_gradient
 from ..ir.program import Function, Program
-from ..lattice import Lattice
+from ..lattice import Lattice, SiteSum
 from ..lowering import lower
+from ..theory import Theory
 
 LATTICE = Lattice(3, 4)
 FIELD = VectorField("f", LATTICE, 2)
@@ -82,3 +83,19 @@ def coverage_program() -> Program:
         functions |= {action.name: action, gradient.name: gradient}
     labels = tuple(c.label for c in FIELD.components)
     return Program("coverage", "All expressions.", labels, LATTICE.shape, dict(COUPLINGS), {}, functions)
+
+
+def coverage_theory() -> Theory:
+    """A theory that has all sums over sites as observables, for the laws of the lowering."""
+    observables = {
+        "".join(c if c.isalnum() else "_" for c in name): expr
+        for name, expr in COVERAGE.items()
+        if isinstance(expr, SiteSum)
+    }
+    return Theory(
+        "coverage",
+        fields=[FIELD],
+        action=COVERAGE["polynomial"],
+        defaults={A: COUPLINGS["a"], B: COUPLINGS["lambda"]},
+        observables=observables,
+    )

@@ -18,6 +18,7 @@ from ..errors import BackendError
 from ..flow_spec import FlowSpec
 from ..ir.interpreter import run
 from ..ir.program import Program
+from ..reference import Reference, exact_reference
 from ..theory import Precision, Theory
 from ..training import TrainingOptions, make_base, wall_statistics
 
@@ -71,6 +72,11 @@ class Subject:
                 self.analysis, self._backends.get(backend, backend), precision=precision
             )
         return self._compiled[key]
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Those that the theory can be compiled in: determinants cancel too many digits for float32."""
+        return ("float64",) if self.theory.has_determinants else ("float32", "float64")
 
     def model(self, backend: str, **options: Any) -> Model:
         """An untrained model in float64 whose weights are random, so that its flow is not the identity."""
@@ -139,6 +145,11 @@ class Subject:
         rng = np.random.default_rng(3)
         identity = np.zeros(self.element_shape, dtype=np.int64)
         return [identity, *(self.random_element(rng) for _ in range(limit - 1))]
+
+    @cached_property
+    def exact(self) -> Reference | None:
+        """What quadrature says of the theory; None above two dimensions."""
+        return exact_reference(self.program, self.parameters)
 
     @cached_property
     def wall_inputs(self) -> dict[str, np.ndarray]:

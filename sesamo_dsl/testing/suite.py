@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from ..backend import Backend
 from ..errors import SesamoError
@@ -59,8 +59,8 @@ class _Failed(AssertionError):
     pass
 
 
-def run_law(law: Law, subject: Subject, *, examples: int | None = None) -> LawResult:
-    """Try a law on examples drawn by Hypothesis; a failing example is shrunk to a small one."""
+def run_law(law: Law, subject: Subject, *, examples: int | None = None, shrink: bool = True) -> LawResult:
+    """Try a law on examples drawn by Hypothesis; a failing example is shrunk to a small one if asked for."""
     worst = Measurement(0.0, 1.0)
     tried, false_alarm, start = 0, 0.0, time.perf_counter()
     failing: list[tuple[Any, Measurement]] = []
@@ -70,6 +70,8 @@ def run_law(law: Law, subject: Subject, *, examples: int | None = None) -> LawRe
         deadline=None,
         derandomize=True,
         database=None,
+        phases=(Phase.generate, *((Phase.shrink,) if shrink else ())),
+        report_multiple_bugs=False,
         suppress_health_check=cast(list[HealthCheck], list(HealthCheck)),
     )
     @given(law.examples(subject))

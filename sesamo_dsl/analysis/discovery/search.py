@@ -144,10 +144,10 @@ class CompiledAction:
 
     def _compile(self, outer: Any, densities: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
         inner = [
-            sp.lambdify([*fields, *self._parameters], density, "numpy", cse=True)
+            sp.lambdify([*fields, *self._parameters], density, "scipy", cse=True)
             for fields, density in zip(self._fields, densities, strict=True)
         ]
-        return sp.lambdify([*self._totals, *self._parameters], outer, "numpy", cse=True), inner
+        return sp.lambdify([*self._totals, *self._parameters], outer, "scipy", cse=True), inner
 
     def _component(self, field: FieldComponent) -> int:
         return self._index[field.field, field.component]

@@ -43,6 +43,36 @@ def _declared_residual(subject: Subject, x: np.ndarray) -> Iterator[Measurement]
             yield Measurement(change - expected, tolerance, f"S∘T − S = {verdict.residual}")
 
 
+def _at_one_block(subject: Subject, example: tuple[np.ndarray, int]) -> Iterator[Measurement]:
+    """A sitewise generator that acts at one block alone changes S by what it changes in the residual.
+
+    Both changes are taken from SymPy's own trees, so that neither the split nor the program is trusted.
+    """
+    x, number = example
+    components, parameters = subject.theory.components, subject.parameters
+    for report in (r for r in subject.analysis.reports if r.axes):
+        extents = [subject.theory.lattice.shape[mu] for mu in report.axes]
+        block = np.unravel_index(number % int(np.prod(extents)), extents)
+        inside: list[Any] = [slice(None)] * (x.ndim - 1)
+        for mu, position in zip(report.axes, block, strict=True):
+            inside[mu + 1] = int(position)
+        for verdict in report.verdicts:
+            before, after = x[0], x[0].copy()
+            after[tuple(inside)] = act(verdict.generator, before)[tuple(inside)]
+            change, expected = (
+                evaluate(expr, after, components, parameters, digits=30)
+                - evaluate(expr, before, components, parameters, digits=30)
+                for expr in (subject.theory.action, verdict.residual)
+            )
+            tolerance = action_bound(subject, "action", np.stack([before, after]), EPS["float64"]).sum()
+            what = f"at block {tuple(map(int, block))} the change of S is that of {verdict.residual}"
+            yield Measurement(float(change - expected), tolerance, what)
+            told = subject.interpret("action", np.stack([before, after]))[0]
+            yield Measurement(float(change - (told[1] - told[0])), tolerance, "the program changes as much")
+            if verdict.status == "exact":
+                yield Measurement(float(change), tolerance, "an exact symmetry changes nothing")
+
+
 def _program_is_symbols(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
     """Every lowered expression against SymPy's own tree, evaluated by mpmath with 30 digits."""
     theory, first = subject.theory, x[:1]
@@ -86,6 +116,14 @@ LAWS = (
         configurations,
         _declared_residual,
         lambda s: any(not r.axes for r in s.analysis.reports),
+    ),
+    Law(
+        "one_block",
+        "acting at one block changes S by what it changes in the residual",
+        lambda s: st.tuples(configurations(s), st.integers(0, 63)),
+        _at_one_block,
+        lambda s: any(r.axes for r in s.analysis.reports),
+        10,
     ),
     Law(
         "program_is_symbols",

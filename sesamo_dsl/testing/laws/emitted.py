@@ -46,12 +46,12 @@ def _emitted_is_program(
     """Tolerance: the running error bound of the program in the precision, plus that of the interpreter."""
     x, parameters = example
     for backend in subject.backends:
-        for precision, eps in EPS.items():
+        for precision in subject.precisions:
             rounded = x.astype(precision).astype(np.float64)
             for name in subject.program.functions:
                 if name not in _DISCONTINUOUS:
                     inside = _inside(subject, rounded, precision) if name == "unchart" else rounded
-                    yield from _compared(subject, backend, precision, name, inside, parameters, eps)
+                    yield from _compared(subject, backend, precision, name, inside, parameters)
 
 
 def _inside(subject: Subject, x: np.ndarray, precision: str) -> np.ndarray:
@@ -60,7 +60,7 @@ def _inside(subject: Subject, x: np.ndarray, precision: str) -> np.ndarray:
     return subject.interpret("chart", np.clip(x, -8, 8), **inputs)[0].astype(precision).astype(np.float64)
 
 
-def _compared(subject, backend, precision, name, x, parameters, eps) -> Iterator[Measurement]:
+def _compared(subject, backend, precision, name, x, parameters) -> Iterator[Measurement]:
     inputs = {
         key: value.astype(precision).astype(np.float64) if value.dtype.kind == "f" else value
         for key, value in _inputs(subject, name, x).items()
@@ -68,7 +68,8 @@ def _compared(subject, backend, precision, name, x, parameters, eps) -> Iterator
     with np.errstate(all="ignore"):  # log Δ of a vanishing radius, say
         expected = subject.interpret(name, x, parameters, **inputs)
         found = subject.compiled(backend, precision).evaluate(name, x, parameters, **inputs)
-    bounds = error_bounds(subject.program, name, x, parameters, roundoff=eps + EPS["float64"], inputs=inputs)
+    roundoff = EPS[precision] + EPS["float64"]
+    bounds = error_bounds(subject.program, name, x, parameters, roundoff=roundoff, inputs=inputs)
     for a, b, bound in zip(found, expected, bounds, strict=True):
         same = np.broadcast_to(np.isfinite(b), a.shape)  # log Δ of a vanishing radius is infinite for both
         residual = np.where(same, a - np.where(same, b, 0.0), np.isfinite(a))
@@ -93,7 +94,7 @@ def _emitted_canonical(subject: Subject, x: np.ndarray) -> Iterator[Measurement]
 def _types(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
     """Outputs have the dtype, the device and the batch of the input."""
     for backend in subject.backends:
-        for precision in EPS:
+        for precision in subject.precisions:
             compiled = subject.compiled(backend, precision)
             checked = compiled.check_configurations(x)
             given = compiled.backend.to_array(checked, precision)

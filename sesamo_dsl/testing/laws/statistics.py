@@ -15,7 +15,6 @@ from scipy.ndimage import maximum_filter
 from scipy.special import expit, log_expit
 
 from ...backend import Model
-from ...reference import exact_reference
 from ...training import TrainingOptions
 from ..law import Law, Measurement, has_slices
 from ..reference_density import ReferenceDensity
@@ -46,11 +45,11 @@ def integral(model: Model, shape: tuple[int, ...], reach: np.ndarray) -> float:
     """
     n = reach.shape[1]
     centre, half = (reach.max() + reach.min()) / 2, 0.75 * (reach.max() - reach.min()) + 1.0
-    coarse, fine = (256, 16) if n == 1 else (96, 5)
+    coarse, fine = (256, 16) if n == 1 else (96, 3)
     cell = 2 * half / coarse
     axis = centre - half + (np.arange(coarse) + 0.5) * cell
     log_q = _log_prob(model, _grid([axis] * n).reshape(-1, *shape)).reshape((coarse,) * n)
-    relevant = maximum_filter(log_q, size=5) > log_q.max() - 20
+    relevant = maximum_filter(log_q, size=5) > log_q.max() - 14
     offsets = _grid([((np.arange(fine) + 0.5) / fine - 0.5) * cell] * n)
     points = _grid([axis] * n)[relevant.reshape(-1)][:, None, :] + offsets[None]
     return float(np.exp(_log_prob(model, points.reshape(-1, *shape))).sum() * (cell / fine) ** n)
@@ -210,7 +209,7 @@ def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measur
 
 
 def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    exact = exact_reference(subject.program, subject.parameters)
+    exact = subject.exact
     if exact is None:
         return
     for backend in subject.samplers:
