@@ -251,6 +251,11 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
             "no exact conditional law is known on the orbits: orientations are uniform, "
             "weights correct for it"
         )
+    if options.strategy == "chart" and analysis.sectors.count > 1:
+        notes.append(
+            "chart strategy: exact, but where modes overlap on the walls a flow may hardly reach them, which ESS "
+            "and KL do not show; compare log Z with another strategy"
+        )
     if options.strategy in LEAKY and analysis.is_modulated:
         notes.append(
             f"{options.strategy} strategy: samples that leak out of the domain are rejected (weight zero); "

@@ -223,7 +223,7 @@ def test_latex_is_balanced(name: str) -> None:
         assert "$" not in body.replace(r"\text{", "")
         assert "\n\n" not in body
     names = set(re.findall(r"\\([A-Za-z]+)", latex.replace("\\\\", " ")))
-    known = "section subsection begin end item left right bigl bigr frac sqrt sum text mathrm operatorname "
+    known = "section subsection begin end item left right bigl bigr frac sqrt sum prod beta text mathrm operatorname "
     known += (
         "tilde hat quad log exp det sin cos cosh sinh pi phi sigma kappa lambda chi rho theta alpha mu Delta "
     )
