@@ -253,8 +253,8 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
         )
     if options.strategy == "chart" and analysis.sectors.count > 1:
         notes.append(
-            "chart strategy: exact, but where modes overlap on the walls a flow may hardly reach them, which ESS "
-            "and KL do not show; compare log Z with another strategy"
+            "chart strategy: exact, but where modes overlap on the walls a flow may hardly reach them, which "
+            "ESS and KL do not show; compare log Z with another strategy"
         )
     if options.strategy in LEAKY and analysis.is_modulated:
         notes.append(
