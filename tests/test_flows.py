@@ -344,3 +344,15 @@ def test_foreign_weights_are_refused() -> None:
             ours.load_state_arrays(wrong)
         with pytest.raises(ValueError, match="expected"):
             theirs.with_state_arrays(wrong)
+
+
+def test_jax_flow_before_and_after_float64_is_asked_for() -> None:
+    """Tables are shared between flows; integers get wider when a process turns to float64."""
+    base = GaussianBase.standard(1, (4, 6))
+    values = []
+    for wide in (False, True):
+        with jax.enable_x64(wide):
+            flow = jax_flows.Flow(FlowSpec(layers=2, hidden=(4,)), base, dtype=np.float32)
+            z = jnp.ones((2, 1, 4, 6), np.float32)
+            values.append(np.asarray(jax.jit(flow.forward)(z)[1]))
+    assert np.allclose(*values)

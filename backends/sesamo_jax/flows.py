@@ -53,7 +53,7 @@ class Conditioner(eqx.Module):
     def __call__(self, frozen: Array, means: Array) -> Array:
         inputs, sites = self.block.neighbours.shape
         batch = frozen.shape[-1]
-        seen = frozen[self.block.neighbours.reshape(-1)].reshape(inputs, sites, batch)
+        seen = frozen[_index(self.block.neighbours.reshape(-1))].reshape(inputs, sites, batch)
         if not self.block.visible.all():
             seen = seen * self.block.visible[..., None].astype(seen.dtype)
         hidden = (self.weight[0] @ seen.reshape(inputs, sites * batch)).reshape(-1, sites, batch)
@@ -178,10 +178,10 @@ class Flow(eqx.Module):
 
     def _split(self, field: Array) -> list[Array]:
         entries = field.reshape(field.shape[0], -1).T
-        return [entries[self.tables.frozen], entries[self.tables.active]]
+        return [entries[_index(self.tables.frozen)], entries[_index(self.tables.active)]]
 
     def _merge(self, halves: list[Array]) -> Array:
-        entries = jnp.concatenate(halves)[self.tables.unsplit]
+        entries = jnp.concatenate(halves)[_index(self.tables.unsplit)]
         return entries.T.reshape(-1, self.base.components, *self.base.shape)
 
     def _column(self, values: NDArray[np.float64], like: Array) -> Array:
@@ -197,6 +197,12 @@ class Flow(eqx.Module):
     def _base_log_prob(self, z: Array) -> Array:
         normalization = 0.5 * math.log(2 * math.pi) * self.tables.unsplit.size + self.base.log_det
         return -0.5 * jnp.square(z).reshape(z.shape[0], -1).sum(axis=1) - normalization
+
+
+def _index(table: NDArray[np.int64]) -> NDArray[np.int32]:
+    """A copy of a table: JAX remembers the very array together with the width it gave its integers, which is
+    another one once something has asked for float64."""
+    return table.astype(np.int32)
 
 
 def _affine(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> tuple[Array, Array]:
