@@ -92,9 +92,7 @@ def run(fault: Fault | None, clean: Path, limit: float, backend: str) -> Outcome
         shutil.copytree(clean, copy)
         if fault is not None:
             path = copy / fault.file
-            path.write_text(
-                path.read_text(encoding="utf-8").replace(fault.old, fault.new), encoding="utf-8"
-            )
+            path.write_text(path.read_text(encoding="utf-8").replace(fault.old, fault.new), encoding="utf-8")
             for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
                 compiled.unlink()
         receiver, sender = multiprocessing.Pipe(duplex=False)
