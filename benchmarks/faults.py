@@ -135,7 +135,12 @@ FAULTS: tuple[Fault, ...] = (
             "self._right[table[:, word_index[word[:-1]]], word[-1]]",
             "self._right[table[:, word_index[word[:-1]]], word[0]]",
         ),
-        ("inverses", "off by one", "np.argmin(self.table, axis=1)", "np.argmin(self.table[:, 1:], axis=1)"),
+        (
+            "inverses",
+            "off by one",
+            "np.argmin(self.table, axis=1)",
+            "(np.argmin(self.table, axis=1) + 1) % self.order",
+        ),
         (
             "left cosets are right cosets",
             "coset table",

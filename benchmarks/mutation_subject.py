@@ -112,20 +112,14 @@ def outcome(backend_name: str) -> tuple[str, str]:
                 check.run(backend)
             except Exception as error:
                 return "caught", f"{check.name}{_raised(error)}"
-    subjects: dict[str, Subject] = {}
-    functions = Subject.of(coverage_theory(), [backend_name])
-    lowered = next(law for law in LAWS if law.name == "program_is_symbols")
-    try:
-        result = run_law(lowered, functions, examples=3, shrink=False)
-    except Exception as error:
-        return "caught", f"{lowered.name} on {functions.theory.name}{_raised(error)}"
-    if not result.holds:
-        return "caught", f"{lowered.name} on {functions.theory.name}: {result.worst.what[:70]}"
     # the compiler is judged with PyTorch: of another backend only what it can get wrong itself
-    rounds = _ROUNDS if backend_name == "torch" else _ROUNDS[:1]
-    judged = [t for t in theories() if backend_name == "torch" or t.name in ("z2", "u1")]
-    for names in rounds:
-        for theory in judged:
+    full = backend_name == "torch"
+    judged = [t for t in theories() if full or t.name in ("z2", "u1")]
+    rounds = [({"program_is_symbols"}, [coverage_theory()])]
+    rounds += [(names, judged) for names in (_ROUNDS if full else _ROUNDS[:1])]
+    subjects: dict[str, Subject] = {}
+    for names, chosen in rounds:
+        for theory in chosen:
             try:
                 if theory.name not in subjects:
                     subjects[theory.name] = Subject.of(theory, [backend_name])
@@ -134,9 +128,7 @@ def outcome(backend_name: str) -> tuple[str, str]:
                 return "caught", f"a {type(error).__name__} on {theory.name}"
             except Exception as error:
                 return "crashed", f"{type(error).__name__} on {theory.name}: {str(error)[:60]}"
-            for law in LAWS:
-                if law.name not in names or not law.applies(subject):
-                    continue
+            for law in (law for law in LAWS if law.name in names and law.applies(subject)):
                 try:
                     result = run_law(law, subject, examples=min(law.count, _EXAMPLES), shrink=False)
                 except Exception as error:
