@@ -73,7 +73,6 @@ def test_copy(copy: str, backend: str, result: Connection) -> None:
     root = Path(copy)
     sys.path[:0] = [str(path) for path in (root, root / "backends", root / "theories")]
     os.environ["SESAMO_DSL_CACHE"] = str(root / "emitted")
-    os.environ["JAX_DISABLE_JIT"] = "1"  # small arrays, used once: compiling takes longer than running
     os.chdir(root)
     try:
         subject = importlib.import_module("mutation_subject")

@@ -59,9 +59,11 @@ def _subgroups(subject: Subject, example: tuple[int, int, int]) -> Iterator[Meas
     while power != 0:
         power, order = int(group.table[power, a]), order + 1
     yield Measurement(int(group.element_orders[a]) - order, 0, "orders of elements")
-    conjugate = int(group.table[group.table[c, a], group.inverses[c]])
-    together = any({a, conjugate} <= set(members) for members in group.conjugacy_classes())
-    yield Measurement(int(not together), 0, "a and cac⁻¹ are in one class")
+    classes = group.conjugacy_classes()
+    counted = np.bincount([g for members in classes for g in members], minlength=group.order)
+    yield Measurement(counted - 1, 0, "conjugacy classes tile the group")
+    conjugates = {int(group.table[group.table[g, a], group.inverses[g]]) for g in range(group.order)}
+    yield Measurement(int(conjugates not in map(set, classes)), 0, "the class of a is all gag⁻¹")
 
 
 LAWS = (
