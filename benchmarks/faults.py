@@ -243,7 +243,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_in(
         "sesamo_dsl/analysis/lie.py",
-        ("invariant part under a Lie group", "factor", "total / relation[0])", "2 * total / relation[0])"),
+        (
+            "a term moves if all generators move it",
+            "a symmetry that is none",
+            "if any(\n            normal_form(lie_derivative(",
+            "if all(\n            normal_form(lie_derivative(",
+        ),
     ),
     *_in(
         "sesamo_dsl/orbits.py",
