@@ -85,7 +85,7 @@ def observables(case: Case, theory: sd.Theory, samples: sd.Samples) -> Iterator[
 
 
 def second_log_z(case: Case, theory: sd.Theory, backend: str, seconds: float) -> tuple[str, Estimate]:
-    """log Z by another strategy, trained for as long, with noise of its own."""
+    """log Z by another strategy, trained for a third of the time, with noise of its own."""
     options = {"parameters": case.parameters, "count": SAMPLES, "seed": 1}
     if case.other is None:
         samples, _ = train(theory, backend, seconds, strategy="penalty", **options)
@@ -138,7 +138,7 @@ def task(case: Case) -> Task:
         known = REFERENCE["phi4_log_z"].get(label(theory, case.parameters))
         if known is not None:
             yield against("log Z", samples.log_z, known["value"], known["error"], "stored")
-        name, other = second_log_z(case, theory, backend, seconds)
+        name, other = second_log_z(case, theory, backend, seconds / 3)
         yield against("log Z", samples.log_z, *other, name)
 
     rows.__doc__ = f"{case.declare.__name__} {case.parameters}."

@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import hubbard
 import methods
 import numpy as np
 from common import REFERENCE, Row, Task, train
@@ -212,6 +213,7 @@ TASKS: dict[str, Task] = {
     "mixture-heat-bath": mixture_heat_bath,
     "mixture-learned": mixture_learned,
     **LATTICE_TASKS,
+    **hubbard.TASKS,
     "compile": compile_time,
     "speed": speed,
     **methods.TASKS,
@@ -247,7 +249,7 @@ def main() -> int:
     records, missed = [], 0
     for name in chosen.only:
         for backend in backends:
-            seconds = chosen.seconds or SECONDS.get(name, 120.0)
+            seconds = chosen.seconds or (SECONDS | hubbard.SECONDS).get(name, 120.0)
             for row in map(plain, TASKS[name](backend, seconds)):
                 verdict = {None: "", True: "pass", False: "MISS"}[row.passed]
                 missed += row.passed is False

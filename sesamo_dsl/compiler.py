@@ -50,6 +50,7 @@ from .cache import load_source
 from .errors import ConfigurationError, GroupError, OptionError
 from .exact import NumberTable
 from .fields import FieldComponent
+from .groups.automorphisms import node_order
 from .groups.element import Element
 from .groups.finite import FiniteGroup
 from .groups.lie import LieSymmetry
@@ -58,6 +59,7 @@ from .groups.symmetry import Symmetry
 from .ir.gradient import with_gradient
 from .ir.program import Function, Program
 from .ir.source import argument_name
+from .lattice import GraphLattice
 from .lowering import lower, lower_by_block, matrices
 from .modulation import constants, finite_functions, slice_functions
 from .theory import Precision, Theory
@@ -310,6 +312,7 @@ def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None,
         matrices([theory.action, *theory.observables.values()]) | fields.get("constants", {}),
         {"action": action, "action_and_gradient": gradient, **(extra or {})},
         fields.get("blocks", ()),
+        fields.get("nodes"),
     )
 
 
@@ -343,8 +346,14 @@ def lower_theory(analysis: Analysis) -> Program:
         f.name: f for f in (*finite_functions(domain, blocks), *slice_functions(slices, count, volume))
     }
     arrays = constants(domain, analysis.group, slices, count, volume)
+    lattice = theory.lattice
     return _action_program(
-        theory, functions, constants=arrays, blocks=blocks, summary=analysis.text().replace("\\", "\\\\")
+        theory,
+        functions,
+        constants=arrays,
+        blocks=blocks,
+        nodes=node_order(lattice) if isinstance(lattice, GraphLattice) else None,
+        summary=analysis.text().replace("\\", "\\\\"),
     )
 
 

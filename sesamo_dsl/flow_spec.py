@@ -93,6 +93,31 @@ class FlowSpec:
         return 2 if self.transform == "affine" else 3 * self.bins - 1
 
 
+@dataclass(frozen=True)
+class NodeOrder:
+    """How a flow sees the nodes of a graph, which are the last axis of its lattice.
+
+    Attributes
+    ----------
+    colours
+        0 or 1 for every node, in place of the parity of a coordinate.
+    shells
+        For every node the nodes at distance 0, 1, 2, …; alike, in the same order, at nodes that an
+        automorphism takes to each other, so that these can share their networks.
+    """
+
+    colours: tuple[int, ...]
+    shells: tuple[tuple[tuple[int, ...], ...], ...]
+
+    def seen(self, radius: int) -> NDArray[np.int64]:
+        """Nodes within a distance, a column for every node, −1 where one sees less than others, (K, N)."""
+        rows = []
+        for distance in range(radius + 1):
+            shells = [node[distance] if distance < len(node) else () for node in self.shells]
+            rows += list(itertools.zip_longest(*shells, fillvalue=-1))
+        return np.array(rows, dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class GaussianBase:
     """A translation-invariant Gaussian, x = mean + Re ifftn_k( A(k) fftn(z)(k) ) with z standard normal.
@@ -105,21 +130,28 @@ class GaussianBase:
         A(k) = H(k)^(-1/2), Hermitian with A(-k) = conj A(k), (*shape, components, components).
     log_det
         log |det dx/dz| = Σ_k log |det A(k)|.
+    nodes
+        The nodes of a graph, if that is what the last axis counts.
     """
 
     mean: NDArray[np.float64]
     filter: NDArray[np.complex128]
     log_det: float
+    nodes: NodeOrder | None = None
 
     @classmethod
-    def standard(cls, components: int, shape: tuple[int, ...]) -> GaussianBase:
+    def standard(
+        cls, components: int, shape: tuple[int, ...], nodes: NodeOrder | None = None
+    ) -> GaussianBase:
         """Mean 0, covariance 1."""
         check_geometry(components, shape)
         identity = np.broadcast_to(np.eye(components), (*shape, components, components))
-        return cls.from_precision(np.zeros(components), identity)
+        return cls.from_precision(np.zeros(components), identity, nodes)
 
     @classmethod
-    def from_precision(cls, mean: ArrayLike, precision: ArrayLike) -> GaussianBase:
+    def from_precision(
+        cls, mean: ArrayLike, precision: ArrayLike, nodes: NodeOrder | None = None
+    ) -> GaussianBase:
         """The density ∝ exp(−½ Σ_k δ(k)† H(k) δ(k) / volume), δ = fftn(x − mean).
 
         Parameters
@@ -161,7 +193,8 @@ class GaussianBase:
             f"eigenvalue {values.min():.6g}",
         )
         root = (vectors / np.sqrt(values)[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
-        return cls(center, np.asarray(root, dtype=np.complex128), -0.5 * float(np.log(values).sum()))
+        log_det = -0.5 * float(np.log(values).sum())
+        return cls(center, np.asarray(root, dtype=np.complex128), log_det, nodes)
 
     @property
     def components(self) -> int:
@@ -230,7 +263,8 @@ class Block:
     components
         How many components are transformed at each of these sites.
     neighbours
-        Positions, within the frozen class, of the entries seen from each site, (inputs, sites).
+        Positions, within the frozen class followed by the means over lines, of what is seen from each site,
+        (inputs, sites).
     visible
         1 where the neighbour is frozen, 0 where an odd extent makes the checkerboard meet itself,
         (inputs, sites).
@@ -253,12 +287,16 @@ class Coupling:
         Their transformed entries, one block after the other, are the active class: (component, site) in each.
     mean_weights
         Rows that average the frozen entries of each component that has any, (means, frozen).
+    line_weights
+        Rows that average the frozen entries of each component at each node of a graph over time,
+        (lines, frozen); no rows on other lattices.
     """
 
     active: NDArray[np.int64]
     frozen: NDArray[np.int64]
     blocks: tuple[Block, ...]
     mean_weights: NDArray[np.float64]
+    line_weights: NDArray[np.float64]
 
     @property
     def unsplit(self) -> NDArray[np.int64]:
@@ -266,22 +304,36 @@ class Coupling:
         return np.argsort(np.concatenate([self.frozen, self.active]))
 
 
-def frozen_mask(layer: int, components: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _parities(shape: tuple[int, ...], nodes: NodeOrder | None) -> NDArray[np.int64]:
+    """Σ coordinates, that of a node being its colour, (*shape)."""
+    coordinates = np.indices(shape)
+    if nodes is not None:
+        coordinates[-1] = np.array(nodes.colours)
+    return coordinates.sum(axis=0)
+
+
+def frozen_mask(
+    layer: int, components: int, shape: tuple[int, ...], nodes: NodeOrder | None = None
+) -> NDArray[np.bool_]:
     """Which entries layer number `layer` leaves alone and conditions on, (components, *shape)."""
     check_geometry(components, shape)
     if components * math.prod(shape) == 1:
         return np.zeros((components, *shape), dtype=np.bool_)
-    parity = np.indices((components, *shape)).sum(axis=0) % 2
-    return parity == layer % 2
+    parity = np.arange(components).reshape(-1, *(1,) * len(shape)) + _parities(shape, nodes)
+    mask = parity % 2 == layer % 2
+    if mask.all() or not mask.any():  # one colour only: half of the entries, in their order
+        mask = np.arange(mask.size).reshape(mask.shape) % 2 == layer % 2
+    return mask
 
 
 @functools.cache
-def coupling(parity: int, kernel: int, components: int, shape: tuple[int, ...]) -> Coupling:
+def coupling(
+    parity: int, kernel: int, components: int, shape: tuple[int, ...], nodes: NodeOrder | None = None
+) -> Coupling:
     """Index tables of the layers 2n + `parity`; the same arguments give the same object."""
-    mask = frozen_mask(parity, components, shape)
+    mask = frozen_mask(parity, components, shape, nodes)
     volume = math.prod(shape)
-    sites = np.indices(shape).reshape(len(shape), volume)
-    site_parity = sites.sum(axis=0) % 2
+    site_parity = _parities(shape, nodes).reshape(-1) % 2
     flat_mask = mask.reshape(components, volume)
 
     def entries(frozen: bool) -> NDArray[np.int64]:
@@ -297,32 +349,103 @@ def coupling(parity: int, kernel: int, components: int, shape: tuple[int, ...]) 
     active, frozen = entries(False), entries(True)
     position = np.zeros(components * volume, dtype=np.int64)
     position[frozen] = np.arange(frozen.size)
-    radius = kernel // 2
-    # With nothing frozen there is nothing to see; the network is then its constant.
-    offsets = list(itertools.product(range(-radius, radius + 1), repeat=len(shape))) if frozen.size else []
+    lines = np.zeros((0, frozen.size))
+    if nodes is not None and shape[:-1] and frozen.size:
+        line = frozen // volume * shape[-1] + frozen % shape[-1]
+        lines = (line == np.arange(components * shape[-1])[:, None]).astype(np.float64)
+        lines /= np.maximum(lines.sum(axis=1, keepdims=True), 1)
     blocks: list[Block] = []
     for colour in (0, 1):
         here = np.flatnonzero(site_parity == colour)
         count = int((~flat_mask[:, here]).any(axis=1).sum()) if here.size else 0
         if count == 0:
             continue
-        # Inputs are listed by parity alone, never by extent, so that weights move between lattices.
-        seen = [
-            component * volume + _flat_index(sites[:, here], offset, shape)
-            for offset in offsets
-            for component in range(components)
-            if (component + colour + sum(offset)) % 2 == parity
-        ]
-        table = np.array(seen, dtype=np.int64).reshape(-1, here.size)
-        visible = flat_mask.reshape(-1)[table]
-        blocks.append(Block(count, position[table] * visible, visible.astype(np.float64)))
+        if not frozen.size:  # with nothing frozen there is nothing to see; the network is then its constant
+            table, visible = np.zeros((2, 0, here.size), dtype=np.int64)
+        elif nodes is None:
+            table, visible = _window(here, kernel // 2, colour, parity, flat_mask, position, shape)
+        else:
+            table, visible = _neighbourhood(here, kernel // 2, nodes, flat_mask, position, shape)
+            table, visible = _with_lines(table, visible, here, kernel // 2, nodes, lines, components, shape)
+        blocks.append(Block(count, table * visible, visible.astype(np.float64)))
     component_of = frozen // volume
     rows = (component_of == np.unique(component_of)[:, None]).astype(np.float64)
-    return Coupling(active, frozen, tuple(blocks), rows / rows.sum(axis=1, keepdims=True))
+    return Coupling(active, frozen, tuple(blocks), rows / rows.sum(axis=1, keepdims=True), lines)
+
+
+_Table = tuple[NDArray[np.int64], NDArray[np.bool_]]
+"""Positions of what is seen from each site, and whether it is there to be seen, (inputs, sites) each."""
+
+
+def _window(
+    here: NDArray[np.int64],
+    radius: int,
+    colour: int,
+    parity: int,
+    flat_mask: NDArray[np.bool_],
+    position: NDArray[np.int64],
+    shape: tuple[int, ...],
+) -> _Table:
+    """The frozen entries in a cube around each site of a hypercubic lattice."""
+    components, volume = flat_mask.shape
+    sites = np.indices(shape).reshape(len(shape), volume)
+    # Inputs are listed by parity alone, never by extent, so that weights move between lattices.
+    seen = [
+        component * volume + _flat_index(sites[:, here], offset, shape)
+        for offset in itertools.product(range(-radius, radius + 1), repeat=len(shape))
+        for component in range(components)
+        if (component + colour + sum(offset)) % 2 == parity
+    ]
+    table = np.array(seen, dtype=np.int64).reshape(-1, here.size)
+    return position[table], flat_mask.reshape(-1)[table]
+
+
+def _neighbourhood(
+    here: NDArray[np.int64],
+    radius: int,
+    nodes: NodeOrder,
+    flat_mask: NDArray[np.bool_],
+    position: NDArray[np.int64],
+    shape: tuple[int, ...],
+) -> _Table:
+    """The frozen entries at nodes within a distance, in a window of time, around each site."""
+    components, volume = flat_mask.shape
+    extent, time, node = shape[-1], here // shape[-1], here % shape[-1]
+    near = nodes.seen(radius)[:, node]
+    steps = range(-radius, radius + 1) if shape[:-1] else (0,)
+    tables, visible = [], []
+    for step in steps:
+        site = (time + step) % (volume // extent) * extent + np.maximum(near, 0)
+        for component in range(components):
+            tables.append(position[component * volume + site])
+            visible.append(flat_mask[component][site] & (near >= 0))
+    table, there = np.concatenate(tables), np.concatenate(visible)
+    useful = there.any(axis=1)
+    return table[useful], there[useful]
+
+
+def _with_lines(
+    table: NDArray[np.int64],
+    visible: NDArray[np.bool_],
+    here: NDArray[np.int64],
+    radius: int,
+    nodes: NodeOrder,
+    lines: NDArray[np.float64],
+    components: int,
+    shape: tuple[int, ...],
+) -> _Table:
+    """The same with the means over time at these nodes: where a configuration sits, not how it fluctuates."""
+    if not len(lines):
+        return table, visible
+    near = nodes.seen(radius)[:, here % shape[-1]]
+    columns = [component * shape[-1] + np.maximum(near, 0) for component in range(components)]
+    rows = lines.shape[1] + np.concatenate(columns)
+    there = np.concatenate([near >= 0] * components)
+    return np.concatenate([table, rows]), np.concatenate([visible, there])
 
 
 def initial_state(
-    spec: FlowSpec, components: int, shape: tuple[int, ...], seed: int
+    spec: FlowSpec, components: int, shape: tuple[int, ...], seed: int, nodes: NodeOrder | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """Named weights of a flow that is the identity: random hidden layers, a last layer of zeros.
 
@@ -332,7 +455,7 @@ def initial_state(
     generator = np.random.default_rng(seed)
     state: dict[str, NDArray[np.float64]] = {}
     for layer in range(spec.layers):
-        tables = coupling(layer % 2, spec.kernel, components, shape)
+        tables = coupling(layer % 2, spec.kernel, components, shape, nodes)
         for index, block in enumerate(tables.blocks):
             name = f"layers.{layer}.blocks.{index}"
             means = tables.mean_weights.shape[0]

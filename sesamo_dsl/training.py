@@ -17,7 +17,7 @@ from .backend import Model
 from .errors import OptionError, TrainingDivergedError
 from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
-from .vacua import find_vacuum
+from .vacua import find_vacuum, self_consistent
 
 Law = Literal["uniform", "learned", "conditional", "heat_bath"]
 Strategy = Literal["fold", "penalty", "chart", "canonicalize", "none"]
@@ -47,7 +47,9 @@ class TrainingOptions:
     ----------
     law
         p(u|y): "uniform" (1/|G|), "learned" (one logit per element), "conditional" (a network of y) or
-        "heat_bath" (the exact conditional). Default: uniform if the symmetry is exact, else heat bath.
+        "heat_bath" (the exact conditional). Default: uniform if the symmetry is exact, else heat bath; but
+        conditional, one block given those before, where S₁ couples too many blocks to sum over. On the circle
+        of a broken U(1) "learned" and "conditional" are circular splines.
     strategy
         How samples stay in the fundamental domain: "fold" (exact; sums over the group), "chart" (exact; a
         bijection from R^n, where the walls are linearly independent) or "penalty" (SESaMo's; may leak).
@@ -57,7 +59,7 @@ class TrainingOptions:
         "path" drops the score term of the reverse-KL gradient and has no variance at the optimum.
     law_gradient
         How the gradient goes through u: "enumerate" sums over its law, "reinforce" draws one u per
-        configuration, with the mean of the others as baseline.
+        configuration, with the mean of the others as baseline. Default: enumerate where that is possible.
     forward_weight
         w in (1 − w) KL(q‖p) + w KL(p‖q); above 0 training needs configurations of the target, given as
         ``reference``. Default: 0 without them, 1/2 with them.
@@ -84,7 +86,7 @@ class TrainingOptions:
     law: Law | None = None
     strategy: Strategy | None = None
     gradient: Gradient = "path"
-    law_gradient: LawGradient = "enumerate"
+    law_gradient: LawGradient | None = None
     forward_weight: float | None = None
     flows: int = 1
     base: Literal["vacuum", "standard"] = "vacuum"
@@ -102,7 +104,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
-            if value not in allowed and not (value is None and name in ("law", "strategy")):
+            if value not in allowed and not (value is None and name in ("law", "strategy", "law_gradient")):
                 raise _option(name, " or ".join(map(repr, allowed)), value)
         for name, least in {"steps": 1, "batch": 2, "seed": 0, "flows": 1}.items():
             value = getattr(self, name)
@@ -134,9 +136,16 @@ class TrainingOptions:
         if law is None:
             law, reason = _law(analysis, strategy)
             reasons.append(f"law {law}: {reason}")
+        law_gradient = self.law_gradient
+        if law_gradient is None:
+            law_gradient = "reinforce" if analysis.coupled else "enumerate"
+            if analysis.coupled:
+                reasons.append(f"law_gradient reinforce: {_coupling(analysis)}")
         _check_strategy(strategy, analysis)
+        _check_law(law, law_gradient, analysis)
         changes: dict[str, Any] = {
             "law": law,
+            "law_gradient": law_gradient,
             "strategy": strategy,
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
             "reasons": tuple(reasons),
@@ -181,7 +190,23 @@ def _law(analysis: Analysis, strategy: Strategy) -> tuple[Law, str]:
         return "uniform", f"the strategy {strategy} has no other"
     if analysis.breaking == 0:
         return "uniform", "the symmetry is exact, and so is 1/|G|"
+    if analysis.chained:
+        return "conditional", f"{_coupling(analysis)}: one block is drawn given those before"
+    if analysis.coupled:
+        return "conditional", f"{_coupling(analysis)}, and the blocks too many for a chain: a product"
     return "heat_bath", "S₁ is known, and with it the exact conditional"
+
+
+def _coupling(analysis: Analysis) -> str:
+    return f"S₁ couples {analysis.sectors.blocks} blocks, whose sectors are too many to sum over"
+
+
+def _check_law(law: Law, law_gradient: LawGradient, analysis: Analysis) -> None:
+    """Refuse sums over sectors that are too many."""
+    if analysis.coupled and law == "heat_bath":
+        raise _option("law", "'conditional', 'learned' or 'uniform'", f"'heat_bath': {_coupling(analysis)}")
+    if analysis.coupled and law_gradient == "enumerate":
+        raise _option("law_gradient", "'reinforce'", f"'enumerate': {_coupling(analysis)}")
 
 
 def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
@@ -226,6 +251,11 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
             "no exact conditional law is known on the orbits: orientations are uniform, "
             "weights correct for it"
         )
+    if options.strategy == "chart" and analysis.sectors.count > 1:
+        notes.append(
+            "chart strategy: exact, but where modes overlap on the walls a flow may hardly reach them, which "
+            "ESS and KL do not show; compare log Z with another strategy"
+        )
     if options.strategy in LEAKY and analysis.is_modulated:
         notes.append(
             f"{options.strategy} strategy: samples that leak out of the domain are rejected (weight zero); "
@@ -235,17 +265,20 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
 
 
 def make_base(program: Program, parameters: Mapping[str, float], options: TrainingOptions) -> GaussianBase:
-    """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal."""
+    """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal.
+
+    Without a vacuum it is the Gaussian around zero that is closest to the theory.
+    """
     components = len(program.components)
-    vacuum = find_vacuum(program, parameters) if options.base == "vacuum" else None
-    if vacuum is None:
-        return GaussianBase.standard(components, program.shape)
+    if options.base == "standard":
+        return GaussianBase.standard(components, program.shape, program.nodes)
+    vacuum = find_vacuum(program, parameters) or self_consistent(program, parameters)
     u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
     rotation = program.constants["INVERSES"][u]
     precision = np.einsum(
         "ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation)
     )
-    return GaussianBase.from_precision(rotation @ vacuum.mean, precision)
+    return GaussianBase.from_precision(rotation @ vacuum.mean, precision, program.nodes)
 
 
 def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:

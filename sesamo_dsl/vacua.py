@@ -17,6 +17,7 @@ from .ir.interpreter import run
 from .ir.program import Program
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
+_SAMPLES, _ITERATIONS = 128, 16  # of the self-consistent Gaussian
 _STARTS = 12  # random directions at most
 _DESCENTS = 8  # the deepest starting points are followed downhill
 _SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
@@ -104,6 +105,54 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
             polished = np.where(np.abs(step) > 1e-12 * (1 + np.abs(mean)), mean - step, mean)
             return Vacuum(polished, value_and_slope(polished)[0] * volume, hessian)
     return None
+
+
+def self_consistent(program: Program, parameters: Mapping[str, float]) -> Vacuum:
+    """The translation-invariant Gaussian around zero with the least KL divergence from the theory.
+
+    It is stationary where its precision is the mean of the Hessian under itself. By parts ⟨∂²S⟩ ⟨x x†⟩ is
+    ⟨∂S x†⟩, so that gradients on a fixed set of samples are enough: H(k) ← ⟨∂S x†⟩ ⟨x x†⟩⁻¹ at every
+    momentum, damped. Nodes of a graph are averaged over. For theories that have no minimum to expand around.
+    """
+    c, shape = len(program.components), program.shape
+    axes = tuple(range(2, 2 + len(shape)))
+    volume = int(np.prod(shape))
+    half = np.random.default_rng(0).normal(size=(_SAMPLES // 2, c, *shape))
+    noise = np.moveaxis(np.fft.fftn(np.concatenate([half, -half]), axes=axes), 1, -1)
+    hessian = np.broadcast_to(np.eye(c, dtype=complex), (*shape, c, c)).copy()
+    for _ in range(_ITERATIONS):
+        values, vectors = np.linalg.eigh(hessian)
+        root = (vectors / np.sqrt(values)[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
+        waves = (root @ noise[..., None])[..., 0]
+        x = np.fft.ifftn(np.moveaxis(waves, -1, 1), axes=axes).real
+        with np.errstate(all="ignore"):
+            gradient = run(program, "action_and_gradient", {"x": x}, parameters)[1]
+        finite = np.isfinite(gradient.reshape(len(x), -1)).all(axis=1)
+        if finite.sum() < _SAMPLES // 2:  # much too wide
+            hessian = hessian * 4
+            continue
+        slopes = np.moveaxis(np.fft.fftn(gradient[finite], axes=axes), 1, -1)
+        kept = waves[finite]
+        power = np.einsum("n...a,n...b->...ab", kept, kept.conj()) / (len(kept) * volume)
+        cross = np.einsum("n...a,n...b->...ab", slopes, kept.conj()) / (len(kept) * volume)
+        if program.nodes is not None:
+            power, cross = (
+                np.broadcast_to(part.mean(axis=-3, keepdims=True), part.shape) for part in (power, cross)
+            )
+        update = cross @ np.linalg.inv(power)
+        update = (update + np.conj(np.swapaxes(update, -1, -2))) / 2
+        update = (update + np.conj(_reflected(update))) / 2
+        size, polarisation = np.linalg.eigh(update)
+        bounded = np.clip(size, 0.1 * values.min(), 10 * values.max())  # a step of a decade at most
+        update = (polarisation * bounded[..., None, :]) @ np.conj(np.swapaxes(polarisation, -1, -2))
+        hessian = (hessian + update) / 2
+    return Vacuum(np.zeros(c), float("nan"), hessian)
+
+
+def _reflected(matrix: np.ndarray) -> np.ndarray:
+    """H(k) → H(−k), on the leading axes."""
+    axes = tuple(range(matrix.ndim - 2))
+    return np.roll(np.flip(matrix, axes), 1, axes)
 
 
 def gauge_directions(program: Program) -> list[tuple[int, tuple[int, ...]]]:

@@ -137,6 +137,19 @@ def test_huge_fields(size: float) -> None:
         assert np.abs(np.asarray(slope) - 0.5).max() <= 0.5 + 1e-12  # occupations
 
 
+def test_huge_fields_where_minors_vanish() -> None:
+    """On the 4-ring det exp(K)[{0, 2}, {1, 3}] = 0: finite there, exact with distinct couplings."""
+    phi = 1e3 * np.random.default_rng(7).normal(size=(6, 3, 4))
+    value, slope = fermions.log_det_and_gradient(phi, 0.5, ring(4), 1)
+    assert np.isfinite(value).all()
+    assert np.isfinite(slope).all()
+    assert fermions.conditioning(phi, 0.5, ring(4), 1).max() > 1e12
+    distinct = ring(4) * (1 + 0.1 * np.add.outer(np.arange(4), np.arange(4)))
+    value = fermions.log_det(phi, 0.5, distinct, 1)
+    expected = np.array([float(dense.precise_log_det(one, distinct, 0.5)) for one in phi])
+    assert np.abs(value - expected).max() < 1e-9
+
+
 def test_small_and_large_in_one_batch() -> None:
     phi = np.random.default_rng(1).normal(size=(4, 6, 6))
     together = phi.copy()
@@ -184,12 +197,35 @@ def test_emitted(backend: str) -> None:
         assert bound.max() < 1e-9
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_action_and_gradient_share_one_tree(backend: str) -> None:
+    source = BACKENDS[backend].emit(action(ring(6), 9))
+    body = source[source.index("def action_and_gradient(") :]
+    assert body.count("_fermion_log_det_and_gradient(phi, ") == body.count("_fermion_") == 1
+
+
+@pytest.mark.parametrize("batch", [1, 7, 11])
+def test_parts_of_a_batch(batch: int) -> None:
+    """Batches larger than what fits the cache are evaluated in parts: nothing depends on the others."""
+    phi = 0.3 * np.random.default_rng(8).normal(size=(batch, 300, 18))
+    _allow_float64()
+    outcomes = [
+        sesamo_torch.fermions._fermion_solve(torch.tensor(phi), 0.05, torch.tensor(honeycomb(3, 3)), 1, True),
+        sesamo_jax.fermions._fermion_solve(jnp.asarray(phi), 0.05, honeycomb(3, 3), 1, True),
+    ]
+    expected = [fermions.log_det_and_gradient(one[None], 0.05, honeycomb(3, 3), 1) for one in phi]
+    for value, slope in outcomes:
+        assert np.abs(np.asarray(value) - [v[0] for v, _ in expected]).max() < 1e-10
+        assert np.abs(np.asarray(slope) - [s[0] for _, s in expected]).max() < 1e-10
+
+
 def test_autodiff_through_torch() -> None:
     emitted = module("torch", action(ring(6), 9))
     x = torch.randn(3, 1, 9, 6, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(emitted.action(x, 2.0).sum(), x)
     assert torch.allclose(slope, emitted.action_and_gradient(x, 2.0)[1], atol=1e-12)
     assert torch.autograd.gradcheck(lambda y: emitted.action(y, 2.0), (x,))
+    assert torch.equal(torch.autograd.grad(emitted.action_and_gradient(x, 2.0)[0].sum(), x)[0], slope)
     with pytest.raises(NotImplementedError, match="second derivatives"):
         torch.autograd.grad(emitted.action(x, 2.0).sum(), x, create_graph=True)
 
@@ -201,9 +237,13 @@ def test_autodiff_through_jax() -> None:
     expected = emitted.action_and_gradient(x, 2.0)[1]
     reverse = jax.jit(jax.grad(lambda y: emitted.action(y, 2.0).sum()))(x)
     assert np.abs(reverse - expected).max() < 1e-12
+    together = jax.grad(lambda y: emitted.action_and_gradient(y, 2.0)[0].sum())(x)
+    assert np.abs(together - expected).max() < 1e-12
     along = jax.random.normal(jax.random.key(0), x.shape, jnp.float64)
     forward = jax.jvp(lambda y: emitted.action(y, 2.0), (x,), (along,))[1]
     assert np.abs(forward - (expected * along).sum(axis=(1, 2, 3))).max() < 1e-11
+    each = jax.vmap(lambda y: emitted.action_and_gradient(y[None], 2.0)[1][0])(x)
+    assert np.abs(each - expected).max() < 1e-12
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

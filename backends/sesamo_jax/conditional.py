@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from sesamo_dsl.conditional import ConditionalSpec
+from sesamo_dsl.conditional import ConditionalSpec, FeatureSpec
 
 
 class Conditional(eqx.Module):
@@ -31,7 +31,7 @@ class Conditional(eqx.Module):
         self.bias = [jnp.asarray(state[f"bias.{n}"], dtype) for n in range(depth)]
 
     def __call__(self, y: Array, logits: Array) -> Array:
-        hidden = self._features(y)
+        hidden = self._seen(y)
         shape = hidden.shape[1:]
         hidden = hidden.reshape(len(hidden), -1)
         for n, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
@@ -43,20 +43,12 @@ class Conditional(eqx.Module):
         cosets = self.spec.cosets
         return jax.nn.logsumexp(log_p[cosets], axis=1) - math.log(cosets.shape[1])
 
-    def _features(self, y: Array) -> Array:
+    def _seen(self, y: Array) -> Array:
         """(inputs, batch), or (inputs, batch, blocks) with the mean over the blocks beside each one's own."""
-        values = []
-        for monomial in self.spec.monomials:
-            product = y[:, monomial[0]]
-            for a in monomial[1:]:
-                product = product * y[:, a]
-            values.append(product.mean(axis=self.spec.rest) if self.spec.rest else product)
-        features = jnp.stack(values).reshape(len(values), len(y), -1)
-        mean, scale = (jnp.asarray(a, y.dtype)[:, None, None] for a in (self.spec.mean, self.spec.scale))
-        features = (features - mean) / scale
+        own = features(self.spec.features, y)
         if self.spec.joint:
-            return features.swapaxes(1, 2).reshape(-1, len(y))
-        return jnp.concatenate([features, jnp.broadcast_to(features.mean(2, keepdims=True), features.shape)])
+            return own.swapaxes(1, 2).reshape(-1, len(y))
+        return jnp.concatenate([own, jnp.broadcast_to(own.mean(2, keepdims=True), own.shape)])
 
     def state_arrays(self) -> dict[str, np.ndarray]:
         """The weights by name, the same names and shapes on every backend."""
@@ -70,3 +62,16 @@ class Conditional(eqx.Module):
             for name, arrays in (("weight", self.weight), ("bias", self.bias))
         ]
         return eqx.tree_at(lambda m: (m.weight, m.bias), self, tuple(loaded))
+
+
+def features(spec: FeatureSpec, y: Array) -> Array:
+    """Centred and scaled invariants, (features, batch, blocks)."""
+    values = []
+    for monomial in spec.monomials:
+        product = y[:, monomial[0]]
+        for a in monomial[1:]:
+            product = product * y[:, a]
+        values.append(product.mean(axis=spec.rest) if spec.rest else product)
+    own = jnp.stack(values).reshape(len(values), len(y), -1)
+    mean, scale = (jnp.asarray(a, y.dtype)[:, None, None] for a in (spec.mean, spec.scale))
+    return (own - mean) / scale

@@ -144,6 +144,12 @@ DIALECT = Dialect(
         "erf": "jax.scipy.special.erf({0})",
     },
     array="np.array({values}, dtype=np.float64).reshape({shape})",
+    joint={
+        (
+            "fermion_log_det",
+            "fermion_gradient",
+        ): "_fermion_log_det_and_gradient({0}, {1}, {attribute[0]}, {attribute[1]})"
+    },
     scalar_operand="jnp.asarray({0}, x.dtype)",
 )
 

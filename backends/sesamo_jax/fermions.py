@@ -5,6 +5,7 @@ The algorithm is described in ``sesamo_dsl.ir.fermions``.
 
 from __future__ import annotations
 
+import functools
 import inspect
 
 import jax
@@ -29,56 +30,87 @@ def _fermion_log_det_jvp(primals, tangents):
 
 def _fermion_gradient(field, step, matrix, species):
     """Derivative of the log det by the field, of its shape."""
-    return _fermion_solve(jax.lax.stop_gradient(field), step, matrix, species, True)[1]
+    return _fermion_log_det_and_gradient(field, step, matrix, species)[1]
+
+
+@jax.custom_jvp
+def _fermion_log_det_and_gradient(field, step, matrix, species):
+    """Both from one tree; the gradient is a constant for further derivatives."""
+    return _fermion_solve(field, step, matrix, species, True)
+
+
+@_fermion_log_det_and_gradient.defjvp
+def _fermion_log_det_and_gradient_jvp(primals, tangents):
+    field, step, matrix, species = primals
+    value, gradient = _fermion_solve(field, step, matrix, species, True)
+    return (value, gradient), ((gradient * tangents[0]).sum(axis=(1, 2)), jnp.zeros_like(field))
 
 
 def _fermion_solve(field, step, matrix, species, with_gradient):
-    """log|det| and its gradient, in float64 whatever the field is, by merging slices in a binary tree."""
+    """log|det| and its gradient, in float64 whatever the field is."""
     if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise TypeError(
             'a fermion determinant needs float64: call jax.config.update("jax_enable_x64", True) first'
         )
     phi = species * field.astype(jnp.float64)
     hop = jax.scipy.linalg.expm(jnp.asarray(matrix, jnp.float64) * step)
-    n = phi.shape[2]
-    # products of two and of four slices, if they are small enough to be accurate
-    scale = jnp.exp(phi)
-    single = hop * scale[..., None, :]
-    first, _, rest = _fermion_pairs(single)
-    twice = jnp.concatenate([hop @ (_fermion_pairs(scale)[1][..., None] * first), rest], axis=1)
-    first, second, rest = _fermion_pairs(twice)
-    right = jnp.concatenate([second @ first, rest], axis=1)
-    small = jnp.stack([jnp.abs(m).max() for m in (single, twice, right)]) < 1e7
+    # on a CPU a part of the batch at a time, with 2 MiB of slices: what a part needs stays in the cache
+    batch = len(phi)
+    size = max(1, 2**18 // (phi.shape[1] * phi.shape[2] ** 2)) if jax.default_backend() == "cpu" else batch
+    count = max(1, -(-batch // size))
+    size = -(-batch // count)
+    parts = jnp.pad(phi, ((0, count * size - batch), (0, 0), (0, 0))).reshape(count, size, *phi.shape[1:])
+    log, slope = jax.lax.map(lambda part: _fermion_tree(part, hop, with_gradient), parts)
+    log = log.reshape(-1)[:batch].astype(field.dtype)
+    if not with_gradient:
+        return log, None
+    return log, (species * slope.reshape(-1, *phi.shape[1:])[:batch]).astype(field.dtype)
 
-    def multiplied():
-        log, before = _fermion_tree(jnp.broadcast_to(jnp.eye(n), right.shape), right, with_gradient)
+
+def _fermion_tree(phi, hop, with_gradient):
+    """log|det| and its gradient by φ for one species, by merging slices in a binary tree."""
+    # the first levels multiply, while products are small enough to be accurate
+    scale = jnp.exp(phi)
+    right, products = [hop * scale[..., None, :]], []
+    while right[-1].shape[1] > 1 and len(products) < 4:
+        first, second, rest = _fermion_pairs(right[-1])
+        products.append((first, second))
+        right.append(jnp.concatenate([second @ first, rest], axis=1))
+    small = jnp.stack([jnp.abs(r).max() < 1e4 for r in right])
+
+    def rescaled():
+        left, scale, log_scale = _fermion_rescaled(phi)
+        log, before = _fermion_merged(left, hop * scale[..., None, :], with_gradient)
+        return log + log_scale, None if before is None else -(before * hop.T).sum(axis=-1) * scale
+
+    def multiplied(levels):
+        left = jnp.broadcast_to(jnp.eye(phi.shape[2]), right[levels].shape)
+        log, before = _fermion_merged(left, right[levels], with_gradient)
         if before is None:
             return log, None
-        count = first.shape[1]
-        before = _fermion_interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
-        # both slices of a product of two from the x before it
+        for first, second in reversed(products[1:levels]):
+            count = first.shape[1]
+            before = _fermion_interleave(
+                before[:, :count] @ second, first @ before[:, :count], before[:, count:]
+            )
+        # −tr(x_t ∂(hop diag exp φ_t)), for both slices of a product of two from the x before it
         moved = before @ hop
         scale_1, scale_2, scale_rest = _fermion_pairs(scale)
         both, alone = moved[:, : scale_1.shape[1]], moved[:, scale_1.shape[1] :]
         slope_1 = scale_1 * ((both * hop.T) * scale_2[..., None, :]).sum(axis=-1)
         slope_2 = scale_2 * ((both.swapaxes(-1, -2) * hop) * scale_1[..., None, :]).sum(axis=-1)
-        return log, _fermion_interleave(
-            slope_1, slope_2, scale_rest * jnp.diagonal(alone, axis1=-2, axis2=-1)
-        )
+        slope_rest = scale_rest * jnp.diagonal(alone, axis1=-2, axis2=-1)
+        return log, -_fermion_interleave(slope_1, slope_2, slope_rest)
 
-    def rescaled():
-        left, scale, log_scale = _fermion_rescaled(phi)
-        log, before = _fermion_tree(left, hop * scale[..., None, :], with_gradient)
-        return log + log_scale, None if before is None else (before * hop.T).sum(axis=-1) * scale
-
-    log, slope = jax.lax.cond(small.all(), multiplied, rescaled)
-    return log.astype(field.dtype), None if slope is None else (-species * slope).astype(field.dtype)
+    levels = jnp.maximum(jnp.cumprod(small).sum() - 1, 0)
+    branches = [rescaled, *(functools.partial(multiplied, k + 1) for k in range(len(products)))]
+    return jax.lax.switch(levels, branches)
 
 
-def _fermion_tree(left, right, with_gradient):
+def _fermion_merged(left, right, with_gradient):
     """log|det| of P_t x_{t+1} = R_t x_t, x_Nt = −x_0, and x_t for unit right-hand sides of equation t."""
+    n, log, merges = left.shape[-1], jnp.zeros(len(left)), []
     # up the tree: P₁ x₁ = R₁ x₀ and P₂ x₂ = R₂ x₁ without x₁
-    n, log, merges = left.shape[-1], 0.0, []
     while left.shape[1] > 1:
         (left_1, left_2, left_rest), (right_1, right_2, right_rest) = (
             _fermion_pairs(left),
@@ -153,8 +185,11 @@ SOURCE = "\n\n\n".join(
         _fermion_log_det,
         _fermion_log_det_jvp,
         _fermion_gradient,
+        _fermion_log_det_and_gradient,
+        _fermion_log_det_and_gradient_jvp,
         _fermion_solve,
         _fermion_tree,
+        _fermion_merged,
         _fermion_triangular,
         _fermion_rescaled,
         _fermion_pairs,

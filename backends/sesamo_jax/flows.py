@@ -87,6 +87,9 @@ class CouplingLayer(eqx.Module):
 
     def __call__(self, active: Array, frozen: Array, inverse: bool) -> tuple[Array, Array]:
         means = jnp.asarray(self.tables.mean_weights, frozen.dtype) @ frozen
+        if len(self.tables.line_weights):
+            lines = jnp.asarray(self.tables.line_weights, frozen.dtype) @ frozen
+            frozen = jnp.concatenate([frozen, lines])
         parameters = jnp.concatenate([block(frozen, means) for block in self.blocks], axis=1)
         transform = _affine if self.spec.transform == "affine" else _spline
         image, log_det = transform(self.spec, parameters, active, inverse)
@@ -116,8 +119,9 @@ class Flow(eqx.Module):
         self, spec: FlowSpec, base: GaussianBase, *, dtype: DTypeLike = jnp.float32, seed: int = 0
     ) -> None:
         self.base = base
-        state = initial_state(spec, base.components, base.shape, seed)
-        tables = [coupling(parity, spec.kernel, base.components, base.shape) for parity in (0, 1)]
+        state = initial_state(spec, base.components, base.shape, seed, base.nodes)
+        geometry = base.components, base.shape, base.nodes
+        tables = [coupling(parity, spec.kernel, *geometry) for parity in (0, 1)]
         self.layers = [
             CouplingLayer(spec, tables[index % 2], state, f"layers.{index}", dtype)
             for index in range(spec.layers)
@@ -216,21 +220,29 @@ def _spline(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> 
     limit = spec.max_log_scale
     bounded = limit * jnp.tanh(parameters / limit)
     knots = jnp.stack(
-        [_knots(bounded[: spec.bins], spec.bound), _knots(bounded[spec.bins : 2 * spec.bins], spec.bound)]
+        [spread(bounded[: spec.bins], spec.bound), spread(bounded[spec.bins : 2 * spec.bins], spec.bound)]
     )
     slopes = jnp.exp(jnp.pad(bounded[2 * spec.bins :], ((1, 1), (0, 0), (0, 0))))
 
     inside = jnp.abs(values) < spec.bound
     # Values outside are evaluated at 0 and discarded: no branch then has an infinite gradient.
-    safe = jnp.where(inside, values, 0.0)
-    index = (safe >= knots[1 if inverse else 0, 1:-1]).sum(axis=0)[None]
+    image, log_det = rational_quadratic(knots, slopes, jnp.where(inside, values, 0.0), inverse)
+    return jnp.where(inside, image, values), jnp.where(inside, log_det, 0.0)
+
+
+def rational_quadratic(knots: Array, slopes: Array, values: Array, inverse: bool) -> tuple[Array, Array]:
+    """The spline through the knots, (2, knots, entries, batch), with slopes there, (knots, entries, batch).
+
+    Values (entries, batch) between the first and the last knot → (image, log of its derivative).
+    """
+    index = (values >= knots[1 if inverse else 0, 1:-1]).sum(axis=0)[None]
     (x0, y0), (x1, y1) = (jnp.take_along_axis(knots, (index + end)[None], axis=1)[:, 0] for end in (0, 1))
     d0, d1 = (jnp.take_along_axis(slopes, index + end, axis=0)[0] for end in (0, 1))
     width, height = x1 - x0, y1 - y0
     mean_slope = height / width
     bend = d0 + d1 - 2 * mean_slope
     if inverse:
-        rise = safe - y0
+        rise = values - y0
         a = height * (mean_slope - d0) + rise * bend
         b = height * d0 - rise * bend
         # all of these are positive, and root is at most 1, but for rounding, which must not make a NaN of it
@@ -238,7 +250,7 @@ def _spline(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> 
         discriminant = jnp.maximum(b * b + 4 * a * mean_slope * rise, tiny)
         root = jnp.minimum(2 * mean_slope * rise / jnp.maximum(b + jnp.sqrt(discriminant), tiny), 1.0)
     else:
-        root = (safe - x0) / width
+        root = (values - x0) / width
     mix = root * (1 - root)
     denominator = mean_slope + bend * mix
     slope = d1 * root * root + 2 * mean_slope * mix + d0 * (1 - root) * (1 - root)
@@ -247,10 +259,10 @@ def _spline(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> 
         image, log_det = x0 + root * width, -log_det
     else:
         image = y0 + height * (mean_slope * root * root + d0 * mix) / denominator
-    return jnp.where(inside, image, values), jnp.where(inside, log_det, 0.0)
+    return image, log_det
 
 
-def _knots(logits: Array, bound: float) -> Array:
+def spread(logits: Array, bound: float) -> Array:
     """Increasing knots from −bound to bound, (bins, ...) → (bins + 1, ...)."""
     fractions = jax.nn.softmax(logits, axis=0).cumsum(axis=0)[:-1]
     zero, one = jnp.zeros_like(logits[:1]), jnp.ones_like(logits[:1])

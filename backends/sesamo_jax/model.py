@@ -13,7 +13,9 @@ import numpy as np
 import optax
 from jax import Array
 
+from sesamo_dsl.autoregressive import AutoregressiveSpec
 from sesamo_dsl.backend import Draws, chunk_size
+from sesamo_dsl.circle import CircleSpec
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
@@ -21,6 +23,8 @@ from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
 from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
 
+from .autoregressive import Autoregressive
+from .circle import Circle
 from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -33,7 +37,8 @@ class Weights(NamedTuple):
 
     flow: Flow | Mixture
     logits: Array
-    conditional: Conditional | None
+    conditional: Conditional | Autoregressive | None
+    circle: Circle | None
 
 
 class JaxModel:
@@ -76,12 +81,19 @@ class JaxModel:
             flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
         conditional = None
         if options.law == "conditional":
-            spec = ConditionalSpec.of(program, compiled.analysis, base, options.strategy)
-            conditional = Conditional(spec, dtype=self._dtype, seed=options.seed)
+            arguments = program, compiled.analysis, base, options.strategy
+            if compiled.analysis.chained:
+                chain = AutoregressiveSpec.of(*arguments, parameters)
+                conditional = Autoregressive(chain, dtype=self._dtype, seed=options.seed)
+            else:
+                spec = ConditionalSpec.of(*arguments)
+                conditional = Conditional(spec, dtype=self._dtype, seed=options.seed)
+        turning = CircleSpec.of(options.law, program, compiled.analysis, base, options.strategy)
+        circle = None if turning is None else Circle(turning, dtype=self._dtype, seed=options.seed)
         # a learned law starts from the heat bath at the centre of the base
         centre = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
         logits = -self._breaking(jnp.asarray(centre, self._dtype))[:, 0]
-        self._weights = Weights(flow, logits, conditional)
+        self._weights = Weights(flow, logits, conditional, circle)
         self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
         self._adam: Any = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
         self._step = 0
@@ -176,14 +188,26 @@ class JaxModel:
 
     def _log_law(self, weights: Weights, y: Array) -> Array:
         """log p(u|y) of every u, of the shape of S₁(T_u y), which only the heat bath has to know."""
-        if weights.conditional is not None:
+        if isinstance(weights.conditional, Conditional):
             return weights.conditional(y, weights.logits)
         breaking = self._breaking(y) if self._law == "heat_bath" else jnp.zeros(self._law_shape(y), y.dtype)
         return log_law(self._law, breaking, weights.logits)
 
-    def _log_law_of(self, log_p: Array, choice: Array) -> Array:
+    def _log_law_of(self, weights: Weights, y: Array, choice: Array) -> Array:
         """log p(u|y) of one u per configuration, (batch,)."""
-        return jnp.take_along_axis(log_p, choice[None], axis=0)[0].reshape(len(choice), -1).sum(axis=1)
+        if isinstance(weights.conditional, Autoregressive):
+            return weights.conditional.log_prob(y, choice, weights.logits)
+        return _chosen(self._log_law(weights, y), choice)
+
+    def _drawn(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
+        """One u per configuration from uniforms, and log p(u|y), (batch,)."""
+        if isinstance(weights.conditional, Autoregressive):
+            held: Any = jax.lax.stop_gradient(weights)
+            choice = held.conditional.draw(jax.lax.stop_gradient(y), uniform, held.logits)
+            return choice, weights.conditional.log_prob(y, choice, weights.logits)
+        log_p = self._log_law(weights, y)
+        choice = draw(jax.lax.stop_gradient(log_p), uniform)
+        return choice, _chosen(log_p, choice)
 
     def _modulated(self, y: Array, choice: Array) -> tuple[Array, Array]:
         """(x, u) from what was drawn: u itself, or the number of a sector of all blocks."""
@@ -229,16 +253,34 @@ class JaxModel:
             table = self._on_circle(y)
             source_free = action(y) - self._emitted["breaking"](y)
             return source_free - jax.nn.logsumexp(-table, axis=0) - math.log(2 * math.pi / len(table)), None
+        log_turned = jnp.full(len(y), -self._orbit.log_area, y.dtype)
         if self._orbit.sampled:
+            held = self._options.gradient == "path"
+            directions, log_slope = self._turned(weights, y, directions, held=held)
+            log_turned = log_turned - log_slope
             y = self._emitted["rotate"](y, *directions)
-        log_p = self._log_law(weights, y)
         if self._options.law_gradient == "enumerate":
-            return action(y) + enumerated(self._breaking(y), log_p) - self._orbit.log_area, None
-        choice = draw(jax.lax.stop_gradient(log_p), uniform)
-        chosen = held = self._log_law_of(log_p, choice)
+            change = enumerated(self._breaking(y), self._log_law(weights, y))
+            return action(y) + change + log_turned, None
+        choice, chosen = self._drawn(weights, y, uniform)
+        held = chosen
         if self._options.gradient == "path":
-            held = self._log_law_of(self._log_law(jax.lax.stop_gradient(weights), y), choice)
-        return action(self._modulated(y, choice)[0]) + held - self._orbit.log_area, chosen
+            held = self._log_law_of(jax.lax.stop_gradient(weights), y, choice)
+        return action(self._modulated(y, choice)[0]) + held + log_turned, chosen
+
+    def _turned(
+        self, weights: Weights, y: Array, uniform: list[Array], held: bool
+    ) -> tuple[list[Array], Array]:
+        """Orientations from uniform ones, and the log of uniform density over theirs.
+
+        ``held`` takes the density's weights as constants.
+        """
+        if weights.circle is None:
+            return uniform, jnp.zeros(len(y), y.dtype)
+        n, log_slope = weights.circle(y, uniform[0])
+        if held:
+            log_slope = jax.lax.stop_gradient(weights.circle).log_slope(y, n)
+        return [n], log_slope
 
     # training ----------------------------------------------------------------------------------------------
 
@@ -344,7 +386,10 @@ class JaxModel:
             conditional = weights.conditional
             if conditional is not None:
                 conditional = conditional.with_state_arrays(_below(state, f"{prefix}law."))
-            return Weights(weights.flow.with_state_arrays(flow), logits, conditional)
+            circle = weights.circle
+            if circle is not None:
+                circle = circle.with_state_arrays(_below(state, f"{prefix}law.circle."))
+            return Weights(weights.flow.with_state_arrays(flow), logits, conditional, circle)
 
         self._step = int(state["step"])
         self._weights = loaded(self._weights, "")
@@ -386,12 +431,13 @@ class JaxModel:
         if self._plain:
             u = self._emitted["canonicalize"](y)[1]
             return y, jnp.zeros(len(y), y.dtype), self._emitted["action"](y), u
+        log_slope = jnp.zeros(len(y), y.dtype)
         if self._orbit.dimensions:
+            directions, log_slope = self._turned(weights, y, directions, held=False)
             y = self._emitted["rotate"](y, *directions)
-        log_p = self._log_law(weights, y)
-        choice = draw(log_p, uniform)
+        choice, log_p = self._drawn(weights, y, uniform)
         x, u = self._modulated(y, choice)
-        return x, self._log_law_of(log_p, choice), self._emitted["action"](x), u
+        return x, log_p - log_slope, self._emitted["action"](x), u
 
     def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
@@ -421,11 +467,13 @@ class JaxModel:
         if self._plain:
             return x, jnp.zeros(len(x), x.dtype), []
         y, u = self._emitted["canonicalize"](x)
-        log_p = self._log_law(weights, y)
+        log_p = self._log_law_of(weights, y, self._choice(u))
         directions: list[Array] = []
         if self._orbit.dimensions:
             y, *directions = self._emitted["unrotate"](y)
-        return y, self._log_law_of(log_p, self._choice(u)), directions
+        if weights.circle is not None:
+            log_p = log_p - weights.circle.log_slope(y, directions[0])
+        return y, log_p, directions
 
     def _log_flow(self, weights: Weights, y: Array, auxiliary: list[Array]) -> Array:
         if self._orbit.dimensions:
@@ -457,6 +505,11 @@ class JaxModel:
         return np.concatenate(parts)
 
 
+def _chosen(log_p: Array, choice: Array) -> Array:
+    """The entries of one u per configuration, added over blocks, (batch,)."""
+    return jnp.take_along_axis(log_p, choice[None], axis=0)[0].reshape(len(choice), -1).sum(axis=1)
+
+
 def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): a for name, a in state.items() if name.startswith(prefix)}
 
@@ -466,4 +519,6 @@ def _named(weights: Weights, prefix: str) -> dict[str, np.ndarray]:
     named[f"{prefix}law.logits"] = np.array(weights.logits)
     if weights.conditional is not None:
         named |= {f"{prefix}law.{name}": value for name, value in weights.conditional.state_arrays().items()}
+    if weights.circle is not None:
+        named |= {f"{prefix}law.circle.{name}": a for name, a in weights.circle.state_arrays().items()}
     return named

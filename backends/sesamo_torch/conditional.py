@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from sesamo_dsl.conditional import ConditionalSpec
+from sesamo_dsl.conditional import ConditionalSpec, FeatureSpec
 
 
 class Conditional(nn.Module):
@@ -23,7 +23,7 @@ class Conditional(nn.Module):
         self.bias = nn.ParameterList(torch.tensor(state[f"bias.{n}"], dtype=dtype) for n in range(depth))
 
     def forward(self, y: Tensor, logits: Tensor) -> Tensor:
-        hidden = self._features(y)
+        hidden = self._seen(y)
         shape = hidden.shape[1:]
         hidden = hidden.flatten(1)
         for n, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
@@ -35,17 +35,22 @@ class Conditional(nn.Module):
         cosets = torch.as_tensor(self.spec.cosets, device=y.device)
         return torch.logsumexp(log_p[cosets], dim=1) - math.log(cosets.shape[1])
 
-    def _features(self, y: Tensor) -> Tensor:
+    def _seen(self, y: Tensor) -> Tensor:
         """(inputs, batch), or (inputs, batch, blocks) with the mean over the blocks beside each one's own."""
-        values = []
-        for monomial in self.spec.monomials:
-            product = y[:, monomial[0]]
-            for a in monomial[1:]:
-                product = product * y[:, a]
-            values.append(product.mean(dim=self.spec.rest) if self.spec.rest else product)
-        features = torch.stack(values).reshape(len(values), len(y), -1)
-        mean, scale = (torch.as_tensor(a).to(y)[:, None, None] for a in (self.spec.mean, self.spec.scale))
-        features = (features - mean) / scale
+        own = features(self.spec.features, y)
         if self.spec.joint:
-            return features.transpose(1, 2).flatten(0, 1)
-        return torch.cat([features, features.mean(dim=2, keepdim=True).expand_as(features)])
+            return own.transpose(1, 2).flatten(0, 1)
+        return torch.cat([own, own.mean(dim=2, keepdim=True).expand_as(own)])
+
+
+def features(spec: FeatureSpec, y: Tensor) -> Tensor:
+    """Centred and scaled invariants, (features, batch, blocks)."""
+    values = []
+    for monomial in spec.monomials:
+        product = y[:, monomial[0]]
+        for a in monomial[1:]:
+            product = product * y[:, a]
+        values.append(product.mean(dim=spec.rest) if spec.rest else product)
+    own = torch.stack(values).reshape(len(values), len(y), -1)
+    mean, scale = (torch.as_tensor(a).to(y)[:, None, None] for a in (spec.mean, spec.scale))
+    return (own - mean) / scale

@@ -153,6 +153,12 @@ DIALECT = Dialect(
         "erf": "torch.special.erf({0})",
     },
     array="torch.tensor({values}, dtype=torch.float64).reshape({shape})",
+    joint={
+        (
+            "fermion_log_det",
+            "fermion_gradient",
+        ): "_fermion_log_det_and_gradient({0}, {1}, {attribute[0]}, {attribute[1]})"
+    },
     scalar_operand="torch.as_tensor({0}, dtype=x.dtype, device=x.device)",
 )
 

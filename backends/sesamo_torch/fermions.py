@@ -14,45 +14,64 @@ class _FermionLogDet(torch.autograd.Function):
     """log|det| with its own derivative: the gradient comes out of the same tree, as stable as the value."""
 
     @staticmethod
-    def forward(ctx, field, step, matrix, species):
-        if not ctx.needs_input_grad[0]:
-            return _fermion_solve(field, step, matrix, species, False)[0]
-        value, gradient = _fermion_solve(field, step, matrix, species, True)
-        ctx.save_for_backward(gradient)
-        return value
+    def forward(ctx, field, step, matrix, species, with_gradient):
+        with_gradient = with_gradient or ctx.needs_input_grad[0]
+        value, gradient = _fermion_solve(field, step, matrix, species, with_gradient)
+        if with_gradient:
+            ctx.save_for_backward(gradient)
+            ctx.mark_non_differentiable(gradient)
+        return value, gradient
 
     @staticmethod
-    def backward(ctx, adjoint):
+    def backward(ctx, adjoint, _):
         if torch.is_grad_enabled():
             raise NotImplementedError("second derivatives of a fermion determinant (create_graph=True)")
         (gradient,) = ctx.saved_tensors
-        return adjoint[:, None, None] * gradient, None, None, None
+        return adjoint[:, None, None] * gradient, None, None, None, None
 
 
 def _fermion_log_det(field, step, matrix, species):
     """log|det(1 + B_Nt … B_1)|, B_t = exp(matrix·step) diag(exp(species·field_t)), per configuration."""
-    return _FermionLogDet.apply(field, step, matrix, species)
+    return _FermionLogDet.apply(field, step, matrix, species, False)[0]
 
 
 def _fermion_gradient(field, step, matrix, species):
     """Derivative of the log det by the field, of its shape."""
-    return _fermion_solve(field.detach(), step, matrix, species, True)[1]
+    return _fermion_log_det_and_gradient(field, step, matrix, species)[1]
+
+
+def _fermion_log_det_and_gradient(field, step, matrix, species):
+    """Both from one tree; the gradient is a constant for autograd."""
+    return _FermionLogDet.apply(field, step, matrix, species, True)
 
 
 def _fermion_solve(field, step, matrix, species, with_gradient):
-    """log|det| and its gradient, in float64 whatever the field is, by merging slices in a binary tree."""
+    """log|det| and its gradient, in float64 whatever the field is."""
     phi = species * field.double()
     hop = torch.linalg.matrix_exp(matrix.to(phi) * step)
+    # on a CPU a part of the batch at a time, with 2 MiB of slices: what a part needs stays in the cache
+    size = max(1, 2**18 // (phi.shape[1] * phi.shape[2] ** 2)) if phi.device.type == "cpu" else len(phi)
+    parts = [_fermion_tree(part, hop, with_gradient) for part in phi.split(size)]
+    log = torch.cat([log for log, _ in parts]).to(field.dtype)
+    slopes = [slope for _, slope in parts if slope is not None]
+    return log, (species * torch.cat(slopes)).to(field.dtype) if with_gradient else None
+
+
+def _fermion_tree(phi, hop, with_gradient):
+    """log|det| and its gradient by φ for one species, by merging slices in a binary tree."""
     n = phi.shape[2]
-    # products of two and of four slices, if they are small enough to be accurate
+    # the first levels multiply, while products are small enough to be accurate
     scale = torch.exp(phi)
-    single = hop * scale[..., None, :]
-    first, _, rest = _fermion_pairs(single)
-    twice = _fermion_join(hop @ (_fermion_pairs(scale)[1][..., None] * first), rest)
-    first, second, rest = _fermion_pairs(twice)
-    right = _fermion_join(second @ first, rest)
-    small = bool(torch.stack([m.abs().lt(1e7).all() for m in (single, twice, right)]).all())
-    if small:
+    right, products = hop * scale[..., None, :], []
+    small = bool((right.abs() < 1e4).all())
+    while small and right.shape[1] > 1 and len(products) < 4:
+        first, second, rest = _fermion_pairs(right)
+        product = _fermion_join(second @ first, rest)
+        small = bool((product.abs() < 1e4).all())
+        if small:
+            products.append((first, second))
+            right = product
+    if products:
         left, log = torch.eye(n).to(right).expand_as(right), torch.zeros_like(phi[:, 0, 0])
     else:
         left, scale, log = _fermion_rescaled(phi)
@@ -70,7 +89,7 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
         left = _fermion_join(q[..., n:, n:] @ left_2, left_rest)
         right = _fermion_join(q[..., n:, :n] @ right_1, right_rest)
     q, t, log_t = _fermion_triangular(left + right)
-    log = (log + log_t).to(field.dtype)
+    log = log + log_t
     if not with_gradient:
         return log, None
     # down the tree: x after and before an equation for unit right-hand sides of it
@@ -83,19 +102,18 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
         middle = torch.linalg.solve_triangular(t, known, upper=True)
         after = _fermion_interleave(middle[..., :n], last[..., n:], after[:, count:])
         before = _fermion_interleave(start[..., :n], middle[..., n:], before[:, count:])
-    scale_1, scale_2, scale_rest = _fermion_pairs(scale) if small else (scale[:, :0], scale[:, :0], scale)
-    if small:
+    for first, second in reversed(products[1:]):
         count = first.shape[1]
         before = _fermion_interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
     # −tr(x_t ∂(exp(matrix·step) diag exp φ_t)), for both slices of a product of two from the x before it
+    scale_1, scale_2, scale_rest = _fermion_pairs(scale) if products else (scale[:, :0], scale[:, :0], scale)
     moved = before @ hop
     both, alone = moved[:, : scale_1.shape[1]], moved[:, scale_1.shape[1] :]
-    slope = _fermion_interleave(
+    return log, -_fermion_interleave(
         scale_1 * ((both * hop.mT) @ scale_2[..., None])[..., 0],
         scale_2 * ((both.mT * hop) @ scale_1[..., None])[..., 0],
         scale_rest * alone.diagonal(dim1=-2, dim2=-1),
     )
-    return log, (-species * slope).to(field.dtype)
 
 
 def _fermion_triangular(a):
@@ -145,7 +163,9 @@ SOURCE = "\n\n\n".join(
         _FermionLogDet,
         _fermion_log_det,
         _fermion_gradient,
+        _fermion_log_det_and_gradient,
         _fermion_solve,
+        _fermion_tree,
         _fermion_triangular,
         _fermion_rescaled,
         _fermion_pairs,

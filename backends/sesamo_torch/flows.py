@@ -69,6 +69,7 @@ class CouplingLayer(nn.Module):
     """Transforms the active class given the frozen one, and the inverse; both with the log-determinant."""
 
     mean_weights: Tensor
+    line_weights: Tensor | None
 
     def __init__(
         self,
@@ -85,9 +86,13 @@ class CouplingLayer(nn.Module):
             for index, block in enumerate(tables.blocks)
         )
         self.register_buffer("mean_weights", torch.tensor(tables.mean_weights, dtype=dtype), persistent=False)
+        lines = torch.tensor(tables.line_weights, dtype=dtype) if len(tables.line_weights) else None
+        self.register_buffer("line_weights", lines, persistent=False)
 
     def forward(self, active: Tensor, frozen: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         means = self.mean_weights @ frozen
+        if self.line_weights is not None:
+            frozen = torch.cat([frozen, self.line_weights @ frozen])
         parameters = torch.cat([block(frozen, means) for block in self.blocks], dim=1)
         transform = _affine if self.spec.transform == "affine" else _spline
         image, log_det = transform(self.spec, parameters, active, inverse)
@@ -121,8 +126,9 @@ class Flow(nn.Module):
     ) -> None:
         super().__init__()
         self.spec, self.components, self.shape = spec, base.components, base.shape
-        state = initial_state(spec, self.components, self.shape, seed)
-        tables = [coupling(parity, spec.kernel, self.components, self.shape) for parity in (0, 1)]
+        state = initial_state(spec, self.components, self.shape, seed, base.nodes)
+        geometry = self.components, self.shape, base.nodes
+        tables = [coupling(parity, spec.kernel, *geometry) for parity in (0, 1)]
         self.layers = nn.ModuleList(
             CouplingLayer(spec, tables[index % 2], state, f"layers.{index}", dtype)
             for index in range(spec.layers)
@@ -226,14 +232,22 @@ def _spline(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -
     limit = spec.max_log_scale
     bounded = limit * torch.tanh(parameters / limit)
     knots = torch.stack(
-        [_knots(bounded[: spec.bins], spec.bound), _knots(bounded[spec.bins : 2 * spec.bins], spec.bound)]
+        [spread(bounded[: spec.bins], spec.bound), spread(bounded[spec.bins : 2 * spec.bins], spec.bound)]
     )
     slopes = torch.exp(pad(bounded[2 * spec.bins :], (0, 0, 0, 0, 1, 1)))
 
     inside = values.abs() < spec.bound
     # Values outside are evaluated at 0 and discarded: no branch then has an infinite gradient.
-    safe = torch.where(inside, values, 0.0)
-    index = (safe >= knots[1 if inverse else 0, 1:-1]).sum(dim=0)[None]
+    image, log_det = rational_quadratic(knots, slopes, torch.where(inside, values, 0.0), inverse)
+    return torch.where(inside, image, values), torch.where(inside, log_det, 0.0)
+
+
+def rational_quadratic(knots: Tensor, slopes: Tensor, values: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    """The spline through the knots, (2, knots, entries, batch), with slopes there, (knots, entries, batch).
+
+    Values (entries, batch) between the first and the last knot → (image, log of its derivative).
+    """
+    index = (values >= knots[1 if inverse else 0, 1:-1]).sum(dim=0)[None]
     (x0, y0), (x1, y1) = (
         knots.gather(1, (index + end).expand(2, 1, *index.shape[1:]))[:, 0] for end in (0, 1)
     )
@@ -242,7 +256,7 @@ def _spline(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -
     mean_slope = height / width
     bend = d0 + d1 - 2 * mean_slope
     if inverse:
-        rise = safe - y0
+        rise = values - y0
         a = height * (mean_slope - d0) + rise * bend
         b = height * d0 - rise * bend
         # all of these are positive, and root is at most 1, but for rounding, which must not make a NaN of it
@@ -250,7 +264,7 @@ def _spline(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -
         discriminant = (b * b + 4 * a * mean_slope * rise).clamp(min=tiny)
         root = (2 * mean_slope * rise / (b + torch.sqrt(discriminant)).clamp(min=tiny)).clamp(max=1.0)
     else:
-        root = (safe - x0) / width
+        root = (values - x0) / width
     mix = root * (1 - root)
     denominator = mean_slope + bend * mix
     slope = d1 * root * root + 2 * mean_slope * mix + d0 * (1 - root) * (1 - root)
@@ -259,10 +273,10 @@ def _spline(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -
         image, log_det = x0 + root * width, -log_det
     else:
         image = y0 + height * (mean_slope * root * root + d0 * mix) / denominator
-    return torch.where(inside, image, values), torch.where(inside, log_det, 0.0)
+    return image, log_det
 
 
-def _knots(logits: Tensor, bound: float) -> Tensor:
+def spread(logits: Tensor, bound: float) -> Tensor:
     """Increasing knots from −bound to bound, (bins, ...) → (bins + 1, ...)."""
     fractions = torch.softmax(logits, dim=0).cumsum(dim=0)[:-1]
     zero, one = torch.zeros_like(logits[:1]), torch.ones_like(logits[:1])

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sesamo_dsl.autoregressive import AutoregressiveSpec
 from sesamo_dsl.backend import Draws, chunk_size
+from sesamo_dsl.circle import CircleSpec
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
@@ -19,6 +21,8 @@ from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
 from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
 
+from .autoregressive import Autoregressive
+from .circle import Circle
 from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
@@ -89,11 +93,22 @@ class TorchModel:
         self._named = {f"flow.{n}": p for n, p in self._flow.named_parameters()} | {
             "law.logits": self._logits
         }
-        self._conditional = None
+        self._conditional: Conditional | Autoregressive | None = None
         if options.law == "conditional":
-            spec = ConditionalSpec.of(program, compiled.analysis, base, options.strategy)
-            self._conditional = Conditional(spec, dtype=self._dtype, seed=options.seed).to(self._device)
+            arguments = program, compiled.analysis, base, options.strategy
+            if compiled.analysis.chained:
+                chain = AutoregressiveSpec.of(*arguments, parameters)
+                network = Autoregressive(chain, dtype=self._dtype, seed=options.seed)
+            else:
+                spec = ConditionalSpec.of(*arguments)
+                network = Conditional(spec, dtype=self._dtype, seed=options.seed)
+            self._conditional = network.to(self._device)
             self._named |= {f"law.{n}": p for n, p in self._conditional.named_parameters()}
+        turning = CircleSpec.of(options.law, program, compiled.analysis, base, options.strategy)
+        self._circle = None
+        if turning is not None:
+            self._circle = Circle(turning, dtype=self._dtype, seed=options.seed).to(self._device)
+            self._named |= {f"law.circle.{n}": p for n, p in self._circle.named_parameters()}
         self._adam = torch.optim.Adam(self._named.values(), betas=BETAS)  # the rate is set at every step
         self._adam_moments()
         self._step = 0
@@ -180,14 +195,25 @@ class TorchModel:
 
     def _log_law(self, y: Tensor) -> Tensor:
         """log p(u|y) of every u, of the shape of S₁(T_u y), which only the heat bath has to know."""
-        if self._conditional is not None:
+        if isinstance(self._conditional, Conditional):
             return self._conditional(y, self._logits)
         breaking = self._breaking(y) if self._law == "heat_bath" else y.new_zeros(self._law_shape(y))
         return log_law(self._law, breaking, self._logits)
 
-    def _log_law_of(self, log_p: Tensor, choice: Tensor) -> Tensor:
+    def _log_law_of(self, y: Tensor, choice: Tensor) -> Tensor:
         """log p(u|y) of one u per configuration, (batch,)."""
-        return log_p.gather(0, choice[None])[0].reshape(len(choice), -1).sum(dim=1)
+        if isinstance(self._conditional, Autoregressive):
+            return self._conditional.log_prob(y, choice, self._logits)
+        return _chosen(self._log_law(y), choice)
+
+    def _drawn(self, y: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """One u per configuration from uniforms, and log p(u|y), (batch,)."""
+        if isinstance(self._conditional, Autoregressive):
+            choice = self._conditional.draw(y, uniform, self._logits)
+            return choice, self._conditional.log_prob(y, choice, self._logits)
+        log_p = self._log_law(y)
+        choice = draw(log_p.detach(), uniform)
+        return choice, _chosen(log_p, choice)
 
     def _modulated(self, y: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
         """(x, u) from what was drawn: u itself, or the number of a sector of all blocks."""
@@ -233,18 +259,33 @@ class TorchModel:
             table = self._on_circle(y)
             source_free = self._action(y) - self._emitted["breaking"](y)
             return source_free - torch.logsumexp(-table, dim=0) - math.log(2 * math.pi / len(table)), None
+        log_turned = y.new_full((len(y),), -self._orbit.log_area)
         if self._orbit.sampled:
+            directions, log_slope = self._turned(y, directions, held=self._options.gradient == "path")
+            log_turned = log_turned - log_slope
             y = self._emitted["rotate"](y, *directions)
-        log_p = self._log_law(y)
         if self._options.law_gradient == "enumerate":
-            change = enumerated(self._breaking(y), log_p)
-            return self._action(y) + change - self._orbit.log_area, None
-        choice = draw(log_p.detach(), uniform)
-        chosen = held = self._log_law_of(log_p, choice)
+            change = enumerated(self._breaking(y), self._log_law(y))
+            return self._action(y) + change + log_turned, None
+        choice, chosen = self._drawn(y, uniform)
+        held = chosen
         if self._options.gradient == "path":
             with self._frozen():
-                held = self._log_law_of(self._log_law(y), choice)
-        return self._action(self._modulated(y, choice)[0]) + held - self._orbit.log_area, chosen
+                held = self._log_law_of(y, choice)
+        return self._action(self._modulated(y, choice)[0]) + held + log_turned, chosen
+
+    def _turned(self, y: Tensor, uniform: list[Tensor], held: bool) -> tuple[list[Tensor], Tensor]:
+        """Orientations from uniform ones, and the log of uniform density over theirs.
+
+        ``held`` takes the density's weights as constants.
+        """
+        if self._circle is None:
+            return uniform, y.new_zeros(len(y))
+        n, log_slope = self._circle(y, uniform[0])
+        if held:
+            with self._frozen():
+                log_slope = self._circle.log_slope(y, n)
+        return [n], log_slope
 
     # training ----------------------------------------------------------------------------------------------
 
@@ -353,7 +394,8 @@ class TorchModel:
 
     def _directions(self, y: Tensor, rng: np.random.Generator) -> list[Tensor]:
         """Orientations drawn given y on the slices."""
-        return [self._tensor(n) for n in self._orbit.draw(rng, len(y), *self._orbit_inputs(y))]
+        drawn = [self._tensor(n) for n in self._orbit.draw(rng, len(y), *self._orbit_inputs(y))]
+        return drawn if self._circle is None else self._turned(y, drawn, held=False)[0]
 
     def _orbit_inputs(self, y: Tensor) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
@@ -362,6 +404,8 @@ class TorchModel:
         return radius, table
 
     def _log_orbit_law(self, y: Tensor, directions: list[Tensor]) -> Tensor:
+        if self._circle is not None:
+            return -self._circle.log_slope(y, directions[0]) - self._orbit.log_area
         arrays = [n.double().cpu().numpy() for n in directions]
         return self._tensor(self._orbit.log_prob(arrays, len(y), *self._orbit_inputs(y)))
 
@@ -393,10 +437,9 @@ class TorchModel:
                 directions = self._directions(y, np.random.default_rng([seed, 4, chunk]))
                 log_q = log_q + self._log_orbit_law(y, directions)
                 y = self._emitted["rotate"](y, *directions)
-            log_p = self._log_law(y)
-            choice = draw(log_p, uniform)
+            choice, log_p = self._drawn(y, uniform)
             x, u = self._modulated(y, choice)
-            log_q = log_q + self._log_law_of(log_p, choice)
+            log_q = log_q + log_p
             parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary))
         return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
@@ -405,7 +448,7 @@ class TorchModel:
         if self._plain:
             return self._flow.inverse(x)[1]
         y, u = self._emitted["canonicalize"](x)
-        log_q = self._log_law_of(self._log_law(y), self._choice(u))
+        log_q = self._log_law_of(y, self._choice(u))
         if self._orbit.dimensions:
             y, *directions = self._emitted["unrotate"](y)
             log_q = log_q + self._log_orbit_law(y, directions)
@@ -430,3 +473,8 @@ class TorchModel:
             part = slice(start, start + self._chunk)
             parts.append(self._log_q(self._tensor(x[part]), self._tensor(auxiliary[part])))
         return torch.cat(parts).cpu().numpy()
+
+
+def _chosen(log_p: Tensor, choice: Tensor) -> Tensor:
+    """The entries of one u per configuration, added over blocks, (batch,)."""
+    return log_p.gather(0, choice[None])[0].reshape(len(choice), -1).sum(dim=1)

@@ -21,6 +21,9 @@ from .domain import Domain
 from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdict
 from .slices import Slice
 
+_LONGEST_CHAIN = 512
+"""Blocks of an autoregressive law, whose matrices grow with their square."""
+
 OrbitKind = Literal["none", "uniform", "von_mises", "tabulated"]
 
 
@@ -144,6 +147,16 @@ class Analysis:
         return Sectors(self.group.order, prod(shape) if shape else None)
 
     @property
+    def coupled(self) -> bool:
+        """Whether S₁ couples blocks whose sectors are too many for a table: no heat bath, no sum over u."""
+        return not (self.factorised or self.sectors.joint)
+
+    @property
+    def chained(self) -> bool:
+        """Whether the conditional law is one block after the other, each given those before."""
+        return self.coupled and (self.sectors.blocks or 1) <= _LONGEST_CHAIN
+
+    @property
     def orbit_law(self) -> OrbitKind:
         """The heat bath on the orbits of the Lie groups: what is available for this theory.
 
@@ -248,6 +261,8 @@ class Analysis:
             return "p(u|y) ∝ exp(−S₁(T_u y)), exact (heat bath)"
         if self.sitewise.factorised:
             return "p(u|y) = ∏_b p(u_b|y) ∝ ∏_b exp(−S₁,b(T_u y)), exact block by block (heat bath)"
+        if self.sectors.joint:
+            return "S₁ couples the blocks: p(u|y) ∝ exp(−S₁(T_u y)) over all sectors, exact (heat bath)"
         same = "; all u_b turned together have the same probability" * (self.sitewise.diagonal == "exact")
         return f"S₁ couples the blocks: p(u|y) is learned, a product or one factor after the other{same}"
 

@@ -7,6 +7,7 @@ from math import prod
 import networkx as nx
 from networkx.algorithms.isomorphism import GraphMatcher
 
+from ..flow_spec import NodeOrder
 from ..lattice import GraphLattice
 from .element import SiteMap
 
@@ -17,9 +18,7 @@ def automorphisms(lattice: GraphLattice) -> tuple[list[SiteMap], int]:
     Level i of the chain are the automorphisms that fix the nodes before i. Its orbit of i is found from one
     automorphism i → j per orbit of what is known already, so that the group itself is never listed.
     """
-    graph = nx.Graph()
-    graph.add_nodes_from(range(len(lattice.nodes)))
-    graph.add_edges_from((i, j, {"weight": str(w)}) for i, j, w in lattice.edges)
+    graph = _numbered(lattice)
     chain: list[tuple[int, ...]] = []
     orders = []
     for i in reversed(range(len(lattice.nodes))):  # deepest stabiliser first: its generators help above
@@ -32,6 +31,40 @@ def automorphisms(lattice: GraphLattice) -> tuple[list[SiteMap], int]:
     one = SiteMap.identity(lattice)
     maps = [SiteMap(lattice, one.axes, one.signs, one.translation, images) for images in chain]
     return maps, prod(orders)
+
+
+def node_order(lattice: GraphLattice) -> NodeOrder:
+    """The nodes as a flow sees them; colours are those of a bipartite graph, alternating otherwise."""
+    graph = _numbered(lattice)
+    count = len(lattice.nodes)
+    colours = [i % 2 for i in range(count)]
+    if nx.is_bipartite(graph):
+        colours = [nx.algorithms.bipartite.color(graph)[i] for i in range(count)]
+    maps = [site_map.nodes for site_map in automorphisms(lattice)[0]]
+    shells: dict[int, tuple[tuple[int, ...], ...]] = {}
+    for start in range(count):
+        if start in shells:
+            continue
+        distances = nx.single_source_shortest_path_length(graph, start)
+        own = [
+            tuple(i for i in range(count) if distances.get(i) == d)
+            for d in range(max(distances.values()) + 1)
+        ]
+        shells[start], frontier = tuple(own), [start]
+        while frontier:  # carried along to the orbit, each node once
+            i = frontier.pop(0)
+            for images in maps:
+                if images is not None and images[i] not in shells:
+                    shells[images[i]] = tuple(tuple(images[k] for k in shell) for shell in shells[i])
+                    frontier.append(images[i])
+    return NodeOrder(tuple(colours), tuple(shells[i] for i in range(count)))
+
+
+def _numbered(lattice: GraphLattice) -> nx.Graph:
+    graph = nx.Graph()
+    graph.add_nodes_from(range(len(lattice.nodes)))
+    graph.add_edges_from((i, j, {"weight": str(w)}) for i, j, w in lattice.edges)
+    return graph
 
 
 def _search(graph: nx.Graph, i: int, j: int) -> tuple[int, ...] | None:

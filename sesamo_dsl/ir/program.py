@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ProgramError
+from ..flow_spec import NodeOrder
 from ..sectors import Sectors
 
 
@@ -136,6 +137,8 @@ class Program:
     blocks
         The block axes: lattice axes at whose points the modulating group acts independently; () if it acts
         on all sites alike.
+    nodes
+        How flows see the nodes of a graph lattice.
     """
 
     theory: str
@@ -146,6 +149,7 @@ class Program:
     constants: dict[str, np.ndarray]
     functions: dict[str, Function]
     blocks: tuple[int, ...] = ()
+    nodes: NodeOrder | None = None
 
     @property
     def block_shape(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Dialect:
         Functions that templates may call, by name; written into the modules that use them.
     scalar_operand
         How a literal or coupling is passed to a function that needs an array; ``{0}`` is the operand.
+    joint
+        Pairs of operations → the template that computes both where they have the same operands.
     """
 
     framework: str
@@ -47,6 +49,7 @@ class Dialect:
     array: str
     scalar_operand: str
     helpers: Mapping[str, str]
+    joint: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def argument_name(parameter: str) -> str:
@@ -99,15 +102,17 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
     couplings = [argument_name(p) for p in function.parameters]
     signature = ", ".join([*(name for name, _ in function.inputs), *couplings])
     lines = [f"def {function.name}({signature}):", f'    """{function.doc}"""']
-    rank = len(program.shape)
+    rank, joint = len(program.shape), _joint(function, dialect)
     for index, op in enumerate(function.ops):
-        if op.name in ("input", "parameter", "constant"):
+        if op.name in ("input", "parameter", "constant") or index in joint.values():
             continue
         operands = [_operand(function, op, a, names, rank, dialect) for a in op.args]
         if op.name in _OPERATORS:
             text = f"{operands[0]} {_OPERATORS[op.name]} {operands[1]}"
         else:
-            text = dialect.templates[op.name].format(
+            partner = joint.get(index)
+            pair = None if partner is None else (op.name, function.ops[partner].name)
+            text = (dialect.joint[pair] if pair else dialect.templates[op.name]).format(
                 *operands,
                 args=", ".join(operands),
                 rest=", ".join(operands[1:]),
@@ -119,9 +124,22 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
         comment = (
             f"  # {note if len(note) < 90 else note[:87] + '…'}" if note and note != names[index] else ""
         )
-        lines.append(f"    {names[index]} = {text}{comment}")
+        results = ", ".join(names[i] for i in (index, joint.get(index)) if i is not None)
+        lines.append(f"    {results} = {text}{comment}")
     lines.append("    return " + ", ".join(names[index] for _, index in function.outputs))
     return "\n".join(lines)
+
+
+def _joint(function: Function, dialect: Dialect) -> dict[int, int]:
+    """Operations that are computed together, at the place of the first: its index → that of the second."""
+    found: dict[int, int] = {}
+    for pair in dialect.joint:
+        first, second = (
+            {(op.args, op.attribute): index for index, op in enumerate(function.ops) if op.name == name}
+            for name in pair
+        )
+        found |= {first[key]: second[key] for key in first.keys() & second.keys() if first[key] < second[key]}
+    return found
 
 
 def _value_names(function: Function, program: Program) -> list[str]:

@@ -183,7 +183,7 @@ class Subject:
         """The laws p(u|y) that it can have."""
         if not self.analysis.is_modulated:
             return ("uniform",)
-        finite = ("uniform", "learned", "heat_bath")
+        finite = ("uniform", "learned", "conditional" if self.analysis.coupled else "heat_bath")
         return finite if self.analysis.group.order > 1 else ("uniform", "heat_bath")
 
     @cached_property

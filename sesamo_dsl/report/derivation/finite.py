@@ -12,6 +12,7 @@ import sympy as sp
 
 from ...analysis.result import Analysis, SymmetryReport
 from ...groups.symmetry import linear_row
+from ...sectors import Sectors
 from .lines import Line, equation, fits, item, number, say, section, vector
 
 _EXACT_ORDER = 64  # groups up to here have their invariant inner product averaged exactly
@@ -53,7 +54,7 @@ def _law_lines(analysis: Analysis) -> Iterator[Line]:
         yield equation("p(u|y) = 1/|G| = {}", sp.Rational(1, analysis.group.order))
         return
     if analysis.sitewise is not None:
-        yield from _sitewise_law_lines(analysis.sitewise)
+        yield from _sitewise_law_lines(analysis.sitewise, analysis.sectors)
         return
     yield say("The law of $u$ is the heat bath, the exact conditional; its normaliser is $W$:")
     yield equation(f"p(u|{given}) = exp(−S₁(T_u {turn}y))/W, W = Σ_(v ∈ G) exp(−S₁(T_v {turn}y))")
@@ -62,11 +63,15 @@ def _law_lines(analysis: Analysis) -> Iterator[Line]:
         yield equation("S_eff(y) = S₀(y) − log Σ_(u ∈ G) exp(−S₁(T_u y))")
 
 
-def _sitewise_law_lines(report: SymmetryReport) -> Iterator[Line]:
+def _sitewise_law_lines(report: SymmetryReport, sectors: Sectors) -> Iterator[Line]:
     yield say("Here $u = (u_1, …, u_B)$ has one entry for each block $b$, and so has $y$.")
     if report.factorised:
         yield say("No term of $S₁$ meets two blocks: the law is the heat bath of each, which is exact:")
         yield equation("log p(u|y) = Σ_b log p(u_b|y), p(u_b|y) = exp(−S₁(T_(u_b) y_b))/W_b")
+        return
+    if sectors.joint:
+        yield say("$S₁$ couples the blocks: the law is the heat bath over all sectors, which is exact:")
+        yield equation("p(u|y) = exp(−S₁(T_u y))/W, W = Σ_v exp(−S₁(T_v y))")
         return
     yield say("$S₁$ couples the blocks: the law of $u$ is learned, and the weights correct for it.")
     if report.diagonal == "exact":

@@ -1,0 +1,305 @@
+"""The conditional law of blocks that S₁ couples: one block drawn given those before, never a table."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import sesamo_dsl as sd
+from sesamo_dsl import sectors
+from sesamo_dsl.autoregressive import AutoregressiveSpec
+from sesamo_dsl.errors import OptionError
+from sesamo_dsl.groups import Dihedral
+from sesamo_dsl.training import TrainingOptions, make_base, notes_on
+
+Array = np.ndarray[Any, Any]
+NAMES = ("torch", "jax")
+SMALL = sd.FlowSpec(layers=2, hidden=(6,), kernel=3, transform="affine")
+every_backend = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(autouse=True)
+def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups that could be enumerated are treated as those that cannot."""
+    monkeypatch.setattr(sectors, "_JOINT", 1)
+
+
+def wells(sites: int, h: float = 0.0) -> sd.Theory:
+    """A periodic chain of double wells, N(±w, 1), that want opposite signs; a source breaks even that."""
+    line = sd.Lattice(sites)
+    phi, (w, k, source) = sd.ScalarField("phi", line), sd.parameters("w k h")
+    density = phi**2 / 2 - sp.log(sp.cosh(w * phi)) + k * phi * phi.shift(0)
+    return sd.Theory(
+        "wells",
+        fields=[phi],
+        action=line.sum(density + source * phi if h else density),
+        symmetries=[sd.Sitewise(sd.Z2(phi))],
+        defaults={w: 3, k: 0.1, source: h} if h else {w: 3, k: 0.1},
+        precision="float64",
+    )
+
+
+def pairs_of_components() -> sd.Theory:
+    """D₄ at each of three blocks of two sites; not abelian, and 512 sectors."""
+    lattice = sd.Lattice(3, 2)
+    v, g = sd.VectorField("v", lattice, 2), sd.parameters("g")
+    return sd.Theory(
+        "pairs",
+        fields=[v],
+        action=lattice.sum(v.squared**2 / 4 + v[0] ** 2 * v[1] ** 2 - g * v.dot(v.shift(0))),
+        symmetries=[sd.Sitewise(Dihedral(4, v), axes=(0,))],
+        defaults={g: 0.3},
+        precision="float64",
+    )
+
+
+THEORIES = {f"(Z₂)^{n}": (lambda n=n: wells(n)) for n in (3, 5, 7)}
+THEORIES |= {"(Z₂)^4 with a source": lambda: wells(4, 0.2), "(D₄)^3": pairs_of_components}
+ALIKE = ("(Z₂)^3", "(Z₂)^5", "(Z₂)^7", "(D₄)^3")  # where turning all blocks together is a symmetry
+
+
+@cache
+def compiled(theory: str, name: str) -> sd.CompiledTheory:
+    return sd.compile(THEORIES[theory](), name)
+
+
+def fresh(theory: str, name: str, **options: Any) -> Any:
+    """A model far from its start, with the same weights on every backend."""
+    program = compiled(theory, name)
+    chosen = TrainingOptions(**{"flow": SMALL, "strategy": "penalty", **options}).resolve(program.analysis)
+    values = program.theory.parameter_values(None)
+    model: Any = program.backend.model(program, values, make_base(program.program, values, chosen), chosen)
+    rng, state = np.random.default_rng(3), model.state()
+    for key in sorted(k for k in state if k.startswith(("flow", "law"))):
+        state[key] = state[key] + (0.5 if key.startswith("law") else 0.1) * rng.normal(size=state[key].shape)
+    model.load_state(state)
+    return model
+
+
+def all_sectors(theory: str) -> Array:
+    s = compiled(theory, "torch").program.sectors
+    return np.array(list(itertools.product(range(s.order), repeat=s.blocks or 1)))
+
+
+def in_domain(theory: str, count: int) -> Array:
+    shape = compiled(theory, "torch").theory.configuration_shape
+    x = np.random.default_rng(1).normal(size=(count, *shape))
+    return compiled(theory, "torch").evaluate("canonicalize", x)[0]
+
+
+@cache
+def shaken(theory: str, name: str, law: str) -> Any:
+    return fresh(theory, name, law=law)
+
+
+def log_law(theory: str, name: str, y: Array, u: Array) -> Array:
+    """log p(u|y) as log q(x) with this law over log q(x) with the uniform one, whose flow is the same."""
+    program = compiled(theory, name)
+    x = program.evaluate("modulate", y, u=u)[0]
+    assert np.array_equal(program.evaluate("canonicalize", x)[1], u)
+    uniform = len(all_sectors(theory))
+    difference = shaken(theory, name, "conditional").log_prob(x) - shaken(theory, name, "uniform").log_prob(x)
+    return difference - np.log(uniform)
+
+
+@every_backend
+@pytest.mark.parametrize("theory", THEORIES)
+def test_it_is_normalised(theory: str, name: str) -> None:
+    u = all_sectors(theory)
+    for y in in_domain(theory, 3):
+        log_p = log_law(theory, name, np.broadcast_to(y, (len(u), *y.shape)), u)
+        assert abs(np.exp(log_p).sum() - 1) < 1e-12
+        assert np.ptp(log_p) > 0.5, "the law is no test"
+
+
+@pytest.mark.parametrize("theory", ALIKE)
+def test_blocks_turned_together_are_equally_likely(theory: str) -> None:
+    """For any weights, by the group's own product: S(T_h x) = S(x)."""
+    table, u = compiled(theory, "torch").analysis.group.table, all_sectors(theory)
+    (y,) = in_domain(theory, 1)
+    y = np.broadcast_to(y, (len(u), *y.shape))
+    log_p = log_law(theory, "torch", y, u)
+    for h in range(1, len(table)):
+        assert np.abs(log_law(theory, "torch", y, table[h][u]) - log_p).max() < 1e-12
+
+
+@pytest.mark.parametrize("theory", THEORIES)
+def test_both_backends_have_the_same_law(theory: str) -> None:
+    y, rng = in_domain(theory, 60), np.random.default_rng(2)
+    u = all_sectors(theory)[rng.integers(len(all_sectors(theory)), size=60)]
+    ours, theirs = (log_law(theory, name, y, u) for name in NAMES)
+    assert np.abs(ours - theirs).max() < 1e-12
+
+
+@every_backend
+@pytest.mark.parametrize("theory", ["(Z₂)^3", "(Z₂)^4 with a source", "(D₄)^3"])
+def test_what_is_drawn_is_what_it_says(theory: str, name: str) -> None:
+    """Whole samples: log q is that of log_prob, and frequencies of u follow p(u|y), averaged over y."""
+    count = 8000
+    model, program = shaken(theory, name, "conditional"), compiled(theory, name)
+    draws = model.sample(count, 5)
+    inside = ~draws.leaked
+    assert inside.sum() > count / 20
+    assert np.abs(model.log_prob(draws.x) - draws.log_q)[inside].max() < 1e-9
+    sectors_ = program.program.sectors
+    y, u = program.evaluate("canonicalize", draws.x[inside])
+    drawn = sectors_.index(u)
+    choices = all_sectors(theory)
+    tested = np.random.default_rng(0).permutation(len(choices))[:16]
+    for chosen in tested:
+        p = np.exp(log_law(theory, name, y, np.broadcast_to(choices[chosen], u.shape)))
+        error = np.sqrt((p * (1 - p)).sum())
+        assert abs((drawn == sectors_.index(choices[chosen][None])[0]).sum() - p.sum()) < 4.5 * error + 3
+
+
+@every_backend
+def test_one_block_is_drawn_at_its_conditional(name: str) -> None:
+    """Many u at one y: every frequency within 5 σ of p(u|y)."""
+    theory, count = "(Z₂)^4 with a source", 40_000
+    model, (y,) = shaken(theory, name, "conditional"), in_domain(theory, 1)
+    uniform = np.random.default_rng(4).random((count, 4))
+    u = drawn_by(model, name, np.broadcast_to(y, (count, *y.shape)), uniform)
+    choices = all_sectors(theory)
+    p = np.exp(log_law(theory, name, np.broadcast_to(y, (len(choices), *y.shape)), choices))
+    found = np.bincount(u @ 2 ** np.arange(3, -1, -1), minlength=len(choices)) / count
+    assert (np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / count)).all()
+
+
+def drawn_by(model: Any, name: str, y: Array, uniform: Array) -> Array:
+    if name == "torch":
+        import torch
+
+        network, logits = model._conditional, model._logits
+        return network.draw(torch.tensor(y.copy()), torch.tensor(uniform), logits).numpy()
+    weights = model._weights
+    return np.asarray(weights.conditional.draw(y.copy(), uniform, weights.logits))
+
+
+@every_backend
+def test_state_round_trip(name: str) -> None:
+    theory = "(Z₂)^5"
+    model, x = shaken(theory, name, "conditional"), in_domain(theory, 20)
+    state = model.state()
+    assert state["law.coupling"].shape == (2, 2, 5, 2, 5)
+    other = fresh(theory, name, seed=7)
+    assert np.abs(other.log_prob(x) - model.log_prob(x)).max() > 1e-3
+    other.load_state(state)
+    assert np.array_equal(other.log_prob(x), model.log_prob(x))
+
+
+# the gradient
+
+
+@cache
+def grid(h: float, half: float = 9.0, points: int = 200) -> tuple[Array, Array, float]:
+    """Midpoints of cells that end on the walls of the domain, the action there, the log of a cell."""
+    axis = (np.arange(points) + 0.5) / points * 2 * half - half
+    x = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 1, 2)
+    return x, two_wells(h, "torch").action(x), 2 * np.log(2 * half / points)
+
+
+@cache
+def two_wells(h: float, name: str) -> sd.CompiledTheory:
+    return sd.compile(wells(2, h), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "h", "gradient"),
+    [("torch", 0.0, "path"), ("torch", 0.3, "path"), ("torch", 0.3, "reparametrised"), ("jax", 0.3, "path")],
+)
+def test_the_gradient_is_unbiased(name: str, h: float, gradient: str) -> None:
+    """Against a finite difference of ∫ q (log q + S), in a random direction of the law's weights."""
+    program, batch, steps = two_wells(h, name), 256, 100
+    options = {"flow": SMALL, "strategy": "chart", "gradient": gradient, "batch": batch}
+    chosen = TrainingOptions(**options).resolve(program.analysis)
+    assert (chosen.law, chosen.law_gradient) == ("conditional", "reinforce")
+    values = program.theory.parameter_values(None)
+    model: Any = program.backend.model(program, values, make_base(program.program, values, chosen), chosen)
+    rng, start = np.random.default_rng(3), model.state()
+    for key in sorted(k for k in start if k.startswith("law")):
+        start[key] = start[key] + 0.3 * rng.normal(size=start[key].shape)
+    model.load_state(start)
+    x, action, log_cell = grid(h)
+    direction = {k: rng.normal(size=v.shape) for k, v in sorted(start.items()) if k.startswith("law")}
+
+    def objective(t: float) -> float:
+        model.load_state({k: v + t * direction[k] if k in direction else v for k, v in start.items()})
+        log_q = model.log_prob(x)
+        q = np.exp(log_q + log_cell)
+        assert abs(q.sum() - 1) < 1e-4
+        return float((q * (log_q + action)).sum())
+
+    step = 1e-3
+    exact = (
+        (8 * (objective(step) - objective(-step)) - (objective(2 * step) - objective(-2 * step))) / 12 / step
+    )
+    model.load_state(start)
+    estimates = np.array(
+        [sum(float((model.gradient(n)[k] * d).sum()) for k, d in direction.items()) for n in range(steps)]
+    )
+    error = estimates.std(ddof=1) / np.sqrt(steps)
+    assert abs(estimates.mean() - exact) < 4.5 * error + 1e-5
+    assert abs(exact) > 10 * error, "no test"
+
+
+# choice and training
+
+
+def test_it_is_the_default_where_blocks_are_coupled(monkeypatch: pytest.MonkeyPatch) -> None:
+    analysis = compiled("(Z₂)^7", "torch").analysis
+    chosen = TrainingOptions().resolve(analysis)
+    assert (chosen.law, chosen.law_gradient) == ("conditional", "reinforce")
+    assert any("one block is drawn given those before" in reason for reason in chosen.reasons)
+    assert any("as good as its training" in note for note in notes_on(chosen, analysis))
+    assert "p(u|y) is learned" in analysis.text()
+    for option in ({"law": "heat_bath"}, {"law_gradient": "enumerate"}):
+        with pytest.raises(OptionError, match="couples 7 blocks"):
+            TrainingOptions(**option).resolve(analysis)
+    monkeypatch.setattr(sectors, "_JOINT", 128)
+    chosen = TrainingOptions().resolve(analysis)
+    assert (chosen.law, chosen.law_gradient) == ("heat_bath", "enumerate")
+    assert "exact (heat bath)" in analysis.text()
+
+
+def test_a_table_over_blocks_keeps_what_survives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The joint conditional law of few coupled blocks: u and hu are equally likely there, too."""
+    monkeypatch.setattr(sectors, "_JOINT", 128)
+    model, x = fresh("(Z₂)^5", "torch", law="conditional"), in_domain("(Z₂)^5", 50)
+    assert np.abs(model.log_prob(x) - model.log_prob(-x)).max() < 1e-12
+    flipped = x * np.array([-1, 1, 1, 1, 1])
+    assert np.abs(model.log_prob(x) - model.log_prob(flipped)).max() > 1e-2
+
+
+def test_it_starts_from_the_couplings_of_pairs() -> None:
+    """Near the wells S₁ = k Σ s_x s_(x+1) |φ_x φ_(x+1)|: −k on bonds and nothing elsewhere."""
+    program = compiled("(Z₂)^5", "torch")
+    values, options = program.theory.parameter_values(None), TrainingOptions()
+    base = make_base(program.program, values, options)
+    spec = AutoregressiveSpec.of(program.program, program.analysis, base, "penalty", values)
+    bonds = {(1, 0), (2, 1), (3, 2), (4, 3), (4, 0)}
+    expected = np.zeros((5, 5))
+    expected[tuple(np.transpose(list(bonds)))] = -0.1 * spec.size**2
+    signs = np.array([1, -1])
+    assert np.abs(spec.pairs - np.einsum("a,xy,b->axby", signs, expected, signs)).max() < 1e-10
+    assert np.abs(spec.mask[:, 0] - np.tril(np.ones((5, 5)), -1)).max() == 0
+
+
+@every_backend
+def test_training_learns_correlated_sectors(name: str, tmp_path: Path) -> None:
+    """Six wells of alternating sign: a product law misses what neighbours know of each other."""
+    program = sd.compile(wells(6), name)
+    flow = sd.FlowSpec(layers=4, hidden=(16,), kernel=3, transform="spline")
+    ess = {}
+    for law in ("conditional", "learned"):
+        run = program.train(
+            directory=tmp_path / law, progress=False, steps=250, law=law, strategy="chart", flow=flow
+        )
+        ess[law] = run.sample(8000, seed=1).ess
+    assert ess["conditional"] > 0.9
+    assert ess["learned"] < 0.4
