@@ -499,12 +499,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_in(
         "backends/sesamo_torch/fermions.py",
-        ("torch: gradient of fermions", "charge", "(-species * slope)", "(-slope)"),
+        ("torch: gradient of fermions", "charge", "(species * torch.cat(slopes))", "(torch.cat(slopes))"),
         (
-            "torch: pairs of slices",
-            "swap",
-            "right = _fermion_join(second @ first, rest)",
-            "right = _fermion_join(first @ second, rest)",
+            "torch: slope of a slice",
+            "sign",
+            "return log, -_fermion_interleave(",
+            "return log, _fermion_interleave(",
         ),
     ),
     *_in(
