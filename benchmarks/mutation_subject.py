@@ -115,7 +115,7 @@ def outcome(backend_name: str) -> tuple[str, str]:
                 return "caught", f"{check.name}{_raised(error)}"
     # the compiler is judged with PyTorch: of another backend only what it can get wrong itself
     full = backend_name == "torch"
-    judged = [t for t in theories() if full or t.name == "z2"]
+    judged = [t for t in theories() if full or t.name in ("z2", "u1")]
     rounds = [({"program_is_symbols"}, [coverage_theory()])]
     rounds += [(names, judged) for names in (_ROUNDS if full else [_OF_A_BACKEND])]
     subjects: dict[str, Subject] = {}
