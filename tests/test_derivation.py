@@ -224,7 +224,10 @@ def test_latex_is_balanced(name: str) -> None:
         assert "\n\n" not in body
     names = set(re.findall(r"\\([A-Za-z]+)", latex.replace("\\\\", " ")))
     known = "section subsection begin end item left right bigl bigr frac sqrt sum prod text mathrm beta "
-    known += "operatorname tilde hat quad log exp det sin cos cosh sinh pi phi sigma kappa lambda chi rho theta alpha mu Delta "
+    known += (
+        "operatorname tilde hat quad log exp det sin cos cosh sinh pi phi sigma kappa lambda chi rho theta "
+    )
+    known += "alpha mu Delta "
     known += "Omega geq leq langle rangle nabla cdot circ in mapsto wedge for times ldots textasciitilde "
     known += "textasciicircum textbackslash textless textgreater textbar"
     assert names <= set(known.split())
