@@ -135,7 +135,12 @@ FAULTS: tuple[Fault, ...] = (
             "self._right[table[:, word_index[word[:-1]]], word[-1]]",
             "self._right[table[:, word_index[word[:-1]]], word[0]]",
         ),
-        ("inverses", "off by one", "np.argmin(self.table, axis=1)", "np.argmin(self.table[:, 1:], axis=1)"),
+        (
+            "inverses",
+            "off by one",
+            "np.argmin(self.table, axis=1)",
+            "(np.argmin(self.table, axis=1) + 1) % self.order",
+        ),
         (
             "left cosets are right cosets",
             "coset table",
@@ -238,7 +243,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_in(
         "sesamo_dsl/analysis/lie.py",
-        ("invariant part under a Lie group", "factor", "total / relation[0])", "2 * total / relation[0])"),
+        (
+            "a term moves if all generators move it",
+            "a symmetry that is none",
+            "if any(\n            normal_form(lie_derivative(",
+            "if all(\n            normal_form(lie_derivative(",
+        ),
     ),
     *_in(
         "sesamo_dsl/orbits.py",
@@ -489,12 +499,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_in(
         "backends/sesamo_torch/fermions.py",
-        ("torch: gradient of fermions", "charge", "(-species * slope)", "(-slope)"),
+        ("torch: gradient of fermions", "charge", "(species * torch.cat(slopes))", "(torch.cat(slopes))"),
         (
-            "torch: pairs of slices",
-            "swap",
-            "right = _fermion_join(second @ first, rest)",
-            "right = _fermion_join(first @ second, rest)",
+            "torch: slope of a slice",
+            "sign",
+            "return log, -_fermion_interleave(",
+            "return log, _fermion_interleave(",
         ),
     ),
     *_in(

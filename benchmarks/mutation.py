@@ -1,12 +1,12 @@
 """Mutation score of the laws: seeded faults, one at a time, in a copy of the packages.
 
-``python benchmarks/mutation.py --table docs/mutation.md`` applies every fault of ``faults.py``, runs the laws on
-a few small theories in one process per fault, and writes which law caught it.
+``python benchmarks/mutation.py --table docs/mutation.md`` applies every fault of ``faults.py``, runs the laws
+on a few small theories in one process per fault, and writes which law caught it.
 
 What counts: a fault is *caught* when a law or a conformance check fails, when one of them raises an exception
 (they raise none without the fault, which is tried first), or when the compiler refuses a theory with one of
 its own errors. A crash before any law runs and a time limit are reported as what they are, and count as not
-caught. A fault whose module cannot be imported, or whose text is not found exactly once, is an error of the list.
+caught. A fault that cannot be imported, or whose text is not found exactly once, is an error of the list.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PRELOADED = ["mpmath", "networkx", "sympy", "scipy.stats", "scipy.optimize", "hy
 
 @dataclass(frozen=True)
 class Outcome:
-    """``caught``, ``survives``, ``crashed``, ``time limit`` or ``import``, by what, after how many seconds."""
+    """``caught``, ``survives``, ``crashed``, ``time limit`` or ``import``, by what, and after how long."""
 
     status: str
     by: str
@@ -73,7 +73,6 @@ def test_copy(copy: str, backend: str, result: Connection) -> None:
     root = Path(copy)
     sys.path[:0] = [str(path) for path in (root, root / "backends", root / "theories")]
     os.environ["SESAMO_DSL_CACHE"] = str(root / "emitted")
-    os.environ["JAX_DISABLE_JIT"] = "1"  # small arrays, used once: compiling takes longer than running
     os.chdir(root)
     try:
         subject = importlib.import_module("mutation_subject")
@@ -168,14 +167,15 @@ def table(rows: list[tuple[Fault, Outcome]], seconds: float) -> str:
         "to a copy of the packages, one at a time, and the laws run on a few small theories",
         "(`benchmarks/mutation_subject.py`), with PyTorch, or with JAX if the fault is in the JAX backend.",
         "",
-        f"**{caught} of {len(rows)} faults are caught**, {raised} of them by an exception inside a law.{rest}",
-        f"The whole campaign took {seconds / 60:.0f} minutes, one fault after the other.",
+        f"**{caught} of {len(rows)} faults are caught**, {raised} of them by an exception in a law.{rest}",
+        f"The campaign took {seconds / 60:.0f} minutes.",
         "",
-        "A fault is caught when a law or a conformance check fails; when one of them raises an exception, as none",
-        "does without a fault, which is tried first; or when the compiler refuses a theory with one of its own",
-        "errors. A crash before any law runs and a time limit count as not caught. A fault that cannot be imported",
-        "is an error of the list. Laws run cheapest first and stop at the first that fails: what is named is not",
-        "the only law that sees the fault.",
+        "A fault is caught when a law or a conformance check fails; when one of them raises an exception,",
+        "as none does without a fault, which is tried first; or when the compiler refuses a theory with one",
+        "of its own errors. A crash before any law runs and a time limit count as not caught. A fault that",
+        "cannot be imported is an error of the list. Exact laws run first, statistical ones after them, and",
+        "the first that fails is named: it is not the only one that sees the fault. Seconds include the",
+        "start of a process and everything before that law.",
         "",
         "| fault | kind | file | caught by | seconds |",
         "|---|---|---|---|---:|",

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import sympy as sp
@@ -42,6 +43,7 @@ from sesamo_dsl.testing.significance import SUITE_LEVEL, bernstein, student_boun
 from sesamo_dsl.testing.suite import require
 from sesamo_dsl.testing.table import counterexample
 from sesamo_theories.complex_phi4 import complex_phi4
+from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.scalar_phi4 import scalar_phi4
 
 ROOT = Path(__file__).parent.parent
@@ -290,3 +292,72 @@ def test_the_gradient_is_judged_off_kinks() -> None:
     theory = sd.Theory("kinks", fields=[z], action=lattice.sum(z.abs2 + z.abs2**2 + kink / 4))
     result = run_law(BY_NAME["gradient"], Subject.of(theory, ["torch"]), examples=20)
     assert result.holds
+
+
+def test_a_broken_symmetry_of_a_function_outside_numpy_has_a_counterexample() -> None:
+    """erf is not in NumPy (random theory 125)."""
+    v = sd.VectorField("v", sd.Lattice(2), 2)
+    action = v.lattice.sum(v.squared + v.squared**2 - sp.erf(v[1]))
+    (report,) = sd.analyse(
+        sd.Theory("erf", fields=[v], action=action, symmetries=[sd.groups.Permutations(*v.components)])
+    ).reports
+    assert report.status == "broken"
+
+
+def test_denominators_have_one_spelling() -> None:
+    """A rotation of 1/(2 + cos φ) made denominators that grew for ever (random theory 143)."""
+    lattice = sd.Lattice(2)
+    z = sd.ComplexField("z", lattice)
+    action = lattice.sum(z.abs2 + z.abs2**2 - 5 * z.re / (3 * (2 + sp.cos(z.re))))
+    analysis = sd.analyse(
+        sd.Theory("quotient", fields=[z], action=action, symmetries=[sd.groups.Phases(3, z)])
+    )
+    assert analysis.representation is not None
+    assert analysis.representation.characters == (2, -1, -1)
+
+
+def test_random_theories_that_failed_once() -> None:
+    for seed in (125, 143):
+        assert check_random(seed, ["torch"]).status == "agrees"
+
+
+def sitewise(name: str, field: Any, action: sp.Expr, **defaults: float) -> sd.Theory:
+    return sd.Theory(
+        name, fields=[field], action=action, symmetries=[sd.Sitewise(sd.Z2(field))], defaults=defaults
+    )
+
+
+def local_theories() -> list[sd.Theory]:
+    """A heat bath of factors, one that is none, a graph without a time axis, fermions on a graph."""
+    line, ring = sd.Lattice(3), sd.GraphLattice(nx.cycle_graph(4))
+    g, h = sd.parameters("g h")
+    s, r = sd.ScalarField("s", line), sd.ScalarField("r", ring)
+    well = s**2 - s**2 * s.shift(0) ** 2 / 9 + s**4 / 4
+    return [
+        sitewise("sites", s, line.sum(well + h * s), h=0.3),
+        sitewise("hops", s, line.sum(well + g * s * s.shift(0)), g=0.2),
+        sitewise("ring", r, ring.sum(r**2 + r**4 - g * r * ring.neighbours(r)), g=0.2),
+        hubbard(two_sites(), 1),
+    ]
+
+
+@pytest.mark.parametrize("theory", local_theories(), ids=lambda theory: theory.name)
+def test_laws_of_local_groups(theory: sd.Theory) -> None:
+    results = run_laws(theory, ["torch"], examples=5)
+    assert [result.law.name for result in results if not result.holds] == []
+    assert "one_block" in {result.law.name for result in results}
+
+
+def test_the_law_of_one_block_finds_a_wrong_verdict() -> None:
+    """A verdict that leaves out half of what changes."""
+    subject = Subject.of(local_theories()[0], ["torch"])
+    (report,) = subject.analysis.reports
+    verdicts = tuple(replace(v, residual=v.residual / 2) for v in report.verdicts)
+    wrong = replace(subject.analysis, reports=(replace(report, verdicts=verdicts),))
+    result = run_law(BY_NAME["one_block"], replace(subject, analysis=wrong))
+    assert not result.holds
+
+
+def test_a_backend_is_asked_in_the_precisions_a_theory_has() -> None:
+    assert Subject.of(hubbard(two_sites(), 1), ["torch"]).precisions == ("float64",)
+    assert Subject.of(small(), ["torch"]).precisions == ("float32", "float64")

@@ -7,13 +7,15 @@ compared with the NumPy interpreter, and that with SymPy's own tree evaluated by
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import numpy as np
 import sympy as sp
+from sympy.core.cache import clear_cache
 
 from ..backend import Backend
 from ..errors import SesamoError
@@ -82,11 +84,17 @@ class RandomResult:
         crashed.
     found
         The explanation.
+    error
+        Class of the error that refused it.
+    seconds
+        How long it took.
     """
 
     seed: int
     status: Literal["agrees", "refused", "failed"]
     found: str = ""
+    error: str = ""
+    seconds: float = 0.0
 
 
 def random_theory(seed: int) -> RandomTheory:
@@ -276,7 +284,7 @@ def check_random(seed: int, backends: Sequence[str | Backend] | None = None) -> 
     except AssertionError as violation:
         return RandomResult(seed, "failed", str(violation))
     except SesamoError as error:
-        return RandomResult(seed, "refused", str(error))
+        return RandomResult(seed, "refused", str(error), type(error).__name__)
     except Exception:
         return RandomResult(seed, "failed", traceback.format_exc(limit=-4))
     return RandomResult(seed, "agrees")
@@ -296,6 +304,9 @@ def run_random(
     """Check theories number ``seed`` to ``seed + count − 1``; ``report`` is called with each as it comes."""
     results = []
     for number in range(seed, seed + count):
-        results.append(check_random(number, backends))
+        start = time.perf_counter()
+        result = check_random(number, backends)
+        results.append(replace(result, seconds=time.perf_counter() - start))
         report(results[-1])
+        clear_cache()  # SymPy remembers every expression, which adds up over a thousand theories
     return results

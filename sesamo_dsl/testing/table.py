@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -65,9 +66,13 @@ def print_random(results: Sequence[RandomResult], console: Console) -> None:
     for result in results:
         if result.status == "failed":
             console.print(f"random theory {result.seed}: {result.found}\n", highlight=False, markup=False)
-    counts = {status: sum(r.status == status for r in results) for status in ("agrees", "refused", "failed")}
+    counts = Counter(result.status for result in results)
+    classes = Counter(result.error for result in results if result.status == "refused")
+    refusals = ", ".join(f"{n} {name}" for name, n in classes.most_common()) or "none"
+    seconds = sum(result.seconds for result in results)
     console.print(
         f"{len(results)} random theories: {counts['agrees']} agree on all backends, {counts['refused']} are "
-        f"refused with an explanation, {counts['failed']} fail",
+        f"refused with an explanation ({refusals}), {counts['failed']} fail; {seconds:.0f} s, at most "
+        f"{max((result.seconds for result in results), default=0):.0f} s for one",
         highlight=False,
     )

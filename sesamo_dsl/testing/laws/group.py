@@ -41,26 +41,29 @@ def _homomorphism(subject: Subject, word: list[int]) -> Iterator[Measurement]:
 
 
 def _subgroups(subject: Subject, example: tuple[int, int, int]) -> Iterator[Measurement]:
-    """Cosets of ⟨a, b⟩ tile the group; conjugacy classes are closed; the order of a divides |G|."""
+    """Cosets of ⟨a⟩ and ⟨a, b⟩ tile the group; conjugacy classes are closed; the order of a divides |G|."""
     a, b, c = example
     group = subject.analysis.group
-    members = group.subgroup((a, b))
-    cosets = group.left_cosets(members)
-    counted = np.bincount([g for coset in cosets for g in coset], minlength=group.order)
-    yield Measurement(counted - 1, 0, "left cosets tile the group")
-    yield Measurement(int(cosets[0] != members), 0, "the first coset is the subgroup")
-    closed = all(int(group.table[i, j]) in set(members) for i in members for j in (a, b))
-    yield Measurement(int(not closed), 0, "subgroups are closed")
-    mine = next(number for number, coset in enumerate(cosets) if c in coset)
-    translated = {int(group.table[c, h]) for h in members}
-    yield Measurement(int(translated != set(cosets[mine])), 0, "the coset of c is cH")
+    for generators in ((a,), (a, b)):  # two elements often generate everything, which has one coset
+        members = group.subgroup(generators)
+        cosets = group.left_cosets(members)
+        counted = np.bincount([g for coset in cosets for g in coset], minlength=group.order)
+        yield Measurement(counted - 1, 0, "left cosets tile the group")
+        yield Measurement(int(cosets[0] != members), 0, "the first coset is the subgroup")
+        closed = all(int(group.table[i, j]) in set(members) for i in members for j in generators)
+        yield Measurement(int(not closed), 0, "subgroups are closed")
+        mine = next(number for number, coset in enumerate(cosets) if c in coset)
+        translated = {int(group.table[c, h]) for h in members}
+        yield Measurement(int(translated != set(cosets[mine])), 0, "the coset of c is cH")
     power, order = a, 1
     while power != 0:
         power, order = int(group.table[power, a]), order + 1
     yield Measurement(int(group.element_orders[a]) - order, 0, "orders of elements")
-    conjugate = int(group.table[group.table[c, a], group.inverses[c]])
-    together = any({a, conjugate} <= set(members) for members in group.conjugacy_classes())
-    yield Measurement(int(not together), 0, "a and cac⁻¹ are in one class")
+    classes = group.conjugacy_classes()
+    counted = np.bincount([g for members in classes for g in members], minlength=group.order)
+    yield Measurement(counted - 1, 0, "conjugacy classes tile the group")
+    conjugates = {int(group.table[group.table[g, a], group.inverses[g]]) for g in range(group.order)}
+    yield Measurement(int(conjugates not in map(set, classes)), 0, "the class of a is all gag⁻¹")
 
 
 LAWS = (

@@ -45,7 +45,7 @@ def integral(model: Model, shape: tuple[int, ...], reach: np.ndarray) -> float:
     """
     n = reach.shape[1]
     centre, half = (reach.max() + reach.min()) / 2, 0.75 * (reach.max() - reach.min()) + 1.0
-    coarse, fine = (256, 16) if n == 1 else (96, 3)
+    coarse, fine = (256, 16) if n == 1 else (96, 5)
     cell = 2 * half / coarse
     axis = centre - half + (np.arange(coarse) + 0.5) * cell
     log_q = _log_prob(model, _grid([axis] * n).reshape(-1, *shape)).reshape((coarse,) * n)
@@ -130,9 +130,10 @@ def _divergence(
     draws = model.sample(count, seed + stage)
     x_s, _ = reference.draw(count, seed + stage)
     total = np.zeros(count)
-    for x, log_q in (
-        (draws.x, np.where(draws.leaked, -np.inf, draws.log_q)),
-        (x_s, _log_q(subject, model, x_s, seed + stage)),
+    kept = ~draws.leaked  # what leaks is no sample of q, and counts as zero
+    for x, log_q, counts in (
+        (draws.x, draws.log_q, kept),
+        (x_s, _log_q(subject, model, x_s, seed + stage), True),
     ):
         action, gradient = subject.interpret("action_and_gradient", x)
         log_s = reference.log_density(x)
@@ -142,7 +143,7 @@ def _divergence(
         steepness = expit(t - cut) * (v * (-slope - reference.score(x).reshape(count, -1))).sum(axis=1)
         bracket = divergence - (v * slope).sum(axis=1) - steepness
         weight = np.exp(-action + log_expit(cut - t) - cut - np.logaddexp(log_q, log_s))
-        total += weight * bracket
+        total += np.where(counts, weight * bracket, 0.0)
     return total
 
 
@@ -166,9 +167,9 @@ def _balanced(
     x_s, _ = reference.draw(count, seed + stage)
     log_q_s = _log_q(subject, model, x_s, seed + stage)
     total = np.full(count, -1.0)
-    for x, log_q in ((draws.x, np.where(draws.leaked, -np.inf, draws.log_q)), (x_s, log_q_s)):
+    for x, log_q, counts in ((draws.x, draws.log_q, ~draws.leaked), (x_s, log_q_s, True)):
         log_r = np.logaddexp(log_q, reference.log_density(x))
-        total += np.exp(-subject.interpret("action", x)[0] - log_z - log_r)
+        total += np.where(counts, np.exp(-subject.interpret("action", x)[0] - log_z - log_r), 0.0)
     return total
 
 
