@@ -404,7 +404,6 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
             found=str(error),
             remedy="the files do not belong together; restore them from a copy",
         ) from error
-    return Run(compiled, parameters, options, model, place, _history(place), dict(source), reference)
     origin = record.get("start_from")
     return Run(compiled, parameters, options, model, place, _history(place), dict(source), reference, origin)
 

@@ -99,11 +99,13 @@ def _simple_ideals(structure: Array, derived: Array) -> list[Array]:
     _, singular, right = np.linalg.svd(system)
     commuting = right[singular < 1e-8].reshape(-1, s, s)
     mixed = np.tensordot(_generic(len(commuting)), commuting, axes=1)
-    values, vectors = np.linalg.eig(mixed.T)
+    values = np.sort(np.linalg.eigvals(mixed).real)
+    # equal eigenvalues come out apart by rounding, and their eigenvectors anywhere: null spaces do not
+    clusters = np.split(values, 1 + np.flatnonzero(np.diff(values) > 1e-5))
     ideals = []
-    for value in sorted({round(float(v), 6) for v in np.real(values)}):
-        rows = np.real(vectors.T[np.abs(values - value) < 1e-5])
-        ideals.append(_range(rows) @ derived)
+    for cluster in clusters:
+        _, singular, right = np.linalg.svd(mixed.T - cluster.mean() * identity)
+        ideals.append(_range(right[singular < 1e-5]) @ derived)
     return ideals
 
 
