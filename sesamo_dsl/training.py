@@ -232,6 +232,12 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
     return OptionError(f"option {name}", expected=expected, found=repr(found), remedy="see TrainingOptions")
 
 
+def jumps(options: TrainingOptions, analysis: Analysis) -> bool:
+    """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to."""
+    inexact = options.law in ("learned", "conditional") and analysis.breaking != 0
+    return inexact and options.strategy == "fold" and analysis.sectors.count > 1
+
+
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
     """What a reader of results must know about the theory, and about a choice that is not exact."""
     notes = list(analysis.theory.notes)

@@ -21,7 +21,7 @@ from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
+from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, jumps, wall_statistics
 
 from .autoregressive import Autoregressive
 from .circle import Circle
@@ -29,7 +29,7 @@ from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
 from .mixture import Mixture
-from .objectives import batch_ess, enumerated, mixed, reinforced, walls
+from .objectives import batch_ess, enumerated, excess, mixed, reinforced, walls
 
 
 class Weights(NamedTuple):
@@ -72,6 +72,7 @@ class JaxModel:
             self._wall = tuple(jnp.asarray(values, self._dtype) for values in wall_statistics(program, base))
         self._preimages = jnp.asarray(preimages(program, options.strategy), self._dtype)
         self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
+        self._jumps = jumps(options, compiled.analysis)
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         if self._plain:
             self._orbit = OrbitLaw("none", (), False)
@@ -235,38 +236,68 @@ class JaxModel:
 
     def _energy(
         self, weights: Weights, y: Array, directions: list[Array], uniform: Array
-    ) -> tuple[Array, Array | None]:
-        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,), and None if it is summed over u.
+    ) -> tuple[Array, Array | None, Array | None]:
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,), None, and None if it is summed over u.
 
         −log ∫ exp(−S) over group and orbits if both laws are exact. With REINFORCE: the same for one u, and
-        its log p(u|·).
+        its log p(u|·) at the end. Where the fold makes a part of it jump, that part comes second.
         """
         action = self._emitted["action"]
         if self._plain:
-            return action(y), None
+            return action(y), None, None
         if self._orbit.law == "von_mises":
             (radius,) = self._radii(y)
             kappa = self._orbit.strength * radius
             source_free = action(y) - self._emitted["breaking"](y)
-            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0]), None
+            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0]), None, None
         if self._orbit.law == "tabulated":
             table = self._on_circle(y)
             source_free = action(y) - self._emitted["breaking"](y)
-            return source_free - jax.nn.logsumexp(-table, axis=0) - math.log(2 * math.pi / len(table)), None
+            integral = jax.nn.logsumexp(-table, axis=0) + math.log(2 * math.pi / len(table))
+            return source_free - integral, None, None
         log_turned = jnp.full(len(y), -self._orbit.log_area, y.dtype)
+        held = jax.lax.stop_gradient(y)
         if self._orbit.sampled:
-            held = self._options.gradient == "path"
-            directions, log_slope = self._turned(weights, y, directions, held=held)
+            path = self._options.gradient == "path"
+            turned, log_slope = self._turned(weights, y, directions, held=path)
             log_turned = log_turned - log_slope
-            y = self._emitted["rotate"](y, *directions)
+            y = self._emitted["rotate"](y, *turned)
+            held = self._emitted["rotate"](held, *self._turned(weights, held, directions, held=False)[0])
+        if self._jumps:
+            smooth, jump, chosen = self._jumping(weights, y, held, uniform)
+            return smooth + log_turned, jump, chosen
         if self._options.law_gradient == "enumerate":
             change = enumerated(self._breaking(y), self._log_law(weights, y))
-            return action(y) + change + log_turned, None
+            return action(y) + change + log_turned, None, None
         choice, chosen = self._drawn(weights, y, uniform)
         held = chosen
         if self._options.gradient == "path":
             held = self._log_law_of(jax.lax.stop_gradient(weights), y, choice)
-        return action(self._modulated(y, choice)[0]) + held + log_turned, chosen
+        return action(self._modulated(y, choice)[0]) + held + log_turned, None, chosen
+
+    def _jumping(
+        self, weights: Weights, y: Array, held: Array, uniform: Array
+    ) -> tuple[Array, Array, Array | None]:
+        """The energy as a part that is the same on all images of y and the rest, at y held fixed; log p(u|·).
+
+        The first is that of the heat bath, or S₀ where there is no sum over all u.
+        """
+        action = self._emitted["action"]
+        if self._compiled.analysis.coupled:
+            choice, chosen = self._drawn(weights, held, uniform)
+            rest = chosen + self._emitted["breaking"](self._modulated(held, choice)[0])
+            return action(y) - self._emitted["breaking"](y), self._weightless(rest), chosen
+        breaking = self._breaking(y)
+        smooth = action(y) + enumerated(breaking, log_law("heat_bath", breaking, weights.logits))
+        log_heat = log_law("heat_bath", self._breaking(held), weights.logits)
+        if self._options.law_gradient == "enumerate":
+            return smooth, excess(self._log_law(weights, held), log_heat), None
+        choice, chosen = self._drawn(weights, held, uniform)
+        return smooth, self._weightless(chosen - _chosen(log_heat, choice)), chosen
+
+    def _weightless(self, value: Array) -> Array:
+        """Without the derivative by the weights of a density that was drawn from: it averages to zero."""
+        return jax.lax.stop_gradient(value) if self._options.gradient == "path" else value
 
     def _turned(
         self, weights: Weights, y: Array, uniform: list[Array], held: bool
@@ -301,17 +332,25 @@ class JaxModel:
         else:
             log_q = log_q - log_jacobian
         on_slice, log_measure = self._on_slices(y)
-        energy, log_p = self._energy(weights, on_slice, directions, uniform)
+        energy, jump, log_p = self._energy(weights, on_slice, directions, uniform)
         value = log_q + log_folded - log_measure + energy
-        log_w = -jax.lax.stop_gradient(value)
-        if log_p is not None:
+        log_w = -jax.lax.stop_gradient(value if jump is None else value + jump)
+        if jump is not None:
+            score = self._log_density(
+                weights.flow, jax.lax.stop_gradient(w), jax.lax.stop_gradient(log_jacobian)
+            )
+            score = score if log_p is None else score + log_p
+            jump = reinforced(jump, score, baseline=not isinstance(weights.flow, Mixture))
+        elif log_p is not None:
             value = reinforced(value, log_p)
         if o.strategy in LEAKY and self._sectors.count > 1:
             value = value + walls(self._emitted["facets"](y), o.penalty_height, o.penalty_slope)
+        rest = 0.0 if jump is None else jump
         if not isinstance(weights.flow, Mixture):
-            return value, log_w, None
+            return value + rest, log_w, None
         shares = weights.flow.shares(z)
-        return shares * value, log_w, jax.lax.stop_gradient(shares)
+        held = jax.lax.stop_gradient(shares)
+        return shares * value + held * rest, log_w, held
 
     def _loss(
         self, weights: Weights, key: Array, directions: list[Array], reference: tuple[Array, Array] | None

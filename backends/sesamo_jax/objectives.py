@@ -15,6 +15,15 @@ u, reinforce     one u per configuration, and (f − baseline) ∇log p(u|y) wit
                  as baseline; log p is differentiated by its weights and along y, :func:`reinforced`
 ===============  ====================================================================================
 
+Reparametrisation needs an f that is continuous in y. A fold takes neighbouring points of the flow to different
+walls of the domain, and f is the same there only if it is the same on all images of y, as it is when u is
+uniform or from the heat bath. Of any other law the part that is not,
+
+    f − f_heat = E_u log [p(u|y) / p_heat(u|y)] ≥ 0,   f_heat = log q̃(y) − log Σ_u exp(−S(T_u y)),
+
+is differentiated through the density of y instead, (f − f_heat − baseline) ∇log q̃(y) at y held fixed: no
+derivative along y, so no flux through the walls can be missed. It vanishes where the law is exact.
+
 The forward divergence needs configurations of the target and is −⟨log q⟩_p + constant, :func:`mixed` in.
 """
 
@@ -31,13 +40,19 @@ def enumerated(breaking: Array, log_p: Array) -> Array:
     return change.reshape(len(change), -1).sum(axis=1)
 
 
-def reinforced(value: Array, log_p: Array) -> Array:
-    """f with the score term of the drawn u in its gradient; f and log p(u|y), (batch,), of batch ≥ 2.
+def excess(log_p: Array, log_heat: Array) -> Array:
+    """Σ_u p(u|y) log [p(u|y) / p_heat(u|y)], summed over blocks; (order, batch, …) → (batch,)."""
+    gap = (jnp.exp(log_p) * (log_p - log_heat)).sum(axis=0)
+    return gap.reshape(len(gap), -1).sum(axis=1)
 
-    f − (mean of the others) = (f − mean) n/(n − 1).
+
+def reinforced(value: Array, log_p: Array, baseline: bool = True) -> Array:
+    """f with the score term of what was drawn in its gradient; f and its log p, (batch,), of batch ≥ 2.
+
+    f − (mean of the others) = (f − mean) n/(n − 1). Without baseline for draws that are not all alike.
     """
-    advantage = jax.lax.stop_gradient(value - value.mean()) * (len(value) / (len(value) - 1))
-    return value + advantage * (log_p - jax.lax.stop_gradient(log_p))
+    advantage = (value - value.mean()) * (len(value) / (len(value) - 1)) if baseline else value
+    return value + jax.lax.stop_gradient(advantage) * (log_p - jax.lax.stop_gradient(log_p))
 
 
 def walls(facets: Array, height: float, slope: float) -> Array:

@@ -19,7 +19,7 @@ from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
-from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, wall_statistics
+from sesamo_dsl.training import BETAS, LEAKY, Law, TrainingOptions, jumps, wall_statistics
 
 from .autoregressive import Autoregressive
 from .circle import Circle
@@ -27,7 +27,7 @@ from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
 from .mixture import Mixture
-from .objectives import batch_ess, enumerated, mixed, reinforced, walls
+from .objectives import batch_ess, enumerated, excess, mixed, reinforced, walls
 
 
 class _Action(torch.autograd.Function):
@@ -77,6 +77,7 @@ class TorchModel:
             self._wall = tuple(self._tensor(values) for values in wall_statistics(program, base))
         self._preimages = self._tensor(preimages(program, options.strategy))
         self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
+        self._jumps = jumps(options, compiled.analysis)
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         if self._plain:
             self._orbit = OrbitLaw("none", (), False)
@@ -242,37 +243,69 @@ class TorchModel:
     def _action(self, x: Tensor) -> Tensor:
         return _Action.apply(x, self._emitted["action_and_gradient"])
 
-    def _energy(self, y: Tensor, directions: list[Tensor], uniform: Tensor) -> tuple[Tensor, Tensor | None]:
-        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,), and None if it is summed over u.
+    def _energy(
+        self, y: Tensor, directions: list[Tensor], uniform: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """E[S(x) + log p(u|·) + log p(n|·)] given y, (batch,), None, and None if it is summed over u.
 
         −log ∫ exp(−S) over group and orbits if both laws are exact. With REINFORCE: the same for one u, and
-        its log p(u|·).
+        its log p(u|·) at the end. Where the fold makes a part of it jump, that part comes second.
         """
         if self._plain:
-            return self._action(y), None
+            return self._action(y), None, None
         if self._orbit.law == "von_mises":
             (radius,) = self._radii(y)
             kappa = self._orbit.strength * radius
             source_free = self._action(y) - self._emitted["breaking"](y)
-            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0]), None
+            return source_free - log_orbit_integral(kappa, self._orbit.dimensions[0]), None, None
         if self._orbit.law == "tabulated":
             table = self._on_circle(y)
             source_free = self._action(y) - self._emitted["breaking"](y)
-            return source_free - torch.logsumexp(-table, dim=0) - math.log(2 * math.pi / len(table)), None
+            integral = torch.logsumexp(-table, dim=0) + math.log(2 * math.pi / len(table))
+            return source_free - integral, None, None
         log_turned = y.new_full((len(y),), -self._orbit.log_area)
+        held = y.detach()
         if self._orbit.sampled:
-            directions, log_slope = self._turned(y, directions, held=self._options.gradient == "path")
+            turned, log_slope = self._turned(y, directions, held=self._options.gradient == "path")
             log_turned = log_turned - log_slope
-            y = self._emitted["rotate"](y, *directions)
+            y = self._emitted["rotate"](y, *turned)
+            held = self._emitted["rotate"](held, *self._turned(held, directions, held=False)[0])
+        if self._jumps:
+            smooth, jump, chosen = self._jumping(y, held, uniform)
+            return smooth + log_turned, jump, chosen
         if self._options.law_gradient == "enumerate":
             change = enumerated(self._breaking(y), self._log_law(y))
-            return self._action(y) + change + log_turned, None
+            return self._action(y) + change + log_turned, None, None
         choice, chosen = self._drawn(y, uniform)
         held = chosen
         if self._options.gradient == "path":
             with self._frozen():
                 held = self._log_law_of(y, choice)
-        return self._action(self._modulated(y, choice)[0]) + held + log_turned, chosen
+        return self._action(self._modulated(y, choice)[0]) + held + log_turned, None, chosen
+
+    def _jumping(
+        self, y: Tensor, held: Tensor, uniform: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The energy as a part that is the same on all images of y and the rest, at y held fixed; log p(u|·).
+
+        The first is that of the heat bath, or S₀ where there is no sum over all u.
+        """
+        if self._compiled.analysis.coupled:
+            choice, chosen = self._drawn(held, uniform)
+            rest = chosen + self._emitted["breaking"](self._modulated(held, choice)[0])
+            return self._action(y) - self._emitted["breaking"](y), self._weightless(rest), chosen
+        breaking = self._breaking(y)
+        log_heat = log_law("heat_bath", breaking, self._logits)
+        smooth = self._action(y) + enumerated(breaking, log_heat)
+        log_heat = log_law("heat_bath", self._breaking(held), self._logits)
+        if self._options.law_gradient == "enumerate":
+            return smooth, excess(self._log_law(held), log_heat), None
+        choice, chosen = self._drawn(held, uniform)
+        return smooth, self._weightless(chosen - _chosen(log_heat, choice)), chosen
+
+    def _weightless(self, value: Tensor) -> Tensor:
+        """Without the derivative by the weights of a density that was drawn from: it averages to zero."""
+        return value.detach() if self._options.gradient == "path" else value
 
     def _turned(self, y: Tensor, uniform: list[Tensor], held: bool) -> tuple[list[Tensor], Tensor]:
         """Orientations from uniform ones, and the log of uniform density over theirs.
@@ -316,17 +349,22 @@ class TorchModel:
             log_q = log_q - log_jacobian
         on_slice, log_measure = self._on_slices(y)
         directions = self._uniform_directions(o.batch, o.seed, 3, step) if self._orbit.sampled else []
-        energy, log_p = self._energy(on_slice, directions, uniform)
+        energy, jump, log_p = self._energy(on_slice, directions, uniform)
         value = log_q + log_folded - log_measure + energy
-        log_w = -value.detach().double()
-        if log_p is not None:
+        log_w = -(value if jump is None else value + jump).detach().double()
+        if jump is not None:
+            score = self._log_density(w.detach(), log_jacobian.detach())
+            score = score if log_p is None else score + log_p
+            jump = reinforced(jump, score, baseline=not isinstance(self._flow, Mixture))
+        elif log_p is not None:
             value = reinforced(value, log_p)
         if o.strategy in LEAKY and self._sectors.count > 1:
             value = value + walls(self._emitted["facets"](y), o.penalty_height, o.penalty_slope)
+        rest = 0.0 if jump is None else jump
         if not isinstance(self._flow, Mixture):
-            return value, log_w, None
+            return value + rest, log_w, None
         shares = self._flow.shares(z)
-        return shares * value, log_w, shares.detach().double()
+        return shares * value + shares.detach() * rest, log_w, shares.detach().double()
 
     def loss(self, step: int, reference: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
         """The objective on the noise of a step, to be differentiated, and the ESS of the batch."""
