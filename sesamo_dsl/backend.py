@@ -44,6 +44,9 @@ class Draws:
         Whether y left the domain, (samples,); such samples have weight zero.
     auxiliary
         Auxiliary coordinates that complete the slices of Lie groups, (samples, k); k = 0 without slices.
+    shortfall
+        How far the flow's log q, accumulated on the way to a sample, exceeds log q̃ asked for at the sample,
+        (samples,); in exact arithmetic it never does. None if the model cannot tell.
     """
 
     x: np.ndarray
@@ -52,6 +55,7 @@ class Draws:
     sector: np.ndarray
     leaked: np.ndarray
     auxiliary: np.ndarray
+    shortfall: np.ndarray | None = None
 
 
 class Model(Protocol):

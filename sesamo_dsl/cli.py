@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import io
+import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -240,11 +241,12 @@ def sample(
     _report(samples, plot, independence_metropolis(samples, seed) if exact else None)
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})
 def compare(
+    context: typer.Context,
     theory: TheoryArgument,
     methods: Annotated[
-        str, typer.Option(metavar="NAME,NAME,…", help=f"Out of {', '.join(METHODS)}.")
+        str, typer.Option(metavar="NAME …", help=f"One or more of {', '.join(METHODS)}.")
     ] = "ours,sesamo,canonicalization,vmonf,realnvp",
     budget: Annotated[str, typer.Option(help="Time of each training, e.g. 60s or 2m.")] = "60s",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each method.")] = 3,
@@ -262,7 +264,7 @@ def compare(
 
     comparison = compare_methods(
         load_theory(theory),
-        [name.strip() for name in methods.split(",") if name.strip()],
+        _names(" ".join([methods, *context.args])),
         parameters=_couplings(settings or []),
         budget=_seconds(budget),
         seeds=seeds,
@@ -280,18 +282,26 @@ def compare(
         typer.echo(f"written to         {out}")
 
 
+def _names(text: str) -> list[str]:
+    """Names apart by blanks or commas."""
+    return text.replace(",", " ").split()
+
+
 def _seconds(text: str) -> float:
     """The number of seconds in 60, 60s, 2m or 1h."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
     try:
-        return float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+        seconds = float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
     except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
         raise OptionError(
             f"--budget {text}",
-            expected="a time",
+            expected="a time above zero",
             found=repr(text),
             remedy="write for instance 60s, 2m or 1h",
-        ) from None
+        )
+    return seconds
 
 
 @app.command("test")

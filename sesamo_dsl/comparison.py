@@ -7,7 +7,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,15 @@ class Trial:
         On configurations of the target: they see missed modes.
     sector_error
         Largest |mass − exact mass| of a sector, masses by importance weights.
+    log_z
+        The method's own estimate, by importance weights.
+    kl
+        KL(q‖p) with the exact log Z, or with that of the run that covers the target best: with its own, a run
+        that misses modes would look better than it is.
     leaked
         Fraction of samples outside of the domain.
+    uncovered
+        Fraction of the target's configurations where the model's density is zero.
     seconds, steps
         Time of the training with compilation, and how many steps that was.
     """
@@ -51,6 +58,8 @@ class Trial:
     nll: float
     sector_error: float
     leaked: float
+    uncovered: float
+    log_z: float
     seconds: float
     steps: int
 
@@ -202,7 +211,8 @@ def compare(
     chosen = {m: method_options(m, compiled.analysis, **options) for m in dict.fromkeys(methods)}
     truth = _Truth.of(compiled, values, reference)
     length = {} if "steps" in options else {"seconds": budget}
-    trials, notes = [], {}
+    trials: list[Trial] = []
+    notes: dict[str, tuple[str, ...]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(directory) if directory is not None else Path(scratch)
         for method, own in chosen.items():
@@ -218,17 +228,49 @@ def compare(
                     )
                 except TrainingDivergedError:
                     trial = _diverged(method, seed, time.perf_counter() - begin)
-                    notes[method] = ("a training diverged and counts as ESS 0",)
+                    told = ("a training diverged and counts as ESS 0",)
                 else:
                     elapsed = time.perf_counter() - begin
                     drawn = run.sample(samples)
-                    notes.setdefault(method, drawn.notes)
+                    told = (*drawn.notes, *(f"seed {seed}: {warning}" for warning in drawn.warnings))
                     trial = _trial(method, seed, run, drawn, truth, elapsed)
+                notes[method] = tuple(dict.fromkeys((*notes.get(method, ()), *told)))
                 trials.append(trial)
                 report(trial)
-    shown = {method: found for method, found in notes.items() if found}
+    source = truth.source
+    if truth.exact is None:
+        trials, named = _common_log_z(trials)
+        source = f"{source}; log Z of {named}"
+    shown = {method: (*found, *_on_coverage(method, trials)) for method, found in notes.items()}
+    shown = {method: found for method, found in shown.items() if found}
     return Comparison(
-        compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, truth.source
+        compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, source
+    )
+
+
+def _common_log_z(trials: list[Trial]) -> tuple[list[Trial], str]:
+    """KL with one log Z for all, and the name of the run it is from.
+
+    That of the best forward ESS, which sees missed modes; where there are no configurations of the target,
+    the largest log Z, as what is missed only lowers it.
+    """
+    known = [t for t in trials if np.isfinite(t.log_z)]
+    if not known:
+        return trials, "no run"
+    forward = [t for t in known if np.isfinite(t.forward_ess)]
+    best = max(forward, key=lambda t: t.forward_ess) if forward else max(known, key=lambda t: t.log_z)
+    moved = [replace(t, kl=t.kl + best.log_z - t.log_z) for t in trials]
+    return moved, f"{best.method}, seed {best.seed}, for every KL"
+
+
+def _on_coverage(method: str, trials: list[Trial]) -> tuple[str, ...]:
+    """What explains a forward ESS of 0 and an infinite NLL."""
+    worst = max((t.uncovered for t in trials if t.method == method), default=0.0)
+    if not worst > 0:
+        return ()
+    return (
+        f"its density is zero on {worst:.1e} of the target's configurations (the worst seed): a weight of "
+        "infinity, hence forward ESS 0 and an infinite NLL; ESS cannot see that",
     )
 
 
@@ -263,10 +305,10 @@ class _Truth:
 
 
 def _trial(method: str, seed: int, run: Run, drawn: Samples, truth: _Truth, seconds: float) -> Trial:
-    forward_ess = nll = sector_error = float("nan")
+    forward_ess = nll = sector_error = uncovered = float("nan")
     if truth.reference is not None:
         forward = run.forward(truth.reference)
-        forward_ess, nll = forward.ess.value, forward.nll.value
+        forward_ess, nll, uncovered = forward.ess.value, forward.nll.value, forward.uncovered
     if truth.masses is not None:
         sector_error = float(np.abs(drawn.sector_masses - truth.masses).max())
     return Trial(
@@ -274,10 +316,12 @@ def _trial(method: str, seed: int, run: Run, drawn: Samples, truth: _Truth, seco
         seed,
         drawn.ess,
         forward_ess,
-        drawn.kl.value,
+        float(drawn.kl.value),
         nll,
         sector_error,
         drawn.leaked_fraction,
+        uncovered,
+        drawn.log_z.value,
         seconds,
         len(run.history),
     )
@@ -285,4 +329,4 @@ def _trial(method: str, seed: int, run: Run, drawn: Samples, truth: _Truth, seco
 
 def _diverged(method: str, seed: int, seconds: float) -> Trial:
     nan = float("nan")
-    return Trial(method, seed, 0.0, 0.0, nan, nan, nan, nan, seconds, 0)
+    return Trial(method, seed, 0.0, 0.0, nan, nan, nan, nan, nan, nan, seconds, 0)

@@ -22,6 +22,8 @@ from .ir.program import Program
 from .reference import Reference
 from .sectors import Sectors
 
+_SHORTFALL = 0.01  # rounding alone leaves 1e-3 at most
+
 
 class Estimate(NamedTuple):
     """A value with its standard error."""
@@ -90,10 +92,13 @@ class ForwardMetrics:
         −⟨log q⟩_p. With auxiliary coordinates a the model's density is the one on the extended space,
         log q(x, a) − log N(a): ``ess`` is the one the extended weights have, and ``nll`` is, by Jensen's
         inequality, an upper bound of that of x alone.
+    uncovered
+        Fraction of the configurations where q = 0. Any at all makes the ESS 0 and the NLL infinite.
     """
 
     ess: Estimate
     nll: Estimate
+    uncovered: float = 0.0
 
     @classmethod
     def of(
@@ -107,8 +112,9 @@ class ForwardMetrics:
         The error of the ESS is that of its linearisation. A density of zero makes it 0 and the NLL infinite.
         """
         log_q, action = log_q.astype(np.float64), action.astype(np.float64)
-        if np.isneginf(log_q).any():
-            return cls(Estimate(0.0, 0.0), Estimate(np.inf, np.nan))
+        uncovered = float(np.isneginf(log_q).mean())
+        if uncovered:
+            return cls(Estimate(0.0, 0.0), Estimate(np.inf, np.nan), uncovered)
         log_w = -action - log_q
         forward = np.exp(log_w - logsumexp(log_w) + np.log(len(log_w)))
         backward = np.exp(-log_w - logsumexp(-log_w) + np.log(len(log_w)))
@@ -116,7 +122,10 @@ class ForwardMetrics:
         return cls(Estimate(ess, ess * mean(forward + backward).error), mean(-log_q))
 
     def __str__(self) -> str:
-        return f"forward ESS        {self.ess}\nNLL                {self.nll}"
+        lines = [f"forward ESS        {self.ess}", f"NLL                {self.nll}"]
+        if self.uncovered:
+            lines.append(f"uncovered          {self.uncovered:.2e}   (q = 0 there: ESS 0 and NLL infinite)")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +149,8 @@ class Samples:
         What the reader must know about how the samples were made, e.g. an inexact law.
     declared
         The theory's derived quantities by name.
+    shortfall
+        See :class:`sesamo_dsl.backend.Draws`.
     """
 
     program: Program
@@ -152,6 +163,7 @@ class Samples:
     exact: Reference | None
     notes: tuple[str, ...] = ()
     declared: Mapping[str, Derived] = field(default_factory=dict)
+    shortfall: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -165,7 +177,7 @@ class Samples:
     ) -> Samples:
         """Wrap what a model has drawn."""
         arrays = (draws.x, draws.log_q, draws.action, draws.sector, draws.leaked)
-        return cls(program, parameters, *arrays, exact, notes, declared or {})
+        return cls(program, parameters, *arrays, exact, notes, declared or {}, draws.shortfall)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -221,6 +233,22 @@ class Samples:
     def kl_is_exact(self) -> bool:
         """Whether ``kl`` uses the exact log Z."""
         return self.exact is not None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What says that the figures are not to be believed; empty for a sound model."""
+        found = []
+        if self.shortfall is not None and float(self.shortfall.mean()) > _SHORTFALL:
+            found.append(
+                f"rounding: the density that is computed at the samples is too low by a factor "
+                f"e^{self.shortfall.mean():.2g} on average, because the flow contracts more than the "
+                "precision can follow; weights and all figures are wrong. Train with precision='float64'"
+            )
+        if self.exact is not None and self.kl.value < -5 * self.kl.error - 1e-6:
+            found.append(
+                f"impossible: KL(q‖p) = {self.kl} is negative, so log q is not the density of the samples"
+            )
+        return tuple(found)
 
     @property
     def leaked_fraction(self) -> float:
@@ -336,6 +364,7 @@ class Samples:
                 lines.append(f"  {u:3d}  {masses[u]:.5f} ± {errors[u]:.5f}   {model[u]:.5f}   {exact}")
             if sectors.count > 16:
                 lines.append(f"  … {sectors.count - 16} more")
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     __str__ = text

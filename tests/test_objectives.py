@@ -168,7 +168,7 @@ CASES += [  # compiling takes time, and the backends share the choice of estimat
 
 @pytest.mark.parametrize(("name", "estimator"), CASES)
 def test_estimators_are_unbiased(name: str, estimator: str) -> None:
-    """Of the turned theory what the law adds to the heat bath, on the same noise: the noise then drops out."""
+    """Of the turned theory what the law adds to the heat bath: on the same noise, which then drops out."""
     options = (ESTIMATORS | TURNED)[estimator]
     of, points = (turned, wedges) if estimator in TURNED else (theory, grid)
     model, weight = fresh(name, of, **options), options.get("forward_weight", 0.0)

@@ -443,25 +443,28 @@ class JaxModel:
     # use ---------------------------------------------------------------------------------------------------
 
     def _draw_flow(self, weights: Weights, key: Array) -> tuple[Array, ...]:
-        """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a, and what the orbit law needs."""
+        """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a, shortfall, and what laws need."""
         z, uniform = self._noise(key, self._chunk)
         z, log_folded = self._folded(z)
         flow = weights.flow
         if isinstance(flow, Mixture):  # which flow is drawn has nothing to do with which u is
             choices = self._noise(jax.random.fold_in(key, 7), self._chunk)[1]
             drawn = flow.draw(z, choices.reshape(len(z), -1)[:, 0])
+            log_drawn = flow.inverse(drawn)[1]
         else:
-            drawn = flow.forward(z)[0]
+            drawn, log_drawn = flow.forward(z)
         full, w, log_jacobian = self._in_domain(drawn)
         y, log_measure = self._on_slices(full)
-        log_q = self._log_density(flow, w, log_jacobian) + log_folded - log_measure
+        log_q = self._log_density(flow, w, log_jacobian)
+        shortfall = jax.nn.relu(log_drawn - log_jacobian - log_q)
+        log_q = log_q + log_folded - log_measure
         leaked = jnp.zeros(len(y), bool)
         if self._options.strategy in LEAKY:
             leaked = (self._emitted["facets"](y) > 0).any(axis=1)
         auxiliary = jnp.zeros((len(full), 0), full.dtype)
         if self._orbit.dimensions:
             auxiliary = jnp.concatenate(self._emitted["on_slice"](full)[1:], axis=1)
-        return y, log_q, leaked, auxiliary, uniform
+        return y, log_q, leaked, auxiliary, shortfall, uniform
 
     def _modulate(
         self, weights: Weights, y: Array, uniform: Array, directions: list[Array]
@@ -490,7 +493,7 @@ class JaxModel:
         for chunk in range(
             -(-count // self._chunk)
         ):  # one compiled shape: the last chunk is drawn whole and cut
-            y, log_q, leaked, auxiliary, uniform = self._compiled_draw(
+            y, log_q, leaked, auxiliary, shortfall, uniform = self._compiled_draw(
                 self._weights, self._key(seed, 2, chunk)
             )
             inputs = self._orbit_inputs(y)
@@ -499,7 +502,7 @@ class JaxModel:
             turned = [jnp.asarray(n, self._dtype) for n in directions]
             x, log_p, action, u = self._compiled_modulate(self._weights, y, uniform, turned)
             log_q = np.asarray(log_q) + np.asarray(log_p) + log_law_n.astype(self._dtype)
-            parts.append([np.asarray(a) for a in (x, log_q, action, u, leaked, auxiliary)])
+            parts.append([np.asarray(a) for a in (x, log_q, action, u, leaked, auxiliary, shortfall)])
         return Draws(*(np.concatenate(part)[:count] for part in zip(*parts, strict=True)))
 
     def _canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:

@@ -283,9 +283,7 @@ class TorchModel:
                 held = self._log_law_of(y, choice)
         return self._action(self._modulated(y, choice)[0]) + held + log_turned, None, chosen
 
-    def _jumping(
-        self, y: Tensor, held: Tensor, uniform: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _jumping(self, y: Tensor, held: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The energy as a part that is the same on all images of y and the rest, at y held fixed; log p(u|·).
 
         The first is that of the heat bath, or S₀ where there is no sum over all u.
@@ -456,16 +454,19 @@ class TorchModel:
             z, log_folded = self._folded(z)
             if isinstance(self._flow, Mixture):  # which flow is drawn has nothing to do with which u is
                 drawn = self._flow.draw(z, self._noise(len(z), seed, 7, chunk)[1].reshape(len(z), -1)[:, 0])
+                log_drawn = self._flow.inverse(drawn)[1]
             else:
-                drawn = self._flow.forward(z)[0]
+                drawn, log_drawn = self._flow.forward(z)
             full, w, log_jacobian = self._in_domain(drawn)
             y, log_measure = self._on_slices(full)
-            log_q = self._log_density(w, log_jacobian) + log_folded - log_measure
+            log_q = self._log_density(w, log_jacobian)
+            shortfall = torch.relu(log_drawn - log_jacobian - log_q)
+            log_q = log_q + log_folded - log_measure
             leaked = torch.zeros(len(y), dtype=torch.bool, device=y.device)
             if self._plain:
                 empty = y.new_zeros(len(y), 0)
                 sector = self._emitted["canonicalize"](y)[1]
-                parts.append((y, log_q, self._emitted["action"](y), sector, leaked, empty))
+                parts.append((y, log_q, self._emitted["action"](y), sector, leaked, empty, shortfall))
                 continue
             if self._options.strategy in LEAKY:
                 leaked = (self._emitted["facets"](y) > 0).any(dim=1)
@@ -478,7 +479,7 @@ class TorchModel:
             choice, log_p = self._drawn(y, uniform)
             x, u = self._modulated(y, choice)
             log_q = log_q + log_p
-            parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary))
+            parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary, shortfall))
         return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
     def _log_q(self, x: Tensor, auxiliary: Tensor) -> Tensor:
