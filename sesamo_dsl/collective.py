@@ -1,12 +1,13 @@
 """The layer of a flow that acts on collective coordinates: means over the lattice, and how modes follow them.
 
 Near a phase transition the mean M of a field is far from Gaussian, and the width of every other mode depends
-on it, as the mass in a constraint effective potential does. In units of the base's widths, with component c:
+on it, as the mass in a constraint effective potential does. With component c, in units of the base's widths:
 
     M_c ──spline──▶ M'_c        φ_c(k) ──▶ φ_c(k) exp s_c(k, M'),  k ≠ 0
     s_c(k, M') = Σ_r a_cr(M') / (1 + k̂²/μ_r²),   k̂² = Σ 4 sin²(k/2)
 
-with a network a. Its parameters do not depend on the volume. On a graph the means are those over time at each
+with a network a. The spline sees M in units of its own width, the network in units of the field's, which do
+not depend on the volume; nor does the number of weights. On a graph the means are those over time at each
 node, k is a frequency, and all nodes share spline and network.
 """
 
@@ -77,9 +78,7 @@ def initial_collective(
     ``collective.weight.n`` (outputs, inputs) and ``collective.bias.n`` (outputs, 1); the last outputs are the
     coefficients a_cr, component by component.
     """
-    state: dict[str, NDArray[np.float64]] = {
-        "collective.spline": np.zeros((3 * spec.bins - 1, components))
-    }
+    state: dict[str, NDArray[np.float64]] = {"collective.spline": np.zeros((3 * spec.bins - 1, components))}
     widths = [components, *spec.hidden, components * len(_SCALES)]
     for depth, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         bound = 0.0 if depth == len(widths) - 2 else math.sqrt(3 / inputs)

@@ -126,7 +126,7 @@ class CollectiveLayer(eqx.Module):
         spline = jnp.broadcast_to(self.spline[..., None], (*self.spline.shape, values.shape[1]))
         image, log_slope = _spline(self.spec, spline, values, inverse)
 
-        hidden = self.weight[0] @ (values if inverse else image) + self.bias[0]
+        hidden = self.weight[0] @ ((values if inverse else image) * width) + self.bias[0]
         for weight, bias in zip(self.weight[1:], self.bias[1:], strict=True):
             hidden = weight @ silu(hidden) + bias
         coefficients = hidden.reshape(components, features.shape[1], -1)

@@ -130,7 +130,7 @@ class CollectiveLayer(nn.Module):
         spline = self.spline[..., None].expand(-1, -1, values.shape[1])
         image, log_slope = _spline(self.spec, spline, values, inverse)
 
-        hidden = self.weight[0] @ (values if inverse else image) + self.bias[0]
+        hidden = self.weight[0] @ ((values if inverse else image) * self.width) + self.bias[0]
         for weight, bias in zip(list(self.weight)[1:], list(self.bias)[1:], strict=True):
             hidden = torch.addmm(bias, weight, silu(hidden))
         coefficients = hidden.reshape(components, self.features.shape[1], -1)
