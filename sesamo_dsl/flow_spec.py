@@ -4,7 +4,7 @@ Both backends read the tables made here, so they only differ in the array librar
 
 A flow maps standard normal noise z to a configuration x, both of shape (batch, components, *shape):
 
-    z ──filter──▶ u ──coupling layers──▶ u' ──mean + scale·u'──▶ x
+    z ──filter──▶ u ──collective layer──▶ u ──coupling layers──▶ u' ──mean + scale·u'──▶ x
 
 The entries (component, site) are split into two classes by the parity of component + Σ coordinates: a
 checkerboard for a scalar field, a channel mask for a point with several components, and a checkerboard
@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .collective import has_collective, initial_collective
 from .errors import ConfigurationError, OptionError
 
 Transform = Literal["affine", "spline"]
@@ -50,6 +51,9 @@ class FlowSpec:
         The spline acts on [-bound, bound] and is the identity outside; in standard deviations of the base.
     max_log_scale
         Bound on |s| in the affine transform and on |log derivative| at the spline's knots.
+    collective
+        Whether a spline transforms the means over the lattice and the other modes are scaled depending on
+        them (``sesamo_dsl.collective``); a point has no such layer.
 
     Raises
     ------
@@ -64,6 +68,7 @@ class FlowSpec:
     bins: int = 8
     bound: float = 6.0
     max_log_scale: float = 3.0
+    collective: bool = True
 
     def __post_init__(self) -> None:
         widths = self.hidden if isinstance(self.hidden, tuple) else (0,)
@@ -73,6 +78,7 @@ class FlowSpec:
         _option(odd, "kernel", "an odd integer >= 1", self.kernel)
         _option(self.transform in ("affine", "spline"), "transform", "'affine' or 'spline'", self.transform)
         _option(_is_count(self.bins, 2), "bins", "an integer >= 2", self.bins)
+        _option(isinstance(self.collective, bool), "collective", "True or False", self.collective)
         for name in ("bound", "max_log_scale"):
             value = getattr(self, name)
             finite = isinstance(value, int | float) and 0 < value < math.inf
@@ -450,7 +456,8 @@ def initial_state(
     """Named weights of a flow that is the identity: random hidden layers, a last layer of zeros.
 
     Block b of layer l has `layers.l.blocks.b.mean` (width, means) and, for each layer n of its network,
-    `layers.l.blocks.b.weight.n` (outputs, inputs) and `layers.l.blocks.b.bias.n` (outputs, 1).
+    `layers.l.blocks.b.weight.n` (outputs, inputs) and `layers.l.blocks.b.bias.n` (outputs, 1); the collective
+    layer has those of ``initial_collective``.
     """
     generator = np.random.default_rng(seed)
     state: dict[str, NDArray[np.float64]] = {}
@@ -469,6 +476,8 @@ def initial_state(
                 state[f"{name}.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
                 if depth == 0:
                     state[f"{name}.mean"] = generator.uniform(-bound, bound, (outputs, means))
+    if has_collective(spec, shape, nodes is not None):
+        state |= initial_collective(spec, components, generator)
     return state
 
 

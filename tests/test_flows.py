@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zuko.transforms import MonotonicRQSTransform
 
 from sesamo_dsl.errors import ConfigurationError, OptionError
-from sesamo_dsl.flow_spec import FlowSpec, GaussianBase, coupling, frozen_mask
+from sesamo_dsl.flow_spec import FlowSpec, GaussianBase, NodeOrder, coupling, frozen_mask
 from sesamo_jax import flows as jax_flows
 from sesamo_torch import flows as torch_flows
 
@@ -131,6 +131,58 @@ def test_single_precision_agreement(transform: str) -> None:
     assert error(density, log_q) < 1e-5 * np.abs(log_q).max()
 
 
+@pytest.mark.parametrize("shape", [(6, 4), (1, 4), (4,)])
+def test_inverse_density_and_agreement_on_a_graph(shape: tuple[int, ...]) -> None:
+    """On a ring of four nodes with time, with a single slice and without."""
+    shells = tuple(((n,), ((n - 1) % 4, (n + 1) % 4), ((n + 2) % 4,)) for n in range(4))
+    nodes = NodeOrder((0, 1, 0, 1), shells)
+    base = GaussianBase.from_precision(np.zeros(1), 1.0 + np.zeros((*shape, 1, 1)), nodes)
+    ours, theirs = flow_pair(small_spec(), base)
+    assert (ours.collective is None) == (shape in ((1, 4), (4,)))
+    z = noise(1, shape)
+    x, log_q = run_torch(ours.forward, z)
+    back, log_q_back = run_torch(ours.inverse, x)
+    assert max(error(back, z), error(log_q_back, log_q)) < 1e-10
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: ours.forward(one[None])[0][0]))(
+        torch.as_tensor(z)
+    )
+    size = z[0].size
+    log_det = np.linalg.slogdet(jacobian.detach().numpy().reshape(4, size, size))[1]
+    reference = -0.5 * (z.reshape(4, -1) ** 2).sum(axis=1) - 0.5 * size * math.log(2 * math.pi) - log_det
+    assert error(log_q, reference) < 1e-10
+    image, density = theirs.forward(jnp.asarray(z))
+    assert max(error(image, x), error(density, log_q)) < 1e-10
+
+
+def test_collective_layer_moves_the_mean_and_scales_the_rest() -> None:
+    """The image of a mean does not depend on the fluctuations, and every mode keeps its phase."""
+    base = coloured_base(2, (4, 6))
+    ours, _ = flow_pair(small_spec(layers=1), base)
+    layer = ours.collective
+    assert layer is not None
+    z = noise(2, (4, 6))
+    shifted = z[0].mean(axis=(1, 2), keepdims=True) + (z - z.mean(axis=(2, 3), keepdims=True))
+    image, _ = run_torch(lambda field: layer(field, False), shifted)
+    means = image.mean(axis=(2, 3))
+    assert error(means, np.broadcast_to(means[:1], means.shape)) < 1e-12
+    assert error(means[0], shifted[0].mean(axis=(1, 2))) > 1e-3
+    ratio = np.fft.fftn(image, axes=(2, 3)) / np.fft.fftn(shifted, axes=(2, 3))
+    ratio = ratio.reshape(4, 2, -1)[:, :, 1:]
+    assert error(ratio.imag, 0 * ratio.imag) < 1e-10
+    assert (ratio.real > 0).all()
+    scales = ratio.real
+    assert error(scales, np.broadcast_to(scales[:1], scales.shape)) < 1e-10  # all of them have the same mean
+    assert np.ptp(scales) > 1e-2
+
+
+def test_flow_without_the_collective_layer() -> None:
+    spec, base = small_spec(collective=False), coloured_base(2, (4, 4))
+    ours = torch_flows.Flow(spec, base)
+    assert ours.collective is None
+    assert not any(name.startswith("collective") for name in ours.state_arrays())
+    assert any(name.startswith("collective") for name in torch_flows.Flow(small_spec(), base).state_arrays())
+
+
 def test_linear_conditioner() -> None:
     ours, _ = flow_pair(small_spec(hidden=()), coloured_base(2, (4,)))
     z = noise(2, (4,))
@@ -202,7 +254,11 @@ def test_weights_move_to_a_larger_lattice(components: int) -> None:
     spec = small_spec(kernel=3)
     small, _ = flow_pair(spec, GaussianBase.standard(components, (4, 4)))
     large = torch_flows.Flow(spec, GaussianBase.standard(components, (8, 8)), dtype=torch.float64)
-    large.load_state_arrays(small.state_arrays())
+    state = small.state_arrays()
+    # the spline of the mean is in units of its width, which shrinks with the volume
+    state["collective.spline"] = np.zeros_like(state["collective.spline"])
+    small.load_state_arrays(state)
+    large.load_state_arrays(state)
     z = noise(components, (4, 4))
     x, _ = run_torch(small.forward, z)
     image, _ = run_torch(large.forward, np.tile(z, (1, 1, 2, 2)))

@@ -15,6 +15,7 @@ from jax.nn import silu
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
+from sesamo_dsl.collective import Collective
 from sesamo_dsl.flow_spec import (
     Block,
     Coupling,
@@ -96,6 +97,52 @@ class CouplingLayer(eqx.Module):
         return image, log_det.sum(axis=0)
 
 
+class CollectiveLayer(eqx.Module):
+    """Transforms the means over the lattice, and scales the other modes depending on them."""
+
+    spline: Array
+    weight: list[Array]
+    bias: list[Array]
+    spec: FlowSpec = eqx.field(static=True)
+    tables: Collective = eqx.field(static=True)
+
+    def __init__(
+        self, spec: FlowSpec, tables: Collective, state: Mapping[str, NDArray[Any]], dtype: DTypeLike
+    ) -> None:
+        self.spec, self.tables = spec, tables
+        depth = sum(name.startswith("collective.weight.") for name in state)
+        self.spline = jnp.asarray(state["collective.spline"], dtype)
+        self.weight = [jnp.asarray(state[f"collective.weight.{n}"], dtype) for n in range(depth)]
+        self.bias = [jnp.asarray(state[f"collective.bias.{n}"], dtype) for n in range(depth)]
+
+    def __call__(self, field: Array, inverse: bool) -> tuple[Array, Array]:
+        """(batch, components, *shape) → the same and the log-determinant, (batch,)."""
+        batch, components = field.shape[:2]
+        axes = tuple(2 + mu for mu in self.tables.axes)
+        features = jnp.asarray(self.tables.features, field.dtype)
+        width = jnp.asarray(self.tables.width[:, None], field.dtype)
+        mean = field.mean(axis=axes, keepdims=True)
+        values = mean.swapaxes(0, 1).reshape(components, -1) / width  # of every configuration and node
+        spline = jnp.broadcast_to(self.spline[..., None], (*self.spline.shape, values.shape[1]))
+        image, log_slope = _spline(self.spec, spline, values, inverse)
+
+        hidden = self.weight[0] @ ((values if inverse else image) * width) + self.bias[0]
+        for weight, bias in zip(self.weight[1:], self.bias[1:], strict=True):
+            hidden = weight @ silu(hidden) + bias
+        coefficients = hidden.reshape(components, features.shape[1], -1)
+        log_scale = _bounded(features @ coefficients, self.spec.max_log_scale)
+        if inverse:
+            log_scale = -log_scale
+        # (components, modes, batch · nodes) → (batch, components, *shape)
+        factors = jnp.exp(log_scale).reshape(components, len(features), batch, -1)
+        factors = jnp.moveaxis(factors, 2, 0).reshape(field.shape)
+        waves = jnp.fft.fftn(field - mean, axes=axes)
+        moved = jnp.fft.ifftn(waves * factors, axes=axes).real
+        mean = (image * width).reshape(components, batch, *mean.shape[2:]).swapaxes(0, 1)
+        log_det = log_scale.sum(axis=(0, 1)) + log_slope.sum(axis=0)
+        return moved + mean, log_det.reshape(batch, -1).sum(axis=1)
+
+
 class Flow(eqx.Module):
     """A coupling flow over a Gaussian base; a new flow is equal to its base.
 
@@ -112,6 +159,7 @@ class Flow(eqx.Module):
     """
 
     layers: list[CouplingLayer]
+    collective: CollectiveLayer | None
     base: GaussianBase = eqx.field(static=True)
     tables: Coupling = eqx.field(static=True)
 
@@ -126,13 +174,19 @@ class Flow(eqx.Module):
             CouplingLayer(spec, tables[index % 2], state, f"layers.{index}", dtype)
             for index in range(spec.layers)
         ]
+        collective = Collective.of(spec, base)
+        self.collective = None if collective is None else CollectiveLayer(spec, collective, state, dtype)
         self.tables = tables[0]
 
     def forward(self, z: Array) -> tuple[Array, Array]:
         """Noise to configuration: (batch, components, *shape) → (x, log q(x)), log q of shape (batch,)."""
         check_batch(tuple(z.shape), self.base.components, self.base.shape)
-        halves = self._split(self._filtered(self.base.filter / self.base.scale[:, None], z))
+        field = self._filtered(self.base.filter / self.base.scale[:, None], z)
         log_q = self._base_log_prob(z)
+        if self.collective is not None:
+            field, log_det = self.collective(field, False)
+            log_q = log_q - log_det
+        halves = self._split(field)
         for index, layer in enumerate(self.layers):
             active, frozen = self._roles(index)
             halves[active], log_det = layer(halves[active], halves[frozen], False)
@@ -148,7 +202,11 @@ class Flow(eqx.Module):
             active, frozen = self._roles(index)
             halves[active], log_det = layer(halves[active], halves[frozen], True)
             total = total + log_det
-        z = self._filtered(self.base.inverse_filter * self.base.scale, self._merge(halves))
+        field = self._merge(halves)
+        if self.collective is not None:
+            field, log_det = self.collective(field, True)
+            total = total + log_det
+        z = self._filtered(self.base.inverse_filter * self.base.scale, field)
         return z, self._base_log_prob(z) + total
 
     def state_arrays(self) -> dict[str, NDArray[Any]]:
@@ -205,13 +263,17 @@ def _index(table: NDArray[np.int64]) -> NDArray[np.int32]:
     return table.astype(np.int32)
 
 
+def _bounded(values: Array, limit: float) -> Array:
+    """Into (−limit, limit), smoothly."""
+    return limit * jnp.tanh(values / limit)
+
+
 def _affine(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> tuple[Array, Array]:
     """y = x exp(s) + t; parameters (2, entries, batch), values (entries, batch) → (y, log dy/dx), or inverse.
 
     |s| <= max_log_scale, smoothly, so that exp cannot overflow.
     """
-    shift = parameters[1]
-    log_scale = spec.max_log_scale * jnp.tanh(parameters[0] / spec.max_log_scale)
+    log_scale, shift = _bounded(parameters[0], spec.max_log_scale), parameters[1]
     if inverse:
         return (values - shift) * jnp.exp(-log_scale), -log_scale
     return values * jnp.exp(log_scale) + shift, log_scale
@@ -223,8 +285,7 @@ def _spline(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> 
     Parameters (3·bins − 1, entries, batch): widths and heights of the bins, log slopes at the inner knots;
     values (entries, batch) → (image, log of its derivative).
     """
-    limit = spec.max_log_scale
-    bounded = limit * jnp.tanh(parameters / limit)
+    bounded = _bounded(parameters, spec.max_log_scale)
     knots = jnp.stack(
         [spread(bounded[: spec.bins], spec.bound), spread(bounded[spec.bins : 2 * spec.bins], spec.bound)]
     )

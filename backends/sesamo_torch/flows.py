@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
+from sesamo_dsl.collective import Collective
 from sesamo_dsl.flow_spec import (
     Block,
     Coupling,
@@ -99,6 +100,53 @@ class CouplingLayer(nn.Module):
         return image, log_det.sum(dim=0)
 
 
+class CollectiveLayer(nn.Module):
+    """Transforms the means over the lattice, and scales the other modes depending on them."""
+
+    width: Tensor
+    features: Tensor
+
+    def __init__(
+        self, spec: FlowSpec, tables: Collective, state: Mapping[str, NDArray[Any]], dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.spec, self.axes = spec, tuple(2 + mu for mu in tables.axes)
+        depth = sum(name.startswith("collective.weight.") for name in state)
+        self.spline = nn.Parameter(torch.tensor(state["collective.spline"], dtype=dtype))
+        self.weight = nn.ParameterList(
+            torch.tensor(state[f"collective.weight.{n}"], dtype=dtype) for n in range(depth)
+        )
+        self.bias = nn.ParameterList(
+            torch.tensor(state[f"collective.bias.{n}"], dtype=dtype) for n in range(depth)
+        )
+        self.register_buffer("width", torch.tensor(tables.width[:, None], dtype=dtype), persistent=False)
+        self.register_buffer("features", torch.tensor(tables.features, dtype=dtype), persistent=False)
+
+    def forward(self, field: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        """(batch, components, *shape) → the same and the log-determinant, (batch,)."""
+        batch, components = field.shape[:2]
+        mean = field.mean(dim=self.axes, keepdim=True)
+        values = mean.transpose(0, 1).reshape(components, -1) / self.width  # of every configuration and node
+        spline = self.spline[..., None].expand(-1, -1, values.shape[1])
+        image, log_slope = _spline(self.spec, spline, values, inverse)
+
+        hidden = self.weight[0] @ ((values if inverse else image) * self.width) + self.bias[0]
+        for weight, bias in zip(list(self.weight)[1:], list(self.bias)[1:], strict=True):
+            hidden = torch.addmm(bias, weight, silu(hidden))
+        coefficients = hidden.reshape(components, self.features.shape[1], -1)
+        log_scale = _bounded(self.features @ coefficients, self.spec.max_log_scale)
+        if inverse:
+            log_scale = -log_scale
+        # (components, modes, batch · nodes) → (batch, components, *shape)
+        factors = log_scale.exp().reshape(components, len(self.features), batch, -1)
+        factors = factors.movedim(2, 0).reshape(field.shape)
+        waves = torch.fft.fftn(field - mean, dim=self.axes)
+        moved = torch.fft.ifftn(waves * factors, dim=self.axes).real
+        mean = (image * self.width).reshape(components, batch, *mean.shape[2:]).transpose(0, 1)
+        log_det = log_scale.sum(dim=(0, 1)) + log_slope.sum(dim=0)
+        return moved + mean, log_det.reshape(batch, -1).sum(dim=1)
+
+
 class Flow(nn.Module):
     """A coupling flow over a Gaussian base; a new flow is equal to its base.
 
@@ -133,6 +181,10 @@ class Flow(nn.Module):
             CouplingLayer(spec, tables[index % 2], state, f"layers.{index}", dtype)
             for index in range(spec.layers)
         )
+        collective = Collective.of(spec, base)
+        self.collective = None
+        if collective is not None:
+            self.collective = CollectiveLayer(spec, collective, state, dtype)
         complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
         column = (-1, *(1 for _ in self.shape))
         buffers = {
@@ -151,8 +203,11 @@ class Flow(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Noise to configuration: (batch, components, *shape) → (x, log q(x)), log q of shape (batch,)."""
         check_batch(tuple(z.shape), self.components, self.shape)
-        halves = self._split(self._filtered(self.filter, z))
-        log_q = self._base_log_prob(z)
+        field, log_q = self._filtered(self.filter, z), self._base_log_prob(z)
+        if self.collective is not None:
+            field, log_det = self.collective(field, False)
+            log_q = log_q - log_det
+        halves = self._split(field)
         for index, layer in enumerate(self.layers):
             active, frozen = self._roles(index)
             halves[active], log_det = layer(halves[active], halves[frozen], False)
@@ -168,7 +223,11 @@ class Flow(nn.Module):
             active, frozen = self._roles(index)
             halves[active], log_det = layer(halves[active], halves[frozen], True)
             total = total + log_det
-        z = self._filtered(self.inverse_filter, self._merge(halves))
+        field = self._merge(halves)
+        if self.collective is not None:
+            field, log_det = self.collective(field, True)
+            total = total + log_det
+        z = self._filtered(self.inverse_filter, field)
         return z, self._base_log_prob(z) + total
 
     def state_arrays(self) -> dict[str, NDArray[Any]]:
@@ -211,13 +270,17 @@ class Flow(nn.Module):
         return -0.5 * z.square().flatten(1).sum(dim=1) - self.log_normalization
 
 
+def _bounded(values: Tensor, limit: float) -> Tensor:
+    """Into (−limit, limit), smoothly."""
+    return limit * torch.tanh(values / limit)
+
+
 def _affine(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
     """y = x exp(s) + t; parameters (2, entries, batch), values (entries, batch) → (y, log dy/dx), or inverse.
 
     |s| <= max_log_scale, smoothly, so that exp cannot overflow.
     """
-    shift = parameters[1]
-    log_scale = spec.max_log_scale * torch.tanh(parameters[0] / spec.max_log_scale)
+    log_scale, shift = _bounded(parameters[0], spec.max_log_scale), parameters[1]
     if inverse:
         return (values - shift) * torch.exp(-log_scale), -log_scale
     return values * torch.exp(log_scale) + shift, log_scale
@@ -229,8 +292,7 @@ def _spline(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -
     Parameters (3·bins − 1, entries, batch): widths and heights of the bins, log slopes at the inner knots;
     values (entries, batch) → (image, log of its derivative).
     """
-    limit = spec.max_log_scale
-    bounded = limit * torch.tanh(parameters / limit)
+    bounded = _bounded(parameters, spec.max_log_scale)
     knots = torch.stack(
         [spread(bounded[: spec.bins], spec.bound), spread(bounded[spec.bins : 2 * spec.bins], spec.bound)]
     )
