@@ -16,8 +16,8 @@ u, reinforce     one u per configuration, and (f − baseline) ∇log p(u|y) wit
 ===============  ====================================================================================
 
 Reparametrisation needs an f that is continuous in y. A fold takes neighbouring points of the flow to
-different walls of the domain, and f is the same there only if it is the same on all images of y, as it is when
-u is uniform or from the heat bath. Of any other law the part that is not,
+different walls of the domain, and f is the same there only if it is the same on all images of y, as it is
+when u is uniform or from the heat bath. Of any other law the part that is not,
 
     f − f_heat = E_u log [p(u|y) / p_heat(u|y)] ≥ 0,   f_heat = log q̃(y) − log Σ_u exp(−S(T_u y)),
 
