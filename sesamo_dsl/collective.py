@@ -49,10 +49,10 @@ class Collective:
     @classmethod
     def of(cls, spec: FlowSpec, base: GaussianBase) -> Collective | None:
         """None if the flow is not to have the layer, or has no lattice to average over."""
+        if not has_collective(spec, base.shape, base.nodes is not None):
+            return None
         axes = _axes(len(base.shape), base.nodes is not None)
         extents = [base.shape[mu] for mu in axes]
-        if not spec.collective or math.prod(extents) == 1:
-            return None
         nodes = (len(base.shape) - 1,) if base.nodes is not None else ()
         width = np.sqrt(np.diag(base.mean_covariance(nodes))) / base.scale
         waves = [4 * np.sin(np.pi * np.arange(n) / n) ** 2 for n in extents]

@@ -120,7 +120,7 @@ def test_line_and_slices() -> None:
     star = next(line for line in axes.lines if line.get_marker() == "*")
     kappa, lam = 0.3, 0.022
     expected = np.sqrt((4 * kappa - (1 - 2 * lam)) / (2 * lam))
-    assert abs(abs(star.get_xdata()[0]) - expected) < 1e-4  # type: ignore[index]
+    assert abs(abs(np.asarray(star.get_xdata())[0]) - expected) < 1e-4
     figure = domain_picture(analysed("complex_phi4"))
     (axes,) = figure.axes
     assert "U1(phi)" in axes.get_title()

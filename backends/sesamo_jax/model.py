@@ -256,15 +256,17 @@ class JaxModel:
             integral = jax.nn.logsumexp(-table, axis=0) + math.log(2 * math.pi / len(table))
             return source_free - integral, None, None
         log_turned = jnp.full(len(y), -self._orbit.log_area, y.dtype)
-        held = jax.lax.stop_gradient(y)
+        fixed = jax.lax.stop_gradient(y)
         if self._orbit.sampled:
             path = self._options.gradient == "path"
             turned, log_slope = self._turned(weights, y, directions, held=path)
             log_turned = log_turned - log_slope
             y = self._emitted["rotate"](y, *turned)
-            held = self._emitted["rotate"](held, *self._turned(weights, held, directions, held=False)[0])
+            if self._jumps:
+                there = self._turned(weights, fixed, directions, held=False)[0]
+                fixed = self._emitted["rotate"](fixed, *there)
         if self._jumps:
-            smooth, jump, chosen = self._jumping(weights, y, held, uniform)
+            smooth, jump, chosen = self._jumping(weights, y, fixed, uniform)
             return smooth + log_turned, jump, chosen
         if self._options.law_gradient == "enumerate":
             change = enumerated(self._breaking(y), self._log_law(weights, y))
@@ -276,7 +278,7 @@ class JaxModel:
         return action(self._modulated(y, choice)[0]) + held + log_turned, None, chosen
 
     def _jumping(
-        self, weights: Weights, y: Array, held: Array, uniform: Array
+        self, weights: Weights, y: Array, fixed: Array, uniform: Array
     ) -> tuple[Array, Array, Array | None]:
         """The energy as a part that is the same on all images of y and the rest, at y held fixed; log p(u|·).
 
@@ -284,15 +286,15 @@ class JaxModel:
         """
         action = self._emitted["action"]
         if self._compiled.analysis.coupled:
-            choice, chosen = self._drawn(weights, held, uniform)
-            rest = chosen + self._emitted["breaking"](self._modulated(held, choice)[0])
+            choice, chosen = self._drawn(weights, fixed, uniform)
+            rest = chosen + self._emitted["breaking"](self._modulated(fixed, choice)[0])
             return action(y) - self._emitted["breaking"](y), self._weightless(rest), chosen
         breaking = self._breaking(y)
         smooth = action(y) + enumerated(breaking, log_law("heat_bath", breaking, weights.logits))
-        log_heat = log_law("heat_bath", self._breaking(held), weights.logits)
+        log_heat = log_law("heat_bath", self._breaking(fixed), weights.logits)
         if self._options.law_gradient == "enumerate":
-            return smooth, excess(self._log_law(weights, held), log_heat), None
-        choice, chosen = self._drawn(weights, held, uniform)
+            return smooth, excess(self._log_law(weights, fixed), log_heat), None
+        choice, chosen = self._drawn(weights, fixed, uniform)
         return smooth, self._weightless(chosen - _chosen(log_heat, choice)), chosen
 
     def _weightless(self, value: Array) -> Array:

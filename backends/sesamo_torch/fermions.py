@@ -24,8 +24,13 @@ class _FermionLogDet(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, adjoint, _):
+        # The saved gradient is a constant: a second derivative would silently lack this term. An emitted
+        # module stands alone, hence an exception of Python's own.
         if torch.is_grad_enabled():
-            raise NotImplementedError("second derivatives of a fermion determinant (create_graph=True)")
+            raise NotImplementedError(
+                "second derivatives of a fermion determinant (create_graph=True): expected first derivatives "
+                "only; take differences of `action_and_gradient` for a Hessian"
+            )
         (gradient,) = ctx.saved_tensors
         return adjoint[:, None, None] * gradient, None, None, None, None
 

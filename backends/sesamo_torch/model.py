@@ -264,14 +264,15 @@ class TorchModel:
             integral = torch.logsumexp(-table, dim=0) + math.log(2 * math.pi / len(table))
             return source_free - integral, None, None
         log_turned = y.new_full((len(y),), -self._orbit.log_area)
-        held = y.detach()
+        fixed = y.detach()
         if self._orbit.sampled:
             turned, log_slope = self._turned(y, directions, held=self._options.gradient == "path")
             log_turned = log_turned - log_slope
             y = self._emitted["rotate"](y, *turned)
-            held = self._emitted["rotate"](held, *self._turned(held, directions, held=False)[0])
+            if self._jumps:
+                fixed = self._emitted["rotate"](fixed, *self._turned(fixed, directions, held=False)[0])
         if self._jumps:
-            smooth, jump, chosen = self._jumping(y, held, uniform)
+            smooth, jump, chosen = self._jumping(y, fixed, uniform)
             return smooth + log_turned, jump, chosen
         if self._options.law_gradient == "enumerate":
             change = enumerated(self._breaking(y), self._log_law(y))
@@ -283,22 +284,22 @@ class TorchModel:
                 held = self._log_law_of(y, choice)
         return self._action(self._modulated(y, choice)[0]) + held + log_turned, None, chosen
 
-    def _jumping(self, y: Tensor, held: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _jumping(self, y: Tensor, fixed: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The energy as a part that is the same on all images of y and the rest, at y held fixed; log p(u|·).
 
         The first is that of the heat bath, or S₀ where there is no sum over all u.
         """
         if self._compiled.analysis.coupled:
-            choice, chosen = self._drawn(held, uniform)
-            rest = chosen + self._emitted["breaking"](self._modulated(held, choice)[0])
+            choice, chosen = self._drawn(fixed, uniform)
+            rest = chosen + self._emitted["breaking"](self._modulated(fixed, choice)[0])
             return self._action(y) - self._emitted["breaking"](y), self._weightless(rest), chosen
         breaking = self._breaking(y)
         log_heat = log_law("heat_bath", breaking, self._logits)
         smooth = self._action(y) + enumerated(breaking, log_heat)
-        log_heat = log_law("heat_bath", self._breaking(held), self._logits)
+        log_heat = log_law("heat_bath", self._breaking(fixed), self._logits)
         if self._options.law_gradient == "enumerate":
-            return smooth, excess(self._log_law(held), log_heat), None
-        choice, chosen = self._drawn(held, uniform)
+            return smooth, excess(self._log_law(fixed), log_heat), None
+        choice, chosen = self._drawn(fixed, uniform)
         return smooth, self._weightless(chosen - _chosen(log_heat, choice)), chosen
 
     def _weightless(self, value: Tensor) -> Tensor:

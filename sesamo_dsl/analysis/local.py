@@ -111,12 +111,10 @@ class LocalAction:
         """
         images: dict[sp.Basic, sp.Basic] = {}
         for field in members:
-            mark = _renamed(field, "°")
-            neighbour = self._hops_reach_other_blocks and field.hops is not None
-            if neighbour:
-                mark = _renamed(field.with_hops(None), f"°{field.hops.steps}")  # type: ignore[union-attr]
+            hops = field.hops if self._hops_reach_other_blocks else None
+            mark = _renamed(field, "°") if hops is None else _renamed(field.with_hops(None), f"°{hops.steps}")
             image = mark if element is None else self._image(field, element, mark)
-            images[field] = field + image if neighbour else image
+            images[field] = image if hops is None else field + image
         return cast(sp.Expr, density.xreplace(images))
 
     def _image(self, field: FieldComponent, element: Element, place: FieldComponent) -> sp.Expr:

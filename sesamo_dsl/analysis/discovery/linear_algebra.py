@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 import sympy as sp
+from sympy.polys.domains import QQ
 from sympy.polys.matrices import DomainMatrix
 
 from ...exact import NumberTable
@@ -49,11 +50,11 @@ def _eliminated(rows: Sequence[Row], columns: int, numbers: NumberTable) -> tupl
 def _rational_elimination(rows: Sequence[Row], columns: int) -> tuple[list[int], list[Row]]:
     if not rows:
         return [], []
-    entries = {i: {j: sp.QQ(int(e.p), int(e.q)) for j, e in row.items()} for i, row in enumerate(rows)}  # type: ignore[attr-defined]
-    reduced, pivots = DomainMatrix(entries, (len(rows), columns), sp.QQ).rref()  # type: ignore[misc]
+    entries = {i: {j: QQ.from_sympy(e) for j, e in row.items()} for i, row in enumerate(rows)}
+    reduced, pivots = DomainMatrix(entries, (len(rows), columns), QQ).rref()
     dense = reduced.to_list()
     return list(pivots), [
-        {j: cast(sp.Expr, sp.QQ.to_sympy(e)) for j, e in enumerate(dense[i]) if e} for i in range(len(pivots))
+        {j: cast(sp.Expr, QQ.to_sympy(e)) for j, e in enumerate(dense[i]) if e} for i in range(len(pivots))
     ]
 
 

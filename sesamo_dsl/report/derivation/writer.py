@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sympy as sp
 
@@ -74,7 +74,7 @@ class MarkupWriter(Writer):
 def _without_trivial_sums(expr: sp.Expr) -> sp.Expr:
     """A sum over a single site is its summand."""
     trivial = {node: node.density for node in expr.atoms(SiteSum) if node.lattice.volume == 1}
-    return expr.xreplace(trivial) if trivial else expr  # type: ignore[arg-type]
+    return cast(sp.Expr, expr.xreplace(cast(dict[sp.Basic, sp.Basic], trivial)))
 
 
 def name_parts(name: str) -> tuple[str, list[str]]:
