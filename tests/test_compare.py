@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from typer.testing import CliRunner
 
 import sesamo_dsl as sd
 from sesamo_dsl.cli import app
+from sesamo_dsl.comparison import Trial, _common_log_z
 from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.errors import OptionError
+from sesamo_dsl.evaluation import ForwardMetrics
 from sesamo_dsl.flow_spec import GaussianBase
 from sesamo_dsl.methods import METHODS
 from sesamo_dsl.training import TrainingOptions, make_base
@@ -180,7 +183,71 @@ def test_a_method_is_one_word_and_can_be_overridden(tmp_path: Path) -> None:
         sd.compare(model, [])
 
 
-def test_budgets_are_times() -> None:
-    done = CliRunner().invoke(app, ["compare", "gaussian_mixture", "--budget", "soon"])
+@pytest.mark.parametrize("budget", ["soon", "0s", "-1m", "inf", "nan"])
+def test_budgets_are_times(budget: str) -> None:
+    done = CliRunner().invoke(app, ["compare", "gaussian_mixture", "--budget", budget])
     assert done.exit_code == 1
     assert "60s, 2m or 1h" in done.stderr
+    assert repr(budget) in done.stderr
+
+
+def test_methods_may_be_apart_by_blanks(tmp_path: Path) -> None:
+    arguments = ["compare", "gaussian_mixture", "--methods", "ours", "realnvp", "--budget", "0.2s"]
+    done = CliRunner().invoke(app, [*arguments, "--seeds", "1", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    rows = (tmp_path / "table.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["ours", "realnvp"]
+
+
+def trial(method: str, seed: int, **figures: float) -> Trial:
+    rest = ("ess", "forward_ess", "kl", "nll", "sector_error", "leaked", "uncovered", "log_z", "seconds")
+    return Trial(method, seed, **{name: figures.get(name, np.nan) for name in rest}, steps=1)
+
+
+def test_one_log_z_for_every_kl() -> None:
+    """That of the best forward ESS; without configurations of the target, the largest one."""
+    nan = float("nan")
+    collapsed = trial("a", 0, log_z=1.0, kl=0.25, forward_ess=0.01)
+    sound = trial("b", 1, log_z=3.0, kl=0.5, forward_ess=0.9)
+    lucky = trial("a", 1, log_z=3.5, kl=0.5, forward_ess=0.5)
+    failed = trial("a", 2, forward_ess=0.0)
+    trials, named = _common_log_z([collapsed, sound, lucky, failed])
+    assert named == "b, seed 1, for every KL"
+    assert [t.kl for t in trials[:3]] == [2.25, 0.5, 0.0]
+    assert np.isnan(trials[3].kl)
+    blind = [replace(t, forward_ess=nan) for t in (collapsed, sound, lucky)]
+    trials, named = _common_log_z(blind)
+    assert named == "a, seed 1, for every KL"
+    assert [t.kl for t in trials] == [2.75, 1.0, 0.5]
+    assert _common_log_z([failed])[1] == "no run"
+
+
+def test_a_comparison_without_quadrature_says_whose_log_z_it_took() -> None:
+    flow = sd.FlowSpec(layers=1, hidden=(4,), kernel=1)
+    result = sd.compare(scalar_phi4(2, 2), ["ours"], steps=2, seeds=2, samples=200, flow=flow)
+    assert "log Z of ours, seed" in result.truth
+    assert all(np.isfinite(t.kl) for t in result.trials)
+
+
+def test_figures_that_cannot_be_are_named(tmp_path: Path) -> None:
+    run = sd.compile(gaussian_mixture(4, 3)).train(
+        directory=tmp_path / "run", progress=False, steps=2, batch=16, flow=SMALL
+    )
+    samples = run.sample(2000)
+    assert samples.warnings == ()
+    assert "WARNING" not in samples.text()
+    lost = replace(samples, shortfall=np.full(2000, 2.0))
+    assert "rounding" in lost.text()
+    assert "float64" in lost.warnings[0]
+    impossible = replace(samples, log_q=samples.log_q - 3 * samples.kl.value - 1)
+    assert "impossible: KL" in impossible.text()
+    assert len(impossible.warnings) == 1
+
+
+def test_configurations_without_density_are_counted() -> None:
+    log_q = np.array([-1.0, -np.inf, -2.0, -np.inf])
+    metrics = ForwardMetrics.of(log_q, np.zeros(4))
+    assert metrics.uncovered == 0.5
+    assert (metrics.ess.value, metrics.nll.value) == (0.0, np.inf)
+    assert "uncovered" in str(metrics)
+    assert "uncovered" not in str(ForwardMetrics.of(np.array([-1.0, -2.0, -1.5]), np.zeros(3)))
