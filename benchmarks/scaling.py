@@ -108,7 +108,8 @@ def page(rows: list[dict[str, float]], backend: str) -> str:
             *lines,
             "",
             f"Fitted powers: {fitted}. Every layer costs a fixed number of operations per site; the",
-            "base adds a Fourier transform, V log V. Fixed costs show at the smallest lattices.",
+            "base and the collective layer add Fourier transforms, V log V. Fixed costs show at the smallest "
+            "lattices.",
             "",
             "![time and memory against volume](scaling.png)",
             "",
