@@ -164,7 +164,7 @@ def train(
     strategy: Annotated[Strategy | None, typer.Option(help="How samples stay in the domain.")] = None,
     batch: Annotated[int, typer.Option(min=2, help="Samples per step.")] = TrainingOptions.batch,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak rate of Adam; by default 0.02 on a lattice, 0.005 on a point.")
+        float | None, typer.Option(help="Peak rate of Adam; by default 0.02 on a lattice, 0.002 on a point.")
     ] = None,
     precision: Annotated[Precision | None, typer.Option(help="By default the theory's own.")] = None,
     start_from: Annotated[

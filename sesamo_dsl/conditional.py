@@ -1,9 +1,11 @@
-"""The conditional law p(u|y): a small network of invariants of x.
+"""The conditional law p(u|y) = exp ψ(T_u y) / Σ_v exp ψ(T_v y): a small network ψ in the place of −S₁.
 
-y is the representative of x in the fundamental domain, hence every function of y is an invariant of x. The
-network sees lattice means, in every block, of all monomials of the components up to degree 2 and of the pure
-powers of degree 3 and 4, each centred and scaled as it is distributed under the base. Its last layer starts
-at zero: a new law is the learned one, which starts at the heat bath of the base's centre.
+It is a function of where a configuration is alone: two walls of the domain that the group takes to each
+other see the same law, and what is trained has no jump there. The network sees lattice means, in every block,
+of all monomials of the components up to degree 2 and of the pure powers of degree 3 and 4, each centred and
+scaled as it is distributed over the images of the base; where every block has a network of its own beside
+them their mean over all elements and blocks. ψ begins as a linear function of them, the one that is closest to
+−S₁ on the base, and the last layer of the network begins at zero.
 
 Where a subgroup H leaves the whole action alone, p(T_h x) = p(x), and p(u|y) has to be the same for u and hu.
 The network's own law is therefore averaged over these cosets.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +29,12 @@ from .ir.program import Program
 
 HIDDEN = (32, 32)
 _DRAWN = 4096  # configurations of the base, to scale the features with
+_LEAST = 128  # of them for every image
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSpec:
-    """Invariants of x: means of monomials of the components of y, centred and scaled.
+    """Means of monomials of the components, centred and scaled.
 
     Attributes
     ----------
@@ -40,7 +43,7 @@ class FeatureSpec:
     rest
         Axes of (batch, *lattice) that are averaged over: those of the lattice that are not block axes.
     mean, scale
-        Of the features under the base, (features,).
+        Of the features where they are needed, (features,).
     """
 
     monomials: tuple[tuple[int, ...], ...]
@@ -50,7 +53,7 @@ class FeatureSpec:
 
     @classmethod
     def of(cls, program: Program, y: np.ndarray) -> FeatureSpec:
-        """Features of a theory, scaled to how y is distributed, (batch, components, *lattice)."""
+        """Features of a theory, scaled to given configurations, (batch, components, *lattice)."""
         c = len(program.components)
         monomials = (
             *((a,) for a in range(c)),
@@ -58,10 +61,18 @@ class FeatureSpec:
             *((a,) * n for n in (3, 4) for a in range(c)),
         )
         rest = tuple(mu + 1 for mu in range(len(program.shape)) if mu not in program.blocks)
-        values = np.stack([np.prod([y[:, a] for a in m], axis=0).mean(axis=rest) for m in monomials])
-        values = values.reshape(len(monomials), -1)
+        features = cls(monomials, rest, np.zeros(len(monomials)), np.ones(len(monomials)))
+        values = features(y).reshape(len(monomials), -1)
         scale = values.std(axis=1)  # zero, but for rounding, of what is fixed on a slice
         return cls(monomials, rest, values.mean(axis=1), np.where(scale > 1e-6, scale, 1))
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Their values, (features, batch, blocks)."""
+        values = np.stack(
+            [np.prod([y[:, a] for a in m], axis=0).mean(axis=self.rest) for m in self.monomials]
+        )
+        own = values.reshape(len(values), len(y), -1)
+        return (own - self.mean[:, None, None]) / self.scale[:, None, None]
 
     def __len__(self) -> int:
         return len(self.monomials)
@@ -86,36 +97,44 @@ class ConditionalSpec:
         What it sees.
     joint
         Whether there is one distribution over all sectors, rather than one over the elements of each block.
-    outputs
+    choices
         Number of elements or sectors.
     cosets
-        Elements or sectors hu for every u, (outputs, |H|), of a subgroup H that survives exactly; None if
+        Elements or sectors hu for every u, (choices, |H|), of a subgroup H that survives exactly; None if
         H = 1.
+    linear
+        How ψ begins, as weights of the network's inputs, (inputs,).
     """
 
     features: FeatureSpec
     joint: bool
-    outputs: int
+    choices: int
     blocks: int
     cosets: np.ndarray | None
+    linear: np.ndarray
 
     @classmethod
     def of(
-        cls, program: Program, analysis: Analysis, base: GaussianBase, strategy: str | None
+        cls,
+        program: Program,
+        analysis: Analysis,
+        base: GaussianBase,
+        strategy: str | None,
+        parameters: Mapping[str, float],
     ) -> ConditionalSpec:
-        """The network for a theory, its features scaled to what the base samples."""
+        """The network for a theory, its features scaled to the images of what the base samples."""
         sectors, table, cosets = program.sectors, analysis.group.table, None
         if analysis.surviving is not None and len(analysis.surviving) > 1 and not program.blocks:
             cosets = table[np.array(list(analysis.surviving))].T
         elif program.blocks and sectors.joint and turns_together(analysis):
             cosets = np.stack([sectors.index(row[sectors.elements]) for row in table], axis=1)
-        return cls(
-            FeatureSpec.of(program, drawn(program, base, strategy)),
-            sectors.joint,
-            sectors.count if sectors.joint else sectors.order,
-            sectors.blocks or 1,
-            cosets,
-        )
+        images = _images(program, drawn(program, base, strategy))
+        features = FeatureSpec.of(program, images)
+        linear = _closest(program, features(images), images, parameters)
+        if not sectors.joint:
+            linear = np.concatenate([linear, np.zeros_like(linear)])
+        choices = sectors.count if sectors.joint else sectors.order
+        return cls(features, sectors.joint, choices, sectors.blocks or 1, cosets, linear)
 
     @property
     def inputs(self) -> int:
@@ -123,8 +142,36 @@ class ConditionalSpec:
         return len(self.features) * (self.blocks if self.joint else 2)
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Named weights of the network, see :func:`network_state`."""
-        return network_state([self.inputs, *HIDDEN, self.outputs], seed)
+        """``linear``, (1, inputs), and the weights of the network, see :func:`network_state`."""
+        return {"linear": self.linear[None], **network_state([self.inputs, *HIDDEN, 1], seed)}
+
+
+def _images(program: Program, y: np.ndarray) -> np.ndarray:
+    """T_u y, for every sector or with the same element at all blocks, (choices·batch, …), of a part of y."""
+    sectors = program.sectors
+    elements = sectors.elements if sectors.joint else np.arange(sectors.order)[:, None]
+    y = y[: max(_LEAST, len(y) // len(elements))]
+    shape = (len(y),) if sectors.blocks is None else (len(y), sectors.blocks)
+    turned = [run(program, "modulate", {"y": y, "u": np.broadcast_to(u, shape)}, {})[0] for u in elements]
+    return np.concatenate(turned)
+
+
+def _closest(
+    program: Program, features: np.ndarray, images: np.ndarray, parameters: Mapping[str, float]
+) -> np.ndarray:
+    """Weights of the features that come closest to −S₁, up to a function of y; zero where there is no table."""
+    sectors = program.sectors
+    choices = sectors.count if sectors.joint else sectors.order
+    if sectors.joint:  # the features of all blocks, one after the other
+        features = features.swapaxes(1, 2).reshape(-1, len(images), 1)
+    name = "breaking" if sectors.joint else "breaking_by_block"
+    if name not in program.functions:
+        return np.zeros(len(features))
+    (breaking,) = run(program, name, {"x": images}, parameters)
+    energy = breaking.reshape(choices, -1)
+    values = features.reshape(len(features), choices, -1)
+    energy, values = energy - energy.mean(axis=0), values - values.mean(axis=1, keepdims=True)
+    return np.linalg.lstsq(values.reshape(len(features), -1).T, -energy.ravel(), rcond=1e-6)[0]
 
 
 def turns_together(analysis: Analysis) -> bool:

@@ -91,7 +91,7 @@ class FlowSpec:
         if math.prod(shape) > 1:
             return cls(layers=8, hidden=(32, 32), kernel=5 if len(shape) <= 2 else 3)
         # An affine map of a single entry is Gaussian whatever its parameters; a spline is not.
-        return cls(layers=8 if components > 1 else 2, hidden=(64, 64), kernel=1, transform="spline")
+        return cls(layers=4 if components > 1 else 2, hidden=(64, 64), kernel=1, transform="spline")
 
     @property
     def parameters_per_entry(self) -> int:

@@ -25,7 +25,7 @@ Gradient = Literal["path", "reparametrised"]
 LawGradient = Literal["enumerate", "reinforce"]
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
-_POINT_RATE, _LATTICE_RATE = 5e-3, 2e-2
+_POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 LEAKY = ("penalty", "canonicalize")
@@ -74,7 +74,7 @@ class TrainingOptions:
         reproducible to the last digit.
     batch, learning_rate, clip
         Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
-        Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.005 on a point.
+        Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.002 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     seed
@@ -234,8 +234,10 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
 
 def jumps(options: TrainingOptions, analysis: Analysis) -> bool:
     """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to."""
-    inexact = options.law in ("learned", "conditional") and analysis.breaking != 0
-    return inexact and options.strategy == "fold" and analysis.sectors.count > 1
+    blind = options.law == "learned" or (
+        options.law == "conditional" and (analysis.chained or bool(analysis.lie_reports))
+    )
+    return blind and analysis.breaking != 0 and options.strategy == "fold" and analysis.sectors.count > 1
 
 
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:

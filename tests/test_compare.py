@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import sesamo_dsl as sd
@@ -20,7 +22,9 @@ from sesamo_dsl.flow_spec import GaussianBase
 from sesamo_dsl.methods import METHODS
 from sesamo_dsl.training import TrainingOptions, make_base
 from sesamo_theories.gaussian_mixture import gaussian_mixture
+from sesamo_theories.hubbard import hubbard
 from sesamo_theories.scalar_phi4 import scalar_phi4
+from sesamo_theories.two_sources import two_sources
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
 NAMES = ("torch", "jax")
@@ -29,7 +33,7 @@ NAMES = ("torch", "jax")
 def fresh(theory: sd.Theory, name: str, **options: Any) -> tuple[sd.CompiledTheory, Any]:
     model = sd.compile(theory, name, precision="float64")
     chosen = TrainingOptions(**{"flow": SMALL, "batch": 32, **options}).resolve(model.analysis)
-    values = theory.parameter_values({"h": 0.1})
+    values = theory.parameter_values({"h": 0.1} if "h" in map(str, theory.parameters) else None)
     return model, model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
 
 
@@ -81,13 +85,54 @@ def test_a_canonicalization_flow_covers_what_its_noise_covers() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_new_conditional_law_is_the_heat_bath_at_the_centre(name: str) -> None:
-    compiled, model = fresh(gaussian_mixture(4, 5), name, law="conditional")
-    _, learned = fresh(gaussian_mixture(4, 5), name, law="learned")
-    assert np.array_equal(model.state()["law.logits"], learned.state()["law.logits"])
-    x = model.sample(500, seed=3).x
-    assert np.abs(model.log_prob(x) - learned.log_prob(x)).max() < 1e-9
-    assert compiled.analysis.surviving is not None
+def test_a_new_conditional_law_is_the_heat_bath_where_it_sees_the_breaking(name: str) -> None:
+    """h(x₁ + x₂) and h₁x₁ + h₂x₁x₂ are linear in the features."""
+    for theory in (gaussian_mixture(4, 5), two_sources(4, 3)):
+        _, model = fresh(theory, name, law="conditional")
+        _, exact = fresh(theory, name, law="heat_bath")
+        x = model.sample(500, seed=3).x
+        assert np.abs(model.log_prob(x) - exact.log_prob(x)).max() < 1e-9
+
+
+@pytest.mark.parametrize("theory", [gaussian_mixture(8, 3), hubbard(nx.path_graph(2), 1), scalar_phi4(2, 2)])
+def test_a_conditional_law_is_a_function_of_the_place(theory: sd.Theory) -> None:
+    """p(u|T_g y) = p(ug|y): no jump where a fold takes neighbouring points to different walls."""
+    compiled, model = fresh(theory, "torch", law="conditional", strategy="fold")
+    shaken(model)
+    sectors, table = compiled.program.sectors, compiled.analysis.group.table
+    y = torch.as_tensor(model.sample(20, seed=1).x)
+    with torch.no_grad():
+        there = model._log_law(y)
+        for g in sectors.elements:
+            image = model._emitted["modulate"](y, torch.as_tensor(np.tile(g, (20,) + (1,) * np.ndim(g))))
+            expected = there[sectors.index(table[sectors.elements, g])]
+            assert (model._log_law(image) - expected).abs().max() < 1e-9
+    assert there.std() > 1e-2
+
+
+def test_a_conditional_law_of_blocks_is_a_function_of_the_place() -> None:
+    """Seven sites of their own: a table for each, which sees of the others what no element changes."""
+    chain = sd.Lattice(7)
+    phi, h = sd.ScalarField("phi", chain), sd.parameters("h")
+    theory = sd.Theory(
+        "wells",
+        fields=[phi],
+        action=chain.sum((phi**2 - 1) ** 2 + h * phi),
+        symmetries=[sd.Sitewise(sd.Z2(phi), axes=(0,))],
+        defaults={h: 0.1},
+    )
+    compiled, model = fresh(theory, "torch", law="conditional", strategy="chart")
+    assert not compiled.program.sectors.joint
+    shaken(model)
+    y = torch.as_tensor(np.random.default_rng(1).normal(size=(20, 1, 7)))
+    flipped = y * torch.tensor([1.0, -1, 1, 1, -1, 1, 1])
+    with torch.no_grad():
+        there, image = model._log_law(y), model._log_law(flipped)
+    assert there.shape == (2, 20, 7)
+    expected = there.clone()
+    expected[..., [1, 4]] = there[[1, 0]][..., [1, 4]]
+    assert (image - expected).abs().max() < 1e-9
+    assert there[..., 0].std() > 1e-2
 
 
 def test_a_surviving_subgroup_is_built_into_the_conditional_law() -> None:
@@ -104,7 +149,7 @@ def test_a_surviving_subgroup_is_built_into_the_conditional_law() -> None:
     for name in NAMES:
         compiled, model = fresh(theory, name, law="conditional")
         spec = ConditionalSpec.of(
-            compiled.program, compiled.analysis, GaussianBase.standard(2, (1,)), strategy="fold"
+            compiled.program, compiled.analysis, GaussianBase.standard(2, (1,)), "fold", {"h": 1.0}
         )
         assert spec.cosets is not None
         assert spec.cosets.shape == (4, 2)

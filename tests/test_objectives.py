@@ -74,7 +74,8 @@ def fresh(name: str, of: Callable[[], sd.Theory] = theory, **options: Any) -> An
     rng = np.random.default_rng(3)
     state = made.state()
     for key in sorted(k for k in state if k.startswith(("flow", "law"))):
-        state[key] = state[key] + 0.1 * rng.normal(size=state[key].shape)
+        away = 1.0 if key == "law.linear" else 0.1  # it starts at the heat bath
+        state[key] = state[key] + away * rng.normal(size=state[key].shape)
     made.load_state(state)
     return made
 

@@ -17,8 +17,9 @@ from sesamo_dsl.conditional import ConditionalSpec, FeatureSpec
 
 
 class Conditional(eqx.Module):
-    """log p(u|y) from y: (batch, components, *lattice) → (order, batch), or (order, batch, blocks)."""
+    """log p(u|y) from all T_u y: (choices·batch, components, *lattice) → (choices, batch[, blocks])."""
 
+    linear: Array
     weight: list[Array]
     bias: list[Array]
     spec: ConditionalSpec = eqx.field(static=True)
@@ -27,33 +28,36 @@ class Conditional(eqx.Module):
         self.spec = spec
         state = spec.initial_state(seed)
         depth = len(state) // 2
+        self.linear = jnp.asarray(state["linear"], dtype)
         self.weight = [jnp.asarray(state[f"weight.{n}"], dtype) for n in range(depth)]
         self.bias = [jnp.asarray(state[f"bias.{n}"], dtype) for n in range(depth)]
 
-    def __call__(self, y: Array, logits: Array) -> Array:
-        hidden = self._seen(y)
-        shape = hidden.shape[1:]
-        hidden = hidden.reshape(len(hidden), -1)
+    def __call__(self, images: Array) -> Array:
+        seen = self._seen(images)
+        shape = seen.shape[1:]
+        seen = seen.reshape(len(seen), -1)
+        hidden = seen
         for n, (weight, bias) in enumerate(zip(self.weight, self.bias, strict=True)):
             hidden = weight @ (jax.nn.silu(hidden) if n else hidden) + bias
-        output = hidden.reshape(-1, *shape) + logits.reshape(len(logits), 1, *logits.shape[1:])
-        log_p = jax.nn.log_softmax(output, axis=0)
+        log_p = jax.nn.log_softmax((hidden + self.linear @ seen).reshape(shape), axis=0)
         if self.spec.cosets is None:
             return log_p
         cosets = self.spec.cosets
         return jax.nn.logsumexp(log_p[cosets], axis=1) - math.log(cosets.shape[1])
 
-    def _seen(self, y: Array) -> Array:
-        """(inputs, batch), or (inputs, batch, blocks) with the mean over the blocks beside each one's own."""
-        own = features(self.spec.features, y)
+    def _seen(self, images: Array) -> Array:
+        """(inputs, choices, batch[, blocks]), of each block its own and the mean of all."""
+        own = features(self.spec.features, images)
         if self.spec.joint:
-            return own.swapaxes(1, 2).reshape(-1, len(y))
-        return jnp.concatenate([own, jnp.broadcast_to(own.mean(2, keepdims=True), own.shape)])
+            return own.swapaxes(1, 2).reshape(self.spec.inputs, self.spec.choices, -1)
+        own = own.reshape(len(own), self.spec.choices, -1, self.spec.blocks)
+        return jnp.concatenate([own, jnp.broadcast_to(own.mean((1, 3), keepdims=True), own.shape)])
 
     def state_arrays(self) -> dict[str, np.ndarray]:
         """The weights by name, the same names and shapes on every backend."""
         pairs = {"weight": self.weight, "bias": self.bias}
-        return {f"{name}.{n}": np.array(a) for name, arrays in pairs.items() for n, a in enumerate(arrays)}
+        stacked = {f"{name}.{n}": np.array(a) for name, arrays in pairs.items() for n, a in enumerate(arrays)}
+        return {"linear": np.array(self.linear), **stacked}
 
     def with_state_arrays(self, state: Mapping[str, Any]) -> Self:
         """This network with other weights."""
@@ -61,11 +65,12 @@ class Conditional(eqx.Module):
             [jnp.asarray(state[f"{name}.{n}"], a.dtype) for n, a in enumerate(arrays)]
             for name, arrays in (("weight", self.weight), ("bias", self.bias))
         ]
-        return eqx.tree_at(lambda m: (m.weight, m.bias), self, tuple(loaded))
+        linear = jnp.asarray(state["linear"], self.linear.dtype)
+        return eqx.tree_at(lambda m: (m.linear, m.weight, m.bias), self, (linear, *loaded))
 
 
 def features(spec: FeatureSpec, y: Array) -> Array:
-    """Centred and scaled invariants, (features, batch, blocks)."""
+    """Centred and scaled monomials, (features, batch, blocks)."""
     values = []
     for monomial in spec.monomials:
         product = y[:, monomial[0]]

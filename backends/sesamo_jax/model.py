@@ -82,9 +82,9 @@ class JaxModel:
             flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
         conditional = None
         if options.law == "conditional":
-            arguments = program, compiled.analysis, base, options.strategy
+            arguments = program, compiled.analysis, base, options.strategy, parameters
             if compiled.analysis.chained:
-                chain = AutoregressiveSpec.of(*arguments, parameters)
+                chain = AutoregressiveSpec.of(*arguments)
                 conditional = Autoregressive(chain, dtype=self._dtype, seed=options.seed)
             else:
                 spec = ConditionalSpec.of(*arguments)
@@ -190,7 +190,7 @@ class JaxModel:
     def _log_law(self, weights: Weights, y: Array) -> Array:
         """log p(u|y) of every u, of the shape of S₁(T_u y), which only the heat bath has to know."""
         if isinstance(weights.conditional, Conditional):
-            return weights.conditional(y, weights.logits)
+            return weights.conditional(self._images(y, self._matrices))
         breaking = self._breaking(y) if self._law == "heat_bath" else jnp.zeros(self._law_shape(y), y.dtype)
         return log_law(self._law, breaking, weights.logits)
 

@@ -96,9 +96,9 @@ class TorchModel:
         }
         self._conditional: Conditional | Autoregressive | None = None
         if options.law == "conditional":
-            arguments = program, compiled.analysis, base, options.strategy
+            arguments = program, compiled.analysis, base, options.strategy, parameters
             if compiled.analysis.chained:
-                chain = AutoregressiveSpec.of(*arguments, parameters)
+                chain = AutoregressiveSpec.of(*arguments)
                 network = Autoregressive(chain, dtype=self._dtype, seed=options.seed)
             else:
                 spec = ConditionalSpec.of(*arguments)
@@ -197,7 +197,7 @@ class TorchModel:
     def _log_law(self, y: Tensor) -> Tensor:
         """log p(u|y) of every u, of the shape of S₁(T_u y), which only the heat bath has to know."""
         if isinstance(self._conditional, Conditional):
-            return self._conditional(y, self._logits)
+            return self._conditional(self._images(y, self._matrices))
         breaking = self._breaking(y) if self._law == "heat_bath" else y.new_zeros(self._law_shape(y))
         return log_law(self._law, breaking, self._logits)
 
