@@ -3,9 +3,9 @@
 It is a function of where a configuration is alone: two walls of the domain that the group takes to each
 other see the same law, and what is trained has no jump there. The network sees lattice means, in every block,
 of all monomials of the components up to degree 2 and of the pure powers of degree 3 and 4, each centred and
-scaled as it is distributed over the images of the base; where every block has a network of its own beside
-them their mean over all elements and blocks. ψ begins as a linear function of them, the one that is closest to
-−S₁ on the base, and the last layer of the network begins at zero.
+scaled as it is distributed over the images of the base; where every block has a table of its own
+beside them their mean over all elements and blocks. ψ begins as a linear function of them, the one that is
+closest to −S₁ on the base, and the last layer of the network begins at zero.
 
 Where a subgroup H leaves the whole action alone, p(T_h x) = p(x), and p(u|y) has to be the same for u and hu.
 The network's own law is therefore averaged over these cosets.
@@ -159,7 +159,7 @@ def _images(program: Program, y: np.ndarray) -> np.ndarray:
 def _closest(
     program: Program, features: np.ndarray, images: np.ndarray, parameters: Mapping[str, float]
 ) -> np.ndarray:
-    """Weights of the features that come closest to −S₁, up to a function of y; zero where there is no table."""
+    """Weights of the features that come closest to −S₁ + f(y), or zeros where S₁ has no table."""
     sectors = program.sectors
     choices = sectors.count if sectors.joint else sectors.order
     if sectors.joint:  # the features of all blocks, one after the other
