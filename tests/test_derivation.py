@@ -223,7 +223,7 @@ def test_latex_is_balanced(name: str) -> None:
         assert "$" not in body.replace(r"\text{", "")
         assert "\n\n" not in body
     names = set(re.findall(r"\\([A-Za-z]+)", latex.replace("\\\\", " ")))
-    known = "section subsection begin end item left right bigl bigr frac sqrt sum prod text mathrm beta "
+    known = "section subsection begin end item left right bigl bigr frac sqrt sum prod text mathrm beta psi "
     known += (
         "operatorname tilde hat quad log exp det sin cos cosh sinh pi phi sigma kappa lambda chi rho theta "
     )
@@ -275,14 +275,26 @@ def test_power_of_a_sum_is_in_parentheses() -> None:
 @pytest.mark.parametrize(
     ("name", "phrases"),
     [
-        ("gaussian_mixture", ["c_1*(-2 + sqrt(2)) + sqrt(2)*c_2 ≤ 0", "ρ = (1, 0)", "heat bath", "order 8"]),
+        (
+            "gaussian_mixture",
+            ["c_1*(-2 + sqrt(2)) + sqrt(2)*c_2 ≤ 0", "ρ = (1, 0)", "heat bath", "order 8", "exp ψ(T_u y)"],
+        ),
         ("D3", ["λ_1 = -c_2 ≤ 0", "-3*c_1 + sqrt(3)*c_2 ≤ 0", "p(u|y) = 1/|G| = 1/6"]),
         ("not orthogonal", ["Σ_g D_gᵀ D_g / |G|"]),
-        ("complex_phi4", ["von Mises,", "κ_n = √V r |j| = 8*sqrt(2)*r*Abs(h)", "2π I_0(κ_n)", "j = (h, h)"]),
+        (
+            "complex_phi4",
+            [
+                "von Mises,",
+                "κ_n = √V r |j| = 8*sqrt(2)*r*Abs(h)",
+                "2π I_0(κ_n)",
+                "j = (h, h)",
+                "(dv/dθ)/(2π)",
+            ],
+        ),
         ("SO(3)", ["von Mises–Fisher", "4*pi*sinh(κ_n)/κ_n", "|S^2| = 4*pi = 12.5664", "= r**2"]),
         ("SO(5)", ["8*pi**2/3 = 26.3189", "= r**4"]),
         ("SU(2)", ["1 + sin(α) A", "p(n|y) = 1/|S^3|", "2*pi**2 = 19.7392", "= r**3"]),
-        ("clock", ["tabulated", "64", "not the exact conditional"]),
+        ("clock", ["tabulated", "64", "not the exact conditional", "θ = f(v) + θ_0"]),
         ("U(1) x U(1)", ["No exact conditional law", "log Δ_1", "R_1(n_1) R_2(n_2) y", "N(a_2)"]),
         ("U(1) x Z2", ["p(u|y, n)", "x = T_u R(n) y", "moves the sites", "equivariant"]),
         ("ten components", ["T_1: x_0 ↦ -x_0"]),

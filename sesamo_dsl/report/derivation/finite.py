@@ -58,6 +58,7 @@ def _law_lines(analysis: Analysis) -> Iterator[Line]:
         return
     yield say("The law of $u$ is the heat bath, the exact conditional; its normaliser is $W$:")
     yield equation(f"p(u|{given}) = exp(−S₁(T_u {turn}y))/W, W = Σ_(v ∈ G) exp(−S₁(T_v {turn}y))")
+    yield from learned_lines(turn, given)
     if not analysis.lie_reports:
         yield say("The flow then sees the effective action")
         yield equation("S_eff(y) = S₀(y) − log Σ_(u ∈ G) exp(−S₁(T_u y))")
@@ -68,14 +69,23 @@ def _sitewise_law_lines(report: SymmetryReport, sectors: Sectors) -> Iterator[Li
     if report.factorised:
         yield say("No term of $S₁$ meets two blocks: the law is the heat bath of each, which is exact:")
         yield equation("log p(u|y) = Σ_b log p(u_b|y), p(u_b|y) = exp(−S₁(T_(u_b) y_b))/W_b")
+        yield from learned_lines("", "y")
         return
     if sectors.joint:
         yield say("$S₁$ couples the blocks: the law is the heat bath over all sectors, which is exact:")
         yield equation("p(u|y) = exp(−S₁(T_u y))/W, W = Σ_v exp(−S₁(T_v y))")
+        yield from learned_lines("", "y")
         return
     yield say("$S₁$ couples the blocks: the law of $u$ is learned, and the weights correct for it.")
     if report.diagonal == "exact":
         yield say("Turning all $u_b$ together leaves the action as it is, and so may the law.")
+
+
+def learned_lines(turn: str, given: str) -> Iterator[Line]:
+    """The laws that can be asked for in the place of the exact one."""
+    yield say("On request a trained law takes its place, and the weights correct for what it is not:")
+    yield item(f"conditional, with a network $ψ$: $p(u|{given}) = exp ψ(T_u {turn}y)/Σ_v exp ψ(T_v {turn}y)$")
+    yield item("learned, with one weight for each element: $p(u) = exp b_u/Σ_v exp b_v$")
 
 
 def _orthogonal(matrices: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ import sympy as sp
 
 from ...analysis.result import Analysis
 from ...analysis.slices import Slice, rotation_coefficients
+from ...circle import BINS
 from ...orbits import NODES
 from .lines import Line, equation, map_line, say, section, vector
 
@@ -85,10 +86,24 @@ def _law_lines(analysis: Analysis, n: int) -> Iterator[Line]:
             "and linear in between. It is not the exact conditional, but its own value is the one in "
             "$log q$: the weights are exact."
         )
+        yield from _spline_lines()
     else:
         yield say("No exact conditional law is known for this orbit: the law of $n$ is uniform,")
         yield uniform
         yield say("which is not the exact conditional; the weights correct for it.")
+
+
+def _spline_lines() -> Iterator[Line]:
+    """The trained law of an angle, in the place of the derived one."""
+    yield say(
+        "On request a trained law takes its place: $f$ a monotone rational-quadratic spline of the circle "
+        f"with {BINS} bins, and $v$ uniform."
+    )
+    yield equation("θ = f(v) + θ_0, p(θ|y) = (dv/dθ)/(2π)")
+    yield say(
+        "“learned” has one spline; “conditional” has one for every $y$, from a network of lattice means. The "
+        "gradient goes through $θ$, and $log q$ has the spline's own density: the weights are exact."
+    )
 
 
 def _von_mises_lines(analysis: Analysis, n: int) -> Iterator[Line]:
@@ -102,6 +117,7 @@ def _von_mises_lines(analysis: Analysis, n: int) -> Iterator[Line]:
     general = "W(κ_n) = (2π)^(N/2) I_(N/2−1)(κ_n)/κ_n^(N/2−1)"
     if n == 2:
         yield equation(f"{general} = 2π I_0(κ_n), N = 2")
+        yield from _spline_lines()
     elif n == 3:
         kappa = sp.Symbol("κ_n", positive=True)
         yield equation(f"{general} = {{}}, N = 3", 4 * sp.pi * sp.sinh(kappa) / kappa)
