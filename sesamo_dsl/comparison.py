@@ -36,7 +36,8 @@ class Trial:
     forward_ess, nll
         On configurations of the target: they see missed modes.
     sector_error
-        Largest |mass − exact mass| of a sector, masses by importance weights.
+        Largest |mass − exact mass| of a sector, masses by importance weights; of finitely many samples it is
+        never zero, and the table names the standard error that a mass has by chance.
     log_z
         The method's own estimate, by importance weights.
     kl
@@ -95,9 +96,10 @@ class Comparison:
         return tuple(dict.fromkeys(trial.method for trial in self.trials))
 
     def figure(self, method: str, name: str) -> Estimate:
-        """Mean of a figure over the seeds, with its standard error (NaN for a single seed)."""
+        """Mean of a figure over the seeds, with its standard error (NaN for a single seed or an infinity)."""
         values = np.array([getattr(t, name) for t in self.trials if t.method == method], dtype=np.float64)
-        error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        known = len(values) > 1 and np.isfinite(values).all()
+        error = values.std(ddof=1) / np.sqrt(len(values)) if known else np.nan
         return Estimate(float(values.mean()), float(error))
 
     def text(self) -> str:
@@ -231,13 +233,16 @@ def compare(
                     told = ("a training diverged and counts as ESS 0",)
                 else:
                     elapsed = time.perf_counter() - begin
-                    drawn = run.sample(samples)
+                    drawn = run.sample(samples, seed=seed)  # else all trials share their sampling errors
                     told = (*drawn.notes, *(f"seed {seed}: {warning}" for warning in drawn.warnings))
                     trial = _trial(method, seed, run, drawn, truth, elapsed)
                 notes[method] = tuple(dict.fromkeys((*notes.get(method, ()), *told)))
                 trials.append(trial)
                 report(trial)
     source = truth.source
+    if truth.masses is not None:
+        chance = np.sqrt(truth.masses * (1 - truth.masses) / samples).max()
+        source = f"{source}; the mass of a sector has a standard error of up to {chance:.4f} by chance"
     if truth.exact is None:
         trials, named = _common_log_z(trials)
         source = f"{source}; log Z of {named}"

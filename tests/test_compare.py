@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,19 @@ def test_a_comparison_without_quadrature_says_whose_log_z_it_took() -> None:
     result = sd.compare(scalar_phi4(2, 2), ["ours"], steps=2, seeds=2, samples=200, flow=flow)
     assert "log Z of ours, seed" in result.truth
     assert all(np.isfinite(t.kl) for t in result.trials)
+
+
+def test_errors_over_the_seeds_are_errors() -> None:
+    """Trials do not share their samples: equal samplers differ by chance; an infinity has no error."""
+    result = sd.compare(gaussian_mixture(4, 5), ["ours"], steps=1, seeds=4, samples=1000, base="standard")
+    assert "by chance" in result.truth
+    errors = [t.sector_error for t in result.trials]
+    assert len(set(errors)) == 4
+    uncovered = [trial("vmonf", seed, nll=nll) for seed, nll in enumerate((3.0, np.inf))]
+    with warnings.catch_warnings(action="error"):
+        figure = replace(result, trials=tuple(uncovered)).figure("vmonf", "nll")
+    assert np.isposinf(figure.value)
+    assert np.isnan(figure.error)
 
 
 def test_figures_that_cannot_be_are_named(tmp_path: Path) -> None:
