@@ -1,21 +1,29 @@
-"""The conditional law of many coupled blocks, p(u|y) = ∏_b p(u_b|u_1 … u_(b−1), y).
+"""The conditional law of many coupled blocks, p(u|y): a chain, and a heat bath of what turns rows together.
 
-The logits of block b are a bias, plus fields that the earlier blocks exert on it,
+The logits of block b in the chain are a bias, plus fields that the earlier blocks exert on it,
 
     Σ_(b'<b) J_bb'(u_b, u_b')  and  Σ_(b'<b) K_bb'(u_b, u_b') m_b m_b',
 
-plus a small network, one for all blocks, of these fields and of invariants of y at the block and averaged
-over the blocks. m_b is the size of the mean of y over block b. Given all u, their probability is one pass;
-drawing goes through the blocks in turn. K starts from the coupling of each pair of blocks in S₁ at the base's
-centre, J and the network at zero. An open chain of blocks that are coupled in pairs is represented exactly.
+plus a small network, one for all blocks, of these fields, of the sizes m of all blocks, and of invariants of
+y at the block and averaged over the blocks. m_b is the size of the mean of y over block b.
+Given all u, their probability is one pass; drawing goes through the blocks in turn. K starts from the
+coupling of each pair of blocks in S₁ at the base's centre, all else at zero. An open chain of blocks that are
+coupled in pairs is represented exactly.
 
-Where the group that acts at all blocks alike leaves the action as it is, u and hu are equally likely. Then
-the law is one of the relative elements v_b = u_1⁻¹ u_b, which all hu share, and u_1 is uniform.
+A chain that is trained on its own samples may lose a mode that lies far from the others, as it does where
+whole rows of blocks turn together: all time slices of a site, say. Such turns h form a group H, and where H
+is small they are left to the heat bath: u is drawn by the chain, and then turned,
+
+    p(u|y) = Σ_(h ∈ H) p_chain(hu|y) · exp(−S₁(T_u y)) / Σ_(h ∈ H) exp(−S₁(T_hu y)).
+
+Where the group that acts at all blocks alike leaves the action as it is, S₁ is evaluated for one h of all
+that it takes to each other.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +38,47 @@ from .ir.program import Program
 _BACKGROUNDS = 4  # random elements at the other blocks, to average the coupling of a pair over
 _EVALUATIONS = 20_000  # of S₁ at most; a larger problem starts without couplings
 _CHUNK = 512
+_TOGETHER = 16  # elements of H at most: the chain is evaluated for each, and S₁
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """The group H that turns rows of blocks together.
+
+    Attributes
+    ----------
+    elements
+        Of H, as one element for every block, (count, blocks); first those that are summed over.
+    shared
+        How many elements of H leave S₁ as it is with each of those: len(elements) is a multiple of it.
+    """
+
+    elements: np.ndarray
+    shared: int
+
+    @classmethod
+    def of(cls, analysis: Analysis) -> Together | None:
+        """The largest such group that there can be a sum over; None if even one row is too much."""
+        order, table, exact = analysis.group.order, analysis.group.table, turns_together(analysis)
+        shape = tuple(analysis.theory.lattice.shape[mu] for mu in analysis.axes)
+        every = (
+            tuple(n if keep else 1 for n, keep in zip(shape, kept, strict=True))
+            for kept in itertools.product((False, True), repeat=len(shape))
+        )
+        few = [rows for rows in every if order ** math.prod(rows) <= _TOGETHER and rows != shape]
+        if not few:
+            return None
+        rows = max(few, key=math.prod)
+        turns = np.array(list(itertools.product(range(order), repeat=math.prod(rows))))
+        if exact:  # the first row's element is what all rows have in common
+            turns = np.concatenate([table[g][turns[turns[:, 0] == 0]] for g in range(order)])
+        row = np.broadcast_to(np.arange(math.prod(rows)).reshape(rows), shape).ravel()
+        return cls(turns[:, row], order if exact else 1)
+
+    @property
+    def summed(self) -> np.ndarray:
+        """The elements that are summed over, 1 first, (len(elements)/shared, blocks)."""
+        return self.elements[: len(self.elements) // self.shared]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +91,8 @@ class AutoregressiveSpec:
         What the network sees of y.
     size
         Root mean square of the mean of y over a block, under the base: the unit of m_b.
-    relative
-        u_1⁻¹ u_b for every u_1 and u_b, (order, order), if only relative elements matter; else None.
+    together
+        What turns blocks together; None if the chain draws every block.
     table
         Products of elements, (order, order).
     pairs
@@ -55,7 +104,7 @@ class AutoregressiveSpec:
     order: int
     blocks: int
     size: float
-    relative: np.ndarray | None
+    together: Together | None
     table: np.ndarray
     pairs: np.ndarray
 
@@ -78,15 +127,7 @@ class AutoregressiveSpec:
         pairs = np.zeros((group.order, blocks, group.order, blocks))
         if centre > 0.1 * size:
             pairs = _pairs(program, base, parameters) * (size / centre) ** 2
-        return cls(
-            features,
-            group.order,
-            blocks,
-            size,
-            group.table[group.inverses] if turns_together(analysis) else None,
-            group.table,
-            pairs,
-        )
+        return cls(features, group.order, blocks, size, Together.of(analysis), group.table, pairs)
 
     @property
     def inputs(self) -> int:
@@ -99,8 +140,12 @@ class AutoregressiveSpec:
         return np.tri(self.blocks, k=-1)[:, None, :]
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Named weights: the network's, and ``coupling``, J and K, (2, order, blocks, order, blocks)."""
+        """Named weights: of the network; ``coupling``, J and K, (2, order, blocks, order, blocks); ``sizes``.
+
+        ``sizes``, (hidden, blocks, blocks), is what the last block's size adds to the other's first layer.
+        """
         state = network_state([self.inputs, *HIDDEN, self.order], seed)
+        state["sizes"] = np.zeros((HIDDEN[0], self.blocks, self.blocks))
         state["coupling"] = np.stack([np.zeros_like(self.pairs), self.pairs])
         return state
 
@@ -123,9 +168,8 @@ def _pairs(program: Program, base: GaussianBase, parameters: Mapping[str, float]
         u[i, ..., first] = np.arange(order)[:, None, None]
         u[i, ..., second] = np.arange(order)[None, :, None]
     u = u.reshape(-1, blocks)
-    centre = np.broadcast_to(
-        base.mean.reshape(-1, *(1,) * len(base.shape)), (len(program.components), *program.shape)
-    )
+    mean = base.mean.reshape(-1, *(1,) * len(base.shape))
+    centre = np.broadcast_to(mean, (len(program.components), *program.shape))
     values = []
     for start in range(0, len(u), _CHUNK):
         part = u[start : start + _CHUNK]

@@ -71,6 +71,9 @@ class JaxModel:
         if options.strategy == "chart" and "chart" in self._emitted:
             self._wall = tuple(jnp.asarray(values, self._dtype) for values in wall_statistics(program, base))
         self._preimages = jnp.asarray(preimages(program, options.strategy), self._dtype)
+        # a chain needs a uniform for every block, and one to turn rows of blocks
+        chain = options.law == "conditional" and compiled.analysis.chained
+        self._uniforms = ((self._sectors.blocks or 1) + 1,) if chain else self._sectors.law_shape
         self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
         self._jumps = jumps(options, compiled.analysis)
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
@@ -113,7 +116,7 @@ class JaxModel:
         """Standard normal z and uniforms."""
         normal, uniform = jax.random.split(key)
         z = jax.random.normal(normal, (count, *self._shape), self._dtype)
-        each = (count,) if self._plain else (count, *self._sectors.law_shape)
+        each = (count,) if self._plain else (count, *self._uniforms)
         return z, jax.random.uniform(uniform, each, self._dtype)
 
     @staticmethod
@@ -195,13 +198,13 @@ class JaxModel:
         return log_law(self._law, breaking, weights.logits)
 
     def _log_law_of(self, weights: Weights, y: Array, choice: Array) -> Array:
-        """log p(u|y) of one u per configuration, (batch,)."""
+        """log p(u|y) of one u per configuration, (batch,); of a chain up to the heat bath of rows."""
         if isinstance(weights.conditional, Autoregressive):
             return weights.conditional.log_prob(y, choice, weights.logits)
         return _chosen(self._log_law(weights, y), choice)
 
     def _drawn(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
-        """One u per configuration from uniforms, and log p(u|y), (batch,)."""
+        """One u per configuration from uniforms, and its :meth:`_log_law_of`; before rows are turned."""
         if isinstance(weights.conditional, Autoregressive):
             held: Any = jax.lax.stop_gradient(weights)
             choice = held.conditional.draw(jax.lax.stop_gradient(y), uniform, held.logits)
@@ -209,6 +212,36 @@ class JaxModel:
         log_p = self._log_law(weights, y)
         choice = draw(jax.lax.stop_gradient(log_p), uniform)
         return choice, _chosen(log_p, choice)
+
+    def _log_together(self, weights: Weights, x: Array) -> Array:
+        """log Σ_h exp(S₁(x) − S₁(T_h x)) over what turns rows of blocks together, (batch,); 0 without."""
+        log_p, shared = self._heat_of_rows(weights, x)
+        return math.log(shared) - log_p[0]
+
+    def _heat_of_rows(self, weights: Weights, x: Array) -> tuple[Array, int]:
+        """(log of the heat bath of the elements that are summed over, how many each stands for)."""
+        chain = weights.conditional
+        if not isinstance(chain, Autoregressive) or chain.spec.together is None:
+            return jnp.zeros((1, len(x)), x.dtype), 1
+        summed = chain.spec.together.summed
+        if len(summed) == 1:
+            return jnp.zeros((1, len(x)), x.dtype), chain.spec.together.shared
+        turns = jnp.repeat(jnp.asarray(summed), len(x), axis=0)
+        turned = self._emitted["modulate"](jnp.tile(x, (len(summed), *[1] * len(self._shape))), turns)
+        energy = self._emitted["breaking"](turned).reshape(len(summed), -1)
+        return jax.nn.log_softmax(-energy, axis=0), chain.spec.together.shared
+
+    def _turned_together(
+        self, weights: Weights, x: Array, choice: Array, uniform: Array
+    ) -> tuple[Array, Array]:
+        """(u, log p(h|·)) with rows of blocks turned at random, by the last of the uniforms."""
+        chain = weights.conditional
+        if not isinstance(chain, Autoregressive) or chain.spec.together is None:
+            return choice, jnp.zeros(len(x), x.dtype)
+        log_p, shared = self._heat_of_rows(weights, x)
+        log_p = jnp.tile(log_p, (shared, 1)) - math.log(shared)
+        h = draw(log_p, uniform[:, -1])
+        return chain.turned(choice, h), jnp.take_along_axis(log_p, h[None], axis=0)[0]
 
     def _modulated(self, y: Array, choice: Array) -> tuple[Array, Array]:
         """(x, u) from what was drawn: u itself, or the number of a sector of all blocks."""
@@ -275,7 +308,8 @@ class JaxModel:
         held = chosen
         if self._options.gradient == "path":
             held = self._log_law_of(jax.lax.stop_gradient(weights), y, choice)
-        return action(self._modulated(y, choice)[0]) + held + log_turned, None, chosen
+        x = self._modulated(y, choice)[0]
+        return action(x) - self._log_together(weights, x) + held + log_turned, None, chosen
 
     def _jumping(
         self, weights: Weights, y: Array, fixed: Array, uniform: Array
@@ -287,7 +321,8 @@ class JaxModel:
         action = self._emitted["action"]
         if self._compiled.analysis.coupled:
             choice, chosen = self._drawn(weights, fixed, uniform)
-            rest = chosen + self._emitted["breaking"](self._modulated(fixed, choice)[0])
+            x = self._modulated(fixed, choice)[0]
+            rest = chosen + self._emitted["breaking"](x) - self._log_together(weights, x)
             return action(y) - self._emitted["breaking"](y), self._weightless(rest), chosen
         breaking = self._breaking(y)
         smooth = action(y) + enumerated(breaking, log_law("heat_bath", breaking, weights.logits))
@@ -480,8 +515,10 @@ class JaxModel:
             directions, log_slope = self._turned(weights, y, directions, held=False)
             y = self._emitted["rotate"](y, *directions)
         choice, log_p = self._drawn(weights, y, uniform)
+        relative = self._modulated(y, choice)[0]
+        choice, log_turn = self._turned_together(weights, relative, choice, uniform)
         x, u = self._modulated(y, choice)
-        return x, log_p - log_slope, self._emitted["action"](x), u
+        return x, log_p + log_turn - log_slope, self._emitted["action"](x), u
 
     def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
@@ -511,7 +548,7 @@ class JaxModel:
         if self._plain:
             return x, jnp.zeros(len(x), x.dtype), []
         y, u = self._emitted["canonicalize"](x)
-        log_p = self._log_law_of(weights, y, self._choice(u))
+        log_p = self._log_law_of(weights, y, self._choice(u)) - self._log_together(weights, x)
         directions: list[Array] = []
         if self._orbit.dimensions:
             y, *directions = self._emitted["unrotate"](y)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, silu
@@ -15,7 +13,7 @@ from .laws import draw
 
 
 class Autoregressive(nn.Module):
-    """log p(u|y) for given u, and u drawn from it; y: (batch, components, *lattice), u: (batch, blocks)."""
+    """log Σ_h p_chain(hu|y), and u drawn from it; y: (batch, components, *lattice), u: (batch, blocks)."""
 
     mask: Tensor
 
@@ -23,55 +21,58 @@ class Autoregressive(nn.Module):
         super().__init__()
         self.spec = spec
         state = spec.initial_state(seed)
-        depth = len(state) // 2
+        depth = sum(name.startswith("weight.") for name in state)
         self.weight = nn.ParameterList(torch.tensor(state[f"weight.{n}"], dtype=dtype) for n in range(depth))
         self.bias = nn.ParameterList(torch.tensor(state[f"bias.{n}"], dtype=dtype) for n in range(depth))
         self.coupling = nn.Parameter(torch.tensor(state["coupling"], dtype=dtype))
+        self.sizes = nn.Parameter(torch.tensor(state["sizes"], dtype=dtype))
         self.register_buffer("mask", torch.tensor(spec.mask, dtype=dtype), persistent=False)
 
+    def turned(self, u: Tensor, h: Tensor) -> Tensor:
+        """hu, by the numbers h, (batch,), in the list of what turns rows together."""
+        assert self.spec.together is not None
+        elements = torch.as_tensor(self.spec.together.elements, device=u.device)[h]
+        return torch.as_tensor(self.spec.table, device=u.device)[elements, u]
+
     def log_prob(self, y: Tensor, u: Tensor, logits: Tensor) -> Tensor:
-        """log p(u|y), (batch,); ``logits`` are the biases, (order, blocks)."""
+        """log Σ_h p_chain(hu|y), (batch,); ``logits`` are the biases, (order, blocks)."""
         hidden, size = self._given(y)
-        if self.spec.relative is not None:
-            u = torch.as_tensor(self.spec.relative, device=u.device)[u[:, :1], u]
+        turns = 1 if self.spec.together is None else len(self.spec.together.elements)
+        if turns > 1:
+            h = torch.arange(turns, device=u.device).repeat_interleave(len(u))
+            u = self.turned(u.repeat(turns, 1), h)
+            hidden, size = hidden.repeat(1, 1, turns), size.repeat(1, turns)
         fields = self._fields(self.coupling * self.mask, self._encoded(u), size, size)
         log_p = torch.log_softmax(self._logits(hidden, fields, logits), dim=0)
-        each = log_p.gather(0, u.T[None])[0]
-        if self.spec.relative is None:
-            return each.sum(dim=0)
-        return each[1:].sum(dim=0) - math.log(self.spec.order)
+        chain = log_p.gather(0, u.T[None])[0].sum(dim=0)
+        return torch.logsumexp(chain.reshape(turns, -1), dim=0)
 
     @torch.no_grad()
     def draw(self, y: Tensor, uniform: Tensor, logits: Tensor) -> Tensor:
-        """u from uniforms, (batch, blocks) both, one block after the other."""
+        """u by the chain, (batch, blocks), one block after the other, each from a column of the uniforms."""
         hidden, size = self._given(y)
         coupling = self.coupling * self.mask
-        u = torch.zeros(uniform.shape, dtype=torch.long, device=y.device)
+        u = torch.zeros(len(y), self.spec.blocks, dtype=torch.long, device=y.device)
         encoded = y.new_zeros(self.spec.order, self.spec.blocks, len(y))
-        first = None
         for b in range(self.spec.blocks):
             at = slice(b, b + 1)
             fields = self._fields(coupling[:, :, at], encoded, size[at], size)
             log_p = torch.log_softmax(self._logits(hidden[:, at], fields, logits[:, at]), dim=0)
-            if b == 0 and self.spec.relative is not None:  # the first is 1, relative to itself
-                first = draw(torch.zeros_like(log_p[:, 0]), uniform[:, 0])
-            else:
-                u[:, b] = draw(log_p[:, 0], uniform[:, b])
+            u[:, b] = draw(log_p[:, 0], uniform[:, b])
             encoded[:, at] = self._encoded(u[:, at])
-        if first is None:
-            return u
-        return torch.as_tensor(self.spec.table, device=u.device)[first[:, None], u]
+        return u
 
     def _given(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """What does not depend on u: the first layer's part, (hidden, blocks, batch); m, (blocks, batch)."""
         spec = self.spec
+        means = y.mean(dim=[mu + 1 for mu in spec.features.rest]) if spec.features.rest else y
+        squares = means.reshape(*y.shape[:2], -1).square().sum(dim=1)
+        size = torch.sqrt(squares.T + torch.finfo(y.dtype).tiny) / spec.size
         own = features(spec.features, y).transpose(1, 2)
         seen = torch.cat([own, own.mean(dim=1, keepdim=True).expand_as(own)])
         weight = self.weight[0][:, : len(seen)]
         hidden = torch.addmm(self.bias[0], weight, seen.flatten(1)).reshape(-1, *seen.shape[1:])
-        means = y.mean(dim=[mu + 1 for mu in spec.features.rest]) if spec.features.rest else y
-        squares = means.reshape(*y.shape[:2], -1).square().sum(dim=1)
-        return hidden, torch.sqrt(squares.T + torch.finfo(y.dtype).tiny) / spec.size
+        return hidden + (self.sizes.flatten(0, 1) @ (size - 1)).reshape(hidden.shape), size
 
     def _encoded(self, u: Tensor) -> Tensor:
         """The elements as (order, blocks, batch), 1 at the right one, less the mean over all elements."""

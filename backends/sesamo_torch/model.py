@@ -76,6 +76,9 @@ class TorchModel:
         if options.strategy == "chart" and "chart" in self._emitted:
             self._wall = tuple(self._tensor(values) for values in wall_statistics(program, base))
         self._preimages = self._tensor(preimages(program, options.strategy))
+        # a chain needs a uniform for every block, and one to turn rows of blocks
+        chain = options.law == "conditional" and compiled.analysis.chained
+        self._uniforms = ((self._sectors.blocks or 1) + 1,) if chain else self._sectors.law_shape
         self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
         self._jumps = jumps(options, compiled.analysis)
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
@@ -121,7 +124,7 @@ class TorchModel:
         seed = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(count, *self._shape, generator=generator, dtype=self._dtype)
-        each = (count,) if self._plain else (count, *self._sectors.law_shape)
+        each = (count,) if self._plain else (count, *self._uniforms)
         return z.to(self._device), torch.rand(each, generator=generator, dtype=self._dtype).to(self._device)
 
     def _uniform_directions(self, count: int, *seeds: int) -> list[Tensor]:
@@ -202,19 +205,47 @@ class TorchModel:
         return log_law(self._law, breaking, self._logits)
 
     def _log_law_of(self, y: Tensor, choice: Tensor) -> Tensor:
-        """log p(u|y) of one u per configuration, (batch,)."""
+        """log p(u|y) of one u per configuration, (batch,); of a chain up to the heat bath of rows."""
         if isinstance(self._conditional, Autoregressive):
             return self._conditional.log_prob(y, choice, self._logits)
         return _chosen(self._log_law(y), choice)
 
     def _drawn(self, y: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """One u per configuration from uniforms, and log p(u|y), (batch,)."""
+        """One u per configuration from uniforms, and its :meth:`_log_law_of`; before rows are turned."""
         if isinstance(self._conditional, Autoregressive):
             choice = self._conditional.draw(y, uniform, self._logits)
             return choice, self._conditional.log_prob(y, choice, self._logits)
         log_p = self._log_law(y)
         choice = draw(log_p.detach(), uniform)
         return choice, _chosen(log_p, choice)
+
+    def _log_together(self, x: Tensor) -> Tensor:
+        """log Σ_h exp(S₁(x) − S₁(T_h x)) over what turns rows of blocks together, (batch,); 0 without."""
+        log_p, shared = self._heat_of_rows(x)
+        return math.log(shared) - log_p[0]
+
+    def _heat_of_rows(self, x: Tensor) -> tuple[Tensor, int]:
+        """(log of the heat bath of the elements that are summed over, how many each stands for)."""
+        chain = self._conditional
+        if not isinstance(chain, Autoregressive) or chain.spec.together is None:
+            return x.new_zeros(1, len(x)), 1
+        summed = torch.as_tensor(chain.spec.together.summed, device=x.device)
+        if len(summed) == 1:
+            return x.new_zeros(1, len(x)), chain.spec.together.shared
+        turns = summed.repeat_interleave(len(x), dim=0)
+        turned = self._emitted["modulate"](x.repeat(len(summed), *[1] * len(self._shape)), turns)
+        energy = self._emitted["breaking"](turned).reshape(len(summed), -1)
+        return torch.log_softmax(-energy, dim=0), chain.spec.together.shared
+
+    def _turned_together(self, x: Tensor, choice: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """(u, log p(h|·)) with rows of blocks turned at random, by the last of the uniforms."""
+        chain = self._conditional
+        if not isinstance(chain, Autoregressive) or chain.spec.together is None:
+            return choice, x.new_zeros(len(x))
+        log_p, shared = self._heat_of_rows(x)
+        log_p = log_p.repeat(shared, 1) - math.log(shared)
+        h = draw(log_p, uniform[:, -1])
+        return chain.turned(choice, h), log_p.gather(0, h[None])[0]
 
     def _modulated(self, y: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
         """(x, u) from what was drawn: u itself, or the number of a sector of all blocks."""
@@ -282,7 +313,8 @@ class TorchModel:
         if self._options.gradient == "path":
             with self._frozen():
                 held = self._log_law_of(y, choice)
-        return self._action(self._modulated(y, choice)[0]) + held + log_turned, None, chosen
+        x = self._modulated(y, choice)[0]
+        return self._action(x) - self._log_together(x) + held + log_turned, None, chosen
 
     def _jumping(self, y: Tensor, fixed: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The energy as a part that is the same on all images of y and the rest, at y held fixed; log p(u|·).
@@ -291,7 +323,8 @@ class TorchModel:
         """
         if self._compiled.analysis.coupled:
             choice, chosen = self._drawn(fixed, uniform)
-            rest = chosen + self._emitted["breaking"](self._modulated(fixed, choice)[0])
+            x = self._modulated(fixed, choice)[0]
+            rest = chosen + self._emitted["breaking"](x) - self._log_together(x)
             return self._action(y) - self._emitted["breaking"](y), self._weightless(rest), chosen
         breaking = self._breaking(y)
         log_heat = log_law("heat_bath", breaking, self._logits)
@@ -478,8 +511,9 @@ class TorchModel:
                 log_q = log_q + self._log_orbit_law(y, directions)
                 y = self._emitted["rotate"](y, *directions)
             choice, log_p = self._drawn(y, uniform)
+            choice, log_turn = self._turned_together(self._modulated(y, choice)[0], choice, uniform)
             x, u = self._modulated(y, choice)
-            log_q = log_q + log_p
+            log_q = log_q + log_p + log_turn
             parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary, shortfall))
         return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
 
@@ -488,7 +522,7 @@ class TorchModel:
         if self._plain:
             return self._flow.inverse(x)[1]
         y, u = self._emitted["canonicalize"](x)
-        log_q = self._log_law_of(y, self._choice(u))
+        log_q = self._log_law_of(y, self._choice(u)) - self._log_together(x)
         if self._orbit.dimensions:
             y, *directions = self._emitted["unrotate"](y)
             log_q = log_q + self._log_orbit_law(y, directions)
