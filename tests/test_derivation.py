@@ -94,6 +94,13 @@ def plain() -> sd.Theory:
     return sd.Theory("plain", fields=[x], action=step + sp.pi * sp.cosh(x))
 
 
+def chain() -> sd.Theory:
+    line = sd.Lattice(7)
+    x = sd.ScalarField("x", line)
+    action = line.sum(x**4 - x**2 + H * x * x.shift(0))
+    return sd.Theory("chain", fields=[x], action=action, symmetries=[sd.Sitewise(sd.Z2(x))])
+
+
 def named() -> sd.Theory:
     """Names that mean something to LaTeX or XML."""
     field, coupling = sd.ScalarField("field_with__two", LATTICE), sd.parameters("é_1")
@@ -108,6 +115,7 @@ THEORIES: dict[str, Callable[[], sd.Theory]] = {
     **{name: lambda name=name: sd.load_theory(name) for name in sd.shipped_theories()},
     "U(1) x Z2": u1_times_z2,
     "U(1) x U(1)": two_circles,
+    "chain": chain,
     "clock": clock,
     "SO(3)": lambda: spins(3),
     "SO(5)": lambda: spins(5),
@@ -297,6 +305,7 @@ def test_power_of_a_sum_is_in_parentheses() -> None:
         ("clock", ["tabulated", "64", "not the exact conditional", "θ = f(v) + θ_0"]),
         ("U(1) x U(1)", ["No exact conditional law", "log Δ_1", "R_1(n_1) R_2(n_2) y", "N(a_2)"]),
         ("U(1) x Z2", ["p(u|y, n)", "x = T_u R(n) y", "moves the sites", "equivariant"]),
+        ("chain", ["Σ_(h ∈ H) p_1(h u|y) exp(−S₁(T_u y))/W", "H the 2 elements"]),
         ("ten components", ["T_1: x_0 ↦ -x_0"]),
         ("none", ["No symmetry to modulate with"]),
     ],

@@ -11,8 +11,8 @@ import numpy as np
 import sympy as sp
 
 from ...analysis.result import Analysis, SymmetryReport
+from ...autoregressive import Together
 from ...groups.symmetry import linear_row
-from ...sectors import Sectors
 from .lines import Line, equation, fits, item, number, say, section, vector
 
 _EXACT_ORDER = 64  # groups up to here have their invariant inner product averaged exactly
@@ -54,7 +54,7 @@ def _law_lines(analysis: Analysis) -> Iterator[Line]:
         yield equation("p(u|y) = 1/|G| = {}", sp.Rational(1, analysis.group.order))
         return
     if analysis.sitewise is not None:
-        yield from _sitewise_law_lines(analysis.sitewise, analysis.sectors)
+        yield from _sitewise_law_lines(analysis, analysis.sitewise)
         return
     yield say("The law of $u$ is the heat bath, the exact conditional; its normaliser is $W$:")
     yield equation(f"p(u|{given}) = exp(−S₁(T_u {turn}y))/W, W = Σ_(v ∈ G) exp(−S₁(T_v {turn}y))")
@@ -64,14 +64,14 @@ def _law_lines(analysis: Analysis) -> Iterator[Line]:
         yield equation("S_eff(y) = S₀(y) − log Σ_(u ∈ G) exp(−S₁(T_u y))")
 
 
-def _sitewise_law_lines(report: SymmetryReport, sectors: Sectors) -> Iterator[Line]:
+def _sitewise_law_lines(analysis: Analysis, report: SymmetryReport) -> Iterator[Line]:
     yield say("Here $u = (u_1, …, u_B)$ has one entry for each block $b$, and so has $y$.")
     if report.factorised:
         yield say("No term of $S₁$ meets two blocks: the law is the heat bath of each, which is exact:")
         yield equation("log p(u|y) = Σ_b log p(u_b|y), p(u_b|y) = exp(−S₁(T_(u_b) y_b))/W_b")
         yield from learned_lines("", "y")
         return
-    if sectors.joint:
+    if analysis.sectors.joint:
         yield say("$S₁$ couples the blocks: the law is the heat bath over all sectors, which is exact:")
         yield equation("p(u|y) = exp(−S₁(T_u y))/W, W = Σ_v exp(−S₁(T_v y))")
         yield from learned_lines("", "y")
@@ -79,6 +79,12 @@ def _sitewise_law_lines(report: SymmetryReport, sectors: Sectors) -> Iterator[Li
     yield say("$S₁$ couples the blocks: the law of $u$ is learned, and the weights correct for it.")
     if report.diagonal == "exact":
         yield say("Turning all $u_b$ together leaves the action as it is, and so may the law.")
+    together = Together.of(analysis) if analysis.chained else None
+    if together is not None:
+        count = len(together.elements)
+        yield say("It is a chain, one block given those before, whose rows of blocks a heat bath then turns:")
+        yield equation("p(u|y) = Σ_(h ∈ H) p_1(h u|y) exp(−S₁(T_u y))/W, W = Σ_(h ∈ H) exp(−S₁(T_h T_u y))")
+        yield say(f"with $p_1$ the chain and $H$ the {count} elements that turn whole rows together.")
 
 
 def learned_lines(turn: str, given: str) -> Iterator[Line]:
