@@ -420,8 +420,20 @@ FAULTS: tuple[Fault, ...] = (
         (
             "torch: Jacobian of a layer",
             "Jacobian factor",
-            "log_q = log_q - log_det",
-            "log_q = log_q + log_det",
+            "halves[frozen], False)\n            log_q = log_q - log_det",
+            "halves[frozen], False)\n            log_q = log_q + log_det",
+        ),
+        (
+            "torch: Jacobian of the collective layer",
+            "Jacobian factor",
+            "log_scale.sum(dim=(0, 1)) + log_slope.sum(dim=0)",
+            "log_scale.sum(dim=(0, 1)) - log_slope.sum(dim=0)",
+        ),
+        (
+            "torch: inverse of the collective layer",
+            "Jacobian factor",
+            "(values if inverse else image) * self.width",
+            "values * self.width",
         ),
         (
             "torch: inverse of the affine map",
@@ -539,7 +551,24 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_in(
         "backends/sesamo_jax/flows.py",
-        ("jax: Jacobian of a layer", "Jacobian factor", "log_q = log_q - log_det", "log_q = log_q + log_det"),
+        (
+            "jax: Jacobian of a layer",
+            "Jacobian factor",
+            "halves[frozen], False)\n            log_q = log_q - log_det",
+            "halves[frozen], False)\n            log_q = log_q + log_det",
+        ),
+        (
+            "jax: Jacobian of the collective layer",
+            "Jacobian factor",
+            "log_scale.sum(axis=(0, 1)) + log_slope.sum(axis=0)",
+            "log_scale.sum(axis=(0, 1)) - log_slope.sum(axis=0)",
+        ),
+        (
+            "jax: inverse of the collective layer",
+            "Jacobian factor",
+            "(values if inverse else image) * width",
+            "values * width",
+        ),
     ),
 )
 """All faults."""

@@ -273,6 +273,38 @@ def test_new_models_are_the_same_on_both_backends() -> None:
         assert np.abs(value - theirs[key]).max() < 1e-10, key
 
 
+def test_models_of_jax_that_are_alike_share_what_is_compiled_but_no_weights() -> None:
+    theory = compiled("mixture", "jax")
+    base = make_base(theory.program, theory.theory.parameter_values({"h": H}), TrainingOptions())
+
+    def model(h: float = H, **options: Any) -> Any:
+        chosen = TrainingOptions(flow=SMALL, batch=64, **options).resolve(theory.analysis)
+        return theory.backend.model(theory, theory.theory.parameter_values({"h": h}), base, chosen)
+
+    first, twin, other_law, other_couplings = model(), model(), model(law="learned"), model(h=2 * H)
+    assert twin._of_model is first._of_model
+    assert other_law._of_flow is first._of_flow
+    assert other_law._of_model is not first._of_model
+    assert other_couplings._of_flow is not first._of_flow
+    before = twin.state()
+    first.step(1e-2)
+    assert all(np.array_equal(value, before[key]) for key, value in twin.state().items())
+    twin.step(1e-2)
+    assert all(np.array_equal(value, first.state()[key]) for key, value in twin.state().items())
+    alone = fresh("mixture", "jax")  # of another base object, so that it shares nothing
+    alone.step(1e-2)
+    assert np.array_equal(alone.sample(8, 1).log_q, twin.sample(8, 1).log_q)
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 257])
+def test_jax_pads_batches_without_a_trace(count: int) -> None:
+    model = shaken(fresh("mixture", "jax"))
+    x = model.sample(300, 2).x
+    whole = model.log_prob(x)
+    assert model.log_prob(x[:count]).shape == (count,)
+    assert np.abs(model.log_prob(x[:count]) - whole[:count]).max() < 1e-12
+
+
 @every_backend
 @pytest.mark.parametrize("damage", ["missing", "shape", "broadcastable", "unknown"])
 def test_foreign_states_are_refused(name: str, damage: str) -> None:

@@ -55,17 +55,18 @@ _HELPERS = {
     near = jax.scipy.special.ndtri(jnp.exp(jnp.maximum(target, -75)))
     start = jnp.where(target > -70, near, -far)
     for _ in range(2):
-        slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - jax.scipy.special.log_ndtr(start))
-        start = start - (jax.scipy.special.log_ndtr(start) - target) / slope
-    slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - jax.scipy.special.log_ndtr(start))
-    start, slope = jax.lax.stop_gradient((start, slope))
-    return start - (jax.scipy.special.log_ndtr(start) - log_p) / slope''',
+        log = jax.scipy.special.log_ndtr(start)
+        slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - log)
+        start = start - (log - target) / slope
+    log = jax.scipy.special.log_ndtr(start)
+    slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - log)
+    start, log, slope = jax.lax.stop_gradient((start, log, slope))
+    return start - (log - log_p) / slope''',
     "_quantile": '''def _quantile(above, below):
     """v from log Q(v) and log Φ(v), whichever of the two tails it lies in."""
     right = above < -math.log(2)
-    minus_one = -jnp.ones_like(above)
-    upper = -_ndtri_exp(jnp.where(right, above, minus_one))
-    return jnp.where(right, upper, _ndtri_exp(jnp.where(right, minus_one, below)))''',
+    v = _ndtri_exp(jnp.where(right, above, below))
+    return jnp.where(right, -v, v)''',
     "_half_line": '''def _half_line(vector, location, width):
     """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
     a, t = -location / width, (vector - location) / width

@@ -30,6 +30,7 @@ from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
 from .mixture import Mixture
 from .objectives import batch_ess, enumerated, excess, mixed, reinforced, walls
+from .sharing import shared
 
 
 class Weights(NamedTuple):
@@ -97,23 +98,31 @@ class JaxModel:
         # a learned law starts from the heat bath at the centre of the base
         centre = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
         logits = -self._breaking(jnp.asarray(centre, self._dtype))[:, 0]
-        self._weights = Weights(flow, logits, conditional, circle)
         self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
+        self._differentiated = eqx.filter_value_and_grad(self._loss, has_aux=True)
+        point = compiled, base, tuple(sorted(parameters.items()))
+        # the flow does not know the law
+        drawn = options.flow, options.flows, options.seed, options.strategy
+        self._noises = shared((compiled, self._plain), None, noise=self._noise)
+        self._of_flow = shared((*point, drawn), flow, draw=self._draw_flow, log_flow=self._log_flow)
+        weights = Weights(self._of_flow.alike(flow), logits, conditional, circle)
+        self._of_model = shared(
+            (*point, options),
+            weights,
+            step=self._update,
+            gradient=self._differentiated,
+            modulate=self._modulate,
+            circle=self._on_circle,
+            canonical=self._canonical,
+        )
+        self._weights = self._of_model.alike(weights)
         self._adam: Any = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
         self._step = 0
-        self._differentiated = eqx.filter_value_and_grad(self._loss, has_aux=True)
-        self._compiled_step = eqx.filter_jit(self._update, donate="all")
-        self._compiled_gradient = eqx.filter_jit(self._differentiated)
-        self._compiled_draw = eqx.filter_jit(self._draw_flow)
-        self._compiled_modulate = eqx.filter_jit(self._modulate)
-        self._compiled_circle = eqx.filter_jit(self._on_circle)
-        self._compiled_canonical = eqx.filter_jit(self._canonical)
-        self._compiled_log_flow = eqx.filter_jit(self._log_flow)
 
     # the sampler -------------------------------------------------------------------------------------------
 
     def _noise(self, key: Array, count: int) -> tuple[Array, Array]:
-        """Standard normal z and uniforms."""
+        """Standard normal z and uniforms; compiled once for all that needs them."""
         normal, uniform = jax.random.split(key)
         z = jax.random.normal(normal, (count, *self._shape), self._dtype)
         each = (count,) if self._plain else (count, *self._uniforms)
@@ -353,11 +362,11 @@ class JaxModel:
     # training ----------------------------------------------------------------------------------------------
 
     def _reverse(
-        self, weights: Weights, key: Array, directions: list[Array]
+        self, weights: Weights, noise: tuple[Array, Array], directions: list[Array]
     ) -> tuple[Array, Array, Array | None]:
         """(f with the gradient of its estimator, log w, how often each counts), (batch,) each."""
         o = self._options
-        z, uniform = self._noise(key, o.batch)
+        z, uniform = noise
         z, log_folded = self._folded(z)
         x, log_q = weights.flow.forward(z)
         y, w, log_jacobian = self._in_domain(x)
@@ -390,42 +399,47 @@ class JaxModel:
         return shares * value + held * rest, log_w, held
 
     def _loss(
-        self, weights: Weights, key: Array, directions: list[Array], reference: tuple[Array, Array] | None
+        self,
+        weights: Weights,
+        noise: tuple[Array, Array],
+        directions: list[Array],
+        reference: tuple[Array, Array] | None,
     ) -> tuple[Array, Array]:
         """The objective on the noise of a step, to be differentiated, and the ESS of the batch."""
-        value, log_w, shares = self._reverse(weights, key, directions)
+        value, log_w, shares = self._reverse(weights, noise, directions)
         log_q = None if reference is None else self._log_weighted(weights, *reference)
         return mixed(value, log_q, self._options.forward_weight or 0.0), batch_ess(log_w, shares)
 
     def _log_weighted(self, weights: Weights, x: Array, auxiliary: Array) -> Array:
         """log q(x) as far as it depends on the weights, (batch,)."""
         y, log_p, _ = self._canonical(weights, x)
-        return log_p + self._log_flow(weights, y, self._orbit.split(auxiliary))
+        return log_p + self._log_flow(weights.flow, y, self._orbit.split(auxiliary))
 
     def _inputs(self, step: int, reference: np.ndarray | None) -> tuple[Any, ...]:
-        """Key, directions, and reference configurations with their auxiliary coordinates, for a step."""
+        """Noise, directions, and reference configurations with their auxiliary coordinates, for a step."""
         o = self._options
+        noise = self._noises["noise"](self._key(o.seed, 1, step), o.batch)
         directions = self._uniform_directions(o.batch, o.seed, 3, step) if self._orbit.sampled else []
         if reference is None:
-            return self._key(o.seed, 1, step), directions, None
+            return noise, directions, None
         auxiliary = self._orbit.auxiliary(len(reference), o.seed, 6, step)
         given = jnp.asarray(reference, self._dtype), jnp.asarray(auxiliary, self._dtype)
-        return self._key(o.seed, 1, step), directions, given
+        return noise, directions, given
 
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The estimate of the gradient that the noise of a step gives, by the names of the state."""
-        return _named(self._compiled_gradient(self._weights, *self._inputs(step, reference))[1], "")
+        return _named(self._of_model["gradient"](self._weights, *self._inputs(step, reference))[1], "")
 
     def _update(
         self,
         weights: Weights,
         adam: Any,
         learning_rate: Array,
-        key: Array,
+        noise: tuple[Array, Array],
         directions: list[Array],
         reference: tuple[Array, Array] | None,
     ) -> tuple[Weights, Any, dict[str, Array]]:
-        (loss, ess), gradient = self._differentiated(weights, key, directions, reference)
+        (loss, ess), gradient = self._differentiated(weights, noise, directions, reference)
         norm = optax.tree.norm(gradient)
         updates, adam = self._optimizer.update(gradient, adam)
         weights = eqx.apply_updates(weights, jax.tree.map(lambda u: -learning_rate * u, updates))
@@ -434,7 +448,7 @@ class JaxModel:
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
         """See ``Model.step``."""
         rate = jnp.asarray(learning_rate, self._dtype)
-        self._weights, self._adam, metrics = self._compiled_step(
+        self._weights, self._adam, metrics = self._of_model["step"](
             self._weights, self._adam, rate, *self._inputs(self._step, reference)
         )
         self._step += 1
@@ -479,13 +493,13 @@ class JaxModel:
 
     # use ---------------------------------------------------------------------------------------------------
 
-    def _draw_flow(self, weights: Weights, key: Array) -> tuple[Array, ...]:
-        """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a, shortfall, and what laws need."""
-        z, uniform = self._noise(key, self._chunk)
+    def _draw_flow(
+        self, flow: Flow | Mixture, z: Array, choices: Array | None
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """One chunk on the slices: y, log q̃ − log Δ − log N(a), leaked, a and the shortfall."""
         z, log_folded = self._folded(z)
-        flow = weights.flow
-        if isinstance(flow, Mixture):  # which flow is drawn has nothing to do with which u is
-            choices = self._noise(jax.random.fold_in(key, 7), self._chunk)[1]
+        if isinstance(flow, Mixture):
+            assert choices is not None
             drawn = flow.draw(z, choices.reshape(len(z), -1)[:, 0])
             log_drawn = flow.inverse(drawn)[1]
         else:
@@ -501,7 +515,7 @@ class JaxModel:
         auxiliary = jnp.zeros((len(full), 0), full.dtype)
         if self._orbit.dimensions:
             auxiliary = jnp.concatenate(self._emitted["on_slice"](full)[1:], axis=1)
-        return y, log_q, leaked, auxiliary, shortfall, uniform
+        return y, log_q, leaked, auxiliary, shortfall
 
     def _modulate(
         self, weights: Weights, y: Array, uniform: Array, directions: list[Array]
@@ -523,8 +537,9 @@ class JaxModel:
     def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
         radius = np.asarray(self._radii(y)[0], np.float64) if self._orbit.law == "von_mises" else None
-        table = np.asarray(self._compiled_circle(y), np.float64) if self._orbit.law == "tabulated" else None
-        return radius, table
+        if self._orbit.law != "tabulated":
+            return radius, None
+        return radius, np.asarray(self._of_model["circle"](y), np.float64)
 
     def sample(self, count: int, seed: int) -> Draws:
         """See ``Model.sample``."""
@@ -532,14 +547,19 @@ class JaxModel:
         for chunk in range(
             -(-count // self._chunk)
         ):  # one compiled shape: the last chunk is drawn whole and cut
-            y, log_q, leaked, auxiliary, shortfall, uniform = self._compiled_draw(
-                self._weights, self._key(seed, 2, chunk)
-            )
+            key = self._key(seed, 2, chunk)
+            z, uniform = self._noises["noise"](key, self._chunk)
+            choices = None
+            if isinstance(
+                self._weights.flow, Mixture
+            ):  # which flow is drawn has nothing to do with which u is
+                choices = self._noises["noise"](jax.random.fold_in(key, 7), self._chunk)[1]
+            y, log_q, leaked, auxiliary, shortfall = self._of_flow["draw"](self._weights.flow, z, choices)
             inputs = self._orbit_inputs(y)
             directions = self._orbit.draw(np.random.default_rng([seed, 4, chunk]), len(y), *inputs)
             log_law_n = self._orbit.log_prob(directions, len(y), *inputs)
             turned = [jnp.asarray(n, self._dtype) for n in directions]
-            x, log_p, action, u = self._compiled_modulate(self._weights, y, uniform, turned)
+            x, log_p, action, u = self._of_model["modulate"](self._weights, y, uniform, turned)
             log_q = np.asarray(log_q) + np.asarray(log_p) + log_law_n.astype(self._dtype)
             parts.append([np.asarray(a) for a in (x, log_q, action, u, leaked, auxiliary, shortfall)])
         return Draws(*(np.concatenate(part)[:count] for part in zip(*parts, strict=True)))
@@ -556,14 +576,14 @@ class JaxModel:
             log_p = log_p - weights.circle.log_slope(y, directions[0])
         return y, log_p, directions
 
-    def _log_flow(self, weights: Weights, y: Array, auxiliary: list[Array]) -> Array:
+    def _log_flow(self, flow: Flow | Mixture, y: Array, auxiliary: list[Array]) -> Array:
         if self._orbit.dimensions:
             y = self._emitted["off_slice"](y, *auxiliary)
         w, log_jacobian = self._coordinates(y)
-        log_q = self._log_density(weights.flow, w, log_jacobian) - self._on_slices(y)[1]
+        log_q = self._log_density(flow, w, log_jacobian) - self._on_slices(y)[1]
         if self._options.strategy != "canonicalize":
             return log_q
-        z = weights.flow.inverse(w)[0]
+        z = flow.inverse(w)[0]
         assert z is not None
         outside = (self._emitted["facets"](z) > 0).any(axis=1)
         return jnp.where(outside, -jnp.inf, log_q + math.log(self._sectors.count))
@@ -574,16 +594,19 @@ class JaxModel:
             auxiliary = self._orbit.auxiliary(len(x))
         parts = []
         for start in range(0, len(x), self._chunk):
-            chunk = jnp.asarray(x[start : start + self._chunk], self._dtype)
-            y, log_p, directions = self._compiled_canonical(self._weights, chunk)
-            given = [
-                jnp.asarray(a, self._dtype) for a in self._orbit.split(auxiliary[start : start + self._chunk])
-            ]
-            log_q = self._compiled_log_flow(self._weights, y, given) + log_p
+            chunk, rest = (self._padded(a[start : start + self._chunk]) for a in (x, auxiliary))
+            y, log_p, directions = self._of_model["canonical"](self._weights, jnp.asarray(chunk, self._dtype))
+            given = [jnp.asarray(a, self._dtype) for a in self._orbit.split(rest)]
+            log_q = self._of_flow["log_flow"](self._weights.flow, y, given) + log_p
             arrays = [np.asarray(n, np.float64) for n in directions]
             log_law_n = self._orbit.log_prob(arrays, len(chunk), *self._orbit_inputs(y))
             parts.append(np.asarray(log_q) + log_law_n.astype(self._dtype))
-        return np.concatenate(parts)
+        return np.concatenate(parts)[: len(x)]
+
+    def _padded(self, rows: np.ndarray) -> np.ndarray:
+        """The last row repeated up to one of few lengths, as every other one would be compiled again."""
+        length = min(self._chunk, next(n for n in (16, 256, self._chunk) if n >= len(rows)))
+        return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
 
 
 def _chosen(log_p: Array, choice: Array) -> Array:

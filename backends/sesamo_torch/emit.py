@@ -60,9 +60,8 @@ def _constant(values, dtype, device):
     "_quantile": '''def _quantile(above, below):
     """v from log Q(v) and log Φ(v), whichever of the two tails it lies in."""
     right = above < -math.log(2)
-    minus_one = -torch.ones_like(above)
-    upper = -_ndtri_exp(torch.where(right, above, minus_one))
-    return torch.where(right, upper, _ndtri_exp(torch.where(right, minus_one, below)))''',
+    v = _ndtri_exp(torch.where(right, above, below))
+    return torch.where(right, -v, v)''',
     "_half_line": '''def _half_line(vector, location, width):
     """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
     a, t = -location / width, (vector - location) / width

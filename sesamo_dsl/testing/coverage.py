@@ -9,7 +9,7 @@ import sympy as sp
 from ..fields import VectorField, parameters
 from ..ir.gradient import with_gradient
 from ..ir.program import Function, Program
-from ..lattice import Lattice, SiteSum
+from ..lattice import Lattice
 from ..lowering import lower
 from ..theory import Theory
 
@@ -93,7 +93,7 @@ def coverage_theory() -> Theory:
     observables = {
         "".join(c if c.isalnum() else "_" for c in name): expr
         for name, expr in COVERAGE.items()
-        if expr.atoms(SiteSum) and name not in _NOT_REAL
+        if name not in _NOT_REAL
     }
     return Theory(
         "coverage",

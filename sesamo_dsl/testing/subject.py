@@ -15,13 +15,15 @@ from ..analysis.result import Analysis
 from ..backend import Backend, Model, backend_names
 from ..compiler import CompiledTheory, analyse, check_configurations, compile, lower_theory
 from ..errors import BackendError
-from ..flow_spec import FlowSpec
+from ..flow_spec import FlowSpec, GaussianBase
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..reference import Reference, exact_reference
 from ..theory import Precision, Theory
 from ..training import TrainingOptions, make_base, wall_statistics
 
+BATCH = 4096
+"""Configurations that every model of a subject trains with: what is compiled for one law serves all."""
 _FOLDED = 64  # sectors up to which folding is tried: it evaluates the flow once for each
 _PERTURBATION = 0.1  # size of the random weights of an untrained model: far from the identity, yet tame
 
@@ -100,10 +102,16 @@ class Subject:
         compiled = self.compiled(backend, "float64")
         # the laws hold for any network; a small one is quick. As in the default, points get splines
         point = self.theory.lattice.volume == 1
-        flow = FlowSpec(layers=3, hidden=(8,), kernel=3, transform="spline" if point else "affine")
-        resolved = TrainingOptions(flow=flow, **options).resolve(self.analysis)
-        base = make_base(self.program, self.parameters, resolved)
-        return compiled.backend.model(compiled, self.parameters, base, resolved)
+        flow = FlowSpec(
+            layers=3,
+            hidden=(8,),
+            kernel=3,
+            transform="spline" if point else "affine",
+            # no other part knows of the collective layer: models of one strategy are enough to see it
+            collective=options.get("strategy", self.strategies[0]) == self.strategies[0],
+        )
+        resolved = TrainingOptions(flow=flow, batch=BATCH, **options).resolve(self.analysis)
+        return compiled.backend.model(compiled, self.parameters, self.base, resolved)
 
     def interpret(
         self,
@@ -152,10 +160,14 @@ class Subject:
         return exact_reference(self.program, self.parameters)
 
     @cached_property
+    def base(self) -> GaussianBase:
+        """The base of all models: the very same, so that backends can tell that they are alike."""
+        return make_base(self.program, self.parameters, TrainingOptions().resolve(self.analysis))
+
+    @cached_property
     def wall_inputs(self) -> dict[str, np.ndarray]:
         """Location and width of the charts, as a model would choose them."""
-        options = TrainingOptions().resolve(self.analysis)
-        location, width = wall_statistics(self.program, make_base(self.program, self.parameters, options))
+        location, width = wall_statistics(self.program, self.base)
         return {"location": location, "width": width}
 
     @cached_property
@@ -189,5 +201,4 @@ class Subject:
     @cached_property
     def typical_size(self) -> float:
         """Size of the fields where the theory lives: that of the vacuum, at least 1."""
-        options = TrainingOptions().resolve(self.analysis)
-        return max(1.0, float(np.abs(make_base(self.program, self.parameters, options).mean).max()))
+        return max(1.0, float(np.abs(self.base.mean).max()))

@@ -61,6 +61,9 @@ def _density_of_samples(subject: Subject, example: tuple[dict[str, str], int]) -
         yield Measurement(
             np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) ({backend})"
         )
+        # backwards the flow has to find at least the density that it drew with: a fold adds other pre-images
+        if draws.shortfall is not None:
+            yield Measurement(draws.shortfall, scale, f"log q of drawing ≤ log q of samples ({backend})")
         one = np.concatenate(
             [model.log_prob(draws.x[i : i + 1], draws.auxiliary[i : i + 1]) for i in range(3)]
         )
@@ -139,12 +142,13 @@ def _metrics(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]
         bound = float(-kept.mean() - np.log(1 - draws.leaked.mean()))
         found = figures.free_energy_bound.value
         yield Measurement(found - bound, tolerance * (1 + abs(bound)), f"⟨log q + S⟩ ({backend})")
-        if not subject.element_shape:
-            for u in range(subject.analysis.group.order):
-                mass = float(w[draws.sector == u].sum() / w.sum())
-                yield Measurement(
-                    figures.sector_masses[u] - mass, tolerance, f"mass of sector {u} ({backend})"
-                )
+        if subject.program.sectors.enumerable:
+            elements = subject.program.sectors.elements
+            yield Measurement(len(figures.sector_masses) - len(elements), 0, f"sectors ({backend})")
+            for u, mass in zip(elements, figures.sector_masses, strict=True):
+                inside = ~differs(draws.sector, np.broadcast_to(u, draws.sector.shape))
+                expected = float(w[inside].sum() / w.sum())
+                yield Measurement(mass - expected, tolerance, f"mass of sector {u} ({backend})")
 
 
 def _round_trip(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:

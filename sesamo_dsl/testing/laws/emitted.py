@@ -103,8 +103,9 @@ def _types(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
                     key: compiled.backend.to_array(value, precision)
                     for key, value in _inputs(subject, name, x).items()
                 }
+                inputs[function.inputs[0][0]] = given
                 values = {argument_name(p): subject.parameters[p] for p in function.parameters}
-                outputs = getattr(compiled.module, name)(given, **inputs, **values)
+                outputs = getattr(compiled.module, name)(**inputs, **values)
                 outputs = outputs if isinstance(outputs, tuple) else (outputs,)
                 what = f"{name}, {backend}, {precision}"
                 for output, (_, index) in zip(outputs, function.outputs, strict=True):

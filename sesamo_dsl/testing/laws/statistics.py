@@ -19,7 +19,7 @@ from ...training import TrainingOptions
 from ..law import Law, Measurement, has_slices
 from ..reference_density import ReferenceDensity
 from ..significance import RETEST, STAGE_LEVEL, student_bound, vanishing_mean
-from ..subject import Subject
+from ..subject import BATCH, Subject
 from .density import choice, samples
 
 _COUNT = 4096
@@ -195,18 +195,15 @@ def _balanced(
     return total
 
 
-def _loss(
-    subject: Subject, backend: str, options: dict[str, str], stage: int
-) -> tuple[float, np.ndarray, int]:
-    """The loss of one step, what its terms are for samples of the model, and the size of the batch.
+def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -> tuple[float, np.ndarray]:
+    """The loss of one step, and what its terms are for samples of the model.
 
     Step numbers 1 and 2 stand for independent noise. The loss integrates the group out, so that the variance
     of its terms is not larger than that of the samples'.
     """
-    batch = _COUNT
-    model = subject.fresh_model(backend, batch=batch, **options)
+    model = subject.fresh_model(backend, **options)
     model.load_state({**subject.model(backend, **options).state(), "step": np.array(1 + stage)})
-    draws = model.sample(batch * RETEST**stage, 171 + stage)
+    draws = model.sample(BATCH * RETEST**stage, 171 + stage)
     values = draws.log_q + draws.action
     if options["strategy"] == "penalty" and subject.analysis.group.order > 1:
         resolved = TrainingOptions()
@@ -215,15 +212,15 @@ def _loss(
         facets = subject.interpret("facets", y)[0].reshape(len(y), -1)
         walls = np.where(facets > 0, expit(resolved.penalty_slope * facets), 0.0)
         values = values + resolved.penalty_height * walls.sum(axis=1)
-    return model.step(1e-12)["loss"], values, batch
+    return model.step(1e-12)["loss"], values
 
 
 def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """The level allows for one batch of the loss at each stage and for the tails of a polynomial action."""
     for backend in subject.samplers:
         for stage in (0, 1):
-            loss, values, batch = _loss(subject, backend, options, stage)
-            bound = student_bound(values, STAGE_LEVEL) * np.sqrt(1 + len(values) / batch)
+            loss, values = _loss(subject, backend, options, stage)
+            bound = student_bound(values, STAGE_LEVEL) * np.sqrt(1 + len(values) / BATCH)
             what = f"loss = ⟨log q + S + penalty⟩ ({backend}, {options})"
             measurement = Measurement(loss - float(values.mean()), bound, what, 10 * STAGE_LEVEL**2)
             if measurement.ratio <= 1:
