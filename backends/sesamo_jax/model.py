@@ -103,7 +103,7 @@ class JaxModel:
         point = compiled, base, tuple(sorted(parameters.items()))
         # the flow does not know the law
         drawn = options.flow, options.flows, options.seed, options.strategy
-        self._noises = shared((compiled, self._plain), None, noise=self._noise)
+        self._noises = shared((compiled, self._plain, self._uniforms), None, noise=self._noise)
         self._of_flow = shared((*point, drawn), flow, draw=self._draw_flow, log_flow=self._log_flow)
         weights = Weights(self._of_flow.alike(flow), logits, conditional, circle)
         self._of_model = shared(
