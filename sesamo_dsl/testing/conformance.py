@@ -225,7 +225,7 @@ def _subject(theory: Theory, backend: Backend) -> Subject:
     return Subject.of(theory, [backend])
 
 
-_CORE = ("group_axioms", "homomorphism", "subgroups", "invariant_part", "average", "declared_residual")
+_CORE = ("group_axioms", "homomorphism", "subgroups", "invariant_part", "declared_residual")
 _CORE += ("one_block", "inverse_pair", "program_is_symbols", "gradient", "tiling", "facets", "slice_pair")
 _CORE += ("orbit_invariance", "directions")
 

@@ -50,7 +50,6 @@ _COMPARED = (
     "group_axioms",
     "homomorphism",
     "invariant_part",
-    "average",
     "declared_residual",
     "program_is_symbols",
     "gradient",

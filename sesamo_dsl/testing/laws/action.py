@@ -15,8 +15,6 @@ from ..law import EPS, Law, Measurement, action_bound, modulated
 from ..strategies import configurations, x_and_element
 from ..subject import Subject
 
-_AVERAGED = 64  # elements up to which all are summed over
-
 
 def _invariant_part(subject: Subject, example: tuple[np.ndarray, np.ndarray]) -> Iterator[Measurement]:
     x, g = example
@@ -30,20 +28,6 @@ def _invariant_part(subject: Subject, example: tuple[np.ndarray, np.ndarray]) ->
             change = change - sign * subject.interpret("breaking", y)[0]
             tolerance = tolerance + action_bound(subject, "breaking", y, EPS["float64"])
     yield Measurement(change, tolerance, "S₀(T_g x) = S₀(x)")
-
-
-def _average(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
-    """S₀ is the average of S: what is left over averages to zero, which no law of S₀ alone would see."""
-    images = [subject.act(g, x) for g in subject.some_elements(_AVERAGED)]
-    total = sum(subject.interpret("breaking", y)[0] for y in images)
-    tolerance = sum(action_bound(subject, "breaking", y, EPS["float64"]) for y in images)
-    yield Measurement(total, tolerance, "Σ_g S₁(T_g x) = 0")
-
-
-def _averages(subject: Subject) -> bool:
-    """Whether S₁ is there, and all elements can be summed over; determinants are not split but left to S₁."""
-    split = "breaking" in subject.program.functions and not subject.theory.has_determinants
-    return modulated(subject) and split and subject.log_order <= np.log(_AVERAGED) + 1e-9
 
 
 def _declared_residual(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
@@ -126,7 +110,6 @@ def _gradient(subject: Subject, example: tuple[np.ndarray, np.ndarray]) -> Itera
 
 LAWS = (
     Law("invariant_part", "S₀(T_g x) = S₀(x) with S₀ = S − S₁", x_and_element, _invariant_part, modulated),
-    Law("average", "S₁ averages to zero over the group", configurations, _average, _averages, 10),
     Law(
         "declared_residual",
         "S(T_g x) − S(x) is what the analysis says",
