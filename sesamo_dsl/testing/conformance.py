@@ -227,7 +227,7 @@ def _subject(theory: Theory, backend: Backend) -> Subject:
 
 _CORE = ("group_axioms", "homomorphism", "subgroups", "invariant_part", "declared_residual")
 _CORE += ("one_block", "inverse_pair", "program_is_symbols", "gradient", "tiling", "facets", "slice_pair")
-_CORE += ("orbit_invariance",)
+_CORE += ("orbit_invariance", "directions")
 
 
 def _expression_check(index: int, name: str) -> Check:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from ...orbits import uniform_directions
+from ...orbits import NODES, tabulated_directions, uniform_directions, von_mises_fisher
 from ..law import EPS, JACOBIAN_LIMIT, Law, Measurement, action_bound, has_slices
+from ..significance import RETEST, vanishing_mean
 from ..strategies import configurations
 from ..subject import Subject
+
+_DRAWN = 4096  # orientations of the first stage
 
 
 def _slice_pair(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
@@ -92,6 +96,45 @@ def _slice_jacobian(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
         yield Measurement(log_det - log_determinant, min(tolerance, 1e-10), f"log|J| = log Δ ({backend})")
 
 
+def _directions(subject: Subject, seed: int) -> Iterator[Measurement]:
+    """Orientations are drawn from the density that the orbit law states, however peaked that is.
+
+    What a theory's own orbit needs may be too flat to show it: strengths κ of a source, and tables of values
+    on the circle, are taken from a wide range instead.
+    """
+    if subject.analysis.orbit_law == "tabulated":
+        draw = partial(_within_segments, seed)
+        yield vanishing_mean(draw, "positions between the nodes of the circle", width=1.0)
+        return
+    (report,) = subject.analysis.lie_reports
+    for kappa in (0.5, 4.0, 32.0):
+        draw = partial(_cosines, report.slice.dimension, kappa, seed)
+        yield vanishing_mean(draw, f"⟨n·μ⟩ for κ = {kappa}", width=2.0)
+
+
+def _within_segments(seed: int, stage: int) -> np.ndarray:
+    """CDF between the two nodes next to each draw, minus ½, of the straight line through random values."""
+    count = _DRAWN * RETEST**stage
+    rng = np.random.default_rng([seed, stage])
+    log_density = rng.normal(scale=3.0, size=(NODES, count))
+    n = tabulated_directions(rng, log_density)
+    position = np.arctan2(n[:, 1], n[:, 0]) / (2 * np.pi) * NODES % NODES
+    segment = np.minimum(position.astype(int), NODES - 1)
+    column, t = np.arange(count), position - segment
+    left, right = (np.exp(log_density[(segment + step) % NODES, column]) for step in (0, 1))
+    return (2 * left * t + (right - left) * t**2) / (left + right) - 0.5
+
+
+def _cosines(dimension: int, kappa: float, seed: int, stage: int) -> np.ndarray:
+    """n·μ of draws, minus its mean by quadrature over the angle, for a density ∝ exp(κ n·μ)."""
+    count = _DRAWN * RETEST**stage
+    mean = np.eye(dimension)[-1]
+    n = von_mises_fisher(np.random.default_rng([seed, stage]), np.full(count, kappa), mean)
+    angle = (np.arange(20_000) + 0.5) * np.pi / 20_000
+    weight = np.exp(kappa * (np.cos(angle) - 1)) * np.sin(angle) ** (dimension - 2)
+    return n @ mean - float((weight * np.cos(angle)).sum() / weight.sum())
+
+
 LAWS = (
     Law(
         "slice_pair",
@@ -106,6 +149,14 @@ LAWS = (
         lambda s: st.tuples(configurations(s), st.integers(0, 2**31)),
         _orbit_invariance,
         has_slices,
+    ),
+    Law(
+        "directions",
+        "orientations are drawn from the density that is stated",
+        lambda s: st.integers(0, 2**31),
+        _directions,
+        lambda s: s.analysis.orbit_law in ("von_mises", "tabulated"),
+        2,
     ),
     Law(
         "slice_jacobian",
