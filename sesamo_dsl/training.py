@@ -17,6 +17,7 @@ from .backend import Model
 from .errors import OptionError, TrainingDivergedError
 from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
+from .theory import Precision
 from .vacua import find_vacuum, self_consistent
 
 Law = Literal["uniform", "learned", "conditional", "heat_bath"]
@@ -36,7 +37,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "gradient": ("path", "reparametrised"),
     "law_gradient": ("enumerate", "reinforce"),
     "base": ("vacuum", "standard"),
+    "flow_precision": ("float32", "float64"),
 }
+_OPEN = ("law", "strategy", "law_gradient", "flow_precision")  # may be left to the compiler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,9 @@ class TrainingOptions:
         "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1).
     flow
         Architecture; default by ``FlowSpec.default``.
+    flow_precision
+        Floating-point type of the flow, "float32" or "float64". Default: float32 if nothing but a determinant
+        in the action needs more, else that of the model. Action and law are computed in that of the model.
     steps, seconds
         Length of the training; with ``seconds`` the schedule follows the clock and the result is not
         reproducible to the last digit.
@@ -91,6 +97,7 @@ class TrainingOptions:
     flows: int = 1
     base: Literal["vacuum", "standard"] = "vacuum"
     flow: FlowSpec | None = None
+    flow_precision: Precision | None = None
     steps: int = 2000
     seconds: float | None = None
     batch: int = 128
@@ -104,7 +111,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
-            if value not in allowed and not (value is None and name in ("law", "strategy", "law_gradient")):
+            if value not in allowed and not (value is None and name in _OPEN):
                 raise _option(name, " or ".join(map(repr, allowed)), value)
         for name, least in {"steps": 1, "batch": 2, "seed": 0, "flows": 1}.items():
             value = getattr(self, name)
@@ -141,6 +148,10 @@ class TrainingOptions:
             law_gradient = "reinforce" if analysis.coupled else "enumerate"
             if analysis.coupled:
                 reasons.append(f"law_gradient reinforce: {_coupling(analysis)}")
+        flow_precision = self.flow_precision
+        if flow_precision is None and theory.has_determinants:
+            flow_precision = "float32"
+            reasons.append("flow_precision float32: float64 is for the determinants of the action alone")
         _check_strategy(strategy, analysis)
         _check_law(law, law_gradient, analysis)
         changes: dict[str, Any] = {
@@ -148,6 +159,7 @@ class TrainingOptions:
             "law_gradient": law_gradient,
             "strategy": strategy,
             "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
+            "flow_precision": flow_precision,
             "reasons": tuple(reasons),
             "learning_rate": self.learning_rate
             or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),

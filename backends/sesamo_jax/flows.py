@@ -153,7 +153,8 @@ class Flow(eqx.Module):
     base
         Distribution that the flow starts from; fixes components and shape.
     dtype
-        Real floating-point type of weights and configurations, float32 or float64; fixed from here on.
+        Real floating-point type of the weights and of what is computed with them, float32 or float64; fixed
+        from here on. Results come in the type of the input.
     seed
         Seed of the initial weights; the same seed gives the same flow on every backend.
     """
@@ -162,11 +163,12 @@ class Flow(eqx.Module):
     collective: CollectiveLayer | None
     base: GaussianBase = eqx.field(static=True)
     tables: Coupling = eqx.field(static=True)
+    dtype: jnp.dtype = eqx.field(static=True)
 
     def __init__(
         self, spec: FlowSpec, base: GaussianBase, *, dtype: DTypeLike = jnp.float32, seed: int = 0
     ) -> None:
-        self.base = base
+        self.base, self.dtype = base, jnp.dtype(dtype)
         state = initial_state(spec, base.components, base.shape, seed, base.nodes)
         geometry = base.components, base.shape, base.nodes
         tables = [coupling(parity, spec.kernel, *geometry) for parity in (0, 1)]
@@ -181,6 +183,7 @@ class Flow(eqx.Module):
     def forward(self, z: Array) -> tuple[Array, Array]:
         """Noise to configuration: (batch, components, *shape) → (x, log q(x)), log q of shape (batch,)."""
         check_batch(tuple(z.shape), self.base.components, self.base.shape)
+        given, z = z.dtype, z.astype(self.dtype)
         field = self._filtered(self.base.filter / self.base.scale[:, None], z)
         log_q = self._base_log_prob(z)
         if self.collective is not None:
@@ -191,11 +194,13 @@ class Flow(eqx.Module):
             active, frozen = self._roles(index)
             halves[active], log_det = layer(halves[active], halves[frozen], False)
             log_q = log_q - log_det
-        return self._column(self.base.mean, z) + self._column(self.base.scale, z) * self._merge(halves), log_q
+        x = self._column(self.base.mean, z) + self._column(self.base.scale, z) * self._merge(halves)
+        return x.astype(given), log_q.astype(given)
 
     def inverse(self, x: Array) -> tuple[Array, Array]:
         """Configuration to noise: (batch, components, *shape) → (z, log q(x)), log q of shape (batch,)."""
         check_batch(tuple(x.shape), self.base.components, self.base.shape)
+        given, x = x.dtype, x.astype(self.dtype)
         halves = self._split((x - self._column(self.base.mean, x)) / self._column(self.base.scale, x))
         total = jnp.zeros(x.shape[0], x.dtype)
         for index, layer in reversed(list(enumerate(self.layers))):
@@ -207,7 +212,7 @@ class Flow(eqx.Module):
             field, log_det = self.collective(field, True)
             total = total + log_det
         z = self._filtered(self.base.inverse_filter * self.base.scale, field)
-        return z, self._base_log_prob(z) + total
+        return z.astype(given), (self._base_log_prob(z) + total).astype(given)
 
     def state_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name, the same names and shapes on every backend."""

@@ -80,10 +80,11 @@ class JaxModel:
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         if self._plain:
             self._orbit = OrbitLaw("none", (), False)
+        flow_dtype = jnp.dtype(options.flow_precision or compiled.precision)
         if options.flows > 1:
-            flow = Mixture(options.flow, base, options.flows, dtype=self._dtype, seed=options.seed)
+            flow = Mixture(options.flow, base, options.flows, dtype=flow_dtype, seed=options.seed)
         else:
-            flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
+            flow = Flow(options.flow, base, dtype=flow_dtype, seed=options.seed)
         conditional = None
         if options.law == "conditional":
             arguments = program, compiled.analysis, base, options.strategy, parameters
@@ -102,7 +103,7 @@ class JaxModel:
         self._differentiated = eqx.filter_value_and_grad(self._loss, has_aux=True)
         point = compiled, base, tuple(sorted(parameters.items()))
         # the flow does not know the law
-        drawn = options.flow, options.flows, options.seed, options.strategy
+        drawn = options.flow, options.flow_precision, options.flows, options.seed, options.strategy
         self._noises = shared((compiled, self._plain, self._uniforms), None, noise=self._noise)
         self._of_flow = shared((*point, drawn), flow, draw=self._draw_flow, log_flow=self._log_flow)
         weights = Weights(self._of_flow.alike(flow), logits, conditional, circle)
@@ -442,7 +443,8 @@ class JaxModel:
         (loss, ess), gradient = self._differentiated(weights, noise, directions, reference)
         norm = optax.tree.norm(gradient)
         updates, adam = self._optimizer.update(gradient, adam)
-        weights = eqx.apply_updates(weights, jax.tree.map(lambda u: -learning_rate * u, updates))
+        scaled = jax.tree.map(lambda u: (-learning_rate * u).astype(u.dtype), updates)
+        weights = eqx.apply_updates(weights, scaled)
         return weights, adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
 
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:

@@ -157,7 +157,8 @@ class Flow(nn.Module):
     base
         Distribution that the flow starts from; fixes components and shape.
     dtype
-        Real floating-point type of weights and configurations, float32 or float64; fixed from here on.
+        Real floating-point type of the weights and of what is computed with them, float32 or float64; fixed
+        from here on. Results come in the type of the input.
     seed
         Seed of the initial weights; the same seed gives the same flow on every backend.
     """
@@ -203,6 +204,7 @@ class Flow(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Noise to configuration: (batch, components, *shape) → (x, log q(x)), log q of shape (batch,)."""
         check_batch(tuple(z.shape), self.components, self.shape)
+        given, z = z.dtype, z.to(self.base_mean.dtype)
         field, log_q = self._filtered(self.filter, z), self._base_log_prob(z)
         if self.collective is not None:
             field, log_det = self.collective(field, False)
@@ -212,11 +214,12 @@ class Flow(nn.Module):
             active, frozen = self._roles(index)
             halves[active], log_det = layer(halves[active], halves[frozen], False)
             log_q = log_q - log_det
-        return self.base_mean + self.base_scale * self._merge(halves), log_q
+        return (self.base_mean + self.base_scale * self._merge(halves)).to(given), log_q.to(given)
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Configuration to noise: (batch, components, *shape) → (z, log q(x)), log q of shape (batch,)."""
         check_batch(tuple(x.shape), self.components, self.shape)
+        given, x = x.dtype, x.to(self.base_mean.dtype)
         halves = self._split((x - self.base_mean) / self.base_scale)
         total = x.new_zeros(x.shape[0])
         for index, layer in reversed(list(enumerate(self.layers))):
@@ -228,7 +231,7 @@ class Flow(nn.Module):
             field, log_det = self.collective(field, True)
             total = total + log_det
         z = self._filtered(self.inverse_filter, field)
-        return z, self._base_log_prob(z) + total
+        return z.to(given), (self._base_log_prob(z) + total).to(given)
 
     def state_arrays(self) -> dict[str, NDArray[Any]]:
         """The weights by name, the same names and shapes on every backend."""

@@ -84,10 +84,11 @@ class TorchModel:
         self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
         if self._plain:
             self._orbit = OrbitLaw("none", (), False)
+        flow_dtype = getattr(torch, options.flow_precision or compiled.precision)
         if options.flows > 1:
-            flow = Mixture(options.flow, base, options.flows, dtype=self._dtype, seed=options.seed)
+            flow = Mixture(options.flow, base, options.flows, dtype=flow_dtype, seed=options.seed)
         else:
-            flow = Flow(options.flow, base, dtype=self._dtype, seed=options.seed)
+            flow = Flow(options.flow, base, dtype=flow_dtype, seed=options.seed)
         self._flow = flow.to(self._device)
         # a learned law starts from the heat bath at the centre of the base
         centre = self._tensor(

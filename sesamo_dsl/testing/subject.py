@@ -110,7 +110,8 @@ class Subject:
             # no other part knows of the collective layer: models of one strategy are enough to see it
             collective=options.get("strategy", self.strategies[0]) == self.strategies[0],
         )
-        resolved = TrainingOptions(flow=flow, batch=BATCH, **options).resolve(self.analysis)
+        chosen = TrainingOptions(flow=flow, flow_precision="float64", batch=BATCH, **options)
+        resolved = chosen.resolve(self.analysis)
         return compiled.backend.model(compiled, self.parameters, self.base, resolved)
 
     def interpret(
