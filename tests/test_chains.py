@@ -17,7 +17,7 @@ from sesamo_dsl.cli import app
 from sesamo_dsl.errors import BackendError, OptionError
 from sesamo_dsl.evaluation import ForwardMetrics, Samples
 from sesamo_dsl.reference import exact_reference
-from sesamo_jax.hmc import moves
+from sesamo_jax.hmc import log_densities, moves
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
@@ -324,6 +324,27 @@ def test_rotations_have_the_exact_law_of_the_angle(h: float) -> None:
         exact = (weight * np.cos(theta) ** power).sum() / weight.sum()
         values = cosine**power
         assert abs(values.mean() - exact) < 5 * values.std() / np.sqrt(len(values))
+
+
+def test_the_action_is_computed_for_all_chains_at_once() -> None:
+    """Emitted code sees the batch of chains, not a mapped batch of one; its gradient is the derivative."""
+    program = sd.compile(scalar_phi4(4, 2), "jax", precision="float64")
+    emitted = program.bind(program.theory.parameter_values(None))
+    seen = []
+
+    def counted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        seen.append(x.shape)
+        return emitted["action_and_gradient"](x)
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 1, 4, 2)))
+    log_p, gradient = jax.jit(jax.vmap(jax.value_and_grad(log_densities({"action_and_gradient": counted}))))(
+        x
+    )
+    assert (5, 1, 4, 2) in seen
+    assert seen.count((1, 1, 4, 2)) == len(seen) - 1  # shapes of one chain are traced, not computed
+    assert np.abs(log_p + program.action(np.asarray(x))).max() < 1e-12
+    by_jax = jax.grad(lambda x: -emitted["action"](x).sum())(x)
+    assert np.abs(gradient - by_jax).max() < 1e-12
 
 
 def test_chains_are_reproducible_and_thinned() -> None:

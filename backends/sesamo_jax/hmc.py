@@ -83,18 +83,47 @@ def moves(compiled: CompiledTheory, parameters: Mapping[str, float]) -> Callable
     return move
 
 
+def log_densities(emitted: Mapping[str, Callable[..., Any]]) -> Callable[[Array], Array]:
+    """log p up to a constant of one chain, (components, *lattice) → (), to be mapped over all of them.
+
+    What maps it sees one call of the emitted function for all chains, not one for each: emitted code chooses
+    its way by what is in the batch, and a choice that is mapped is computed in all its branches.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def evaluated(x: Array) -> tuple[Array, Array]:
+        action, gradient = emitted["action_and_gradient"](x[None])
+        return action[0], gradient[0]
+
+    @evaluated.def_vmap
+    def _(_size: int, _mapped: list[bool], x: Array) -> tuple[tuple[Array, Array], tuple[bool, bool]]:
+        return emitted["action_and_gradient"](x), (True, True)
+
+    @jax.custom_vjp
+    def log_density(x: Array) -> Array:
+        return -evaluated(x)[0]
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        action, gradient = evaluated(x)
+        return -action, gradient
+
+    def backward(gradient: Array, adjoint: Array) -> tuple[Array]:
+        return (-adjoint * gradient,)
+
+    log_density.defvjp(forward, backward)
+    return log_density
+
+
 def sample(
     compiled: CompiledTheory, parameters: Mapping[str, float], initial: np.ndarray, options: HMCOptions
 ) -> Trajectories:
     """Run the chains; see ``Backend.hmc``."""
-    action = compiled.bind(parameters)["action"]
+    emitted = compiled.bind(parameters)
+    action, log_density = emitted["action"], log_densities(emitted)
     move = moves(compiled, parameters) if options.moves else lambda key, x: x
     dtype = jnp.dtype(options.precision)
     inverse_mass = jnp.ones(int(np.prod(initial.shape[1:])), dtype)
     kernel: Any = hmc.build_kernel()  # whose annotations do not know of tracing
-
-    def log_density(x: Array) -> Array:
-        return -action(x[None])[0]
 
     def transition(key: Array, x: Array, step_size: Array) -> tuple[Array, _Tally]:
         """One trajectory and the moves after it, for every chain."""
