@@ -29,7 +29,7 @@ from ..ir.interpreter import run
 from ..ir.source import argument_name
 from ..lattice import Lattice
 from ..theory import Theory
-from ..training import TrainingOptions
+from ..training import TrainingOptions, make_base
 from .coverage import COUPLINGS, COVERAGE, coverage_program
 from .law import EPS, Law, Measurement
 from .laws import LAWS
@@ -211,6 +211,27 @@ def _models(backend: Backend) -> None:
     _state(single.x.dtype == np.float32, "a model in float32", "float32 samples", single.x.dtype)
 
 
+def _free_field(backend: Backend) -> None:
+    """The base of a free field is its distribution: no weight, whatever the noise, and −log Z for a loss."""
+    lattice = Lattice(2, 4)
+    phi, kappa = ScalarField("phi", lattice), 0.1
+    hopping = sum(phi * phi.shift(mu) for mu in lattice.directions)
+    action = lattice.sum(phi**2 / 2 - kappa * hopping)
+    theory = Theory("free_field", fields=[phi], action=action, symmetries=[Z2(phi)])
+    compiled = compile(theory, backend, precision="float64")
+    options = TrainingOptions(batch=16).resolve(compiled.analysis)
+    try:
+        model = backend.model(compiled, {}, make_base(compiled.program, {}, options), options)
+    except BackendError:
+        return
+    momenta = np.stack(np.meshgrid(*(2 * np.pi * np.arange(n) / n for n in lattice.shape)))
+    log_z = 0.5 * np.log(2 * np.pi / (1 - 2 * kappa * np.cos(momenta).sum(axis=0))).sum()
+    metrics = model.step(1e-12)
+    rounding = 1e4 * EPS["float64"] * log_z  # thousands of operations in the flow, none of them cancels
+    _state(abs(metrics["loss"] + log_z) < rounding, "loss of a free field", f"−log Z = {-log_z}", metrics)
+    _state(abs(metrics["ess"] - 1) < rounding, "ESS of a batch of a free field", "1", metrics)
+
+
 def _law(law: Law, backend: Backend) -> None:
     subjects = [_subject(theory, backend) for theory in conformance_theories()]
     subjects = [subject for subject in subjects if law.applies(subject)]
@@ -248,6 +269,7 @@ CHECKS: tuple[Check, ...] = (
     Check("source", "emitted source is deterministic, complete and stands alone", _source),
     *(_expression_check(index, name) for index, name in enumerate(COVERAGE)),
     Check("models", "the model protocol, or a BackendError", _models),
+    Check("free_field", "a new model of a free field is exact: loss −log Z, ESS 1", _free_field),
     # the others say something of the compiler, none of a backend
     *(_law_check(law) for law in LAWS if law.name not in _CORE),
 )
