@@ -322,7 +322,7 @@ def run_tests(
 ) -> None:
     """Test every law that a theory has to obey; exit code 1 and a counterexample if one fails."""
     try:
-        from .testing.table import print_random, print_results
+        from .testing.table import print_random, print_results, print_summary
     except ImportError as error:
         raise BackendError(
             "property tests",
@@ -330,7 +330,7 @@ def run_tests(
             found=str(error),
             remedy="pip install 'sesamo-dsl[test]'",
         ) from error
-    from .testing import run_laws, run_random
+    from .testing import RandomResult, run_laws, run_random
 
     console = Console()
     if (theory is None) == (random == 0):
@@ -342,13 +342,14 @@ def run_tests(
         )
     if theory is None:
         with console.status("testing") as status:
-            drawn = run_random(
-                random,
-                seed=seed,
-                backends=backend,
-                report=lambda result: status.update(f"random theory {result.seed} {result.status}"),
-            )
-        print_random(drawn, console)
+
+            def report(result: RandomResult) -> None:
+                """As they come: what was found by a run that is stopped is not lost."""
+                print_random(result, console)
+                status.update(f"random theory {result.seed} {result.status}")
+
+            drawn = run_random(random, seed=seed, backends=backend, report=report)
+        print_summary(drawn, console)
         raise typer.Exit(1 if any(result.status == "failed" for result in drawn) else 0)
     with console.status("testing") as status:
         results = run_laws(

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import unittest
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from sesamo_dsl.testing import (
     LAWS,
     LawViolation,
     Measurement,
+    RandomResult,
     Subject,
     backend_suite,
     check_random,
@@ -282,6 +284,19 @@ def test_random_theories_find_a_faulty_backend() -> None:
     result = check_random(0, [faulty(site_sum="2 * {0}.sum(axis={axes})")])
     assert result.status == "failed"
     assert "emitted_is_program" in result.found
+
+
+def test_failures_of_random_theories_are_shown_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(count: int, *, seed: int, backends: Any, report: Callable[[RandomResult], None]) -> None:
+        report(RandomResult(seed, "agrees"))
+        report(RandomResult(seed + 1, "failed", "two backends disagree"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sesamo_dsl.testing.run_random", stopped)
+    result = CliRunner().invoke(app, ["test", "--random", "9", "--seed", "4"])
+    assert result.exit_code != 0
+    assert "random theory 5: two backends disagree" in result.output
+    assert "random theory 4" not in result.output
 
 
 def test_the_gradient_is_judged_off_kinks() -> None:

@@ -61,11 +61,14 @@ def print_results(results: Sequence[LawResult], console: Console) -> None:
         console.print("\n" + counterexample(result), highlight=False, markup=False, soft_wrap=True)
 
 
-def print_random(results: Sequence[RandomResult], console: Console) -> None:
-    """How many random theories agree, how many are refused, and what went wrong with the others."""
-    for result in results:
-        if result.status == "failed":
-            console.print(f"random theory {result.seed}: {result.found}\n", highlight=False, markup=False)
+def print_random(result: RandomResult, console: Console) -> None:
+    """What went wrong with a random theory, if anything did."""
+    if result.status == "failed":
+        console.print(f"random theory {result.seed}: {result.found}\n", highlight=False, markup=False)
+
+
+def print_summary(results: Sequence[RandomResult], console: Console) -> None:
+    """How many random theories agree, how many are refused, and how many fail."""
     counts = Counter(result.status for result in results)
     classes = Counter(result.error for result in results if result.status == "refused")
     refusals = ", ".join(f"{n} {name}" for name, n in classes.most_common()) or "none"
