@@ -28,13 +28,15 @@ _EXAMPLES = {"torch": 12, "jax": 3}
 def theories() -> list[sd.Theory]:
     """Z₂ on a lattice; Z₈ and D₃ in the plane; U(1) with a source, with a clock term; O(3); local groups.
 
-    Of the local ones one has a heat bath that factorises; the other has fermions on a graph.
+    Of the local ones one has a heat bath that factorises; the other has fermions on a graph. Two sites have
+    few enough dimensions for a quadrature over a flow with a collective layer.
     """
     a, b, h = sd.parameters("a b h")
     grid, line, pair, point = sd.Lattice(2, 3), sd.Lattice(3), sd.Lattice(2), sd.Lattice(1)
     phi, z, w = sd.ScalarField("phi", grid), sd.ComplexField("z", line), sd.ComplexField("w", pair)
     x, t, n = sd.VectorField("x", point, 2), sd.VectorField("t", point, 2), sd.VectorField("n", pair, 3)
     hopping = sum(phi * phi.shift(mu) for mu in grid.directions)
+    two = sd.ScalarField("d", pair)
     site = sd.VectorField("s", line, 2)
     graph = sd.GraphLattice(nx.path_graph(2), time=2)
     spin = sd.ScalarField("f", graph)
@@ -102,6 +104,13 @@ def theories() -> list[sd.Theory]:
             defaults={h: 0.3},
         ),
         sd.Theory(
+            "dimer",
+            fields=[two],
+            action=pair.sum(two**4 / 4 - two * two.shift(0) / 2 + h * two),
+            symmetries=[sd.Z2(two)],
+            defaults={h: 0.3},
+        ),
+        sd.Theory(
             "fermions",
             fields=[spin],
             action=graph.sum(spin**2) / a - fermions[0] - fermions[1] + h * graph.sum(spin * spin.shift(0)),
@@ -124,7 +133,7 @@ def outcome(backend_name: str) -> tuple[str, str]:
                 return "caught", f"{check.name}{_raised(error)}"
     # the compiler is judged with PyTorch: of another backend only what it can get wrong itself
     full = backend_name == "torch"
-    judged = [t for t in theories() if full or t.name in ("z2", "u1")]
+    judged = [t for t in theories() if full or t.name in ("z2", "u1", "dimer")]
     rounds = [({"program_is_symbols"}, [coverage_theory()])]
     rounds += [(names, judged) for names in (_ROUNDS if full else _OF_A_BACKEND)]
     subjects: dict[str, Subject] = {}

@@ -22,6 +22,7 @@ from .normal_form import NormalForm, transformed
 
 _DIGITS = 40
 _POINTS = 8
+_LARGEST_NUMBER = 150  # operations; beyond this, expanding a product of two takes minutes
 
 Status = Literal["exact", "broken", "undecided"]
 
@@ -329,9 +330,22 @@ def breaking_representation(
     -------
     BreakingRepresentation | None
         None if more directions appear than the group has elements: equal functions are then spelled in
-        different ways, and the normal form does not see that they are.
+        different ways, and the normal form does not see that they are. None, too, where the quotients of
+        nested roots that elimination makes outgrow what SymPy can expand.
     """
+    try:
+        return _closed_span(theory, group, breaking, normal_form)
+    except _UnwieldyNumberError:
+        return None
 
+
+class _UnwieldyNumberError(Exception):
+    """A number has more operations than are worth expanding."""
+
+
+def _closed_span(
+    theory: Theory, group: FiniteGroup[Element], breaking: sp.Expr, normal_form: NormalForm
+) -> BreakingRepresentation | None:
     def reduce(vector: _Vector) -> tuple[dict[int, sp.Expr], _Vector]:
         """Coordinates in the basis so far, and what is left; pivots[i] occurs in no later basis vector."""
         coordinates = {}
@@ -409,6 +423,8 @@ def _add(
     """a + factor·b, without entries that are zero."""
     total = dict(a)
     for key, value in b.items():
+        if sp.count_ops(factor) + sp.count_ops(value) > _LARGEST_NUMBER:
+            raise _UnwieldyNumberError
         number = normal_form(cast(sp.Expr, sp.expand(total.get(key, sp.S.Zero) + factor * value)))
         if number == 0:
             total.pop(key, None)

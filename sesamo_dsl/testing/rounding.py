@@ -164,7 +164,8 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             weights = np.abs(np.array(attribute))
             return (weights @ (deltas[0] + roundoff * len(weights) * np.abs(args[0]))).reshape(site_shape)
         case "where":
-            return np.where(args[0] != 0, deltas[1], deltas[2])
+            either = np.maximum(deltas[1], deltas[2]) + np.abs(args[1] - args[2])
+            return np.where(np.asarray(deltas[0]) > 0.5, either, np.where(args[0] != 0, deltas[1], deltas[2]))
         case "site_mean":
             sites = tuple(range(2, args[0].ndim))
             grown = np.broadcast_to(deltas[0], args[0].shape) + roundoff * np.log2(
@@ -248,8 +249,10 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return np.einsum("nab,nb...->na...", matrix, grown) + np.einsum(
                 "nab,nb...->na...", error, np.abs(args[0])
             )
-        case "lt" | "le" | "sign":
-            return 0.0
+        case "lt" | "le":
+            return 1.0 * _undecided(args[0] - args[1], deltas[0] + deltas[1])
+        case "sign":
+            return 2.0 * _undecided(args[0], deltas[0])
     raise LoweringError(
         f"operation {name}",
         expected="an arithmetic operation",
@@ -270,6 +273,11 @@ def _matrix_polynomial(args: list[Any], deltas: list[Any], roundoff: float) -> n
         error = error @ size + power @ change + roundoff * (matrix.shape[1] + 1) * (power @ size)
         power = power @ size
     return total
+
+
+def _undecided(value: Any, error: Any) -> np.ndarray:
+    """Where rounding may change the sign of a value; a value free of error has its sign."""
+    return (np.abs(value) <= error) & (np.asarray(error) > 0)
 
 
 def _half_line(name: str, args: list[Any], deltas: list[Any], value: Any, roundoff: float) -> np.ndarray:

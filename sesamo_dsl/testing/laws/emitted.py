@@ -55,9 +55,13 @@ def _emitted_is_program(
 
 
 def _inside(subject: Subject, x: np.ndarray, precision: str) -> np.ndarray:
-    """Configurations in the domain, of which alone ``unchart`` is a function; a step away from all walls."""
+    """Configurations in the domain, of which alone ``unchart`` is a function; a step away from all walls.
+
+    A chart has the scale of its base: many widths behind a wall its image is on the wall in any precision.
+    """
     inputs = subject.wall_inputs
-    return subject.interpret("chart", np.clip(x, -8, 8), **inputs)[0].astype(precision).astype(np.float64)
+    scaled = np.clip(x, -8, 8) * np.minimum(inputs["width"].min(), 1)
+    return subject.interpret("chart", scaled, **inputs)[0].astype(precision).astype(np.float64)
 
 
 def _compared(subject, backend, precision, name, x, parameters) -> Iterator[Measurement]:
