@@ -20,7 +20,7 @@ _LATER = ({"bridge", "schwinger_dyson", "loss"}, {"normalised", "partition_funct
 _ROUNDS = ({law.name for law in LAWS}.difference(*_LATER), *_LATER)
 _OF_A_BACKEND = (
     {"emitted_is_program", "emitted_canonical", "density_of_samples", "law_of_the_group"},
-    {"bridge"},
+    {"normalised"},
 )
 _EXAMPLES = {"torch": 12, "jax": 3}
 

@@ -15,12 +15,12 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)  # where a run without a directory of its own is kept
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     code = "\n".join(blocks)
-    assert code.count("steps=3000") == 2
+    assert code.count("steps=3000") == 3
     scope: dict[str, Any] = {}
     exec(compile(code.replace("steps=3000", "steps=3"), "README.md", "exec"), scope)
     assert 0 < scope["samples"].ess <= 1
     assert callable(scope["test_laws"])
-    assert len(list(Path("runs").glob("*/run.json"))) == 2
+    assert len(list(Path("runs").glob("*/run.json"))) == 3
 
 
 def test_named_commands_exist() -> None:
