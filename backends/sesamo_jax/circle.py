@@ -37,21 +37,21 @@ class Circle(eqx.Module):
 
     def __call__(self, y: Array, uniform: Array) -> tuple[Array, Array]:
         """Unit vectors (batch, 2) → (n, log dθ/dv), n of density 1/(2π dθ/dv)."""
-        knots, slopes, offset = self._curve(y)
+        curve, offset = self._curve(y)
         v = jnp.arctan2(uniform[:, 1], uniform[:, 0])
-        image, log_slope = rational_quadratic(knots, slopes, v[None], inverse=False)
+        image, log_slope = rational_quadratic(curve, v[None], inverse=False)
         theta = image[0] + offset
         return jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=1), log_slope[0]
 
     def log_slope(self, y: Array, n: Array) -> Array:
         """log dθ/dv at n, (batch,)."""
-        knots, slopes, offset = self._curve(y)
+        curve, offset = self._curve(y)
         cosine, sine = jnp.cos(offset), jnp.sin(offset)
         turned = jnp.arctan2(n[:, 1] * cosine - n[:, 0] * sine, n[:, 0] * cosine + n[:, 1] * sine)
-        return -rational_quadratic(knots, slopes, turned[None], inverse=True)[1][0]
+        return -rational_quadratic(curve, turned[None], inverse=True)[1][0]
 
-    def _curve(self, y: Array) -> tuple[Array, Array, Array]:
-        """Knots (2, BINS + 1, 1, batch), slopes there, θ₀ (batch,)."""
+    def _curve(self, y: Array) -> tuple[Array, Array]:
+        """Knots and slopes, (3, BINS + 1, 1, batch), and θ₀, (batch,)."""
         value = jnp.broadcast_to(self.spline, (len(self.spline), len(y)))
         if self.spec.features is not None:
             hidden = features(self.spec.features, y)[:, :, 0]
@@ -59,9 +59,9 @@ class Circle(eqx.Module):
                 hidden = weight @ (jax.nn.silu(hidden) if n else hidden) + bias
             value = value + hidden
         bounded = LIMIT * jnp.tanh(value[:-1, None] / LIMIT)
-        knots = jnp.stack([spread(bounded[:BINS], math.pi), spread(bounded[BINS : 2 * BINS], math.pi)])
+        knots = spread(bounded[: 2 * BINS].reshape(2, BINS, *bounded.shape[1:]), math.pi)
         slopes = jnp.exp(bounded[2 * BINS :])
-        return knots, jnp.concatenate([slopes, slopes[:1]]), value[-1]
+        return jnp.concatenate([knots, jnp.concatenate([slopes, slopes[:1]])[None]]), value[-1]
 
     def state_arrays(self) -> dict[str, np.ndarray]:
         """The weights by name, the same names and shapes on every backend."""

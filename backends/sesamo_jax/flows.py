@@ -123,8 +123,7 @@ class CollectiveLayer(eqx.Module):
         width = jnp.asarray(self.tables.width[:, None], field.dtype)
         mean = field.mean(axis=axes, keepdims=True)
         values = mean.swapaxes(0, 1).reshape(components, -1) / width  # of every configuration and node
-        spline = jnp.broadcast_to(self.spline[..., None], (*self.spline.shape, values.shape[1]))
-        image, log_slope = _spline(self.spec, spline, values, inverse)
+        image, log_slope = _spline(self.spec, self.spline[..., None], values, inverse)
 
         hidden = self.weight[0] @ ((values if inverse else image) * width) + self.bias[0]
         for weight, bias in zip(self.weight[1:], self.bias[1:], strict=True):
@@ -287,29 +286,28 @@ def _affine(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> 
 def _spline(spec: FlowSpec, parameters: Array, values: Array, inverse: bool) -> tuple[Array, Array]:
     """Monotone rational-quadratic spline of Durkan et al. (2019), the identity outside [−bound, bound].
 
-    Parameters (3·bins − 1, entries, batch): widths and heights of the bins, log slopes at the inner knots;
-    values (entries, batch) → (image, log of its derivative).
+    Parameters (3·bins − 1, entries, batch), or batch 1 for one spline of all: widths and heights of the bins,
+    log slopes at the inner knots; values (entries, batch) → (image, log of its derivative).
     """
     bounded = _bounded(parameters, spec.max_log_scale)
-    knots = jnp.stack(
-        [spread(bounded[: spec.bins], spec.bound), spread(bounded[spec.bins : 2 * spec.bins], spec.bound)]
-    )
+    extents = bounded[: 2 * spec.bins].reshape(2, spec.bins, *bounded.shape[1:])
     slopes = jnp.exp(jnp.pad(bounded[2 * spec.bins :], ((1, 1), (0, 0), (0, 0))))
+    curve = jnp.concatenate([spread(extents, spec.bound), slopes[None]])
 
     inside = jnp.abs(values) < spec.bound
     # Values outside are evaluated at 0 and discarded: no branch then has an infinite gradient.
-    image, log_det = rational_quadratic(knots, slopes, jnp.where(inside, values, 0.0), inverse)
+    image, log_det = rational_quadratic(curve, jnp.where(inside, values, 0.0), inverse)
     return jnp.where(inside, image, values), jnp.where(inside, log_det, 0.0)
 
 
-def rational_quadratic(knots: Array, slopes: Array, values: Array, inverse: bool) -> tuple[Array, Array]:
-    """The spline through the knots, (2, knots, entries, batch), with slopes there, (knots, entries, batch).
+def rational_quadratic(curve: Array, values: Array, inverse: bool) -> tuple[Array, Array]:
+    """The spline through knots (x, y) with slopes d: curve (3, knots, entries, batch or 1) of x, y and d.
 
     Values (entries, batch) between the first and the last knot → (image, log of its derivative).
     """
-    index = (values >= knots[1 if inverse else 0, 1:-1]).sum(axis=0)[None]
-    (x0, y0), (x1, y1) = (jnp.take_along_axis(knots, (index + end)[None], axis=1)[:, 0] for end in (0, 1))
-    d0, d1 = (jnp.take_along_axis(slopes, index + end, axis=0)[0] for end in (0, 1))
+    index = (values >= curve[1 if inverse else 0, 1:-1]).sum(axis=0)
+    ends = jnp.take_along_axis(curve, jnp.stack([index, index + 1])[None], axis=1)
+    (x0, x1), (y0, y1), (d0, d1) = ends
     width, height = x1 - x0, y1 - y0
     mean_slope = height / width
     bend = d0 + d1 - 2 * mean_slope
@@ -335,7 +333,7 @@ def rational_quadratic(knots: Array, slopes: Array, values: Array, inverse: bool
 
 
 def spread(logits: Array, bound: float) -> Array:
-    """Increasing knots from −bound to bound, (bins, ...) → (bins + 1, ...)."""
-    fractions = jax.nn.softmax(logits, axis=0).cumsum(axis=0)[:-1]
-    zero, one = jnp.zeros_like(logits[:1]), jnp.ones_like(logits[:1])
-    return bound * (2 * jnp.concatenate([zero, fractions, one]) - 1)
+    """Increasing knots from −bound to bound, (n, bins, ...) → (n, bins + 1, ...)."""
+    fractions = jax.nn.softmax(logits, axis=1).cumsum(axis=1)[:, :-1]
+    zero, one = jnp.zeros_like(logits[:, :1]), jnp.ones_like(logits[:, :1])
+    return bound * (2 * jnp.concatenate([zero, fractions, one], axis=1) - 1)

@@ -28,21 +28,21 @@ class Circle(nn.Module):
 
     def forward(self, y: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors (batch, 2) → (n, log dθ/dv), n of density 1/(2π dθ/dv)."""
-        knots, slopes, offset = self._curve(y)
+        curve, offset = self._curve(y)
         v = torch.atan2(uniform[:, 1], uniform[:, 0])
-        image, log_slope = rational_quadratic(knots, slopes, v[None], inverse=False)
+        image, log_slope = rational_quadratic(curve, v[None], inverse=False)
         theta = image[0] + offset
         return torch.stack([torch.cos(theta), torch.sin(theta)], dim=1), log_slope[0]
 
     def log_slope(self, y: Tensor, n: Tensor) -> Tensor:
         """log dθ/dv at n, (batch,)."""
-        knots, slopes, offset = self._curve(y)
+        curve, offset = self._curve(y)
         cosine, sine = torch.cos(offset), torch.sin(offset)
         turned = torch.atan2(n[:, 1] * cosine - n[:, 0] * sine, n[:, 0] * cosine + n[:, 1] * sine)
-        return -rational_quadratic(knots, slopes, turned[None], inverse=True)[1][0]
+        return -rational_quadratic(curve, turned[None], inverse=True)[1][0]
 
-    def _curve(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Knots (2, BINS + 1, 1, batch), slopes there, θ₀ (batch,)."""
+    def _curve(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Knots and slopes, (3, BINS + 1, 1, batch), and θ₀, (batch,)."""
         value = self.spline.expand(-1, len(y))
         if self.spec.features is not None:
             hidden = features(self.spec.features, y)[:, :, 0]
@@ -50,6 +50,6 @@ class Circle(nn.Module):
                 hidden = torch.addmm(bias, weight, silu(hidden) if n else hidden)
             value = value + hidden
         bounded = LIMIT * torch.tanh(value[:-1, None] / LIMIT)
-        knots = torch.stack([spread(bounded[:BINS], math.pi), spread(bounded[BINS : 2 * BINS], math.pi)])
+        knots = spread(bounded[: 2 * BINS].reshape(2, BINS, *bounded.shape[1:]), math.pi)
         slopes = torch.exp(bounded[2 * BINS :])
-        return knots, torch.cat([slopes, slopes[:1]]), value[-1]
+        return torch.cat([knots, torch.cat([slopes, slopes[:1]])[None]]), value[-1]

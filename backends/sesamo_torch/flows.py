@@ -127,8 +127,7 @@ class CollectiveLayer(nn.Module):
         batch, components = field.shape[:2]
         mean = field.mean(dim=self.axes, keepdim=True)
         values = mean.transpose(0, 1).reshape(components, -1) / self.width  # of every configuration and node
-        spline = self.spline[..., None].expand(-1, -1, values.shape[1])
-        image, log_slope = _spline(self.spec, spline, values, inverse)
+        image, log_slope = _spline(self.spec, self.spline[..., None], values, inverse)
 
         hidden = self.weight[0] @ ((values if inverse else image) * self.width) + self.bias[0]
         for weight, bias in zip(list(self.weight)[1:], list(self.bias)[1:], strict=True):
@@ -292,31 +291,28 @@ def _affine(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -
 def _spline(spec: FlowSpec, parameters: Tensor, values: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
     """Monotone rational-quadratic spline of Durkan et al. (2019), the identity outside [−bound, bound].
 
-    Parameters (3·bins − 1, entries, batch): widths and heights of the bins, log slopes at the inner knots;
-    values (entries, batch) → (image, log of its derivative).
+    Parameters (3·bins − 1, entries, batch), or batch 1 for one spline of all: widths and heights of the bins,
+    log slopes at the inner knots; values (entries, batch) → (image, log of its derivative).
     """
     bounded = _bounded(parameters, spec.max_log_scale)
-    knots = torch.stack(
-        [spread(bounded[: spec.bins], spec.bound), spread(bounded[spec.bins : 2 * spec.bins], spec.bound)]
-    )
+    extents = bounded[: 2 * spec.bins].reshape(2, spec.bins, *bounded.shape[1:])
     slopes = torch.exp(pad(bounded[2 * spec.bins :], (0, 0, 0, 0, 1, 1)))
+    curve = torch.cat([spread(extents, spec.bound), slopes[None]])
 
     inside = values.abs() < spec.bound
     # Values outside are evaluated at 0 and discarded: no branch then has an infinite gradient.
-    image, log_det = rational_quadratic(knots, slopes, torch.where(inside, values, 0.0), inverse)
+    image, log_det = rational_quadratic(curve, torch.where(inside, values, 0.0), inverse)
     return torch.where(inside, image, values), torch.where(inside, log_det, 0.0)
 
 
-def rational_quadratic(knots: Tensor, slopes: Tensor, values: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-    """The spline through the knots, (2, knots, entries, batch), with slopes there, (knots, entries, batch).
+def rational_quadratic(curve: Tensor, values: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    """The spline through knots (x, y) with slopes d: curve (3, knots, entries, batch or 1) of x, y and d.
 
     Values (entries, batch) between the first and the last knot → (image, log of its derivative).
     """
-    index = (values >= knots[1 if inverse else 0, 1:-1]).sum(dim=0)[None]
-    (x0, y0), (x1, y1) = (
-        knots.gather(1, (index + end).expand(2, 1, *index.shape[1:]))[:, 0] for end in (0, 1)
-    )
-    d0, d1 = (slopes.gather(0, index + end)[0] for end in (0, 1))
+    index = (values >= curve[1 if inverse else 0, 1:-1]).sum(dim=0)
+    both = torch.stack([index, index + 1]).expand(3, -1, -1, -1)
+    (x0, x1), (y0, y1), (d0, d1) = curve.expand(-1, -1, *values.shape).gather(1, both)
     width, height = x1 - x0, y1 - y0
     mean_slope = height / width
     bend = d0 + d1 - 2 * mean_slope
@@ -342,7 +338,7 @@ def rational_quadratic(knots: Tensor, slopes: Tensor, values: Tensor, inverse: b
 
 
 def spread(logits: Tensor, bound: float) -> Tensor:
-    """Increasing knots from −bound to bound, (bins, ...) → (bins + 1, ...)."""
-    fractions = torch.softmax(logits, dim=0).cumsum(dim=0)[:-1]
-    zero, one = torch.zeros_like(logits[:1]), torch.ones_like(logits[:1])
-    return bound * (2 * torch.cat([zero, fractions, one]) - 1)
+    """Increasing knots from −bound to bound, (n, bins, ...) → (n, bins + 1, ...)."""
+    fractions = torch.softmax(logits, dim=1).cumsum(dim=1)[:, :-1]
+    zero, one = torch.zeros_like(logits[:, :1]), torch.ones_like(logits[:, :1])
+    return bound * (2 * torch.cat([zero, fractions, one], dim=1) - 1)
