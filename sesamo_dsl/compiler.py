@@ -365,6 +365,10 @@ class CompiledTheory:
     ----------
     analysis, program
         The intermediate results.
+    precision
+        Floating-point type of models.
+    requested_precision
+        The same if it was asked for, None if it was left to the compiler.
     source
         Path of the emitted module: readable, standalone, to be copied and imported anywhere.
     module
@@ -376,6 +380,7 @@ class CompiledTheory:
     program: Program
     backend: Backend
     precision: Precision
+    requested_precision: Precision | None
     source: Path
     module: ModuleType
 
@@ -556,5 +561,6 @@ def compile(
     analysis = theory if isinstance(theory, Analysis) else analyse(theory)
     program = lower_theory(analysis)
     path, module = load_source(f"{analysis.theory.name}_{loaded.name}", loaded.emit(program))
-    chosen = precision or analysis.theory.precision
-    return CompiledTheory(analysis.theory, analysis, program, loaded, chosen, path, module)
+    requested = precision or declared.requested_precision
+    chosen = precision or declared.precision
+    return CompiledTheory(declared, analysis, program, loaded, chosen, requested, path, module)

@@ -203,7 +203,7 @@ def start(
     donor = None if start_from is None else Donor.of(start_from)
     if donor is not None and options.get("flow") is None:
         options["flow"] = donor.flow
-    resolved = TrainingOptions(**options).resolve(compiled.analysis)
+    resolved = TrainingOptions(**options).resolve(compiled.analysis, compiled.requested_precision)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     place = (
         Path(directory)
@@ -393,7 +393,7 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
         )
     try:
         parameters = theory.parameter_values(parameters)
-        options = options.resolve(compiled.analysis)
+        options = options.resolve(compiled.analysis, compiled.requested_precision)
         base = make_base(compiled.program, parameters, options)
         model = compiled.backend.model(compiled, parameters, base, options)
         model.load_state(state)

@@ -48,7 +48,7 @@ class Theory:
         What a reader of any result must know about the theory; shown in the analysis and with all samples.
     precision
         Floating-point type of models compiled from this theory; default is float32, and float64 with fermion
-        determinants, which need it.
+        determinants, which need it. What was given here is the attribute ``requested_precision``.
 
     Raises
     ------
@@ -98,6 +98,7 @@ class Theory:
                 found="precision='float32'",
                 remedy="leave precision out",
             )
+        self.requested_precision: Precision | None = precision
         self.precision: Precision = precision or ("float64" if self.has_determinants else "float32")
         self.parameters = self._collect_parameters()
         self.defaults = self._check_values(defaults or {})

@@ -73,8 +73,9 @@ class TrainingOptions:
     flow
         Architecture; default by ``FlowSpec.default``.
     flow_precision
-        Floating-point type of the flow, "float32" or "float64". Default: float32 if nothing but a determinant
-        in the action needs more, else that of the model. Action and law are computed in that of the model.
+        Floating-point type of the flow, "float32" or "float64". Default: float32 if no precision was asked
+        for and nothing but a determinant in the action needs more, else that of the model. Action and law are
+        computed in that of the model.
     steps, seconds
         Length of the training; with ``seconds`` the schedule follows the clock and the result is not
         reproducible to the last digit.
@@ -133,8 +134,11 @@ class TrainingOptions:
         if self.flows > self.batch:
             raise _option("flows", f"at most one per configuration of the batch, {self.batch}", self.flows)
 
-    def resolve(self, analysis: Analysis) -> TrainingOptions:
-        """Options with law, strategy, flow and learning rate chosen for a theory, and why."""
+    def resolve(self, analysis: Analysis, requested_precision: Precision | None = None) -> TrainingOptions:
+        """Options with law, strategy, flow and learning rate chosen for a theory, and why.
+
+        A precision that was requested is that of the flow too, unless the options have another one.
+        """
         theory, reasons = analysis.theory, list(self.reasons)
         strategy, law = self.strategy, self.law
         if strategy is None:
@@ -149,7 +153,7 @@ class TrainingOptions:
             if analysis.coupled:
                 reasons.append(f"law_gradient reinforce: {_coupling(analysis)}")
         flow_precision = self.flow_precision
-        if flow_precision is None and theory.has_determinants:
+        if flow_precision is None and requested_precision is None and theory.has_determinants:
             flow_precision = "float32"
             reasons.append("flow_precision float32: float64 is for the determinants of the action alone")
         _check_strategy(strategy, analysis)

@@ -46,6 +46,9 @@ def test_what_the_compiler_chooses() -> None:
     asked = TrainingOptions(flow_precision="float64").resolve(COMPILED["torch"].analysis)
     assert asked.flow_precision == "float64"
     assert TrainingOptions().resolve(sd.analyse(scalar_phi4(4, 2))).flow_precision is None
+    requested = TrainingOptions().resolve(COMPILED["torch"].analysis, requested_precision="float64")
+    assert requested.flow_precision is None, "the flow has the precision of the model"
+    assert not any("flow_precision" in reason for reason in requested.reasons)
     assert TrainingOptions.from_json(asked.as_json()) == asked
     with pytest.raises(OptionError, match="flow_precision"):
         TrainingOptions(flow_precision="float16")  # pyright: ignore[reportArgumentType]
@@ -98,3 +101,17 @@ def test_training_keeps_precisions_and_is_read_back(name: str, tmp_path: Path) -
     again = sd.load_run(tmp_path / "run", theory=COMPILED[name].theory)
     assert np.array_equal(again.log_prob(samples.x[:20]), run.log_prob(samples.x[:20]))
     assert again.options.flow_precision == "float32"
+
+
+@pytest.mark.parametrize("where", ["compiled", "declared"])
+def test_a_precision_that_is_asked_for_is_that_of_the_flow(where: str, tmp_path: Path) -> None:
+    theory = COMPILED["torch"].theory
+    if where == "declared":
+        declaration: Any = {"fields": theory.fields, "action": theory.action, "defaults": theory.defaults}
+        theory = sd.Theory("asked", **declaration, precision="float64")
+    compiled = sd.compile(theory, "torch", precision="float64" if where == "compiled" else None)
+    run = compiled.train(flow=SPEC, batch=8, steps=1, directory=tmp_path / "run", progress=False)
+    assert all(array.dtype == np.float64 for key, array in run.model.state().items() if key != "step")
+    again = sd.load_run(tmp_path / "run", theory=theory)
+    x = run.sample(20, seed=1).x
+    assert np.array_equal(again.log_prob(x), run.log_prob(x))

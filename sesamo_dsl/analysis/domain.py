@@ -126,11 +126,14 @@ def _collective(
             moved = {c for generator in symmetry.generators for c, image in generator.items() if image != c}
             chosen += [c for c in components if c in moved and c not in chosen]
     if not chosen:
+        idle = all(symmetry.collective is None for symmetry in symmetries)
         raise GroupError(
             f"collective coordinate of {', '.join(s.name for s in symmetries)}",
             expected="at least one linear combination of components",
-            found="none",
-            remedy="give some in collective=[…], or leave it out for the default",
+            found="none, and no generator changes a component" if idle else "none",
+            remedy="leave the symmetry out: it is the identity"
+            if idle
+            else "give some in collective=[…], or leave it out for the default",
         )
     return tuple(chosen)
 
