@@ -30,6 +30,11 @@ def dihedral(n: int) -> sg.FiniteGroup[Element]:
     return sg.Dihedral(n, CHI).group(CHI.components, NumberTable())
 
 
+def _still() -> sd.Theory:
+    identity = sg.FromMatrices("still", [[[1]]], PHI.components)
+    return sd.Theory("still", fields=[PHI], action=SQUARE.sum(PHI**2), symmetries=[identity])
+
+
 MISTAKES: dict[str, tuple[Callable[[], Any], type[sd.SesamoError], str]] = {
     "rotation of 8×4": (
         lambda: sg.rotation(sd.Lattice(8, 4), 0, 1),
@@ -55,6 +60,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[sd.SesamoError], str]] = {
     "no field": (lambda: sg.Z2("phi"), FieldError, "fields or components"),
     "a field twice": (lambda: sg.Z2(CHI, CHI.re), GroupError, "each once"),
     "fields of two lattices": (lambda: sg.Z2(PHI, OTHER), LatticeError, "on Lattice"),
+    "the identity": (lambda: sd.analyse(_still()), GroupError, "no generator changes a component"),
     "order 1": (lambda: sg.Cyclic(1, CHI), GroupError, "order n ≥ 2"),
     "order 2.5": (lambda: sg.Dihedral(2.5, CHI), GroupError, "order n ≥ 2"),
     "fractional charge": (lambda: sg.Cyclic(3, CHI, charge=0.5), GroupError, "integer charge"),
