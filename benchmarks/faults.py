@@ -471,6 +471,61 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
+        "backends/sesamo_torch/autoregressive.py",
+        (
+            "torch: a chain that sees later blocks",
+            "a law that does not normalise",
+            "self._fields(self.coupling * self.mask, self._encoded(u), size, size)",
+            "self._fields(self.coupling, self._encoded(u), size, size)",
+        ),
+        (
+            "torch: turns of rows left out of a chain",
+            "a law that does not normalise",
+            "return torch.logsumexp(chain.reshape(turns, -1), dim=0)",
+            "return chain.reshape(turns, -1)[0]",
+        ),
+        ("torch: product of elements in a chain", "swap", "[elements, u]", "[u, elements]"),
+        (
+            "torch: drawing a chain from one uniform",
+            "off by one",
+            "draw(log_p[:, 0], uniform[:, b])",
+            "draw(log_p[:, 0], uniform[:, 0])",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/model.py",
+        (
+            "torch: heat bath of rows",
+            "sign",
+            "return math.log(shared) - log_p[0]",
+            "return math.log(shared) + log_p[0]",
+        ),
+        (
+            "torch: copies of a row",
+            "normaliser",
+            "log_p.repeat(shared, 1) - math.log(shared)",
+            "log_p.repeat(shared, 1)",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/circle.py",
+        (
+            "torch: origin of a circular spline",
+            "sign",
+            "n[:, 1] * cosine - n[:, 0] * sine",
+            "n[:, 1] * cosine + n[:, 0] * sine",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/conditional.py",
+        (
+            "torch: probability of a coset",
+            "normaliser",
+            "- math.log(cosets.shape[1])",
+            "",
+        ),
+    ),
+    *_in(
         "sesamo_dsl/ir/half_line.py",
         ("quantile chart", "factor", "location + width * v, 0)", "location + v, 0)"),
         ("slope of the chart", "Jacobian factor", "(v - t) * (v + t) / 2", "(v - t) * (v + t)"),

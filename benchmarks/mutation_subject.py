@@ -28,8 +28,9 @@ _EXAMPLES = {"torch": 12, "jax": 3}
 def theories() -> list[sd.Theory]:
     """Z₂ on a lattice; Z₈ and D₃ in the plane; U(1) with a source, with a clock term; O(3); local groups.
 
-    Of the local ones one has a heat bath that factorises; the other has fermions on a graph. Two sites have
-    few enough dimensions for a quadrature over a flow with a collective layer.
+    Of the local ones one has a heat bath that factorises, one has fermions on a graph, and two have blocks
+    that are coupled. Two sites have few enough dimensions for a quadrature over a flow with a collective
+    layer.
     """
     a, b, h = sd.parameters("a b h")
     grid, line, pair, point = sd.Lattice(2, 3), sd.Lattice(3), sd.Lattice(2), sd.Lattice(1)
@@ -37,6 +38,9 @@ def theories() -> list[sd.Theory]:
     x, t, n = sd.VectorField("x", point, 2), sd.VectorField("t", point, 2), sd.VectorField("n", pair, 3)
     hopping = sum(phi * phi.shift(mu) for mu in grid.directions)
     two = sd.ScalarField("d", pair)
+    ladder = sd.Lattice(2, 4)
+    q, r = sd.ScalarField("q", ladder), sd.VectorField("r", line, 2)
+    bonds = sum(q * q.shift(mu) for mu in ladder.directions)
     site = sd.VectorField("s", line, 2)
     graph = sd.GraphLattice(nx.path_graph(2), time=2)
     spin = sd.ScalarField("f", graph)
@@ -44,7 +48,6 @@ def theories() -> list[sd.Theory]:
     fermions = [sd.FermionLogDet(hopping=potential, beta=b, field=spin, species=k) for k in (1, -1)]
     centres = [(3 * sp.cos(sp.pi * k / 4), 3 * sp.sin(sp.pi * k / 4)) for k in range(8)]
     mixture = sum(sp.exp(-((x[0] - c) ** 2 + (x[1] - s) ** 2) / 2) for c, s in centres)
-    triangle = t.squared**2 / 4 - t.squared + (t[0] ** 3 - 3 * t[0] * t[1] ** 2) / 8
     return [
         sd.Theory(
             "z2",
@@ -64,7 +67,7 @@ def theories() -> list[sd.Theory]:
         sd.Theory(
             "d3",
             fields=[t],
-            action=point.sum(triangle + h * t[0]),
+            action=point.sum(_triangle(t) + h * t[0]),
             symmetries=[sd.groups.Dihedral(3, t)],
             defaults={h: 0.3},
         ),
@@ -117,7 +120,25 @@ def theories() -> list[sd.Theory]:
             symmetries=[sd.Sitewise(sd.Z2(spin))],
             defaults={a: 4.0, b: 1.0, h: 0.1},
         ),
+        sd.Theory(
+            "chain",
+            fields=[q],
+            action=ladder.sum(q**4 / 4 - q**2 / 2 - a * bonds),
+            symmetries=[sd.Sitewise(sd.Z2(q))],
+            defaults={a: 0.3},
+        ),
+        sd.Theory(
+            "triangles",
+            fields=[r],
+            action=line.sum(_triangle(r) - a * r.dot(r.shift(0)) + h * r[0]),
+            symmetries=[sd.Sitewise(sd.groups.Dihedral(3, r))],
+            defaults={a: 0.2, h: 0.3},
+        ),
     ]
+
+
+def _triangle(v: sd.VectorField) -> sp.Expr:
+    return v.squared**2 / 4 - v.squared + (v[0] ** 3 - 3 * v[0] * v[1] ** 2) / 8
 
 
 def outcome(backend_name: str) -> tuple[str, str]:

@@ -73,6 +73,10 @@ class Model(Protocol):
         """
         ...
 
+    def loss(self, step: int, reference: np.ndarray | None = None) -> float:
+        """The ``loss`` of a step with this number, with the weights as they are; nothing changes."""
+        ...
+
     def state(self) -> dict[str, np.ndarray]:
         """Everything needed to go on training or to sample, names and shapes the same for all backends."""
         ...

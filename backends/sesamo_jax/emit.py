@@ -48,17 +48,20 @@ _HELPERS = {
     """x plus a constant for every component of each block, (batch, [blocks,] components)."""
     steps = steps[:, None] if steps.ndim == 2 else steps
     return x + _over_blocks(steps.swapaxes(1, 2), x, axes)''',
+    # one kernel each, also where nothing around them is compiled, in place of several dozen
+    "_log_ndtr": "_log_ndtr = jax.jit(jax.scipy.special.log_ndtr)",
+    "_ndtri": "_ndtri = jax.jit(jax.scipy.special.ndtri)",
     "_ndtri_exp": '''def _ndtri_exp(log_p):
     """Φ⁻¹(exp(log_p)) for log_p ≤ −log 2: a close start without gradient, then one Newton step on log Φ."""
     target = jax.lax.stop_gradient(log_p)
     far = jnp.sqrt(jnp.maximum(-2 * target - math.log(2 * math.pi) - jnp.log(-2 * target + 1), 1))
-    near = jax.scipy.special.ndtri(jnp.exp(jnp.maximum(target, -75)))
+    near = _ndtri(jnp.exp(jnp.maximum(target, -75)))
     start = jnp.where(target > -70, near, -far)
     for _ in range(2):
-        log = jax.scipy.special.log_ndtr(start)
+        log = _log_ndtr(start)
         slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - log)
         start = start - (log - target) / slope
-    log = jax.scipy.special.log_ndtr(start)
+    log = _log_ndtr(start)
     slope = jnp.exp(-(start**2) / 2 - math.log(2 * math.pi) / 2 - log)
     start, log, slope = jax.lax.stop_gradient((start, log, slope))
     return start - (log - log_p) / slope''',
@@ -70,23 +73,23 @@ _HELPERS = {
     "_half_line": '''def _half_line(vector, location, width):
     """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
     a, t = -location / width, (vector - location) / width
-    log_kept = jax.scipy.special.log_ndtr(-a)
-    above = log_kept + jax.scipy.special.log_ndtr(-t)
-    below = jnp.logaddexp(jax.scipy.special.log_ndtr(a) + 0 * t, log_kept + jax.scipy.special.log_ndtr(t))
+    log_kept = _log_ndtr(-a)
+    above = log_kept + _log_ndtr(-t)
+    below = jnp.logaddexp(_log_ndtr(a) + 0 * t, log_kept + _log_ndtr(t))
     return jnp.maximum(location + width * _quantile(above, below), 0)''',
     "_half_line_inverse": '''def _half_line_inverse(vector, location, width):
     """(0, ∞) → R, the inverse of _half_line."""
     a, v = -location / width, (vector - location) / width
-    log_kept = jax.scipy.special.log_ndtr(-a)
-    above = jax.scipy.special.log_ndtr(-v) - log_kept
-    gap = jnp.minimum(jax.scipy.special.log_ndtr(a) - jax.scipy.special.log_ndtr(v), -jnp.finfo(v.dtype).tiny)
-    below = jax.scipy.special.log_ndtr(v) + jnp.log(-jnp.expm1(gap)) - log_kept
+    log_kept = _log_ndtr(-a)
+    above = _log_ndtr(-v) - log_kept
+    gap = jnp.minimum(_log_ndtr(a) - _log_ndtr(v), -jnp.finfo(v.dtype).tiny)
+    below = _log_ndtr(v) + jnp.log(-jnp.expm1(gap)) - log_kept
     return location + width * _quantile(above, below)''',
     "_half_line_log_slope": '''def _half_line_log_slope(vector, location, width):
     """log of the derivative of _half_line."""
     t = (vector - location) / width
     v = (_half_line(vector, location, width) - location) / width
-    return jax.scipy.special.log_ndtr(location / width) + (v - t) * (v + t) / 2''',
+    return _log_ndtr(location / width) + (v - t) * (v + t) / 2''',
     "_fermion": _FERMIONS,
 }
 

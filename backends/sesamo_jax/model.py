@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -31,15 +31,7 @@ from .laws import draw, log_law, log_orbit_integral
 from .mixture import Mixture
 from .objectives import batch_ess, enumerated, excess, mixed, reinforced, walls
 from .sharing import shared
-
-
-class Weights(NamedTuple):
-    """Everything that is trained."""
-
-    flow: Flow | Mixture
-    logits: Array
-    conditional: Conditional | Autoregressive | None
-    circle: Circle | None
+from .weights import Weights
 
 
 class JaxModel:
@@ -112,12 +104,13 @@ class JaxModel:
             weights,
             step=self._update,
             gradient=self._differentiated,
+            loss=self._loss,
             modulate=self._modulate,
             circle=self._on_circle,
             canonical=self._canonical,
         )
         self._weights = self._of_model.alike(weights)
-        self._adam: Any = self._optimizer.init(eqx.filter(self._weights, eqx.is_array))
+        self._adam: Any = self._optimizer.init(self._weights.vectors())
         self._step = 0
 
     # the sampler -------------------------------------------------------------------------------------------
@@ -427,9 +420,13 @@ class JaxModel:
         given = jnp.asarray(reference, self._dtype), jnp.asarray(auxiliary, self._dtype)
         return noise, directions, given
 
+    def loss(self, step: int, reference: np.ndarray | None = None) -> float:
+        """See ``Model.loss``."""
+        return float(self._of_model["loss"](self._weights, *self._inputs(step, reference))[0])
+
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The estimate of the gradient that the noise of a step gives, by the names of the state."""
-        return _named(self._of_model["gradient"](self._weights, *self._inputs(step, reference))[1], "")
+        return self._of_model["gradient"](self._weights, *self._inputs(step, reference))[1].state_arrays()
 
     def _update(
         self,
@@ -441,11 +438,13 @@ class JaxModel:
         reference: tuple[Array, Array] | None,
     ) -> tuple[Weights, Any, dict[str, Array]]:
         (loss, ess), gradient = self._differentiated(weights, noise, directions, reference)
-        norm = optax.tree.norm(gradient)
-        updates, adam = self._optimizer.update(gradient, adam)
-        scaled = jax.tree.map(lambda u: (-learning_rate * u).astype(u.dtype), updates)
-        weights = eqx.apply_updates(weights, scaled)
-        return weights, adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
+        slopes = gradient.vectors()
+        norm = optax.tree.norm(slopes)
+        updates, adam = self._optimizer.update(slopes, adam)
+        moved = [
+            w - learning_rate.astype(u.dtype) * u for w, u in zip(weights.vectors(), updates, strict=True)
+        ]
+        return weights.with_vectors(moved), adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
 
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
         """See ``Model.step``."""
@@ -461,37 +460,29 @@ class JaxModel:
     def state(self) -> dict[str, np.ndarray]:
         """See ``Model.state``."""
         moments = self._adam[1]
-        arrays = {
-            **_named(self._weights, ""),
-            **_named(moments.mu, "adam.mean."),
-            **_named(moments.nu, "adam.square."),
-        }
+        arrays = self._weights.state_arrays()
+        for prefix, vectors in (("adam.mean.", moments.mu), ("adam.square.", moments.nu)):
+            named = self._weights.with_vectors([np.asarray(vector) for vector in vectors])
+            arrays |= named.state_arrays(prefix)
         return {**arrays, "step": np.array(self._step)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """See ``Model.load_state``."""
         check_state({name: array.shape for name, array in self.state().items()}, state)
 
-        def loaded(weights: Weights, prefix: str) -> Weights:
-            flow = _below(state, f"{prefix}flow.")
-            logits = jnp.asarray(state[f"{prefix}law.logits"], self._dtype)
-            conditional = weights.conditional
-            if conditional is not None:
-                conditional = conditional.with_state_arrays(_below(state, f"{prefix}law."))
-            circle = weights.circle
-            if circle is not None:
-                circle = circle.with_state_arrays(_below(state, f"{prefix}law.circle."))
-            return Weights(weights.flow.with_state_arrays(flow), logits, conditional, circle)
+        def vectors(prefix: str) -> list[Array]:
+            named = self._weights.with_state_arrays(state, prefix)
+            return [jnp.asarray(vector) for vector in named.vectors(np)]
 
         self._step = int(state["step"])
-        self._weights = loaded(self._weights, "")
         clip, moments, *rest = self._adam
         moments = moments._replace(
             count=jnp.asarray(self._step, moments.count.dtype),
-            mu=loaded(moments.mu, "adam.mean."),
-            nu=loaded(moments.nu, "adam.square."),
+            mu=vectors("adam.mean."),
+            nu=vectors("adam.square."),
         )
         self._adam = (clip, moments, *rest)
+        self._weights = self._weights.with_state_arrays(state)
 
     # use ---------------------------------------------------------------------------------------------------
 
@@ -614,17 +605,3 @@ class JaxModel:
 def _chosen(log_p: Array, choice: Array) -> Array:
     """The entries of one u per configuration, added over blocks, (batch,)."""
     return jnp.take_along_axis(log_p, choice[None], axis=0)[0].reshape(len(choice), -1).sum(axis=1)
-
-
-def _below(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): a for name, a in state.items() if name.startswith(prefix)}
-
-
-def _named(weights: Weights, prefix: str) -> dict[str, np.ndarray]:
-    named = {f"{prefix}flow.{name}": value for name, value in weights.flow.state_arrays().items()}
-    named[f"{prefix}law.logits"] = np.array(weights.logits)
-    if weights.conditional is not None:
-        named |= {f"{prefix}law.{name}": value for name, value in weights.conditional.state_arrays().items()}
-    if weights.circle is not None:
-        named |= {f"{prefix}law.circle.{name}": a for name, a in weights.circle.state_arrays().items()}
-    return named

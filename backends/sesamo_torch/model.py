@@ -399,7 +399,7 @@ class TorchModel:
         shares = self._flow.shares(z)
         return shares * value + shares.detach() * rest, log_w, shares.detach().double()
 
-    def loss(self, step: int, reference: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    def _objective(self, step: int, reference: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
         """The objective on the noise of a step, to be differentiated, and the ESS of the batch."""
         value, log_w, shares = self._reverse(step)
         log_q = None
@@ -409,10 +409,15 @@ class TorchModel:
         weight = self._options.forward_weight or 0.0
         return mixed(value, log_q, weight), batch_ess(log_w, shares)
 
+    @torch.no_grad()
+    def loss(self, step: int, reference: np.ndarray | None = None) -> float:
+        """See ``Model.loss``."""
+        return float(self._objective(step, reference)[0])
+
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The estimate of the gradient that the noise of a step gives, by the names of the state."""
         parameters = list(self._named.values())
-        gradients = torch.autograd.grad(self.loss(step, reference)[0], parameters, allow_unused=True)
+        gradients = torch.autograd.grad(self._objective(step, reference)[0], parameters, allow_unused=True)
         return {
             name: np.zeros(tuple(p.shape)) if g is None else g.cpu().numpy()
             for (name, p), g in zip(self._named.items(), gradients, strict=True)
@@ -420,7 +425,7 @@ class TorchModel:
 
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
         """See ``Model.step``."""
-        loss, ess = self.loss(self._step, reference)
+        loss, ess = self._objective(self._step, reference)
         self._adam.zero_grad(set_to_none=False)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(list(self._named.values()), self._options.clip)

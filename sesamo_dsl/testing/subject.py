@@ -196,8 +196,10 @@ class Subject:
         """The laws p(u|y) that it can have."""
         if not self.analysis.is_modulated:
             return ("uniform",)
-        finite = ("uniform", "learned", "conditional" if self.analysis.coupled else "heat_bath")
-        return finite if self.analysis.group.order > 1 else ("uniform", "heat_bath")
+        exact = () if self.analysis.coupled else ("heat_bath",)
+        if self.analysis.group.order == 1:
+            return "uniform", *exact
+        return "uniform", "learned", "conditional", *exact
 
     @cached_property
     def typical_size(self) -> float:

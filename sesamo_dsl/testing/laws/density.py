@@ -169,7 +169,10 @@ def _training(subject: Subject, options: dict[str, str]) -> Iterator[Measurement
     for backend in subject.samplers:
         model = subject.fresh_model(backend, **options)
         start = model.state()
+        loss = model.loss(0)
         first = model.step(1e-3)
+        size = 1e-9 * (1 + abs(loss))
+        yield Measurement(first["loss"] - loss, size, f"the loss of a step ({backend})")
         middle = model.state()
         second = model.step(1e-3)
         finite = np.isfinite([*first.values(), *second.values()]).all()

@@ -201,8 +201,7 @@ def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -
     Step numbers 1 and 2 stand for independent noise. The loss integrates the group out, so that the variance
     of its terms is not larger than that of the samples'.
     """
-    model = subject.fresh_model(backend, **options)
-    model.load_state({**subject.model(backend, **options).state(), "step": np.array(1 + stage)})
+    model = subject.model(backend, **options)
     draws = model.sample(BATCH * RETEST**stage, 171 + stage)
     values = draws.log_q + draws.action
     if options["strategy"] == "penalty" and subject.analysis.group.order > 1:
@@ -212,7 +211,7 @@ def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -
         facets = subject.interpret("facets", y)[0].reshape(len(y), -1)
         walls = np.where(facets > 0, expit(resolved.penalty_slope * facets), 0.0)
         values = values + resolved.penalty_height * walls.sum(axis=1)
-    return model.step(1e-12)["loss"], values
+    return model.loss(1 + stage), values
 
 
 def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
