@@ -86,7 +86,7 @@ def honeycomb_sites(slices: int, beta: float, bar: float | None, trajectories: i
         graph = honeycomb(3, 3)
         sitewise = hubbard(graph, slices, U=3, beta=beta)
         everywhere = hubbard(graph, slices, U=3, beta=beta, symmetries=[sd.Z2(*sitewise.fields)])
-        samples, spent = train(everywhere, backend, seconds, count=16_000, batch=64, learning_rate=0.01)
+        samples, spent = train(everywhere, backend, seconds, count=16_000, batch=128, learning_rate=0.01)
         yield from quality(samples, spent, bar)
         yield Row("log Z", *samples.log_z)
         if not trajectories:

@@ -441,9 +441,7 @@ class JaxModel:
         slopes = gradient.vectors()
         norm = optax.tree.norm(slopes)
         updates, adam = self._optimizer.update(slopes, adam)
-        moved = [
-            w - learning_rate.astype(u.dtype) * u for w, u in zip(weights.vectors(), updates, strict=True)
-        ]
+        moved = jax.tree.map(lambda w, u: w - learning_rate.astype(u.dtype) * u, weights.vectors(), updates)
         return weights.with_vectors(moved), adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
 
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
