@@ -197,8 +197,6 @@ class Subject:
         if not self.analysis.is_modulated:
             return ("uniform",)
         exact = () if self.analysis.coupled else ("heat_bath",)
-        if self.analysis.group.order == 1:
-            return "uniform", *exact
         return "uniform", "learned", "conditional", *exact
 
     @cached_property
