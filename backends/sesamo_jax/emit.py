@@ -73,18 +73,14 @@ _HELPERS = {
     "_half_line": '''def _half_line(vector, location, width):
     """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
     a, t = -location / width, (vector - location) / width
-    log_kept = _log_ndtr(-a)
-    above = log_kept + _log_ndtr(-t)
-    below = jnp.logaddexp(_log_ndtr(a) + 0 * t, log_kept + _log_ndtr(t))
-    return jnp.maximum(location + width * _quantile(above, below), 0)''',
+    kept, above, cut, below = _log_ndtr(jnp.stack(jnp.broadcast_arrays(-a, -t, a, t)))
+    return jnp.maximum(location + width * _quantile(kept + above, jnp.logaddexp(cut, kept + below)), 0)''',
     "_half_line_inverse": '''def _half_line_inverse(vector, location, width):
     """(0, ∞) → R, the inverse of _half_line."""
     a, v = -location / width, (vector - location) / width
-    log_kept = _log_ndtr(-a)
-    above = _log_ndtr(-v) - log_kept
-    gap = jnp.minimum(_log_ndtr(a) - _log_ndtr(v), -jnp.finfo(v.dtype).tiny)
-    below = _log_ndtr(v) + jnp.log(-jnp.expm1(gap)) - log_kept
-    return location + width * _quantile(above, below)''',
+    kept, above, cut, below = _log_ndtr(jnp.stack(jnp.broadcast_arrays(-a, -v, a, v)))
+    gap = jnp.minimum(cut - below, -jnp.finfo(v.dtype).tiny)
+    return location + width * _quantile(above - kept, below + jnp.log(-jnp.expm1(gap)) - kept)''',
     "_half_line_log_slope": '''def _half_line_log_slope(vector, location, width):
     """log of the derivative of _half_line."""
     t = (vector - location) / width

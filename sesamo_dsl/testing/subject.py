@@ -103,7 +103,7 @@ class Subject:
         # the laws hold for any network; a small one is quick. As in the default, points get splines
         point = self.theory.lattice.volume == 1
         flow = FlowSpec(
-            layers=3,
+            layers=2,
             hidden=(8,),
             kernel=3,
             transform="spline" if point else "affine",

@@ -288,5 +288,14 @@ LAWS = (
         6,
     ),
     Law("round_trip", "a saved model is the same model", choice, _round_trip, samples, 3),
-    Law("training", "seed and step number determine a training step", choice, _training, samples, 1),
+    Law(
+        "training",
+        "seed and step number determine a training step",
+        lambda s: st.just(
+            choices(s)[-1]
+        ),  # what compiles for it takes longest, and most with the first strategy
+        _training,
+        samples,
+        1,
+    ),
 )
