@@ -468,10 +468,13 @@ class TorchModel:
 
     # use ---------------------------------------------------------------------------------------------------
 
-    def _directions(self, y: Tensor, rng: np.random.Generator) -> list[Tensor]:
-        """Orientations drawn given y on the slices."""
+    def _directions(self, y: Tensor, rng: np.random.Generator) -> tuple[list[Tensor], Tensor]:
+        """Orientations drawn given y on the slices, and the log of their density."""
         drawn = [self._tensor(n) for n in self._orbit.draw(rng, len(y), *self._orbit_inputs(y))]
-        return drawn if self._circle is None else self._turned(y, drawn, held=False)[0]
+        if self._circle is None:
+            return drawn, self._log_orbit_law(y, drawn)
+        directions, log_slope = self._turned(y, drawn, held=False)
+        return directions, -log_slope - self._orbit.log_area
 
     def _orbit_inputs(self, y: Tensor) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(r of the slice, table of the circle) as far as the law needs them."""
@@ -513,8 +516,8 @@ class TorchModel:
             auxiliary = full.new_zeros(len(full), 0)
             if self._orbit.dimensions:
                 auxiliary = torch.cat(self._emitted["on_slice"](full)[1:], dim=1)
-                directions = self._directions(y, np.random.default_rng([seed, 4, chunk]))
-                log_q = log_q + self._log_orbit_law(y, directions)
+                directions, log_law_n = self._directions(y, np.random.default_rng([seed, 4, chunk]))
+                log_q = log_q + log_law_n
                 y = self._emitted["rotate"](y, *directions)
             choice, log_p = self._drawn(y, uniform)
             choice, log_turn = self._turned_together(self._modulated(y, choice)[0], choice, uniform)
