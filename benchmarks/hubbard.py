@@ -79,14 +79,14 @@ def two_by_sixteen(U: float) -> Task:
     return rows
 
 
-def honeycomb_sites(slices: int, beta: float, bar: float | None, trajectories: int) -> Task:
+def honeycomb_sites(slices: int, beta: float, batch: int, bar: float | None, trajectories: int) -> Task:
     """18 sites of a honeycomb torus, U = 3, against HMC with flips of single sites."""
 
     def rows(backend: str, seconds: float) -> Iterator[Row]:
         graph = honeycomb(3, 3)
         sitewise = hubbard(graph, slices, U=3, beta=beta)
         everywhere = hubbard(graph, slices, U=3, beta=beta, symmetries=[sd.Z2(*sitewise.fields)])
-        samples, spent = train(everywhere, backend, seconds, count=16_000, batch=128, learning_rate=0.01)
+        samples, spent = train(everywhere, backend, seconds, count=16_000, batch=batch, learning_rate=0.01)
         yield from quality(samples, spent, bar)
         yield Row("log Z", *samples.log_z)
         if not trajectories:
@@ -119,8 +119,8 @@ TASKS: dict[str, Task] = {
     "hubbard-2x1": smallest,
     "hubbard-2x16-U4": two_by_sixteen(4),
     "hubbard-2x16-U8": two_by_sixteen(8),
-    "hubbard-18x20": honeycomb_sites(20, 2.0, 0.7, 400),
-    "hubbard-18x100": honeycomb_sites(100, 8.0, None, 0),
+    "hubbard-18x20": honeycomb_sites(20, 2.0, 128, 0.7, 400),
+    "hubbard-18x100": honeycomb_sites(100, 8.0, 32, None, 0),
 }
 SECONDS = {
     "hubbard-2x16-U4": 900.0,
