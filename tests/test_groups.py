@@ -100,7 +100,7 @@ CASES: dict[str, Case] = {
 @cache
 def group_of(name: str) -> FiniteGroup[Element]:
     case = CASES[name]
-    return sd.Symmetry(name, case.generators).group(X[: case.components], NumberTable())  # type: ignore[arg-type]
+    return sd.Symmetry(name, case.generators).group(X[: case.components], NumberTable())
 
 
 def matrices_of(group: FiniteGroup[Element]) -> np.ndarray:
@@ -307,7 +307,7 @@ def test_what_is_not_a_group(name: str) -> None:
 
 def test_the_bound_is_the_largest_order_that_is_enumerated() -> None:
     for bound, fits in [(9, False), (10, True), (11, True)]:
-        symmetry = sd.Symmetry("D5", CASES["D5"].generators, order_bound=bound)  # type: ignore[arg-type]
+        symmetry = sd.Symmetry("D5", CASES["D5"].generators, order_bound=bound)
         if fits:
             assert symmetry.group(X[:2], NumberTable()).order == 10
         else:

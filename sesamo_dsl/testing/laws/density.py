@@ -44,8 +44,14 @@ def lost_at_walls(subject: Subject, options: dict[str, str], x: np.ndarray) -> n
 
 
 def _density_of_samples(subject: Subject, seed: int) -> Iterator[Measurement]:
-    for options in choices(subject):
+    tried = choices(subject)
+    for options in tried:
         yield from _density_of(subject, options, seed)
+    for backend in subject.samplers:
+        model = subject.model(backend, **tried[0])
+        draws, again, other = (model.sample(16, s) for s in (seed, seed, seed + 1))
+        yield Measurement(np.abs(draws.x - again.x).max(), 0, f"the seed determines the samples ({backend})")
+        yield Measurement(int((other.x == draws.x).all()), 0, f"another seed, other samples ({backend})")
 
 
 def _density_of(subject: Subject, options: dict[str, str], seed: int) -> Iterator[Measurement]:
@@ -55,10 +61,6 @@ def _density_of(subject: Subject, options: dict[str, str], seed: int) -> Iterato
         model = subject.model(backend, **options)
         where = f"({backend}, {options})"
         draws = model.sample(16, seed)
-        again = model.sample(16, seed)
-        yield Measurement(np.abs(draws.x - again.x).max(), 0, f"the seed determines the samples {where}")
-        other = model.sample(16, seed + 1)
-        yield Measurement(int((other.x == draws.x).all()), 0, f"another seed, other samples {where}")
         kept = ~draws.leaked
         lost = lost_at_walls(subject, options, draws.x)
         scale = 1e-9 * (1 + np.abs(draws.log_q)) + lost
@@ -239,7 +241,7 @@ LAWS = (
         lambda s: st.integers(1, 2**31),
         _density_of_samples,
         samples,
-        2,
+        1,
     ),
     Law(
         "law_of_the_group",
@@ -253,7 +255,7 @@ LAWS = (
         "law_normalises",
         "Σ_u p(u|y) = 1: Σ_g q(T_g x) = |G| q(x) with the uniform law",
         lambda s: configurations(
-            s, kinds=("normal", "sector"), batch=int(np.clip(_ELEMENTS / np.exp(s.log_order), 1, 16))
+            s, kinds=("normal", "sector"), batch=int(np.clip(16 / np.exp(s.log_order), 1, 16))
         ),
         _law_normalises,
         lambda s: (

@@ -8,7 +8,8 @@ differ. Both are means of numbers in [0, 1], so that no tail can spoil their err
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import maximum_filter
@@ -134,38 +135,50 @@ def _fields(n: int) -> dict[str, Field]:
     }
 
 
-def _divergence(
-    subject: Subject,
-    model: Model,
-    reference: ReferenceDensity,
-    cut: float,
-    field: Field,
-    seed: int,
-    stage: int,
-) -> np.ndarray:
+class _Points(NamedTuple):
+    """Configurations of a density, and what does not depend on the vector field."""
+
+    x: np.ndarray
+    slope: np.ndarray  # ∇S
+    score: np.ndarray  # ∇log s
+    t: np.ndarray
+    log_weight: np.ndarray
+    counts: np.ndarray
+
+
+def _points(
+    subject: Subject, model: Model, reference: ReferenceDensity, cut: float, seed: int, stage: int
+) -> list[_Points]:
+    """Samples of q and as many of s."""
+    count = _COUNT * RETEST**stage
+    draws = model.sample(count, seed + stage)
+    x_s, _ = reference.draw(count, seed + stage)
+    points = []
+    for x, log_q, counts in (
+        (draws.x, draws.log_q, ~draws.leaked),  # what leaks is no sample of q, and counts as zero
+        (x_s, _log_q(subject, model, x_s, seed + stage), np.ones(count, dtype=bool)),
+    ):
+        action, gradient = subject.interpret("action_and_gradient", x)
+        log_s = reference.log_density(x)
+        t = -action - log_s
+        log_weight = -action + log_expit(cut - t) - cut - np.logaddexp(log_q, log_s)
+        flat, slope, score = (a.reshape(count, -1) for a in (x, gradient, reference.score(x)))
+        points.append(_Points(flat, slope, score, t, log_weight, counts))
+    return points
+
+
+def _divergence(points: Callable[[int], list[_Points]], cut: float, field: Field, stage: int) -> np.ndarray:
     """div(e^−S ψ v)/r at samples of r = (q + s)/2, one of each density at a time.
 
     ψ = 1/(1 + e^(t−c)) with t = −S − log s keeps e^−S ψ/s below e^c: the terms are polynomials in variables
     with Gaussian tails, times a bounded weight.
     """
-    count = _COUNT * RETEST**stage
-    draws = model.sample(count, seed + stage)
-    x_s, _ = reference.draw(count, seed + stage)
-    total = np.zeros(count)
-    kept = ~draws.leaked  # what leaks is no sample of q, and counts as zero
-    for x, log_q, counts in (
-        (draws.x, draws.log_q, kept),
-        (x_s, _log_q(subject, model, x_s, seed + stage), True),
-    ):
-        action, gradient = subject.interpret("action_and_gradient", x)
-        log_s = reference.log_density(x)
-        t = -action - log_s
-        slope = gradient.reshape(count, -1)
-        v, divergence = field(x.reshape(count, -1))
-        steepness = expit(t - cut) * (v * (-slope - reference.score(x).reshape(count, -1))).sum(axis=1)
+    total = np.zeros(_COUNT * RETEST**stage)
+    for x, slope, score, t, log_weight, counts in points(stage):
+        v, divergence = field(x)
+        steepness = expit(t - cut) * (v * (-slope - score)).sum(axis=1)
         bracket = divergence - (v * slope).sum(axis=1) - steepness
-        weight = np.exp(-action + log_expit(cut - t) - cut - np.logaddexp(log_q, log_s))
-        total += np.where(counts, weight * bracket, 0.0)
+        total += np.where(counts, np.exp(log_weight) * bracket, 0.0)
     return total
 
 
@@ -175,8 +188,9 @@ def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Meas
         reference = _reference(subject, model)
         x, _ = reference.draw(_COUNT, 3)
         cut = float(np.quantile(-subject.interpret("action", x)[0] - reference.log_density(x), 0.9))
+        points = cache(partial(_points, subject, model, reference, cut, 131))
         for name, field in _fields(subject.theory.degrees_of_freedom).items():
-            draw = partial(_divergence, subject, model, reference, cut, field, 131)
+            draw = partial(_divergence, points, cut, field)
             yield vanishing_mean(draw, f"∫ div(e^−S ψ v) = 0 for v = {name} ({backend}, {options})")
 
 
