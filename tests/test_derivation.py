@@ -365,7 +365,7 @@ def test_decimal_walls_are_named() -> None:
 
 def test_unknown_format() -> None:
     with pytest.raises(OptionError, match="latex"):
-        derivation(analysed("none"), "pdf")  # type: ignore[arg-type]
+        derivation(analysed("none"), "pdf")
 
 
 def test_deterministic() -> None:

@@ -467,7 +467,7 @@ def test_samples_and_observables_of_a_run(tmp_path: Path) -> None:
     run = model().train(progress=False, steps=1, batch=4, directory=tmp_path / "run")
     for count in (0, -3, 2.5, "many"):
         with pytest.raises(OptionError, match="sample count"):
-            run.sample(count)  # type: ignore[arg-type]
+            run.sample(count)
     with pytest.raises(OptionError, match="observable energy"):
         run.sample(8).mean("energy")
     with pytest.raises(ConfigurationError, match="shape"):

@@ -255,7 +255,7 @@ BAD: dict[str, tuple[type[SesamoError], Callable[[], object], str]] = {
     "empty": (LatticeError, lambda: sd.GraphLattice(nx.Graph()), "at least one node"),
     "loop": (LatticeError, lambda: sd.GraphLattice(looped()), "loop"),
     "no time": (LatticeError, lambda: sd.GraphLattice(nx.path_graph(2), time=0), "slices"),
-    "half a slice": (LatticeError, lambda: sd.GraphLattice(nx.path_graph(2), time=1.5), "slices"),  # type: ignore[arg-type]
+    "half a slice": (LatticeError, lambda: sd.GraphLattice(nx.path_graph(2), time=1.5), "slices"),
     "weight": (LatticeError, lambda: sd.GraphLattice(nx.Graph([(0, 1, {"weight": "x"})])), "real number"),
     "weight 0": (LatticeError, lambda: sd.GraphLattice(nx.Graph([(0, 1, {"weight": 0})])), "other than 0"),
     "graph shift": (LatticeError, lambda: FIELD.shift(1), "the graph axis"),
@@ -265,9 +265,9 @@ BAD: dict[str, tuple[type[SesamoError], Callable[[], object], str]] = {
     "expression": (LatticeError, lambda: RING.neighbours(FIELD**2), "linear"),
     "unknown node": (LatticeError, lambda: node_permutation(RING, {0: 9}), "unknown nodes"),
     "no bijection": (LatticeError, lambda: node_permutation(RING, {0: 1}), "exactly once"),
-    "hypercubic maps": (LatticeError, lambda: node_permutation(sd.Lattice(4), {0: 1}), "GraphLattice"),  # type: ignore[arg-type]
+    "hypercubic maps": (LatticeError, lambda: node_permutation(sd.Lattice(4), {0: 1}), "GraphLattice"),
     "axes exchanged": (LatticeError, lambda: SiteMap(RING, (0, 1), (1, -1), (0, 0)), "no step or sign"),
-    "automorphisms": (LatticeError, lambda: Automorphisms(sd.Lattice(4)), "PointGroup"),  # type: ignore[arg-type]
+    "automorphisms": (LatticeError, lambda: Automorphisms(sd.Lattice(4)), "PointGroup"),
     "discovery": (LatticeError, lambda: sd.find_symmetries(phi4(RING)), "declare"),
     "modulated map": (
         GroupError,

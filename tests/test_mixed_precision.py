@@ -51,7 +51,7 @@ def test_what_the_compiler_chooses() -> None:
     assert not any("flow_precision" in reason for reason in requested.reasons)
     assert TrainingOptions.from_json(asked.as_json()) == asked
     with pytest.raises(OptionError, match="flow_precision"):
-        TrainingOptions(flow_precision="float16")  # pyright: ignore[reportArgumentType]
+        TrainingOptions(flow_precision="float16")
 
 
 @every_backend

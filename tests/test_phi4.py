@@ -255,7 +255,7 @@ def test_mistakes_with_derived_quantities() -> None:
     phi = sd.ScalarField("phi", sd.Lattice(2))
     for wrong in (sp.Symbol("unknown"), sp.Integer(3), 2.0):
         with pytest.raises(TheoryError, match="derived quantity a"):
-            sd.Theory("t", fields=[phi], action=sd.Lattice(2).sum(phi**2), derived={"a": wrong})  # type: ignore
+            sd.Theory("t", fields=[phi], action=sd.Lattice(2).sum(phi**2), derived={"a": wrong})
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

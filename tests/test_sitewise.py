@@ -333,12 +333,12 @@ def theory_with(*symmetries: Any, fields: Any = (C,), action: sp.Expr | None = N
 
 
 BAD: dict[str, tuple[Callable[[], object], str]] = {
-    "Lie group": (lambda: sd.Sitewise(sd.U1(C)), "Lie groups"),  # type: ignore[arg-type]
+    "Lie group": (lambda: sd.Sitewise(sd.U1(C)), "Lie groups"),
     "maps of the sites": (lambda: sd.Sitewise(Translations(LINE)), "moves sites"),
     "equivariant": (lambda: sd.Sitewise(sd.Z2(PHI, use="equivariant")), "modulated"),
     "missing axis": (lambda: sd.Sitewise(sd.Z2(PHI), axes=(1,)), "axes among"),
     "axis twice": (lambda: sd.Sitewise(sd.Z2(PHI), axes=(0, 0)), "each once"),
-    "axis by name": (lambda: sd.Sitewise(sd.Z2(PHI), axes=("x",)), "axes among"),  # type: ignore[arg-type]
+    "axis by name": (lambda: sd.Sitewise(sd.Z2(PHI), axes=("x",)), "axes among"),
     "with a global group": (
         lambda: sd.analyse(theory_with(sd.Sitewise(sd.Z2(C)), sd.Cyclic(4, C))),
         "only one to modulate",

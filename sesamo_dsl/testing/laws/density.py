@@ -44,14 +44,8 @@ def lost_at_walls(subject: Subject, options: dict[str, str], x: np.ndarray) -> n
 
 
 def _density_of_samples(subject: Subject, seed: int) -> Iterator[Measurement]:
-    tried = choices(subject)
-    for options in tried:
+    for options in choices(subject):
         yield from _density_of(subject, options, seed)
-    for backend in subject.samplers:
-        model = subject.model(backend, **tried[0])
-        draws, again, other = (model.sample(16, s) for s in (seed, seed, seed + 1))
-        yield Measurement(np.abs(draws.x - again.x).max(), 0, f"the seed determines the samples ({backend})")
-        yield Measurement(int((other.x == draws.x).all()), 0, f"another seed, other samples ({backend})")
 
 
 def _density_of(subject: Subject, options: dict[str, str], seed: int) -> Iterator[Measurement]:
@@ -60,7 +54,9 @@ def _density_of(subject: Subject, options: dict[str, str], seed: int) -> Iterato
     for backend in subject.samplers:
         model = subject.model(backend, **options)
         where = f"({backend}, {options})"
-        draws = model.sample(16, seed)
+        draws, again, other = (model.sample(16, s) for s in (seed, seed, seed + 1))
+        yield Measurement(np.abs(draws.x - again.x).max(), 0, f"the seed determines the samples {where}")
+        yield Measurement(int((other.x == draws.x).all()), 0, f"another seed, other samples {where}")
         kept = ~draws.leaked
         lost = lost_at_walls(subject, options, draws.x)
         scale = 1e-9 * (1 + np.abs(draws.log_q)) + lost
