@@ -57,6 +57,12 @@ class Draws:
     auxiliary: np.ndarray
     shortfall: np.ndarray | None = None
 
+    def head(self, count: int) -> Draws:
+        """The first ``count`` samples."""
+        arrays: dict[str, Any] = vars(self)
+        first: dict[str, Any] = {k: None if v is None else v[:count] for k, v in arrays.items()}
+        return Draws(**first)
+
 
 class Model(Protocol):
     """A trainable sampler of one compiled theory at fixed couplings.

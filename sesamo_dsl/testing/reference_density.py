@@ -7,7 +7,9 @@ matrices alone, log-determinants included, so that nothing is assumed about the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
@@ -112,28 +114,31 @@ class ReferenceDensity:
         shift = 0.0
         if self.labelled:
             x, shift = self.subject.interpret("canonicalize", x)[0], self.subject.log_order
-        return logsumexp(self._terms(x)[0], axis=0) - np.log(len(self.maps)) - shift
+        terms = np.array([term for term, _ in self._terms(x)])
+        return logsumexp(terms, axis=0) - np.log(len(self.maps)) - shift
 
-    def score(self, x: np.ndarray) -> np.ndarray:
-        """∇ log s, of the shape of x; not for a density on pairs."""
-        terms, whitened, inverses = self._terms(x)
-        weights = np.exp(terms - logsumexp(terms, axis=0))
-        total = sum(
-            -w[:, None] * (z @ inverse) for w, z, inverse in zip(weights, whitened, inverses, strict=True)
-        )
-        return np.asarray(total).reshape(x.shape)
+    def log_density_and_score(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """log s and ∇ log s, of the shape of x; not for a density on pairs."""
+        terms, whitened = zip(*self._terms(x), strict=True)
+        log_s = logsumexp(terms, axis=0)
+        score = np.zeros((len(x), len(self.mean)))
+        for term, z, (inverse, _) in zip(terms, whitened, self._inverses, strict=True):
+            score -= np.exp(term - log_s)[:, None] * (z @ inverse)
+        return log_s - np.log(len(self.maps)), score.reshape(x.shape)
 
-    def _terms(self, x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-        """Log density, standardised coordinates z = W x − L⁻¹m and W = L⁻¹M⁻¹ of every image."""
-        n = len(self.mean)
-        flat = x.reshape(len(x), n)
+    def _terms(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Log density of every image and its standardised coordinates z = W x − L⁻¹m."""
+        flat = x.reshape(len(x), -1)
         offset = np.linalg.solve(self.root, self.mean)
-        normal = -0.5 * n * np.log(2 * np.pi) - np.log(np.diag(self.root)).sum()
-        terms, whitened, inverses = [], [], []
-        for matrix in self.maps:
-            inverse = np.linalg.solve(self.root, np.linalg.inv(matrix))
+        for inverse, log_volume in self._inverses:
             z = flat @ inverse.T - offset
-            terms.append(normal - np.linalg.slogdet(matrix)[1] - 0.5 * (z**2).sum(axis=1))
-            whitened.append(z)
-            inverses.append(inverse)
-        return np.array(terms), whitened, inverses
+            yield -log_volume - 0.5 * (z**2).sum(axis=1), z
+
+    @cached_property
+    def _inverses(self) -> list[tuple[np.ndarray, float]]:
+        """W = L⁻¹M⁻¹ of every image, and the logarithm of its Gaussian's integral."""
+        normal = 0.5 * len(self.mean) * np.log(2 * np.pi) + np.log(np.diag(self.root)).sum()
+        return [
+            (np.linalg.solve(self.root, np.linalg.inv(matrix)), normal + np.linalg.slogdet(matrix)[1])
+            for matrix in self.maps
+        ]

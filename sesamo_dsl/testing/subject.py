@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.result import Analysis
-from ..backend import Backend, Model, backend_names
+from ..backend import Backend, Draws, Model, backend_names
 from ..compiler import CompiledTheory, analyse, check_configurations, compile, lower_theory
 from ..errors import BackendError
 from ..flow_spec import FlowSpec, GaussianBase
@@ -23,7 +23,10 @@ from ..theory import Precision, Theory
 from ..training import TrainingOptions, make_base, wall_statistics
 
 BATCH = 4096
-"""Configurations that every model of a subject trains with: what is compiled for one law serves all."""
+"""Configurations that every model of a subject trains with and draws: what one law computes serves all."""
+SAMPLES_SEED = 71
+"""Seed of the samples that models are tested with."""
+_KEPT = 2**28  # bytes of samples to keep
 _FOLDED = 64  # sectors up to which folding is tried: it evaluates the flow once for each
 _PERTURBATION = 0.1  # size of the random weights of an untrained model: far from the identity, yet tame
 
@@ -52,6 +55,7 @@ class Subject:
     _backends: dict[str, str | Backend] = field(default_factory=dict)
     _compiled: dict[tuple[str, Precision], CompiledTheory] = field(default_factory=dict)
     _models: dict[tuple[Any, ...], Model] = field(default_factory=dict)
+    _draws: dict[tuple[Any, ...], Draws] = field(default_factory=dict)
 
     @classmethod
     def of(cls, theory: Theory, backends: Sequence[str | Backend] | None = None) -> Subject:
@@ -96,6 +100,19 @@ class Subject:
             model.load_state(noisy)
             self._models[key] = model
         return self._models[key]
+
+    def draws(self, backend: str, seed: int, **options: Any) -> Draws:
+        """``BATCH`` samples of :meth:`model`; laws that ask for one seed look at the same samples.
+
+        What bounds their false alarms is a sum over laws, which need not be independent.
+        """
+        key = backend, seed, *sorted(options.items())
+        if key not in self._draws:
+            draws = self.model(backend, **options).sample(BATCH, seed)
+            while self._draws and (len(self._draws) + 1) * draws.x.nbytes > _KEPT:
+                del self._draws[next(iter(self._draws))]
+            self._draws[key] = draws
+        return self._draws[key]
 
     def fresh_model(self, backend: str, **options: Any) -> Model:
         """A model in float64 as training would start from."""

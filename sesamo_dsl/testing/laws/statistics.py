@@ -15,15 +15,15 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 from scipy.special import expit, log_expit
 
-from ...backend import Model
+from ...backend import Draws, Model
 from ...training import TrainingOptions
 from ..law import Law, Measurement, has_slices
 from ..reference_density import ReferenceDensity
 from ..significance import RETEST, STAGE_LEVEL, student_bound, vanishing_mean
-from ..subject import BATCH, Subject
+from ..subject import BATCH, SAMPLES_SEED, Subject
 from .density import choice, samples
 
-_COUNT = 4096
+_FIT_SEED = 1001  # of what a reference density is fitted to
 
 
 def _grid(axes: list[np.ndarray]) -> np.ndarray:
@@ -33,8 +33,8 @@ def _grid(axes: list[np.ndarray]) -> np.ndarray:
 
 def _log_prob(model: Model, x: np.ndarray) -> np.ndarray:
     """log q(x) in batches of one size, which spares compilers that work once per shape."""
-    padded = np.concatenate([x, np.repeat(x[:1], -len(x) % _COUNT, axis=0)])
-    return np.concatenate([model.log_prob(padded[i : i + _COUNT]) for i in range(0, len(padded), _COUNT)])[
+    padded = np.concatenate([x, np.repeat(x[:1], -len(x) % BATCH, axis=0)])
+    return np.concatenate([model.log_prob(padded[i : i + BATCH]) for i in range(0, len(padded), BATCH)])[
         : len(x)
     ]
 
@@ -81,9 +81,9 @@ def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
     charted = options["strategy"] == "chart"
     for backend in subject.samplers:
         model = subject.model(backend, **options)
-        count = 16 * _COUNT if charted else _COUNT
-        draws = model.sample(count, 7)
-        reach = draws.x[:_COUNT].reshape(-1, n)
+        count = 16 * BATCH if charted else BATCH
+        draws = model.sample(count, 7) if charted else subject.draws(backend, SAMPLES_SEED, **options)
+        reach = draws.x[:BATCH].reshape(-1, n)
         mass, width = integral(model, shape, reach, at_wall if charted else None)
         counted = at_wall(draws.x, width).mean() if charted else draws.leaked.mean()
         level = 1e-10 if counted > 0 else 0.0
@@ -92,8 +92,16 @@ def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
         yield Measurement(mass + counted - 1, 2e-3 + noise, f"∫q = 1 − leaked ({backend}, {options})", level)
 
 
-def _reference(subject: Subject, model: Model) -> ReferenceDensity:
-    return ReferenceDensity.of(subject, model.sample(_COUNT, 1001))
+def _fitted(subject: Subject, options: dict[str, str]) -> ReferenceDensity:
+    """Fitted to other samples than those of the tests; those of one backend will do for all."""
+    return ReferenceDensity.of(subject, subject.draws(subject.samplers[0], _FIT_SEED, **options))
+
+
+def _drawn(subject: Subject, backend: str, options: dict[str, str], stage: int) -> Draws:
+    """Samples of a model, fresh ones at each stage."""
+    if stage == 0:
+        return subject.draws(backend, SAMPLES_SEED, **options)
+    return subject.model(backend, **options).sample(BATCH * RETEST**stage, SAMPLES_SEED + stage)
 
 
 def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarray:
@@ -102,24 +110,25 @@ def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarr
     return model.log_prob(x, np.random.default_rng([seed, 5]).normal(size=(len(x), count)))
 
 
-def _bridge(subject: Subject, model: Model, reference: ReferenceDensity, seed: int, stage: int) -> np.ndarray:
-    """Independent differences s/(q+s) at a sample of q minus q/(q+s) at a sample of s, in [−1, 1]."""
-    count = _COUNT * RETEST**stage
-    draws = model.sample(count, seed + stage)
-    log_s = reference.log_density(draws.x)
-    ours = np.where(draws.leaked, 0.0, expit(log_s - draws.log_q))
-    x, possible = reference.draw(count, seed + stage)
-    theirs = np.where(
-        possible, expit(_log_q(subject, model, x, seed + stage) - reference.log_density(x)), 0.0
-    )
-    return ours - theirs
-
-
 def _bridged(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """The values are s/(q+s) at a sample of q minus q/(q+s) at a sample of s, in [−1, 1]."""
+    reference = _fitted(subject, options)
+
+    @cache
+    def theirs(stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, possible = reference.draw(BATCH * RETEST**stage, SAMPLES_SEED + stage)
+        return x, possible, reference.log_density(x)
+
+    def values(backend: str, stage: int) -> np.ndarray:
+        draws = _drawn(subject, backend, options, stage)
+        at_q = np.where(draws.leaked, 0.0, expit(reference.log_density(draws.x) - draws.log_q))
+        x, possible, log_s = theirs(stage)
+        log_q = _log_q(subject, subject.model(backend, **options), x, SAMPLES_SEED + stage)
+        return at_q - np.where(possible, expit(log_q - log_s), 0.0)
+
     for backend in subject.samplers:
-        model = subject.model(backend, **options)
-        draw = partial(_bridge, subject, model, _reference(subject, model), 71)
-        yield vanishing_mean(draw, f"E_q[s/(q+s)] − E_s[q/(q+s)] ({backend}, {options})", width=2.0)
+        what = f"E_q[s/(q+s)] − E_s[q/(q+s)] ({backend}, {options})"
+        yield vanishing_mean(partial(values, backend), what, width=2.0)
 
 
 Field = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -136,77 +145,62 @@ def _fields(n: int) -> dict[str, Field]:
 
 
 class _Points(NamedTuple):
-    """Configurations of a density, and what does not depend on the vector field."""
+    """Configurations, and what depends neither on the model nor on the vector field."""
 
     x: np.ndarray
     slope: np.ndarray  # ∇S
+    log_s: np.ndarray
     score: np.ndarray  # ∇log s
-    t: np.ndarray
-    log_weight: np.ndarray
-    counts: np.ndarray
+    t: np.ndarray  # −S − log s
 
-
-def _points(
-    subject: Subject, model: Model, reference: ReferenceDensity, cut: float, seed: int, stage: int
-) -> list[_Points]:
-    """Samples of q and as many of s."""
-    count = _COUNT * RETEST**stage
-    draws = model.sample(count, seed + stage)
-    x_s, _ = reference.draw(count, seed + stage)
-    points = []
-    for x, log_q, counts in (
-        (draws.x, draws.log_q, ~draws.leaked),  # what leaks is no sample of q, and counts as zero
-        (x_s, _log_q(subject, model, x_s, seed + stage), np.ones(count, dtype=bool)),
-    ):
+    @classmethod
+    def at(cls, subject: Subject, reference: ReferenceDensity, x: np.ndarray) -> _Points:
         action, gradient = subject.interpret("action_and_gradient", x)
-        log_s = reference.log_density(x)
-        t = -action - log_s
-        log_weight = -action + log_expit(cut - t) - cut - np.logaddexp(log_q, log_s)
-        flat, slope, score = (a.reshape(count, -1) for a in (x, gradient, reference.score(x)))
-        points.append(_Points(flat, slope, score, t, log_weight, counts))
-    return points
+        log_s, score = reference.log_density_and_score(x)
+        flat, slope, score = (a.reshape(len(x), -1) for a in (x, gradient, score))
+        return cls(flat, slope, log_s, score, -action - log_s)
 
 
-def _divergence(points: Callable[[int], list[_Points]], cut: float, field: Field, stage: int) -> np.ndarray:
-    """div(e^−S ψ v)/r at samples of r = (q + s)/2, one of each density at a time.
+def _divergence(points: _Points, log_q: np.ndarray, cut: float, field: Field) -> np.ndarray:
+    """div(e^−S ψ v)/r at points, where r = (q + s)/2, up to a factor.
 
     ψ = 1/(1 + e^(t−c)) with t = −S − log s keeps e^−S ψ/s below e^c: the terms are polynomials in variables
     with Gaussian tails, times a bounded weight.
     """
-    total = np.zeros(_COUNT * RETEST**stage)
-    for x, slope, score, t, log_weight, counts in points(stage):
-        v, divergence = field(x)
-        steepness = expit(t - cut) * (v * (-slope - score)).sum(axis=1)
-        bracket = divergence - (v * slope).sum(axis=1) - steepness
-        total += np.where(counts, np.exp(log_weight) * bracket, 0.0)
-    return total
+    x, slope, log_s, score, t = points
+    v, divergence = field(x)
+    steepness = expit(t - cut) * (v * (-slope - score)).sum(axis=1)
+    bracket = divergence - (v * slope).sum(axis=1) - steepness
+    return np.exp(t + log_s + log_expit(cut - t) - cut - np.logaddexp(log_q, log_s)) * bracket
 
 
 def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """The values are those of :func:`_divergence` at a sample of q plus those at a sample of s."""
+    reference = _fitted(subject, options)
+    x, _ = reference.draw(BATCH, 3)
+    cut = float(np.quantile(-subject.interpret("action", x)[0] - reference.log_density(x), 0.9))
+
+    @cache
+    def theirs(stage: int) -> _Points:
+        return _Points.at(subject, reference, reference.draw(BATCH * RETEST**stage, SAMPLES_SEED + stage)[0])
+
+    @cache
+    def ours(backend: str, stage: int) -> tuple[_Points, Draws, np.ndarray]:
+        draws = _drawn(subject, backend, options, stage)
+        x = theirs(stage).x.reshape(draws.x.shape)
+        log_q = _log_q(subject, subject.model(backend, **options), x, SAMPLES_SEED + stage)
+        return _Points.at(subject, reference, draws.x), draws, log_q
+
+    def values(backend: str, field: Field, stage: int) -> np.ndarray:
+        points, draws, log_q = ours(backend, stage)
+        # what leaks is no sample of q, and counts as zero
+        at_q = np.where(draws.leaked, 0.0, _divergence(points, draws.log_q, cut, field))
+        return at_q + _divergence(theirs(stage), log_q, cut, field)
+
     for backend in subject.samplers:
-        model = subject.model(backend, **options)
-        reference = _reference(subject, model)
-        x, _ = reference.draw(_COUNT, 3)
-        cut = float(np.quantile(-subject.interpret("action", x)[0] - reference.log_density(x), 0.9))
-        points = cache(partial(_points, subject, model, reference, cut, 131))
         for name, field in _fields(subject.theory.degrees_of_freedom).items():
-            draw = partial(_divergence, points, cut, field)
-            yield vanishing_mean(draw, f"∫ div(e^−S ψ v) = 0 for v = {name} ({backend}, {options})")
-
-
-def _balanced(
-    subject: Subject, model: Model, reference: ReferenceDensity, log_z: float, seed: int, stage: int
-) -> np.ndarray:
-    """p/r − 1 at samples of r = (q + s)/2, one of each density at a time."""
-    count = _COUNT * RETEST**stage
-    draws = model.sample(count, seed + stage)
-    x_s, _ = reference.draw(count, seed + stage)
-    log_q_s = _log_q(subject, model, x_s, seed + stage)
-    total = np.full(count, -1.0)
-    for x, log_q, counts in ((draws.x, draws.log_q, ~draws.leaked), (x_s, log_q_s, True)):
-        log_r = np.logaddexp(log_q, reference.log_density(x))
-        total += np.where(counts, np.exp(-subject.interpret("action", x)[0] - log_z - log_r), 0.0)
-    return total
+            what = f"∫ div(e^−S ψ v) = 0 for v = {name} ({backend}, {options})"
+            yield vanishing_mean(partial(values, backend, field), what)
 
 
 def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -> tuple[float, np.ndarray]:
@@ -216,7 +210,7 @@ def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -
     of its terms is not larger than that of the samples'.
     """
     model = subject.model(backend, **options)
-    draws = model.sample(BATCH * RETEST**stage, 171 + stage)
+    draws = _drawn(subject, backend, options, stage)
     values = draws.log_q + draws.action
     if options["strategy"] == "penalty" and subject.analysis.group.order > 1:
         resolved = TrainingOptions()
@@ -242,13 +236,27 @@ def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measur
 
 
 def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
+    """The values are p/r − 1 at samples of r = (q + s)/2, one of each density at a time."""
     exact = subject.exact
     if exact is None:
         return
     for backend in subject.samplers:
         model = subject.fresh_model(backend, **options)
-        draw = partial(_balanced, subject, model, _reference(subject, model), exact.log_z, 9)
-        yield vanishing_mean(draw, f"E_r[p/r] = 1 with Z of quadrature ({backend}, {options})")
+        reference = ReferenceDensity.of(subject, model.sample(BATCH, _FIT_SEED))
+
+        def values(stage: int, model: Model = model, reference: ReferenceDensity = reference) -> np.ndarray:
+            count = BATCH * RETEST**stage
+            draws = model.sample(count, SAMPLES_SEED + stage)
+            x, _ = reference.draw(count, SAMPLES_SEED + stage)
+            log_q = _log_q(subject, model, x, SAMPLES_SEED + stage)
+            total = np.full(count, -1.0)
+            for at, log_q_at, counts in ((draws.x, draws.log_q, ~draws.leaked), (x, log_q, True)):
+                log_r = np.logaddexp(log_q_at, reference.log_density(at))
+                log_p = -subject.interpret("action", at)[0] - exact.log_z
+                total += np.where(counts, np.exp(log_p - log_r), 0.0)
+            return total
+
+        yield vanishing_mean(values, f"E_r[p/r] = 1 with Z of quadrature ({backend}, {options})")
 
 
 def _enumerable(subject: Subject) -> bool:
