@@ -39,11 +39,12 @@ _HELPERS = {
     """Mean of every component over the sites of each block, (batch, blocks, components)."""
     rest = tuple(mu + 2 for mu in range(x.ndim - 2) if mu not in axes)
     mean = x.mean(axis=rest) if rest else x
-    return np.swapaxes(mean.reshape(*x.shape[:2], -1), 1, 2)''',
+    return np.swapaxes(mean.reshape(*x.shape[:2], math.prod(mean.shape[2:])), 1, 2)''',
     "_block_sum": '''def _block_sum(density, axes):
     """Σ over the sites of each block, (batch, blocks)."""
     rest = tuple(mu + 1 for mu in range(density.ndim - 1) if mu not in axes)
-    return density.sum(axis=rest).reshape(len(density), -1)''',
+    total = density.sum(axis=rest)
+    return total.reshape(len(total), math.prod(total.shape[1:]))''',
     "_act_on_blocks": '''def _act_on_blocks(x, matrices, axes):
     """Each block of x turned by its own matrix, (batch, blocks, components, components)."""
     return (_over_blocks(np.moveaxis(matrices, 1, -1), x, axes) * x[:, None]).sum(axis=2)''',
@@ -109,7 +110,7 @@ DIALECT = Dialect(
         "half_line_inverse": "_half_line_inverse({args})",
         "half_line_log_slope": "_half_line_log_slope({args})",
         "difference": "{0} - {1}",
-        "total": "{0}.reshape(len({0}), -1).sum(axis=1)",
+        "total": "{0}.sum(axis=tuple(range(1, {0}.ndim)))",
         "flatten": "{0}.reshape(len({0}), {0}.shape[1] * {0}.shape[2])",
         "where": "np.where({0} != 0, {1}, {2})",
         "logsumexp": "_logsumexp(np.stack(np.broadcast_arrays({args})))",

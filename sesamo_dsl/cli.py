@@ -6,6 +6,7 @@ import importlib
 import inspect
 import io
 import math
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -351,6 +352,7 @@ def run_tests(
             drawn = run_random(random, seed=seed, backends=backend, report=report)
         print_summary(drawn, console)
         raise typer.Exit(1 if any(result.status == "failed" for result in drawn) else 0)
+    began = time.perf_counter()
     with console.status("testing") as status:
         results = run_laws(
             load_theory(theory),
@@ -358,7 +360,7 @@ def run_tests(
             examples=examples,
             report=lambda result: status.update(f"testing: {result.law.name} done"),
         )
-    print_results(results, console)
+    print_results(results, time.perf_counter() - began, console)
     raise typer.Exit(0 if all(result.holds for result in results) else 1)
 
 

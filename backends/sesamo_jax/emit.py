@@ -36,11 +36,12 @@ _HELPERS = {
     """Mean of every component over the sites of each block, (batch, blocks, components)."""
     rest = tuple(mu + 2 for mu in range(x.ndim - 2) if mu not in axes)
     mean = x.mean(axis=rest) if rest else x
-    return mean.reshape(*mean.shape[:2], -1).swapaxes(1, 2)''',
+    return mean.reshape(*mean.shape[:2], math.prod(mean.shape[2:])).swapaxes(1, 2)''',
     "_block_sum": '''def _block_sum(density, axes):
     """Σ over the sites of each block, (batch, blocks)."""
     rest = tuple(mu + 1 for mu in range(density.ndim - 1) if mu not in axes)
-    return (density.sum(axis=rest) if rest else density).reshape(len(density), -1)''',
+    total = density.sum(axis=rest) if rest else density
+    return total.reshape(len(total), math.prod(total.shape[1:]))''',
     "_act_on_blocks": '''def _act_on_blocks(x, matrices, axes):
     """Each block of x turned by its own matrix, (batch, blocks, components, components)."""
     return (_over_blocks(jnp.moveaxis(matrices, 1, -1), x, axes) * x[:, None]).sum(axis=2)''',
@@ -113,7 +114,7 @@ DIALECT = Dialect(
         "half_line_inverse": "_half_line_inverse({args})",
         "half_line_log_slope": "_half_line_log_slope({args})",
         "difference": "{0} - {1}",
-        "total": "{0}.reshape(len({0}), -1).sum(axis=1)",
+        "total": "{0}.sum(axis=tuple(range(1, {0}.ndim)))",
         "flatten": "{0}.reshape(len({0}), {0}.shape[1] * {0}.shape[2])",
         "where": "jnp.where({0} != 0, {1}, {2})",
         "logsumexp": "jax.nn.logsumexp(jnp.stack(jnp.broadcast_arrays({args})), axis=0)",

@@ -56,9 +56,9 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
     hop = jax.scipy.linalg.expm(jnp.asarray(matrix, jnp.float64) * step)
     # on a CPU a part of the batch at a time, with 2 MiB of slices: what a part needs stays in the cache
     batch = len(phi)
-    size = max(1, 2**18 // (phi.shape[1] * phi.shape[2] ** 2)) if jax.default_backend() == "cpu" else batch
-    count = max(1, -(-batch // size))
-    size = -(-batch // count)
+    size = 2**18 // (phi.shape[1] * phi.shape[2] ** 2) if jax.default_backend() == "cpu" else batch
+    count = max(1, -(-batch // max(1, size)))
+    size = max(1, -(-batch // count))  # an empty batch is padded as well
     parts = jnp.pad(phi, ((0, count * size - batch), (0, 0), (0, 0))).reshape(count, size, *phi.shape[1:])
     log, slope = jax.lax.map(lambda part: _fermion_tree(part, hop, with_gradient), parts)
     log = log.reshape(-1)[:batch].astype(field.dtype)

@@ -108,7 +108,7 @@ DIALECT = Dialect(
         "half_line_inverse": "_half_line_inverse({args})",
         "half_line_log_slope": "_half_line_log_slope({args})",
         "difference": "{0} - {1}",
-        "total": "{0}.reshape(len({0}), -1).sum(dim=1)",
+        "total": "{0}.flatten(1).sum(dim=1)",
         "flatten": "{0}.flatten(1)",
         "where": "torch.where({0} != 0, {1}, {2})",
         "logsumexp": "torch.logsumexp(torch.stack(torch.broadcast_tensors({args})), dim=0)",

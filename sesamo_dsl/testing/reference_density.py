@@ -19,7 +19,7 @@ from ..orbits import log_area, uniform_directions
 from .subject import Subject
 
 _ENUMERATED = 64  # group elements up to which the density is a sum over all images
-_ROTATIONS = {2: 16, 3: 64}
+_ROTATIONS = {2: 16, 3: 16}
 _INFLATION = 1.2
 
 

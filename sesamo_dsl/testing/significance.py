@@ -13,12 +13,14 @@ having heavy tails: for them the level is ``10·STAGE_LEVEL²``, which leaves ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy.stats import t as student
 
+from ..backend import Draws
 from .law import Measurement
+from .subject import SAMPLES, SAMPLES_SEED, Subject
 
 SUITE_LEVEL = 1e-6
 """Bound on the probability that a whole suite fails by chance."""
@@ -58,3 +60,10 @@ def vanishing_mean(draw: Callable[[int], np.ndarray], what: str, width: float | 
         if measurement.ratio <= 1:
             break
     return measurement
+
+
+def samples_at(subject: Subject, backend: str, options: Mapping[str, str], stage: int) -> Draws:
+    """Samples of a model for a stage of a test: those that every law looks at, then fresh ones."""
+    if stage == 0:
+        return subject.draws(backend, SAMPLES_SEED, **options)
+    return subject.model(backend, **options).sample(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)

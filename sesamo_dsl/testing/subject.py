@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,8 +24,12 @@ from ..reference import Reference, exact_reference
 from ..theory import Precision, Theory
 from ..training import TrainingOptions, make_base, wall_statistics
 
-BATCH = 4096
-"""Configurations that every model of a subject trains with and draws: what one law computes serves all."""
+Made = TypeVar("Made")
+
+SAMPLES = 4096
+"""Samples that are drawn of every model of a subject: what one law computes serves all."""
+BATCH = 1024
+"""Configurations that its models train with; circles evaluate the action some thousand times for each."""
 SAMPLES_SEED = 71
 """Seed of the samples that models are tested with."""
 _KEPT = 2**28  # bytes of samples to keep
@@ -53,9 +59,8 @@ class Subject:
     program: Program
     parameters: dict[str, float]
     _backends: dict[str, str | Backend] = field(default_factory=dict)
-    _compiled: dict[tuple[str, Precision], CompiledTheory] = field(default_factory=dict)
-    _models: dict[tuple[Any, ...], Model] = field(default_factory=dict)
-    _draws: dict[tuple[Any, ...], Draws] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], Future[Any]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
 
     @classmethod
     def of(cls, theory: Theory, backends: Sequence[str | Backend] | None = None) -> Subject:
@@ -72,12 +77,24 @@ class Subject:
 
     def compiled(self, backend: str, precision: Precision) -> CompiledTheory:
         """The theory compiled for a backend."""
-        key = backend, precision
-        if key not in self._compiled:
-            self._compiled[key] = compile(
-                self.analysis, self._backends.get(backend, backend), precision=precision
-            )
-        return self._compiled[key]
+        chosen = self._backends.get(backend, backend)
+        return self._once(
+            ("compiled", backend, precision), lambda: compile(self.analysis, chosen, precision=precision)
+        )
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, kept; of several threads that ask for it one computes and the others wait."""
+        with self._lock:
+            known = key in self._made
+            future: Future[Made] = self._made.setdefault(key, Future())
+        if not known:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+                with self._lock:
+                    self._made.pop(key, None)
+        return future.result()
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -86,33 +103,36 @@ class Subject:
 
     def model(self, backend: str, **options: Any) -> Model:
         """An untrained model in float64 whose weights are random, so that its flow is not the identity."""
-        key = backend, *sorted(options.items())
-        if key not in self._models:
+
+        def make() -> Model:
             model = self.fresh_model(backend, **options)
             rng = np.random.default_rng(5)
-            state = model.state()
             noisy = {
                 name: value + _PERTURBATION * rng.normal(size=value.shape)
                 if name.startswith(("flow.", "law."))
                 else value
-                for name, value in sorted(state.items())
+                for name, value in sorted(model.state().items())
             }
             model.load_state(noisy)
-            self._models[key] = model
-        return self._models[key]
+            return model
+
+        return self._once(("model", backend, *sorted(options.items())), make)
 
     def draws(self, backend: str, seed: int, **options: Any) -> Draws:
-        """``BATCH`` samples of :meth:`model`; laws that ask for one seed look at the same samples.
+        """``SAMPLES`` samples of :meth:`model`; laws that ask for one seed look at the same samples.
 
         What bounds their false alarms is a sum over laws, which need not be independent.
         """
-        key = backend, seed, *sorted(options.items())
-        if key not in self._draws:
-            draws = self.model(backend, **options).sample(BATCH, seed)
-            while self._draws and (len(self._draws) + 1) * draws.x.nbytes > _KEPT:
-                del self._draws[next(iter(self._draws))]
-            self._draws[key] = draws
-        return self._draws[key]
+
+        def make() -> Draws:
+            draws = self.model(backend, **options).sample(SAMPLES, seed)
+            with self._lock:
+                kept = [key for key in self._made if key[0] == "draws"]
+                while len(kept) > 1 and len(kept) * draws.x.nbytes > _KEPT:
+                    del self._made[kept.pop(0)]
+            return draws
+
+        return self._once(("draws", backend, seed, *sorted(options.items())), make)
 
     def fresh_model(self, backend: str, **options: Any) -> Model:
         """A model in float64 as training would start from."""

@@ -25,7 +25,7 @@ def results_table(results: Sequence[LawResult]) -> Table:
         table.add_row(
             Text("✓", style="green") if result.holds else Text("✗", style="bold red"),
             result.law.name,
-            result.law.statement,
+            Text(result.law.statement),
             str(result.examples),
             f"{residual:.2g}",
             f"{tolerance:.2g}",
@@ -46,11 +46,10 @@ def counterexample(result: LawResult) -> str:
     )
 
 
-def print_results(results: Sequence[LawResult], console: Console) -> None:
-    """The table, the probability of a false alarm, and every counterexample."""
+def print_results(results: Sequence[LawResult], seconds: float, console: Console) -> None:
+    """The table, how long it took by the clock, the probability of a false alarm, every counterexample."""
     console.print(results_table(results))
     level = sum(result.false_alarm for result in results)
-    seconds = sum(result.seconds for result in results)
     failed = [result for result in results if not result.holds]
     console.print(
         f"\n{len(results) - len(failed)} of {len(results)} laws hold, {seconds:.1f} s; "

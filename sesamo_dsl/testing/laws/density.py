@@ -188,30 +188,6 @@ def _round_trip(subject: Subject, listed: list[dict[str, str]]) -> Iterator[Meas
             yield Measurement(int(not same), 0, f"one layout of weights on all backends {where}")
 
 
-def _training(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """Seed and step number determine a step, also after loading; every figure is finite."""
-    for backend in subject.samplers:
-        model = subject.fresh_model(backend, **options)
-        start = model.state()
-        loss = model.loss(0)
-        first = model.step(1e-3)
-        size = 1e-9 * (1 + abs(loss))
-        yield Measurement(first["loss"] - loss, size, f"the loss of a step ({backend})")
-        middle = model.state()
-        second = model.step(1e-3)
-        finite = np.isfinite([*first.values(), *second.values()]).all()
-        yield Measurement(int(not finite), 0, f"finite figures ({backend})")
-        yield Measurement(int(not 0 < first["ess"] <= 1 + 1e-12), 0, f"0 < ESS ≤ 1 ({backend})")
-        moved = any(not np.array_equal(middle[k], start[k]) for k in start if k.startswith("flow."))
-        yield Measurement(int(not moved), 0, f"a step moves the weights ({backend})")
-        end = model.state()
-        model.load_state(middle)
-        again = model.step(1e-3)
-        yield Measurement(again["loss"] - second["loss"], 0, f"load → the same next step ({backend})")
-        distance = max(float(np.abs(end[k] - v).max(initial=0)) for k, v in model.state().items())
-        yield Measurement(distance, 0, f"load → the same weights ({backend})")
-
-
 def _law_of_the_orbits(
     subject: Subject, example: tuple[dict[str, str], np.ndarray, int]
 ) -> Iterator[Measurement]:
@@ -294,18 +270,8 @@ LAWS = (
     Law(
         "round_trip",
         "a saved model and a seed give the same samples",
-        lambda s: st.just(choices(s)),
+        lambda s: st.just(choices(s)[: len(s.laws)]),  # strategies have neither weights nor randomness
         _round_trip,
-        samples,
-        1,
-    ),
-    Law(
-        "training",
-        "seed and step number determine a training step",
-        lambda s: st.just(
-            choices(s)[-1]
-        ),  # what compiles for it takes longest, and most with the first strategy
-        _training,
         samples,
         1,
     ),

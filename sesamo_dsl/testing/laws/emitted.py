@@ -128,24 +128,26 @@ def _device(array: Any) -> str:
 def _batches(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
     for backend in subject.backends:
         compiled = subject.compiled(backend, "float64")
-        for name in ("action", "action_and_gradient", "facets"):
-            function = subject.program.functions[name]
+        for name, function in subject.program.functions.items():
             values = {argument_name(p): subject.parameters[p] for p in function.parameters}
             first = function.inputs[0][0]
 
             def evaluated(
                 part: np.ndarray, name=name, first=first, values=values, compiled=compiled
             ) -> tuple[np.ndarray, ...]:
-                return call(compiled.backend, compiled.module, name, {first: part}, values, "float64")
+                inputs = {first: part, **_inputs(subject, name, part)}
+                return call(compiled.backend, compiled.module, name, inputs, values, "float64")
 
+            nothing = evaluated(x[:0])
+            yield Measurement(sum(len(a) for a in nothing), 0, f"{name} of an empty batch ({backend})")
+            if name not in ("action", "action_and_gradient", "facets"):
+                continue
             together = evaluated(x)
             alone = [evaluated(x[i : i + 1]) for i in range(len(x))]
             bounds = error_bounds(subject.program, name, x, subject.parameters, roundoff=EPS["float64"])
             for index, (a, bound) in enumerate(zip(together, bounds, strict=True)):
                 b = np.concatenate([part[index] for part in alone])
                 yield Measurement(a - b, 2 * bound, f"{name} of a batch of n ({backend})")
-            nothing = evaluated(x[:0])
-            yield Measurement(sum(len(a) for a in nothing), 0, f"{name} of an empty batch ({backend})")
 
 
 LAWS = (

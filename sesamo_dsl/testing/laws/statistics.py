@@ -16,11 +16,10 @@ from scipy.ndimage import maximum_filter
 from scipy.special import expit, log_expit
 
 from ...backend import Draws, Model
-from ...training import TrainingOptions
 from ..law import Law, Measurement, has_slices
 from ..reference_density import ReferenceDensity
-from ..significance import RETEST, STAGE_LEVEL, student_bound, vanishing_mean
-from ..subject import BATCH, SAMPLES_SEED, Subject
+from ..significance import RETEST, samples_at, vanishing_mean
+from ..subject import SAMPLES, SAMPLES_SEED, Subject
 from .density import choice, samples
 
 _FIT_SEED = 1001  # of what a reference density is fitted to
@@ -33,8 +32,8 @@ def _grid(axes: list[np.ndarray]) -> np.ndarray:
 
 def _log_prob(model: Model, x: np.ndarray) -> np.ndarray:
     """log q(x) in batches of one size, which spares compilers that work once per shape."""
-    padded = np.concatenate([x, np.repeat(x[:1], -len(x) % BATCH, axis=0)])
-    return np.concatenate([model.log_prob(padded[i : i + BATCH]) for i in range(0, len(padded), BATCH)])[
+    padded = np.concatenate([x, np.repeat(x[:1], -len(x) % SAMPLES, axis=0)])
+    return np.concatenate([model.log_prob(padded[i : i + SAMPLES]) for i in range(0, len(padded), SAMPLES)])[
         : len(x)
     ]
 
@@ -81,9 +80,9 @@ def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
     charted = options["strategy"] == "chart"
     for backend in subject.samplers:
         model = subject.model(backend, **options)
-        count = 16 * BATCH if charted else BATCH
+        count = 16 * SAMPLES if charted else SAMPLES
         draws = model.sample(count, 7) if charted else subject.draws(backend, SAMPLES_SEED, **options)
-        reach = draws.x[:BATCH].reshape(-1, n)
+        reach = draws.x[:SAMPLES].reshape(-1, n)
         mass, width = integral(model, shape, reach, at_wall if charted else None)
         counted = at_wall(draws.x, width).mean() if charted else draws.leaked.mean()
         level = 1e-10 if counted > 0 else 0.0
@@ -95,13 +94,6 @@ def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
 def _fitted(subject: Subject, options: dict[str, str]) -> ReferenceDensity:
     """Fitted to other samples than those of the tests; those of one backend will do for all."""
     return ReferenceDensity.of(subject, subject.draws(subject.samplers[0], _FIT_SEED, **options))
-
-
-def _drawn(subject: Subject, backend: str, options: dict[str, str], stage: int) -> Draws:
-    """Samples of a model, fresh ones at each stage."""
-    if stage == 0:
-        return subject.draws(backend, SAMPLES_SEED, **options)
-    return subject.model(backend, **options).sample(BATCH * RETEST**stage, SAMPLES_SEED + stage)
 
 
 def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarray:
@@ -116,11 +108,11 @@ def _bridged(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]
 
     @cache
     def theirs(stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x, possible = reference.draw(BATCH * RETEST**stage, SAMPLES_SEED + stage)
+        x, possible = reference.draw(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)
         return x, possible, reference.log_density(x)
 
     def values(backend: str, stage: int) -> np.ndarray:
-        draws = _drawn(subject, backend, options, stage)
+        draws = samples_at(subject, backend, options, stage)
         at_q = np.where(draws.leaked, 0.0, expit(reference.log_density(draws.x) - draws.log_q))
         x, possible, log_s = theirs(stage)
         log_q = _log_q(subject, subject.model(backend, **options), x, SAMPLES_SEED + stage)
@@ -177,16 +169,18 @@ def _divergence(points: _Points, log_q: np.ndarray, cut: float, field: Field) ->
 def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """The values are those of :func:`_divergence` at a sample of q plus those at a sample of s."""
     reference = _fitted(subject, options)
-    x, _ = reference.draw(BATCH, 3)
+    x, _ = reference.draw(SAMPLES, 3)
     cut = float(np.quantile(-subject.interpret("action", x)[0] - reference.log_density(x), 0.9))
 
     @cache
     def theirs(stage: int) -> _Points:
-        return _Points.at(subject, reference, reference.draw(BATCH * RETEST**stage, SAMPLES_SEED + stage)[0])
+        return _Points.at(
+            subject, reference, reference.draw(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)[0]
+        )
 
     @cache
     def ours(backend: str, stage: int) -> tuple[_Points, Draws, np.ndarray]:
-        draws = _drawn(subject, backend, options, stage)
+        draws = samples_at(subject, backend, options, stage)
         x = theirs(stage).x.reshape(draws.x.shape)
         log_q = _log_q(subject, subject.model(backend, **options), x, SAMPLES_SEED + stage)
         return _Points.at(subject, reference, draws.x), draws, log_q
@@ -203,38 +197,6 @@ def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Meas
             yield vanishing_mean(partial(values, backend, field), what)
 
 
-def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -> tuple[float, np.ndarray]:
-    """The loss of one step, and what its terms are for samples of the model.
-
-    Step numbers 1 and 2 stand for independent noise. The loss integrates the group out, so that the variance
-    of its terms is not larger than that of the samples'.
-    """
-    model = subject.model(backend, **options)
-    draws = _drawn(subject, backend, options, stage)
-    values = draws.log_q + draws.action
-    if options["strategy"] == "penalty" and subject.analysis.group.order > 1:
-        resolved = TrainingOptions()
-        inverse = subject.analysis.group.inverses[draws.sector]
-        y = subject.interpret("modulate", draws.x, u=inverse)[0]
-        facets = subject.interpret("facets", y)[0].reshape(len(y), -1)
-        walls = np.where(facets > 0, expit(resolved.penalty_slope * facets), 0.0)
-        values = values + resolved.penalty_height * walls.sum(axis=1)
-    return model.loss(1 + stage), values
-
-
-def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """The level allows for one batch of the loss at each stage and for the tails of a polynomial action."""
-    for backend in subject.samplers:
-        for stage in (0, 1):
-            loss, values = _loss(subject, backend, options, stage)
-            bound = student_bound(values, STAGE_LEVEL) * np.sqrt(1 + len(values) / BATCH)
-            what = f"loss = ⟨log q + S + penalty⟩ ({backend}, {options})"
-            measurement = Measurement(loss - float(values.mean()), bound, what, 10 * STAGE_LEVEL**2)
-            if measurement.ratio <= 1:
-                break
-        yield measurement
-
-
 def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """The values are p/r − 1 at samples of r = (q + s)/2, one of each density at a time."""
     exact = subject.exact
@@ -242,10 +204,10 @@ def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[M
         return
     for backend in subject.samplers:
         model = subject.fresh_model(backend, **options)
-        reference = ReferenceDensity.of(subject, model.sample(BATCH, _FIT_SEED))
+        reference = ReferenceDensity.of(subject, model.sample(SAMPLES, _FIT_SEED))
 
         def values(stage: int, model: Model = model, reference: ReferenceDensity = reference) -> np.ndarray:
-            count = BATCH * RETEST**stage
+            count = SAMPLES * RETEST**stage
             draws = model.sample(count, SAMPLES_SEED + stage)
             x, _ = reference.draw(count, SAMPLES_SEED + stage)
             log_q = _log_q(subject, model, x, SAMPLES_SEED + stage)
@@ -287,14 +249,6 @@ LAWS = (
         _schwinger_dyson,
         _enumerable,
         2,
-    ),
-    Law(
-        "loss",
-        "the training loss is the mean of log q + S, and of the penalty",
-        choice,
-        _training_loss,
-        lambda s: samples(s) and (s.analysis.group.order == 1 or not has_slices(s)),
-        3,
     ),
     Law(
         "partition_function",
