@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import re
 import subprocess
 import sys
+import time
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +20,8 @@ import networkx as nx
 import numpy as np
 import pytest
 import sympy as sp
+from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 import sesamo_dsl as sd
@@ -29,6 +34,8 @@ from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.ir.source import module_source
 from sesamo_dsl.testing import (
     LAWS,
+    Law,
+    LawResult,
     LawViolation,
     Measurement,
     RandomResult,
@@ -45,7 +52,7 @@ from sesamo_dsl.testing.reference_density import ReferenceDensity
 from sesamo_dsl.testing.rounding import error_bounds
 from sesamo_dsl.testing.significance import SUITE_LEVEL, bernstein, student_bound, vanishing_mean
 from sesamo_dsl.testing.suite import require
-from sesamo_dsl.testing.table import counterexample
+from sesamo_dsl.testing.table import counterexample, results_table
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.scalar_phi4 import scalar_phi4
@@ -213,6 +220,60 @@ def test_backends_without_models_are_not_asked_for_any() -> None:
     assert "bridge" not in {result.law.name for result in results}
     with pytest.raises(BackendError):
         sd.compile(small(), EXAMPLE.BACKEND).train()
+
+
+def test_results_are_in_the_order_of_the_laws() -> None:
+    """Whichever of the threads is done first."""
+    names = ["metrics", "group_axioms", "density_of_samples", "tiling"]
+    results = run_laws(small(), ["torch"], laws=[BY_NAME[name] for name in names], examples=1)
+    assert [result.law.name for result in results] == names
+
+
+def test_what_a_law_raises_comes_out_and_stops_the_others() -> None:
+    seen: list[str] = []
+
+    def raising(subject: Subject, example: int) -> Iterator[Measurement]:
+        raise ZeroDivisionError("of this law")
+        yield
+
+    def waiting(subject: Subject, example: int) -> Iterator[Measurement]:
+        time.sleep(0.5)
+        yield Measurement(0, 0)
+
+    wrong = Law("wrong", "raises", lambda s: st.just(0), raising)
+    slow = [Law(f"slow_{k}", "waits", lambda s: st.just(0), waiting) for k in range(3)]
+    with pytest.raises(ZeroDivisionError, match="of this law"):
+        run_laws(small(), ["torch"], laws=[wrong, *slow], report=lambda result: seen.append(result.law.name))
+    assert seen == ["slow_2"]
+
+
+def test_threads_share_what_a_subject_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject.of(small(), ["torch"])
+    fresh, made = subject.fresh_model, []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        made.append(options)
+        time.sleep(0.2)
+        if len(made) == 1:
+            raise BackendError("a", expected="b", found="c", remedy="d")
+        return fresh(*arguments, **options)
+
+    monkeypatch.setattr(subject, "fresh_model", counted)
+    with ThreadPoolExecutor(2) as pool:
+        refused = [pool.submit(subject.model, "torch", strategy="fold") for _ in range(2)]
+        assert all(isinstance(future.exception(), BackendError) for future in refused)
+        models = [pool.submit(subject.draws, "torch", 1, strategy="fold") for _ in range(2)]
+        assert models[0].result() is models[1].result()
+    assert len(made) == 2
+
+
+def test_statements_are_shown_as_they_are_written() -> None:
+    """Brackets are no markup."""
+    shown = Console(file=io.StringIO(), width=250)
+    law = BY_NAME["bridge"]
+    shown.print(results_table([LawResult(law, 1, Measurement(0.0, 1.0), 0.0)]))
+    assert isinstance(shown.file, io.StringIO)
+    assert law.statement in shown.file.getvalue()
 
 
 def test_conformance_finds_faults(capsys: pytest.CaptureFixture[str]) -> None:
@@ -384,6 +445,13 @@ def test_laws_of_local_groups(theory: sd.Theory) -> None:
     results = run_laws(theory, ["torch"], examples=5)
     assert [result.law.name for result in results if not result.holds] == []
     assert "one_block" in {result.law.name for result in results}
+
+
+@pytest.mark.parametrize("theory", [small(), complex_phi4(2, 2), *local_theories()], ids=lambda t: t.name)
+def test_empty_batches(theory: sd.Theory) -> None:
+    """Of every emitted function: charts, slices, local groups and determinants."""
+    result = run_law(BY_NAME["batches"], Subject.of(theory, ["torch", "jax"]), examples=1)
+    assert result.holds, counterexample(result)
 
 
 def test_the_law_of_one_block_finds_a_wrong_verdict() -> None:
