@@ -276,7 +276,7 @@ def test_an_emitted_module_runs_alone(name: str, tmp_path: Path) -> None:
 def test_emitted_code_reads_well(name: str) -> None:
     """One assignment per line, the terms of the action as comments."""
     source = compiled("scalar_phi4", name, "float64").source.read_text()
-    body = source.split("def action(")[1].split("\n\n\n")[0]
+    body = source.split("def action(")[1].split("\ndef ")[0]
     assert "# phi(x+1e0)" in body
     for line in body.splitlines()[2:]:
         assert re.fullmatch(r"    (\w+ = .+|return \w+)|", line), line

@@ -92,7 +92,6 @@ _HELPERS = {
 
 DIALECT = Dialect(
     framework="JAX",
-    decorators=("@jax.jit",),
     imports="import jax\nimport jax.numpy as jnp\nimport numpy as np",
     helpers=_HELPERS,
     templates={

@@ -41,8 +41,6 @@ class Dialect:
         How a literal or coupling is passed to a function that needs an array; ``{0}`` is the operand.
     joint
         Pairs of operations → the template that computes both where they have the same operands.
-    decorators
-        Lines above every function of a program.
     """
 
     framework: str
@@ -52,7 +50,6 @@ class Dialect:
     scalar_operand: str
     helpers: Mapping[str, str]
     joint: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    decorators: tuple[str, ...] = ()
 
 
 def argument_name(parameter: str) -> str:
@@ -104,7 +101,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
     names = _value_names(function, program)
     couplings = [argument_name(p) for p in function.parameters]
     signature = ", ".join([*(name for name, _ in function.inputs), *couplings])
-    lines = [*dialect.decorators, f"def {function.name}({signature}):", f'    """{function.doc}"""']
+    lines = [f"def {function.name}({signature}):", f'    """{function.doc}"""']
     rank, joint = len(program.shape), _joint(function, dialect)
     for index, op in enumerate(function.ops):
         if op.name in ("input", "parameter", "constant") or index in joint.values():
