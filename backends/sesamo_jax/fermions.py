@@ -46,6 +46,7 @@ def _fermion_log_det_and_gradient_jvp(primals, tangents):
     return (value, gradient), ((gradient * tangents[0]).sum(axis=(1, 2)), jnp.zeros_like(field))
 
 
+@functools.partial(jax.jit, static_argnums=4)  # its loops would be compiled again at every call
 def _fermion_solve(field, step, matrix, species, with_gradient):
     """log|det| and its gradient, in float64 whatever the field is."""
     if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
