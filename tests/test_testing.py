@@ -55,6 +55,7 @@ from sesamo_dsl.testing.suite import require
 from sesamo_dsl.testing.table import counterexample, results_table
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.hubbard import hubbard, two_sites
+from sesamo_theories.on_model import on_model
 from sesamo_theories.scalar_phi4 import scalar_phi4
 
 ROOT = Path(__file__).parent.parent
@@ -151,9 +152,15 @@ def test_the_suite_states_its_false_alarms() -> None:
     assert {"bridge", "schwinger_dyson"} <= {r.law.name for r in results if r.false_alarm}
 
 
-@pytest.mark.parametrize("wrong", [np.log(1.3), -np.log(1.3)])
-def test_a_density_off_by_a_factor_is_found(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    subject = Subject.of(small(), ["torch"])
+@pytest.mark.parametrize("wrong", [np.log(1.5), -np.log(1.5)])
+@pytest.mark.parametrize(
+    "theory", [small, lambda: scalar_phi4(8, 8), lambda: on_model(8, 8)], ids=["small", "scalar", "on"]
+)
+def test_a_density_off_by_a_factor_is_found(
+    theory: Callable[[], sd.Theory], wrong: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on lattices as large as those of shipped theories, where densities hardly overlap."""
+    subject = Subject.of(theory(), ["torch"])
     model = subject.model("torch", strategy="fold", law="uniform")
     sample, log_prob = model.sample, model.log_prob
 

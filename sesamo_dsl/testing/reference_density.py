@@ -16,10 +16,11 @@ from scipy.special import logsumexp
 
 from ..backend import Draws
 from ..orbits import log_area, uniform_directions
+from .law import EPS
 from .subject import Subject
 
 _ENUMERATED = 64  # group elements up to which the density is a sum over all images
-_ROTATIONS = {2: 16, 3: 16}
+_ROTATIONS = {2: 16, 3: 32}
 _INFLATION = 1.2
 
 
@@ -123,7 +124,9 @@ class ReferenceDensity:
         log_s = logsumexp(terms, axis=0)
         score = np.zeros((len(x), len(self.mean)))
         for term, z, (inverse, _) in zip(terms, whitened, self._inverses, strict=True):
-            score -= np.exp(term - log_s)[:, None] * (z @ inverse)
+            weight = np.exp(term - log_s)
+            near = weight > EPS["float64"]  # few images are near any one point
+            score[near] -= weight[near, None] * (z[near] @ inverse)
         return log_s - np.log(len(self.maps)), score.reshape(x.shape)
 
     def _terms(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -35,6 +35,7 @@ SAMPLES_SEED = 71
 _KEPT = 2**28  # bytes of samples to keep
 _FOLDED = 64  # sectors up to which folding is tried: it evaluates the flow once for each
 _PERTURBATION = 0.1  # size of the random weights of an untrained model: far from the identity, yet tame
+_FEW = 8  # degrees of freedom up to which it is
 
 
 @dataclass(eq=False)
@@ -78,11 +79,11 @@ class Subject:
     def compiled(self, backend: str, precision: Precision) -> CompiledTheory:
         """The theory compiled for a backend."""
         chosen = self._backends.get(backend, backend)
-        return self._once(
+        return self.once(
             ("compiled", backend, precision), lambda: compile(self.analysis, chosen, precision=precision)
         )
 
-    def _once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+    def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
         """What ``make`` gives, kept; of several threads that ask for it one computes and the others wait."""
         with self._lock:
             known = key in self._made
@@ -107,8 +108,10 @@ class Subject:
         def make() -> Model:
             model = self.fresh_model(backend, **options)
             rng = np.random.default_rng(5)
+            # log q is a sum over the lattice: so that it strays as far from a Gaussian's on a larger one
+            size = _PERTURBATION * min(1.0, (_FEW / self.theory.degrees_of_freedom) ** 0.5)
             noisy = {
-                name: value + _PERTURBATION * rng.normal(size=value.shape)
+                name: value + size * rng.normal(size=value.shape)
                 if name.startswith(("flow.", "law."))
                 else value
                 for name, value in sorted(model.state().items())
@@ -116,7 +119,7 @@ class Subject:
             model.load_state(noisy)
             return model
 
-        return self._once(("model", backend, *sorted(options.items())), make)
+        return self.once(("model", backend, *sorted(options.items())), make)
 
     def draws(self, backend: str, seed: int, **options: Any) -> Draws:
         """``SAMPLES`` samples of :meth:`model`; laws that ask for one seed look at the same samples.
@@ -132,7 +135,7 @@ class Subject:
                     del self._made[kept.pop(0)]
             return draws
 
-        return self._once(("draws", backend, seed, *sorted(options.items())), make)
+        return self.once(("draws", backend, seed, *sorted(options.items())), make)
 
     def fresh_model(self, backend: str, **options: Any) -> Model:
         """A model in float64 as training would start from."""

@@ -91,9 +91,32 @@ def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
         yield Measurement(mass + counted - 1, 2e-3 + noise, f"∫q = 1 − leaked ({backend}, {options})", level)
 
 
-def _fitted(subject: Subject, options: dict[str, str]) -> ReferenceDensity:
-    """Fitted to other samples than those of the tests; those of one backend will do for all."""
-    return ReferenceDensity.of(subject, subject.draws(subject.samplers[0], _FIT_SEED, **options))
+def _reference(subject: Subject, strategy: str) -> ReferenceDensity:
+    """Fitted to other samples than those of the tests, and to more: an uncertain covariance costs overlap."""
+
+    def fit() -> ReferenceDensity:
+        model = subject.model(subject.samplers[0], strategy=strategy, law=subject.laws[-1])
+        return ReferenceDensity.of(subject, model.sample(4 * SAMPLES, _FIT_SEED))
+
+    return subject.once(("reference", strategy), fit)
+
+
+class _Drawn(NamedTuple):
+    """Samples of the reference density."""
+
+    x: np.ndarray
+    possible: np.ndarray  # whether a model can have made their pair
+    log_s: np.ndarray
+
+
+def _drawn(subject: Subject, strategy: str, stage: int) -> _Drawn:
+    reference = _reference(subject, strategy)
+
+    def draw() -> _Drawn:
+        x, possible = reference.draw(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)
+        return _Drawn(x, possible, reference.log_density(x))
+
+    return subject.once(("drawn", strategy, stage), draw)
 
 
 def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarray:
@@ -104,17 +127,12 @@ def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarr
 
 def _bridged(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """The values are s/(q+s) at a sample of q minus q/(q+s) at a sample of s, in [−1, 1]."""
-    reference = _fitted(subject, options)
-
-    @cache
-    def theirs(stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x, possible = reference.draw(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)
-        return x, possible, reference.log_density(x)
+    reference = _reference(subject, options["strategy"])
 
     def values(backend: str, stage: int) -> np.ndarray:
         draws = samples_at(subject, backend, options, stage)
         at_q = np.where(draws.leaked, 0.0, expit(reference.log_density(draws.x) - draws.log_q))
-        x, possible, log_s = theirs(stage)
+        x, possible, log_s = _drawn(subject, options["strategy"], stage)
         log_q = _log_q(subject, subject.model(backend, **options), x, SAMPLES_SEED + stage)
         return at_q - np.where(possible, expit(log_q - log_s), 0.0)
 
@@ -168,15 +186,14 @@ def _divergence(points: _Points, log_q: np.ndarray, cut: float, field: Field) ->
 
 def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """The values are those of :func:`_divergence` at a sample of q plus those at a sample of s."""
-    reference = _fitted(subject, options)
+    strategy = options["strategy"]
+    reference = _reference(subject, strategy)
     x, _ = reference.draw(SAMPLES, 3)
     cut = float(np.quantile(-subject.interpret("action", x)[0] - reference.log_density(x), 0.9))
 
-    @cache
     def theirs(stage: int) -> _Points:
-        return _Points.at(
-            subject, reference, reference.draw(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)[0]
-        )
+        x = _drawn(subject, strategy, stage).x
+        return subject.once(("points", strategy, stage), lambda: _Points.at(subject, reference, x))
 
     @cache
     def ours(backend: str, stage: int) -> tuple[_Points, Draws, np.ndarray]:
