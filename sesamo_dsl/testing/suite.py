@@ -106,38 +106,41 @@ def run_laws(
     laws: Sequence[Law] = LAWS,
     report: Callable[[LawResult], None] = lambda result: None,
 ) -> list[LawResult]:
-    """All laws that apply to a theory, in two threads; ``report`` is called with each result as it comes.
+    """All laws that apply to a theory, in two threads; either calls ``report`` with each result as it comes.
 
     What is found does not depend on the threads. Most of the time is spent outside the interpreter's lock.
     """
     subject = Subject.of(theory, backends)
     chosen = [law for law in laws if law.applies(subject)]
+    of_densities = deque(law for law in chosen if law in LANES[1])
+    others = deque(law for law in chosen if law not in LANES[1])
     stopped = Event()
 
-    lanes = [deque(law for law in chosen if law in lane) for lane in LANES]
-    lanes[-1].extend(law for law in chosen if law not in LAWS)
-
-    def go_through(own: deque[Law], other: deque[Law]) -> list[LawResult]:
+    def go_through(own: deque[Law], spare: deque[Law]) -> list[LawResult]:
         results = []
-        while not stopped.is_set() and (law := _next(own, other)) is not None:
+        while not stopped.is_set() and (law := _next(own, spare)) is not None:
             results.append(run_law(law, subject, examples=examples))
             report(results[-1])
         return results
 
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        futures = [pool.submit(go_through, *pair) for pair in (lanes, lanes[::-1])]
+    with ThreadPoolExecutor(2) as pool:
+        # laws of densities alone may be taken over: all threads share the precision of mpmath
+        futures = [
+            pool.submit(go_through, others, of_densities),
+            pool.submit(go_through, of_densities, deque()),
+        ]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             stopped.set()  # also when the user interrupts: at the next law
-    found = {result.law.name: result for future in futures for result in future.result()}
-    return [found[law.name] for law in chosen]
+    found = {result.law: result for future in futures for result in future.result()}
+    return [found[law] for law in chosen]
 
 
-def _next(own: deque[Law], other: deque[Law]) -> Law | None:
-    """The first law of a thread's own, then the last one of the other's; None if nothing is left."""
+def _next(own: deque[Law], spare: deque[Law]) -> Law | None:
+    """The first law of a thread's own, then the last of those that it may take over; None if none is left."""
     try:
-        return own.popleft() if own else other.pop()
+        return own.popleft() if own else spare.pop()
     except IndexError:
         return None
 
