@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import networkx as nx
@@ -239,21 +240,25 @@ def test_results_are_in_the_order_of_the_laws() -> None:
 
 def test_what_a_law_raises_comes_out_and_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
+    raised = Event()
 
     def raising(subject: Subject, example: int) -> Iterator[Measurement]:
+        raised.set()
         raise ZeroDivisionError("of this law")
         yield
 
     def waiting(subject: Subject, example: int) -> Iterator[Measurement]:
+        assert raised.wait(60)
         time.sleep(0.5)
         yield Measurement(0, 0)
 
     wrong = replace(LANES[1][0], name="wrong", examples=lambda s: st.just(0), measure=raising)
-    slow = [Law(f"slow_{k}", "waits", lambda s: st.just(0), waiting) for k in range(3)]
+    slow = [Law(f"slow_{k}", "waits", lambda s: st.just(0), waiting) for k in range(40)]
     monkeypatch.setattr("sesamo_dsl.testing.suite.LANES", ((), (wrong,)))
     with pytest.raises(ZeroDivisionError, match="of this law"):
         run_laws(small(), ["torch"], laws=[wrong, *slow], report=lambda result: seen.append(result.law.name))
-    assert seen == ["slow_0"]
+    assert seen == [law.name for law in slow[: len(seen)]]
+    assert len(seen) < len(slow)
 
 
 def test_threads_share_what_a_subject_makes(monkeypatch: pytest.MonkeyPatch) -> None:
