@@ -154,14 +154,17 @@ def test_the_suite_states_its_false_alarms() -> None:
     assert {"bridge", "schwinger_dyson"} <= {r.law.name for r in results if r.false_alarm}
 
 
-@pytest.mark.parametrize("wrong", [np.log(1.5), -np.log(1.5)])
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(
-    "theory", [small, lambda: scalar_phi4(8, 8), lambda: on_model(8, 8)], ids=["small", "scalar", "on"]
+    ("theory", "factor"),
+    [(small, 1.3), (lambda: scalar_phi4(8, 8), 1.3), (lambda: on_model(8, 8), 1.5)],
+    ids=["small", "scalar", "on"],
 )
 def test_a_density_off_by_a_factor_is_found(
-    theory: Callable[[], sd.Theory], wrong: float, monkeypatch: pytest.MonkeyPatch
+    theory: Callable[[], sd.Theory], factor: float, sign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also on lattices as large as those of shipped theories, where densities hardly overlap."""
+    wrong = sign * np.log(factor)
     subject = Subject.of(theory(), ["torch"])
     model = subject.model("torch", strategy="fold", law="uniform")
     sample, log_prob = model.sample, model.log_prob
