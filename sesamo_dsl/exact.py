@@ -8,8 +8,10 @@ non-zero value of that construction cannot lie (Burnikel, Fleischer, Mehlhorn, S
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from math import lcm, log2
+from numbers import Real
 from typing import Any, NamedTuple, cast
 
 import mpmath
@@ -162,6 +164,32 @@ class NumberTable:
     def matrix(self, matrix: sp.Matrix | sp.ImmutableMatrix) -> sp.ImmutableMatrix:
         """Apply :meth:`canonical` to every entry, with products of cosines turned into sums."""
         return sp.ImmutableMatrix(matrix.applyfunc(lambda entry: self.canonical(TR8(sp.expand(entry)))))
+
+
+def symbolic(value: Any) -> sp.Expr | None:
+    """A SymPy expression or a real number as an expression, None for anything else.
+
+    Text is not an expression: SymPy would evaluate it, whatever it says and wherever it was read.
+    """
+    if isinstance(value, sp.Expr):
+        return value
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real | Decimal | np.number):
+        return None
+    return cast(sp.Expr, sp.sympify(value.item() if isinstance(value, np.number) else value))
+
+
+def exact_matrix(declared: Any) -> sp.ImmutableMatrix | None:
+    """A SymPy matrix, an array or nested lists of expressions and numbers; None for anything else."""
+    if isinstance(declared, sp.MatrixBase):
+        return sp.ImmutableMatrix(declared)
+    try:
+        entries = np.array(declared, dtype=object)
+    except ValueError:  # rows of different lengths
+        return None
+    if entries.ndim != 2:
+        return None
+    found = [symbolic(entry) for entry in entries.flat]
+    return None if None in found else sp.ImmutableMatrix(*entries.shape, cast(Any, found))
 
 
 def rational(expr: sp.Expr) -> sp.Expr:

@@ -13,7 +13,7 @@ import sympy as sp
 from scipy.linalg import expm
 
 from .errors import FieldError, LatticeError, ParameterError, TheoryError
-from .exact import floats, numeric, rational
+from .exact import exact_matrix, floats, numeric, rational, symbolic
 from .fields import FieldComponent, Parameter
 from .lattice import Functional, GraphLattice, SiteSum
 
@@ -86,7 +86,14 @@ class FermionLogDet(Functional):
     """
 
     def __new__(cls, hopping: Any, beta: Any, field: Any, species: Any = 1) -> FermionLogDet:
-        expr = sp.sympify(field)
+        expr = symbolic(field)
+        if expr is None:
+            raise FieldError(
+                "field of FermionLogDet",
+                expected="a field, or an expression in field components at one site",
+                found=repr(field),
+                remedy="give the field itself; text is never evaluated",
+            )
         lattice = _lattice(expr)
         if species not in (1, -1):
             raise TheoryError(
@@ -145,7 +152,8 @@ class FermionLogDet(Functional):
         if values is None:
             label = min(self.field.atoms(FieldComponent), key=str).label
             values = [[sp.Symbol(f"{label}_{t}_{x}", real=True) for x in range(nodes)] for t in range(slices)]
-        if len(values) != slices or any(len(row) != nodes for row in values):
+        entries = [[symbolic(v) for v in row] for row in values]
+        if len(values) != slices or any(len(row) != nodes or None in row for row in entries):
             raise FieldError(
                 "explicit determinant",
                 expected=f"{slices} slices of {nodes} values",
@@ -154,8 +162,8 @@ class FermionLogDet(Functional):
             )
         hop = sp.Matrix(self.hopping.matrix * self.step).exp().applyfunc(sp.simplify)
         product = sp.eye(nodes)
-        for row in values:
-            product = hop * sp.diag(*(sp.exp(self.species * rational(sp.sympify(v))) for v in row)) * product
+        for row in cast(list[list[sp.Expr]], entries):
+            product = hop * sp.diag(*(sp.exp(self.species * rational(v)) for v in row)) * product
         return cast(sp.Expr, sp.log(sp.Abs((sp.eye(nodes) + product).det(method="laplace"))))
 
     def value(self, field: np.ndarray, beta: float) -> float:
@@ -267,10 +275,8 @@ def _matrix(hopping: Any, lattice: GraphLattice) -> sp.ImmutableMatrix:
             )
         order = [other.nodes.index(node) for node in lattice.nodes]
         return sp.ImmutableMatrix(other.adjacency.extract(order, order))
-    try:
-        matrix = sp.ImmutableMatrix(hopping).applyfunc(lambda entry: rational(sp.sympify(entry)))
-    except (TypeError, ValueError, sp.SympifyError):
-        matrix = sp.ImmutableMatrix(0, 0, [])
+    found = exact_matrix(hopping)
+    matrix = sp.ImmutableMatrix(0, 0, []) if found is None else found.applyfunc(rational)
     size = len(lattice.nodes)
     if matrix.shape != (size, size):
         raise LatticeError(
@@ -308,17 +314,17 @@ def _graph_of(lattice: GraphLattice) -> nx.Graph:
 
 
 def _beta(beta: Any) -> sp.Expr:
-    expr = rational(sp.sympify(beta))
-    symbols = expr.free_symbols
+    found = symbolic(beta)
+    expr = sp.nan if found is None else rational(found)
     if (
-        not isinstance(expr, sp.Expr)
-        or not all(isinstance(s, Parameter) for s in symbols)
+        found is None
+        or not all(isinstance(s, Parameter) for s in expr.free_symbols)
         or expr.atoms(Functional)
     ):
         raise ParameterError(
             "beta of FermionLogDet",
             expected="a number or an expression in parameters",
-            found=str(beta),
+            found=repr(beta),
             remedy='write beta=4, or beta=parameters("beta")',
         )
     if expr.is_number and not (expr.is_real and expr > 0):

@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 
 from .errors import LatticeError
-from .exact import rational
+from .exact import rational, symbolic
 
 
 @dataclass(frozen=True, init=False)
@@ -86,9 +86,23 @@ class Lattice:
         """Reduce an offset to its representative with 0 ≤ offset[mu] < shape[mu]."""
         return tuple(o % extent for o, extent in zip(offset, self.shape, strict=True))
 
-    def sum(self, density: sp.Expr) -> sp.Expr:
-        """Σ_x of an expression in field components at x and at shifted sites."""
-        return cast(sp.Expr, SiteSum(self.symbol, sp.sympify(density)))
+    def sum(self, density: sp.Expr | float) -> sp.Expr:
+        """Σ_x of an expression in field components at x and at shifted sites.
+
+        Raises LatticeError for anything that is no SymPy expression or number, such as text or an array.
+        """
+        found = symbolic(density)
+        if found is None:
+            array = isinstance(density, np.ndarray)
+            raise LatticeError(
+                f"sum over {self}",
+                expected="a SymPy expression in fields, parameters and site constants",
+                found=f"an array of shape {np.shape(density)}" if array else f"{density!r}",
+                remedy='declare the array, h = SiteConstant("h", lattice, array), and write h in the density'
+                if array
+                else "write it with the symbols themselves; text is never evaluated",
+            )
+        return cast(sp.Expr, SiteSum(self.symbol, found))
 
     @property
     def symbol(self) -> sp.Basic:
@@ -228,18 +242,19 @@ def _ordered(graph: nx.Graph) -> tuple[Hashable, ...]:
 
 
 def _weight(a: Hashable, b: Hashable, weight: Any) -> sp.Expr:
-    try:
-        number = rational(sp.sympify(weight))
-    except (sp.SympifyError, AttributeError, TypeError):
-        number = sp.nan
-    if not (number.is_number and number.is_real) or number == 0:
+    number = symbolic(weight)
+    exact = sp.nan if number is None else rational(number)
+    if not (exact.is_number and exact.is_real) or exact == 0:
+        text = isinstance(weight, str)  # such as GraphML files may hold
         raise LatticeError(
             "GraphLattice",
             expected="a real number other than 0 as the weight of every edge",
-            found=f"{weight!r} on ({a}, {b})",
-            remedy="give couplings as factors of the term in the action, and leave out edges of weight 0",
+            found=f"{'the text ' if text else ''}{weight!r} on ({a}, {b})",
+            remedy='convert it, graph.edges[a, b]["weight"] = float(…); text is never evaluated'
+            if text
+            else "give couplings as factors of the term in the action, and leave out edges of weight 0",
         )
-    return number
+    return cast(sp.Expr, exact)
 
 
 def adjacency_matrix(edges: Sequence[Edge], nodes: int) -> sp.ImmutableMatrix:

@@ -12,7 +12,7 @@ from sympy.combinatorics import Permutation, PermutationGroup
 from sympy.combinatorics.named_groups import AlternatingGroup, SymmetricGroup
 
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError
-from ..exact import NumberTable
+from ..exact import NumberTable, exact_matrix
 from ..fields import ComplexField, Field, FieldComponent, ScalarField, VectorField
 from ..lattice import GraphLattice, Lattice
 from .automorphisms import automorphisms
@@ -117,11 +117,8 @@ def FromMatrices(
     components = _components(f"FromMatrices({name!r}, …)", fields)
     generators = []
     for declared in matrices:
-        try:
-            matrix = sp.ImmutableMatrix(declared)
-        except (TypeError, ValueError):
-            matrix = sp.ImmutableMatrix(0, 0, [])
-        if matrix.shape != (len(components), len(components)):
+        matrix = exact_matrix(declared)
+        if matrix is None or matrix.shape != (len(components), len(components)):
             raise GroupError(
                 f"symmetry {name}",
                 expected=f"{len(components)}×{len(components)} matrices on {', '.join(map(str, components))}",

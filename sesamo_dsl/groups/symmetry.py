@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFaithfulError
-from ..exact import NumberTable, floats, is_zero, rational
+from ..exact import NumberTable, floats, is_zero, rational, symbolic
 from ..fields import FieldComponent
 from ..lattice import Lattice
 from .element import Element, SiteMap
@@ -225,7 +225,7 @@ class Symmetry:
             common_lattice(self.name, [lattice, generator.sites.lattice])
         shift, rows = [], []
         for c in components:
-            image = cast(sp.Expr, sp.expand(rational(sp.sympify(generator.get(c, c)))))
+            image = cast(sp.Expr, sp.expand(rational(generator.get(c, c))))
             constant = image.as_independent(*components, as_Add=True)[0]
             constant = constant if constant.is_number and constant.is_real else sp.S.Zero
             shift.append(constant)
@@ -256,12 +256,9 @@ def _generator(declared: Any) -> Generator | None:
     substitution = declared.substitution if isinstance(declared, Generator) else declared
     if not isinstance(substitution, Mapping) or not isinstance(sites, SiteMap | None):
         return None
-    try:
-        images = {c: sp.sympify(image) for c, image in substitution.items()}
-    except (sp.SympifyError, TypeError):
-        return None
-    meaningful = all(isinstance(c, FieldComponent) and isinstance(e, sp.Expr) for c, e in images.items())
-    return Generator(images, sites) if meaningful else None
+    images = {c: symbolic(image) for c, image in substitution.items()}
+    meaningful = all(isinstance(c, FieldComponent) and e is not None for c, e in images.items())
+    return Generator(cast(dict[FieldComponent, sp.Expr], images), sites) if meaningful else None
 
 
 def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:
@@ -277,9 +274,10 @@ def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:
     return lattices[0]
 
 
-def linear_row(expr: sp.Expr, components: Sequence[FieldComponent], subject: str) -> list[sp.Expr]:
+def linear_row(declared: Any, components: Sequence[FieldComponent], subject: str) -> list[sp.Expr]:
     """Coefficients of a linear combination of components with real algebraic coefficients."""
-    expr = cast(sp.Expr, sp.expand(rational(sp.sympify(expr))))
+    found = symbolic(declared)
+    expr = sp.nan if found is None else cast(sp.Expr, sp.expand(rational(found)))
     row = [cast(sp.Expr, expr.coeff(component)) for component in components]
     rest = sp.expand(expr - sp.Add(*(a * c for a, c in zip(row, components, strict=True))))
     if rest != 0 or any(not (entry.is_number and entry.is_real) for entry in row):
@@ -287,7 +285,7 @@ def linear_row(expr: sp.Expr, components: Sequence[FieldComponent], subject: str
             subject,
             expected="a linear combination of field components at the same site "
             "with real constant coefficients",
-            found=str(expr),
+            found=str(declared),
             remedy="write e.g. {x: -y, y: x}; couplings cannot stand in a group element",
         )
     return row
