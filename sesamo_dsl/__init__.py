@@ -24,6 +24,7 @@ from .flow_spec import FlowSpec as FlowSpec
 from .groups.catalogue import Z2 as Z2
 from .groups.catalogue import Cyclic as Cyclic
 from .groups.lie import SO as SO
+from .groups.lie import SU as SU
 from .groups.lie import SU2 as SU2
 from .groups.lie import U1 as U1
 from .groups.lie import LieSymmetry as LieSymmetry

@@ -107,7 +107,7 @@ def constants(
 
     WALLS maps means to the distances from the walls, EDGES those to constants that are added to components.
     ORIENTATIONS are the products of slice reversals.
-    COLLECTIVE_i maps spatial means to c = Σ_x φ/√V of slice i.
+    COLLECTIVE_i maps spatial means to c = Σ_x φ/√V of slice i, GENERATORS_i are those of its rotation.
     """
     arrays = {
         "MATRICES": domain.matrices,
@@ -135,7 +135,7 @@ def constants(
             collective = np.zeros((slice_.dimension, components))
             collective[np.arange(slice_.dimension), list(slice_.block)] = np.sqrt(volume)
             arrays[f"COLLECTIVE_{i}"] = collective
-            arrays[f"GENERATORS_{i}"] = slice_.generators
+            arrays |= _section_constants(slice_, i)
     return arrays
 
 
@@ -196,17 +196,47 @@ def _off_slice(slices: Sequence[Slice], components: int, volume: int) -> Functio
     return b.finish(y=_shifted_modes(b, b.input("y"), slices, components, shifts))
 
 
-def _section(b: Builder, slice_: Slice, i: int, n: int) -> int:
-    """R(n), the rotation with R(n) e_1 = n: exp(αA) with A = Σ_b m_b T_b, n = (cos α, m sin α)."""
-    transverse = b.tail(n)
-    angle = b.atan2(b.norm(transverse), b.entry(n, 0))
-    symbol, coefficients = rotation_coefficients(slice_)
-    direction = b.combination(b.direction(transverse), f"GENERATORS_{i}")
-    values = [
-        lower_into(b, c, {symbol: angle}) if c.free_symbols else b.filled(angle, float(c))
-        for c in coefficients
-    ]
-    return b.matrix_polynomial(direction, values)
+def _section(b: Builder, slice_: Slice, i: int, n: int) -> list[int]:
+    """The factors R_1, R_2, … of the rotation with R(n) e_1 = n.
+
+    Each is exp(αA) with A = Σ_b m_b T_b, and takes e_1 to (cos α, m sin α): the last one gives n its
+    components along its own directions, and hands what is left to the one before.
+    """
+    factors: list[int] = []
+    for j, stage in reversed(list(enumerate(slice_.stages))):
+        if j == 0:
+            transverse, forward = b.tail(n), b.entry(n, 0)
+        else:
+            transverse, n = b.linear(n, f"TURNED_{i}_{j}"), b.linear(n, f"LEFT_{i}_{j}")
+            forward = b.norm(n)
+            n = b.direction(n)
+        angle = b.atan2(b.norm(transverse), forward)
+        symbol, coefficients = rotation_coefficients(stage)
+        direction = b.combination(b.direction(transverse), _generators_name(i, j))
+        values = [
+            lower_into(b, c, {symbol: angle}) if c.free_symbols else b.filled(angle, float(c))
+            for c in coefficients
+        ]
+        factors.insert(0, b.matrix_polynomial(direction, values))
+    return factors
+
+
+def _generators_name(i: int, j: int) -> str:
+    return f"GENERATORS_{i}_{j}" if j else f"GENERATORS_{i}"
+
+
+def _section_constants(slice_: Slice, i: int) -> dict[str, np.ndarray]:
+    """The generators of every stage, and which entries of n it turns to and leaves to the one before."""
+    arrays, known = {}, [0]
+    for j, stage in enumerate(slice_.stages):
+        arrays[_generators_name(i, j)] = stage.generators
+        everything = sorted({*known, *stage.directions})
+        unit = np.eye(len(everything))
+        if j:
+            arrays[f"TURNED_{i}_{j}"] = unit[[everything.index(d) for d in stage.directions]]
+            arrays[f"LEFT_{i}_{j}"] = unit[[everything.index(d) for d in known]]
+        known = everything
+    return arrays
 
 
 def _unrotate(slices: Sequence[Slice]) -> Function:
@@ -215,7 +245,8 @@ def _unrotate(slices: Sequence[Slice]) -> Function:
     value, outputs = b.input("x"), {}
     for i, slice_ in enumerate(slices):
         n = b.direction(b.linear(b.site_mean(value), f"COLLECTIVE_{i}"))
-        value = b.rotate(value, _section(b, slice_, i, n), back=True)
+        for factor in _section(b, slice_, i, n):
+            value = b.rotate(value, factor, back=True)
         outputs[f"n_{i}"] = n
     return b.finish(y=value, **outputs)
 
@@ -225,7 +256,8 @@ def _rotate(slices: Sequence[Slice]) -> Function:
     b = Builder("rotate", "(y, n_0, n_1, …) ↦ x = R_0(n_0) R_1(n_1) … y, n_i unit vectors.", inputs)
     value = b.input("y")
     for i, slice_ in reversed(list(enumerate(slices))):
-        value = b.rotate(value, _section(b, slice_, i, b.input(f"n_{i}")))
+        for factor in reversed(_section(b, slice_, i, b.input(f"n_{i}"))):
+            value = b.rotate(value, factor)
     return b.finish(x=value)
 
 

@@ -345,7 +345,7 @@ def test_rotation_is_the_exponential() -> None:
         (report,) = analysed(name).lie_reports
         matrix = sp.Matrix(report.slice.basis[0])
         alpha = sp.Symbol("α", real=True)
-        terms = (a * matrix**j for j, a in enumerate(rotation(report.slice)))
+        terms = (a * matrix**j for j, a in enumerate(rotation(report.slice.stages[0])))
         total = sp.Matrix(sum(terms, sp.zeros(*matrix.shape))).subs(alpha, sp.Rational(7, 10))
         error = (total - (matrix * sp.Rational(7, 10)).evalf().exp()).evalf()
         assert max(abs(complex(e)) for e in error) < 1e-12

@@ -8,24 +8,57 @@ measure is
 
 (Faddeev and Popov, Phys. Lett. B 25 (1967) 29), with generators normalised to T_b e_1 = e_b, for which dn is
 the surface measure of the sphere.
+
+R(n) = R_1 R_2 … is a product of stages. A stage rotates e_1 towards some of the directions e_b by exp(αA),
+A = Σ_b m_b T_b, and leaves the directions of all later stages alone, so that the last stage gives n its
+components along its own directions, the one before it those along its own, and so on. SO(N) and SU(2) need
+one stage; the directions of SU(N) are not equivalent, and it needs N − 1: a whole S³ first, then one more
+complex component at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
 import sympy as sp
+from sympy.polys.matrices import DomainMatrix
 
 from ..errors import GroupError
-from ..exact import NumberTable, floats, is_zero
+from ..exact import NumberTable, floats
 from ..fields import FieldComponent
 from ..groups.lie import LieSymmetry
 from ..lattice import SiteSum
+from .linear_algebra import null_space, rank
 
 _RADIUS = sp.Symbol("r", positive=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One factor exp(αA) of the rotation R(n), A = Σ_b m_b T_b with |m| = 1.
+
+    Attributes
+    ----------
+    directions
+        The b ≥ 2 that the stage turns e_1 to, counted from 1 along the collective vector.
+    basis
+        Generators T_b with T_b e_1 = e_b, exact, on all components of the theory.
+    speeds
+        The distinct k > 0 such that ±ik are eigenvalues of every A: how fast the components rotate.
+    """
+
+    directions: tuple[int, ...]
+    basis: tuple[sp.ImmutableMatrix, ...]
+    speeds: tuple[sp.Rational, ...]
+
+    @cached_property
+    def generators(self) -> np.ndarray:
+        """The basis as floats, (directions, components, components)."""
+        return np.array([floats(t) for t in self.basis])
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,22 +71,17 @@ class Slice:
         The declaration.
     block
         Positions of c_1 … c_N among the components.
-    basis
-        Generators T_b with T_b e_1 = e_b for b = 2 … N, exact, on all components.
-    speeds
-        The distinct k > 0 such that ±ik are eigenvalues of a T_b: how fast the components rotate.
+    stages
+        The factors of R(n) = R_1 R_2 …, in this order.
     antipode
         Exact matrix of R(−e_1), an element that reverses the slice direction.
     determinant
         Δ as a function of ``radius``.
-    source
-        Coefficients h with S₁ = Σ_a h_a Σ_x φ_a over the block, if S₁ is such a linear source.
     """
 
     symmetry: LieSymmetry
     block: tuple[int, ...]
-    basis: tuple[sp.ImmutableMatrix, ...]
-    speeds: tuple[sp.Rational, ...]
+    stages: tuple[Stage, ...]
     antipode: sp.ImmutableMatrix
     determinant: sp.Expr
     radius: sp.Symbol = _RADIUS
@@ -64,9 +92,10 @@ class Slice:
         return len(self.block)
 
     @property
-    def generators(self) -> np.ndarray:
-        """The basis as floats, (N − 1, components, components)."""
-        return np.array([floats(t) for t in self.basis])
+    def basis(self) -> tuple[sp.ImmutableMatrix, ...]:
+        """Generators T_b with T_b e_1 = e_b for b = 2 … N, exact, on all components."""
+        found = {d: t for stage in self.stages for d, t in zip(stage.directions, stage.basis, strict=True)}
+        return tuple(found[d] for d in sorted(found))
 
 
 def derive_slice(
@@ -91,16 +120,16 @@ def derive_slice(
             remedy="choose collective=[…] as one irreducible multiplet",
         )
     algebra = _close(matrices, numbers, symmetry.name)
-    basis = _transitive_basis(algebra, block, symmetry)
-    speeds = _speeds(basis[0], symmetry)
-    _check_rotations(basis, speeds, symmetry, numbers)
-    antipode = numbers.matrix(_exponential(basis[0], speeds, sp.pi))
+    stages = _stages(algebra, block, tuple(range(1, len(block))), symmetry, numbers)
+    first = stages[0]
+    antipode = numbers.matrix(_exponential(first.basis[0], first.speeds, sp.pi))
+    incomplete = Slice(symmetry, block, stages, antipode, sp.S.One)
     vector = sp.zeros(len(components), 1)
     vector[block[0]] = _RADIUS
     gradient = sp.Matrix([[1 if a == c else 0 for c in range(len(components))] for a in block[1:]])
-    motion = sp.Matrix.hstack(*(t * vector for t in basis))
+    motion = sp.Matrix.hstack(*(t * vector for t in incomplete.basis))
     determinant = sp.simplify(sp.Abs((gradient * motion).det()))
-    return Slice(symmetry, block, basis, speeds, antipode, cast(sp.Expr, determinant))
+    return Slice(symmetry, block, stages, antipode, cast(sp.Expr, determinant))
 
 
 def _close(
@@ -112,8 +141,7 @@ def _close(
     queue = list(matrices)
     while queue:
         candidate = numbers.matrix(queue.pop(0))
-        rows = sp.Matrix([m.flat() for m in (*basis, candidate)])
-        if rows.rank(iszerofunc=lambda e: is_zero(cast(sp.Expr, sp.expand(e)))) == len(basis):
+        if rank([m.flat() for m in (*basis, candidate)], numbers) == len(basis):
             continue
         queue += [numbers.matrix(candidate * m - m * candidate) for m in basis]
         basis.append(candidate)
@@ -127,67 +155,127 @@ def _close(
     return basis
 
 
+def _stages(
+    algebra: Sequence[sp.ImmutableMatrix],
+    block: tuple[int, ...],
+    directions: tuple[int, ...],
+    symmetry: LieSymmetry,
+    numbers: NumberTable,
+) -> tuple[Stage, ...]:
+    """Stages that turn e_1 to all of these directions, by elements of this algebra.
+
+    One stage if all directions are equivalent. Else the directions that go with the last one, which its
+    stabiliser leaves alone as well, are left to a last stage of their own, and the stabiliser does the rest.
+    """
+    basis = _transitive_basis(algebra, block, directions, symmetry)
+    whole = _stage(directions, basis, block)
+    if whole is not None:
+        return (whole,)
+    stabiliser = _stabiliser(algebra, block[directions[-1]], numbers)
+    left_alone = tuple(d for d in directions if not any(any(t.col(block[d])) for t in stabiliser))
+    others = tuple(d for d in directions if d not in left_alone)
+    chosen = [t for d, t in zip(directions, basis, strict=True) if d in left_alone]
+    last = _stage(left_alone, chosen, block) if others else None
+    if last is None:
+        raise GroupError(
+            f"symmetry {symmetry.name}",
+            expected="rotations of the collective vector that turn all other components with fixed, "
+            "rational speeds",
+            found=f"directions of {', '.join(map(str, symmetry.collective))} that are not equivalent",
+            remedy="choose another multiplet as collective=[…], of components such as Re φ_1, Im φ_1, "
+            "Re φ_2, …; charges have to be integers",
+        )
+    return (*_stages(stabiliser, block, others, symmetry, numbers), last)
+
+
+def _stabiliser(
+    algebra: Sequence[sp.ImmutableMatrix], component: int, numbers: NumberTable
+) -> list[sp.ImmutableMatrix]:
+    """A basis of the elements that leave one component alone."""
+    rows = [
+        {i: cast(sp.Expr, t[a, component]) for i, t in enumerate(algebra) if t[a, component] != 0}
+        for a in range(algebra[0].rows)
+    ]
+    return [_combination(w, algebra, numbers) for w in null_space(rows, len(algebra), numbers)]
+
+
+def _combination(
+    weights: Sequence[sp.Expr], algebra: Sequence[sp.ImmutableMatrix], numbers: NumberTable
+) -> sp.ImmutableMatrix:
+    total = sum((w * t for w, t in zip(weights, algebra, strict=True)), sp.zeros(*algebra[0].shape))
+    return numbers.matrix(sp.Matrix(total))
+
+
 def _transitive_basis(
-    algebra: Sequence[sp.ImmutableMatrix], block: tuple[int, ...], symmetry: LieSymmetry
-) -> tuple[sp.ImmutableMatrix, ...]:
+    algebra: Sequence[sp.ImmutableMatrix],
+    block: tuple[int, ...],
+    directions: tuple[int, ...],
+    symmetry: LieSymmetry,
+) -> list[sp.ImmutableMatrix]:
     """T_b with T_b e_1 = e_b, orthogonal to the stabiliser of e_1 (the least rotation that does it)."""
-    tangents = sp.Matrix.hstack(*(sp.Matrix([t[a, block[0]] for a in block[1:]]) for t in algebra))
-    if tangents.rank() < len(block) - 1:
+    first = block[0]
+    tangents = sp.zeros(len(directions), 0)
+    if algebra:
+        tangents = sp.Matrix.hstack(*(sp.Matrix([t[block[d], first] for d in directions]) for t in algebra))
+    if tangents.rank() < len(directions):
+        names = ", ".join(str(symmetry.collective[d]) for d in directions)
         raise GroupError(
             f"collective coordinate of {symmetry.name}",
             expected=f"a group that turns {symmetry.collective[0]} into every direction of its multiplet",
-            found=f"orbits of dimension {tangents.rank()} in {len(block)} dimensions",
+            found=f"orbits of dimension {tangents.rank()} in the {len(directions) + 1} dimensions of "
+            f"{symmetry.collective[0]}, {names}",
             remedy="choose collective=[…] as a multiplet on whose spheres the group is transitive",
         )
     # minimise the Frobenius norm of Σ w_i T_i subject to tangents·w = e_b
     gram = sp.Matrix(len(algebra), len(algebra), lambda i, j: (algebra[i].T * algebra[j]).trace())
     inverse = gram.inv()
     weights = inverse * tangents.T * (tangents * inverse * tangents.T).inv()
-    return tuple(
+    return [
         sp.ImmutableMatrix(
             sum((w * t for w, t in zip(weights.col(b), algebra, strict=True)), sp.zeros(*algebra[0].shape))
         )
-        for b in range(len(block) - 1)
-    )
+        for b in range(len(directions))
+    ]
 
 
-def _speeds(generator: sp.ImmutableMatrix, symmetry: LieSymmetry) -> tuple[sp.Rational, ...]:
+def _stage(
+    directions: tuple[int, ...], basis: Sequence[sp.ImmutableMatrix], block: tuple[int, ...]
+) -> Stage | None:
+    """The stage of some directions; None unless its formulas hold for every A = Σ m_b T_b, |m| = 1.
+
+    They are: A e_1 = m and A m = −e_1 on the collective vector, hence exp(αA) e_1 = e_1 cos α + m sin α, and
+    Π_k (A² + k²) A = 0 with rational k.
+    """
+    speeds = _speeds(basis[0])
+    if speeds is None:
+        return None
+    m = sp.symbols(f"m2:{len(basis) + 2}", real=True)
+    terms = (c * sp.Matrix(t) for c, t in zip(m, basis, strict=True))
+    general = cast(sp.Matrix, sum(terms, sp.zeros(*basis[0].shape)))
+    # polynomials in m instead of expressions: their products are expanded, so that zero is seen
+    a = DomainMatrix.from_Matrix(general, extension=True)
+    length = a.domain.convert(sp.Add(*(component**2 for component in m)))
+    unit = DomainMatrix.eye(general.rows, a.domain)
+    square, product = a * a, a
+    for speed in speeds:
+        product = (square + unit.scalarmul(a.domain.convert(speed**2) * length)) * product
+    first = list(range(general.rows)), [block[0]]
+    acceleration = square.extract(*first) + unit.scalarmul(length).extract(*first)
+    if not (product.is_zero_matrix and acceleration.is_zero_matrix):
+        return None
+    return Stage(directions, tuple(basis), speeds)
+
+
+def _speeds(generator: sp.ImmutableMatrix) -> tuple[sp.Rational, ...] | None:
+    """The k > 0 with eigenvalues ±ik, None if one is not rational: the rotation then never closes."""
     speeds = set()
     for eigenvalue in generator.eigenvals():
         speed = sp.Abs(sp.im(eigenvalue))
         if not speed.is_Rational:
-            raise GroupError(
-                f"symmetry {symmetry.name}",
-                expected="a compact one-parameter group (rational ratios of charges)",
-                found=f"the eigenvalue {eigenvalue}",
-                remedy="use integer charges; irrational ratios never close",
-            )
+            return None
         if speed != 0:
             speeds.add(speed)
     return tuple(sorted(speeds))
-
-
-def _check_rotations(
-    basis: tuple[sp.ImmutableMatrix, ...],
-    speeds: tuple[sp.Rational, ...],
-    symmetry: LieSymmetry,
-    numbers: NumberTable,
-) -> None:
-    """The section R(n) is right if Π_k (A² + k²) A = 0 for every direction A = Σ m_b T_b, |m| = 1."""
-    m = sp.symbols(f"m2:{len(basis) + 2}", real=True)
-    length = sum(component**2 for component in m)
-    terms = (c * sp.Matrix(t) for c, t in zip(m, basis, strict=True))
-    a = cast(sp.Matrix, sum(terms, sp.zeros(*basis[0].shape)))
-    product = a
-    for speed in speeds:
-        product = (a * a + speed**2 * length * sp.eye(a.rows)) * product
-    if any(sp.expand(entry) != 0 for entry in product):
-        raise GroupError(
-            f"symmetry {symmetry.name}",
-            expected="rotations of the collective vector that turn all other components with fixed speeds",
-            found=f"directions of {', '.join(map(str, symmetry.collective))} that are not equivalent",
-            remedy="choose another multiplet as collective=[…]",
-        )
 
 
 def projectors(a: sp.Matrix, speeds: tuple[sp.Rational, ...]) -> list[tuple[sp.Rational, sp.Matrix]]:
@@ -215,11 +303,11 @@ def _exponential(a: sp.ImmutableMatrix, speeds: tuple[sp.Rational, ...], angle: 
 _ANGLE, _A = sp.Symbol("alpha", real=True), sp.Symbol("A")
 
 
-def rotation_coefficients(slice_: Slice) -> tuple[sp.Symbol, tuple[sp.Expr, ...]]:
-    """(α, a_j) with exp(αA) = Σ_j a_j(α) A^j for every unit direction A = Σ_b m_b T_b."""
+def rotation_coefficients(stage: Stage) -> tuple[sp.Symbol, tuple[sp.Expr, ...]]:
+    """(α, a_j) with exp(αA) = Σ_j a_j(α) A^j for every unit direction A = Σ_b m_b T_b of a stage."""
     scalar = sp.Matrix([[_A]])  # the projectors are polynomials in A², whatever A is
     total = sp.S.Zero
-    for k, projector in projectors(scalar, slice_.speeds):
+    for k, projector in projectors(scalar, stage.speeds):
         turn = sp.S.One if k == 0 else sp.cos(k * _ANGLE) + sp.sin(k * _ANGLE) * _A / k
         total += turn * projector[0]
     polynomial = sp.Poly(sp.expand(total), _A)

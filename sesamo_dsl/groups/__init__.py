@@ -23,6 +23,11 @@ from .element import rotation as rotation
 from .element import translation as translation
 from .finite import FiniteGroup as FiniteGroup
 from .finite import ProductGroup as ProductGroup
+from .lie import SO as SO
+from .lie import SU as SU
+from .lie import SU2 as SU2
+from .lie import U1 as U1
+from .lie import LieSymmetry as LieSymmetry
 from .sitewise import Sitewise as Sitewise
 from .symmetry import Generator as Generator
 from .symmetry import Symmetry as Symmetry

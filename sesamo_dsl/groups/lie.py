@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import sympy as sp
 
@@ -142,12 +142,33 @@ def SU2(doublet: Field, *, exact: bool = False) -> LieSymmetry:
             found=f"{len(doublet.components)}",
             remedy="declare VectorField(name, lattice, 4)",
         )
-    a, b, c, d = doublet.components
-    # i·σ_k on (a + ib, c + id)
-    sigma_1 = {a: -d, b: c, c: -b, d: a}
-    sigma_2 = {a: c, b: d, c: -a, d: -b}
-    sigma_3 = {a: -b, b: a, c: d, d: -c}
-    name = getattr(doublet, "name", str(doublet))
-    return LieSymmetry(
-        f"SU2({name})", [sigma_1, sigma_2, sigma_3], exact=exact, collective=doublet.components
-    )
+    return SU(2, doublet, exact=exact)
+
+
+def SU(n: int, multiplet: Field, *, exact: bool = False) -> LieSymmetry:
+    """SU(N) on a complex N-plet, given as a 2N-component field (Re φ₁, Im φ₁, …, Re φ_N, Im φ_N).
+
+    It is transitive on spheres, so that the orbits are those of SO(2N), S^(2N−1).
+
+    Raises
+    ------
+    GroupError
+        If N is no integer ≥ 2, or the field does not have 2N components.
+    """
+    components = multiplet.components if isinstance(multiplet, Field) else ()
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2 or len(components) != 2 * n:
+        raise GroupError(
+            f"SU({n}, {multiplet})",
+            expected="an integer N ≥ 2 and a field with 2N real components",
+            found=f"N = {n!r} and {len(components)} component(s)",
+            remedy="declare VectorField(name, lattice, 2*N) for (Re φ_1, Im φ_1, Re φ_2, …)",
+        )
+    generators = []
+    entries = list(zip(components[::2], components[1::2], strict=True))
+    for (a, b), (c, d) in combinations(entries, 2):
+        # i·σ_1 and i·σ_2 on (a + ib, c + id)
+        generators += [{a: -d, b: c, c: -b, d: a}, {a: c, b: d, c: -a, d: -b}]
+    for (a, b), (c, d) in pairwise(entries):
+        generators.append({a: -b, b: a, c: d, d: -c})  # i·σ_3
+    name = f"SU{n}({getattr(multiplet, 'name', str(multiplet))})"
+    return LieSymmetry(name, generators, exact=exact, collective=components)

@@ -20,7 +20,7 @@ from ...exact import floats
 from ...lattice import SiteSum
 from ..evaluate import evaluate, sufficient_shape
 from ..lie import lie_derivative
-from .linear_algebra import Row, echelon_form, null_space, rank
+from ..linear_algebra import Row, echelon_form, null_space, rank
 from .names import recognise
 from .result import LieAlgebra
 from .search import Search

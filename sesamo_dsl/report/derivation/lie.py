@@ -8,7 +8,7 @@ from typing import cast
 import sympy as sp
 
 from ...analysis.result import Analysis
-from ...analysis.slices import Slice, rotation_coefficients
+from ...analysis.slices import Slice, Stage, rotation_coefficients
 from ...circle import BINS
 from ...orbits import NODES
 from .lines import Line, equation, map_line, say, section, vector
@@ -29,12 +29,7 @@ def slice_lines(analysis: Analysis, i: int) -> Iterator[Line]:
     yield say("Generators with $K_b e_1 = e_b$:")
     for b, matrix in zip(transverse, s.basis, strict=True):
         yield map_line(f"K_{b}", matrix, analysis.theory.components, infinitesimal=True)
-    yield say(f"Modulation by the least rotation with $R(n) e_1 = n$, $n ∈ S^{n - 1}$:")
-    terms, values = _series(rotation(s))
-    yield equation(f"x = R(n) y, R(n) = exp(α A) = {terms}", *values)
-    yield equation(
-        f"A = {' + '.join(f'm_{b} K_{b}' for b in transverse)}, n = (cos α, m sin α), |m| = 1, 0 ≤ α ≤ π"
-    )
+    yield from _rotation_lines(s)
     yield say("Faddeev–Popov determinant, the Jacobian of the modulation:")
     yield equation("Δ = |det_(ab) ∇χ_a·(K_b y)| = {}, d^n x = Δ dy dn, log |J| = log Δ", s.determinant)
     area = cast(sp.Expr, sp.simplify(2 * sp.pi ** sp.Rational(n, 2) / sp.gamma(sp.Rational(n, 2))))
@@ -48,11 +43,37 @@ def slice_lines(analysis: Analysis, i: int) -> Iterator[Line]:
     yield from _law_lines(analysis, n)
 
 
-def rotation(slice_: Slice) -> list[sp.Expr]:
+def _rotation_lines(s: Slice) -> Iterator[Line]:
+    """R(n), one exponential or a product of several."""
+    n = s.dimension
+    if len(s.stages) == 1:
+        yield say(f"Modulation by the least rotation with $R(n) e_1 = n$, $n ∈ S^{n - 1}$:")
+        terms, values = _series(rotation(s.stages[0]))
+        yield equation(f"x = R(n) y, R(n) = exp(α A) = {terms}", *values)
+        yield equation(
+            f"A = {' + '.join(f'm_{b} K_{b}' for b in range(2, n + 1))}, n = (cos α, m sin α), |m| = 1, "
+            "0 ≤ α ≤ π"
+        )
+        return
+    yield say(f"Modulation by the product of rotations with $R(n) e_1 = n$, $n ∈ S^{n - 1}$:")
+    factors = range(1, len(s.stages) + 1)
+    yield equation(f"x = R(n) y, R(n) = {' '.join(f'exp(α_{j} A_{j})' for j in factors)}")
+    for j, stage in enumerate(s.stages, start=1):
+        terms, values = _series(rotation(stage))
+        yield equation(f"exp(α A_{j}) = {terms.replace('A', f'A_{j}')}", *values)
+        limit = "π" if j == 1 else "π/2"
+        yield equation(
+            f"A_{j} = {' + '.join(f'm_{d + 1} K_{d + 1}' for d in stage.directions)}, |m| = 1, "
+            f"0 ≤ α_{j} ≤ {limit}"
+        )
+    yield say("The last factor gives $n$ its components along its own $e_b$, the one before it what is left.")
+
+
+def rotation(stage: Stage) -> list[sp.Expr]:
     """Coefficients a_j(α) of exp(αA) = Σ_j a_j A^j, reduced by A Π_k (A² + k²) = 0."""
-    angle, coefficients = rotation_coefficients(slice_)
+    angle, coefficients = rotation_coefficients(stage)
     a = sp.Symbol("A")
-    vanishing = a * sp.prod([a**2 + k**2 for k in slice_.speeds])
+    vanishing = a * sp.prod([a**2 + k**2 for k in stage.speeds])
     total = sp.Add(*(c.subs(angle, sp.Symbol("α", real=True)) * a**j for j, c in enumerate(coefficients)))
     reduced = sp.Poly(total, a).rem(sp.Poly(vanishing, a))
     return [cast(sp.Expr, sp.expand(c)) for c in reversed(reduced.all_coeffs())]

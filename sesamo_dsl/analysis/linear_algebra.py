@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
 from sympy.polys.domains import QQ
 from sympy.polys.matrices import DomainMatrix
 
-from ...exact import NumberTable
-from .search import Array
+from ..exact import NumberTable
 
+Array = np.ndarray[Any, Any]
 Row = dict[int, sp.Expr]
 """Entries by column, without zeros."""
 
