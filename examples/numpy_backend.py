@@ -55,25 +55,26 @@ _HELPERS = {
     "_quantile": '''def _quantile(above, below):
     """v from log Q(v) and log Φ(v), whichever of the two tails it lies in."""
     right = above < -math.log(2)
-    return np.where(right, -ndtri_exp(np.where(right, above, -1)), ndtri_exp(np.where(right, -1, below)))''',
+    left, far = _ndtri_exp(np.where(right, -1, below)), _ndtri_exp(np.where(right, above, -1))
+    return np.where(right, -far, left)''',
     "_half_line": '''def _half_line(vector, location, width):
     """R → (0, ∞): N(location, width²) to the same density cut off at 0, Q(v) = Q(a) Q(t)."""
     a, t = -location / width, (vector - location) / width
-    above = log_ndtr(-a) + log_ndtr(-t)
-    below = np.logaddexp(log_ndtr(a), log_ndtr(-a) + log_ndtr(t))
+    above = _log_ndtr(-a) + _log_ndtr(-t)
+    below = np.logaddexp(_log_ndtr(a), _log_ndtr(-a) + _log_ndtr(t))
     return np.maximum(location + width * _quantile(above, below), 0).astype(vector.dtype)''',
     "_half_line_inverse": '''def _half_line_inverse(vector, location, width):
     """(0, ∞) → R, the inverse of _half_line."""
     a, v = -location / width, (vector - location) / width
-    above = log_ndtr(-v) - log_ndtr(-a)
-    gap = np.minimum(log_ndtr(a) - log_ndtr(v), -np.finfo(v.dtype).tiny)
-    below = log_ndtr(v) + np.log(-np.expm1(gap)) - log_ndtr(-a)
+    above = _log_ndtr(-v) - _log_ndtr(-a)
+    gap = np.minimum(_log_ndtr(a) - _log_ndtr(v), -np.finfo(v.dtype).tiny)
+    below = _log_ndtr(v) + np.log(-np.expm1(gap)) - _log_ndtr(-a)
     return (location + width * _quantile(above, below)).astype(vector.dtype)''',
     "_half_line_log_slope": '''def _half_line_log_slope(vector, location, width):
     """log of the derivative of _half_line."""
     t = (vector - location) / width
     v = (_half_line(vector, location, width) - location) / width
-    return log_ndtr(location / width) + (v - t) * (v + t) / 2''',
+    return _log_ndtr(location / width) + (v - t) * (v + t) / 2''',
     "_direction": '''def _direction(v):
     """v/|v|, the first unit vector where v = 0."""
     length = np.sqrt((v**2).sum(axis=1, keepdims=True))
@@ -90,7 +91,8 @@ _HELPERS = {
 
 DIALECT = Dialect(
     framework="NumPy",
-    imports="import numpy as np\nfrom scipy.special import log_ndtr, ndtri_exp",
+    imports="import numpy as np\n"
+    "from scipy.special import log_ndtr as _log_ndtr\nfrom scipy.special import ndtri_exp as _ndtri_exp",
     helpers=_HELPERS,
     templates={
         "component": "{0}[:, {attribute}]",

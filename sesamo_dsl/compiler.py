@@ -353,7 +353,7 @@ def lower_theory(analysis: Analysis) -> Program:
         constants=arrays,
         blocks=blocks,
         nodes=node_order(lattice) if isinstance(lattice, GraphLattice) else None,
-        summary=analysis.text().replace("\\", "\\\\"),
+        summary=analysis.text(),
     )
 
 

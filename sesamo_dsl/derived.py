@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from .errors import OptionError
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A SymPy expression as a function of its symbols, in the order of their names."""
+
+    expr: sp.Expr
+
+    @cached_property
+    def _function(self) -> Callable[..., Any]:
+        return sp.lambdify(sorted(self.expr.free_symbols, key=str), self.expr, "scipy")
+
+    def __call__(self, *values: Any) -> Any:
+        return self._function(*values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"expr": self.expr}  # compiled code is made anew wherever a formula travels to
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ traceback is enough to act on.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SesamoError(Exception):
     """Base of all errors raised on purpose by this package.
@@ -23,6 +25,17 @@ class SesamoError(Exception):
     def __init__(self, subject: str, *, expected: str, found: str, remedy: str) -> None:
         self.subject, self.expected, self.found, self.remedy = subject, expected, found, remedy
         super().__init__(f"{subject}\n  expected: {expected}\n  found:    {found}\n  remedy:   {remedy}")
+
+    def __reduce__(self) -> Any:
+        """Errors travel between processes: arguments and attributes as they are, nothing is built again."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[SesamoError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> SesamoError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
 
 
 class LatticeError(SesamoError):

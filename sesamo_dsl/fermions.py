@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 from scipy.linalg import expm
 
+from .checks import as_integer, shown
 from .errors import FieldError, LatticeError, ParameterError, TheoryError
 from .exact import exact_matrix, floats, numeric, rational, symbolic
 from .fields import FieldComponent, Parameter
@@ -91,15 +92,15 @@ class FermionLogDet(Functional):
             raise FieldError(
                 "field of FermionLogDet",
                 expected="a field, or an expression in field components at one site",
-                found=repr(field),
+                found=shown(field),
                 remedy="give the field itself; text is never evaluated",
             )
         lattice = _lattice(expr)
-        if species not in (1, -1):
+        if as_integer(species) not in (1, -1):
             raise TheoryError(
                 "FermionLogDet",
                 expected="species=+1 or species=-1",
-                found=f"species={species!r}",
+                found=f"species={shown(species)}",
                 remedy="add one determinant per species",
             )
         matrix = hopping if isinstance(hopping, Hopping) else Hopping(_matrix(hopping, lattice))
@@ -282,7 +283,7 @@ def _matrix(hopping: Any, lattice: GraphLattice) -> sp.ImmutableMatrix:
         raise LatticeError(
             "hopping of FermionLogDet",
             expected=f"a {size}×{size} matrix, one row per node of {lattice}",
-            found=f"shape {matrix.shape}" if matrix.shape != (0, 0) else str(hopping),
+            found=f"shape {matrix.shape}" if matrix.shape != (0, 0) else shown(hopping),
             remedy="list the entries in the order of lattice.nodes",
         )
     wrong = [
@@ -324,7 +325,7 @@ def _beta(beta: Any) -> sp.Expr:
         raise ParameterError(
             "beta of FermionLogDet",
             expected="a number or an expression in parameters",
-            found=repr(beta),
+            found=shown(beta),
             remedy='write beta=4, or beta=parameters("beta")',
         )
     if expr.is_number and not (expr.is_real and expr > 0):

@@ -7,26 +7,16 @@ such symbols the way physicists write them.
 from __future__ import annotations
 
 import hashlib
-import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import sympy as sp
 
-from .errors import FieldError
+from . import checks
+from .errors import FieldError, LatticeError, ParameterError
 from .lattice import GraphLattice, Hops, Lattice
 
-
-def check_name(name: str, what: str) -> str:
-    """Return ``name`` if it can name a field, parameter or theory (an identifier), else raise FieldError."""
-    if not isinstance(name, str) or not name.isidentifier():
-        raise FieldError(
-            f"{what} name {name!r}",
-            expected="letters, digits and underscores, not starting with a digit",
-            found=repr(name),
-            remedy=f"rename the {what}",
-        )
-    return name
+_MOST_COMPONENTS = 10_000
 
 
 class FieldComponent(sp.Symbol):
@@ -86,16 +76,15 @@ class FieldComponent(sp.Symbol):
     def shift(self, mu: int, steps: int = 1) -> FieldComponent:
         """The same component at x + steps·e_mu."""
         mu = self.lattice.axis(mu)
-        try:
-            steps = operator.index(steps)
-        except TypeError:
+        whole = checks.as_integer(steps)
+        if whole is None:
             raise FieldError(
                 f"shift of {self} along axis {mu}",
                 expected="an integer number of steps",
-                found=repr(steps),
+                found=checks.shown(steps),
                 remedy="shift by whole lattice spacings",
-            ) from None
-        offset = tuple(o + steps * (nu == mu) for nu, o in enumerate(self.offset))
+            )
+        offset = tuple(o + whole * (nu == mu) for nu, o in enumerate(self.offset))
         return self.at(offset)
 
     def at(self, offset: tuple[int, ...]) -> FieldComponent:
@@ -147,7 +136,20 @@ def _adjacency_name(hops: Hops, lattice: Lattice) -> str:
 
 def ScalarField(name: str, lattice: Lattice) -> FieldComponent:
     """A real scalar field φ(x); the returned symbol is φ at the running site."""
-    return FieldComponent(check_name(name, "field"), 0, name, lattice, (0,) * lattice.dimension)
+    name, lattice = checks.name(name, "field"), _on(name, lattice)
+    return FieldComponent(name, 0, name, lattice, (0,) * lattice.dimension)
+
+
+def _on(name: str, lattice: Any) -> Lattice:
+    """The lattice that a field is declared on, or LatticeError."""
+    if not isinstance(lattice, Lattice):
+        raise LatticeError(
+            f"field {name}",
+            expected="a Lattice or a GraphLattice",
+            found=checks.shown(lattice),
+            remedy='declare the lattice first: ScalarField("phi", Lattice(8, 8))',
+        )
+    return lattice
 
 
 class VectorField:
@@ -164,18 +166,15 @@ class VectorField:
     """
 
     def __init__(self, name: str, lattice: Lattice, size: int) -> None:
-        check_name(name, "field")
-        try:
-            size = operator.index(size)
-        except TypeError:
-            size = 0
-        if size < 1:
-            raise FieldError(
-                f"vector field {name}",
-                expected="a number of components ≥ 1",
-                found=str(size),
-                remedy="give the number of components as the third argument",
-            )
+        name, lattice = checks.name(name, "field"), _on(name, lattice)
+        size = checks.integer(
+            size,
+            f"vector field {name}",
+            what="a number of components",
+            most=_MOST_COMPONENTS,
+            error=FieldError,
+            remedy="give the number of components as the third argument",
+        )
         origin = (0,) * lattice.dimension
         self.name, self.lattice = name, lattice
         self.components = tuple(FieldComponent(name, a, f"{name}_{a}", lattice, origin) for a in range(size))
@@ -205,6 +204,13 @@ class VectorField:
 
     def dot(self, other: VectorField) -> sp.Expr:
         """Σ_a φ_a χ_a."""
+        if len(field_components(f"dot product with {self.name}", other)) != len(self):
+            raise FieldError(
+                f"dot product with {self.name}",
+                expected=f"a field with {len(self)} components",
+                found=checks.shown(other),
+                remedy="multiply fields of the same number of components",
+            )
         return cast(sp.Expr, sp.Add(*(a * b for a, b in zip(self.components, other.components, strict=True))))
 
     @property
@@ -220,7 +226,7 @@ class ComplexField(VectorField):
     """A complex field φ = φ_re + i φ_im, held as two real components."""
 
     def __init__(self, name: str, lattice: Lattice) -> None:
-        check_name(name, "field")
+        name, lattice = checks.name(name, "field"), _on(name, lattice)
         origin = (0,) * lattice.dimension
         self.name, self.lattice = name, lattice
         self.components = tuple(
@@ -257,14 +263,38 @@ Field = FieldComponent | VectorField
 """Anything that declares field components."""
 
 
+def field_components(subject: str, fields: Any) -> tuple[FieldComponent, ...]:
+    """All components of one field or of several, or FieldError."""
+    if isinstance(fields, Field):
+        fields = (fields,)
+    if not isinstance(fields, Sequence) or not all(isinstance(f, Field) for f in fields):
+        raise FieldError(
+            subject,
+            expected="fields or components of fields",
+            found=checks.shown(fields),
+            remedy="give ScalarField, VectorField, ComplexField or their components, e.g. x[0]",
+        )
+    return tuple(component for field in fields for component in field.components)
+
+
 class Parameter(sp.Symbol):
     """A real coupling whose value is given at run time."""
 
     def __new__(cls, name: str) -> Parameter:
-        return cast(Parameter, super().__new__(cls, check_name(name, "parameter"), real=True))
+        return cast(Parameter, super().__new__(cls, checks.name(name, "parameter"), real=True))
+
+    def __getnewargs_ex__(self) -> Any:
+        return (self.name,), {}
 
 
 def parameters(names: str) -> Any:
     """Declare couplings: ``kappa, lam = parameters("kappa lambda")``; a single name gives a single symbol."""
+    if not isinstance(names, str) or not names.replace(",", " ").split():
+        raise ParameterError(
+            "parameters",
+            expected="one name or several in one text",
+            found=checks.shown(names),
+            remedy='write kappa, lam = parameters("kappa lambda")',
+        )
     symbols = tuple(Parameter(name) for name in names.replace(",", " ").split())
     return symbols[0] if len(symbols) == 1 else symbols

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,8 +13,11 @@ import networkx as nx
 import numpy as np
 import sympy as sp
 
+from .checks import as_integer, shown
 from .errors import LatticeError
 from .exact import rational, symbolic
+
+_MOST_SITES, _MOST_AXES = 2**24, 16
 
 
 @dataclass(frozen=True, init=False)
@@ -33,18 +35,15 @@ class Lattice:
     shape: tuple[int, ...]
 
     def __init__(self, *shape: int) -> None:
-        try:
-            extents = tuple(operator.index(extent) for extent in shape)
-        except TypeError:
-            extents = ()
+        extents = tuple(as_integer(extent) or 0 for extent in shape)
         if not extents or min(extents) < 1:
             raise LatticeError(
-                f"Lattice({', '.join(map(str, shape))})",
+                f"Lattice({', '.join(map(shown, shape))})",
                 expected="one integer extent ≥ 1 per axis",
-                found=f"{shape}",
+                found=shown(shape),
                 remedy="write Lattice(8, 8) for an 8×8 torus or Lattice(1) for a single site",
             )
-        object.__setattr__(self, "shape", extents)
+        object.__setattr__(self, "shape", _bounded(extents))
 
     @property
     def dimension(self) -> int:
@@ -73,11 +72,11 @@ class Lattice:
 
     def axis(self, mu: int) -> int:
         """Check that axis ``mu`` exists and return it."""
-        if mu not in self.directions:
+        if as_integer(mu) not in self.directions:
             raise LatticeError(
                 f"axis {mu} of {self}",
                 expected=f"one of {self.directions}",
-                found=str(mu),
+                found=shown(mu),
                 remedy="iterate over lattice.directions",
             )
         return int(mu)
@@ -111,6 +110,18 @@ class Lattice:
 
     def __str__(self) -> str:
         return f"Lattice({', '.join(map(str, self.shape))})"
+
+
+def _bounded(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape, or LatticeError if nothing could be computed on so many sites or axes."""
+    if len(shape) > _MOST_AXES or prod(shape) > _MOST_SITES:
+        raise LatticeError(
+            "lattice",
+            expected=f"at most {_MOST_SITES} sites on at most {_MOST_AXES} axes",
+            found=shown(shape),
+            remedy="choose a smaller lattice",
+        )
+    return shape
 
 
 Edge = tuple[int, int, sp.Expr]
@@ -148,7 +159,7 @@ class GraphLattice(Lattice):
             raise LatticeError(
                 "GraphLattice",
                 expected="an undirected networkx Graph with at least one node",
-                found=str(graph),
+                found=shown(graph),
                 remedy="write GraphLattice(networkx.cycle_graph(6)), or convert with networkx.Graph(graph)",
             )
         loops = list(nx.selfloop_edges(graph))
@@ -159,15 +170,12 @@ class GraphLattice(Lattice):
                 found=f"the loop {loops[0]}",
                 remedy="remove it; what it would add to an action is a mass term",
             )
-        try:
-            extents = () if time is None else (operator.index(time),)
-        except TypeError:
-            extents = (0,)
+        extents = () if time is None else (as_integer(time) or 0,)
         if extents and extents[0] < 1:
             raise LatticeError(
                 "GraphLattice",
                 expected="a number of time slices ≥ 1, or time=None",
-                found=repr(time),
+                found=shown(time),
                 remedy="write GraphLattice(graph, time=16)",
             )
         nodes = _ordered(graph)
@@ -176,7 +184,7 @@ class GraphLattice(Lattice):
         for a, b, data in graph.edges(data=True):
             i, j = sorted((position[a], position[b]))
             edges.append((i, j, _weight(a, b, data.get("weight", 1))))
-        object.__setattr__(self, "shape", (*extents, len(nodes)))
+        object.__setattr__(self, "shape", _bounded((*extents, len(nodes))))
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "edges", tuple(sorted(edges, key=lambda edge: edge[:2])))
 
@@ -197,7 +205,7 @@ class GraphLattice(Lattice):
 
     def axis(self, mu: int) -> int:
         """Check that axis ``mu`` can be translated along and return it."""
-        if mu == self.graph_axis:
+        if as_integer(mu) == self.graph_axis:
             raise LatticeError(
                 f"axis {mu} of {self}",
                 expected="an axis with translations"

@@ -10,11 +10,12 @@ from typing import Any, Literal, cast
 import mpmath
 import sympy as sp
 
-from .derived import Derived
+from . import checks
+from .derived import Derived, Formula
 from .errors import FieldError, LatticeError, ParameterError, TheoryError
 from .exact import rational
 from .fermions import FermionLogDet, check_determinants
-from .fields import Field, FieldComponent, Parameter, check_name
+from .fields import Field, FieldComponent, Parameter
 from .groups.lie import LieSymmetry
 from .groups.sitewise import Sitewise
 from .groups.symmetry import Symmetry
@@ -69,26 +70,28 @@ class Theory:
         notes: Sequence[str] = (),
         precision: Precision | None = None,
     ) -> None:
-        self.name = check_name(name, "theory")
-        self.fields = tuple(fields)
+        self.name = checks.name(name, "theory")
+        self.fields = self._check_list(fields, "fields", Field, "ScalarField, VectorField or ComplexField")
         self.components = self._collect_components()
         self.lattice: Lattice = self.components[0].lattice
-        self.symmetries = tuple(symmetries)
+        self.symmetries = self._check_list(
+            symmetries, "symmetries", Symmetry | Sitewise | LieSymmetry, "groups such as sd.Z2(phi)"
+        )
         self.action = self._check_expression(action, "action")
         self.observables = {
-            check_name(key, "observable"): self._check_expression(value, f"observable {key}")
-            for key, value in (observables or {}).items()
+            key: self._check_expression(value, f"observable {key}")
+            for key, value in self._check_names(observables, "observable").items()
         }
         self.derived = {
-            check_name(key, "derived quantity"): self._check_derived(value, key)
-            for key, value in (derived or {}).items()
+            key: self._check_derived(value, key)
+            for key, value in self._check_names(derived, "derived quantity", self.observables).items()
         }
-        self.notes = tuple(map(str, [notes] if isinstance(notes, str) else notes))
-        if precision not in (None, "float32", "float64"):
+        self.notes = self._check_list([notes] if isinstance(notes, str) else notes, "notes", str, "texts")
+        if not (precision is None or (isinstance(precision, str) and precision in ("float32", "float64"))):
             raise TheoryError(
                 f"theory {name}",
                 expected="precision 'float32' or 'float64'",
-                found=repr(precision),
+                found=checks.shown(precision),
                 remedy="choose one of the two",
             )
         if precision == "float32" and self.has_determinants:
@@ -101,18 +104,54 @@ class Theory:
         self.requested_precision: Precision | None = precision
         self.precision: Precision = precision or ("float64" if self.has_determinants else "float32")
         self.parameters = self._collect_parameters()
-        self.defaults = self._check_values(defaults or {})
+        self.defaults = self._check_values({} if defaults is None else defaults)
         check_determinants(self.action, self.defaults, f"theory {name}")
         self._check_real(self.action, "action")
         for key, value in self.observables.items():
             self._check_real(value, f"observable {key}")
 
+    def _check_list(self, values: Any, what: str, kind: Any, kinds: str) -> tuple[Any, ...]:
+        if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
+            several = isinstance(values, Sequence) and not isinstance(values, str)
+            wrong = next((v for v in values if not isinstance(v, kind)), values) if several else values
+            raise TheoryError(
+                f"{what} of theory {self.name}",
+                expected=f"a list of {kinds}",
+                found=f"{type(wrong).__name__} {checks.shown(wrong)}",
+                remedy=f"write {what}=[…]",
+            )
+        return tuple(values)
+
+    def _check_names(
+        self, declared: Any, what: str, others: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What was declared by its names in their normal form, each of which names one thing only."""
+        if declared is not None and not isinstance(declared, Mapping):
+            raise TheoryError(
+                f"theory {self.name}",
+                expected=f"a dictionary of expressions, one for each {what}",
+                found=checks.shown(declared),
+                remedy='write for instance {"m_squared": …}',
+            )
+        found: dict[str, Any] = {}
+        for key, value in (declared or {}).items():
+            name = checks.name(key, what)
+            if name == "action" or name in found or name in (others or {}):
+                raise TheoryError(
+                    f"{what} {name} of theory {self.name}",
+                    expected="a name of its own",
+                    found="the name of the action" if name == "action" else "a name that is taken",
+                    remedy=f"rename the {what}",
+                )
+            found[name] = value
+        return found
+
     def _collect_components(self) -> tuple[FieldComponent, ...]:
-        if not self.fields or not all(isinstance(field, Field) for field in self.fields):
+        if not self.fields:
             raise TheoryError(
                 f"theory {self.name}",
                 expected="fields=[…] with at least one ScalarField, VectorField or ComplexField",
-                found=str(self.fields),
+                found="none",
                 remedy="list the fields the action is a function of",
             )
         components = tuple(c for field in self.fields for c in field.components)
@@ -146,7 +185,7 @@ class Theory:
             raise TheoryError(
                 subject,
                 expected="a SymPy expression",
-                found=f"{type(expr).__name__}: {expr}",
+                found=f"{type(expr).__name__}: {checks.shown(expr)}",
                 remedy="build it from fields, parameters and lattice.sum(…)",
             )
         expr = rational(expr)
@@ -188,17 +227,17 @@ class Theory:
         return expr
 
     def _check_derived(self, expr: Any, name: str) -> Derived:
-        symbols = sorted(getattr(expr, "free_symbols", ()), key=str)
+        symbols = sorted(expr.free_symbols, key=str) if isinstance(expr, sp.Expr) else []
         known = ("action", *self.observables)
-        unknown = next((symbol for symbol in symbols if str(symbol) not in known), None)
+        unknown = next((symbol for symbol in symbols if checks.spelling(str(symbol)) not in known), None)
         if not isinstance(expr, sp.Expr) or unknown is not None or not symbols:
             raise TheoryError(
                 f"derived quantity {name} of theory {self.name}",
                 expected=f"a SymPy expression in symbols among {', '.join(known)}",
-                found=str(expr) if unknown is None else f"the symbol {unknown} in {expr}",
+                found=checks.shown(expr) if unknown is None else f"the symbol {unknown} in {expr}",
                 remedy='name the observables: m2 = sympy.Symbol("m_squared")',
             )
-        return Derived(sp.lambdify(symbols, expr, "scipy"), tuple(map(str, symbols)))
+        return Derived(Formula(expr), tuple(checks.spelling(str(symbol)) for symbol in symbols))
 
     def _collect_parameters(self) -> tuple[Parameter, ...]:
         expressions = (self.action, *self.observables.values())
@@ -218,9 +257,23 @@ class Theory:
 
     def _check_values(self, values: Mapping[Any, Any]) -> dict[str, float]:
         known = {p.name for p in self.parameters}
+        if not isinstance(values, Mapping):
+            raise ParameterError(
+                f"parameters of theory {self.name}",
+                expected="a dictionary of values",
+                found=checks.shown(values),
+                remedy="write for instance {'h': 0.1}",
+            )
         checked = {}
         for key, value in values.items():
-            name = key.name if isinstance(key, Parameter) else str(key)
+            name = key.name if isinstance(key, Parameter) else checks.spelling(str(key))
+            if name in checked:
+                raise ParameterError(
+                    f"parameter {name} of theory {self.name}",
+                    expected="one value",
+                    found="two, under a symbol and its name",
+                    remedy="give it once",
+                )
             if name not in known:
                 raise ParameterError(
                     f"parameter {name} of theory {self.name}",
@@ -228,23 +281,19 @@ class Theory:
                     found=name,
                     remedy="check the spelling",
                 )
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                number = math.nan
-            if not math.isfinite(number):
-                raise ParameterError(
-                    f"parameter {name} of theory {self.name}",
-                    expected="a finite real number",
-                    found=str(value),
-                    remedy="give a number",
-                )
-            checked[name] = number
+            checked[name] = checks.real(
+                value,
+                f"parameter {name} of theory {self.name}",
+                expected="a finite real number",
+                least=-math.inf,
+                error=ParameterError,
+                remedy="give a number",
+            )
         return checked
 
     def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, float]:
         """All parameter values by name, defaults replaced by ``overrides``; raises ParameterError."""
-        values = {**self.defaults, **self._check_values(overrides or {})}
+        values = {**self.defaults, **self._check_values({} if overrides is None else overrides)}
         check_determinants(self.action, values, f"theory {self.name}")
         missing = [p.name for p in self.parameters if p.name not in values]
         if missing:

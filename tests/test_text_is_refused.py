@@ -70,4 +70,5 @@ def test_numbers_of_every_kind_are_expressions_and_booleans_are_not() -> None:
     for other in (True, np.True_, "2", None, [2], np.array(2), np.array([2.0]), 2j):
         assert symbolic(other) is None
     assert exact_matrix(np.eye(2, dtype=int)) == sp.eye(2) == exact_matrix([[1, 0], [0, sp.Integer(1)]])
-    assert exact_matrix([[1, 2], [3]]) is None and exact_matrix([1, 2]) is None
+    assert exact_matrix([[1, 2], [3]]) is None
+    assert exact_matrix([1, 2]) is None

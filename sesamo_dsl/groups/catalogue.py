@@ -11,9 +11,10 @@ import sympy as sp
 from sympy.combinatorics import Permutation, PermutationGroup
 from sympy.combinatorics.named_groups import AlternatingGroup, SymmetricGroup
 
+from ..checks import as_integer, shown
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError
 from ..exact import NumberTable, exact_matrix
-from ..fields import ComplexField, Field, FieldComponent, ScalarField, VectorField
+from ..fields import ComplexField, Field, FieldComponent, ScalarField, VectorField, field_components
 from ..lattice import GraphLattice, Lattice
 from .automorphisms import automorphisms
 from .element import Element, SiteMap, axis_exchange, reflection, translation
@@ -57,7 +58,7 @@ def Phases(order: int, field: ComplexField, charge: int = 1, **options: Unpack[O
         raise FieldError(
             f"Phases({order}, …)",
             expected="a ComplexField",
-            found=repr(field),
+            found=shown(field),
             remedy="rotate two real components with Cyclic(n, a, b)",
         )
     name = f"Z{order}({field.name})" if charge == 1 else f"Z{order}({field.name}, charge {charge})"
@@ -96,7 +97,7 @@ def from_permutation_group(
         raise GroupError(
             f"permutations of {', '.join(map(str, components))}",
             expected=f"a SymPy PermutationGroup of degree {len(components)}, the number of components",
-            found=repr(group) if degree is None else f"degree {degree}",
+            found=shown(group) if degree is None else f"degree {degree}",
             remedy="list as many components as the group permutes points",
         )
     images = [cast(list[int], cast(Permutation, p).array_form) for p in group.generators]
@@ -116,13 +117,15 @@ def FromMatrices(
     """
     components = _components(f"FromMatrices({name!r}, …)", fields)
     generators = []
+    if not isinstance(matrices, Iterable):
+        matrices = (matrices,)
     for declared in matrices:
         matrix = exact_matrix(declared)
         if matrix is None or matrix.shape != (len(components), len(components)):
             raise GroupError(
                 f"symmetry {name}",
                 expected=f"{len(components)}×{len(components)} matrices on {', '.join(map(str, components))}",
-                found=str(declared),
+                found=shown(declared),
                 remedy="give one row and one column per component",
             )
         images = matrix * sp.Matrix(components)
@@ -160,7 +163,7 @@ def Automorphisms(lattice: GraphLattice, **options: Unpack[Options]) -> Symmetry
         raise LatticeError(
             "Automorphisms",
             expected="a GraphLattice",
-            found=repr(lattice),
+            found=shown(lattice),
             remedy="use Translations and PointGroup on a hypercubic lattice",
         )
     maps, order = automorphisms(lattice)
@@ -280,16 +283,7 @@ def semidirect_product(
 
 
 def _components(subject: str, fields: Sequence[Field], at_least: int = 1) -> tuple[FieldComponent, ...]:
-    if isinstance(fields, Field):
-        fields = (fields,)
-    if not isinstance(fields, Sequence) or not all(isinstance(f, Field) for f in fields):
-        raise FieldError(
-            subject,
-            expected="fields or components of fields",
-            found=str(fields),
-            remedy="give ScalarField, VectorField, ComplexField or their components, e.g. x[0]",
-        )
-    components = tuple(component for f in fields for component in f.components)
+    components = field_components(subject, fields)
     if len(components) < at_least or len(set(components)) < len(components):
         raise GroupError(
             subject,
@@ -303,7 +297,8 @@ def _components(subject: str, fields: Sequence[Field], at_least: int = 1) -> tup
 
 def _turn(subject: str, order: Any, plane: Sequence[Field], charge: Any) -> dict[FieldComponent, sp.Expr]:
     axes = _components(f"{subject}({order}, …)", plane, at_least=0)
-    if len(axes) != 2 or not isinstance(order, int) or order < 2 or not isinstance(charge, int):
+    whole, turns = as_integer(order), as_integer(charge)
+    if len(axes) != 2 or whole is None or whole < 2 or turns is None:
         raise GroupError(
             f"{subject}({order}, …)",
             expected="an order n ≥ 2, an integer charge and a plane: two components, a 2-component field "
@@ -312,7 +307,7 @@ def _turn(subject: str, order: Any, plane: Sequence[Field], charge: Any) -> dict
             remedy=f"write {subject}(8, x[0], x[1]) or {subject}(8, phi)",
         )
     a, b = axes
-    angle = 2 * sp.pi * charge / order
+    angle = 2 * sp.pi * sp.Rational(turns, whole)
     c, s = sp.cos(angle), sp.sin(angle)
     return {a: cast(sp.Expr, c * a - s * b), b: cast(sp.Expr, s * a + c * b)}
 
@@ -332,7 +327,7 @@ def _check_symmetries(what: str, symmetries: Sequence[Symmetry]) -> None:
         raise GroupError(
             what,
             expected="at least two Symmetry objects",
-            found=", ".join(map(str, symmetries)) or "none",
+            found=", ".join(map(shown, symmetries)) or "none",
             remedy=f"write {what}(Cyclic(3, a), Z2(b))",
         )
 

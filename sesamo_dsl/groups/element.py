@@ -8,12 +8,12 @@ and t are those of the time axis.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
+from ..checks import as_integer, shown
 from ..errors import LatticeError
 from ..exact import NumberTable
 from ..lattice import GraphLattice, Lattice
@@ -147,7 +147,7 @@ def _checked(lattice: Lattice) -> Lattice:
         raise LatticeError(
             "map of lattice sites",
             expected="a Lattice",
-            found=repr(lattice),
+            found=shown(lattice),
             remedy="give the lattice of the fields as the first argument, e.g. Lattice(8, 8)",
         )
     return lattice
@@ -168,17 +168,16 @@ def _two_axes(lattice: Lattice, mu: int, nu: int, what: str) -> tuple[int, int]:
 def translation(lattice: Lattice, mu: int, steps: int = 1) -> SiteMap:
     """x ↦ x + steps·e_mu."""
     mu = _checked(lattice).axis(mu)
-    try:
-        steps = operator.index(steps)
-    except TypeError:
+    whole = as_integer(steps)
+    if whole is None:
         raise LatticeError(
             f"translation of {lattice} along axis {mu}",
             expected="an integer number of steps",
-            found=repr(steps),
+            found=shown(steps),
             remedy="translate by whole lattice spacings",
-        ) from None
+        )
     one = SiteMap.identity(lattice)
-    return SiteMap(lattice, one.axes, one.signs, tuple(steps * (nu == mu) for nu in range(lattice.dimension)))
+    return SiteMap(lattice, one.axes, one.signs, tuple(whole * (nu == mu) for nu in range(lattice.dimension)))
 
 
 def rotation(lattice: Lattice, mu: int, nu: int) -> SiteMap:

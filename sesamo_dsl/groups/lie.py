@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import sympy as sp
 
+from ..checks import as_integer, flag, label, shown
 from ..errors import FieldError, GroupError
 from ..exact import NumberTable, is_zero
-from ..fields import Field, FieldComponent
+from ..fields import Field, FieldComponent, field_components
 from .symmetry import linear_row
 
 
@@ -45,18 +46,22 @@ class LieSymmetry:
         exact: bool = False,
         collective: Sequence[FieldComponent] | None = None,
     ) -> None:
-        if not generators or not all(generators):
+        name = label(name, "symmetry", error=GroupError)
+        exact = flag(exact, f"exact of symmetry {name}", error=GroupError)
+        listed = isinstance(generators, Sequence) and len(generators) > 0
+        if not listed or not all(_moves_something(generator) for generator in generators):
             raise GroupError(
                 f"symmetry {name}",
                 expected="at least one generator that moves something",
-                found=str(list(generators)),
+                found=shown(generators),
                 remedy="give the substitutions δφ = Tφ",
             )
         moved = dict.fromkeys(c for generator in generators for c in sorted(generator, key=str))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "generators", tuple(dict(g) for g in generators))
         object.__setattr__(self, "exact", exact)
-        object.__setattr__(self, "collective", tuple(moved) if collective is None else tuple(collective))
+        chosen = tuple(moved) if collective is None else field_components(f"collective of {name}", collective)
+        object.__setattr__(self, "collective", chosen)
 
     def matrices(
         self, components: Sequence[FieldComponent], numbers: NumberTable
@@ -91,27 +96,34 @@ class LieSymmetry:
         return tuple(found)
 
 
+def _moves_something(generator: object) -> bool:
+    return (
+        isinstance(generator, Mapping)
+        and len(generator) > 0
+        and all(isinstance(component, FieldComponent) for component in generator)
+    )
+
+
 def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False) -> LieSymmetry:
     """U(1): φ → e^{iqθ}φ on complex fields (or 2-component fields) with integer charges, default all 1.
 
     The first field's zero mode is the collective coordinate; its charge must not vanish.
     """
+    field_components("U1", fields)
     names = ", ".join(getattr(field, "name", str(field)) for field in fields)
-    charges = [1] * len(fields) if charges is None else list(charges)
-    if (
-        not fields
-        or any(len(f.components) != 2 for f in fields)
-        or len(charges) != len(fields)
-        or not charges[0]
-    ):
+    given = [1] * len(fields) if charges is None else charges
+    numbers = [as_integer(charge) for charge in given] if isinstance(given, Iterable) else []
+    whole = [number for number in numbers if number is not None]
+    pairs = bool(fields) and all(len(f.components) == 2 for f in fields)
+    if not pairs or not len(fields) == len(numbers) == len(whole) or not whole[0]:
         raise GroupError(
             f"U1({names})",
             expected="complex or 2-component fields, one integer charge each, the first one not zero",
-            found=f"{[len(f.components) for f in fields]} components and charges {charges}",
+            found=f"{[len(f.components) for f in fields]} components and charges {shown(given)}",
             remedy="write U1(phi) or U1(phi, chi, charges=[1, 2])",
         )
     generator: dict[FieldComponent, sp.Expr] = {}
-    for field, charge in zip(fields, charges, strict=True):
+    for field, charge in zip(fields, whole, strict=True):
         re, im = field.components
         if charge:
             generator |= {re: -charge * im, im: charge * re}
@@ -120,7 +132,7 @@ def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False
 
 def SO(field: Field, *, exact: bool = False) -> LieSymmetry:
     """SO(N): rotations of an N-component field, N ≥ 2 (the orbits are those of O(N))."""
-    components = field.components
+    components = field_components("SO", field)
     if len(components) < 2:
         raise GroupError(
             f"SO({field})",
@@ -135,7 +147,7 @@ def SO(field: Field, *, exact: bool = False) -> LieSymmetry:
 
 def SU2(doublet: Field, *, exact: bool = False) -> LieSymmetry:
     """SU(2) on a complex doublet (φ₁, φ₂), given as a 4-component field (Re φ₁, Im φ₁, Re φ₂, Im φ₂)."""
-    if len(doublet.components) != 4:
+    if len(field_components("SU2", doublet)) != 4:
         raise GroupError(
             f"SU2({doublet})",
             expected="a field with four real components",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from ..checks import as_integer, label, shown
 from ..errors import GroupError
 from ..fields import FieldComponent
 from ..lattice import Lattice
@@ -47,7 +47,7 @@ class Sitewise:
             raise GroupError(
                 "Sitewise",
                 expected="a finite Symmetry that acts on components and is modulated with",
-                found=f"{symmetry}, which moves sites" if moves else str(symmetry),
+                found=f"{symmetry}, which moves sites" if moves else shown(symmetry),
                 remedy="write Sitewise(Z2(phi)); Lie groups and maps of the sites act globally only",
             )
         lattice = symmetry.lattice
@@ -56,19 +56,22 @@ class Sitewise:
             chosen = tuple(range(lattice.dimension)) if axis is None else (axis,)
         else:
             try:
-                chosen = tuple(sorted(operator.index(mu) for mu in axes))
+                chosen = tuple(sorted(-1 if (axis := as_integer(mu)) is None else axis for mu in axes))
             except TypeError:
                 chosen = (-1,)
         if not set(chosen) <= set(range(lattice.dimension)) or len(set(chosen)) < len(chosen):
             raise GroupError(
                 f"Sitewise({symmetry.name})",
                 expected=f"axes among {tuple(range(lattice.dimension))} of {lattice}, each once",
-                found=str(axes),
+                found=shown(axes),
                 remedy="leave axes out for one copy per site, or per node of a graph lattice",
             )
         object.__setattr__(self, "symmetry", symmetry)
         object.__setattr__(self, "axes", chosen)
-        object.__setattr__(self, "name", name or f"{symmetry.name} at every block of axes {chosen}")
+        default = f"{symmetry.name} at every block of axes {chosen}"
+        object.__setattr__(
+            self, "name", default if name is None else label(name, "symmetry", error=GroupError)
+        )
 
     @property
     def use(self) -> Use:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import sympy as sp
 
+from ..checks import flag, integer, label, shown
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFaithfulError
 from ..exact import NumberTable, floats, is_zero, rational, symbolic
 from ..fields import FieldComponent
@@ -102,6 +103,8 @@ class Symmetry:
         order_bound: int = 1152,
         use: Use | None = None,
     ) -> None:
+        name = label(name, "symmetry", error=GroupError)
+        exact = flag(exact, f"exact of symmetry {name}", error=GroupError)
         several = isinstance(generators, Iterable) and not isinstance(generators, Mapping)
         listed = tuple(_generator(g) for g in generators) if several else ()
         if not listed or None in listed:
@@ -109,21 +112,22 @@ class Symmetry:
                 f"symmetry {name}",
                 expected="a list of at least one generator, each a mapping like {phi: -phi} "
                 "or a map of the sites",
-                found=str(generators) if generators else "none",
+                found=shown(generators) if several and generators else "none",
                 remedy="give the substitutions that generate the group",
             )
-        if not isinstance(order_bound, int) or order_bound < 1:
-            raise GroupError(
-                f"symmetry {name}",
-                expected="an order_bound ≥ 1",
-                found=repr(order_bound),
-                remedy="give the largest number of elements to enumerate",
-            )
+        order_bound = integer(
+            order_bound,
+            f"order_bound of symmetry {name}",
+            error=GroupError,
+            remedy="give the largest number of elements to enumerate",
+        )
         checked = cast(tuple[Generator, ...], listed)
         moves_sites = any(generator.sites is not None for generator in checked)
         if use is None:
             changes = any(generator.changes_components for generator in checked)
             use = "modulate" if changes or not moves_sites else "equivariant"
+        if collective is not None:
+            collective = _collective(name, collective)
         if use not in ("modulate", "canonicalize", "equivariant"):
             raise GroupError(
                 f"symmetry {name}",
@@ -135,7 +139,7 @@ class Symmetry:
             "name": name,
             "generators": checked,
             "exact": exact,
-            "collective": None if collective is None else tuple(collective),
+            "collective": collective,
             "order_bound": order_bound,
             "use": use,
         }
@@ -242,6 +246,19 @@ class Symmetry:
         sites = generator.sites or SiteMap.identity(lattice)
         constants = tuple(numbers.matrix(sp.Matrix(shift)).flat())
         return Element(matrix, sites, constants if any(constants) else ())
+
+
+def _collective(name: str, collective: Any) -> tuple[sp.Expr, ...]:
+    """Linear combinations of components as SymPy holds them, or GroupError."""
+    found = [symbolic(c) for c in collective] if isinstance(collective, Iterable) else [None]
+    if None in found:
+        raise GroupError(
+            f"collective of symmetry {name}",
+            expected="a list of components, or of linear combinations of them",
+            found=shown(collective),
+            remedy="write e.g. collective=[x, y]",
+        )
+    return cast(tuple[sp.Expr, ...], tuple(found))
 
 
 def _moves_sites_only(element: Element) -> bool:

@@ -6,8 +6,9 @@ NumPy and its framework only, so that it can be copied elsewhere and run.
 
 from __future__ import annotations
 
+import builtins
 import keyword
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +16,8 @@ import numpy as np
 from .program import Function, Kind, Op, Program
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
-_MODULES = frozenset({"np", "torch", "jax", "jnp"})  # what emitted code has imported
 _STANDARD = ("functools", "math")  # what helpers may use of the standard library
+_RESERVED = frozenset({"np", "torch", "jax", "jnp", *_STANDARD, *dir(builtins), *keyword.kwlist})
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Dialect:
     framework
         For the module docstring.
     imports
-        Import lines of the framework; what helpers use of the standard library is added.
+        Import lines of the framework; what helpers use of the standard library is added. Names that they
+        bind are np, torch, jax, jnp, or start with an underscore.
     templates
         Operation → expression; ``{0}``, ``{1}`` are operands, ``{args}`` all of them, ``{rest}`` all but the
         first, ``{attribute}`` the attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}``
@@ -36,7 +38,8 @@ class Dialect:
     array
         Template of a constant array from the text ``{values}``.
     helpers
-        Functions that templates may call, by name; written into the modules that use them.
+        Functions that templates may call, by name, which starts with an underscore; written into the modules
+        that use them.
     scalar_operand
         How a literal or coupling is passed to a function that needs an array; ``{0}`` is the operand.
     joint
@@ -53,15 +56,41 @@ class Dialect:
 
 
 def argument_name(parameter: str) -> str:
-    """The Python argument that stands for a coupling (``lambda`` is called ``lambda_``)."""
-    stem = parameter.rstrip("_")  # `lambda` and `lambda_` stay different
-    return parameter + "_" if keyword.iskeyword(stem) or stem in {"x", *_MODULES} else parameter
+    """The Python argument that stands for a coupling: ``lambda`` is called ``lambda_``, and so are others.
+
+    No argument hides what emitted code uses: keywords, builtins, modules, helpers and constants.
+    """
+    return _free(parameter, {"x"})
+
+
+def _free(name: str, more: Container[str] = ()) -> str:
+    """The name, with an underscore behind it if it, or it without those that it ends in, means something."""
+    stem = name.rstrip("_")  # `lambda` and `lambda_` stay different
+    hidden = stem in _RESERVED or stem in more or name.startswith("_")
+    constant = len(stem) > 1 and stem == stem.upper()
+    return name + "_" if hidden or constant else name
+
+
+def docstring(text: str) -> str:
+    """Text that cannot end the docstring it is put into, nor mean anything in it but itself."""
+    escaped = text.replace("\\", "\\\\")
+    shown = "".join(
+        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escaped
+    )
+    return shown.replace('"""', '\\"\\"\\"').removesuffix('"') + '\\"' * shown.endswith('"')
+
+
+def _comment(text: str) -> str:
+    """Text on one line of bounded length."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) < 90 else line[:87] + "…"
 
 
 def module_source(program: Program, dialect: Dialect) -> str:
     """The complete text of the emitted module."""
     head = [
-        f'"""{program.theory}, emitted for {dialect.framework} by sesamo-dsl.\n\n{program.summary}\n\n'
+        f'"""{program.theory}, emitted for {dialect.framework} by sesamo-dsl.\n\n'
+        f"{docstring(program.summary)}\n\n"
         f"Configurations have shape (batch, {len(program.components)}, "
         f'{", ".join(map(str, program.shape))}), components {", ".join(program.components)}.\n"""'
     ]
@@ -101,7 +130,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
     names = _value_names(function, program)
     couplings = [argument_name(p) for p in function.parameters]
     signature = ", ".join([*(name for name, _ in function.inputs), *couplings])
-    lines = [f"def {function.name}({signature}):", f'    """{function.doc}"""']
+    lines = [f"def {function.name}({signature}):", f'    """{docstring(function.doc)}"""']
     rank, joint = len(program.shape), _joint(function, dialect)
     for index, op in enumerate(function.ops):
         if op.name in ("input", "parameter", "constant") or index in joint.values():
@@ -121,9 +150,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
                 field_axes=tuple(range(2, 2 + rank)),
             )
         note = function.notes.get(index, "")
-        comment = (
-            f"  # {note if len(note) < 90 else note[:87] + '…'}" if note and note != names[index] else ""
-        )
+        comment = f"  # {_comment(note)}" if note and note != names[index] else ""
         results = ", ".join(names[i] for i in (index, joint.get(index)) if i is not None)
         lines.append(f"    {results} = {text}{comment}")
     lines.append("    return " + ", ".join(names[index] for _, index in function.outputs))
@@ -145,7 +172,7 @@ def _joint(function: Function, dialect: Dialect) -> dict[int, int]:
 def _value_names(function: Function, program: Program) -> list[str]:
     names: list[str] = []
     outputs = {index: name for name, index in function.outputs}
-    taken = {*_MODULES, *(name for name, _ in function.inputs), *map(argument_name, function.parameters)}
+    taken = {*_RESERVED, *(name for name, _ in function.inputs), *map(argument_name, function.parameters)}
     for index, op in enumerate(function.ops):
         if op.name == "input":
             name = str(op.attribute)
@@ -155,8 +182,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
             name = repr(op.attribute)
             name = f"({name})" if name.startswith("-") else name
         elif op.name == "component":
-            name = program.components[op.attribute]
-            name = name + "_" if keyword.iskeyword(name) else name
+            name = _free(program.components[op.attribute])
         elif op.name == "shift" and function.ops[op.args[0]].name == "component":
             steps = [
                 (o if 2 * o <= e else o - e) if o > 0 else o
@@ -165,7 +191,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
             moved = "".join(f"_{'p' if s > 0 else 'm'}{abs(s)}e{mu}" for mu, s in enumerate(steps) if s)
             name = names[op.args[0]] + moved
         elif index in outputs:
-            name = outputs[index]
+            name = _free(outputs[index])
         else:
             name = f"v{index}"
         while op.name not in ("input", "parameter", "constant") and (name in names or name in taken):

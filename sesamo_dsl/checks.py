@@ -1,0 +1,174 @@
+"""What arguments of users are checked with: numbers, names and paths, each in one way everywhere.
+
+NumPy's integers and floats count as Python's do, as they come out of sweeps and arrays. Booleans do not count
+as numbers, nor does text: both are slips more often than they are meant.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from .errors import FieldError, OptionError, SesamoError
+
+LARGEST_SEED = 2**63 - 1
+_LONGEST_NAME = 100
+"""Characters of a name: it becomes part of file names, whose length is limited."""
+
+
+def as_integer(value: Any) -> int | None:
+    """The Python integer that a value is, None for booleans and whatever is no integer."""
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool"):
+        return None
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError, RuntimeError):  # arrays of several entries say it in different ways
+        return None
+
+
+def as_real(value: Any) -> float | None:
+    """The Python float that a real number is, None for booleans, text and whatever is no real number."""
+    kind = str(getattr(value, "dtype", ""))
+    if isinstance(value, bool | str | bytes | bytearray) or "bool" in kind or "complex" in kind:
+        return None
+    if getattr(value, "shape", ()) not in ((), None):  # an array of one entry is not a number
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    except OverflowError:  # an integer beyond the largest float
+        return math.inf
+
+
+def integer(
+    value: Any,
+    subject: str,
+    *,
+    least: int = 1,
+    most: int | None = None,
+    what: str = "an integer",
+    error: type[SesamoError] = OptionError,
+    remedy: str | None = None,
+) -> int:
+    """A Python integer in a range, or ``error``, which calls it ``what``."""
+    found = as_integer(value)
+    if found is None or found < least or (most is not None and found > most):
+        upper = "" if most is None else f" and ≤ {most}"
+        raise error(
+            subject,
+            expected=f"{what} ≥ {least}{upper}",
+            found=shown(value),
+            remedy=remedy or "give a whole number in this range",
+        )
+    return found
+
+
+def seed(value: Any, subject: str = "option seed") -> int:
+    """A seed, or OptionError."""
+    return integer(value, subject, least=0, most=LARGEST_SEED)
+
+
+def real(
+    value: Any,
+    subject: str,
+    *,
+    expected: str = "a finite number > 0",
+    least: float = 0.0,
+    open_below: bool = True,
+    most: float = math.inf,
+    error: type[SesamoError] = OptionError,
+    remedy: str | None = None,
+) -> float:
+    """A finite Python float above ``least`` (or at it), at most ``most``, or ``error``."""
+    found = as_real(value)
+    if (
+        found is None
+        or not math.isfinite(found)
+        or found > most
+        or found < least
+        or (open_below and found == least)
+    ):
+        raise error(
+            subject,
+            expected=expected,
+            found=shown(value),
+            remedy=remedy or "give a number in this range",
+        )
+    return found
+
+
+def flag(value: Any, subject: str, *, error: type[SesamoError] = OptionError) -> bool:
+    """True or False, or ``error``."""
+    if type(value).__name__ not in ("bool", "bool_"):  # NumPy's goes by either name
+        raise error(subject, expected="True or False", found=shown(value), remedy="give one of the two")
+    return bool(value)
+
+
+def label(value: Any, what: str, *, error: type[SesamoError]) -> str:
+    """Any text that is to name something in reports, on one line, or ``error``."""
+    if not isinstance(value, str) or not value.strip():
+        raise error(f"name of {what}", expected="a text", found=shown(value), remedy=f"name the {what}")
+    return " ".join(value.split())
+
+
+def name(value: Any, what: str) -> str:
+    """A name of a field, parameter, observable or theory in Python's spelling, or FieldError.
+
+    Python reads identifiers in the normal form NFKC, in which the micro sign is a μ and the ligature ﬁ is fi.
+    So does this package, in the code that it emits and wherever a name is looked up.
+    """
+    found = spelling(value) if isinstance(value, str) else ""
+    if not found.isidentifier() or len(found) > _LONGEST_NAME:
+        raise FieldError(
+            f"{what} name {shown(value)}",
+            expected="letters, digits and underscores, not starting with a digit, "
+            f"at most {_LONGEST_NAME} of them",
+            found=shown(value),
+            remedy=f"rename the {what}",
+        )
+    return found
+
+
+def spelling(text: str) -> str:
+    """The normal form of a name, in which it is looked up."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def path(value: Any, what: str, *, error: type[SesamoError] = OptionError) -> Path:
+    """A path with ``~`` expanded, or ``error`` where no file or directory can have that name."""
+    try:
+        text = os.fspath(value)
+        longest = max(map(len, os.fsencode(text).split(os.sep.encode())))
+    except (TypeError, UnicodeEncodeError):
+        text, longest = "", 0
+    if not isinstance(text, str) or not text.strip() or "\0" in text or longest > 255:
+        raise error(
+            what,
+            expected="the path of a file or directory",
+            found=shown(value),
+            remedy="give a path that is not empty, of names of at most 255 bytes",
+        )
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as unknown:  # no such user, or no home directory
+        raise error(
+            what,
+            expected="a path whose ~ can be expanded",
+            found=f"{shown(value)}: {unknown}",
+            remedy="write the path in full",
+        ) from None
+
+
+def shown(value: Any, width: int = 120) -> str:
+    """A value as an error shows it: on one line that is not too long, whatever its repr does."""
+    try:
+        text = repr(value)
+    except Exception as broken:
+        text = f"<{type(value).__name__} whose repr raises {type(broken).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "…"
