@@ -1,7 +1,8 @@
 """Markov chains whose stationary distribution is exactly p, with errors that know their autocorrelation.
 
-Errors are those of the Γ-method (U. Wolff, Comput. Phys. Commun. 156 (2004) 143, hep-lat/0306017) as the
-library pyerrors computes it.
+A chain is asymptotically exact: what a finite one has not visited is missing, and its warnings say where it
+is too short. Errors are those of the Γ-method (U. Wolff, Comput. Phys. Commun. 156 (2004) 143,
+hep-lat/0306017) as the library pyerrors computes it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import numpy as np
 from .derived import Derived
 from .errors import BackendError, OptionError
 from .evaluation import Estimate, Samples, in_chunks, observable_names, observable_values, virial_values
+from .health import Finding
 from .ir.program import Program
 
 _SHORTEST = 20  # below that no autocorrelation function can be summed
+_LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last
+_LONGEST_STAY, _LARGEST_STAY = 50, 0.02  # steps, and part of a replica, that a chain may stay where it is
 
 
 class ChainEstimate(NamedTuple):
@@ -164,6 +168,46 @@ class Chain:
         number = sectors.index(self.sector)
         return tuple(gamma_method((number == u).astype(np.float64)) for u in range(sectors.count))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons not to believe the figures, each with its remedy; empty for a sound chain."""
+        return tuple(str(finding) for finding in (self._too_short(), self._stuck()) if finding is not None)
+
+    def _too_short(self) -> Finding | None:
+        """A chain is judged by the slowest of its series."""
+        replicas, length = self.action.shape
+        names = ("action", *observable_names(self.program))
+        if length < _SHORTEST:
+            return Finding(
+                "short chain",
+                f"{length} configurations: no autocorrelation time can be told from fewer than {_SHORTEST}",
+                "run a longer chain",
+            )
+        tau, name = max((self.mean(name).tau, name) for name in names)
+        needed = max(_LENGTH * tau / replicas, _REPLICA * tau)
+        if length >= needed:
+            return None
+        return Finding(
+            "short chain",
+            f"{replicas} × {length} configurations are too few for τ_int = {tau:.1f} of {name}: the chain is "
+            "only asymptotically exact, and errors are underestimated",
+            f"run a chain of at least {int(np.ceil(needed))} configurations per replica, or use a better "
+            "proposal",
+        )
+
+    def _stuck(self) -> Finding | None:
+        """Many rejections in a row."""
+        length = self.action.shape[1]
+        stay = max(longest_stay(series) for series in self.action)
+        if stay <= max(_LONGEST_STAY, _LARGEST_STAY * length):
+            return None
+        return Finding(
+            "rejections",
+            f"the chain stayed {stay} steps of {length} where it was: the proposals have hardly any "
+            "density there",
+            "train the model for longer, or for HMC lower step_size; a longer chain alone does not help",
+        )
+
     def joined(self, *others: Chain) -> Chain:
         """One chain with the replicas of all; they must have the same theory, couplings and length."""
         for other in others:
@@ -201,6 +245,7 @@ class Chain:
         if self.program.sectors.count > 1 and self.program.sectors.enumerable:
             lines.append("sector masses")
             lines += [f"  {u:3d}  {mass}" for u, mass in enumerate(self.sector_masses[:16])]
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     __str__ = text
@@ -209,8 +254,14 @@ class Chain:
         return f"Chain({self.program.theory}, {' × '.join(map(str, self.action.shape))})"
 
 
+def longest_stay(series: np.ndarray) -> int:
+    """The largest number of steps in a row in which a series, (length,), did not change."""
+    changes = np.flatnonzero(np.diff(series) != 0)
+    return int(np.diff(np.concatenate([[-1], changes, [len(series) - 1]])).max()) - 1
+
+
 def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
-    """Exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
+    """Asymptotically exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
 
     A proposal x' replaces x with probability min(1, w(x')/w(x)); what leaked has weight zero and never does.
     For models with auxiliary coordinates the chain lives on the extended space, and x is its marginal. The

@@ -39,6 +39,9 @@ _VERDICTS = {
 }
 
 
+_FAILED = 3  # exit code of a law or a check that fails
+
+
 class _Commands(TyperGroup):
     """Commands whose explained failures end as a message and exit code 1, not as a traceback."""
 
@@ -56,6 +59,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Declare a field theory in SymPy, check its symmetries, train a sampler that has them built in.",
+    epilog="Exit codes: 0 done; 1 something that was given is wrong, as the message says; 2 wrong usage; "
+    "3 a law or a check failed, or results are NaN or infinite; 130 interrupted.",
 )
 
 TheoryArgument = Annotated[
@@ -196,8 +201,10 @@ def train(
         learning_rate=learning_rate,
         **chosen,
     )
-    _report(run.sample(10_000), plot)
+    samples = run.sample(10_000)
+    _report(samples, plot)
     typer.echo(f"run directory      {run.directory}")
+    _require_finite(samples)
 
 
 def _couplings(settings: list[str]) -> dict[str, float]:
@@ -230,7 +237,8 @@ def sample(
     exact: Annotated[
         bool,
         typer.Option(
-            "--exact", help="Also run independence Metropolis: exact samples, errors by the Γ-method."
+            "--exact",
+            help="Also run independence Metropolis: asymptotically exact, errors by the Γ-method.",
         ),
     ] = False,
 ) -> None:
@@ -239,7 +247,9 @@ def sample(
     if output is not None:
         names = ("x", "log_q", "action", "log_weights", "sector")
         _save(output, {name: getattr(samples, name) for name in names})
-    _report(samples, plot, independence_metropolis(samples, seed) if exact else None)
+    chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
+    _report(samples, plot, chain)
+    _require_finite(samples)
 
 
 @app.command(context_settings={"allow_extra_args": True})
@@ -321,7 +331,7 @@ def run_tests(
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Number of the first random theory.")] = 0,
 ) -> None:
-    """Test every law that a theory has to obey; exit code 1 and a counterexample if one fails."""
+    """Test every law that a theory has to obey; exit code 3 and a counterexample if one fails."""
     try:
         from .testing.table import print_random, print_results, print_summary
     except ImportError as error:
@@ -351,7 +361,7 @@ def run_tests(
 
             drawn = run_random(random, seed=seed, backends=backend, report=report)
         print_summary(drawn, console)
-        raise typer.Exit(1 if any(result.status == "failed" for result in drawn) else 0)
+        raise typer.Exit(_FAILED if any(result.status == "failed" for result in drawn) else 0)
     began = time.perf_counter()
     with console.status("testing") as status:
         results = run_laws(
@@ -361,7 +371,7 @@ def run_tests(
             report=lambda result: status.update(f"testing: {result.law.name} done"),
         )
     print_results(results, time.perf_counter() - began, console)
-    raise typer.Exit(0 if all(result.holds for result in results) else 1)
+    raise typer.Exit(0 if all(result.holds for result in results) else _FAILED)
 
 
 @app.command("hmc")
@@ -392,6 +402,7 @@ def run_hmc(
     if output is not None:
         _save(output, {"x": chain.x, "action": chain.action})
     typer.echo(chain.text())
+    _conclude(chain.warnings)
 
 
 def _save(output: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -402,6 +413,7 @@ def _save(output: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> None:
     typer.echo(samples.text())
+    warnings = samples.warnings
     if chain is None:
         for name in observable_names(samples.program):
             typer.echo(f"{f'⟨{name}⟩':<18} {samples.mean(name)}")
@@ -410,11 +422,28 @@ def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> 
     else:
         typer.echo(f"\nindependence Metropolis, {len(chain)} steps, acceptance {chain.acceptance:.4f}")
         typer.echo(_comparison(samples, chain))
+        for warning in chain.warnings:
+            typer.echo(f"WARNING: {warning}")
+        warnings += chain.warnings
     if plot is not None:
         from .report import samples_picture, save  # matplotlib takes a second to import
 
         save(samples_picture(samples), plot)
         typer.echo(f"picture            {plot}")
+    _conclude(warnings)
+
+
+def _require_finite(samples: Samples) -> None:
+    """End with the exit code of a failed check if figures are NaN or infinite."""
+    if not samples.is_finite:
+        raise typer.Exit(_FAILED)
+
+
+def _conclude(warnings: tuple[str, ...]) -> None:
+    """The last line on the screen says that the figures above it are not to be believed."""
+    if warnings:
+        names = ", ".join(dict.fromkeys(warning.partition(":")[0] for warning in warnings))
+        typer.secho(f"{len(warnings)} WARNING(S), see above: {names}", fg="yellow", bold=True, err=True)
 
 
 def _comparison(samples: Samples, chain: Chain) -> str:

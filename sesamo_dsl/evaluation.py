@@ -17,16 +17,15 @@ from scipy.special import logsumexp
 from .backend import Draws, chunk_size
 from .derived import Derived
 from .errors import OptionError
+from .health import TrainingRecord, examine, not_finite
 from .ir.interpreter import run
 from .ir.program import Program
 from .reference import Reference
 from .sectors import Sectors
 
-_SHORTFALL = 0.01  # rounding alone leaves 1e-3 at most
-
 
 class Estimate(NamedTuple):
-    """A value with its standard error."""
+    """A value with its standard error, which is NaN where there is too little to tell it from."""
 
     value: float
     error: float
@@ -75,8 +74,12 @@ def virial_values(program: Program, parameters: Mapping[str, float], x: np.ndarr
 
 
 def independent_mean(values: np.ndarray) -> Estimate:
-    """Mean of independent values."""
-    return Estimate(float(values.mean()), float(values.std() / np.sqrt(len(values))))
+    """Mean of independent values; the error of a single one is NaN, and so is the mean of none."""
+    if not len(values):
+        return Estimate(np.nan, np.nan)
+    with np.errstate(invalid="ignore"):  # of infinite values
+        error = float(values.std() / np.sqrt(len(values))) if len(values) > 1 else np.nan
+        return Estimate(float(values.mean()), error)
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class Samples:
         The theory's derived quantities by name.
     shortfall
         See :class:`sesamo_dsl.backend.Draws`.
+    training
+        How the model was trained, as far as it is known.
     """
 
     program: Program
@@ -164,6 +169,7 @@ class Samples:
     notes: tuple[str, ...] = ()
     declared: Mapping[str, Derived] = field(default_factory=dict)
     shortfall: np.ndarray | None = None
+    training: TrainingRecord | None = None
 
     @classmethod
     def of(
@@ -174,10 +180,11 @@ class Samples:
         exact: Reference | None,
         notes: tuple[str, ...] = (),
         declared: Mapping[str, Derived] | None = None,
+        training: TrainingRecord | None = None,
     ) -> Samples:
         """Wrap what a model has drawn."""
         arrays = (draws.x, draws.log_q, draws.action, draws.sector, draws.leaked)
-        return cls(program, parameters, *arrays, exact, notes, declared or {}, draws.shortfall)
+        return cls(program, parameters, *arrays, exact, notes, declared or {}, draws.shortfall, training)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -190,21 +197,29 @@ class Samples:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """Importance weights normalised to sum 1, shape (samples,)."""
-        return np.exp(self.log_weights - logsumexp(self.log_weights))
+        """Importance weights normalised to sum 1, shape (samples,); NaN if all samples leaked."""
+        with np.errstate(invalid="ignore"):
+            return np.exp(self.log_weights - logsumexp(self.log_weights))
 
     @property
     def ess(self) -> float:
         """(Σw)²/(N Σw²) ∈ (0, 1], leaked samples counted as weight zero."""
         log_w = self.log_weights
-        log_ess = 2 * cast(Any, logsumexp(log_w)) - logsumexp(2 * log_w)
+        with np.errstate(invalid="ignore"):  # NaN if no sample has a weight
+            log_ess = 2 * cast(Any, logsumexp(log_w)) - logsumexp(2 * log_w)
         return float(np.exp(log_ess) / len(self))
 
     @property
+    def _one_counts(self) -> bool:
+        """Whether a single sample has a weight, so that nothing can be said about errors."""
+        return int(np.isfinite(self.log_weights).sum()) < 2
+
+    @property
     def log_z(self) -> Estimate:
-        """log of the mean weight; the error is that of the mean, to first order."""
+        """log of the mean weight; the error is that of the mean, to first order, NaN for one sample."""
         value = float(logsumexp(self.log_weights) - np.log(len(self)))
-        return Estimate(value, float(np.sqrt(max(1 / self.ess - 1, 0.0) / len(self))))
+        error = np.nan if self._one_counts else float(np.sqrt(max(1 / self.ess - 1, 0.0) / len(self)))
+        return Estimate(value, error)
 
     @property
     def free_energy_bound(self) -> Estimate:
@@ -212,9 +227,9 @@ class Samples:
 
         Leaked samples are left out: it describes the sampler that rejects them.
         """
-        log_w = self.log_weights[~self.leaked]
-        bound = -log_w.mean() - np.log(1 - self.leaked_fraction)
-        return Estimate(float(bound), float(log_w.std() / np.sqrt(len(log_w))))
+        value, error = independent_mean(-self.log_weights[~self.leaked])
+        with np.errstate(divide="ignore"):
+            return Estimate(float(value - np.log(1 - self.leaked_fraction)), error)
 
     @property
     def kl(self) -> Estimate:
@@ -236,19 +251,16 @@ class Samples:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What says that the figures are not to be believed; empty for a sound model."""
-        found = []
-        if self.shortfall is not None and float(self.shortfall.mean()) > _SHORTFALL:
-            found.append(
-                f"rounding: the density that is computed at the samples is too low by a factor "
-                f"e^{self.shortfall.mean():.2g} on average, because the flow contracts more than the "
-                "precision can follow; weights and all figures are wrong. Train with precision='float64'"
-            )
-        if self.exact is not None and self.kl.value < -5 * self.kl.error - 1e-6:
-            found.append(
-                f"impossible: KL(q‖p) = {self.kl} is negative, so log q is not the density of the samples"
-            )
-        return tuple(found)
+        """Reasons not to believe the figures, each with its remedy; empty for a sound model.
+
+        The checks are those of :mod:`sesamo_dsl.health`.
+        """
+        return tuple(map(str, examine(self)))
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether nothing that the figures are made of is NaN or infinite."""
+        return not_finite(self) is None
 
     @property
     def leaked_fraction(self) -> float:
@@ -266,10 +278,12 @@ class Samples:
 
     @property
     def sector_errors(self) -> np.ndarray:
-        """Standard errors of ``sector_masses``, shape (order,)."""
+        """Standard errors of ``sector_masses``, shape (order,); NaN for one sample."""
         # Σ_i w_i² (δ_iu − m_u)², with δ² = δ
         masses, squares = self.sector_masses, self.weights**2
         inside = self._countable.masses(self.sector, squares)
+        if self._one_counts:
+            return np.full(len(masses), np.nan)
         return np.sqrt(inside * (1 - 2 * masses) + masses**2 * squares.sum())
 
     @property
@@ -304,8 +318,9 @@ class Samples:
 
     @property
     def virial_z_score(self) -> float:
-        """(virial − 1)/error."""
-        return (self.virial.value - 1) / self.virial.error
+        """(virial − 1)/error; NaN where there is no error, as for a single sample."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.divide(self.virial.value - 1, self.virial.error))
 
     def mean(self, observable: str) -> Estimate:
         """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
@@ -337,8 +352,10 @@ class Samples:
         return self._reweighted(chosen.linearised([float(self.weights @ v) for v in values], values))
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
-        mean = float(self.weights @ values)
-        return Estimate(mean, float(np.sqrt((self.weights**2) @ (values - mean) ** 2)))
+        with np.errstate(invalid="ignore"):  # of infinite values
+            mean = float(self.weights @ values)
+            error = np.nan if self._one_counts else np.sqrt((self.weights**2) @ (values - mean) ** 2)
+        return Estimate(mean, float(error))
 
     def text(self) -> str:
         """The figures as text."""

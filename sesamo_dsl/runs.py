@@ -27,9 +27,11 @@ from .backend import Model
 from .cache import write_bytes, write_text
 from .chains import Chain
 from .compiler import CompiledTheory, compile
+from .divergence import cause_of_divergence
 from .errors import OptionError, ParameterError, RunError
 from .evaluation import ForwardMetrics, Samples, independent_mean
 from .flow_spec import FlowSpec
+from .health import TrainingRecord
 from .ir.text import program_text
 from .methods import method_options
 from .reference import Reference, exact_reference
@@ -87,8 +89,18 @@ class Run:
             )
         draws = self.model.sample(count, seed)
         notes = notes_on(self.options, self.compiled.analysis)
-        declared = self.compiled.theory.derived
-        return Samples.of(draws, self.compiled.program, self.parameters, self.exact, notes, declared)
+        declared, program = self.compiled.theory.derived, self.compiled.program
+        return Samples.of(draws, program, self.parameters, self.exact, notes, declared, self._training)
+
+    @property
+    def _training(self) -> TrainingRecord:
+        """How far the weights are trained, for the checks of samples."""
+        columns = self.history.columns
+        done = len(self.history)
+        share = done / self.options.steps
+        if self.options.seconds is not None:
+            share = 1.0
+        return TrainingRecord(done, share, np.array(columns.get("ess", [])))
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
@@ -124,6 +136,7 @@ class Run:
             progress=progress,
             keep=self._keep,
             reference=self.reference,
+            explain=lambda: cause_of_divergence(self.model, self.compiled.program, self.parameters),
         )
         self.save()
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .analysis.result import Analysis
 from .backend import Model
+from .divergence import Cause
 from .errors import OptionError, TrainingDivergedError
 from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
@@ -352,6 +353,7 @@ def train(
     progress: bool = True,
     keep: Callable[[dict[str, np.ndarray]], str] = lambda state: "memory",
     reference: np.ndarray | None = None,
+    explain: Callable[[], Cause],
 ) -> None:
     """Run the optimisation; leaves the model at its last state.
 
@@ -361,6 +363,8 @@ def train(
         Called with the last good state when training has to stop; returns where it was put.
     reference
         Configurations of the target, for the forward part of the objective, (n, components, *lattice).
+    explain
+        Finds out why a training diverged, with the model back at its last good state.
 
     Raises
     ------
@@ -389,13 +393,13 @@ def train(
             metrics = model.step(rate) if batches is None else model.step(rate, next(batches))
             if not all(math.isfinite(value) for value in metrics.values()):
                 model.load_state(good)
-                place = keep(good)
+                place, cause = keep(good), explain()
+                figures = ", ".join(f"{name} = {value}" for name, value in metrics.items())
                 raise TrainingDivergedError(
                     f"training, step {step}",
                     expected="a finite loss and gradient",
-                    found=", ".join(f"{name} = {value}" for name, value in metrics.items()),
-                    remedy="lower learning_rate or clip, or use float64; "
-                    f"the state of step {good_step} is kept in {place}",
+                    found=f"{figures}; {cause.found}",
+                    remedy=f"{cause.remedy}; the state of step {good_step} is kept in {place}",
                 )
             history.append({**metrics, "seconds": elapsed})
             step += 1

@@ -1,0 +1,264 @@
+"""Every check of a sample set fires on a bad case and is silent on a sound one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy as sp
+from scipy.stats import genpareto
+from typer.testing import CliRunner
+
+import sesamo_dsl as sd
+from sesamo_dsl import cli
+from sesamo_dsl.compiler import lower_theory
+from sesamo_dsl.errors import TrainingDivergedError
+from sesamo_dsl.evaluation import Samples, independent_mean
+from sesamo_dsl.health import TrainingRecord, examine, pareto_tail_index
+from sesamo_dsl.ir.interpreter import run
+from sesamo_dsl.ir.program import Program
+from sesamo_dsl.reference import Reference
+
+N = 4000
+SMALL = sd.FlowSpec(layers=1, hidden=(4,), kernel=1)
+LOG_Z = np.log(2 * np.pi)
+
+
+@cache
+def program(kind: str = "gaussian") -> Program:
+    x, y = v = sd.VectorField("v", sd.Lattice(1), 2)
+    action = {
+        "gaussian": v.squared / 2,
+        "wall": v.squared / 2 + sp.Piecewise((sp.oo, x > 2), (0, True)),
+        "jump": v.squared / 2 + sp.Piecewise((3, x > 1), (0, True)),
+        "cauchy": sp.log(1 + x**2) + y**2 / 2,
+    }[kind]
+    return lower_theory(sd.analyse(sd.Theory(kind, fields=[v], action=action)))
+
+
+def gaussian_samples(width: float = 1.05, kind: str = "gaussian", count: int = N, seed: int = 0) -> Samples:
+    """Samples of N(0, width²), with their true density."""
+    x = width * np.random.default_rng(seed).normal(size=(count, 2, 1))
+    log_q = -((x / width) ** 2).sum(axis=(1, 2)) / 2 - LOG_Z - 2 * np.log(width)
+    action = run(program(kind), "action", {"x": x}, {})[0]
+    no = np.zeros(count, dtype=bool)
+    return Samples(program(kind), {}, x, log_q, action, no.astype(int), no, None)
+
+
+def names(samples: Samples) -> list[str]:
+    """The checks that fire; each says what was found and what to do."""
+    found = examine(samples)
+    assert [str(f) for f in found] == list(samples.warnings)
+    assert all(f.found and f.remedy and f.remedy in str(f) for f in found)
+    assert ("WARNING" in samples.text()) == bool(found)
+    return [f.name for f in found]
+
+
+def with_entry(array: np.ndarray, value: float) -> np.ndarray:
+    changed = array.copy()
+    changed.reshape(len(array), -1)[7, 0] = value
+    return changed
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("width", [0.95, 1.0, 1.3])
+def test_sound_samples_have_no_warnings(width: float, seed: int) -> None:
+    samples = gaussian_samples(width, seed=seed)
+    record = TrainingRecord(500, 1.0, np.full(500, samples.ess))
+    assert names(replace(samples, exact=reference(LOG_Z), training=record)) == []
+
+
+def reference(log_z: float) -> Reference:
+    return replace(Reference(log_z, 1e-12, np.ones(1), 0.0))
+
+
+def test_samples_that_do_not_span_the_theory_violate_the_virial_identity() -> None:
+    samples = gaussian_samples()
+    shrunk = replace(samples, x=0.5 * samples.x, log_q=-samples.action)
+    assert names(shrunk) == ["virial"]
+    assert shrunk.virial_z_score < -5
+
+
+def test_a_jump_is_named_as_a_reason_for_the_virial() -> None:
+    (finding,) = (f for f in examine(gaussian_samples(kind="jump", count=40_000)) if f.name == "virial")
+    assert "jumps" in finding.remedy
+
+
+def test_a_wide_model_has_a_low_ess() -> None:
+    assert names(gaussian_samples(5.0)) == ["low ESS"]
+
+
+def test_narrow_models_have_heavy_tails() -> None:
+    assert "heavy tail" in names(gaussian_samples(0.4))
+    assert "heavy tail" in names(gaussian_samples(1.5, "cauchy"))
+    assert "heavy tail" not in names(gaussian_samples(0.85))
+
+
+def test_a_dominant_weight_is_seen() -> None:
+    samples = gaussian_samples()
+    assert "dominant weight" in names(replace(samples, log_q=with_entry(samples.log_q, -12.0)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_few_samples_have_no_error(count: int) -> None:
+    samples = gaussian_samples(count=count)
+    assert names(samples) == ["few samples"]
+    if count == 1:
+        errors = [samples.log_z.error, samples.virial.error, samples.free_energy_bound.error]
+        errors += [samples.mean("action").error, *samples.sector_errors, samples.virial_z_score]
+        assert np.isnan(errors).all()
+        assert "± nan" in samples.text()
+
+
+def test_means_of_one_value_and_of_none() -> None:
+    assert np.isnan(independent_mean(np.ones(1)).error)
+    assert np.isnan(independent_mean(np.ones(0))).all()
+
+
+@pytest.mark.parametrize("part", ["x", "log_q", "action"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_named_and_nothing_else(part: str, value: float) -> None:
+    samples = gaussian_samples()
+    broken: Any = replace(samples, **{part: with_entry(getattr(samples, part), value)})
+    assert names(broken) == ["not finite"]
+    assert not broken.is_finite
+    assert samples.is_finite
+    leaked = with_entry(broken.leaked, True).astype(bool)
+    assert "not finite" not in names(replace(broken, x=samples.x, leaked=leaked))
+
+
+def test_a_declared_wall_may_be_infinite() -> None:
+    samples = gaussian_samples(kind="wall")
+    assert np.isposinf(samples.action).any()
+    assert "not finite" not in names(samples)
+
+
+def test_samples_that_all_leaked_have_no_figures() -> None:
+    samples = replace(gaussian_samples(), leaked=np.ones(N, dtype=bool))
+    assert names(samples) == ["not finite"]
+    assert np.isnan([samples.ess, samples.free_energy_bound.value]).all()
+
+
+def test_the_exact_log_z_is_held_against_the_samples() -> None:
+    samples = gaussian_samples(1.3)
+    off = 6 * samples.log_z.error
+    assert names(replace(samples, exact=reference(samples.log_z.value + off))) == ["log Z"]
+    assert names(replace(samples, exact=reference(samples.log_z.value + off / 2))) == []
+
+
+def test_impossible_figures_are_named_once() -> None:
+    samples = replace(gaussian_samples(), exact=reference(LOG_Z))
+    assert names(replace(samples, log_q=samples.log_q - 3)) == ["impossible"]
+
+
+def test_batches_and_samples_have_to_agree() -> None:
+    samples = gaussian_samples(2.0)
+    agreeing = TrainingRecord(100, 1.0, np.full(100, samples.ess))
+    assert names(replace(samples, training=agreeing)) == []
+    for ess in (0.99, 0.1):
+        record = TrainingRecord(100, 1.0, np.full(100, ess))
+        assert names(replace(samples, training=record)) == ["batch ESS"]
+
+
+def test_models_that_are_not_trained_to_the_end() -> None:
+    samples = gaussian_samples()
+    assert names(replace(samples, training=TrainingRecord(0, 0.0, np.zeros(0)))) == ["untrained"]
+    assert names(replace(samples, training=TrainingRecord(30, 0.3, np.ones(30)))) == ["unfinished"]
+    assert names(replace(samples, shortfall=np.full(N, 2.0))) == ["rounding"]
+
+
+@pytest.mark.parametrize("index", [0.2, 0.5, 0.9, 1.4])
+def test_the_tail_index_is_that_of_a_pareto_law(index: float) -> None:
+    """Against quantiles of the law and a maximum-likelihood fit by SciPy."""
+    size = 40_000
+    weights = genpareto.ppf((np.arange(size) + 0.5) / size, index)
+    rng = np.random.default_rng(3)
+    rng.shuffle(weights)
+    found = pareto_tail_index(np.log(weights))
+    tail = np.sort(weights)[-int(3 * np.sqrt(size)) :]
+    fitted = genpareto.fit(tail - np.sort(weights)[-len(tail) - 1], floc=0)[0]
+    assert found == pytest.approx(index, abs=0.05)
+    assert found == pytest.approx(fitted, abs=0.05)
+    assert found == pytest.approx(pareto_tail_index(np.log(weights) - 700), abs=1e-9)
+
+
+def test_weights_without_a_tail_have_no_index() -> None:
+    assert pareto_tail_index(np.zeros(1000)) == -np.inf
+    assert pareto_tail_index(np.random.default_rng(0).normal(size=50)) == -np.inf
+    rounded = np.round(np.random.default_rng(0).normal(size=4000)) * 1e-7
+    assert pareto_tail_index(rounded) == -np.inf
+
+
+# Training that diverged
+
+
+def diverging(action: Any, tmp_path: Path, **options: Any) -> str:
+    x = sd.ScalarField("x", sd.Lattice(1))
+    a = sd.parameters("a")
+    theory = sd.Theory("diverging", fields=[x], action=action(x, a), defaults={a: 1})
+    with pytest.raises(TrainingDivergedError) as caught:
+        sd.compile(theory, precision="float64").train(
+            directory=tmp_path / "run", progress=False, steps=40, batch=16, flow=SMALL, **options
+        )
+    return str(caught.value)
+
+
+def test_a_divergence_names_its_cause(tmp_path: Path) -> None:
+    text = diverging(lambda x, a: a * x**4 + x, tmp_path / "steps", learning_rate=1e200)
+    assert "steps are too large" in text
+    assert "lower learning_rate" in text
+    for name, action in {
+        "quartic": lambda x, a: x**2 / 2 - (a - 1) * x**4,
+        "cubic": lambda x, a: x**2 / 2 + (a - 1) * x**3,
+    }.items():
+        text = diverging(action, tmp_path / name, parameters={"a": 1.2}, learning_rate=1e200)
+        assert "not bounded below" in text
+        assert "no learning rate helps" in text
+
+
+# Command line
+
+
+def command(*arguments: Any) -> Any:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def test_results_that_are_not_numbers_end_with_exit_code_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The action is not a number beyond x = −3, where one sample in a thousand lies."""
+    monkeypatch.chdir(tmp_path)
+    Path("edge.py").write_text(
+        "import sympy as sp\nimport sesamo_dsl as sd\n"
+        "x = sd.ScalarField('x', sd.Lattice(1))\n"
+        "theory = sd.Theory('edge', fields=[x], action=x**2 / 2 + sp.sqrt(x + 3) / 100)\n"
+    )
+    trained = command("train", "edge.py", "--steps", 1, "--batch", 2, "--directory", "run")
+    assert trained.exit_code == 3, trained.output
+    assert "not finite" in trained.output
+    assert "run directory" in trained.output
+    drawn = command("sample", "run", "--count", 10_000, "--exact")
+    assert drawn.exit_code == 3, drawn.output
+    assert "WARNING" in drawn.output
+
+
+def test_one_sample_has_no_error_and_a_warning(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    assert command("train", "gaussian_mixture", "--steps", 3, "--directory", place).exit_code == 0
+    drawn = command("sample", place, "--count", 1)
+    assert drawn.exit_code == 0, drawn.output
+    assert "± nan" in drawn.output
+    assert "few samples" in drawn.stderr
+
+
+def test_an_interrupt_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "analyse", interrupted)
+    assert command("check", "gaussian_mixture").exit_code == 130
+    assert "130 interrupted" in " ".join(command("--help").output.split())
