@@ -25,12 +25,13 @@ _HELPERS = {
     """log Σ exp over the first axis."""
     top = values.max(axis=0)
     return top + np.log(np.exp(values - top).sum(axis=0))''',
+    "_elementwise": '''def _elementwise(function, values):
+    """A function of SciPy, which has none for extended precision."""
+    return function(values.astype(float)).astype(values.dtype)''',
     "_affine_stack": '''def _affine_stack(rows, values):
     """rows[k][0] + Σ_j rows[k][j+1] values[j], stacked over k and flattened over the rest."""
     rows = np.asarray(rows, values[0].dtype)
     return rows[:, :1] + rows[:, 1:] @ np.stack(values).reshape(len(values), -1)''',
-    "_erf": """def _erf(values):
-    return np.array([math.erf(v) for v in values.ravel()]).astype(values.dtype).reshape(values.shape)""",
     "_over_blocks": '''def _over_blocks(values, x, axes):
     """Values (batch, …, blocks) laid out along the lattice of x, with extent 1 off the block axes."""
     shape = [n if mu in axes else 1 for mu, n in enumerate(x.shape[2:])]
@@ -91,7 +92,7 @@ _HELPERS = {
 
 DIALECT = Dialect(
     framework="NumPy",
-    imports="import numpy as np\n"
+    imports="import numpy as np\nfrom scipy import special as _special\n"
     "from scipy.special import log_ndtr as _log_ndtr\nfrom scipy.special import ndtri_exp as _ndtri_exp",
     helpers=_HELPERS,
     templates={
@@ -122,10 +123,32 @@ DIALECT = Dialect(
         "le": "({0} <= {1}).astype(x.dtype)",
         **{
             name: f"np.{name}({{0}})"
-            for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign")
+            for name in (
+                "exp",
+                "log",
+                "sin",
+                "cos",
+                "tan",
+                "tanh",
+                "sinh",
+                "cosh",
+                "sqrt",
+                "abs",
+                "sign",
+                "expm1",
+                "floor",
+            )
         },
-        "atan": "np.arctan({0})",
-        "erf": "_erf({0})",
+        **{name: f"np.arc{name[1:]}({{0}})" for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+        **{
+            name: f"_elementwise(_special.{function}, {{0}})"
+            for name, function in {
+                **{n: n for n in ("erf", "erfc", "digamma", "i0e", "i1e", "log_ndtr")},
+                "lgamma": "gammaln",
+            }.items()
+        },
+        "hold": "{0}",
+        "wall": "np.full_like({0}, math.inf)",
         "affine_stack": "_affine_stack({attribute}, [{args}])",
         "stack_logsumexp": "_logsumexp({0}).reshape(x[:, 0].shape)",
         "stack_softmax": "np.exp({0} - {1}.reshape(-1))",

@@ -330,7 +330,9 @@ def lower_theory(analysis: Analysis) -> Program:
         )
     for name, expr in theory.observables.items():
         function = f"observable_{name}"
-        functions[function] = lower(function, f"Observable {name}.", expr, theory.components, name)
+        functions[function] = lower(
+            function, f"Observable {name}.", expr, theory.components, name, slopes=False
+        )
     count, volume = len(theory.components), theory.lattice.volume
     slices = [report.slice for report in analysis.lie_reports]
     blocks = analysis.axes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -15,11 +16,11 @@ from .exact import floats
 from .fermions import FermionLogDet, Hopping, canonical_species
 from .fields import FieldComponent, Parameter
 from .ir.program import Builder, Function, Kind
-from .lattice import GraphLattice, SiteSum
+from .lattice import Functional, GraphLattice, SiteSum
+from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential
+from .spellings import log_sinhc, ratio_sinhc, respelled
 
 ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
-_AFFINE_FROM = 3  # exponents from which one matrix product beats term by term
-_AFFINE_CONSTANTS = 200.0
 _UNARY: dict[Any, str] = {
     sp.sin: "sin",
     sp.cos: "cos",
@@ -30,15 +31,38 @@ _UNARY: dict[Any, str] = {
     sp.Abs: "abs",
     sp.sign: "sign",
     sp.atan: "atan",
+    sp.asin: "asin",
+    sp.acos: "acos",
+    sp.asinh: "asinh",
+    sp.acosh: "acosh",
+    sp.atanh: "atanh",
     sp.erf: "erf",
+    sp.erfc: "erfc",
+    sp.floor: "floor",
 }
+_SUPPORTED = (
+    "+, ·, powers, exp, log, sin, cos, tan, sec, csc, cot, sinc, asin, acos, atan, atan2; sinh, cosh, tanh, "
+    "sech, csch, coth, asinh, acosh, atanh; erf, erfc, gamma and loggamma of positive arguments, "
+    "besseli of order 0 and 1; Abs, sign, Heaviside, floor, ceiling, Mod, Max, Min, Piecewise"
+)
 
 
-def lower(name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], output: str) -> Function:
-    """A function (x; couplings) ↦ one number per configuration, from an expression in site sums."""
+def lower(
+    name: str,
+    doc: str,
+    expr: sp.Expr,
+    components: Sequence[FieldComponent],
+    output: str,
+    *,
+    slopes: bool = True,
+) -> Function:
+    """A function (x; couplings) ↦ one number per configuration, from an expression in site sums.
+
+    Without ``slopes`` nobody asks for its derivative, and kinks need no care.
+    """
     couplings = sorted({s.name for s in expr.free_symbols if isinstance(s, Parameter)})
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
-    value = _Lowering(builder, components)(expr)
+    value = _Lowering(builder, components, slopes=slopes)(expr)
     if builder.kind(value) is Kind.SCALAR:  # one number per configuration all the same
         volume = builder.constant(components[0].lattice.volume)
         value = builder.site_sum(builder.broadcast(builder.div(value, volume)))
@@ -77,9 +101,14 @@ class _Lowering:
     """Lowers SymPy nodes once each, in the order SymPy stores them (which does not depend on hash seeds)."""
 
     def __init__(
-        self, builder: Builder, components: Sequence[FieldComponent], blocks: tuple[int, ...] = ()
+        self,
+        builder: Builder,
+        components: Sequence[FieldComponent],
+        blocks: tuple[int, ...] = (),
+        *,
+        slopes: bool = True,
     ) -> None:
-        self._builder, self._blocks = builder, blocks
+        self._builder, self._blocks, self._slopes = builder, blocks, slopes
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
         self.known: dict[sp.Basic, int] = {}  # what has been lowered so far
 
@@ -113,7 +142,10 @@ class _Lowering:
             b.note(value, str(expr))
             return value
         if expr.is_number:
-            return b.constant(float(expr))
+            return b.constant(_number(expr))
+        if grows(expr) and self._overflows(expr):
+            ratio, exponent = self._scaled(expr)
+            return ratio if exponent is None else b.mul(ratio, b.unary("exp", exponent))
         if isinstance(expr, sp.Add):
             return self._sum(expr)
         if isinstance(expr, sp.Mul):
@@ -121,29 +153,96 @@ class _Lowering:
         if isinstance(expr, sp.exp):
             return b.unary("exp", self(cast(sp.Expr, expr.args[0])))
         if isinstance(expr, sp.Pow):
-            base, exponent = expr.as_base_exp()
-            if isinstance(exponent, sp.Rational):
-                return b.power(self(base), Fraction(int(exponent.p), int(exponent.q)))
-            return b.unary("exp", b.mul(self(exponent), self._log(base)))
+            return self._power(expr)
         if isinstance(expr, sp.log):
             return self._log(cast(sp.Expr, expr.args[0]))
         if isinstance(expr, sp.Max | sp.Min):
-            name = "maximum" if isinstance(expr, sp.Max) else "minimum"
-            first, *rest = (self(cast(sp.Expr, arg)) for arg in expr.args)
-            for value in rest:
-                first = b.binary(name, first, value)
-            return first
+            return self._extreme("maximum" if isinstance(expr, sp.Max) else "minimum", expr.args)
         if isinstance(expr, sp.Piecewise):
             return self._piecewise(expr)
+        if isinstance(expr, sp.atan2):
+            return self._angle(*(self(cast(sp.Expr, arg)) for arg in expr.args))
+        if isinstance(expr, sp.gamma | sp.loggamma):
+            value = self._log_gamma(cast(sp.Expr, expr.args[0]))
+            return value if isinstance(expr, sp.loggamma) else b.unary("exp", value)
+        spelled = respelled(expr)
+        if spelled is not None:
+            return self(spelled)
         if type(expr) in _UNARY:
             return b.unary(_UNARY[type(expr)], self(cast(sp.Expr, expr.args[0])))
-        raise LoweringError(
-            f"expression {expr}",
-            expected="+, ·, powers, exp, log, sin, cos, tan, sinh, cosh, tanh, atan, erf, Abs, sign, "
-            "Max, Min, Piecewise",
-            found=type(expr).__name__,
-            remedy="rewrite the expression with these functions",
-        )
+        raise _unsupported(expr)
+
+    def _extreme(self, name: str, arguments: Iterable[sp.Basic]) -> int:
+        first, *rest = (self(cast(sp.Expr, arg)) for arg in arguments)
+        for value in rest:
+            first = self._builder.binary(name, first, value)
+        return first
+
+    def _power(self, expr: sp.Pow) -> int:
+        """A power; where its base is zero its slope is 0, which lies between those on both sides."""
+        b = self._builder
+        base, exponent = expr.args
+        base, exponent = cast(sp.Expr, base), cast(sp.Expr, exponent)
+        if isinstance(exponent, sp.Rational):
+            q = Fraction(int(exponent.p), int(exponent.q))
+            if q.denominator == 1 or base.is_positive or not self._slopes:
+                return b.power(self(base), q)
+            even = _even_power(base)
+            if even is not None:  # which would underflow
+                root, n = even
+                return self._kinked(b.unary("abs", self(root)), q * n)
+            squares = _sum_of_squares(base)
+            if squares is not None and q.numerator > 0:
+                return self._kinked(self._norm(squares), 2 * q)
+            return self._kinked(self(base), q)
+        if base.is_positive or not _leaves(base):
+            return b.unary("exp", b.mul(self(exponent), self._log(base)))
+        value, power, zero, one = self(base), self(exponent), b.constant(0.0), b.constant(1.0)
+        inside = b.unary("exp", b.mul(power, b.unary("log", b.where(value, value, one))))
+        at_zero = b.where(b.binary("lt", zero, power), zero, b.constant(math.inf))
+        return b.where(value, inside, b.where(power, at_zero, one))
+
+    def _kinked(self, base: int, exponent: Fraction) -> int:
+        """A power of what may be zero, where its slope is then zero."""
+        b = self._builder
+        if exponent.denominator == 1 and exponent >= 0:
+            return b.power(base, exponent)
+        inside = b.power(b.where(base, base, b.constant(1.0)), exponent)
+        return b.where(base, inside, b.constant(0.0 if exponent > 0 else math.inf))
+
+    def _norm(self, terms: list[sp.Expr]) -> int:
+        """√Σ terms², with slope 0 at 0: in units of the largest term, so that no square overflows."""
+        b = self._builder
+        values = [self(term) for term in terms]
+        sizes = [b.unary("abs", value) for value in values]
+        largest = sizes[0]
+        for size in sizes[1:]:
+            largest = b.binary("maximum", largest, size)
+        largest, one = b.unary("hold", largest), b.constant(1.0)
+        unit = b.where(largest, largest, one)
+        total = b.constant(0.0)
+        for value in values:
+            ratio = b.div(b.where(largest, value, one), unit)
+            total = b.add(total, b.mul(ratio, ratio))
+        return b.mul(largest, b.unary("sqrt", total))
+
+    def _angle(self, y: int, x: int) -> int:
+        """The angle of (x, y), with slope 0 at the origin, in units of the larger one of both."""
+        b = self._builder
+        size = b.unary("hold", b.binary("maximum", b.unary("abs", x), b.unary("abs", y)))
+        unit = b.where(size, size, b.constant(1.0))
+        y, x = (b.where(size, value, b.constant(c)) for value, c in ((y, 0.0), (x, 1.0)))
+        return b.atan2(b.div(y, unit), b.div(x, unit))
+
+    def _log_gamma(self, argument: sp.Expr) -> int:
+        if not argument.is_positive:
+            raise LoweringError(
+                f"function gamma of {argument}",
+                expected="an argument that is visibly positive",
+                found=str(argument),
+                remedy="write one that is, such as 1 + φ², or rewrite the expression without gamma",
+            )
+        return self._builder.unary("lgamma", self(argument))
 
     def _sum(self, expr: sp.Expr) -> int:
         """Horner's scheme on the field in most terms, so that neighbours are added before multiplying."""
@@ -170,7 +269,7 @@ class _Lowering:
         for factor in expr.args:
             base, exponent = factor.as_base_exp()
             if isinstance(exponent, sp.Rational) and exponent < 0 and not base.is_number:
-                denominator.append(self(base**-exponent))
+                denominator.append(self(cast(sp.Expr, base**-exponent)))
             else:
                 numerator.append(self(cast(sp.Expr, factor)))
         # small values first: literals and couplings are multiplied together before they meet a field
@@ -184,19 +283,105 @@ class _Lowering:
 
     def _log(self, argument: sp.Expr) -> int:
         b = self._builder
-        exponents = _exponents(argument)
-        if exponents is None:
+        positive = exponents(argument)
+        if positive is not None:
+            found = affine(positive)
+            if found is not None:
+                common, fields, rows = found
+                return b.add(self(common), b.stack_logsumexp(b.affine_stack([self(f) for f in fields], rows)))
+            terms = [self(exponent) for exponent in positive]
+            return terms[0] if len(terms) == 1 else b.logsumexp(terms)
+        ratio = ratio_sinhc(argument)
+        if ratio is not None:
+            return self(cast(sp.Expr, log_sinhc(ratio[0]) + sp.log(ratio[1])))
+        if isinstance(argument, sp.gamma):
+            return self._log_gamma(cast(sp.Expr, argument.args[0]))
+        if isinstance(argument, sp.erfc):  # erfc(u) = 2 Φ(−√2 u)
+            below = b.unary(
+                "log_ndtr", b.mul(b.constant(-math.sqrt(2)), self(cast(sp.Expr, argument.args[0])))
+            )
+            return b.add(b.constant(math.log(2)), below)
+        spelled = respelled(argument)
+        if spelled is not None and grows(spelled):
+            argument = spelled
+        if not grows(argument):
             return b.unary("log", self(argument))
-        affine = _affine(exponents)
-        if affine is not None:
-            common, fields, rows = affine
-            return b.add(self(common), b.stack_logsumexp(b.affine_stack([self(f) for f in fields], rows)))
-        terms = [self(exponent) for exponent in exponents]
-        return terms[0] if len(terms) == 1 else b.logsumexp(terms)
+        ratio, exponent = self._scaled(argument)
+        log_ratio = b.unary("log", ratio)
+        return log_ratio if exponent is None else b.add(exponent, log_ratio)
+
+    def _overflows(self, expr: sp.Expr) -> bool:
+        """Whether parts of a product or power of exponentials may overflow where the whole is finite."""
+        if isinstance(expr, sp.besseli):
+            return True
+        if isinstance(expr, sp.Mul):
+            growing = [factor for factor in expr.args if grows(factor)]
+            return len(growing) > 1 or any(self._overflows(cast(sp.Expr, factor)) for factor in growing)
+        if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational):
+            return not _is_natural(expr.exp)
+        return False
+
+    def _scaled(self, expr: sp.Expr) -> tuple[int, int | None]:
+        """(r, m) with expr = r·exp(m), r of the size of 1 where exponentials are large; None is m = 0."""
+        b = self._builder
+        if not grows(expr):
+            return self(expr), None
+        if isinstance(expr, sp.exp):
+            return b.constant(1.0), self(cast(sp.Expr, expr.args[0]))
+        if is_exponential(expr):
+            return b.constant(1.0), self(cast(sp.Expr, expr.args[1] * sp.log(cast(Any, expr.args[0]))))
+        if isinstance(expr, sp.besseli):
+            order, argument = expr.args
+            if order not in (0, 1):
+                raise _unsupported(expr, f"besseli of order {order}")
+            value = self(cast(sp.Expr, argument))
+            return b.unary(f"i{order}e", value), b.unary("abs", value)
+        if isinstance(expr, sp.Mul):
+            parts = [self._scaled(cast(sp.Expr, factor)) for factor in expr.args]
+            ratio, total = parts[0]
+            for factor, exponent in parts[1:]:
+                ratio = b.mul(ratio, factor)
+                total = total if exponent is None else exponent if total is None else b.add(total, exponent)
+            return ratio, total
+        if isinstance(expr, sp.Pow):
+            power = Fraction(str(expr.exp))
+            ratio, exponent = self._scaled(expr.base)
+            ratio = b.power(ratio, power)
+            return ratio, None if exponent is None else b.mul(b.constant(float(power)), exponent)
+        difference = difference_of_exponentials(expr)
+        if difference is not None:  # c (e^p − e^q) = c sign(p − q) (1 − e^−|p − q|) e^max(p, q)
+            c, p, q = difference
+            gap = self(cast(sp.Expr, p - q))
+            below = b.unary("expm1", b.unary("neg", b.unary("abs", gap)))
+            ratio = b.mul(b.constant(-_number(c)), b.mul(b.unary("sign", gap), below))
+            return ratio, b.binary("maximum", self(p), self(q))
+        if isinstance(expr, sp.cosh):
+            argument = cast(sp.Expr, expr.args[0])
+            expr = cast(sp.Expr, sp.exp(argument) / 2 + sp.exp(-argument) / 2)
+        return self._scaled_sum([self._scaled(cast(sp.Expr, term)) for term in expr.args])
+
+    def _scaled_sum(self, parts: list[tuple[int, int | None]]) -> tuple[int, int]:
+        """The same for a sum. Its exponent is the largest, held: what it is does not change the sum."""
+        b = self._builder
+        zero = b.constant(0.0)
+        terms = [(ratio, zero if exponent is None else exponent) for ratio, exponent in parts]
+        lowest = terms[0][1]
+        for _, exponent in terms[1:]:
+            lowest = b.binary("minimum", lowest, exponent)
+        sizes = [m if b.op(r).name == "constant" else b.where(r, m, lowest) for r, m in terms]
+        largest = sizes[0]
+        for size in sizes[1:]:
+            largest = b.binary("maximum", largest, size)
+        largest = b.unary("hold", largest)
+        total = zero
+        for ratio, exponent in terms:
+            total = b.add(total, b.mul(ratio, b.unary("exp", b.sub(exponent, largest))))
+        return total, largest
 
     def _piecewise(self, expr: sp.Piecewise) -> int:
         b = self._builder
-        *cases, (last, otherwise) = [(arg.args[0], arg.args[1]) for arg in expr.args]
+        branches = [cast(tuple[sp.Expr, sp.Basic], tuple(arg.args)) for arg in expr.args]
+        *cases, (_, otherwise) = branches
         if otherwise != sp.true:
             raise LoweringError(
                 f"expression {expr}",
@@ -205,33 +390,59 @@ class _Lowering:
                 remedy="add the missing case",
             )
         one = b.constant(1.0)
-        conditions = [self._condition(cast(sp.Basic, condition)) for _, condition in cases]
+        conditions = [self._condition(condition) for _, condition in cases]
+        walls = [index for index, (case, _) in enumerate(branches) if case is sp.oo]
+        margins = [self._margin(condition) for _, condition in cases] if walls else []
         values, remaining = [], one
-        for (case, _), condition in zip(cases, conditions, strict=True):
-            values.append(self._branch(cast(sp.Expr, case), b.mul(remaining, condition)))
-            remaining = b.mul(remaining, b.sub(one, condition))
-        value = self._branch(cast(sp.Expr, last), remaining)
+        for index, (case, _) in enumerate(branches):
+            selected = remaining if index == len(cases) else b.mul(remaining, conditions[index])
+            if index in walls:
+                depths = [b.unary("neg", margin) for margin in margins[:index]] + margins[index : index + 1]
+                values.append(b.unary("wall", self._least(depths)))
+            else:
+                values.append(self._branch(case, selected))
+            if index < len(cases):
+                remaining = b.mul(remaining, b.sub(one, conditions[index]))
+        value = values.pop()
         for condition, chosen in zip(reversed(conditions), reversed(values), strict=True):
             value = b.where(condition, chosen, value)
         return value
 
     def _branch(self, expr: sp.Expr, selected: int) -> int:
-        """A branch of a Piecewise; a partial function is kept from points where it is not selected.
+        """A branch of a Piecewise, which sees its fields where it is selected and 1 elsewhere.
 
-        Such a branch sees φ = 1 there: its value is discarded, but its derivative would turn 0·∞ into NaN.
+        Its value is discarded elsewhere, but what is undefined or overflows there has a derivative that would
+        turn 0·∞ into NaN. A quadratic polynomial has none such.
         """
-        partial = [e for e in expr.atoms(sp.Pow, sp.log) if isinstance(e, sp.log) or not _is_natural(e.exp)]
-        if not partial:
+        leaves = sorted(_leaves(expr), key=str)
+        if expr.is_polynomial(*leaves) and (not leaves or sp.Poly(expr, *leaves).total_degree() <= 2):
             return self(expr)
         b = self._builder
-        branch = _Lowering(b, ())
-        branch.known.update(
-            {
-                f: b.where(selected, self(f), b.constant(1.0))
-                for f in sorted(expr.atoms(FieldComponent), key=str)
-            }
-        )
+        branch = _Lowering(b, (), slopes=self._slopes)
+        branch.known.update({leaf: b.where(selected, self(leaf), b.constant(1.0)) for leaf in leaves})
         return branch(expr)
+
+    def _least(self, values: list[int]) -> int:
+        least = values[0]
+        for value in values[1:]:
+            least = self._builder.binary("minimum", least, value)
+        return least
+
+    def _margin(self, condition: sp.Basic) -> int:
+        """By how much a condition holds, negative where it does not."""
+        b = self._builder
+        if isinstance(condition, sp.And):
+            return self._least([self._margin(part) for part in condition.args])
+        if isinstance(condition, sp.Or):
+            parts = [b.unary("neg", self._margin(part)) for part in condition.args]
+            return b.unary("neg", self._least(parts))
+        assert isinstance(condition, sp.Rel)  # or it would have been refused
+        left, right = (self(cast(sp.Expr, side)) for side in condition.args)
+        if isinstance(condition, sp.Eq | sp.Ne):
+            size = b.unary("abs", b.sub(left, right))
+            return b.unary("neg", size) if isinstance(condition, sp.Eq) else size
+        greater = isinstance(condition, sp.StrictGreaterThan | sp.GreaterThan)
+        return b.sub(left, right) if greater else b.sub(right, left)
 
     def _condition(self, condition: sp.Basic) -> int:
         b = self._builder
@@ -247,6 +458,10 @@ class _Lowering:
                 return b.binary("lt", sides[1], sides[0])
             case sp.GreaterThan():
                 return b.binary("le", sides[1], sides[0])
+            case sp.Eq():
+                return b.mul(b.binary("le", *sides), b.binary("le", *reversed(sides)))
+            case sp.Ne():
+                return b.binary("maximum", b.binary("lt", *sides), b.binary("lt", *reversed(sides)))
             case sp.And():
                 value = b.constant(1.0)
                 for part in condition.args:
@@ -259,7 +474,7 @@ class _Lowering:
                 return value
         raise LoweringError(
             f"condition {condition}",
-            expected="<, ≤, >, ≥ combined with And and Or",
+            expected="<, ≤, >, ≥, =, ≠ combined with And and Or",
             found=type(condition).__name__,
             remedy="rewrite the condition with inequalities",
         )
@@ -278,53 +493,55 @@ def _field_powers(term: sp.Expr) -> list[tuple[FieldComponent, int]]:
     return powers
 
 
-def _affine(
-    exponents: list[sp.Expr],
-) -> tuple[sp.Expr, list[FieldComponent], tuple[tuple[float, ...], ...]] | None:
-    """(c, fields, rows) with exponent_k = c + rows[k][0] + Σ_j rows[k][j+1] fields[j] and c common to all.
+def _number(expr: sp.Expr) -> float:
+    """A number in float64; LoweringError for one that is complex or too large."""
+    try:
+        value = float(expr)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise LoweringError(
+            f"number {str(expr)[:60]}",
+            expected="a real number within the range of float64",
+            found="an infinity outside a Piecewise"
+            if expr.is_infinite
+            else "one that is complex or too large",
+            remedy="measure fields and couplings in units in which the numbers are of moderate size",
+        )
+    return value
 
-    A mixture of Gaussians with one width is such a sum: its quadratic form is common. The constants must be
-    small enough for what cancels between c and the rows not to matter in float32.
-    """
-    if len(exponents) < _AFFINE_FROM:
-        return None
-    expanded = [cast(sp.Expr, sp.expand(e)) for e in exponents]
-    shared = set.intersection(*(set(sp.Add.make_args(e)) for e in expanded))
-    common = cast(sp.Expr, sp.Add(*sorted(shared, key=sp.default_sort_key)))
-    common = cast(sp.Expr, common - common.as_coeff_Add()[0])  # numbers cost nothing in the rows
-    rests = [cast(sp.Expr, e - common) for e in expanded]
-    fields = sorted({f for rest in rests for f in rest.atoms(FieldComponent)}, key=lambda f: f.name)
-    rows = []
-    for rest in rests:
-        slopes = [cast(sp.Expr, rest.coeff(field)) for field in fields]
-        constant = sp.expand(rest - sp.Add(*(s * f for s, f in zip(slopes, fields, strict=True))))
-        if not all(value.is_number for value in (*slopes, constant)):
+
+def _unsupported(expr: sp.Basic, what: str | None = None) -> LoweringError:
+    return LoweringError(
+        f"expression {expr}",
+        expected=_SUPPORTED,
+        found=what or type(expr).__name__,
+        remedy="rewrite the expression with these functions",
+    )
+
+
+def _leaves(expr: sp.Basic) -> set[sp.Expr]:
+    """The fields, sums and determinants of an expression, without those inside of sums and determinants."""
+    if isinstance(expr, Functional | FieldComponent):
+        return {expr}
+    return set().union(*map(_leaves, expr.args)) if expr.args else set()
+
+
+def _even_power(base: sp.Expr) -> tuple[sp.Expr, int] | None:
+    """(r, 2k) with base = r^2k."""
+    if isinstance(base, sp.Pow) and isinstance(base.exp, sp.Integer) and base.exp > 0 and base.exp % 2 == 0:
+        return base.base, int(base.exp)
+    return (cast(sp.Expr, base.args[0]), 1) if isinstance(base, sp.Abs) else None
+
+
+def _sum_of_squares(base: sp.Expr) -> list[sp.Expr] | None:
+    """Terms t with base = Σ t², if all summands are positive numbers times even powers."""
+    terms = []
+    for summand in sp.Add.make_args(base):
+        number, rest = summand.as_coeff_Mul()
+        factors = [_even_power(cast(sp.Expr, f)) for f in sp.Mul.make_args(rest)]
+        if not number.is_positive or any(f is None for f in factors):
             return None
-        rows.append(tuple(float(value) for value in (constant, *slopes)))
-    small = max(abs(value) for row in rows for value in row) < _AFFINE_CONSTANTS
-    return (common, fields, tuple(rows)) if fields and small else None
-
-
-def _exponents(expr: sp.Expr) -> list[sp.Expr] | None:
-    """Exponents e_i with expr = Σ exp(e_i), if expr is a sum of positive multiples of exponentials."""
-    if isinstance(expr, sp.Add):
-        parts = [_exponents(cast(sp.Expr, term)) for term in expr.args]
-        if all(part is not None for part in parts) and expr.has(sp.exp, sp.cosh):
-            return [e for part in parts for e in cast(list[sp.Expr], part)]
-        return None
-    if expr.is_number:
-        return [cast(sp.Expr, sp.log(expr))] if expr.is_positive else None
-    if isinstance(expr, sp.exp):
-        return [cast(sp.Expr, expr.args[0])]
-    if isinstance(expr, sp.cosh):
-        argument = cast(sp.Expr, expr.args[0])
-        return [cast(sp.Expr, argument - sp.log(2)), cast(sp.Expr, -argument - sp.log(2))]
-    if isinstance(expr, sp.Mul):
-        product: list[sp.Expr] = [sp.S.Zero]
-        for factor in expr.args:
-            exponents = _exponents(cast(sp.Expr, factor))
-            if exponents is None:
-                return None
-            product = [cast(sp.Expr, a + e) for a in product for e in exponents]
-        return product
-    return None
+        roots = [cast(Any, f)[0] ** sp.Rational(cast(Any, f)[1], 2) for f in factors]
+        terms.append(cast(sp.Expr, sp.sqrt(number) * sp.Mul(*roots)))
+    return terms

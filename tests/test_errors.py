@@ -241,7 +241,7 @@ TABLE: dict[str, Bad] = {
         TheoryError, lambda _: theory(L.sum(PHI**2) > 1), "a SymPy expression"
     ),
     "unknown function": bad(
-        LoweringError, lambda _: sd.compile(theory(L.sum(sp.gamma(1 + PHI**2)))), "gamma", "rewrite"
+        LoweringError, lambda _: sd.compile(theory(L.sum(sp.zeta(1 + PHI**2)))), "zeta", "rewrite"
     ),
     "unknown precision": bad(
         TheoryError, lambda _: theory(precision="half"), "'float32' or 'float64'", "'half'"

@@ -267,11 +267,14 @@ def test_ill_typed_programs(name: str) -> None:
 
 PHI = sd.ScalarField("phi", sd.Lattice(4))
 UNSUPPORTED: dict[str, tuple[sp.Expr, str]] = {
-    "gamma function": (sp.gamma(2 + PHI**2), "gamma"),
-    "Bessel function": (sp.besseli(0, PHI), "besseli"),
-    "floor": (sp.floor(PHI), "floor"),
-    "inside a supported one": (sp.exp(-sp.loggamma(1 + PHI**2)), "loggamma"),
-    "equality": (sp.Piecewise((1, sp.Eq(PHI, 0)), (PHI, True)), "Equality"),
+    "zeta function": (sp.zeta(2 + PHI**2), "zeta"),
+    "Bessel function of an order without operation": (sp.besseli(2, PHI), "besseli of order 2"),
+    "gamma function of both signs": (sp.gamma(PHI), "PHI".lower()),
+    "inside a supported one": (sp.exp(-sp.LambertW(1 + PHI**2)), "LambertW"),
+    "equivalence": (sp.Piecewise((1, sp.Xor(PHI > 0, PHI > 1, PHI > 2)), (PHI, True)), "Xor"),
+    "too large": (sp.Integer(10) ** 400 * PHI, "too large"),
+    "complex": (sp.I * PHI, "complex"),
+    "infinite": (sp.Add(PHI, sp.oo, evaluate=False), "infinity"),
     "missing case": (sp.Piecewise((PHI, PHI > 0)), "last condition"),
     "derivative": (sp.Derivative(sp.sin(PHI), PHI), "Derivative"),
 }

@@ -123,9 +123,23 @@ DIALECT = Dialect(
         "le": "({0} <= {1}).astype(x.dtype)",
         **{
             name: f"jnp.{name}({{0}})"
-            for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "sqrt", "abs", "sign")
+            for name in (
+                "exp",
+                "log",
+                "sin",
+                "cos",
+                "tan",
+                "tanh",
+                "sinh",
+                "cosh",
+                "sqrt",
+                "abs",
+                "sign",
+                "expm1",
+                "floor",
+            )
         },
-        "atan": "jnp.arctan({0})",
+        **{name: f"jnp.arc{name[1:]}({{0}})" for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
         "fermion_log_det": "_fermion_log_det({0}, {1}, {attribute[0]}, {attribute[1]})",
         "fermion_gradient": "_fermion_gradient({0}, {1}, {attribute[0]}, {attribute[1]})",
         "affine_stack": "_affine_stack({attribute}, [{args}])",
@@ -142,7 +156,13 @@ DIALECT = Dialect(
         "rotate": 'jnp.einsum("nab,nb...->na...", {1}, {0})',
         "rotate_back": 'jnp.einsum("nba,nb...->na...", {1}, {0})',
         "atan2": "jnp.arctan2({0}, {1})",
-        "erf": "jax.scipy.special.erf({0})",
+        **{
+            name: f"jax.scipy.special.{name}({{0}})"
+            for name in ("erf", "erfc", "digamma", "i0e", "i1e", "log_ndtr")
+        },
+        "lgamma": "jax.scipy.special.gammaln({0})",
+        "hold": "jax.lax.stop_gradient({0})",
+        "wall": "jnp.full_like({0}, math.inf)",
     },
     array="np.array({values}, dtype=np.float64).reshape({shape})",
     joint={

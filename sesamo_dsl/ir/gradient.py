@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from ..errors import LoweringError
-from .program import Builder, Function, Kind, Op
+from .program import STEEPNESS, Builder, Function, Kind, Op
 
 
 def with_gradient(function: Function, output: str, components: int, name: str, doc: str) -> Function:
@@ -71,8 +71,10 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
 
     one = b.constant(1.0)
     match op.name:
-        case "input" | "parameter" | "constant" | "lt" | "le" | "sign":
+        case "input" | "parameter" | "constant" | "lt" | "le" | "sign" | "floor" | "hold":
             return []
+        case "wall":
+            return [(0, b.mul(b.constant(STEEPNESS), adjoint))]
         case "add":
             return [(0, adjoint), (1, adjoint)]
         case "sub":
@@ -113,11 +115,36 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
             return [(0, times(b.unary("sign", args[0])))]
         case "atan":
             return [(0, b.div(adjoint, b.add(one, b.mul(args[0], args[0]))))]
-        case "erf":
-            slope = b.mul(
-                b.constant(1.1283791670955126), b.unary("exp", b.unary("neg", b.power(args[0], Fraction(2))))
-            )
-            return [(0, times(slope))]
+        case "erf" | "erfc":
+            sign = 1.0 if op.name == "erf" else -1.0
+            gaussian = b.unary("exp", b.unary("neg", b.power(args[0], Fraction(2))))
+            return [(0, times(b.mul(b.constant(sign * 1.1283791670955126), gaussian)))]
+        case "expm1":
+            return [(0, times(b.unary("exp", args[0])))]
+        case "asin" | "acos":
+            root = b.unary("sqrt", b.mul(b.sub(one, args[0]), b.add(one, args[0])))
+            return [(0, b.div(adjoint if op.name == "asin" else b.unary("neg", adjoint), root))]
+        case "asinh":
+            return [(0, b.div(adjoint, b.unary("cosh", value)))]
+        case "acosh":
+            return [(0, b.div(adjoint, b.unary("sinh", value)))]
+        case "atanh":
+            return [(0, b.div(adjoint, b.mul(b.sub(one, args[0]), b.add(one, args[0]))))]
+        case "atan2":
+            y, x = args
+            square = b.add(b.mul(x, x), b.mul(y, y))
+            return [(0, times(b.div(x, square))), (1, b.unary("neg", times(b.div(y, square))))]
+        case "lgamma":
+            return [(0, times(b.unary("digamma", args[0])))]
+        case "i0e":
+            return [(0, times(b.sub(b.unary("i1e", args[0]), b.mul(b.unary("sign", args[0]), value))))]
+        case "i1e":
+            quotient = b.div(value, b.where(args[0], args[0], one))  # which is 1/2 at 0
+            quotient = b.where(args[0], quotient, b.constant(0.5))
+            slope = b.sub(b.unary("i0e", args[0]), b.mul(b.unary("sign", args[0]), value))
+            return [(0, times(b.sub(slope, quotient)))]
+        case "log_ndtr":
+            return [(0, times(_hazard(b, args[0], value)))]
         case "maximum" | "minimum":
             first = (
                 b.binary("lt", args[1], args[0]) if op.name == "maximum" else b.binary("lt", args[0], args[1])
@@ -134,3 +161,17 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
         found=op.name,
         remedy="write the action with differentiable functions",
     )
+
+
+def _hazard(b: Builder, v: int, log_below: int) -> int:
+    """exp(−v²/2 − log Φ(v))/√2π; far below zero, where its exponents cancel, by its asymptotic series."""
+    one, zero = b.constant(1.0), b.constant(0.0)
+    far = b.binary("lt", v, b.constant(-30.0))
+    w = b.where(far, v, b.constant(-30.0))
+    s = b.div(one, b.mul(w, w))
+    series = b.add(b.constant(-2.0), b.mul(b.constant(10.0), s))  # −w (1 + s − 2s² + 10s³ …), s = 1/w²
+    series = b.add(one, b.mul(s, b.add(one, b.mul(s, series))))
+    near = b.where(far, zero, v)
+    exponent = b.sub(b.mul(b.constant(-0.5), b.mul(near, near)), b.where(far, zero, log_below))
+    direct = b.mul(b.constant(0.3989422804014327), b.unary("exp", exponent))
+    return b.where(far, b.unary("neg", b.mul(w, series)), direct)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from .fermions import log_det, log_det_and_gradient
 from .half_line import half_line, half_line_inverse, half_line_log_slope
 from .program import Function, Kind, Program
 
-_ERF = np.vectorize(math.erf, otypes=[float])
+_SPECIAL = {
+    "erf": special.erf,
+    "erfc": special.erfc,
+    "lgamma": special.gammaln,
+    "digamma": special.digamma,
+    "i0e": special.i0e,
+    "i1e": special.i1e,
+    "log_ndtr": special.log_ndtr,
+    **{name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+}
 
 
 def run(
@@ -177,10 +186,12 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return (args[0] < args[1]).astype(dtype)
         case "le":
             return (args[0] <= args[1]).astype(dtype)
-        case "erf":
-            return _ERF(args[0]).astype(dtype)
-        case "atan":
-            return np.arctan(args[0])
+        case "hold":
+            return args[0]
+        case "wall":
+            return np.full_like(args[0], np.inf)
+        case _ if name in _SPECIAL:
+            return _SPECIAL[name](args[0]).astype(dtype)
         case _:
             return getattr(np, name)(args[0])
 

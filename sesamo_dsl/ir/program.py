@@ -69,8 +69,24 @@ UNARY = (
     "sign",
     "atan",
     "erf",
+    "erfc",
+    "expm1",
+    "asin",
+    "acos",
+    "asinh",
+    "acosh",
+    "atanh",
+    "floor",
+    "lgamma",  # of positive numbers
+    "digamma",
+    "i0e",  # exp(−|x|) I₀(x), and I₁
+    "i1e",
+    "log_ndtr",
+    "hold",  # the value itself, whose derivative is left out
+    "wall",  # +∞, whose derivative is that of a steep ramp
 )
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
+STEEPNESS = 100.0  # slope that an infinite wall is given, so that what lies in it knows the way out
 
 _GRAPH_OPERATIONS = ("neighbours", "fermion_log_det")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -179,7 +180,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
         elif op.name == "parameter":
             name = argument_name(str(op.attribute))
         elif op.name == "constant":
-            name = repr(op.attribute)
+            name = "math.inf" if op.attribute == math.inf else repr(op.attribute)
             name = f"({name})" if name.startswith("-") else name
         elif op.name == "component":
             name = _free(program.components[op.attribute])

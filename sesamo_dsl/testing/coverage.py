@@ -59,6 +59,29 @@ COVERAGE: dict[str, sp.Expr] = {
     "log cosh": _sum(sp.log(2 * sp.cosh(3 * _f)) - sp.log(1 + sp.cosh(_g))),
     "log of products": _sum(sp.log(sp.exp(_f) * sp.cosh(_g) * (1 + sp.exp(A * _f)))),
     "mixture": _sum(-sp.log(sum(sp.exp(-((_f - k) ** 2) / 2 - _g**2) for k in range(-2, 3)))),
+    "inverse functions": _sum(
+        sp.asin(sp.sin(_f) / 2)
+        + sp.acos(sp.cos(_g) / 2)
+        + sp.asinh(_f)
+        + sp.acosh(2 + _g**2)
+        + sp.atanh(_f / 20)
+    ),
+    "angle": _sum(sp.atan2(_f, _g) * _g),
+    "error functions": _sum(sp.erfc(_f) - sp.log(sp.erfc(_g))),
+    "gamma and Bessel functions": _sum(
+        sp.loggamma(1 + _f**2) + sp.log(sp.besseli(0, A * _f)) + sp.besseli(1, _g) / sp.besseli(0, _g)
+    ),
+    "reciprocal functions": _sum(sp.sech(_f) + sp.coth(2 + _g**2) + sp.sec(_f / 20) + sp.sinc(_g) * _f),
+    "steps": _sum(sp.floor(_f) * _g + sp.ceiling(3 * _g) + sp.Mod(_f, 1) + sp.Heaviside(_f - _g) * _g),
+    "occupations": _sum(_f**2 / (1 + sp.exp(_f**2)) + 1 / (1 + sp.exp(5 * (_g - 1))) + _f / (sp.exp(_f) - 1)),
+    "log of differences": _sum(sp.log(sp.sinh(1 + _f**2)) + sp.log(1 - sp.exp(-2 - _g**2))),
+    "log with prefactors": _sum(-sp.log(sp.exp(-((_f - 1) ** 2)) * (1 + _g**2) + _f**2 * sp.exp(_g))),
+    "integrated orientation": _sum(sp.log(sp.sinh(_f) / _f) + sp.log(sp.sinh(3 * _g) / _g)),
+    "kinks": _sum(sp.Abs(_f) ** sp.Rational(3, 2) + sp.sqrt(_f**2 + 2 * _g**4) + sp.Abs(_g) ** (A + 1)),
+    "piecewise of growing branches": _sum(
+        sp.Piecewise((sp.exp(_f**2), _f**2 < 1), (_f**40 / 10**9, sp.Eq(_g, 0)), (_f**2, True))
+    ),
+    "wall": _sum(sp.Piecewise((_f**2, sp.Abs(_f) < 9), (sp.oo, True)) + _g**2),
     "functions of the mean": sp.Abs(_sum(_f)) / 12 + (_sum(_g) / 12) ** 2 + sp.exp(-(_sum(_f) ** 2) / 100),
     "product of sums": A * _sum(_f**2) * _sum(_g) / 12 + sp.sqrt(1 + _sum(_f * _g) ** 2),
     "logarithm of a sum": sp.log(_sum(sp.exp(_f))) + sp.Max(_sum(_f), _sum(_g), 1),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from ..errors import LoweringError
 from ..ir.fermions import conditioning, log_det_and_gradient
@@ -140,8 +141,31 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return deltas[0] / np.maximum(2 * np.abs(value), np.sqrt(np.finfo(float).tiny))
         case "sin" | "cos" | "tanh" | "atan" | "abs" | "maximum" | "minimum":
             return np.max(np.stack(np.broadcast_arrays(*deltas)), axis=0)
-        case "erf":
+        case "erf" | "erfc":
             return 1.13 * deltas[0]
+        case "asinh" | "i0e" | "i1e":
+            return deltas[0] + roundoff
+        case "hold":
+            return deltas[0]
+        case "wall":
+            return 0.0
+        case "expm1":
+            return (1 + np.abs(value)) * deltas[0]
+        case "asin" | "acos":
+            return deltas[0] / np.sqrt(np.maximum(1 - args[0] ** 2, np.finfo(float).tiny))
+        case "acosh":
+            return deltas[0] / np.sqrt(np.maximum(args[0] ** 2 - 1, np.finfo(float).tiny))
+        case "atanh":
+            return deltas[0] / np.abs(1 - args[0] ** 2)
+        case "floor":
+            nearest = np.abs(args[0] - np.round(args[0]))
+            return 1.0 * ((nearest <= deltas[0]) & (np.asarray(deltas[0]) > 0))
+        case "lgamma":
+            return np.abs(special.digamma(args[0])) * deltas[0] + roundoff
+        case "digamma":
+            return special.polygamma(1, args[0]) * deltas[0] + roundoff
+        case "log_ndtr":
+            return (1 + np.abs(args[0])) * deltas[0] + roundoff
         case "tan":
             return (1 + value**2) * deltas[0]
         case "sinh" | "cosh":

@@ -1,0 +1,71 @@
+"""Functions without an operation of their own, spelled with others that are safe in value and slope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import sympy as sp
+
+_HALF = sp.Rational(1, 2)
+
+
+def _series(coefficients: Sequence[sp.Expr], u: sp.Expr) -> sp.Expr:
+    """Σ_k c_k u^2k by Horner's scheme."""
+    total: sp.Expr = sp.S.Zero
+    for c in reversed(coefficients):
+        total = cast(sp.Expr, c + u**2 * total)
+    return total
+
+
+def _heaviside(u: sp.Expr, at_zero: sp.Expr = _HALF) -> sp.Expr:
+    return cast(sp.Expr, sp.Piecewise((0, u < 0), (1, u > 0), (at_zero, True)))
+
+
+def _sinc(u: sp.Expr) -> sp.Expr:
+    near = _series([sp.S.NegativeOne**k / sp.factorial(2 * k + 1) for k in range(7)], u)
+    return cast(sp.Expr, sp.Piecewise((near, sp.Abs(u) < _HALF), (sp.sin(u) / u, True)))
+
+
+def log_sinhc(u: sp.Expr) -> sp.Expr:
+    """log(sinh(u)/u), which is 0 at 0."""
+    # log(sinh(u)/u) = Σ_k 2^(2k−1) B_2k/(k (2k)!) u^2k
+    terms = (
+        sp.S.Zero,
+        *(2 ** (2 * k - 1) * sp.bernoulli(2 * k) / (k * sp.factorial(2 * k)) for k in range(1, 10)),
+    )
+    far = sp.log(1 - sp.exp(-2 * sp.Abs(u))) + sp.Abs(u) - sp.log(2 * sp.Abs(u))
+    return cast(sp.Expr, sp.Piecewise((_series(terms, u), sp.Abs(u) < _HALF), (far, True)))
+
+
+SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {
+    sp.sec: lambda u: 1 / sp.cos(u),
+    sp.csc: lambda u: 1 / sp.sin(u),
+    sp.cot: lambda u: 1 / sp.tan(u),
+    sp.sech: lambda u: 1 / sp.cosh(u),
+    sp.csch: lambda u: 1 / sp.sinh(u),
+    sp.coth: lambda u: 1 / sp.tanh(u),
+    sp.Heaviside: _heaviside,
+    sp.sinc: _sinc,
+    sp.ceiling: lambda u: -sp.floor(-u),
+    sp.frac: lambda u: u - sp.floor(u),
+    sp.Mod: lambda u, v: u - v * sp.floor(u / v),
+}
+
+
+def respelled(expr: sp.Basic) -> sp.Expr | None:
+    """The same function spelled with others, None if it has an operation of its own or none at all."""
+    spelling = SPELLINGS.get(type(expr))
+    return None if spelling is None else spelling(*expr.args)
+
+
+def ratio_sinhc(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """(u, rest) with expr = rest · sinh(u)/u, None if there is no such factor."""
+    factors = sp.Mul.make_args(expr)
+    for factor in factors:
+        if isinstance(factor, sp.sinh):
+            u = cast(sp.Expr, factor.args[0])
+            bare = sp.Mul(*(f for f in sp.Mul.make_args(u) if not f.is_number))
+            if sp.Pow(bare, -1) in factors:
+                return u, cast(sp.Expr, expr / factor * u)
+    return None
