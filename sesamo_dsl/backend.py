@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .checks import shown
 from .errors import BackendError
 from .ir.program import Program
 from .theory import Precision
@@ -166,6 +167,13 @@ def backend_names() -> tuple[str, ...]:
 
 def load_backend(name: str) -> Backend:
     """The backend called ``name``; raises BackendError with the command that installs it."""
+    if not isinstance(name, str):
+        raise BackendError(
+            "backend",
+            expected=f"the name of one, {' or '.join(backend_names())}, or a backend object",
+            found=shown(name),
+            remedy='write backend="torch"',
+        )
     for entry in _entries(name):
         try:
             return entry.load()

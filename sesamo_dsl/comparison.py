@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
 from .chains import Chain
 from .compiler import CompiledTheory, compile
 from .errors import BackendError, OptionError, TrainingDivergedError
@@ -136,7 +137,10 @@ class Comparison:
             ]
         )
 
-    __str__ = __repr__ = text
+    __str__ = text
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.theory!r}, {', '.join(self.methods)}, {len(self.trials)} trainings)"
 
     def csv(self) -> str:
         """One line per method and seed."""
@@ -200,10 +204,10 @@ def compare(
         For methods, options or couplings that do not exist or are out of range.
     """
     for name, value, least in (("seeds", seeds, 1), ("samples", samples, 100)):
-        if not isinstance(value, int) or value < least:
-            raise OptionError(
-                f"option {name}", expected=f"an integer ≥ {least}", found=repr(value), remedy="see compare"
-            )
+        checks.integer(value, f"option {name}", least=least, most=10**9, remedy="see compare")
+    seeds, samples = int(seeds), int(samples)
+    budget = checks.real(budget, "option budget", remedy="see compare")
+    methods = [methods] if isinstance(methods, str) else list(methods)
     if not methods:
         raise OptionError(
             "methods", expected=f"some of {', '.join(METHODS)}", found="none", remedy="name at least one"
@@ -216,7 +220,7 @@ def compare(
     trials: list[Trial] = []
     notes: dict[str, tuple[str, ...]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(directory) if directory is not None else Path(scratch)
+        place = Path(scratch) if directory is None else checks.path(directory, "directory of a comparison")
         for method, own in chosen.items():
             for seed in range(seeds):
                 begin = time.perf_counter()

@@ -47,6 +47,7 @@ from .analysis.result import Analysis, LieReport, SymmetryReport, weakest
 from .analysis.slices import Slice, derive_slice, linear_source
 from .backend import Backend, call, load_backend
 from .cache import load_source
+from .checks import shown, spelling
 from .errors import ConfigurationError, GroupError, OptionError
 from .exact import NumberTable
 from .fields import FieldComponent
@@ -62,7 +63,7 @@ from .ir.source import argument_name
 from .lattice import GraphLattice
 from .lowering import lower, lower_by_block, matrices
 from .modulation import constants, finite_functions, slice_functions
-from .theory import Precision, Theory
+from .theory import Precision, Theory, check_theory
 from .vacua import find_vacuum
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def analyse(theory: Theory) -> Analysis:
     NotClosedError, NotFaithfulError, GroupError
         If a declared group is not a finite group that can be modulated with.
     """
+    theory = check_theory(theory)
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []
@@ -359,7 +361,7 @@ def lower_theory(analysis: Analysis) -> Program:
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CompiledTheory:
     """A theory compiled for one backend.
 
@@ -386,6 +388,14 @@ class CompiledTheory:
     source: Path
     module: ModuleType
 
+    def __repr__(self) -> str:
+        return f"CompiledTheory({self.theory.name!r}, {self.backend.name}, {self.precision})"
+
+    def __reduce__(self) -> Any:
+        """What was derived travels; the module is emitted again where it arrives."""
+        parts = self.theory, self.analysis, self.program, self.backend, self.precision
+        return _emitted, (*parts, self.requested_precision)
+
     def evaluate(
         self,
         function: str,
@@ -399,6 +409,7 @@ class CompiledTheory:
         ParameterError for couplings that are unknown or missing.
         """
         x = self.check_configurations(x)
+        function = spelling(function) if isinstance(function, str) else ""
         if function not in self.program.functions:
             raise OptionError(
                 f"function {function} of theory {self.theory.name}",
@@ -544,14 +555,14 @@ def compile(
     OptionError
         For any other precision.
     """
-    if precision not in (None, "float32", "float64"):
+    if precision is not None and (not isinstance(precision, str) or precision not in ("float32", "float64")):
         raise OptionError(
             "option precision",
             expected="'float32' or 'float64'",
-            found=repr(precision),
+            found=shown(precision),
             remedy="choose one of the two, or leave it to the theory",
         )
-    declared = theory.theory if isinstance(theory, Analysis) else theory
+    declared = theory.theory if isinstance(theory, Analysis) else check_theory(theory)
     if precision == "float32" and declared.has_determinants:
         raise OptionError(
             f"option precision of theory {declared.name}",
@@ -559,10 +570,21 @@ def compile(
             found="'float32'",
             remedy="leave precision out",
         )
-    loaded = load_backend(backend) if isinstance(backend, str) else backend
+    named = isinstance(backend, str) or not hasattr(backend, "emit")
+    loaded = load_backend(cast(str, backend)) if named else cast(Backend, backend)
     analysis = theory if isinstance(theory, Analysis) else analyse(theory)
     program = lower_theory(analysis)
-    path, module = load_source(f"{analysis.theory.name}_{loaded.name}", loaded.emit(program))
     requested = precision or declared.requested_precision
-    chosen = precision or declared.precision
-    return CompiledTheory(declared, analysis, program, loaded, chosen, requested, path, module)
+    return _emitted(declared, analysis, program, loaded, precision or declared.precision, requested)
+
+
+def _emitted(
+    theory: Theory,
+    analysis: Analysis,
+    program: Program,
+    backend: Backend,
+    precision: Precision,
+    requested: Precision | None,
+) -> CompiledTheory:
+    path, module = load_source(f"{theory.name}_{backend.name}", backend.emit(program))
+    return CompiledTheory(theory, analysis, program, backend, precision, requested, path, module)

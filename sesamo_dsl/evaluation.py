@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from .backend import Draws, chunk_size
+from .checks import spelling
 from .derived import Derived
 from .errors import OptionError
 from .health import TrainingRecord, examine, not_finite
@@ -55,6 +56,7 @@ def observable_values(
 ) -> np.ndarray:
     """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
     known = ["action", *observable_names(program)]
+    observable = spelling(observable) if isinstance(observable, str) else observable
     if observable not in known:
         raise OptionError(
             f"observable {observable} of theory {program.theory}",
@@ -63,7 +65,7 @@ def observable_values(
             remedy="declare it in Theory(observables={…})",
         )
     function = observable if observable == "action" else f"observable_{observable}"
-    return np.concatenate([values for _, values in in_chunks(program, parameters, x, function)])
+    return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
 
 
 def virial_values(program: Program, parameters: Mapping[str, float], x: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import checks
 from .collective import has_collective, initial_collective
 from .errors import ConfigurationError, OptionError
 
@@ -71,18 +72,22 @@ class FlowSpec:
     collective: bool = True
 
     def __post_init__(self) -> None:
-        widths = self.hidden if isinstance(self.hidden, tuple) else (0,)
-        _option(_is_count(self.layers, 1), "layers", "an integer >= 1", self.layers)
+        remedy = "see FlowSpec"
+        widths = self.hidden if isinstance(self.hidden, tuple | list) else (None,)
         _option(all(_is_count(width, 1) for width in widths), "hidden", "a tuple of widths >= 1", self.hidden)
-        odd = _is_count(self.kernel, 1) and self.kernel % 2 == 1
-        _option(odd, "kernel", "an odd integer >= 1", self.kernel)
-        _option(self.transform in ("affine", "spline"), "transform", "'affine' or 'spline'", self.transform)
-        _option(_is_count(self.bins, 2), "bins", "an integer >= 2", self.bins)
-        _option(isinstance(self.collective, bool), "collective", "True or False", self.collective)
-        for name in ("bound", "max_log_scale"):
+        known = isinstance(self.transform, str) and self.transform in ("affine", "spline")
+        _option(known, "transform", "'affine' or 'spline'", self.transform)
+        plain: dict[str, Any] = {"hidden": tuple(checks.as_integer(width) for width in widths)}
+        for name, least, most in (("layers", 1, 10_000), ("kernel", 1, 999), ("bins", 2, 10_000)):
             value = getattr(self, name)
-            finite = isinstance(value, int | float) and 0 < value < math.inf
-            _option(finite, name, "a finite number > 0", value)
+            _option(_is_count(value, least), name, f"an integer >= {least}", value)
+            plain[name] = checks.integer(value, f"flow option {name}", most=most, remedy=remedy)
+        _option(plain["kernel"] % 2 == 1, "kernel", "an odd integer >= 1", self.kernel)
+        plain["collective"] = checks.flag(self.collective, "flow option collective")
+        for name in ("bound", "max_log_scale"):
+            plain[name] = checks.real(getattr(self, name), f"flow option {name}", remedy=remedy)
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def default(cls, components: int, shape: tuple[int, ...]) -> FlowSpec:
@@ -526,13 +531,14 @@ def _require(valid: bool, name: str, expected: str, found: object) -> None:
 
 
 def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int | np.integer) and int(value) >= least
+    found = checks.as_integer(value)
+    return found is not None and found >= least
 
 
 def _option(valid: bool, name: str, expected: str, found: object) -> None:
     if not valid:
         remedy = "see FlowSpec"
-        raise OptionError(f"flow option {name}", expected=expected, found=repr(found), remedy=remedy)
+        raise OptionError(f"flow option {name}", expected=expected, found=checks.shown(found), remedy=remedy)
 
 
 def _base(valid: bool, name: str, expected: str, found: object) -> None:

@@ -17,10 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
 from .chains import Chain
 from .compiler import CompiledTheory, check_configurations, compile
 from .errors import OptionError
+from .memory import check_memory
 from .theory import Precision, Theory
+
+_MOST = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +43,32 @@ class HMCOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"chains": 1, "trajectories": 20, "warm_up": 0, "steps": 1, "every": 1, "seed": 0}
+        plain: dict[str, Any] = {"seed": checks.seed(self.seed, "option seed of hmc")}
+        least = {"chains": 1, "trajectories": 20, "warm_up": 0, "steps": 1, "every": 1}
         for name, bound in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < bound:
-                raise _option(name, f"an integer ≥ {bound}", value)
-        if self.step_size is None and self.warm_up < 50:
+            plain[name] = checks.integer(
+                getattr(self, name), f"option {name} of hmc", least=bound, most=_MOST, remedy="see sd.hmc"
+            )
+        if self.step_size is None and plain["warm_up"] < 50:
             raise _option("warm_up", "at least 50 trajectories, to adapt the step size in", self.warm_up)
-        if self.step_size is not None and not (math.isfinite(self.step_size) and self.step_size > 0):
-            raise _option("step_size", "a finite number > 0", self.step_size)
-        if not 0 < self.target_acceptance < 1:
+        if self.step_size is not None:
+            plain["step_size"] = checks.real(self.step_size, "option step_size of hmc", remedy="see sd.hmc")
+        plain["target_acceptance"] = checks.real(
+            self.target_acceptance, "option target_acceptance of hmc", expected="a number between 0 and 1"
+        )
+        if plain["target_acceptance"] >= 1:
             raise _option("target_acceptance", "a number between 0 and 1", self.target_acceptance)
-        if self.precision not in ("float32", "float64"):
+        plain["moves"] = checks.flag(self.moves, "option moves of hmc")
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        if not (isinstance(self.precision, str) and self.precision in ("float32", "float64")):
             raise _option("precision", "'float32' or 'float64'", self.precision)
 
 
 def _option(name: str, expected: str, found: Any) -> OptionError:
-    return OptionError(f"option {name} of hmc", expected=expected, found=repr(found), remedy="see sd.hmc")
+    return OptionError(
+        f"option {name} of hmc", expected=expected, found=checks.shown(found), remedy="see sd.hmc"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +145,13 @@ def hmc(
     if unknown:
         raise _option(", ".join(unknown), f"one of {', '.join(HMCOptions.__dataclass_fields__)}", unknown)
     if initial is not None:
-        options.setdefault("chains", len(initial))
+        options.setdefault("chains", np.shape(initial)[0] if np.ndim(initial) else 1)
     settings = HMCOptions(**options)
     compiled = theory if isinstance(theory, CompiledTheory) else compile(theory, "jax")
     declared = compiled.theory
     values = declared.parameter_values(parameters)
+    kept = settings.chains * settings.trajectories * math.prod(declared.configuration_shape)
+    check_memory(kept, "option trajectories of hmc", "ask for fewer chains or trajectories")
     if initial is None:
         rng = np.random.default_rng([settings.seed, 0])
         initial = rng.normal(size=(settings.chains, *declared.configuration_shape))

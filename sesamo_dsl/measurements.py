@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2, vonmises
 
+from .checks import as_integer
 from .errors import ConfigurationError, OptionError
 from .evaluation import Samples
 
@@ -75,7 +76,8 @@ def angle_test(samples: Samples, source: Sequence[float] = (0.0, 0.0), *, bins: 
     bins
         Of the histogram, at least 2.
     """
-    if samples.x.shape[1] < 2 or not isinstance(bins, int) or bins < 2:
+    whole = as_integer(bins)
+    if samples.x.shape[1] < 2 or whole is None or whole < 2:
         raise OptionError(
             "histogram of the angle of M",
             expected="a field with two components and at least 2 bins",
@@ -88,7 +90,7 @@ def angle_test(samples: Samples, source: Sequence[float] = (0.0, 0.0), *, bins: 
     angle = (np.arctan2(total[:, 1], total[:, 0]) - centre + np.pi) % (2 * np.pi) - np.pi
     kappa = np.hypot(*h) * np.hypot(*total.T)
     uniform = vonmises.cdf(angle, kappa) if kappa.any() else angle / (2 * np.pi) + 0.5
-    return _uniform_histogram(uniform, samples.weights, bins)
+    return _uniform_histogram(uniform, samples.weights, whole)
 
 
 def _uniform_histogram(values: ArrayLike, weights: np.ndarray, bins: int) -> ChiSquared:

@@ -58,18 +58,28 @@ METHODS: Mapping[str, Callable[[Analysis], dict[str, Any]]] = {
 
 
 def method_options(method: str, analysis: Analysis, **options: Any) -> dict[str, Any]:
-    """The options of a named method for a theory; those given in addition come first.
+    """The options of a named method for a theory; those given in addition come first, but for
+    strategy and law, which make the method what it is.
 
     Raises
     ------
     OptionError
         If there is no such method.
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise OptionError(
             f"method {method}",
             expected=f"one of {', '.join(METHODS)}",
             found=repr(method),
             remedy="check the spelling",
         )
-    return {**METHODS[method](analysis), **options}
+    own = METHODS[method](analysis)
+    for name in ("strategy", "law"):  # what a method is named after
+        if name in own and options.get(name) not in (None, own[name]):
+            raise OptionError(
+                f"method {method} with {name} {options[name]}",
+                expected=f"{name} {own[name]!r}, which the method consists of",
+                found=repr(options[name]),
+                remedy=f"leave out {name} or the method",
+            )
+    return {**own, **options}

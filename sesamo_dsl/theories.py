@@ -8,10 +8,16 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from . import checks
 from .errors import SesamoError, TheoryFileError
 from .theory import Theory
+
+_MOST_DIGITS = 12
+"""Of an extent; what is too large is for the lattice to say."""
 
 
 def shipped_theories() -> tuple[str, ...]:
@@ -22,7 +28,7 @@ def shipped_theories() -> tuple[str, ...]:
 
 def is_shipped(reference: str) -> bool:
     """Whether ``reference`` names a theory that comes with the package, on whatever lattice."""
-    return reference.partition("@")[0] in shipped_theories()
+    return str(reference).partition("@")[0] in shipped_theories()
 
 
 def load_theory(reference: str | Path) -> Theory:
@@ -36,10 +42,10 @@ def load_theory(reference: str | Path) -> Theory:
     TheoryFileError
         If there is no such theory, the file raises, or it declares none.
     """
+    path = checks.path(reference, "theory", error=TheoryFileError)
     name = str(reference)
     if is_shipped(name):
         return _shipped(name)
-    path = Path(name)
     if path.suffix != ".py":
         raise TheoryFileError(
             f"theory {name}",
@@ -60,13 +66,14 @@ def _shipped(reference: str) -> Theory:
     if not at:
         return module.theory
     declare = getattr(module, name)
-    shape = [int(extent) if extent.isdecimal() else 0 for extent in extents.split("x")]
+    digits = [extent.isdecimal() and len(extent) < _MOST_DIGITS for extent in extents.split("x")]
+    shape = [int(extent) if whole else 0 for extent, whole in zip(extents.split("x"), digits, strict=True)]
     takes_extents = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(declare).parameters.values())
     if not takes_extents or not all(shape):
         raise TheoryFileError(
             f"theory {reference}",
             expected="extents ≥ 1 joined by x" if takes_extents else "no extents: it lives on no lattice",
-            found=repr(extents),
+            found=checks.shown(extents),
             remedy=f"write for instance {name}@16x16" if takes_extents else f"write {name}",
         )
     return declare(*shape)
@@ -81,14 +88,16 @@ def _from_file(path: Path) -> Theory:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
-    except SesamoError:
-        raise
-    except (Exception, SystemExit) as error:
+        with _neighbours(resolved.parent):
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[module_name]
+        if isinstance(error, SesamoError | KeyboardInterrupt):
+            raise
         raise TheoryFileError(
             f"theory file {path}",
             expected="a Python file that runs",
-            found=f"{type(error).__name__}: {error}{_line(error, resolved)}",
+            found=f"{type(error).__name__}: {_message(error)}{_line(error, resolved)}",
             remedy="run it with python to see the traceback",
         ) from error
     theory = getattr(module, "theory", None)
@@ -100,6 +109,33 @@ def _from_file(path: Path) -> Theory:
             remedy="end the file with theory = sd.Theory(…)",
         )
     return theory
+
+
+@contextmanager
+def _neighbours(directory: Path) -> Iterator[None]:
+    """Modules beside a theory file can be imported while it is run, as python itself lets it.
+
+    They are forgotten afterwards: two directories may hold modules of the same name.
+    """
+    before = set(sys.modules)
+    sys.path.insert(0, str(directory))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(directory))
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and directory in Path(file).parents and "site-packages" not in Path(file).parts:
+                del sys.modules[name]
+
+
+def _message(error: BaseException) -> str:
+    """What an error says, on one line, even if it cannot say it."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return "an error without a message"
 
 
 def _line(error: BaseException, path: Path) -> str:

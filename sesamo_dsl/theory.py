@@ -356,6 +356,18 @@ class Theory:
         return f"Theory({self.name!r}, {self.lattice}, n={self.degrees_of_freedom})"
 
 
+def check_theory(value: Any) -> Theory:
+    """The theory, or TheoryError for anything else."""
+    if not isinstance(value, Theory):
+        raise TheoryError(
+            "theory",
+            expected="a sesamo_dsl.Theory",
+            found=f"{type(value).__name__} {checks.shown(value)}",
+            remedy="declare one, or load it: load_theory('scalar_phi4')",
+        )
+    return value
+
+
 def _outside_sums(expr: sp.Basic) -> set[FieldComponent]:
     if isinstance(expr, Functional):
         return set()

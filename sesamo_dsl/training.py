@@ -12,12 +12,14 @@ from typing import Any, Literal
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from . import checks
 from .analysis.result import Analysis
 from .backend import Model
 from .divergence import Cause
 from .errors import OptionError, TrainingDivergedError
 from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
+from .memory import check_training_memory
 from .theory import Precision
 from .vacua import find_vacuum, self_consistent
 
@@ -30,6 +32,8 @@ BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing ea
 _POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
+_MOST = 10**12
+_LARGEST_RATE = 1e30  # what float32 holds; training has long diverged
 LEAKY = ("penalty", "canonicalize")
 """Strategies under which a flow may leave its domain."""
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -113,23 +117,33 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
-            if value not in allowed and not (value is None and name in _OPEN):
+            known = isinstance(value, str) and value in allowed
+            if not known and not (value is None and name in _OPEN):
                 raise _option(name, " or ".join(map(repr, allowed)), value)
-        for name, least in {"steps": 1, "batch": 2, "seed": 0, "flows": 1}.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise _option(name, f"an integer ≥ {least}", value)
+        plain: dict[str, Any] = {"seed": checks.seed(self.seed)}
+        for name, least in {"steps": 1, "batch": 2, "flows": 1}.items():
+            plain[name] = checks.integer(
+                getattr(self, name), f"option {name}", least=least, most=_MOST, remedy="see TrainingOptions"
+            )
         for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds"):
             value = getattr(self, name)
             if name in ("seconds", "learning_rate") and value is None:
                 continue
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise _option(name, "a finite number > 0", value)
+            plain[name] = checks.real(value, f"option {name}", remedy="see TrainingOptions")
         if self.flow is not None and not isinstance(self.flow, FlowSpec):
             raise _option("flow", "a FlowSpec", self.flow)
         weight = self.forward_weight
-        if weight is not None and not (isinstance(weight, int | float) and 0 <= weight <= 1):
-            raise _option("forward_weight", "a number in [0, 1]", weight)
+        if weight is not None:
+            plain["forward_weight"] = checks.real(
+                weight,
+                "option forward_weight",
+                expected="a number in [0, 1]",
+                open_below=False,
+                most=1.0,
+                remedy="see TrainingOptions",
+            )
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         if self.flows > 1 and self.strategy == "canonicalize":
             raise _option("flows", "1 with the strategy 'canonicalize'", self.flows)
         if self.flows > self.batch:
@@ -159,11 +173,13 @@ class TrainingOptions:
             reasons.append("flow_precision float32: float64 is for the determinants of the action alone")
         _check_strategy(strategy, analysis)
         _check_law(law, law_gradient, analysis)
+        flow = self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape)
+        check_training_memory(flow, self.batch, theory.configuration_shape)
         changes: dict[str, Any] = {
             "law": law,
             "law_gradient": law_gradient,
             "strategy": strategy,
-            "flow": self.flow or FlowSpec.default(len(theory.components), theory.lattice.shape),
+            "flow": flow,
             "flow_precision": flow_precision,
             "reasons": tuple(reasons),
             "learning_rate": self.learning_rate
@@ -246,7 +262,9 @@ def _shallow(options: TrainingOptions) -> dict[str, Any]:
 
 
 def _option(name: str, expected: str, found: Any) -> OptionError:
-    return OptionError(f"option {name}", expected=expected, found=repr(found), remedy="see TrainingOptions")
+    return OptionError(
+        f"option {name}", expected=expected, found=checks.shown(found), remedy="see TrainingOptions"
+    )
 
 
 def jumps(options: TrainingOptions, analysis: Analysis) -> bool:
@@ -320,10 +338,10 @@ def learning_rate(options: TrainingOptions, progress: float, step: int) -> float
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
     peak = options.learning_rate or _POINT_RATE
     decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return peak * warm_up * decay
+    return min(peak, _LARGEST_RATE) * warm_up * decay
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """Metrics of every step."""
 
@@ -336,6 +354,10 @@ class History:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={values[-1]:.6g}" for name, values in self.columns.items() if values)
+        return f"History({len(self)} steps{last and f', last {last}'})"
 
     def csv(self) -> str:
         """Text with one line per step."""

@@ -287,7 +287,11 @@ class Analysis:
             law,
         ]
 
-    __str__ = __repr__ = text
+    __str__ = text
+
+    def __repr__(self) -> str:
+        order = f", |G| = {self.group.order}" * (self.group.order > 1)
+        return f"Analysis({self.theory.name!r}, {self.status}{order})"
 
 
 def _size(report: SymmetryReport | LieReport) -> str:
