@@ -34,13 +34,8 @@ from .analysis.invariance import (
     split,
     surviving_subgroup,
 )
-from .analysis.lie import (
-    breaking_charges,
-    enforce_lie_claim,
-    judge_generator,
-    lie_split,
-    surviving_algebra,
-)
+from .analysis.lie import enforce_lie_claim, judge_generator, surviving_algebra
+from .analysis.lie_split import breaking_charges, lie_split
 from .analysis.local import judge_local, split_local
 from .analysis.normal_form import NormalForm
 from .analysis.result import Analysis, LieReport, SymmetryReport, weakest
@@ -85,6 +80,7 @@ def analyse(theory: Theory) -> Analysis:
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []
+    limits: list[str] = []
     for symmetry in theory.symmetries:
         if isinstance(symmetry, LieSymmetry):
             matrices = symmetry.matrices(theory.components, numbers)
@@ -105,7 +101,7 @@ def analyse(theory: Theory) -> Analysis:
     if any(report.diagonal for report in modulating):
         breaking, reports = _local_breaking(theory, reports, normal_form)
     else:
-        breaking = _breaking(theory, modulating, lie_reports, group, normal_form)
+        breaking = _breaking(theory, modulating, lie_reports, group, normal_form, limits)
     bases = [r.symmetry.symmetry if isinstance(r.symmetry, Sitewise) else r.symmetry for r in modulating]
     domain = _domain(theory, bases, group)
     source = None
@@ -125,6 +121,7 @@ def analyse(theory: Theory) -> Analysis:
         source,
         surviving,
         representation,
+        tuple(limits),
     )
 
 
@@ -264,12 +261,13 @@ def _breaking(
     lie: Sequence[LieReport],
     group: FiniteGroup[Element],
     normal_form: NormalForm,
+    limits: list[str],
 ) -> sp.Expr:
     """S₁ with S − S₁ invariant under all: the Lie groups' part, then the finite group's of the rest."""
     breaking: sp.Expr = sp.S.Zero
     matrices = [t for report in lie for t in report.matrices]
     if any(v.status != "exact" for report in lie for v in report.verdicts):
-        breaking = lie_split(theory, matrices, normal_form)
+        breaking = lie_split(theory, matrices, normal_form, limits)
     status = {v.status for report in finite for v in report.verdicts}
     if status - {"exact"}:
         rest = theory.with_action(cast(sp.Expr, theory.action - breaking))

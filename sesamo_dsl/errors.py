@@ -82,6 +82,10 @@ class NotInvariantError(SesamoError):
         self.counterexample, self.difference, self.residual = counterexample, difference, residual
 
 
+class InternalError(SesamoError):
+    """The package contradicts itself: a bug of its own, to be reported with the theory that showed it."""
+
+
 class ParameterError(SesamoError):
     """An unknown, missing or non-finite parameter value."""
 

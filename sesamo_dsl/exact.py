@@ -118,6 +118,15 @@ def floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> np.ndarray:
     return np.array(entries, dtype=float).reshape(matrix.shape)
 
 
+def numbers(matrix: sp.Matrix | sp.ImmutableMatrix, digits: int | None = None) -> np.ndarray:
+    """The entries of an exact matrix in float64, or with ``digits`` as mpmath numbers, of its shape."""
+    if digits is None:
+        return floats(matrix)
+    entries = np.empty(len(matrix.flat()), dtype=object)
+    entries[:] = [numeric(cast(sp.Expr, entry), digits) for entry in matrix.flat()]
+    return entries.reshape(matrix.shape)
+
+
 def is_zero(number: sp.Expr) -> bool | None:
     """Decide exactly whether a real number is zero; None if it is not built from roots and cosines."""
     if isinstance(number, sp.Rational):

@@ -12,7 +12,7 @@ import sympy as sp
 from scipy.stats import special_ortho_group
 
 import sesamo_dsl as sd
-from sesamo_dsl.analysis.lie import lie_split
+from sesamo_dsl.analysis.lie_split import lie_split
 from sesamo_dsl.errors import GroupError
 from sesamo_dsl.groups.catalogue import Dihedral, FromMatrices, Hyperoctahedral, Permutations
 from sesamo_dsl.testing import LAWS, Subject, run_law

@@ -49,7 +49,7 @@ def evaluate(
                 )
     dummies = {node: _dummy(number) for number, node in enumerate(outer)}
     rest = expr.xreplace(cast(Any, dummies))
-    function = _function((*dummies.values(), *values), rest, precise=digits is not None)
+    function = as_function((*dummies.values(), *values), rest, precise=digits is not None)
     if digits:
         with mpmath.workdps(digits):
             return function(*outer.values(), *(mpmath.mpf(v) for v in values.values()))
@@ -73,7 +73,7 @@ class _Reader:
 
     def __call__(self, density: sp.Expr) -> Any:
         fields = sorted(density.atoms(FieldComponent), key=str)
-        function = _function((*fields, *self._values), density, precise=self._digits is not None)
+        function = as_function((*fields, *self._values), density, precise=self._digits is not None)
         arguments = [*map(self._field, fields), *self._values.values()]
         if self._digits:
             return np.frompyfunc(function, len(arguments), 1)(*arguments) if arguments else function()
@@ -90,7 +90,7 @@ class _Reader:
 
 
 @lru_cache(maxsize=512)
-def _function(arguments: tuple[sp.Basic, ...], expr: sp.Expr, *, precise: bool) -> Callable[..., Any]:
+def as_function(arguments: tuple[sp.Basic, ...], expr: sp.Expr, *, precise: bool) -> Callable[..., Any]:
     """An expression as a function of mpmath numbers or of arrays, which take erf and the like from SciPy.
 
     The same one is asked for at many configurations.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import mpmath
@@ -11,12 +11,13 @@ import numpy as np
 import sympy as sp
 
 from ..errors import NotInvariantError
-from ..exact import floats
+from ..exact import numbers
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..theory import Theory
+from .counterexamples import Counterexample, refuse_contradiction, search_counterexample
 from .evaluate import evaluate, sufficient_shape
 from .normal_form import NormalForm, transformed
 
@@ -25,28 +26,6 @@ _POINTS = 8
 _LARGEST_NUMBER = 150  # operations; beyond this, expanding a product of two takes minutes
 
 Status = Literal["exact", "broken", "undecided"]
-
-
-@dataclass(frozen=True, eq=False)
-class Counterexample:
-    """A configuration at which S(T_g x) ≠ S(x).
-
-    Attributes
-    ----------
-    configuration
-        Array (components, *lattice).
-    parameters
-        Couplings it was evaluated with: generic values, a breaking term may be switched off by default.
-    difference
-        S(T_g x) − S(x) in float64.
-    block
-        Coordinates of the only block that g acts at, None if it acts everywhere.
-    """
-
-    configuration: np.ndarray
-    parameters: dict[str, float]
-    difference: float
-    block: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +38,11 @@ class Verdict:
         ``exact``: the residual's normal form is zero, a proof. ``broken``: non-zero, with a counterexample.
         ``undecided``: the normal form does not vanish but no evaluation could tell it from zero.
     residual
-        S∘T_g − S in normal form (0 when exact).
+        What does not vanish, in normal form (0 when exact).
     evidence
         One sentence for the report.
+    part
+        The function whose change is the residual, None for S itself.
     """
 
     generator: Element
@@ -69,15 +50,17 @@ class Verdict:
     residual: sp.Expr
     evidence: str
     counterexample: Counterexample | None = None
+    part: sp.Expr | None = None
 
 
 def judge(theory: Theory, generator: Element, normal_form: NormalForm) -> Verdict:
     """Decide invariance of the action under one group element."""
     image = transformed(theory.action, generator, theory.components)
     residual = normal_form(cast(sp.Expr, normal_form(image) - normal_form(theory.action)))
-    if residual == 0:
-        return Verdict(generator, "exact", residual, "proved: both actions have the same normal form")
     counterexample = find_counterexample(theory, generator)
+    if residual == 0:
+        refuse_contradiction(theory, str(generator), counterexample)
+        return Verdict(generator, "exact", residual, "proved: both actions have the same normal form")
     if counterexample is not None:
         return Verdict(
             generator,
@@ -107,41 +90,32 @@ def find_counterexample(
     With block axes the element acts at the first block alone.
     """
     block = None if axes is None else (0,) * len(axes)
-    rng = np.random.default_rng(0)
-    shape = theory.configuration_shape
-    trials = [np.ones(shape)]
-    for component in range(shape[0]):
-        single = np.zeros(shape)
-        single[(component, *(0,) * (len(shape) - 1))] = 1.0
-        trials.append(single)
-    trials += [rng.integers(-2, 3, size=shape).astype(float) for _ in range(4)]
-    trials += [rng.normal(size=shape) for _ in range(4)]
-    parameters = generic_parameters(theory)
-    for configuration in trials:
-        image = act(element, configuration)
-        if axes is not None:
-            image = _only_in_block(configuration, image, axes)
-        before = evaluate(theory.action, configuration, theory.components, parameters)
-        after = evaluate(theory.action, image, theory.components, parameters)
-        if np.isfinite(before) and np.isfinite(after) and abs(after - before) > 1e-9 * (1 + abs(before)):
-            return Counterexample(configuration, parameters, after - before, block)
-    return None
+
+    def move(configuration: np.ndarray, digits: int | None) -> np.ndarray:
+        image = act(element, configuration, digits)
+        return image if axes is None else _only_in_block(configuration, image, axes)
+
+    found = search_counterexample(theory, generic_parameters(theory), [move])
+    return None if found is None else replace(found[0], block=block)
 
 
 def _only_in_block(before: np.ndarray, after: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """``after`` where all block axes are at 0, ``before`` elsewhere; arrays (components, *lattice)."""
     inside = tuple(0 if mu in axes else slice(None) for mu in range(before.ndim - 1))
-    image = before.copy()
+    image = before.astype(after.dtype)
     image[(slice(None), *inside)] = after[(slice(None), *inside)]
     return image
 
 
-def act(element: Element, configuration: np.ndarray) -> np.ndarray:
-    """T_g x for configurations (…, components, *lattice), written out from the definition as a reference."""
-    matrix = floats(element.matrix)
+def act(element: Element, configuration: np.ndarray, digits: int | None = None) -> np.ndarray:
+    """T_g x for configurations (…, components, *lattice), written out from the definition as a reference.
+
+    With ``digits`` the images are mpmath numbers.
+    """
+    matrix = numbers(element.matrix, digits)
     d = element.sites.lattice.dimension
     fields = np.moveaxis(configuration, -d - 1, 0)
-    shift = floats(element.shift_vector).reshape(-1, *(1,) * (fields.ndim - 1))
+    shift = numbers(element.shift_vector, digits).reshape(-1, *(1,) * (fields.ndim - 1))
     rotated = np.moveaxis(np.tensordot(matrix, fields, axes=1) + shift, 0, -d - 1)
     if element.sites.is_identity:
         return rotated

@@ -19,6 +19,7 @@ from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..lattice import Functional, SiteSum
 from ..theory import Theory
+from .counterexamples import refuse_contradiction
 from .invariance import Verdict, find_counterexample
 from .normal_form import NormalForm
 
@@ -149,10 +150,11 @@ def judge_local(
         Its residual is the part of S that the element changes.
     """
     local, element = LocalAction(theory, axes, normal_form), group.elements[generator]
+    found = find_counterexample(theory, element, axes)
     if local.change(local.terms, element) == 0:
+        refuse_contradiction(theory, f"{element} at one block", found)
         return Verdict(element, "exact", sp.S.Zero, "proved: nothing changes when it acts at one block only")
     residual = local.breaking([group.elements[g] for g in group.subgroup([generator])])
-    found = find_counterexample(theory, element, axes)
     if found is None:
         return Verdict(
             element, "undecided", residual, "no configuration tells its action at one block, not proved"

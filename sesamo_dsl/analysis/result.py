@@ -19,6 +19,7 @@ from ..sectors import Sectors
 from ..theory import Theory
 from .domain import Domain
 from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdict
+from .lie import lie_change
 from .slices import Slice
 
 _LONGEST_CHAIN = 512
@@ -108,6 +109,8 @@ class Analysis:
         h with S₁ = Σ_a h_a Σ_x φ_a on the collective multiplet of the only Lie group, if that is all of S₁.
     surviving, representation
         For a broken finite group: the subgroup that survives, and how S₁ transforms.
+    limits
+        What was not computed, and what a reader may not expect of the declaration.
     """
 
     theory: Theory
@@ -119,6 +122,7 @@ class Analysis:
     source: tuple[sp.Expr, ...] | None = None
     surviving: SurvivingSubgroup | None = None
     representation: BreakingRepresentation | None = None
+    limits: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -184,19 +188,17 @@ class Analysis:
             f"theory {t.name}: {', '.join(map(str, t.components))} on {t.lattice}, "
             f"n = {t.degrees_of_freedom}",
             f"S = {t.action}",
-            *(f"note: {note}" for note in t.notes),
+            *(f"note: {note}" for note in (*t.notes, *self.limits)),
             "",
         ]
         for report in (*self.reports, *self.lie_reports):
             lines.append(f"symmetry {report.symmetry.name}{_size(report)}: {report.status}")
-            change = "S∘T − S" if isinstance(report, SymmetryReport) else "L_T S"
-            if isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise):
-                change = "the part of S that changes"
+            if isinstance(report, SymmetryReport) and report.diagonal is not None:
                 lines.append(f"  acting at all blocks alike: {report.diagonal}")
             for verdict in report.verdicts:
                 lines.append(f"  generator {verdict.generator}: {verdict.status}, {verdict.evidence}")
                 if verdict.status != "exact":
-                    lines.append(f"    {change} = {verdict.residual}")
+                    lines.append(f"    {_change(report, verdict)} = {verdict.residual}")
         if not self.is_modulated:
             return "\n".join([*lines, "no symmetry to modulate with: the flow fills the whole space"])
         lines += ["", f"S = S₀ + S₁ with S₁ = {self.breaking}", *self._survivor_lines()]
@@ -292,6 +294,13 @@ class Analysis:
     def __repr__(self) -> str:
         order = f", |G| = {self.group.order}" * (self.group.order > 1)
         return f"Analysis({self.theory.name!r}, {self.status}{order})"
+
+
+def _change(report: SymmetryReport | LieReport, verdict: Verdict) -> str:
+    """What the residual of a verdict is."""
+    if isinstance(report, LieReport):
+        return lie_change(verdict)
+    return "the part of S that changes" if isinstance(report.symmetry, Sitewise) else "S∘T − S"
 
 
 def _size(report: SymmetryReport | LieReport) -> str:

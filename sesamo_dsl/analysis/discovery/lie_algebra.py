@@ -18,9 +18,11 @@ import sympy as sp
 
 from ...exact import floats
 from ...lattice import SiteSum
+from ..counterexamples import refuse_contradiction
 from ..evaluate import evaluate, sufficient_shape
-from ..lie import lie_derivative
+from ..lie import coefficients, counterexample, lie_derivative
 from ..linear_algebra import Row, echelon_form, null_space, rank
+from ..regularity import regular_parts
 from .names import recognise
 from .result import LieAlgebra
 from .search import Search
@@ -31,11 +33,14 @@ _PROOF_SIZE = 2000  # operations in a derivative that is still simplified
 def lie_algebra(search: Search) -> LieAlgebra:
     """All matrices A for which exp(tA) leaves the action unchanged, whatever the couplings."""
     n, numbers = search.size, search.numbers
-    derivatives = _derivatives(search)
-    rows: dict[sp.Expr, Row] = defaultdict(dict)
-    for column, derivative in enumerate(derivatives):
-        for monomial, number in _coefficients(search.normal_form(derivative)).items():
-            rows[monomial][column] = number
+    derivatives = _derivatives(search, search.theory.action)
+    # where the action jumps its derivative proves nothing; that of the functions it depends on does
+    parts = regular_parts(search.action, lambda field: True)
+    rows: dict[tuple[int, sp.Expr], Row] = defaultdict(dict)
+    for i, part in enumerate(parts):
+        for column, derivative in enumerate(derivatives if len(parts) == 1 else _derivatives(search, part)):
+            for monomial, number in coefficients(search.normal_form(derivative)).items():
+                rows[i, monomial][column] = number
     equations = list(rows.values())
     antisymmetry: list[Row] = [
         {a * n + b: sp.S.One, b * n + a: sp.S.One}
@@ -48,7 +53,13 @@ def lie_algebra(search: Search) -> LieAlgebra:
             chosen.append(vector)
     undecided: list[sp.ImmutableMatrix] = []
     complete = search.polynomial is not None and search.polynomial.independent
-    if not complete:
+    if len(parts) > 1:
+        complete = False
+        listed = ", ".join(map(str, parts))
+        search.limits.append(
+            f"the action may jump: the Lie algebra is that of the functions it depends on, {listed}"
+        )
+    elif not complete:
         more, undecided, complete = _numerical_candidates(search, derivatives, chosen)
         chosen += more
         if not complete:
@@ -56,32 +67,23 @@ def lie_algebra(search: Search) -> LieAlgebra:
                 "the linear system is not known to be complete: the Lie algebra may be larger"
             )
     basis = tuple(sp.ImmutableMatrix(n, n, vector) for vector in chosen)
+    for matrix in basis:
+        refuse_contradiction(
+            search.theory, f"exp(θA), A = {matrix}", counterexample(search.theory, matrix)[0]
+        )
     orthogonal = tuple(-matrix == matrix.T for matrix in basis)
     name, abelian, compact = recognise(basis, all(orthogonal))
     return LieAlgebra(basis, orthogonal, name, abelian, compact, tuple(undecided), complete)
 
 
-def _derivatives(search: Search) -> list[sp.Expr]:
-    """D_ab for all (a, b), row by row: Lie derivatives along the matrices with a single entry 1."""
+def _derivatives(search: Search, function: sp.Expr) -> list[sp.Expr]:
+    """D_ab of a function for all (a, b), row by row: Lie derivatives along matrices with a single entry 1."""
     n = search.size
     nothing = {search.lattice.sum(sp.S.Zero): sp.S.Zero}
     units = (sp.ImmutableMatrix(n, n, [sp.Integer(i == k) for i in range(n * n)]) for k in range(n * n))
     return [
-        cast(sp.Expr, lie_derivative(search.theory.action, unit, search.components).xreplace(nothing))
-        for unit in units
+        cast(sp.Expr, lie_derivative(function, unit, search.components).xreplace(nothing)) for unit in units
     ]
-
-
-def _coefficients(expr: sp.Expr) -> dict[sp.Expr, sp.Expr]:
-    """Numbers in front of the symbolic parts of an expression in normal form."""
-    found: dict[sp.Expr, sp.Expr] = {}
-    for term in cast(tuple[sp.Expr, ...], sp.Add.make_args(expr)):
-        if term != 0:
-            factors = sp.Mul.make_args(term)
-            number = sp.Mul(*(f for f in factors if f.is_number))
-            rest = cast(sp.Expr, sp.Mul(*(f for f in factors if not f.is_number)))
-            found[rest] = cast(sp.Expr, found.get(rest, sp.S.Zero) + number)
-    return found
 
 
 def _numerical_candidates(

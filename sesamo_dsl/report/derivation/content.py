@@ -95,7 +95,10 @@ def _symmetry_lines(
                 yield say("The part of the action that changes:")
                 yield equation("{}", verdict.residual)
                 continue
-            change = f"L_(T_{k}) S" if infinitesimal else f"S∘T_{k} − S"
+            if verdict.part is not None:
+                yield say("$S$ is a function of $f = {}$, which changes:", verdict.part)
+            function = "S" if verdict.part is None else "f"
+            change = f"L_(T_{k}) {function}" if infinitesimal else f"S∘T_{k} − S"
             yield equation(f"{change} = {{}}", verdict.residual)
 
 

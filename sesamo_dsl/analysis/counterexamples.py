@@ -1,0 +1,300 @@
+"""The search for a configuration that refutes a symmetry; it runs whatever has been proved.
+
+Random configurations of several sizes do not see a jump that is far away or thin. So configurations on both
+sides of every boundary of the action are added: of branches, signs, steps, kinks and poles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import Any, cast
+
+import mpmath
+import numpy as np
+import sympy as sp
+from sympy.core.relational import Relational
+
+from ..errors import InternalError
+from ..fermions import FermionLogDet
+from ..fields import FieldComponent
+from ..lattice import Functional, SiteSum
+from ..theory import Theory
+from .evaluate import as_function, evaluate
+
+_DIGITS = 40
+_VISIBLE = 1e-9  # relative change of the action that refutes a symmetry
+_PRECISE = 1024  # numbers in a configuration that is still evaluated with many digits
+_BOUNDARIES = 8
+_LINES = 3  # through configuration space, in search of each boundary
+_CROSSINGS = 2  # per line
+_STEP = 1e-6  # distance of a configuration from the boundary it is placed at
+
+
+@dataclass(frozen=True, eq=False)
+class Counterexample:
+    """A configuration at which S(T_g x) ≠ S(x).
+
+    Attributes
+    ----------
+    configuration
+        Array (components, *lattice).
+    parameters
+        Couplings it was evaluated with: generic values, a breaking term may be switched off by default.
+    difference
+        S(T_g x) − S(x) in float64; infinite where one of the two configurations is inside a hard wall.
+    block
+        Coordinates of the only block that g acts at, None if it acts everywhere.
+    """
+
+    configuration: np.ndarray
+    parameters: dict[str, float]
+    difference: float
+    block: tuple[int, ...] | None = None
+
+
+Move = Callable[[np.ndarray, int | None], np.ndarray]
+"""x ↦ T x for arrays (components, *lattice): floats, or mpmath numbers with this many digits."""
+
+
+def search_counterexample(
+    theory: Theory, parameters: Mapping[str, float], moves: Sequence[Move]
+) -> tuple[Counterexample, Move] | None:
+    """A configuration, as simple as possible, at which the action visibly changes under one of the moves."""
+    trials = _trials(theory.action, theory.components, tuple(parameters.items()))
+    for configuration, before in trials.values():
+        for move in moves:
+            after = trials.value(move(configuration, None))
+            if _changed(before, after) and trials.confirmed(configuration, after - before, move):
+                return Counterexample(configuration, dict(parameters), float(after - before)), move
+    return None
+
+
+def refuse_contradiction(theory: Theory, what: str, found: Counterexample | None) -> None:
+    """Raise InternalError if what was proved has a counterexample."""
+    if found is not None:
+        raise InternalError(
+            f"invariance of theory {theory.name} under {what}",
+            expected="a proof and a search for counterexamples that agree",
+            found=f"a proof, and a change of the action by {found.difference:.6g} at "
+            f"{found.configuration.tolist()} with couplings {found.parameters}",
+            remedy="this is a bug of sesamo-dsl: please report it with this message and the theory",
+        )
+
+
+def _changed(before: Any, after: Any) -> bool:
+    """Whether two values of the action differ, floats or mpmath numbers; infinite ones are inside a wall."""
+    if mpmath.isnan(before) or mpmath.isnan(after):
+        return False
+    if mpmath.isinf(before) or mpmath.isinf(after):
+        return bool(before != after)
+    return bool(abs(after - before) > _VISIBLE * (1 + abs(before)))
+
+
+class _Trials:
+    """Configurations of one theory, and the action there."""
+
+    def __init__(
+        self, action: sp.Expr, components: tuple[FieldComponent, ...], parameters: Mapping[str, float]
+    ) -> None:
+        self._action, self._components = action, components
+        self._parameters = parameters
+        self._shape = (len(components), *components[0].lattice.shape)
+        self._known: list[tuple[np.ndarray, float]] = []
+        self._rest = self._configurations()
+
+    def values(self) -> Iterator[tuple[np.ndarray, float]]:
+        """Every configuration with the action there."""
+        i = 0
+        while True:
+            if i == len(self._known):
+                configuration = next(self._rest, None)
+                if configuration is None:
+                    return
+                self._known.append((configuration, self.value(configuration)))
+            yield self._known[i]
+            i += 1
+
+    def value(self, configuration: np.ndarray, digits: int | None = None) -> Any:
+        """S there, NaN where it has no value."""
+        try:
+            with np.errstate(all="ignore"):
+                return evaluate(
+                    self._action, configuration, self._components, self._parameters, digits=digits
+                )
+        except (ArithmeticError, ValueError, TypeError):
+            return np.nan
+
+    def confirmed(self, configuration: np.ndarray, change: float, move: Move) -> bool:
+        """Whether this change is there with more digits, and one next to the configuration as well.
+
+        The first excludes that it is rounding; the second that the configuration lies on a boundary and
+        rounding decides on which side its image is.
+        """
+        if configuration.size <= _PRECISE:
+            with mpmath.workdps(_DIGITS):
+                before = self.value(configuration, _DIGITS)
+                after = self.value(move(configuration, _DIGITS), _DIGITS)
+                if not _changed(before, after):
+                    return False
+                if np.isfinite(change) and not abs(after - before - change) < 1e-6 * abs(change):
+                    return False
+        if not self._boundaries:
+            return True
+        noise = np.random.default_rng(0).normal(size=(2, *configuration.shape))
+        return all(
+            _changed(self.value(near), self.value(move(near, None)))
+            for near in configuration + 1e-9 * (1 + abs(configuration)) * noise
+        )
+
+    def _configurations(self) -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(0)
+        shape = self._shape
+        yield np.ones(shape)
+        for component in range(shape[0]):
+            single = np.zeros(shape)
+            single[(component, *(0,) * (len(shape) - 1))] = 1.0
+            yield single
+        for _ in range(4):
+            yield rng.integers(-2, 3, size=shape).astype(float)
+        for _ in range(4):
+            yield rng.normal(size=shape)
+        if not self._action.has(FermionLogDet):  # whose own rounding grows with the size of the field
+            for scale in (0.05, 5.0, 30.0):
+                yield rng.normal(scale=scale, size=shape)
+        for boundary, node in self._boundaries:
+            yield from self._at_boundary(boundary, node, rng)
+
+    @cached_property
+    def _boundaries(self) -> list[tuple[sp.Expr, SiteSum | None]]:
+        """Functions that vanish where the action may jump, with the sum whose summand does so."""
+        nodes = sorted(self._action.atoms(SiteSum), key=sp.default_sort_key)
+        outer = self._action.xreplace({node: node.func(node.args[0], sp.S.Zero) for node in nodes})
+        found: dict[sp.Expr, SiteSum | None] = {}
+        if outer.has(*_SWITCHES) or any(p.exp.is_negative for p in outer.atoms(sp.Pow)):
+            found |= dict.fromkeys(boundaries(self._action), None)
+        for node in nodes:
+            found |= {b: node for b in boundaries(node.density) if not b.has(Functional)}
+        return list(found.items())[:_BOUNDARIES]
+
+    def _at_boundary(
+        self, boundary: sp.Expr, node: SiteSum | None, rng: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """Pairs of configurations on both sides of a boundary, on random lines."""
+        steps = np.geomspace(1e-2, 1e3, 60)
+        grid = np.concatenate([-steps[::-1], steps])
+        for _ in range(_LINES):
+            line = self._line(boundary, node, rng)
+            if line is None:
+                return
+            configuration, value = line
+            values = value(grid)
+            crossings = np.flatnonzero(np.isfinite(values[:-1] * values[1:]) & (values[:-1] * values[1:] < 0))
+            order = np.argsort(np.abs(grid[crossings]))[:_CROSSINGS]
+            for k in crossings[order]:
+                low, high = float(grid[k]), float(grid[k + 1])
+                for _ in range(60):
+                    middle = (low + high) / 2
+                    low, high = (middle, high) if values[k] * value([middle])[0] > 0 else (low, middle)
+                for side in (-1, 1):
+                    yield configuration(low + side * _STEP * (1 + abs(low)))
+
+    def _line(
+        self, boundary: sp.Expr, node: SiteSum | None, rng: np.random.Generator
+    ) -> tuple[Callable[[float], np.ndarray], Callable[[Any], np.ndarray]] | None:
+        """Configurations x(t) on a random line, and the boundary's function of t.
+
+        Under a sum the fields that are seen from the first site move, else all of them.
+        """
+        start = rng.normal(size=self._shape)
+        direction = rng.normal(size=self._shape)
+        if node is None:
+
+            def whole(t: float) -> np.ndarray:
+                return start + t * direction
+
+            def of_sums(t: Any) -> np.ndarray:
+                return np.array([self._boundary_value(boundary, whole(one)) for one in t])
+
+            return whole, of_sums
+        fields = sorted(boundary.atoms(FieldComponent), key=str)
+        if not fields or any(f.hops for f in fields):
+            return None
+        index = {(c.field, c.component): a for a, c in enumerate(self._components)}
+        places = [(index[f.field, f.component], *f.offset) for f in fields]
+        symbols = [s for s in sorted(boundary.free_symbols, key=str) if s not in fields]
+        function = as_function((*fields, *symbols), boundary, precise=False)
+        couplings = [self._parameters[cast(sp.Symbol, s).name] for s in symbols]
+
+        def configuration(t: float) -> np.ndarray:
+            x = start.copy()
+            for place in places:
+                x[place] += t * direction[place]
+            return x
+
+        def at_first_site(t: Any) -> np.ndarray:
+            t = np.asarray(t, dtype=float)
+            with np.errstate(all="ignore"):
+                found = function(*(start[p] + t * direction[p] for p in places), *couplings)
+            return np.broadcast_to(found, t.shape)
+
+        return configuration, at_first_site
+
+    def _boundary_value(self, boundary: sp.Expr, configuration: np.ndarray) -> float:
+        try:
+            with np.errstate(all="ignore"):
+                return evaluate(boundary, configuration, self._components, self._parameters)
+        except (ArithmeticError, ValueError, TypeError):
+            return np.nan
+
+
+@lru_cache(maxsize=8)
+def _trials(
+    action: sp.Expr, components: tuple[FieldComponent, ...], parameters: tuple[tuple[str, float], ...]
+) -> _Trials:
+    """Every element of a group is tried on the same configurations."""
+    return _Trials(action, components, dict(parameters))
+
+
+_SWITCHES = (
+    sp.Piecewise,
+    sp.sign,
+    sp.Heaviside,
+    sp.Abs,
+    sp.floor,
+    sp.ceiling,
+    sp.frac,
+    sp.Mod,
+    sp.Max,
+    sp.Min,
+    sp.atan2,
+    sp.acot,
+    sp.arg,
+)
+
+
+def boundaries(expr: sp.Expr) -> list[sp.Expr]:
+    """Functions of the fields that vanish where the expression may jump, have a kink or a pole."""
+    found: list[Any] = []
+    for node in sp.preorder_traversal(expr):
+        args = cast(tuple[Any, ...], node.args)
+        if isinstance(node, Relational):
+            found.append(cast(Any, node.lhs) - cast(Any, node.rhs))
+        elif isinstance(node, sp.sign | sp.Heaviside | sp.Abs | sp.acot | sp.atan2):
+            found.append(args[0])
+        elif isinstance(node, sp.floor | sp.ceiling | sp.frac):
+            found.append(sp.sin(sp.pi * args[0]))
+        elif isinstance(node, sp.Mod):
+            found.append(sp.sin(sp.pi * args[0] / args[1]))
+        elif isinstance(node, sp.Max | sp.Min):
+            found += [a - b for a, b in pairwise(args)]
+        elif isinstance(node, sp.tan | sp.sec):
+            found.append(sp.cos(args[0]))
+        elif isinstance(node, sp.cot | sp.csc):
+            found.append(sp.sin(args[0]))
+        elif isinstance(node, sp.Pow) and node.exp.is_negative and not node.base.is_positive:
+            found.append(node.base)
+    unique = dict.fromkeys(b for b in found if isinstance(b, sp.Expr) and b.has(FieldComponent, Functional))
+    return list(unique)

@@ -1,0 +1,191 @@
+"""The split of the action under a compact Lie group, and the charges of its breaking part.
+
+The invariant part is found without integrating over the group: with the Casimir C = Σ_T L_T², whose kernel
+are the invariants, the polynomial p of least degree with p(C)·C S = 0 gives S₀ = p(C)S / p(0).
+
+There is such a polynomial if S is a polynomial in the fields, or one with invariant coefficients: the orbits
+of x exp(−r²) span finitely many dimensions, those of cos x do not. Terms of the second kind count as
+breaking in whole, and so do those whose expansion outgrows a bound on its terms, which does not depend on
+the machine.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import sympy as sp
+
+from ..fields import FieldComponent, Parameter
+from ..lattice import Functional, SiteSum
+from ..theory import Theory
+from .lie import coefficients, lie_derivative, moved_by
+from .normal_form import NormalForm
+from .regularity import regular_parts
+
+_MAX_DEGREE = 12  # of the polynomial p
+_MAX_TERMS = 400  # of C^k S
+
+
+@dataclass(frozen=True)
+class _Multiplet:
+    """Terms with a common factor: coupling·kernel·part, the sum over sites left out if there is a kernel.
+
+    Attributes
+    ----------
+    kernel
+        Factors of the summand that are no powers of fields; 1 for a polynomial, None if the terms are
+        neither and ``part`` is just their sum.
+    symbol
+        The lattice that kernel·part is summed over.
+    """
+
+    coupling: sp.Expr
+    kernel: sp.Expr | None
+    part: sp.Expr
+    symbol: sp.Basic | None = None
+
+    def whole(self, part: sp.Expr) -> sp.Expr:
+        """The terms with another part."""
+        if self.kernel is None or self.symbol is None:
+            return cast(sp.Expr, self.coupling * part)
+        return cast(sp.Expr, self.coupling * SiteSum(self.symbol, cast(sp.Expr, self.kernel * part)))
+
+
+class _Splitter:
+    """What the split and the charges share: invariance of single terms, and the terms in multiplets."""
+
+    def __init__(
+        self, theory: Theory, generators: Sequence[sp.ImmutableMatrix], normal_form: NormalForm
+    ) -> None:
+        self._components, self._generators, self._normal_form = theory.components, generators, normal_form
+        self._moved = moved_by(generators, theory.components)
+
+    def derivative(self, expr: sp.Expr, generator: sp.ImmutableMatrix) -> sp.Expr:
+        return self._normal_form(lie_derivative(expr, generator, self._components))
+
+    def casimir(self, expr: sp.Expr) -> sp.Expr:
+        twice = (self.derivative(self.derivative(expr, g), g) for g in self._generators)
+        return self._normal_form(cast(sp.Expr, sp.Add(*twice)))
+
+    def is_invariant(self, expr: sp.Expr) -> bool:
+        """Whether an expression in normal form is proved to be invariant."""
+        parts = regular_parts(expr, self._moved)
+        return all(self.derivative(part, g) == 0 for part in parts for g in self._generators)
+
+    def multiplets(self, terms: Sequence[sp.Expr]) -> list[_Multiplet]:
+        """The terms by coupling and kernel; kernels that the group changes are not told apart."""
+        found: dict[tuple[sp.Expr, sp.Expr | None, sp.Basic | None], list[sp.Expr]] = defaultdict(list)
+        for term in terms:
+            coupling = sp.Mul(
+                *(f for f in sp.Mul.make_args(term) if f.atoms(Parameter) and not f.has(Functional))
+            )
+            rest = cast(sp.Expr, term / coupling)
+            kernel, part, symbol = _parted(rest)
+            if kernel is not None and kernel != 1 and not self.is_invariant(kernel):
+                kernel, part, symbol = None, rest, None
+            found[cast(sp.Expr, coupling), kernel, symbol].append(part)
+        return [_Multiplet(c, k, cast(sp.Expr, sp.Add(*p)), s) for (c, k, s), p in found.items()]
+
+
+def _parted(term: sp.Expr) -> tuple[sp.Expr | None, sp.Expr, sp.Basic | None]:
+    """(kernel, part, lattice) of a term without coupling."""
+    factors = [f.as_base_exp() for f in cast(tuple[sp.Expr, ...], sp.Mul.make_args(term)) if not f.is_number]
+    if all(isinstance(b, SiteSum) and e.is_Integer and e.is_positive for b, e in factors) and all(
+        _is_polynomial(b.density) for b, _ in factors if isinstance(b, SiteSum)
+    ):
+        return sp.S.One, term, None
+    number, node = term.as_independent(*term.atoms(Functional), as_Add=False)
+    if not isinstance(node, SiteSum):
+        return None, term, None
+    powers = [f for f in cast(tuple[sp.Expr, ...], sp.Mul.make_args(node.density)) if _is_polynomial(f)]
+    monomial = cast(sp.Expr, sp.Mul(*powers))
+    return cast(sp.Expr, node.density / monomial), cast(sp.Expr, number * monomial), node.args[0]
+
+
+def _is_polynomial(density: sp.Expr) -> bool:
+    return bool(density.is_polynomial(*density.atoms(FieldComponent)))
+
+
+def lie_split(
+    theory: Theory,
+    generators: Sequence[sp.ImmutableMatrix],
+    normal_form: NormalForm,
+    limits: list[str] | None = None,
+) -> sp.Expr:
+    """S₁ of S = S₀ + S₁ under the group the generators span, S₀ its projection on the invariants.
+
+    Parameters
+    ----------
+    limits
+        Gets a sentence if terms are in S₁ as a whole because no smaller part was found.
+    """
+    splitter = _Splitter(theory, generators, normal_form)
+    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
+    breaking: list[sp.Expr] = []
+    whole: list[sp.Expr] = []
+    for multiplet in splitter.multiplets([t for t in terms if not splitter.is_invariant(t)]):
+        invariant = None
+        if multiplet.kernel is not None:
+            invariant = _invariant_part(multiplet.part, splitter.casimir)
+        elif splitter.is_invariant(multiplet.part):
+            invariant = multiplet.part
+        if invariant is None:
+            whole.append(multiplet.whole(multiplet.part))
+        else:
+            breaking.append(multiplet.whole(cast(sp.Expr, multiplet.part - invariant)))
+    if whole and limits is not None:
+        shown = normal_form(cast(sp.Expr, sp.Add(*whole)))
+        limits.append(f"no smaller breaking part than the whole of {shown} was looked for")
+    return normal_form(cast(sp.Expr, sp.Add(*breaking, *whole)))
+
+
+def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr]) -> sp.Expr | None:
+    """The projection of ``part`` on the kernel of the Casimir; None beyond the bounds."""
+    powers = [part, casimir(part)]  # C^k S
+    while powers[-1] != 0:
+        if len(powers) > _MAX_DEGREE or len(sp.Add.make_args(powers[-1])) > _MAX_TERMS:
+            return None
+        relation = dependency(powers[1:])
+        if relation is not None:
+            # Σ_k a_k C^k S = 0 over k ≥ 1, hence p(C)S with p = Σ_k a_k C^(k−1) is invariant; p(0) = a_1 ≠ 0
+            total = sp.Add(*(a * power for a, power in zip(relation, powers, strict=False)))
+            return cast(sp.Expr, total / relation[0])
+        powers.append(casimir(powers[-1]))
+    return part  # the Casimir is diagonalisable: what it kills in the end it kills at once
+
+
+def breaking_charges(
+    theory: Theory, generator: sp.ImmutableMatrix, breaking: sp.Expr, normal_form: NormalForm
+) -> tuple[sp.Expr, ...]:
+    """The k with terms exp(ikθ) in S₁∘exp(θT), from the eigenvalues −k² of L_T²; () if endless.
+
+    The rotations by 2π/k for the greatest common divisor of the charges survive.
+    """
+    splitter = _Splitter(theory, [generator], normal_form)
+    charges: set[sp.Expr] = set()
+    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(breaking)]
+    for multiplet in splitter.multiplets(terms):
+        if multiplet.kernel is None:
+            return ()
+        powers = [multiplet.part, splitter.casimir(multiplet.part)]
+        while (relation := dependency(powers)) is None:
+            if len(powers) > _MAX_DEGREE or len(sp.Add.make_args(powers[-1])) > _MAX_TERMS:
+                return ()
+            powers.append(splitter.casimir(powers[-1]))
+        roots = sp.roots(sp.Poly(list(reversed(relation)), sp.Symbol("z")))
+        charges |= {cast(sp.Expr, sp.sqrt(-root)) for root in roots}
+    return tuple(sorted(charges, key=float))
+
+
+def dependency(vectors: list[sp.Expr]) -> list[sp.Expr] | None:
+    """Exact coefficients with Σ a_k v_k = 0 and a_last = 1 among normal forms, if there are any."""
+    columns = [coefficients(vector) for vector in vectors]
+    monomials = sorted({m for column in columns for m in column}, key=sp.default_sort_key)
+    matrix = sp.Matrix(len(monomials), len(vectors), lambda i, j: columns[j].get(monomials[i], sp.S.Zero))
+    for vector in matrix.nullspace():
+        if vector[-1] != 0:
+            return [cast(sp.Expr, entry / vector[-1]) for entry in vector]
+    return None
