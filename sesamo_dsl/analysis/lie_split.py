@@ -26,7 +26,7 @@ from .normal_form import NormalForm
 from .regularity import regular_parts
 
 _MAX_DEGREE = 12  # of the polynomial p
-_MAX_TERMS = 400  # of C^k S
+_MAX_WORK = 400  # terms that generators are applied to, all C^k S together
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,16 @@ class _Splitter:
     ) -> None:
         self._components, self._generators, self._normal_form = theory.components, generators, normal_form
         self._moved = moved_by(generators, theory.components)
+        self._work = 0
 
     def derivative(self, expr: sp.Expr, generator: sp.ImmutableMatrix) -> sp.Expr:
         return self._normal_form(lie_derivative(expr, generator, self._components))
 
-    def casimir(self, expr: sp.Expr) -> sp.Expr:
+    def casimir(self, expr: sp.Expr) -> sp.Expr | None:
+        """C f, None when the work is too much."""
+        self._work += len(sp.Add.make_args(expr)) * len(self._generators)
+        if self._work > _MAX_WORK:
+            return None
         twice = (self.derivative(self.derivative(expr, g), g) for g in self._generators)
         return self._normal_form(cast(sp.Expr, sp.Add(*twice)))
 
@@ -142,18 +147,19 @@ def lie_split(
     return normal_form(cast(sp.Expr, sp.Add(*breaking, *whole)))
 
 
-def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr]) -> sp.Expr | None:
+def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr | None]) -> sp.Expr | None:
     """The projection of ``part`` on the kernel of the Casimir; None beyond the bounds."""
-    powers = [part, casimir(part)]  # C^k S
+    powers = [part]  # C^k S
     while powers[-1] != 0:
-        if len(powers) > _MAX_DEGREE or len(sp.Add.make_args(powers[-1])) > _MAX_TERMS:
+        following = casimir(powers[-1])
+        if following is None or len(powers) > _MAX_DEGREE:
             return None
+        powers.append(following)
         relation = dependency(powers[1:])
         if relation is not None:
             # Σ_k a_k C^k S = 0 over k ≥ 1, hence p(C)S with p = Σ_k a_k C^(k−1) is invariant; p(0) = a_1 ≠ 0
             total = sp.Add(*(a * power for a, power in zip(relation, powers, strict=False)))
             return cast(sp.Expr, total / relation[0])
-        powers.append(casimir(powers[-1]))
     return part  # the Casimir is diagonalisable: what it kills in the end it kills at once
 
 
@@ -170,11 +176,12 @@ def breaking_charges(
     for multiplet in splitter.multiplets(terms):
         if multiplet.kernel is None:
             return ()
-        powers = [multiplet.part, splitter.casimir(multiplet.part)]
+        powers = [multiplet.part]
         while (relation := dependency(powers)) is None:
-            if len(powers) > _MAX_DEGREE or len(sp.Add.make_args(powers[-1])) > _MAX_TERMS:
+            following = splitter.casimir(powers[-1])
+            if following is None or len(powers) > _MAX_DEGREE:
                 return ()
-            powers.append(splitter.casimir(powers[-1]))
+            powers.append(following)
         roots = sp.roots(sp.Poly(list(reversed(relation)), sp.Symbol("z")))
         charges |= {cast(sp.Expr, sp.sqrt(-root)) for root in roots}
     return tuple(sorted(charges, key=float))
