@@ -143,7 +143,7 @@ DIALECT = Dialect(
         **{
             name: f"_elementwise(_special.{function}, {{0}})"
             for name, function in {
-                **{n: n for n in ("erf", "erfc", "digamma", "i0e", "i1e", "log_ndtr")},
+                **{n: n for n in ("erf", "erfc", "digamma", "i0e", "i1e")},
                 "lgamma": "gammaln",
             }.items()
         },

@@ -18,7 +18,7 @@ from .fields import FieldComponent, Parameter
 from .ir.program import Builder, Function, Kind
 from .lattice import Functional, GraphLattice, SiteSum
 from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential
-from .spellings import log_sinhc, ratio_sinhc, respelled
+from .spellings import ERFC_SERIES_FROM, log_erfc_series, log_sinhc, ratio_sinhc, respelled
 
 ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
 _UNARY: dict[Any, str] = {
@@ -291,16 +291,16 @@ class _Lowering:
                 return b.add(self(common), b.stack_logsumexp(b.affine_stack([self(f) for f in fields], rows)))
             terms = [self(exponent) for exponent in positive]
             return terms[0] if len(terms) == 1 else b.logsumexp(terms)
+        even = _even_power(argument)
+        if even is not None and isinstance(argument, sp.Pow):  # whose power would underflow
+            return b.mul(b.constant(float(even[1])), b.unary("log", b.unary("abs", self(even[0]))))
         ratio = ratio_sinhc(argument)
         if ratio is not None:
             return self(cast(sp.Expr, log_sinhc(ratio[0]) + sp.log(ratio[1])))
         if isinstance(argument, sp.gamma):
             return self._log_gamma(cast(sp.Expr, argument.args[0]))
-        if isinstance(argument, sp.erfc):  # erfc(u) = 2 Φ(−√2 u)
-            below = b.unary(
-                "log_ndtr", b.mul(b.constant(-math.sqrt(2)), self(cast(sp.Expr, argument.args[0])))
-            )
-            return b.add(b.constant(math.log(2)), below)
+        if isinstance(argument, sp.erfc):
+            return self._log_erfc(self(cast(sp.Expr, argument.args[0])))
         spelled = respelled(argument)
         if spelled is not None and grows(spelled):
             argument = spelled
@@ -309,6 +309,16 @@ class _Lowering:
         ratio, exponent = self._scaled(argument)
         log_ratio = b.unary("log", ratio)
         return log_ratio if exponent is None else b.add(exponent, log_ratio)
+
+    def _log_erfc(self, u: int) -> int:
+        """log erfc(u), by its asymptotic series where erfc(u) is tiny."""
+        b, start = self._builder, ERFC_SERIES_FROM
+        far = b.binary("lt", b.constant(start), u)
+        near = b.unary("log", b.unary("erfc", b.where(far, b.constant(0.0), u)))
+        large = sp.Dummy(positive=True)
+        lowering = _Lowering(b, ())
+        lowering.known[large] = b.where(far, u, b.constant(start))
+        return b.where(far, lowering(log_erfc_series(large)), near)
 
     def _overflows(self, expr: sp.Expr) -> bool:
         """Whether parts of a product or power of exponentials may overflow where the whole is finite."""
@@ -349,11 +359,15 @@ class _Lowering:
             ratio = b.power(ratio, power)
             return ratio, None if exponent is None else b.mul(b.constant(float(power)), exponent)
         difference = difference_of_exponentials(expr)
-        if difference is not None:  # c (e^p − e^q) = c sign(p − q) (1 − e^−|p − q|) e^max(p, q)
+        if (
+            difference is not None
+        ):  # c (e^p − e^q) = c (1 − e^(q − p)) e^p where p > q, else c (e^(p − q) − 1) e^q
             c, p, q = difference
-            gap = self(cast(sp.Expr, p - q))
-            below = b.unary("expm1", b.unary("neg", b.unary("abs", gap)))
-            ratio = b.mul(b.constant(-_number(c)), b.mul(b.unary("sign", gap), below))
+            gap, zero = self(cast(sp.Expr, sp.expand(p - q))), b.constant(0.0)
+            below = b.binary("lt", gap, zero)
+            rising = b.unary("expm1", b.unary("neg", b.where(below, zero, gap)))
+            falling = b.unary("expm1", b.where(below, gap, zero))
+            ratio = b.mul(b.constant(_number(c)), b.where(below, falling, b.unary("neg", rising)))
             return ratio, b.binary("maximum", self(p), self(q))
         if isinstance(expr, sp.cosh):
             argument = cast(sp.Expr, expr.args[0])

@@ -38,6 +38,17 @@ def log_sinhc(u: sp.Expr) -> sp.Expr:
     return cast(sp.Expr, sp.Piecewise((_series(terms, u), sp.Abs(u) < _HALF), (far, True)))
 
 
+ERFC_SERIES_FROM = 8.0  # where the last term is below 1e-15, and erfc(u) still a normal number in float32
+
+
+def log_erfc_series(u: sp.Expr) -> sp.Expr:
+    """log erfc(u) for u from ``ERFC_SERIES_FROM`` on: −u² − log(√π u) + log Σ_k (−1)^k (2k−1)!!/(2u²)^k."""
+    s, total = 1 / (2 * u**2), cast(sp.Expr, sp.S.One)
+    for k in range(14, 0, -1):
+        total = cast(sp.Expr, 1 - (2 * k - 1) * s * total)
+    return cast(sp.Expr, -(u**2) - sp.log(u) - sp.log(sp.pi) / 2 + sp.log(total))
+
+
 SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {
     sp.sec: lambda u: 1 / sp.cos(u),
     sp.csc: lambda u: 1 / sp.sin(u),

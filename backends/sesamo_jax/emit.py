@@ -156,10 +156,7 @@ DIALECT = Dialect(
         "rotate": 'jnp.einsum("nab,nb...->na...", {1}, {0})',
         "rotate_back": 'jnp.einsum("nba,nb...->na...", {1}, {0})',
         "atan2": "jnp.arctan2({0}, {1})",
-        **{
-            name: f"jax.scipy.special.{name}({{0}})"
-            for name in ("erf", "erfc", "digamma", "i0e", "i1e", "log_ndtr")
-        },
+        **{name: f"jax.scipy.special.{name}({{0}})" for name in ("erf", "erfc", "digamma", "i0e", "i1e")},
         "lgamma": "jax.scipy.special.gammaln({0})",
         "hold": "jax.lax.stop_gradient({0})",
         "wall": "jnp.full_like({0}, math.inf)",

@@ -158,7 +158,7 @@ DIALECT = Dialect(
         "rotate": 'torch.einsum("nab,nb...->na...", {1}, {0})',
         "rotate_back": 'torch.einsum("nba,nb...->na...", {1}, {0})',
         "atan2": "torch.atan2({0}, {1})",
-        **{name: f"torch.special.{name}({{0}})" for name in ("erf", "erfc", "i0e", "i1e", "log_ndtr")},
+        **{name: f"torch.special.{name}({{0}})" for name in ("erf", "erfc", "i0e", "i1e")},
         "hold": "{0}.detach()",
         "wall": "torch.full_like({0}, math.inf)",
     },

@@ -143,8 +143,6 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
             quotient = b.where(args[0], quotient, b.constant(0.5))
             slope = b.sub(b.unary("i0e", args[0]), b.mul(b.unary("sign", args[0]), value))
             return [(0, times(b.sub(slope, quotient)))]
-        case "log_ndtr":
-            return [(0, times(_hazard(b, args[0], value)))]
         case "maximum" | "minimum":
             first = (
                 b.binary("lt", args[1], args[0]) if op.name == "maximum" else b.binary("lt", args[0], args[1])
@@ -161,17 +159,3 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
         found=op.name,
         remedy="write the action with differentiable functions",
     )
-
-
-def _hazard(b: Builder, v: int, log_below: int) -> int:
-    """exp(−v²/2 − log Φ(v))/√2π; far below zero, where its exponents cancel, by its asymptotic series."""
-    one, zero = b.constant(1.0), b.constant(0.0)
-    far = b.binary("lt", v, b.constant(-30.0))
-    w = b.where(far, v, b.constant(-30.0))
-    s = b.div(one, b.mul(w, w))
-    series = b.add(b.constant(-2.0), b.mul(b.constant(10.0), s))  # −w (1 + s − 2s² + 10s³ …), s = 1/w²
-    series = b.add(one, b.mul(s, b.add(one, b.mul(s, series))))
-    near = b.where(far, zero, v)
-    exponent = b.sub(b.mul(b.constant(-0.5), b.mul(near, near)), b.where(far, zero, log_below))
-    direct = b.mul(b.constant(0.3989422804014327), b.unary("exp", exponent))
-    return b.where(far, b.unary("neg", b.mul(w, series)), direct)

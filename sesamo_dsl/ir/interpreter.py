@@ -19,7 +19,6 @@ _SPECIAL = {
     "digamma": special.digamma,
     "i0e": special.i0e,
     "i1e": special.i1e,
-    "log_ndtr": special.log_ndtr,
     **{name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
 }
 

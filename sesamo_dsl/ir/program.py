@@ -81,7 +81,6 @@ UNARY = (
     "digamma",
     "i0e",  # exp(−|x|) I₀(x), and I₁
     "i1e",
-    "log_ndtr",
     "hold",  # the value itself, whose derivative is left out
     "wall",  # +∞, whose derivative is that of a steep ramp
 )

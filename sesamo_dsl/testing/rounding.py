@@ -164,8 +164,6 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return np.abs(special.digamma(args[0])) * deltas[0] + roundoff
         case "digamma":
             return special.polygamma(1, args[0]) * deltas[0] + roundoff
-        case "log_ndtr":
-            return (1 + np.abs(args[0])) * deltas[0] + roundoff
         case "tan":
             return (1 + value**2) * deltas[0]
         case "sinh" | "cosh":

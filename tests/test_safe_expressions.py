@@ -1,0 +1,273 @@
+"""Emitted values and slopes at extreme arguments against mpmath, for PyTorch, JAX and the interpreter.
+
+What is demanded of every expression f(x, y), in both precisions, at every point:
+
+* Where |f| is within the range of the precision, the value is finite and it is f up to ``_UNITS`` roundings of
+  1 + |f| + |x ∂f/∂x| + |y ∂f/∂y|, the error that rounding the arguments makes. Where |f| is beyond that
+  range, the value is infinite, with the sign of f.
+* Where f and its slope are within the range, the slope is finite, and it is that of f, in the same units. At a
+  kink the slope lies between those on both sides, and where these are infinite it is 0. Where f jumps it is
+  finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+
+import sesamo_dsl as sd
+from sesamo_dsl.backend import call, load_backend
+from sesamo_dsl.cache import load_source
+from sesamo_dsl.ir.gradient import with_gradient
+from sesamo_dsl.ir.interpreter import run
+from sesamo_dsl.ir.program import Program
+from sesamo_dsl.lowering import lower
+
+_UNITS = 2000
+_HALF, _THIRD = sp.Rational(1, 2), sp.Rational(1, 3)
+
+POINT = sd.Lattice(1)
+FIELD = sd.VectorField("f", POINT, 2)
+X, Y = FIELD
+
+
+def _bump(centre: int, width: int = 1) -> sp.Expr:
+    return sp.exp(-width * (X - centre) ** 2)
+
+
+def _choose(*branches: Any) -> sp.Expr:
+    return sp.Piecewise(*branches)
+
+
+EXPRESSIONS: dict[str, sp.Expr] = {
+    # branches that overflow, or are undefined, where they are not selected
+    "exp of a square": _choose((sp.exp(X**2), X**2 < 1), (X**2, True)),
+    "exp on one side": _choose((sp.exp(3 * X), X < 0), (1 + 3 * X + X**2, True)),
+    "cosh inside": _choose((sp.cosh(3 * X), sp.Abs(X) < 1), (X**2, True)),
+    "sinh of the other field": _choose((sp.sinh(3 * Y) * X, sp.Abs(Y) < 1), (X * Y, True)),
+    "high power": _choose((X**40, X**2 < 1), (X**2, True)),
+    "cubic of a quartic": _choose((X**12 * Y**9, (X**2 < 1) & (Y**2 < 1)), (Y**2, True)),
+    "root on one side": _choose((sp.sqrt(X), X > 1), (X**2, True)),
+    "log on one side": _choose((sp.log(X - 1), X > 2), (X, True)),
+    "pole on one side": _choose((1 / X, X > _HALF), (2, True)),
+    "nested": _choose((_choose((sp.exp(X), X < 1), (X**5, X < 2), (0, True)), X < 3), (sp.Abs(X), True)),
+    "equality": _choose((sp.exp(X**2), sp.Eq(X, 1)), (X**2, True)),
+    "inequality": _choose((X**2, sp.Ne(X, 1)), (sp.exp(X), True)),
+    "tan inside": _choose((sp.tan(X), sp.Abs(X) < 1), (sp.sign(X), True)),
+    # quotients of exponentials
+    "Fermi": 1 / (1 + sp.exp(50 * (X - 1))),
+    "Fermi of a square": X**2 / (1 + sp.exp(X**2)),
+    "Fermi squared": 1 / (1 + sp.exp(X)) ** 2,
+    "root of Fermi": 1 / sp.sqrt(1 + sp.exp(X)),
+    "two exponentials": sp.exp(X) / (sp.exp(2 * X) + sp.exp(Y)),
+    "hand-made tanh": (sp.exp(X) - sp.exp(-X)) / (sp.exp(X) + sp.exp(-X)),
+    "hand-made logistic": sp.exp(X) / (1 + sp.exp(X)) + Y**2,
+    "sinh over cosh": sp.sinh(X) / sp.cosh(X),
+    "sech": sp.sech(X),
+    "sech squared": sp.cosh(X) ** -2,
+    "coth": sp.coth(2 + X**2),
+    "Planck": (X**2 + 1) / (sp.exp(X**2 + 1) - 1),
+    "cosh under a Gaussian": sp.cosh(X) * sp.exp(-(X**2) / 2) * (1 + Y**2),
+    "sinh under a Gaussian": sp.sinh(X) * sp.exp(-(X**2)),
+    "Gaussian polynomial": X**2 * sp.exp(-(X**2)),
+    "power of two": 2**X / (1 + 2**X),
+    "softmax mean": (X * sp.exp(X) + Y * sp.exp(Y)) / (sp.exp(X) + sp.exp(Y)),
+    "ratio of mixtures": (_bump(3) * 3 - _bump(-3) * 3) / (_bump(3) + _bump(-3)),
+    # logarithms of sums of exponentials
+    "softplus": sp.log(1 + sp.exp(3 * X)),
+    "log cosh": sp.log(sp.cosh(3 * X)),
+    "log sech": sp.log(sp.sech(X)) + Y,
+    "log of Fermi": sp.log(1 / (1 + sp.exp(X))),
+    "log sinh": sp.log(sp.sinh(1 + X**2)),
+    "log of 1 − exp": sp.log(1 - sp.exp(-1 - X**2)),
+    "mixture": -sp.log(_bump(3) + 2 * _bump(-3) + _bump(0) / 1000),
+    "narrow mixture": -sp.log(_bump(3, 50) + _bump(-3, 50)),
+    "two widths": -sp.log(_bump(4) + 16 * _bump(-4, 4)),
+    "prefactor": -sp.log(_bump(3) * (1 + X**2) + _bump(-3)),
+    "prefactor with a zero": -sp.log(_bump(1) * X**2 + _bump(-1)),
+    "prefactor of the other field": -sp.log(_bump(1) * (2 + sp.cos(Y)) + _bump(-1) * Y**2 + _bump(0)),
+    "negative prefactor": -sp.log(_bump(0) * (3 - sp.cos(X)) - _bump(0) * sp.cos(Y)),
+    "three widths in a plane": -sp.log(sp.exp(-(X**2) - Y**2) + sp.exp(-2 * X**2) / (1 + Y**2)),
+    "integrated orientation": sp.log(sp.sinh(X) / X),
+    "integrated length": sp.log(sp.sinh(sp.Abs(3 * X)) / sp.Abs(X)),
+    "von Mises": sp.log(sp.besseli(0, X)),
+    "Bessel ratio": sp.besseli(1, X) / sp.besseli(0, X),
+    "log of a power": sp.log(X**2 * 1) * 1,
+    # kinks
+    "three halves": sp.Abs(X) ** sp.Rational(3, 2),
+    "square root of a modulus": sp.sqrt(sp.Abs(X)),
+    "root of a square": sp.sqrt(X**2),
+    "cube root of a square": (X**2) ** _THIRD,
+    "length": sp.sqrt(X**2 + Y**2),
+    "length cubed": (X**2 + 3 * Y**2) ** sp.Rational(3, 2),
+    "shifted length": (sp.sqrt(X**2 + Y**2) - 2) ** 2,
+    "relativistic": sp.sqrt(1 + X**2) - 1,
+    "modulus": sp.Abs(X - Y),
+    "maximum": sp.Max(X**2, 4 * sp.Abs(X) - 4),
+    "minimum of three": sp.Min(X**2, Y**2, 1),
+    "sign": sp.sign(X) * Y,
+    "kink inside a logarithm": sp.log(1 + sp.Abs(X)),
+    "root of a product": sp.sqrt(X**2 * Y**4),
+    "Huber": _choose((X**2 / 2, sp.Abs(X) < 1), (sp.Abs(X) - _HALF, True)),
+    # functions
+    "arsinh": sp.asinh(X) ** 2,
+    "arcosh": sp.acosh(2 + X**2),
+    "artanh": sp.atanh(sp.tanh(X) / 2),
+    "arcsine": sp.asin(sp.sin(X) / 2) + sp.acos(sp.cos(Y) / 2),
+    "angle": sp.atan2(X, Y + 20) ** 2,
+    "polar angle": sp.atan2(Y, X),
+    "Cauchy": sp.log(1 + X**2),
+    "Lorentzian": 1 / (1 + X**2),
+    "erf": sp.erf(X) ** 2,
+    "erfc": sp.erfc(X),
+    "log erfc": -sp.log(sp.erfc(X)),
+    "log gamma": sp.loggamma(1 + X**2),
+    "gamma": sp.log(sp.gamma(_HALF + sp.Abs(X))),
+    "sinc": sp.sinc(X),
+    "step": sp.Heaviside(X) * Y**2,
+    "floor": sp.floor(X + _HALF) * Y,
+    "sawtooth": sp.Mod(X, 1) ** 2,
+    "entropy": (1 + X**2) * sp.log(1 + X**2),
+    "Yukawa": sp.exp(-sp.sqrt(1 + X**2)) / sp.sqrt(1 + X**2),
+    "variable power": (1 + X**2) ** (1 / (1 + Y**2)),
+}
+
+_SIZES = (0.0, 1e-30, 1e-3, 1.0, 15.0, 60.0, 1e6)
+POINTS = [
+    (float(np.float32(a)), float(np.float32(b))) for r in _SIZES for a in (r, -r) for b in (0.5, a, -0.25 * a)
+]
+EXACT_AT_ZERO: dict[str, Callable[[float], float]] = {
+    # mpmath has no value of sinh(x)/x and its like at 0
+    "integrated orientation": lambda y: 0.0,
+    "integrated length": lambda y: float(np.log(3)),
+}
+
+
+def test_enough_of_them() -> None:
+    assert len(EXPRESSIONS) >= 60
+
+
+@dataclass
+class Expected:
+    """f, its slopes on both sides along x and y, None at a jump, and the size of one rounding of each."""
+
+    value: mpmath.mpf
+    slopes: list[tuple[mpmath.mpf, mpmath.mpf] | None]
+    unit: mpmath.mpf
+    slope_units: list[mpmath.mpf]
+
+
+def expected(name: str, point: tuple[float, float]) -> Expected | None:
+    """From differences in 200 digits; None where f is undefined."""
+    function = sp.lambdify((X, Y), EXPRESSIONS[name], "mpmath")
+    at = tuple(map(mpmath.mpf, point))
+    with mpmath.workdps(200):
+        steps = [abs(a) * mpmath.mpf(10) ** -50 if a else mpmath.mpf(10) ** -90 for a in at]
+
+        def f(i: int = 0, j: int = 0) -> mpmath.mpf:
+            result = mpmath.mpmathify(function(at[0] + i * steps[0], at[1] + j * steps[1]))
+            return result.real
+
+        try:
+            value = f()
+        except (ZeroDivisionError, ValueError):
+            return None
+        if not mpmath.isfinite(value):
+            return None
+        slopes, seconds = [], []
+        for a, (i, j) in enumerate([(1, 0), (0, 1)]):
+            up, down = f(i, j), f(-i, -j)
+            jump = max(abs(up - value), abs(value - down)) > (1 + abs(value)) * mpmath.mpf(10) ** -20
+            slopes.append(None if jump else ((value - down) / steps[a], (up - value) / steps[a]))
+            seconds.append((up - 2 * value + down) / steps[a] ** 2)
+        mixed = (f(1, 1) - f(1, -1) - f(-1, 1) + f(-1, -1)) / (4 * steps[0] * steps[1])
+        sizes = [mpmath.mpf(0) if s is None else max(map(abs, s)) for s in slopes]
+        unit = 1 + abs(value) + sum(abs(a) * s for a, s in zip(at, sizes, strict=True))
+        slope_units = [1 + sizes[a] + abs(at[a] * seconds[a]) + abs(at[1 - a] * mixed) for a in range(2)]
+        return Expected(value, slopes, unit, slope_units)
+
+
+@cache
+def program() -> Program:
+    functions = {}
+    for index, (name, expr) in enumerate(EXPRESSIONS.items()):
+        value = lower(f"value_{index}", f"{name}.", POINT.sum(expr), FIELD.components, "value")
+        gradient = with_gradient(value, "value", 2, f"gradient_{index}", f"{name} and its gradient.")
+        functions |= {value.name: value, gradient.name: gradient}
+    return Program("safe", "", tuple(c.label for c in FIELD.components), (1,), {}, {}, functions)
+
+
+def evaluated(where: str, name: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """(values, slopes of shape (points, 2))."""
+    x = np.array(POINTS, dtype=dtype).reshape(-1, 2, 1)
+    function = f"gradient_{list(EXPRESSIONS).index(name)}"
+    with np.errstate(all="ignore"):
+        if where == "interpreter":
+            values, slopes = run(program(), function, {"x": x})
+        else:
+            backend = load_backend(where)
+            module = load_source(f"safe_{where}", backend.emit(program()))[1]
+            values, slopes = call(backend, module, function, {"x": x}, {}, dtype)
+    assert values.dtype == slopes.dtype == dtype
+    return values, slopes[:, :, 0]
+
+
+@cache
+def oracle(name: str) -> list[Expected | None]:
+    return [expected(name, point) for point in POINTS]
+
+
+def judged(found: float, low: mpmath.mpf, high: mpmath.mpf, unit: mpmath.mpf, info: Any, what: str) -> str:
+    """What is wrong with a number that should lie in [low, high], "" if nothing is."""
+    largest = mpmath.mpf(float(info.max))
+    if min(abs(low), abs(high)) > largest:
+        right = np.isinf(found) and np.sign(found) == mpmath.sign(low)
+        return "" if right else f"{what}: {found}, beyond the range is {mpmath.nstr(low)}"
+    if max(abs(low), abs(high)) * 1000 > largest:
+        return ""  # within three decades of the largest number a part of it may overflow
+    if not np.isfinite(found):
+        return f"{what}: {found}, exact {mpmath.nstr(low)} … {mpmath.nstr(high)}"
+    tolerance = _UNITS * mpmath.mpf(float(info.eps)) * unit
+    inside = low - tolerance <= mpmath.mpf(float(found)) <= high + tolerance
+    return "" if inside else f"{what}: {found}, exact {mpmath.nstr(low, 12)} … {mpmath.nstr(high, 12)}"
+
+
+@pytest.mark.parametrize("where", ["interpreter", "torch", "jax"])
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_values_and_slopes(name: str, where: str) -> None:
+    wrong = []
+    for dtype in ("float32", "float64"):
+        info = np.finfo(dtype)
+        values, slopes = evaluated(where, name, dtype)
+        for k, (point, exact) in enumerate(zip(POINTS, oracle(name), strict=True)):
+            at = f"{dtype} at {point}"
+            if exact is None:
+                if point[0] == 0 and name in EXACT_AT_ZERO:
+                    assert abs(values[k] - EXACT_AT_ZERO[name](point[1])) < 1e-6
+                    assert slopes[k, 0] == 0
+                continue
+            value = judged(values[k], exact.value, exact.value, exact.unit, info, f"value {at}")
+            wrong += [value] if value else []
+            if abs(exact.value) * 1000 > float(info.max):
+                continue
+            for a, sides in enumerate(exact.slopes):
+                if sides is None:
+                    wrong += [] if np.isfinite(slopes[k, a]) else [f"slope {slopes[k, a]} at a jump, {at}"]
+                    continue
+                unit = exact.slope_units[a]
+                low, high = min(sides), max(sides)
+                if low < -float(info.max) and high > float(info.max):
+                    found = "" if slopes[k, a] == 0 else f"slope {slopes[k, a]} at a cusp, {at}"
+                elif abs(high - low) > (1 + abs(high)) * 1e-20:  # a kink
+                    found = judged(slopes[k, a], low, high, 1 + abs(low) + abs(high), info, f"∂{a} {at}")
+                else:
+                    found = judged(slopes[k, a], low, high, unit, info, f"∂{a} {at}")
+                wrong += [found] if found else []
+    assert not wrong, "\n".join(wrong)
