@@ -94,6 +94,18 @@ class Images:
         field = self._landscape.fields(images[u][None])
         return np.roll(field, shift, axis=[2 + mu for mu in self._axes]).reshape(-1)
 
+    def listed(self, x: np.ndarray) -> np.ndarray:
+        """All different images, or those under translations alone where the group is large, (images, n)."""
+        images = x[None]
+        if self._program.sectors.count <= _LISTED:
+            images = self._under_group(x, self._elements)
+        for mu in self._axes:
+            fields = self._landscape.fields(images)
+            moved = [np.roll(fields, step, axis=2 + mu) for step in range(self._landscape.shape[mu])]
+            images = np.concatenate(moved).reshape(-1, x.size)
+        size = np.linalg.norm(x) + 1e-12
+        return images[np.unique(np.round(images / size, 6), axis=0, return_index=True)[1]]
+
     def count(self, x: np.ndarray, resolution: float) -> tuple[float, int]:
         """(log Σ exp(S(x) − S(image)), how many) over all different images under group and translations.
 

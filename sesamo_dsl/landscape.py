@@ -57,17 +57,21 @@ class Landscape:
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """S, (batch, n) → (batch,); +∞ where it is not a number."""
+        values = self.computed(x)
+        return np.where(np.isnan(values), np.inf, values)
+
+    def computed(self, x: np.ndarray) -> np.ndarray:
+        """S as it is computed, NaN included, (batch, n) → (batch,)."""
         size = 4 * chunk_size((len(self.program.components), *self.shape))
         parts = [np.zeros(0)]
         with np.errstate(all="ignore"):
             for start in range(0, len(x), size):
                 fields = self.fields(x[start : start + size])
                 parts.append(run(self.program, "action", {"x": fields}, self.parameters)[0])
-        values = np.concatenate(parts)
-        return np.where(np.isnan(values), np.inf, values)
+        return np.concatenate(parts)
 
     def slopes(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(S, ∂S/∂x), (batch, n) → (batch,) and (batch, n); S = +∞ where either is not finite."""
+        """(S, ∂S/∂x), (batch, n) → (batch,) and (batch, n); S = +∞ and slope 0 where they are not finite."""
         size = 2 * chunk_size((len(self.program.components), *self.shape))
         values, slopes = [np.zeros(0)], [np.zeros((0, self.size))]
         with np.errstate(all="ignore"):
@@ -79,8 +83,8 @@ class Landscape:
                 values.append(value)
                 slopes.append(slope.sum(axis=2) if self.uniform else slope.reshape(len(fields), -1))
         value, slope = np.concatenate(values), np.concatenate(slopes)
-        finite = np.isfinite(value) & np.isfinite(slope).all(axis=1)
-        return np.where(finite, value, np.inf), np.where(finite[:, None], slope, 0.0)
+        inclined = np.isfinite(slope).all(axis=1, keepdims=True)  # not so at the tip of √|x|
+        return np.where(np.isfinite(value), value, np.inf), np.where(inclined, slope, 0.0)
 
     def descend(self, starts: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
         """Ends of a descent by limited-memory BFGS from each start, (batch, n), and S there, (batch,).

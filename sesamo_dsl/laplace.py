@@ -60,7 +60,7 @@ def modes_at(landscape: Landscape, x: np.ndarray, tangents: np.ndarray) -> Modes
     """
     if landscape.size <= DENSE:
         basis = np.concatenate([tangents, _complement(tangents, landscape.size)])
-        hessian = basis @ _hessian(landscape, x) @ basis.T
+        hessian = basis @ hessian_at(landscape, x) @ basis.T
         k = len(tangents)
         values, vectors = np.linalg.eigh(hessian[k:, k:])
         directions = vectors.T @ basis[k:]
@@ -133,7 +133,7 @@ def _steps(landscape: Landscape, x: np.ndarray) -> np.ndarray:
     return _STEP * np.minimum(width, 1 + np.abs(x).max())
 
 
-def _hessian(landscape: Landscape, x: np.ndarray) -> np.ndarray:
+def hessian_at(landscape: Landscape, x: np.ndarray) -> np.ndarray:
     """∂²S by central differences of the slope, (n, n), symmetric; 0 in place of what is not finite."""
     n, c = landscape.size, len(landscape.program.components)
     steps = np.repeat(_steps(landscape, x), n // c)

@@ -22,8 +22,10 @@ from .ir.program import Program
 from .landscape import Landscape
 from .laplace import DENSE, Modes, modes_at
 
-_RADII = np.logspace(-9, 6, 121)  # along rays from where a valley may be
-_RANDOM_RAYS = 16
+_NEAREST, _FARTHEST = 1e-9, 1e6  # along rays from where a valley may be
+_PER_DECADE = {1: 400, 2: 100}  # how finely rays are looked at; 8 with more coordinates
+_RANDOM_RAYS = {1: 0, 2: 64}  # 16 with more coordinates
+_SMALL = 4  # real variables up to which rays go in all directions, not along constant fields alone
 _STARTS = 64
 _ITERATIONS = 150
 _KEPT = 24  # constant fields, the deepest of those that descents end at
@@ -67,18 +69,21 @@ def find_minima(program: Program, parameters: Mapping[str, float]) -> tuple[Mini
     Empty where every descent runs off to infinity, S is nowhere finite, or the theory is too large to search.
     """
     extensive = program.functions["action"].is_extensive
-    site = Landscape(program, parameters, (1,) * len(program.shape) if extensive else program.shape, True)
     full = Landscape(program, parameters, program.shape)
+    site = Landscape(program, parameters, (1,) * len(program.shape) if extensive else program.shape, True)
+    if full.size <= _SMALL:
+        site = full
     rng, count = np.random.default_rng(0), _STARTS
     if any(op.name == "fermion_log_det" for op in program.functions["action"].ops):
         count = _DETERMINANT_STARTS
         if full.size > _DETERMINANT_SIZE:
             return ()
-    constant = _constant_minima(site, rng, count)
-    candidates = np.array([full_field(program, v).reshape(-1) for v in constant]).reshape(-1, full.size)
-    volume = int(np.prod(program.shape))
-    if volume > 1 and full.size <= DENSE and len(constant):
-        starts = _patterns(program, constant, rng)
+    ends = _ends_from_rays(site, rng, count)
+    if site is full:
+        return _weighed(full, ends)
+    candidates = np.array([full_field(program, v).reshape(-1) for v in ends]).reshape(-1, full.size)
+    if full.size <= DENSE and len(ends):
+        starts = _patterns(program, ends, rng)
         starts = np.concatenate([candidates + _nudge(candidates, rng), starts])[:count]
         candidates = np.concatenate([candidates, full.descend(starts, _ITERATIONS)[0]])
     return _weighed(full, candidates)
@@ -93,40 +98,45 @@ def full_field(program: Program, constant: np.ndarray) -> np.ndarray:
 # where to start ---------------------------------------------------------------------------------------------
 
 
-def _constant_minima(site: Landscape, rng: np.random.Generator, count: int) -> np.ndarray:
-    """Constant fields at which S is stationary along constant fields, (minima, components)."""
+def _ends_from_rays(site: Landscape, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Where descents end that start in the valleys along rays, (ends, n), the deepest first."""
     c = site.size
-    random = rng.normal(size=(_RANDOM_RAYS if c > 1 else 0, c))
+    random = rng.normal(size=(_RANDOM_RAYS.get(c, 16), c))
     directions = np.concatenate([np.eye(c), np.ones((int(c > 1), c)), random])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     found = np.zeros((0, c))
     for _ in range(2):  # a second time from what the first one has found
         centres = np.concatenate([np.zeros((1, c)), found[:4]])
         starts = np.concatenate([_valleys(site, centre, directions) for centre in centres])
-        values = site.values(starts)
-        order = np.argsort(values, kind="stable")[:count]
-        ends, values = site.descend(starts[order], _ITERATIONS)
+        order = np.argsort(site.values(starts), kind="stable")
+        deep, rest = order[: count // 2], order[count // 2 :]
+        spread = rest[:: max(len(rest) // (count - len(deep)), 1)]  # the deepest may all be in one valley
+        ends = site.descend(starts[np.concatenate([deep, spread])], _ITERATIONS)[0]
         found = _distinct(np.concatenate([found, ends]), site)
     return found
 
 
 def _valleys(site: Landscape, centre: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Local minima of S along rays from a point, on a logarithmic grid, (starts, n)."""
-    distance = np.concatenate([-_RADII[::-1], [0.0], _RADII])
+    decades = np.log10(_FARTHEST / _NEAREST)
+    radii = np.geomspace(_NEAREST, _FARTHEST, int(_PER_DECADE.get(site.size, 8) * decades) + 1)
+    distance = np.concatenate([-radii[::-1], [0.0], radii])
     points = centre + distance[:, None] * directions[:, None, :]
     heights = site.values(points.reshape(-1, site.size)).reshape(len(directions), -1)
     padded = np.pad(heights, ((0, 0), (1, 1)), constant_values=np.inf)
-    inner = np.isfinite(heights) & (heights <= padded[:, :-2]) & (heights <= padded[:, 2:])
-    return points[inner]
+    inner = np.isfinite(heights) & (heights <= padded[:, :-2]) & (heights < padded[:, 2:])
+    return np.unique(points[inner], axis=0)
 
 
 def _distinct(points: np.ndarray, landscape: Landscape) -> np.ndarray:
     """Points that are further apart than rounding, the deepest first; those that ran away are left out."""
     values = landscape.values(points)
+    size = np.linalg.norm(points, axis=1)
+    rounding = 1e-9 * np.where(size < _FARTHEST, size, 0.0).max(initial=0.0)
     kept: list[np.ndarray] = []
     for i in np.argsort(values, kind="stable"):
-        far = np.linalg.norm(points[i]) > 1e3 * _RADII[-1] or not np.isfinite(values[i])
-        near = any(_alike(points[i], p) for p in kept)
+        far = size[i] > 1e3 * _FARTHEST or not np.isfinite(values[i])
+        near = any(np.linalg.norm(points[i] - p) <= _SAME * np.linalg.norm(p) + rounding for p in kept)
         if not far and not near:
             kept.append(points[i])
     return np.array(kept[:_KEPT]).reshape(-1, landscape.size)
