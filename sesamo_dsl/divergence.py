@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import Model
+from .errors import shown
 from .ir.interpreter import run
 from .ir.program import Program
 
@@ -52,7 +53,7 @@ def cause_of_divergence(
     if not np.isfinite(action).all():
         bad = x[int(np.flatnonzero(~np.isfinite(action))[0])]
         return Cause(
-            f"S(x) is {action[~np.isfinite(action)][0]} at {_shown(bad)}, which is within reach of the model",
+            f"S(x) is {action[~np.isfinite(action)][0]} at {shown(bad)}, which is within reach of the model",
             "declare an action that is a finite number for all x: look for divisions by zero, overflow, "
             "roots and "
             "logarithms of negative numbers",
@@ -70,7 +71,7 @@ def cause_of_divergence(
         return step_too_large
     ray = rays[unbounded[0]]
     return Cause(
-        f"the action is not bounded below: S falls from {far[0, unbounded[0]]:.3g} at {_shown(ray)} to "
+        f"the action is not bounded below: S falls from {far[0, unbounded[0]]:.3g} at {shown(ray)} to "
         f"{np.nanmin(far[:, unbounded[0]]):.3g} further out in that direction, and Z is infinite",
         "no learning rate helps; add a term that grows in this direction, or change the couplings",
     )
@@ -79,9 +80,3 @@ def cause_of_divergence(
 def _action(program: Program, parameters: Mapping[str, float], x: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         return run(program, "action", {"x": x}, parameters)[0]
-
-
-def _shown(x: np.ndarray) -> str:
-    """The first entries of a configuration."""
-    entries = ", ".join(f"{value:.4g}" for value in x.reshape(-1)[:4])
-    return f"x = ({entries}{', …' if x.size > 4 else ''})"

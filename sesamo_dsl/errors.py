@@ -6,7 +6,10 @@ traceback is enough to act on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class SesamoError(Exception):
@@ -120,3 +123,9 @@ class RunError(SesamoError):
 
 class TrainingDivergedError(SesamoError):
     """Training produced NaN or infinity; the last good state is kept in the run."""
+
+
+def shown(x: np.ndarray) -> str:
+    """The first entries of a configuration, for a message."""
+    entries = ", ".join(f"{value:.4g}" for value in x.reshape(-1)[:4])
+    return f"x = ({entries}{', …' if x.size > 4 else ''})"

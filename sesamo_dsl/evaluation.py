@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 
 from .backend import Draws, chunk_size
 from .checks import spelling
+from .coverage import Coverage
 from .derived import Derived
 from .errors import OptionError
 from .health import TrainingRecord, examine, not_finite
@@ -158,6 +159,8 @@ class Samples:
         See :class:`sesamo_dsl.backend.Draws`.
     training
         How the model was trained, as far as it is known.
+    coverage
+        What a search for minima of S says about the model, if there is a model to ask.
     """
 
     program: Program
@@ -172,6 +175,7 @@ class Samples:
     declared: Mapping[str, Derived] = field(default_factory=dict)
     shortfall: np.ndarray | None = None
     training: TrainingRecord | None = None
+    coverage: Coverage | None = None
 
     @classmethod
     def of(
@@ -183,10 +187,12 @@ class Samples:
         notes: tuple[str, ...] = (),
         declared: Mapping[str, Derived] | None = None,
         training: TrainingRecord | None = None,
+        coverage: Coverage | None = None,
     ) -> Samples:
         """Wrap what a model has drawn."""
         arrays = (draws.x, draws.log_q, draws.action, draws.sector, draws.leaked)
-        return cls(program, parameters, *arrays, exact, notes, declared or {}, draws.shortfall, training)
+        rest = (exact, notes, declared or {}, draws.shortfall, training, coverage)
+        return cls(program, parameters, *arrays, *rest)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -251,7 +257,7 @@ class Samples:
         """Whether ``kl`` uses the exact log Z."""
         return self.exact is not None
 
-    @property
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Reasons not to believe the figures, each with its remedy; empty for a sound model.
 
@@ -384,6 +390,8 @@ class Samples:
             if sectors.count > 16:
                 lines.append(f"  … {sectors.count - 16} more")
         lines += [f"WARNING: {warning}" for warning in self.warnings]
+        if self.coverage is not None and self.coverage.basins is None:
+            lines.append("note: no minima of S are known, so nothing was searched for modes that are missed")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     __str__ = text

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import shown
+
 if TYPE_CHECKING:
     from .evaluation import Samples
 
@@ -27,6 +29,8 @@ _SHORTFALL = 0.01  # rounding alone leaves 1e-3 at most
 _FINAL_BATCHES = 50  # of a training, compared with the samples
 _LEAST_TAIL = 20  # weights that a tail index is fitted to
 _LARGE_WEIGHT = 3.0  # in units of the mean: the tail of weights that are all below it does no harm
+_THIN = 3.0  # log of how much too small a density is that misses a mode
+_LEAST_MASS = 1e-4
 _JUMPING = {"where", "lt", "le", "sign"}  # operations whose value may jump where its derivative is zero
 
 
@@ -288,6 +292,32 @@ def unfinished(samples: Samples) -> Finding | None:
     )
 
 
+def missed_mode(samples: Samples) -> Finding | None:
+    """A search from outside finds a minimum of S, deep enough to matter, where the model has no density."""
+    if samples.coverage is None:
+        return None
+    log_z = samples.log_z
+    if not np.isfinite(log_z.value):
+        return None
+    kept = np.isfinite(samples.log_weights)
+    squares = (samples.log_weights[kept] - log_z.value) ** 2
+    spread = float(np.sqrt(samples.weights[kept] @ squares))
+    missed = samples.coverage.missed(log_z.value, max(_THIN, SIGMAS * spread))
+    missed = [m for m in missed if m.mass > max(2 * np.nan_to_num(log_z.error), _LEAST_MASS)]
+    if not missed:
+        return None
+    first = missed[0]
+    more = f", and {len(missed) - 1} more like it" if len(missed) > 1 else ""
+    return Finding(
+        "missed mode",
+        f"S has a minimum at {shown(first.configuration)} with {100 * first.mass:.2g} % of the mass by "
+        f"Laplace's estimate, where the model's density is e^{first.log_ratio:.3g} times too small{more}; "
+        "neither ESS nor any other figure of the samples contains it",
+        "train for longer, with several flows (flows=4), or with configurations of the target from sd.hmc "
+        "started there (reference=…); declare the symmetry if one relates it with the others",
+    )
+
+
 CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     rounding,
     unfinished,
@@ -299,6 +329,7 @@ CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     negative_kl,
     exact_log_z,
     batches_disagree,
+    missed_mode,
 )
 """Checks of figures that exist; :func:`not_finite` says whether they do."""
 

@@ -27,6 +27,7 @@ from .backend import Model
 from .cache import write_bytes, write_text
 from .chains import Chain
 from .compiler import CompiledTheory, compile
+from .coverage import Coverage
 from .divergence import cause_of_divergence
 from .errors import OptionError, ParameterError, RunError
 from .evaluation import ForwardMetrics, Samples, independent_mean
@@ -90,7 +91,10 @@ class Run:
         draws = self.model.sample(count, seed)
         notes = notes_on(self.options, self.compiled.analysis)
         declared, program = self.compiled.theory.derived, self.compiled.program
-        return Samples.of(draws, program, self.parameters, self.exact, notes, declared, self._training)
+        coverage = Coverage(self.model, program, self.parameters)
+        return Samples.of(
+            draws, program, self.parameters, self.exact, notes, declared, self._training, coverage
+        )
 
     @property
     def _training(self) -> TrainingRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,12 +17,14 @@ from typer.testing import CliRunner
 import sesamo_dsl as sd
 from sesamo_dsl import cli
 from sesamo_dsl.compiler import lower_theory
+from sesamo_dsl.coverage import Coverage
 from sesamo_dsl.errors import TrainingDivergedError
 from sesamo_dsl.evaluation import Samples, independent_mean
 from sesamo_dsl.health import TrainingRecord, examine, pareto_tail_index
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.reference import Reference
+from sesamo_dsl.training import TrainingOptions, make_base
 
 N = 4000
 SMALL = sd.FlowSpec(layers=1, hidden=(4,), kernel=1)
@@ -191,6 +194,84 @@ def test_weights_without_a_tail_have_no_index() -> None:
     assert pareto_tail_index(np.random.default_rng(0).normal(size=50)) == -np.inf
     rounded = np.round(np.random.default_rng(0).normal(size=4000)) * 1e-7
     assert pareto_tail_index(rounded) == -np.inf
+
+
+# Modes that no sample shows
+
+
+def wells(heights: tuple[float, ...], name: str = "wells", **declared: Any) -> sd.Theory:
+    """Wells of unit width along x at 0, 8, 16 …, in three dimensions, of relative mass e^height."""
+    v = sd.VectorField("v", sd.Lattice(1), 3)
+    rest = (v[1] ** 2 + v[2] ** 2) / 2
+    depths = [sp.exp(sp.Rational(h) - (v[0] - 8 * i) ** 2 / 2) for i, h in enumerate(heights)]
+    return sd.Theory(name, fields=[v], action=rest - sp.log(sp.Add(*depths)), **declared)
+
+
+def untrained(theory: sd.Theory, backend: str = "torch", **options: Any) -> tuple[Any, Samples]:
+    """A model as it comes from its base, a Gaussian in the deepest well, and samples of it."""
+    compiled = sd.compile(theory, backend, precision="float64")
+    chosen = TrainingOptions(flow=SMALL, **options).resolve(compiled.analysis)
+    base = make_base(compiled.program, theory.parameter_values({}), chosen)
+    model = compiled.backend.model(compiled, theory.parameter_values({}), base, chosen)
+    coverage = Coverage(model, compiled.program, theory.parameter_values({}))
+    draws = model.sample(N, 1)
+    samples = Samples.of(draws, compiled.program, theory.parameter_values({}), None, coverage=coverage)
+    return model, samples
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_well_that_was_never_drawn_is_found_from_outside(backend: str) -> None:
+    """A second well with e^−2 of the mass of the first, then two of them."""
+    samples = untrained(wells((0, -2)), backend)[1]
+    assert samples.ess > 0.99
+    assert names(samples) == ["missed mode"]
+    (mode,) = samples.coverage.missed(samples.log_z.value, 3.0) if samples.coverage else ()
+    assert mode.mass == pytest.approx(np.exp(-2) / (1 + np.exp(-2)), rel=0.02)
+    assert mode.configuration[:, 0] == pytest.approx([8, 0, 0], abs=1e-3)
+    assert mode.log_ratio == pytest.approx(8**2 / 2 - 2, abs=4)
+    if backend == "torch":
+        assert "and 1 more like it" in untrained(wells((0, -2, -3), "three"), backend)[1].warnings[0]
+
+
+@pytest.mark.parametrize("heights", [(0,), (0, -12)])
+def test_wells_that_do_not_matter_are_no_reason_to_warn(heights: tuple[float, ...]) -> None:
+    assert names(untrained(wells(heights))[1]) == []
+
+
+def test_images_count_as_covered_where_the_model_has_them() -> None:
+    """With the reflection built in both wells are sampled; without, one of them is missed."""
+    v = sd.VectorField("v", sd.Lattice(1), 3)
+    h = sd.parameters("h")
+    action = (v[1] ** 2 + v[2] ** 2) / 2 + h * v[0]
+    action -= sp.log(sp.exp(-((v[0] - 5) ** 2) / 2) + sp.exp(-((v[0] + 5) ** 2) / 2))
+    theory = sd.Theory("mirror", fields=[v], action=action, symmetries=[sd.Z2(v)], defaults={h: 0.1})
+    assert names(untrained(theory)[1]) == []
+    assert names(untrained(theory, strategy="none")[1]) == ["missed mode"]
+
+
+def test_what_was_found_is_of_the_model_that_drew_the_samples() -> None:
+    """Neither training on nor a pickle changes it."""
+    model, samples = untrained(wells((0, -2)))
+    assert samples.coverage is not None
+    state = model.state()
+    model.load_state({k: v + 0.3 if k.startswith("flow.") else v for k, v in state.items()})
+    moved = model.log_prob(samples.x[:5])
+    (first, second) = samples.coverage.log_q
+    model.load_state(state)
+    basins = samples.coverage.basins
+    assert basins is not None
+    assert np.array_equal(first, model.log_prob(basins[0].walkers))
+    assert not np.allclose(moved, samples.log_q[:5])
+    copied = pickle.loads(pickle.dumps(samples.coverage))
+    assert np.array_equal(copied.log_q[1], second)
+    assert [m.mass for m in copied.missed(0, 3)] == [m.mass for m in samples.coverage.missed(0, 3)] != []
+
+
+def test_a_theory_too_large_to_search_says_so() -> None:
+    lattice = sd.Lattice(30, 30)
+    phi = sd.ScalarField("phi", lattice)
+    samples = untrained(sd.Theory("large", fields=[phi], action=lattice.sum(phi**2) / 2))[1]
+    assert "nothing was searched" in samples.text()
 
 
 # Training that diverged
