@@ -31,7 +31,13 @@ _LEAST_TAIL = 20  # weights that a tail index is fitted to
 _LARGE_WEIGHT = 3.0  # in units of the mean: the tail of weights that are all below it does no harm
 _THIN = 3.0  # log of how much too small a density is that misses a mode
 _LEAST_MASS = 1e-4
-_JUMPING = {"where", "lt", "le", "sign"}  # operations whose value may jump where its derivative is zero
+_JUMPING = {
+    "where",
+    "lt",
+    "le",
+    "sign",
+    "wall",
+}  # operations whose value may jump where its derivative is zero
 
 
 @dataclass(frozen=True)
@@ -135,8 +141,7 @@ def not_finite(samples: Samples) -> Finding | None:
         "log q": ~np.isfinite(samples.log_q),
         "S": np.isnan(samples.action) | np.isneginf(samples.action),
     }
-    operations = samples.program.functions["action"].ops
-    if not any(op.name == "constant" and op.attribute == np.inf for op in operations):
+    if not any(op.name == "wall" for op in samples.program.functions["action"].ops):
         broken["S"] |= np.isposinf(samples.action)
     counts = {name: int((rows & ~samples.leaked).sum()) for name, rows in broken.items()}
     if not any(counts.values()):
