@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import io
 import math
+import os
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +20,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from typer.core import TyperGroup
 
+from . import checks
 from .analysis.result import Analysis
 from .cache import write_bytes, write_text
 from .chains import Chain, independence_metropolis
@@ -52,6 +56,8 @@ class _Commands(TyperGroup):
         except SesamoError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(130) from error
 
 
 app = typer.Typer(
@@ -62,6 +68,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 something that was given is wrong, as the message says; 2 wrong usage; "
     "3 a law or a check failed, or results are NaN or infinite; 130 interrupted.",
 )
+
+
+def _path(text: str) -> Path:
+    return checks.path(text, "path on the command line")
+
 
 TheoryArgument = Annotated[
     str,
@@ -75,7 +86,8 @@ SettingsOption = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Value of a coupling; may be repeated."),
 ]
 PlotOption = Annotated[
-    Path | None, typer.Option(metavar="PICTURE", help="Draw the samples to this .png, .pdf or .svg file.")
+    Path | None,
+    typer.Option(parser=_path, metavar="PICTURE", help="Draw the samples to this .png, .pdf or .svg file."),
 ]
 
 
@@ -119,15 +131,21 @@ def check(
     ] = "text",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the derivation to this file, not to the screen."),
+        typer.Option(
+            parser=_path, metavar="FILE", help="Write the derivation to this file, not to the screen."
+        ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="PICTURE", help="Draw the domain to this .png, .pdf or .svg file.")
+        Path | None,
+        typer.Option(
+            parser=_path, metavar="PICTURE", help="Draw the domain to this .png, .pdf or .svg file."
+        ),
     ] = None,
 ) -> None:
     """Verify the declared symmetries and print what follows from them."""
     from .report.derivation import derivation  # matplotlib, in the same package, takes a second to import
 
+    _distinct(output=output, picture=picture)
     analysis = analyse(load_theory(theory))
     text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
     if output is not None:
@@ -159,7 +177,9 @@ def train(
     backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
     settings: SettingsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and noise.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Number of training steps.")] = TrainingOptions.steps,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help=f"Number of training steps; default {TrainingOptions.steps}.")
+    ] = None,
     seconds: Annotated[
         float | None, typer.Option(help="Train for a time instead of a number of steps.")
     ] = None,
@@ -175,17 +195,23 @@ def train(
     precision: Annotated[Precision | None, typer.Option(help="By default the theory's own.")] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Start with the flow weights of this run, of a smaller lattice."),
+        typer.Option(
+            parser=_path, metavar="RUN", help="Start with the flow weights of this run, of a smaller lattice."
+        ),
     ] = None,
     directory: Annotated[
-        Path | None, typer.Option(help="Where to keep the run; by default a new one below runs/.")
+        Path | None,
+        typer.Option(
+            parser=_path, metavar="PATH", help="Where to keep the run; by default a new one below runs/."
+        ),
     ] = None,
     plot: PlotOption = None,
 ) -> None:
     """Train a sampler, and measure it on 10 000 samples."""
+    _distinct(directory=directory, plot=plot)
     compiled = compile(load_theory(theory), backend, precision=precision)
-    reference = theory if is_shipped(theory) else str(Path(theory).resolve())
-    given = {"law": law, "strategy": strategy}
+    reference = theory if is_shipped(theory) else str(_path(theory).resolve())
+    given = {"law": law, "strategy": strategy, "steps": steps}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     run = start(
         compiled,
@@ -194,7 +220,6 @@ def train(
         source={"reference": reference},
         start_from=start_from,
         seed=seed,
-        steps=steps,
         seconds=seconds,
         method=method,
         batch=batch,
@@ -209,11 +234,19 @@ def train(
 
 def _couplings(settings: list[str]) -> dict[str, float]:
     """The values of ``--set name=value``."""
-    values = {}
+    values: dict[str, float] = {}
     for setting in settings:
         name, _, value = setting.partition("=")
+        name = checks.spelling(name.strip())
+        if name in values:
+            raise ParameterError(
+                f"--set {setting}",
+                expected="one value for each coupling",
+                found=f"{name} = {values[name]:g} as well",
+                remedy="give it once",
+            )
         try:
-            values[name.strip()] = float(value)
+            values[name] = float(value)
         except ValueError:
             raise ParameterError(
                 f"--set {setting}",
@@ -226,12 +259,19 @@ def _couplings(settings: list[str]) -> dict[str, float]:
 
 @app.command()
 def sample(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory that the training printed.")],
+    run: Annotated[
+        Path, typer.Argument(parser=_path, metavar="RUN", help="The directory that the training printed.")
+    ],
     count: CountOption = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 1,
     backend: Annotated[str | None, typer.Option(help="By default the one it was trained with.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write x, log_q, action, log_weights and sector to this .npz file.")
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="PATH",
+            help="Write x, log_q, action, log_weights and sector to this .npz file.",
+        ),
     ] = None,
     plot: PlotOption = None,
     exact: Annotated[
@@ -243,6 +283,7 @@ def sample(
     ] = False,
 ) -> None:
     """Draw samples from a trained run, and measure them."""
+    _distinct(output=output, plot=plot)
     samples = load_run(run, backend=backend).sample(count, seed=seed)
     if output is not None:
         names = ("x", "log_q", "action", "log_weights", "sector")
@@ -265,7 +306,9 @@ def compare(
     settings: SettingsOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write table.txt, table.csv, table.png and the runs there."),
+        typer.Option(
+            parser=_path, metavar="DIR", help="Write table.txt, table.csv, table.png and the runs there."
+        ),
     ] = None,
 ) -> None:
     """Train several methods for the same time, and put their figures into one table."""
@@ -291,6 +334,23 @@ def compare(
         write_text(out / "table.csv", comparison.csv())
         save(comparison_picture(comparison), out / "table.png")
         typer.echo(f"written to         {out}")
+
+
+def _distinct(**outputs: Path | None) -> None:
+    """Refuse one path for two outputs, of which the second would replace the first."""
+    taken: dict[Path, str] = {}
+    for name, output in outputs.items():
+        if output is None:
+            continue
+        place = Path(os.path.abspath(output))
+        if place in taken:
+            raise OptionError(
+                f"--{name} {output}",
+                expected="a path of its own for every output",
+                found=f"that of --{taken[place]}",
+                remedy="choose another name",
+            )
+        taken[place] = name
 
 
 def _names(text: str) -> list[str]:
@@ -387,7 +447,12 @@ def run_hmc(
     ] = HMCOptions.warm_up,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same chains.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="Write x and action, (chains, trajectories, …), to this .npz file.")
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="PATH",
+            help="Write x and action, (chains, trajectories, …), to this .npz file.",
+        ),
     ] = None,
 ) -> None:
     """Sample a theory by HMC, with moves drawn from its groups; needs no model."""
@@ -464,4 +529,16 @@ def _comparison(samples: Samples, chain: Chain) -> str:
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # σ and ± are not in every terminal's character set
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # a full disk behind the output, say
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is tried on exit
+        typer.echo(f"error: the output cannot be written: {error}", err=True)
+        sys.exit(1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from . import checks
 from .backend import Model
-from .cache import write_bytes, write_text
+from .cache import file_stem, write_bytes, write_text
 from .chains import Chain
 from .compiler import CompiledTheory, compile
 from .coverage import Coverage
@@ -34,6 +36,7 @@ from .evaluation import ForwardMetrics, Samples, independent_mean
 from .flow_spec import FlowSpec
 from .health import TrainingRecord
 from .ir.text import program_text
+from .memory import check_memory
 from .methods import method_options
 from .reference import Reference, exact_reference
 from .theory import Theory
@@ -42,7 +45,7 @@ from .training import History, TrainingOptions, make_base, notes_on, train
 _FORMAT = 1
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Run:
     """A model in training or use; made by :func:`start` and :func:`load_run`.
 
@@ -74,6 +77,10 @@ class Run:
     _exact: Reference | None = None
     _exact_known: bool = False
 
+    def __repr__(self) -> str:
+        backend, steps = self.compiled.backend.name, len(self.history)
+        return f"Run({self.compiled.theory.name!r}, {backend}, {steps} steps, {str(self.directory)!r})"
+
     @property
     def exact(self) -> Reference | None:
         """Quadrature values where the theory has at most two degrees of freedom."""
@@ -84,11 +91,10 @@ class Run:
 
     def sample(self, count: int, *, seed: int = 1) -> Samples:
         """Draw independent samples with weights; the same seed gives the same samples."""
-        if not isinstance(count, int) or count < 1:
-            raise OptionError(
-                "sample count", expected="an integer ≥ 1", found=repr(count), remedy="ask for some"
-            )
-        draws = self.model.sample(count, seed)
+        count = checks.integer(count, "sample count")
+        numbers = 2 * count * math.prod(self.compiled.theory.configuration_shape)  # chunks, and all of them
+        check_memory(numbers, f"sample count = {count}", "draw fewer at a time, with different seeds")
+        draws = self.model.sample(count, checks.seed(seed, "seed of samples"))
         notes = notes_on(self.options, self.compiled.analysis)
         declared, program = self.compiled.theory.derived, self.compiled.program
         coverage = Coverage(self.model, program, self.parameters)
@@ -108,7 +114,8 @@ class Run:
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
-        return self.model.log_prob(self.compiled.check_configurations(x))
+        checked = self.compiled.check_configurations(x)
+        return self.model.log_prob(checked) if len(checked) else np.empty(0, self.compiled.precision)
 
     def forward(self, reference: np.ndarray | Chain) -> ForwardMetrics:
         """Forward ESS and NLL on configurations of the target.
@@ -124,6 +131,10 @@ class Run:
         else:
             x, mean = reference, independent_mean
         action = self.compiled.action(x, self.parameters)
+        if not len(action):
+            raise OptionError(
+                "reference", expected="at least one configuration", found="none", remedy="pass some"
+            )
         return ForwardMetrics.of(self.log_prob(x), action, mean)
 
     def resume(self, steps: int, *, progress: bool = True) -> Run:
@@ -216,6 +227,13 @@ def start(
             found=", ".join(sorted(unknown)),
             remedy="check the spelling",
         )
+    if "steps" in options and options.get("seconds") is not None:
+        raise OptionError(
+            "options steps and seconds",
+            expected="one of them: the length of the training in steps, or in time",
+            found=f"steps={options['steps']} and seconds={options['seconds']}",
+            remedy="leave one out",
+        )
     given = _reference(compiled, reference, options)
     donor = None if start_from is None else Donor.of(start_from)
     if donor is not None and options.get("flow") is None:
@@ -223,9 +241,9 @@ def start(
     resolved = TrainingOptions(**options).resolve(compiled.analysis, compiled.requested_precision)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     place = (
-        Path(directory)
-        if directory
-        else Path("runs") / f"{compiled.theory.name}-{compiled.backend.name}-{stamp}"
+        checks.path(directory, "directory of a run")
+        if directory is not None
+        else Path("runs") / f"{file_stem(compiled.theory.name)}-{compiled.backend.name}-{stamp}"
     )
     if (place / "run.json").exists():
         raise RunError(
@@ -308,7 +326,7 @@ class Donor:
             flow, state, shape = run.options.flow, run.model.state(), run.compiled.theory.configuration_shape
             assert flow is not None  # options of a run are resolved
             return cls(str(run.directory), flow, _flow_weights(state), shape[0], len(shape) - 1)
-        place = Path(run)
+        place = checks.path(run, "start_from")
         record, state = _read(place)
         try:
             shape = record["configuration_shape"]
@@ -379,7 +397,7 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
     """
     from .theories import load_theory
 
-    place = Path(directory)
+    place = checks.path(directory, "run directory", error=RunError)
     record, state = _read(place)
     try:
         given = place / "reference.safetensors"
