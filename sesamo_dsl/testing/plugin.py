@@ -1,77 +1,28 @@
-"""pytest plugin: ``pytest --sesamo-theory my_theory.py`` runs every law on the theory that a file declares.
-
-The option may be repeated, and names shipped theories as well. ``--sesamo-backend`` chooses backends and
-``--sesamo-examples`` the number of examples of each law.
-"""
+"""What ``pytest --sesamo-theory`` collects: a file for each theory, with an item for each of its laws."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from ..theories import load_theory, shipped_theories
+# the hooks, for an installation that knows the plugin by the name of this module
+from sesamo_pytest import pytest_addoption as pytest_addoption
+from sesamo_pytest import pytest_collect_file as pytest_collect_file
+from sesamo_pytest import pytest_configure as pytest_configure
+
+from ..theories import load_theory
 from .law import Law
 from .laws import LAWS
 from .subject import Subject
 from .suite import LawViolation, require, run_law
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register the options."""
-    group = parser.getgroup("sesamo-dsl", "laws of lattice field theories")
-    group.addoption(
-        "--sesamo-theory",
-        action="append",
-        default=[],
-        metavar="THEORY",
-        help="run all laws on the theory of this .py file, or on this shipped theory; may be repeated",
-    )
-    group.addoption(
-        "--sesamo-backend",
-        action="append",
-        default=[],
-        metavar="BACKEND",
-        help="backends to compare (default: all that are registered); may be repeated",
-    )
-    group.addoption(
-        "--sesamo-examples", type=int, default=None, metavar="N", help="examples to try of each law"
-    )
+class TheoryFile(pytest.File):
+    """The laws of one theory."""
 
-
-def _files(config: pytest.Config) -> dict[Path, str]:
-    """The files to collect, with the reference that ``load_theory`` understands."""
-    files = {}
-    for reference in cast(list[str], config.getoption("--sesamo-theory")):
-        if reference in shipped_theories():
-            path = Path(str(importlib.import_module(f"sesamo_theories.{reference}").__file__))
-        else:
-            path = config.invocation_params.dir / reference
-            if not path.is_file():
-                raise pytest.UsageError(f"--sesamo-theory {reference}: no such file, no such shipped theory")
-        files[path.resolve()] = reference if reference in shipped_theories() else str(path)
-    return files
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Collect the theories, and nothing else unless other tests are named."""
-    files = [str(path) for path in _files(config)]
-    if files:
-        named = config.args_source is pytest.Config.ArgsSource.ARGS
-        config.args[:] = [*config.args, *files] if named else files
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """One collector for each theory."""
-    reference = _files(parent.config).get(file_path.resolve())
-    return None if reference is None else _TheoryFile.from_parent(parent, path=file_path, reference=reference)
-
-
-class _TheoryFile(pytest.File):
     def __init__(self, *, reference: str, **options: Any) -> None:
         super().__init__(**options)
         self._reference = reference
