@@ -524,6 +524,13 @@ FAULTS: tuple[Fault, ...] = (
             "- math.log(cosets.shape[1])",
             "",
         ),
+        (
+            "torch: layers of a conditional law",
+            "factor",
+            "silu(hidden) if n else hidden",
+            "silu(hidden) if n > 1 else hidden",
+        ),
+        ("torch: features are centred", "off by one", "return (own - mean) / scale", "return own / scale"),
     ),
     *_in(
         "sesamo_dsl/ir/half_line.py",

@@ -8,14 +8,17 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
+from ...autoregressive import Together
 from ...evaluation import Samples
 from ...orbits import uniform_directions
+from ..conditional_law import log_conditional_law
 from ..law import EPS, Law, Measurement, action_bound, has_slices, modulated
 from ..strategies import configurations, elements
 from ..subject import SAMPLES_SEED, Subject
 from .domain import differs, wall_width
 
 _ELEMENTS = 4096  # of a group, to sum over
+_TURNS = 4  # of rows of blocks, about so many
 
 
 def choices(subject: Subject) -> list[dict[str, str]]:
@@ -92,8 +95,16 @@ def _density_of(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
 def _law_of_the_group(
     subject: Subject, example: tuple[dict[str, str], np.ndarray, np.ndarray]
 ) -> Iterator[Measurement]:
-    """log q(T_g x) − log q(x) is what the law p(u|y) says: nothing, a constant, or S₁(x) − S₁(T_g x)."""
+    """log q(T_g x) − log q(x) is what the law p(u|y) says.
+
+    It is nothing for the uniform law, a constant for a learned one, S₁(x) − S₁(T_g x) for the heat bath, and
+    what the network gives for a conditional one. For a chain of blocks it is S₁(x) − S₁(T_h x) where h turns
+    whole rows.
+    """
     options, x, g = example
+    if options["law"] == "conditional" and subject.analysis.chained:
+        yield from _turns_of_rows(subject, options, x)
+        return
     image = subject.act(g, x)
     u = subject.interpret("canonicalize", x)[1]
     v = subject.interpret("canonicalize", image)[1]
@@ -119,6 +130,35 @@ def _law_of_the_group(
             constant = change[clear & (u == u[0]).reshape(len(u), -1).all(axis=1)]
             spread = np.ptp(constant) if len(constant) else 0.0
             yield Measurement(spread, size.max(), f"log p(gu) − log p(u) is a number ({backend})")
+        elif options["law"] == "conditional":
+            y, state = subject.interpret("canonicalize", x)[0], model.state()
+            there, here = (log_conditional_law(subject, state, options["strategy"], y, w) for w in (v, u))
+            yield Measurement(
+                np.where(clear, change - (there - here), 0),
+                size + 1e-9 * (1 + np.abs(there) + np.abs(here)),
+                f"log p(gu|y) − log p(u|y) is that of the network ({backend})",
+            )
+
+
+def _turns_of_rows(subject: Subject, options: dict[str, str], x: np.ndarray) -> Iterator[Measurement]:
+    """A chain of blocks leaves the turns of whole rows to the heat bath, whatever its weights are."""
+    together = Together.of(subject.analysis)
+    if together is None:
+        return
+    for turn in together.elements[1 :: max(1, len(together.elements) // _TURNS)]:
+        image = subject.act(turn, x)
+        u, v = (subject.interpret("canonicalize", z)[1] for z in (x, image))
+        clear = ~differs(v, subject.analysis.group.table[turn, u])
+        expected = subject.interpret("breaking", x)[0] - subject.interpret("breaking", image)[0]
+        for backend in subject.samplers:
+            model = subject.model(backend, **options)
+            before, after = model.log_prob(x), model.log_prob(image)
+            size = 1e-9 * (1 + np.abs(before) + np.abs(after)) + lost_at_walls(subject, options, x)
+            yield Measurement(
+                np.where(clear, after - before - expected, 0),
+                size + 1e-12 * np.abs(subject.interpret("action", image)[0]),
+                f"log q(T_h x) + S₁(T_h x) does not depend on the turn h of rows ({backend})",
+            )
 
 
 def _law_normalises(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
