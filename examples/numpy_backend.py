@@ -5,13 +5,14 @@ Run it to see it prove itself: ``python examples/numpy_backend.py``. The recipe 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flow_spec import GaussianBase
 from sesamo_dsl.hmc import HMCOptions, Trajectories
@@ -213,7 +214,7 @@ class NumpyBackend:
     def model(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
     ) -> Model:
@@ -223,7 +224,7 @@ class NumpyBackend:
     def hmc(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:

@@ -37,6 +37,7 @@ from .measurements import angle_test as angle_test
 from .measurements import two_point as two_point
 from .runs import Run as Run
 from .runs import load_run as load_run
+from .site_constants import SiteConstant as SiteConstant
 from .theories import load_theory as load_theory
 from .theories import shipped_theories as shipped_theories
 from .theory import Theory as Theory

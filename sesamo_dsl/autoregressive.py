@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from .analysis.result import Analysis
 from .conditional import HIDDEN, FeatureSpec, drawn, network_state, turns_together
+from .couplings import Couplings
 from .flow_spec import GaussianBase
 from .ir.interpreter import run
 from .ir.program import Program
@@ -115,7 +115,7 @@ class AutoregressiveSpec:
         analysis: Analysis,
         base: GaussianBase,
         strategy: str | None,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
     ) -> AutoregressiveSpec:
         """The network for a theory, scaled to what the base samples."""
         blocks, group = program.sectors.blocks, analysis.group
@@ -150,7 +150,7 @@ class AutoregressiveSpec:
         return state
 
 
-def _pairs(program: Program, base: GaussianBase, parameters: Mapping[str, float]) -> np.ndarray:
+def _pairs(program: Program, base: GaussianBase, parameters: Couplings) -> np.ndarray:
     """−S₁ as a function of the elements at two blocks, without what depends on one alone.
 
     At the base's centre; averaged over a few random elements at all other blocks.

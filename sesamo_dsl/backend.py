@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .checks import shown
+from .couplings import Couplings
 from .errors import BackendError
 from .ir.program import Program
 from .theory import Precision
@@ -137,7 +138,7 @@ class Backend(Protocol):
     def model(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
     ) -> Model:
@@ -147,7 +148,7 @@ class Backend(Protocol):
     def hmc(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:
@@ -201,11 +202,19 @@ def call(
     module: ModuleType,
     function: str,
     inputs: Mapping[str, np.ndarray],
-    parameters: Mapping[str, float],
+    parameters: Couplings,
     precision: Precision,
 ) -> tuple[np.ndarray, ...]:
     """Call an emitted function with NumPy arrays in and out."""
     arrays = {key: backend.to_array(value, precision) for key, value in inputs.items()}
-    outputs = getattr(module, function)(**arrays, **parameters)
+    outputs = getattr(module, function)(**arrays, **framework_couplings(backend, parameters, precision))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return tuple(backend.to_numpy(output) for output in outputs)
+
+
+def framework_couplings(backend: Backend, parameters: Couplings, precision: Precision) -> dict[str, Any]:
+    """Couplings as emitted functions take them: site-dependent ones as arrays of the framework."""
+    return {
+        name: backend.to_array(np.array(value), precision) if isinstance(value, np.ndarray) else value
+        for name, value in parameters.items()
+    }

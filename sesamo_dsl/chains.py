@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .couplings import Couplings, couplings_text, same_couplings
 from .derived import Derived
 from .errors import BackendError, OptionError
 from .evaluation import Estimate, Samples, in_chunks, observable_names, observable_values, virial_values
@@ -106,7 +107,7 @@ class Chain:
     """
 
     program: Program
-    parameters: Mapping[str, float]
+    parameters: Couplings
     x: np.ndarray
     action: np.ndarray
     acceptance: float
@@ -211,12 +212,16 @@ class Chain:
     def joined(self, *others: Chain) -> Chain:
         """One chain with the replicas of all; they must have the same theory, couplings and length."""
         for other in others:
-            same = self.program.theory == other.program.theory and self.parameters == other.parameters
+            couplings = same_couplings(self.parameters, other.parameters)
+            same = self.program.theory == other.program.theory and couplings
             if not same or self.x.shape[1:] != other.x.shape[1:]:
+                own, foreign = (
+                    f"{c.program.theory} at {couplings_text(c.parameters)}" for c in (self, other)
+                )
                 raise OptionError(
                     "chains to be joined",
-                    expected=f"{self.program.theory} at {dict(self.parameters)}, shape {self.x.shape[1:]}",
-                    found=f"{other.program.theory} at {dict(other.parameters)}, shape {other.x.shape[1:]}",
+                    expected=f"{own}, shape {self.x.shape[1:]}",
+                    found=f"{foreign}, shape {other.x.shape[1:]}",
                     remedy="join chains of one theory with equal couplings and length",
                 )
         chains = (self, *others)

@@ -16,6 +16,7 @@ import numpy as np
 from . import checks
 from .chains import Chain
 from .compiler import CompiledTheory, compile
+from .couplings import Coupling, Couplings, couplings_text
 from .errors import BackendError, OptionError, TrainingDivergedError
 from .evaluation import Estimate, Samples
 from .hmc import hmc
@@ -84,7 +85,7 @@ class Comparison:
     """
 
     theory: str
-    parameters: Mapping[str, float]
+    parameters: Couplings
     backend: str
     budget: float
     trials: tuple[Trial, ...]
@@ -105,7 +106,7 @@ class Comparison:
 
     def text(self) -> str:
         """The table."""
-        couplings = ", ".join(f"{name} = {value:g}" for name, value in self.parameters.items())
+        couplings = couplings_text(self.parameters)
         seeds = len({trial.seed for trial in self.trials})
         header = ["method", "ESS", "forward ESS", "KL(q‖p)", "NLL", "sector error", "leaked", "seconds"]
         rows = [header]
@@ -163,7 +164,7 @@ def compare(
     theory: Theory | CompiledTheory,
     methods: Sequence[str] = ("ours", "sesamo", "canonicalization", "vmonf", "realnvp"),
     *,
-    parameters: Mapping[Any, float] | None = None,
+    parameters: Mapping[Any, Coupling] | None = None,
     budget: float = 60.0,
     seeds: int = 3,
     backend: str = "torch",
@@ -294,7 +295,7 @@ class _Truth:
 
     @classmethod
     def of(
-        cls, compiled: CompiledTheory, values: dict[str, float], reference: np.ndarray | Chain | None
+        cls, compiled: CompiledTheory, values: dict[str, Coupling], reference: np.ndarray | Chain | None
     ) -> _Truth:
         found = exact_configurations(compiled.program, values, _REFERENCE, seed=0)
         if found is not None:

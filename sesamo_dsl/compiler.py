@@ -40,9 +40,10 @@ from .analysis.local import judge_local, split_local
 from .analysis.normal_form import NormalForm
 from .analysis.result import Analysis, LieReport, SymmetryReport, weakest
 from .analysis.slices import Slice, derive_slice, linear_source
-from .backend import Backend, call, load_backend
+from .backend import Backend, call, framework_couplings, load_backend
 from .cache import load_source
 from .checks import shown, spelling
+from .couplings import Coupling, Couplings
 from .errors import ConfigurationError, GroupError, OptionError
 from .exact import NumberTable
 from .fields import FieldComponent
@@ -56,7 +57,7 @@ from .ir.gradient import with_gradient
 from .ir.program import Function, Program
 from .ir.source import argument_name
 from .lattice import GraphLattice
-from .lowering import lower, lower_by_block, matrices
+from .lowering import arrays, lower, lower_by_block
 from .modulation import constants, finite_functions, slice_functions
 from .theory import Precision, Theory, check_theory
 from .vacua import find_vacuum
@@ -309,7 +310,7 @@ def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None,
         tuple(c.label for c in theory.components),
         theory.lattice.shape,
         {p.name: theory.defaults.get(p.name) for p in theory.parameters},
-        matrices([theory.action, *theory.observables.values()]) | fields.get("constants", {}),
+        arrays([theory.action, *theory.observables.values()]) | fields.get("constants", {}),
         {"action": action, "action_and_gradient": gradient, **(extra or {})},
         fields.get("blocks", ()),
         fields.get("nodes"),
@@ -347,12 +348,12 @@ def lower_theory(analysis: Analysis) -> Program:
     functions |= {
         f.name: f for f in (*finite_functions(domain, blocks), *slice_functions(slices, count, volume))
     }
-    arrays = constants(domain, analysis.group, slices, count, volume)
+    of_modulation = constants(domain, analysis.group, slices, count, volume)
     lattice = theory.lattice
     return _action_program(
         theory,
         functions,
-        constants=arrays,
+        constants=of_modulation,
         blocks=blocks,
         nodes=node_order(lattice) if isinstance(lattice, GraphLattice) else None,
         summary=analysis.text(),
@@ -398,7 +399,7 @@ class CompiledTheory:
         self,
         function: str,
         x: np.ndarray,
-        parameters: Mapping[Any, float] | None = None,
+        parameters: Mapping[Any, Coupling] | None = None,
         **inputs: np.ndarray,
     ) -> tuple[np.ndarray, ...]:
         """Evaluate an emitted function on NumPy configurations (batch, components, *lattice).
@@ -429,23 +430,22 @@ class CompiledTheory:
             self.precision,
         )
 
-    def bind(self, parameters: Mapping[str, float]) -> dict[str, Callable[..., Any]]:
+    def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
         """The emitted functions on framework arrays, with their couplings filled in."""
+        values = framework_couplings(self.backend, parameters, self.precision)
         return {
-            name: partial(
-                getattr(self.module, name), **{argument_name(p): parameters[p] for p in f.parameters}
-            )
+            name: partial(getattr(self.module, name), **{argument_name(p): values[p] for p in f.parameters})
             for name, f in self.program.functions.items()
         }
 
-    def action(self, x: np.ndarray, parameters: Mapping[Any, float] | None = None) -> np.ndarray:
+    def action(self, x: np.ndarray, parameters: Mapping[Any, Coupling] | None = None) -> np.ndarray:
         """S(x), (batch, components, *lattice) → (batch,)."""
         return self.evaluate("action", x, parameters)[0]
 
     def train(
         self,
         *,
-        parameters: Mapping[Any, float] | None = None,
+        parameters: Mapping[Any, Coupling] | None = None,
         directory: str | Path | None = None,
         progress: bool = True,
         reference: np.ndarray | Chain | None = None,

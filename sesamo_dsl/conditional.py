@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .analysis.result import Analysis
+from .couplings import Couplings
 from .flow_spec import GaussianBase
 from .ir.interpreter import run
 from .ir.program import Program
@@ -120,7 +121,7 @@ class ConditionalSpec:
         analysis: Analysis,
         base: GaussianBase,
         strategy: str | None,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
     ) -> ConditionalSpec:
         """The network for a theory, its features scaled to the images of what the base samples."""
         sectors, table, cosets = program.sectors, analysis.group.table, None
@@ -156,9 +157,7 @@ def _images(program: Program, y: np.ndarray) -> np.ndarray:
     return np.concatenate(turned)
 
 
-def _closest(
-    program: Program, features: np.ndarray, images: np.ndarray, parameters: Mapping[str, float]
-) -> np.ndarray:
+def _closest(program: Program, features: np.ndarray, images: np.ndarray, parameters: Couplings) -> np.ndarray:
     """Weights of the features that come closest to −S₁ + f(y), or zeros where S₁ has no table."""
     sectors = program.sectors
     choices = sectors.count if sectors.joint else sectors.order

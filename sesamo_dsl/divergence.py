@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from .backend import Model
+from .couplings import Couplings
 from .errors import shown
 from .ir.interpreter import run
 from .ir.program import Program
@@ -24,9 +24,7 @@ class Cause(NamedTuple):
     remedy: str
 
 
-def cause_of_divergence(
-    model: Model, program: Program, parameters: Mapping[str, float], seed: int = 0
-) -> Cause:
+def cause_of_divergence(model: Model, program: Program, parameters: Couplings, seed: int = 0) -> Cause:
     """Look for the cause with a model that is at its last good state.
 
     S(x) is asked for at samples of the model and far out along the rays through them, in float64.
@@ -77,6 +75,6 @@ def cause_of_divergence(
     )
 
 
-def _action(program: Program, parameters: Mapping[str, float], x: np.ndarray) -> np.ndarray:
+def _action(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         return run(program, "action", {"x": x}, parameters)[0]

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 
 from .backend import Draws, chunk_size
 from .checks import spelling
+from .couplings import Couplings
 from .coverage import Coverage
 from .derived import Derived
 from .errors import OptionError
@@ -37,7 +38,7 @@ class Estimate(NamedTuple):
 
 
 def in_chunks(
-    program: Program, parameters: Mapping[str, float], x: np.ndarray, function: str
+    program: Program, parameters: Couplings, x: np.ndarray, function: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Input and outputs of a program function in float64, a few thousand configurations at a time."""
     size = 2 * chunk_size(x.shape[1:])
@@ -52,9 +53,7 @@ def observable_names(program: Program) -> list[str]:
     return [f.removeprefix(prefix) for f in program.functions if f.startswith(prefix)]
 
 
-def observable_values(
-    program: Program, parameters: Mapping[str, float], x: np.ndarray, observable: str
-) -> np.ndarray:
+def observable_values(program: Program, parameters: Couplings, x: np.ndarray, observable: str) -> np.ndarray:
     """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
     known = ["action", *observable_names(program)]
     observable = spelling(observable) if isinstance(observable, str) else observable
@@ -69,7 +68,7 @@ def observable_values(
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
 
 
-def virial_values(program: Program, parameters: Mapping[str, float], x: np.ndarray) -> np.ndarray:
+def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
     """x·∇S(x) per degree of freedom, (n,)."""
     chunks = in_chunks(program, parameters, x, "action_and_gradient")
     values = [(y * gradient).sum(axis=tuple(range(1, y.ndim))) for y, _, gradient in chunks]
@@ -164,7 +163,7 @@ class Samples:
     """
 
     program: Program
-    parameters: Mapping[str, float]
+    parameters: Couplings
     x: np.ndarray
     log_q: np.ndarray
     action: np.ndarray
@@ -182,7 +181,7 @@ class Samples:
         cls,
         draws: Draws,
         program: Program,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         exact: Reference | None,
         notes: tuple[str, ...] = (),
         declared: Mapping[str, Derived] | None = None,

@@ -19,6 +19,19 @@ from .lattice import GraphLattice, Hops, Lattice
 _MOST_COMPONENTS = 10_000
 
 
+def whole_steps(shifted: Any, mu: int, steps: Any) -> int:
+    """A number of lattice spacings to shift by, or FieldError."""
+    whole = checks.as_integer(steps)
+    if whole is None:
+        raise FieldError(
+            f"shift of {shifted} along axis {mu}",
+            expected="an integer number of steps",
+            found=checks.shown(steps),
+            remedy="shift by whole lattice spacings",
+        )
+    return whole
+
+
 class FieldComponent(sp.Symbol):
     """φ_a(x + offset): one real component of a field, seen from the running site x.
 
@@ -76,15 +89,8 @@ class FieldComponent(sp.Symbol):
     def shift(self, mu: int, steps: int = 1) -> FieldComponent:
         """The same component at x + steps·e_mu."""
         mu = self.lattice.axis(mu)
-        whole = checks.as_integer(steps)
-        if whole is None:
-            raise FieldError(
-                f"shift of {self} along axis {mu}",
-                expected="an integer number of steps",
-                found=checks.shown(steps),
-                remedy="shift by whole lattice spacings",
-            )
-        offset = tuple(o + whole * (nu == mu) for nu, o in enumerate(self.offset))
+        steps = whole_steps(self, mu, steps)
+        offset = tuple(o + steps * (nu == mu) for nu, o in enumerate(self.offset))
         return self.at(offset)
 
     def at(self, offset: tuple[int, ...]) -> FieldComponent:

@@ -20,6 +20,7 @@ import numpy as np
 from . import checks
 from .chains import Chain
 from .compiler import CompiledTheory, check_configurations, compile
+from .couplings import Coupling
 from .errors import OptionError
 from .memory import check_memory
 from .theory import Precision, Theory
@@ -99,7 +100,7 @@ class Trajectories:
 def hmc(
     theory: Theory | CompiledTheory,
     *,
-    parameters: Mapping[Any, float] | None = None,
+    parameters: Mapping[Any, Coupling] | None = None,
     initial: np.ndarray | None = None,
     **options: Any,
 ) -> Chain:

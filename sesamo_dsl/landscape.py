@@ -6,13 +6,13 @@ one from a single start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.integrate import trapezoid
 
 from .backend import chunk_size
+from .couplings import Couplings
 from .ir.interpreter import run
 from .ir.program import Program
 
@@ -38,7 +38,7 @@ class Landscape:
     """
 
     program: Program
-    parameters: Mapping[str, float]
+    parameters: Couplings
     shape: tuple[int, ...]
     uniform: bool = False
 

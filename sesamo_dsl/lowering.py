@@ -15,9 +15,10 @@ from .errors import LoweringError
 from .exact import floats
 from .fermions import FermionLogDet, Hopping, canonical_species
 from .fields import FieldComponent, Parameter
-from .ir.program import Builder, Function, Kind
+from .ir.program import SITE_VALUES, Builder, Function, Kind
 from .lattice import Functional, GraphLattice, SiteSum
 from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential
+from .site_constants import SiteConstant
 from .spellings import ERFC_SERIES_FROM, log_erfc_series, log_sinhc, ratio_sinhc, respelled
 
 ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
@@ -60,7 +61,7 @@ def lower(
 
     Without ``slopes`` nobody asks for its derivative, and kinks need no care.
     """
-    couplings = sorted({s.name for s in expr.free_symbols if isinstance(s, Parameter)})
+    couplings = _coupling_names(expr)
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
     value = _Lowering(builder, components, slopes=slopes)(expr)
     if builder.kind(value) is Kind.SCALAR:  # one number per configuration all the same
@@ -73,20 +74,31 @@ def lower_by_block(
     name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], blocks: tuple[int, ...]
 ) -> Function:
     """The same for a linear combination of site sums, as a sum over the blocks: (batch, blocks)."""
-    couplings = sorted({s.name for s in expr.free_symbols if isinstance(s, Parameter)})
+    couplings = _coupling_names(expr)
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
     lowering = _Lowering(builder, components, blocks)
     return builder.finish(breaking=lowering(expr))
 
 
-def matrices(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
-    """The constants that lowered expressions refer to: the adjacency of a graph lattice, hopping matrices."""
+def _coupling_names(expr: sp.Expr) -> list[str]:
+    """Couplings of an expression whose values are given at run time."""
+    names = {p.name for p in expr.atoms(Parameter)}
+    return sorted(names | {h.coupling for h in expr.atoms(SiteConstant) if h.values is None})
+
+
+def arrays(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
+    """The constants that lowered expressions refer to.
+
+    They are the adjacency of a graph lattice, hopping matrices and the values of site constants.
+    """
     found: dict[str, np.ndarray] = {}
     for expr in expressions:
         for field in expr.atoms(FieldComponent):
             if field.hops is not None and isinstance(field.lattice, GraphLattice):
                 found[ADJACENCY] = floats(field.lattice.adjacency)
         found |= {h.name: floats(h.matrix) for h in expr.atoms(Hopping)}
+        given = (h for h in expr.atoms(SiteConstant) if h.values is not None)
+        found |= {SITE_VALUES + h.coupling: cast(np.ndarray, h.values) for h in given}
     return dict(sorted(found.items()))
 
 
@@ -128,6 +140,8 @@ class _Lowering:
             return value
         if isinstance(expr, Parameter):
             return b.parameter(expr.name)
+        if isinstance(expr, SiteConstant):
+            return self._site_constant(expr)
         if isinstance(expr, SiteSum):
             density = b.broadcast(self(expr.density))
             value = b.block_sum(density, self._blocks) if self._blocks else b.site_sum(density)
@@ -243,6 +257,23 @@ class _Lowering:
                 remedy="write one that is, such as 1 + φ², or rewrite the expression without gamma",
             )
         return self._builder.unary("lgamma", self(argument))
+
+    def _site_constant(self, h: SiteConstant) -> int:
+        b = self._builder
+        offset = h.offset
+        if offset is None:
+            raise LoweringError(
+                f"site constant {h}",
+                expected="one seen from x + offset",
+                found="one that a map of the sites has carried along",
+                remedy="evaluate it with its array, SiteConstant.array",
+            )
+        value = (
+            b.site_parameter(h.coupling) if h.values is None else b.site_constant(SITE_VALUES + h.coupling)
+        )
+        value = b.shift(value, offset)
+        b.note(value, h.name)
+        return value
 
     def _sum(self, expr: sp.Expr) -> int:
         """Horner's scheme on the field in most terms, so that neighbours are added before multiplying."""

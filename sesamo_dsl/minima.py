@@ -12,11 +12,11 @@ under translations and the modulating group; the orbit of a Lie group counts wit
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from .couplings import Couplings
 from .images import Images, Known
 from .ir.program import Program
 from .landscape import Landscape
@@ -63,7 +63,7 @@ class Minimum:
         return bool(spread <= _SAME * (1e-12 + np.abs(first).max()))
 
 
-def find_minima(program: Program, parameters: Mapping[str, float]) -> tuple[Minimum, ...]:
+def find_minima(program: Program, parameters: Couplings) -> tuple[Minimum, ...]:
     """All minima that the search finds, the heaviest first; the same ones every time.
 
     Empty where every descent runs off to infinity, S is nowhere finite, or the theory is too large to search.

@@ -6,7 +6,6 @@ implementation serves all backends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ import numpy as np
 from scipy.special import gammaln, ive
 
 from .analysis.result import Analysis, OrbitKind
+from .couplings import Couplings
 
 NODES = 64  # of a tabulated circle
 """The trapezoid rule on a circle converges exponentially; what is left is corrected by the weights."""
@@ -134,7 +134,7 @@ class OrbitLaw:
     mean: np.ndarray | None = None
 
     @classmethod
-    def of(cls, analysis: Analysis, parameters: Mapping[str, float], heat_bath: bool) -> OrbitLaw:
+    def of(cls, analysis: Analysis, parameters: Couplings, heat_bath: bool) -> OrbitLaw:
         """The law for a theory; ``heat_bath`` asks for the exact conditional where there is one."""
         dimensions = tuple(report.slice.dimension for report in analysis.lie_reports)
         law = analysis.orbit_law

@@ -10,11 +10,12 @@ called exact only if two of the integrals have converged by their own estimates,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from .couplings import Couplings
 from .images import Images
 from .ir.interpreter import run
 from .ir.program import Program
@@ -52,14 +53,14 @@ class Reference:
     sector_error: float
 
 
-def exact_reference(program: Program, parameters: Mapping[str, float]) -> Reference | None:
+def exact_reference(program: Program, parameters: Couplings) -> Reference | None:
     """log Z and sector masses by quadrature; None above two degrees of freedom or if it does not converge."""
     found = _integrated(program, parameters)
     return None if found is None else found[0]
 
 
 def exact_configurations(
-    program: Program, parameters: Mapping[str, float], count: int, seed: int
+    program: Program, parameters: Couplings, count: int, seed: int
 ) -> tuple[Reference, np.ndarray] | None:
     """Exact values along with independent configurations of the target, (count, components, *lattice).
 
@@ -83,9 +84,7 @@ def exact_configurations(
     return exact, x.reshape(count, len(program.components), *program.shape)
 
 
-def _integrated(
-    program: Program, parameters: Mapping[str, float]
-) -> tuple[Reference, Integral, _Chart] | None:
+def _integrated(program: Program, parameters: Couplings) -> tuple[Reference, Integral, _Chart] | None:
     landscape = Landscape(program, parameters, program.shape)
     n = landscape.size
     if n > 2:

@@ -1,8 +1,9 @@
 """A run: a trained model, what made it, and where it is kept.
 
 A run directory holds ``run.json`` (options, couplings, versions, seed), ``state.safetensors`` (weights and
-optimiser), ``history.csv``, ``analysis.txt``, the emitted module and, if there were any, the configurations
-of the target that it was trained with, ``reference.safetensors``. The state has the same layout for all
+optimiser), ``history.csv``, ``analysis.txt``, the emitted module and, if there were any, values of
+site-dependent couplings, ``couplings.safetensors``, and the configurations of the target that it was trained
+with, ``reference.safetensors``. The state has the same layout for all
 backends: a run trained with one can be loaded with another.
 """
 
@@ -29,12 +30,14 @@ from .backend import Model
 from .cache import file_stem, write_bytes, write_text
 from .chains import Chain
 from .compiler import CompiledTheory, compile
+from .couplings import Coupling, arrays_only, numbers_only
 from .coverage import Coverage
 from .divergence import cause_of_divergence
 from .errors import OptionError, ParameterError, RunError
 from .evaluation import ForwardMetrics, Samples, independent_mean
 from .flow_spec import FlowSpec
 from .health import TrainingRecord
+from .ir.program import SITE_VALUES
 from .ir.text import program_text
 from .memory import check_memory
 from .methods import method_options
@@ -66,7 +69,7 @@ class Run:
     """
 
     compiled: CompiledTheory
-    parameters: dict[str, float]
+    parameters: dict[str, Coupling]
     options: TrainingOptions
     model: Model
     directory: Path
@@ -170,7 +173,7 @@ class Run:
             "program_digest": digest(self.compiled),
             "backend": self.compiled.backend.name,
             "precision": self.compiled.precision,
-            "parameters": self.parameters,
+            "parameters": numbers_only(self.parameters),
             "options": self.options.as_json(),
             "notes": notes_on(self.options, self.compiled.analysis),
             "start_from": self.start_from,
@@ -187,6 +190,9 @@ class Run:
             self.directory / "state.safetensors",
             save_tensors({k: np.array(v, order="C") for k, v in state.items()}),
         )
+        arrays = arrays_only(self.parameters)
+        if arrays:
+            write_bytes(self.directory / "couplings.safetensors", save_tensors(arrays))
         if self.reference is not None:
             write_bytes(self.directory / "reference.safetensors", save_tensors({"x": self.reference}))
         write_text(self.directory / "history.csv", self.history.csv())
@@ -199,14 +205,18 @@ class Run:
 
 def digest(compiled: CompiledTheory) -> str:
     """Identifies the compiled mathematics, whatever the backend."""
-    constants = [np.round(array, 6).tolist() for array in compiled.program.constants.values()]
+    constants = [
+        # values that were given count to the last digit, those that were computed may be rounded differently
+        (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()
+        for name, array in compiled.program.constants.items()
+    ]
     return hashlib.sha256(f"{program_text(compiled.program)}\n{constants}".encode()).hexdigest()
 
 
 def start(
     compiled: CompiledTheory,
     *,
-    parameters: Mapping[Any, float] | None = None,
+    parameters: Mapping[Any, Coupling] | None = None,
     directory: str | Path | None = None,
     progress: bool = True,
     source: Mapping[str, str] | None = None,
@@ -403,7 +413,9 @@ def load_run(directory: str | Path, *, theory: Theory | None = None, backend: st
         given = place / "reference.safetensors"
         reference = load_tensors(given.read_bytes())["x"] if given.exists() else None
         options = TrainingOptions.from_json(record["options"])
-        parameters = {str(k): float(v) for k, v in record["parameters"].items()}
+        arrays = place / "couplings.safetensors"
+        parameters: dict[str, Coupling] = {str(k): float(v) for k, v in record["parameters"].items()}
+        parameters |= load_tensors(arrays.read_bytes()) if arrays.exists() else {}
         source, name = dict(record["theory_source"]), record["theory"]
         backend, precision = str(backend or record["backend"]), record["precision"]
         expected = record["program_digest"]

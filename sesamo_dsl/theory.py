@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import mpmath
+import numpy as np
 import sympy as sp
 
 from . import checks
+from .couplings import Coupling, numbers_only
 from .derived import Derived, Formula
 from .errors import FieldError, LatticeError, ParameterError, TheoryError
 from .exact import rational
@@ -20,6 +22,7 @@ from .groups.lie import LieSymmetry
 from .groups.sitewise import Sitewise
 from .groups.symmetry import Symmetry
 from .lattice import Functional, Lattice, SiteSum
+from .site_constants import SiteConstant, site_values
 
 Precision = Literal["float32", "float64"]
 
@@ -39,7 +42,8 @@ class Theory:
     symmetries
         Groups to build into the sampler, exact or broken; the compiler finds out which.
     defaults
-        Values for parameters; parameters without one have to be given at run time.
+        Values for parameters, and arrays over the sites for site constants that were declared without;
+        couplings without a default have to be given at run time.
     observables
         Named real expressions of the same kind as the action.
     derived
@@ -64,7 +68,7 @@ class Theory:
         fields: Sequence[Field],
         action: sp.Expr,
         symmetries: Sequence[Symmetry | Sitewise | LieSymmetry] = (),
-        defaults: Mapping[Parameter, float] | None = None,
+        defaults: Mapping[Any, Coupling] | None = None,
         observables: Mapping[str, sp.Expr] | None = None,
         derived: Mapping[str, sp.Expr] | None = None,
         notes: Sequence[str] = (),
@@ -103,9 +107,9 @@ class Theory:
             )
         self.requested_precision: Precision | None = precision
         self.precision: Precision = precision or ("float64" if self.has_determinants else "float32")
-        self.parameters = self._collect_parameters()
+        self.parameters, self.site_constants = self._collect_parameters()
         self.defaults = self._check_values({} if defaults is None else defaults)
-        check_determinants(self.action, self.defaults, f"theory {name}")
+        check_determinants(self.action, numbers_only(self.defaults), f"theory {name}")
         self._check_real(self.action, "action")
         for key, value in self.observables.items():
             self._check_real(value, f"observable {key}")
@@ -194,9 +198,10 @@ class Theory:
             if self.lattice.volume > 1:
                 raise TheoryError(
                     subject,
-                    expected="every field inside lattice.sum(…)",
+                    expected="every field and site constant inside lattice.sum(…)",
                     found=f"{free[0]} at a free site",
-                    remedy="sum the density over the sites: lattice.sum(…)",
+                    remedy="sum the density over the sites: lattice.sum(…); what differs between sites is a "
+                    'SiteConstant("h", lattice, array)',
                 )
             expr = self.lattice.sum(_strip_sums(expr))
         for node in sorted(expr.atoms(SiteSum, FermionLogDet), key=str):
@@ -217,12 +222,13 @@ class Theory:
                     remedy="list its field in Theory(fields=[…])",
                 )
         for symbol in sorted(expr.free_symbols, key=str):
-            if not isinstance(symbol, FieldComponent | Parameter):
+            if not isinstance(symbol, FieldComponent | Parameter | SiteConstant):
                 raise ParameterError(
                     subject,
-                    expected="only fields and declared parameters",
+                    expected="only fields and declared couplings",
                     found=f"the symbol {symbol}",
-                    remedy=f'declare it: {symbol} = parameters("{symbol}")',
+                    remedy=f'declare it: {symbol} = parameters("{symbol}"), or '
+                    f'{symbol} = SiteConstant("{symbol}", lattice, array) if it depends on the site',
                 )
         return expr
 
@@ -239,24 +245,28 @@ class Theory:
             )
         return Derived(Formula(expr), tuple(checks.spelling(str(symbol)) for symbol in symbols))
 
-    def _collect_parameters(self) -> tuple[Parameter, ...]:
+    def _collect_parameters(self) -> tuple[tuple[Parameter | SiteConstant, ...], tuple[SiteConstant, ...]]:
+        """(couplings whose values come at run time, site constants with given values), by name."""
         expressions = (self.action, *self.observables.values())
-        found = {
-            symbol for expr in expressions for symbol in expr.free_symbols if isinstance(symbol, Parameter)
-        }
-        names = {component.label for component in self.components}
-        for symbol in found:
-            if symbol.name in names:
+        couplings = {h.base for expr in expressions for h in expr.atoms(SiteConstant)}
+        couplings |= {symbol for expr in expressions for symbol in expr.atoms(Parameter)}
+        ordered = sorted(couplings, key=lambda symbol: symbol.name)
+        taken = {component.label for component in self.components}
+        for symbol in ordered:
+            if symbol.name in taken:
                 raise ParameterError(
                     f"theory {self.name}",
-                    expected="parameters named differently from fields",
-                    found=symbol.name,
-                    remedy="rename the parameter",
+                    expected="couplings named differently from fields and from each other",
+                    found=f"{symbol.name} twice",
+                    remedy="rename one of them",
                 )
-        return tuple(sorted(found, key=lambda symbol: symbol.name))
+            taken.add(symbol.name)
+        given = tuple(h for h in ordered if isinstance(h, SiteConstant) and h.values is not None)
+        return tuple(symbol for symbol in ordered if symbol not in given), given
 
-    def _check_values(self, values: Mapping[Any, Any]) -> dict[str, float]:
-        known = {p.name for p in self.parameters}
+    def _check_values(self, values: Mapping[Any, Any]) -> dict[str, Coupling]:
+        known = {p.name: p for p in self.parameters}
+        given = {h.name for h in self.site_constants}
         if not isinstance(values, Mapping):
             raise ParameterError(
                 f"parameters of theory {self.name}",
@@ -264,7 +274,7 @@ class Theory:
                 found=checks.shown(values),
                 remedy="write for instance {'h': 0.1}",
             )
-        checked = {}
+        checked: dict[str, Coupling] = {}
         for key, value in values.items():
             name = key.name if isinstance(key, Parameter) else checks.spelling(str(key))
             if name in checked:
@@ -279,22 +289,33 @@ class Theory:
                     f"parameter {name} of theory {self.name}",
                     expected=f"one of: {', '.join(sorted(known)) or 'none, the theory has no parameters'}",
                     found=name,
-                    remedy="check the spelling",
+                    remedy="declare the SiteConstant without values to give them at run time"
+                    if name in given
+                    else "check the spelling",
                 )
+            subject = f"parameter {name} of theory {self.name}"
+            site_dependent = isinstance(known[name], SiteConstant)
+            if site_dependent and isinstance(value, np.ndarray | list | tuple):
+                checked[name] = site_values(value, self.lattice, subject)
+                continue
             checked[name] = checks.real(
                 value,
-                f"parameter {name} of theory {self.name}",
+                subject,
                 expected="a finite real number",
                 least=-math.inf,
                 error=ParameterError,
-                remedy="give a number",
+                remedy="give a number, or an array over the sites"
+                if site_dependent
+                else "give a number; what depends on the site is declared as SiteConstant",
             )
+            if site_dependent:  # the same at every site
+                checked[name] = site_values(np.full(self.lattice.shape, checked[name]), self.lattice, subject)
         return checked
 
-    def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, float]:
+    def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, Coupling]:
         """All parameter values by name, defaults replaced by ``overrides``; raises ParameterError."""
         values = {**self.defaults, **self._check_values({} if overrides is None else overrides)}
-        check_determinants(self.action, values, f"theory {self.name}")
+        check_determinants(self.action, numbers_only(values), f"theory {self.name}")
         missing = [p.name for p in self.parameters if p.name not in values]
         if missing:
             raise ParameterError(
@@ -309,6 +330,11 @@ class Theory:
     def has_determinants(self) -> bool:
         """Whether action or observables contain fermion determinants."""
         return any(e.has(FermionLogDet) for e in (self.action, *self.observables.values()))
+
+    @property
+    def is_site_dependent(self) -> bool:
+        """Whether couplings of the action differ from site to site."""
+        return self.action.has(SiteConstant)
 
     @property
     def degrees_of_freedom(self) -> int:
@@ -332,11 +358,14 @@ class Theory:
                 for i, symbol in enumerate(symbols):
                     # irrational, of both signs for fields, in (0, 1) for parameters without a default
                     generic = mpmath.mpf((math.sqrt(2) + 1) * (7 * i + 3 * trial + 1) % 1)
-                    point[symbol] = (
-                        generic if isinstance(symbol, Parameter) else 2 * (-1) ** (i + trial) * generic
-                    )
-                    if isinstance(symbol, Parameter) and symbol.name in self.defaults:
-                        point[symbol] = mpmath.mpf(self.defaults[symbol.name])
+                    coupling = isinstance(symbol, Parameter | SiteConstant)
+                    point[symbol] = generic if coupling else 2 * (-1) ** (i + trial) * generic
+                    if isinstance(symbol, SiteConstant):
+                        known = self.defaults.get(symbol.coupling) if symbol.values is None else symbol.values
+                        if known is not None:  # the least, the middle and the largest value
+                            point[symbol] = mpmath.mpf(float(np.quantile(known, trial / 2, method="nearest")))
+                    elif isinstance(symbol, Parameter) and symbol.name in self.defaults:
+                        point[symbol] = mpmath.mpf(cast(float, self.defaults[symbol.name]))
                 value = sp.N(part.xreplace(point))
                 if not (value.is_number and value.is_finite and abs(sp.im(value)) < 1e-12 * (1 + abs(value))):
                     raise TheoryError(
@@ -368,10 +397,10 @@ def check_theory(value: Any) -> Theory:
     return value
 
 
-def _outside_sums(expr: sp.Basic) -> set[FieldComponent]:
+def _outside_sums(expr: sp.Basic) -> set[FieldComponent | SiteConstant]:
     if isinstance(expr, Functional):
         return set()
-    if isinstance(expr, FieldComponent):
+    if isinstance(expr, FieldComponent | SiteConstant):
         return {expr}
     return set().union(*(_outside_sums(arg) for arg in expr.args)) if expr.args else set()
 

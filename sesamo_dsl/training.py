@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import checks
 from .analysis.result import Analysis
 from .backend import Model
+from .couplings import Couplings
 from .divergence import Cause
 from .errors import OptionError, TrainingDivergedError
 from .flow_spec import FlowSpec, GaussianBase
@@ -278,6 +279,11 @@ def jumps(options: TrainingOptions, analysis: Analysis) -> bool:
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
     """What a reader of results must know about the theory, and about a choice that is not exact."""
     notes = list(analysis.theory.notes)
+    if analysis.theory.is_site_dependent:
+        notes.append(
+            "couplings depend on the site: base and convolutional flow are alike at all sites, what differs "
+            "between sites is left to the weights; strong disorder shows in the ESS"
+        )
     if options.strategy == "none":
         if analysis.is_modulated:
             notes.append("no modulation: a flow that misses a sector does not show it in ESS or KL")
@@ -307,7 +313,7 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def make_base(program: Program, parameters: Mapping[str, float], options: TrainingOptions) -> GaussianBase:
+def make_base(program: Program, parameters: Couplings, options: TrainingOptions) -> GaussianBase:
     """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal.
 
     Without a vacuum it is the Gaussian around zero that is closest to the theory.

@@ -2,17 +2,17 @@
 
 The Hessian of a translation-invariant action is diagonal in momentum space; H(k) is the Fourier transform of
 one column, obtained from the gradient of the compiled program, so it needs n_components gradients and no n×n
-matrix.
+matrix. Where couplings depend on the site, columns of several sites are averaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
 
+from .couplings import Couplings
 from .ir.interpreter import run
 from .ir.program import Program
 
@@ -20,6 +20,7 @@ _SCALES = (0.1, 1.0, 4.0, 16.0)
 _SAMPLES, _ITERATIONS = 128, 16  # of the self-consistent Gaussian
 _STARTS = 12  # random directions at most
 _DESCENTS = 8  # the deepest starting points are followed downhill
+_PROBED = 64  # sites at most at which a Hessian that depends on the site is computed
 _SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
 
 
@@ -43,7 +44,7 @@ class Vacuum:
     hessian: np.ndarray
 
 
-def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | None:
+def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     """The deepest constant minimum found from a fixed set of starting points, None if there is none.
 
     On the slices of Lie groups the minimum of S − log Δ is taken along the slice. Among equally deep minima
@@ -107,7 +108,7 @@ def find_vacuum(program: Program, parameters: Mapping[str, float]) -> Vacuum | N
     return None
 
 
-def self_consistent(program: Program, parameters: Mapping[str, float]) -> Vacuum:
+def self_consistent(program: Program, parameters: Couplings) -> Vacuum:
     """The translation-invariant Gaussian around zero with the least KL divergence from the theory.
 
     It is stationary where its precision is the mean of the Hessian under itself. By parts ⟨∂²S⟩ ⟨x x†⟩ is
@@ -190,22 +191,22 @@ def _log_measure(
 
 def _hessian(
     program: Program,
-    parameters: Mapping[str, float],
+    parameters: Couplings,
     mean: np.ndarray,
     slices: list[tuple[int, tuple[int, ...]]],
 ) -> np.ndarray | None:
-    """H(k) at a constant field, None at a saddle; soft modes are given a small positive value."""
+    """H(k) at a constant field, None at a saddle; soft modes are given a small positive value.
+
+    Where couplings depend on the site it is that of the average over translations.
+    """
     c, shape = len(mean), program.shape
-    step = 1e-4 * (1 + np.abs(mean).max())
     constant = np.broadcast_to(mean.reshape(c, *(1,) * len(shape)), (c, *shape))
-    probes = np.repeat(constant[None], 2 * c, axis=0).copy()
     origin = (0,) * len(shape)
-    for b in range(c):
-        probes[(2 * b, b, *origin)] += step
-        probes[(2 * b + 1, b, *origin)] -= step
-    with np.errstate(all="ignore"):
-        _, gradient = run(program, "action_and_gradient", {"x": probes}, parameters)
-    columns = (gradient[0::2] - gradient[1::2]) / (2 * step)  # (b, a, *lattice): ∂²S/∂φ_a(x)∂φ_b(0)
+    sites = [origin]
+    if program.functions["action"].is_site_dependent:
+        chosen = np.random.default_rng(0).permutation(int(np.prod(shape)))[:_PROBED]
+        sites = [tuple(int(i) for i in np.unravel_index(number, shape)) for number in chosen]
+    columns = np.mean([_columns(program, parameters, constant, site) for site in sites], axis=0)
     if any(function.couples_nodes for function in program.functions.values()):
         columns[..., 1:] = 0.0  # nodes of a graph are not Fourier modes: their coupling is left to the flow
     transformed = np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape))))
@@ -230,9 +231,25 @@ def _hessian(
     return (vectors * values[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
 
 
+def _columns(
+    program: Program, parameters: Couplings, constant: np.ndarray, site: tuple[int, ...]
+) -> np.ndarray:
+    """∂²S/∂φ_a(site + x)∂φ_b(site) at a constant field, (b, a, *lattice), by central differences."""
+    c = len(constant)
+    step = 1e-4 * (1 + np.abs(constant).max())
+    probes = np.repeat(constant[None], 2 * c, axis=0).copy()
+    for b in range(c):
+        probes[(2 * b, b, *site)] += step
+        probes[(2 * b + 1, b, *site)] -= step
+    with np.errstate(all="ignore"):
+        _, gradient = run(program, "action_and_gradient", {"x": probes}, parameters)
+    columns = (gradient[0::2] - gradient[1::2]) / (2 * step)
+    return np.roll(columns, tuple(-i for i in site), tuple(range(2, columns.ndim)))
+
+
 def _stiffness(
     program: Program,
-    parameters: Mapping[str, float],
+    parameters: Couplings,
     constant: np.ndarray,
     k: tuple[int, ...],
     polarisation: np.ndarray,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flow_spec import GaussianBase
 from sesamo_dsl.hmc import HMCOptions, Trajectories
@@ -61,7 +62,7 @@ class JaxBackend:
     def model(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
     ) -> Model:
@@ -72,7 +73,7 @@ class JaxBackend:
     def hmc(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:

@@ -98,6 +98,8 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "jnp.stack([{args}], axis=1)",
         "shift": "jnp.roll({0}, {attribute}, {axes})",
+        "site_constant": "jnp.broadcast_to(jnp.asarray({attribute}, x.dtype), x[:, 0].shape)",
+        "site_parameter": "jnp.broadcast_to(jnp.asarray({attribute}, x.dtype), x[:, 0].shape)",
         "neighbours": "{0} @ jnp.asarray({attribute}, {0}.dtype)",
         "site_sum": "{0}.sum(axis={axes})",
         "broadcast": "jnp.zeros_like(x[:, 0]) + {0}",

@@ -13,6 +13,7 @@ from blackjax.mcmc import hmc
 from jax import Array
 
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.hmc import HMCOptions, Trajectories
 
 _BLOCK_MOVES = 8  # at most, after every trajectory
@@ -26,7 +27,7 @@ class _Tally(NamedTuple):
     divergent: Array
 
 
-def moves(compiled: CompiledTheory, parameters: Mapping[str, float]) -> Callable[[Array, Array], Array]:
+def moves(compiled: CompiledTheory, parameters: Couplings) -> Callable[[Array, Array], Array]:
     """(key, x) ↦ x: draws from the modulating groups for each chain, (chains, components, *lattice).
 
     Leaves exp(−S) invariant: see ``sesamo_dsl.hmc``.
@@ -115,7 +116,7 @@ def log_densities(emitted: Mapping[str, Callable[..., Any]]) -> Callable[[Array]
 
 
 def sample(
-    compiled: CompiledTheory, parameters: Mapping[str, float], initial: np.ndarray, options: HMCOptions
+    compiled: CompiledTheory, parameters: Couplings, initial: np.ndarray, options: HMCOptions
 ) -> Trajectories:
     """Run the chains; see ``Backend.hmc``."""
     emitted = compiled.bind(parameters)

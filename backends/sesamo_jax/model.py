@@ -18,6 +18,7 @@ from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.circle import CircleSpec
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.conditional import ConditionalSpec
+from sesamo_dsl.couplings import Couplings, couplings_key
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
@@ -40,7 +41,7 @@ class JaxModel:
     def __init__(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
     ) -> None:
@@ -93,7 +94,7 @@ class JaxModel:
         logits = -self._breaking(jnp.asarray(centre, self._dtype))[:, 0]
         self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
         self._differentiated = eqx.filter_value_and_grad(self._loss, has_aux=True)
-        point = compiled, base, tuple(sorted(parameters.items()))
+        point = compiled, base, couplings_key(parameters)
         # the flow does not know the law
         drawn = options.flow, options.flow_precision, options.flows, options.seed, options.strategy
         self._noises = shared((compiled, self._plain, self._uniforms), None, noise=self._noise)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flow_spec import GaussianBase
 from sesamo_dsl.hmc import HMCOptions, Trajectories
@@ -65,7 +66,7 @@ class TorchBackend:
     def model(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
     ) -> Model:
@@ -75,7 +76,7 @@ class TorchBackend:
     def hmc(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:

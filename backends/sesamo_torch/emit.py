@@ -93,6 +93,8 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "torch.stack([{args}], dim=1)",
         "shift": "torch.roll({0}, {attribute}, {axes})",
+        "site_constant": "{attribute}.to(x).expand_as(x[:, 0])",
+        "site_parameter": "torch.as_tensor({attribute}, dtype=x.dtype, device=x.device).expand_as(x[:, 0])",
         "neighbours": "{0} @ {attribute}.to({0})",
         "site_sum": "{0}.sum(dim={axes})",
         "broadcast": "torch.zeros_like(x[:, 0]) + {0}",

@@ -16,6 +16,7 @@ from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.circle import CircleSpec
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.conditional import ConditionalSpec
+from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.modulation import preimages
 from sesamo_dsl.orbits import OrbitLaw, circle, uniform_directions
@@ -51,7 +52,7 @@ class TorchModel:
     def __init__(
         self,
         compiled: CompiledTheory,
-        parameters: Mapping[str, float],
+        parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
     ) -> None:

@@ -6,8 +6,8 @@ sides of every boundary of the action are added: of branches, signs, steps, kink
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, cast
@@ -17,10 +17,12 @@ import numpy as np
 import sympy as sp
 from sympy.core.relational import Relational
 
+from ..couplings import Coupling, Couplings, couplings_key, couplings_text
 from ..errors import InternalError
 from ..fermions import FermionLogDet
 from ..fields import FieldComponent
 from ..lattice import Functional, SiteSum
+from ..site_constants import SiteConstant
 from ..theory import Theory
 from .evaluate import as_function, evaluate
 
@@ -50,7 +52,7 @@ class Counterexample:
     """
 
     configuration: np.ndarray
-    parameters: dict[str, float]
+    parameters: dict[str, Coupling]
     difference: float
     block: tuple[int, ...] | None = None
 
@@ -60,10 +62,10 @@ Move = Callable[[np.ndarray, int | None], np.ndarray]
 
 
 def search_counterexample(
-    theory: Theory, parameters: Mapping[str, float], moves: Sequence[Move]
+    theory: Theory, parameters: Couplings, moves: Sequence[Move]
 ) -> tuple[Counterexample, Move] | None:
     """A configuration, as simple as possible, at which the action visibly changes under one of the moves."""
-    trials = _trials(theory.action, theory.components, tuple(parameters.items()))
+    trials = _trials(theory.action, theory.components, _Point(couplings_key(parameters), parameters))
     for configuration, before in trials.values():
         for move in moves:
             after = trials.value(move(configuration, None))
@@ -79,7 +81,7 @@ def refuse_contradiction(theory: Theory, what: str, found: Counterexample | None
             f"invariance of theory {theory.name} under {what}",
             expected="a proof and a search for counterexamples that agree",
             found=f"a proof, and a change of the action by {found.difference:.6g} at "
-            f"{found.configuration.tolist()} with couplings {found.parameters}",
+            f"{found.configuration.tolist()} with couplings {couplings_text(found.parameters)}",
             remedy="this is a bug of sesamo-dsl: please report it with this message and the theory",
         )
 
@@ -97,7 +99,7 @@ class _Trials:
     """Configurations of one theory, and the action there."""
 
     def __init__(
-        self, action: sp.Expr, components: tuple[FieldComponent, ...], parameters: Mapping[str, float]
+        self, action: sp.Expr, components: tuple[FieldComponent, ...], parameters: Couplings
     ) -> None:
         self._action, self._components = action, components
         self._parameters = parameters
@@ -226,7 +228,7 @@ class _Trials:
         places = [(index[f.field, f.component], *f.offset) for f in fields]
         symbols = [s for s in sorted(boundary.free_symbols, key=str) if s not in fields]
         function = as_function((*fields, *symbols), boundary, precise=False)
-        couplings = [self._parameters[cast(sp.Symbol, s).name] for s in symbols]
+        couplings = [self._at_first_site(cast(sp.Symbol, s)) for s in symbols]
 
         def configuration(t: float) -> np.ndarray:
             x = start.copy()
@@ -242,6 +244,12 @@ class _Trials:
 
         return configuration, at_first_site
 
+    def _at_first_site(self, symbol: sp.Symbol) -> float:
+        if not isinstance(symbol, SiteConstant):
+            return cast(float, self._parameters[symbol.name])
+        values = self._parameters[symbol.coupling] if symbol.values is None else symbol.values
+        return float(symbol.of(np.asarray(values)).flat[0])
+
     def _boundary_value(self, boundary: sp.Expr, configuration: np.ndarray) -> float:
         try:
             with np.errstate(all="ignore"):
@@ -250,12 +258,18 @@ class _Trials:
             return np.nan
 
 
+@dataclass(frozen=True)
+class _Point:
+    """Couplings that can be looked up."""
+
+    key: tuple[tuple[str, bytes], ...]
+    parameters: Couplings = field(compare=False)
+
+
 @lru_cache(maxsize=8)
-def _trials(
-    action: sp.Expr, components: tuple[FieldComponent, ...], parameters: tuple[tuple[str, float], ...]
-) -> _Trials:
+def _trials(action: sp.Expr, components: tuple[FieldComponent, ...], point: _Point) -> _Trials:
     """Every element of a group is tried on the same configurations."""
-    return _Trials(action, components, dict(parameters))
+    return _Trials(action, components, point.parameters)
 
 
 _SWITCHES = (

@@ -10,17 +10,19 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from ..couplings import Couplings, arrays_only
 from ..exact import numeric
 from ..fermions import FermionLogDet
-from ..fields import FieldComponent
+from ..fields import FieldComponent, Parameter
 from ..lattice import Lattice, SiteSum
+from ..site_constants import SiteConstant
 
 
 def evaluate(
     expr: sp.Expr,
     configuration: np.ndarray,
     components: tuple[FieldComponent, ...],
-    parameters: Mapping[str, float],
+    parameters: Couplings,
     *,
     digits: int | None = None,
 ) -> Any:
@@ -33,9 +35,8 @@ def evaluate(
         from ``configuration``, which may be smaller than the theory's lattice if all offsets fit.
     """
     shape = configuration.shape[1:]
-    symbols = cast(set[sp.Symbol], expr.free_symbols)
-    values = {symbol: parameters[symbol.name] for symbol in symbols if symbol.name in parameters}
-    read = _Reader(configuration, components, values, digits)
+    values = {p: float(parameters[p.name]) for p in expr.atoms(Parameter) if p.name in parameters}
+    read = _Reader(configuration, components, values, arrays_only(parameters), digits)
     outer: dict[sp.Basic, Any] = {}
     for node in sorted(expr.atoms(SiteSum, FermionLogDet), key=sp.default_sort_key):
         with mpmath.workdps(digits or mpmath.mp.dps):
@@ -63,21 +64,32 @@ class _Reader:
         self,
         configuration: np.ndarray,
         components: tuple[FieldComponent, ...],
-        values: Mapping[sp.Symbol, float],
+        values: Mapping[Parameter, float],
+        arrays: Mapping[str, np.ndarray],
         digits: int | None,
     ) -> None:
         self._configuration = _precise(configuration) if digits else configuration
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
         self._values = {symbol: mpmath.mpf(v) if digits else v for symbol, v in values.items()}
-        self._digits = digits
+        self._arrays, self._digits = arrays, digits
 
     def __call__(self, density: sp.Expr) -> Any:
         fields = sorted(density.atoms(FieldComponent), key=str)
-        function = as_function((*fields, *self._values), density, precise=self._digits is not None)
-        arguments = [*map(self._field, fields), *self._values.values()]
+        constants = sorted(density.atoms(SiteConstant), key=str)
+        function = as_function(
+            (*fields, *constants, *self._values), density, precise=self._digits is not None
+        )
+        arguments = [*map(self._field, fields), *map(self._constant, constants), *self._values.values()]
         if self._digits:
             return np.frompyfunc(function, len(arguments), 1)(*arguments) if arguments else function()
         return function(*arguments)
+
+    def _constant(self, h: SiteConstant) -> np.ndarray:
+        if h.values is None:
+            values = h.of(self._arrays[h.coupling])
+            return _precise(values) if self._digits else values
+        values = cast(np.ndarray, h.array)
+        return _decimal(values) if self._digits else values
 
     def _field(self, field: FieldComponent) -> np.ndarray:
         values = self._configuration[self._index[field.field, field.component]]
@@ -105,15 +117,16 @@ def _dummy(number: int) -> sp.Dummy:
 
 
 _precise = np.vectorize(mpmath.mpf, otypes=[object])
+_decimal = np.vectorize(lambda value: mpmath.mpf(repr(float(value))), otypes=[object])
 
 
 def sufficient_shape(expr: sp.Expr, lattice: Lattice) -> tuple[int, ...]:
     """A smaller lattice on which an identity between sums holds exactly when it holds on the lattice.
 
-    The graph axis stays as it is, and so does everything under a determinant.
+    The graph axis stays as it is, and so does everything under a determinant or with site constants.
     """
     shape = lattice.shape
-    if expr.has(FermionLogDet):
+    if expr.has(FermionLogDet, SiteConstant):
         return shape
     reach = [0] * len(shape)
     for field in expr.atoms(FieldComponent):

@@ -10,12 +10,15 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from ..couplings import Coupling, couplings_text
 from ..errors import NotInvariantError
 from ..exact import numbers
+from ..fields import Parameter
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
+from ..site_constants import SiteConstant
 from ..theory import Theory
 from .counterexamples import Counterexample, refuse_contradiction, search_counterexample
 from .evaluate import evaluate, sufficient_shape
@@ -125,7 +128,7 @@ def act(element: Element, configuration: np.ndarray, digits: int | None = None) 
     return out
 
 
-def generic_parameters(theory: Theory) -> dict[str, float]:
+def generic_parameters(theory: Theory) -> dict[str, Coupling]:
     """Couplings near their defaults at which nothing is equal or zero by accident.
 
     A coupling that is switched off is switched on, and equal couplings are made to differ: a verdict is about
@@ -133,11 +136,20 @@ def generic_parameters(theory: Theory) -> dict[str, float]:
     """
     generic = np.random.default_rng(1).uniform(0.25, 0.75, size=len(theory.parameters))
     return {
-        p.name: round(theory.defaults[p.name] * (0.9 + 0.2 * value), 6)
-        if theory.defaults.get(p.name)
-        else value
+        p.name: _generic_value(theory.defaults.get(p.name), value, theory, p)
         for p, value in zip(theory.parameters, (round(float(g), 3) for g in generic), strict=True)
     }
+
+
+def _generic_value(
+    default: Coupling | None, value: float, theory: Theory, parameter: Parameter | SiteConstant
+) -> Coupling:
+    if isinstance(parameter, SiteConstant):
+        rng = np.random.default_rng([3, round(1000 * value)])
+        factor = rng.uniform(0.25, 0.75, size=theory.lattice.shape).round(6)
+        known = np.zeros(theory.lattice.shape) if default is None else np.asarray(default)
+        return np.where(known == 0, factor, known * (0.9 + 0.2 * factor))
+    return round(float(default) * (0.9 + 0.2 * value), 6) if default else value
 
 
 def _largest_relative_change(theory: Theory, residual: sp.Expr) -> int | None:
@@ -167,7 +179,7 @@ def enforce_claim(theory: Theory, symmetry: Symmetry | Sitewise, verdicts: Seque
                 f"symmetry {symmetry.name} of theory {theory.name}",
                 expected="an action that does not change, as claimed by exact=True",
                 found=f"{change} {verdict.residual} for g = {verdict.generator}; {verdict.evidence}"
-                + (f", with couplings {found.parameters}" if found else ""),
+                + (f", with couplings {couplings_text(found.parameters)}" if found else ""),
                 remedy="correct the action or the generator, or drop exact=True and let the term count as "
                 "breaking; the configuration is in the .counterexample of this error",
                 counterexample=found.configuration if found else None,

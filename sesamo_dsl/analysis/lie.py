@@ -14,6 +14,7 @@ import numpy as np
 import sympy as sp
 from scipy.linalg import expm
 
+from ..couplings import couplings_text
 from ..errors import GroupError, NotInvariantError
 from ..exact import floats, numbers
 from ..fermions import FermionLogDet
@@ -140,7 +141,7 @@ def enforce_lie_claim(theory: Theory, symmetry: LieSymmetry, verdicts: Sequence[
                 expected="an action that does not change, as claimed by exact=True",
                 found=f"{lie_change(verdict)} = {verdict.residual} for T = {verdict.generator}; "
                 f"{verdict.evidence}, "
-                f"with couplings {verdict.counterexample.parameters}",
+                f"with couplings {couplings_text(verdict.counterexample.parameters)}",
                 remedy="correct the action or the generator, or drop exact=True and let the term count as "
                 "breaking; the configuration is in the .counterexample of this error",
                 counterexample=verdict.counterexample.configuration,

@@ -19,6 +19,8 @@ from ..fermions import FermionLogDet, canonical_species
 from ..fields import FieldComponent
 from ..groups.element import Element
 from ..lattice import SiteSum
+from ..site_constants import SiteConstant
+from .site_sums import site_numbers, sum_of_values, without_cancelling_sums
 
 
 class NormalForm:
@@ -39,6 +41,8 @@ class NormalForm:
             return self._site_sum(expr)
         if isinstance(expr, FermionLogDet):
             return self._determinant(expr)
+        if isinstance(expr, SiteConstant):
+            return expr.canonical
         if not expr.args:
             return expr
         if expr.is_number and not expr.has(sp.I):
@@ -56,30 +60,29 @@ class NormalForm:
             symbols = [factor for factor in sp.Mul.make_args(number) if not factor.is_number]
             number = sp.Mul(*(factor for factor in sp.Mul.make_args(number) if factor.is_number))
             numbers[sp.Mul(rest, *symbols)].append(cast(sp.Expr, number))
-        return cast(
-            sp.Expr,
-            sp.Add(
-                *(
-                    self._numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) * rest
-                    for rest, n in numbers.items()
-                )
-            ),
-        )
+        terms = {
+            rest: self._numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) for rest, n in numbers.items()
+        }
+        if expr.has(SiteConstant):
+            terms = without_cancelling_sums(terms, self._numbers)
+        return cast(sp.Expr, sp.Add(*(number * rest for rest, number in terms.items())))
 
     def _site_sum(self, expr: SiteSum) -> sp.Expr:
         terms: list[sp.Expr] = []
         for term in sp.Add.make_args(self(expr.density)):
-            fields = term.atoms(FieldComponent)
+            fields = term.atoms(FieldComponent, SiteConstant)
             factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, None)
             if isinstance(monomial, FieldComponent) and monomial.hops and monomial.hops.on_constants:
                 factor *= monomial.hops.on_constants  # Σ_x (Aφ)(x) = (degree) Σ_x φ(x)
                 monomial = monomial.with_hops(None)
+            given = None if monomial is None else sum_of_values(monomial)
             if monomial is None:
                 terms.append(cast(sp.Expr, factor * expr.lattice.volume))
+            elif given is not None:
+                terms.append(cast(sp.Expr, factor * given))
             else:
-                terms.append(
-                    cast(sp.Expr, factor * SiteSum(expr.lattice.symbol, self._canonical_position(monomial)))
-                )
+                sign, monomial = self._canonical_position(monomial).as_coeff_Mul()
+                terms.append(cast(sp.Expr, factor * sign * SiteSum(expr.lattice.symbol, monomial)))
         return self._collect(cast(sp.Expr, sp.Add(*terms)))
 
     def _determinant(self, expr: FermionLogDet) -> sp.Expr:
@@ -91,12 +94,17 @@ class NormalForm:
     def _canonical_position(self, monomial: sp.Expr) -> sp.Expr:
         if any(field.hops for field in monomial.atoms(FieldComponent)):
             monomial = _settled(monomial)
-        fields = monomial.atoms(FieldComponent)
+        fields, constants = monomial.atoms(FieldComponent), monomial.atoms(SiteConstant)
+        origins = {f.offset for f in fields} or {h.offset for h in constants if h.offset is not None}
         images = []
-        for origin in {field.offset for field in fields}:
-            moved = {f: f.at(tuple(a - b for a, b in zip(f.offset, origin, strict=True))) for f in fields}
+        for origin in origins:
+            moved: dict[sp.Basic, sp.Expr] = {
+                f: f.at(tuple(a - b for a, b in zip(f.offset, origin, strict=True))) for f in fields
+            }
+            # the coefficients move with the fields, and equal ones get one spelling
+            moved |= {h: h.moved(tuple(-b for b in origin)).canonical for h in constants}
             images.append(monomial.xreplace(moved))
-        return cast(sp.Expr, min(images, key=sp.sstr) if len(images) > 1 else images[0])
+        return cast(sp.Expr, min(images or [monomial], key=lambda m: sp.sstr(m.as_coeff_Mul()[::-1])))
 
 
 def _expand(expr: sp.Expr) -> sp.Expr:
@@ -159,10 +167,14 @@ def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponen
     """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o) + s_a, the sum over x relabelled by g.
 
     A map of the nodes takes the matrices of a graph with it: A_xy to A_(gx)(gy), hopping matrices as well.
+    Any map of the sites takes h(x) to h(gx).
     """
     back = element.sites.inverse
     images: dict[sp.Basic, sp.Basic] = {}
     position = {(c.field, c.component): a for a, c in enumerate(components)}
+    if not element.sites.is_identity:
+        forth = site_numbers(element.sites)
+        images |= {h: h.at_images(forth) for h in expr.atoms(SiteConstant)}
     for field in expr.atoms(FieldComponent):
         row = element.matrix.row(position[field.field, field.component])
         place = field.at(back.linear_image(field.offset))

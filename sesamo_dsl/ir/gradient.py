@@ -71,7 +71,9 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
 
     one = b.constant(1.0)
     match op.name:
-        case "input" | "parameter" | "constant" | "lt" | "le" | "sign" | "floor" | "hold":
+        case "input" | "parameter" | "constant" | "site_constant" | "site_parameter":
+            return []
+        case "lt" | "le" | "sign" | "floor" | "hold":
             return []
         case "wall":
             return [(0, b.mul(b.constant(STEEPNESS), adjoint))]

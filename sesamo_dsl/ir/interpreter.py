@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from ..couplings import Couplings
 from .fermions import log_det, log_det_and_gradient
 from .half_line import half_line, half_line_inverse, half_line_log_slope
 from .program import Function, Kind, Program
@@ -27,7 +28,7 @@ def run(
     program: Program,
     name: str,
     inputs: Mapping[str, np.ndarray],
-    parameters: Mapping[str, float] | None = None,
+    parameters: Couplings | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Evaluate function ``name`` of a program; returns its outputs in order.
 
@@ -70,6 +71,10 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.asarray(parameters[attribute], dtype=dtype)
         case "constant":
             return np.asarray(attribute, dtype=dtype)
+        case "site_parameter":
+            return np.broadcast_to(np.asarray(parameters[attribute], dtype=dtype), site_shape)
+        case "site_constant":
+            return np.broadcast_to(program.constants[attribute].astype(dtype), site_shape)
         case "component":
             return args[0][:, attribute]
         case "stack":

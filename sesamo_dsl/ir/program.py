@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from ..couplings import Coupling
 from ..errors import ProgramError
 from ..flow_spec import NodeOrder
 from ..sectors import Sectors
@@ -88,6 +89,9 @@ BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
 STEEPNESS = 100.0  # slope that an infinite wall is given, so that what lies in it knows the way out
 
 _GRAPH_OPERATIONS = ("neighbours", "fermion_log_det")
+SITE_VALUES = "SITES_"
+"""With the name of a coupling: the constant that holds its given values, one for every site."""
+_SITE_DEPENDENT = ("site_constant", "site_parameter")
 
 Attribute = Any  # a number, name or tuple, as the operation has it; None without one
 
@@ -120,9 +124,14 @@ class Function:
         return any(op.name in _GRAPH_OPERATIONS for op in self.ops)
 
     @property
+    def is_site_dependent(self) -> bool:
+        """Whether couplings differ from site to site, so that translations change the function."""
+        return any(op.name in _SITE_DEPENDENT for op in self.ops)
+
+    @property
     def is_extensive(self) -> bool:
         """Whether the output is a linear combination of site sums of local densities, alike at all sites."""
-        if self.couples_nodes:
+        if self.couples_nodes or self.is_site_dependent:
             return False
         for op in self.ops:
             kinds = [self.ops[a].kind for a in op.args]
@@ -144,7 +153,7 @@ class Program:
     theory, components, shape
         Name of the theory, names of the stacked components, lattice shape.
     parameters
-        Default value of each coupling, None where it has none.
+        Default value of each coupling, an array where it depends on the site, None where it has none.
     constants
         Named arrays that operations refer to.
     functions
@@ -160,7 +169,7 @@ class Program:
     summary: str
     components: tuple[str, ...]
     shape: tuple[int, ...]
-    parameters: dict[str, float | None]
+    parameters: dict[str, Coupling | None]
     constants: dict[str, np.ndarray]
     functions: dict[str, Function]
     blocks: tuple[int, ...] = ()
@@ -222,14 +231,25 @@ class Builder:
 
     def parameter(self, name: str) -> int:
         """A coupling given at run time."""
-        if name not in self.parameters:
+        return self._emit("parameter", (), Kind.SCALAR, self._declared(name))
+
+    def site_parameter(self, name: str) -> int:
+        """A coupling given at run time as an array over the sites, the same for every configuration."""
+        return self._emit("site_parameter", (), Kind.SITE, self._declared(name))
+
+    def site_constant(self, name: str) -> int:
+        """A named constant of the shape of the lattice, the same for every configuration."""
+        return self._emit("site_constant", (), Kind.SITE, name)
+
+    def _declared(self, parameter: str) -> str:
+        if parameter not in self.parameters:
             raise ProgramError(
                 f"function {self.name}",
                 expected=f"parameters among {self.parameters}",
-                found=name,
+                found=parameter,
                 remedy="declare the parameter in the Builder",
             )
-        return self._emit("parameter", (), Kind.SCALAR, name)
+        return parameter
 
     def constant(self, value: float) -> int:
         """A literal."""

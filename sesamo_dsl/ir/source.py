@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .program import Function, Kind, Op, Program
+from .program import Attribute, Function, Kind, Op, Program
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _STANDARD = ("functools", "math")  # what helpers may use of the standard library
@@ -95,10 +95,13 @@ def module_source(program: Program, dialect: Dialect) -> str:
         f"Configurations have shape (batch, {len(program.components)}, "
         f'{", ".join(map(str, program.shape))}), components {", ".join(program.components)}.\n"""'
     ]
+    defaults = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in program.parameters.items()
+    }
     parts = [
         dialect.imports,
-        f"COMPONENTS = {program.components!r}\nSHAPE = {program.shape!r}\n"
-        f"PARAMETERS = {program.parameters!r}",
+        f"COMPONENTS = {program.components!r}\nSHAPE = {program.shape!r}\nPARAMETERS = {defaults!r}",
     ]
     parts += [f"{name} = {_array(array, dialect)}" for name, array in program.constants.items()]
     functions = [function_source(f, program, dialect) for f in program.functions.values()]
@@ -146,7 +149,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
                 *operands,
                 args=", ".join(operands),
                 rest=", ".join(operands[1:]),
-                attribute=tuple(-o for o in op.attribute) if op.name == "shift" else op.attribute,
+                attribute=_attribute(op),
                 axes=tuple(range(1, 1 + rank)),
                 field_axes=tuple(range(2, 2 + rank)),
             )
@@ -156,6 +159,13 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
         lines.append(f"    {results} = {text}{comment}")
     lines.append("    return " + ", ".join(names[index] for _, index in function.outputs))
     return "\n".join(lines)
+
+
+def _attribute(op: Op) -> Attribute:
+    """The attribute as the templates need it."""
+    if op.name == "shift":  # frameworks roll values, programs look at x + offset
+        return tuple(-o for o in op.attribute)
+    return argument_name(op.attribute) if op.name == "site_parameter" else op.attribute
 
 
 def _joint(function: Function, dialect: Dialect) -> dict[int, int]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ..cache import write_bytes
 from ..comparison import Comparison
+from ..couplings import couplings_text
 from ..errors import OptionError
 from ..evaluation import Samples
 from ..ir.interpreter import run
@@ -36,7 +37,7 @@ def samples_picture(samples: Samples) -> Figure:
         _draw_collective(figure, parts[:, 0], samples)
     _draw_sectors(figure.add_subplot(parts[0, 1]), samples)
     _draw_weights(figure.add_subplot(parts[1, 1]), samples)
-    couplings = ", ".join(f"{name} = {value:g}" for name, value in samples.parameters.items())
+    couplings = couplings_text(samples.parameters)
     figure.suptitle(
         f"{samples.program.theory}   {couplings}   {len(samples)} samples, ESS {samples.ess:.4f}",
         color=_INK,
@@ -91,7 +92,7 @@ def comparison_picture(comparison: Comparison) -> Figure:
             axes.set_xlim(0, 1)
     panels[0].set_yticks(list(rows.values()), list(rows))
     panels[0].invert_yaxis()
-    couplings = ", ".join(f"{name} = {value:g}" for name, value in comparison.parameters.items())
+    couplings = couplings_text(comparison.parameters)
     figure.suptitle(f"{comparison.theory}   {couplings}   {comparison.backend}", color=_INK, fontsize=12)
     return figure
 

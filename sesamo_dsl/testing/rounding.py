@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from ..couplings import Couplings
 from ..errors import LoweringError
 from ..ir.fermions import conditioning, log_det_and_gradient
 from ..ir.half_line import half_line, half_line_inverse, half_line_log_slope
@@ -26,7 +27,7 @@ def error_bounds(
     program: Program,
     name: str,
     x: np.ndarray,
-    parameters: Mapping[str, float],
+    parameters: Couplings,
     *,
     roundoff: float,
     input_error: np.ndarray | float = 0.0,
@@ -90,7 +91,7 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
     match name:
         case "input":
             return np.broadcast_to(input_error, np.shape(value))
-        case "parameter" | "constant":
+        case "parameter" | "constant" | "site_constant" | "site_parameter":
             return 0.0
         case "component":
             return deltas[0][:, attribute]

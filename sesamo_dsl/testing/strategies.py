@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from ..couplings import Coupling
 from .subject import Subject
 
 _BATCH = 3
@@ -84,16 +85,17 @@ def words(subject: Subject) -> st.SearchStrategy[list[int]]:
     return st.lists(st.integers(0, count - 1), max_size=12) if count else st.just([])
 
 
-def couplings(subject: Subject) -> st.SearchStrategy[dict[str, float]]:
+def couplings(subject: Subject) -> st.SearchStrategy[dict[str, Coupling]]:
     """Parameter values: the subject's own first, then each scaled by up to 2 either way, some switched off.
 
     Signs stay what the declaration has, so that the action stays one that can be evaluated.
     """
 
-    def value(name: str) -> st.SearchStrategy[float]:
+    def value(name: str) -> st.SearchStrategy[Coupling]:
         own = subject.parameters[name]
         scaled = st.sampled_from((1.0, 0.5, 2.0, 0.75, 1.25)).map(lambda factor: own * factor)
-        return st.one_of(scaled, st.just(0.0)) if subject.theory.defaults.get(name) == 0 else scaled
+        off = not np.any(subject.theory.defaults.get(name, 1))
+        return st.one_of(scaled, st.just(own * 0.0)) if off else scaled
 
     values: dict[str, Any] = {name: value(name) for name in subject.parameters}
     return st.fixed_dictionaries(values)

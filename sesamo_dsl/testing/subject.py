@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,11 +16,14 @@ import numpy as np
 from ..analysis.result import Analysis
 from ..backend import Backend, Draws, Model, backend_names
 from ..compiler import CompiledTheory, analyse, check_configurations, compile, lower_theory
+from ..couplings import Coupling, Couplings
 from ..errors import BackendError
+from ..fields import Parameter
 from ..flow_spec import FlowSpec, GaussianBase
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..reference import Reference, exact_reference
+from ..site_constants import SiteConstant
 from ..theory import Precision, Theory
 from ..training import TrainingOptions, make_base, wall_statistics
 
@@ -58,7 +61,7 @@ class Subject:
     backends: tuple[str, ...]
     analysis: Analysis
     program: Program
-    parameters: dict[str, float]
+    parameters: dict[str, Coupling]
     _backends: dict[str, str | Backend] = field(default_factory=dict)
     _made: dict[tuple[Any, ...], Future[Any]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -69,7 +72,7 @@ class Subject:
         analysis = analyse(theory)
         generic = np.random.default_rng(11).uniform(0.05, 0.25, size=len(theory.parameters))
         parameters = {
-            p.name: theory.defaults.get(p.name) or round(float(v), 3)
+            p.name: _switched_on(theory, p, round(float(v), 3))
             for p, v in zip(theory.parameters, generic, strict=True)
         }
         chosen = tuple(backends) if backends is not None else backend_names()
@@ -158,7 +161,7 @@ class Subject:
         self,
         function: str,
         x: np.ndarray,
-        parameters: Mapping[str, float] | None = None,
+        parameters: Couplings | None = None,
         /,
         **inputs: np.ndarray,
     ) -> tuple[np.ndarray, ...]:
@@ -243,3 +246,13 @@ class Subject:
     def typical_size(self) -> float:
         """Size of the fields where the theory lives: that of the vacuum, at least 1."""
         return max(1.0, float(np.abs(self.base.mean).max()))
+
+
+def _switched_on(theory: Theory, parameter: Parameter | SiteConstant, value: float) -> Coupling:
+    """The default of a coupling; where it is zero or there is none, a number around ``value``."""
+    default = theory.defaults.get(parameter.name)
+    if isinstance(parameter, SiteConstant):
+        known = np.zeros(theory.lattice.shape) if default is None else np.asarray(default)
+        factors = np.random.default_rng(12).uniform(0.5, 1.5, size=known.shape).round(3)
+        return np.where(known == 0, value * factors, known)
+    return default or value

@@ -9,6 +9,7 @@ import sympy as sp
 
 from ...errors import LatticeError
 from ...fields import Parameter
+from ...site_constants import SiteConstant
 from ...theory import Theory
 from .internal_maps import internal_group
 from .lattice_maps import lattice_group
@@ -62,11 +63,16 @@ def _held(theory: Theory, at: Mapping[Parameter | str, float]) -> Theory:
     """The theory with some parameters replaced by numbers."""
     values = {str(key): value for key, value in at.items()}
     everywhere = dict.fromkeys((p.name for p in theory.parameters), 0.0)
-    theory.parameter_values({**everywhere, **values})  # refuses unknown names
-    numbers = {
-        p: sp.nsimplify(str(values[p.name]), rational=True) for p in theory.parameters if p.name in values
+    checked = theory.parameter_values({**everywhere, **values})  # refuses unknown names
+    numbers: dict[sp.Basic, sp.Expr] = {
+        p: sp.nsimplify(str(values[p.name]), rational=True)
+        for p in theory.parameters
+        if p.name in values and isinstance(p, Parameter)
     }
-    defaults = {p: theory.defaults[p.name] for p in theory.parameters if p.name in theory.defaults}
+    numbers |= {
+        h: h.held(checked[h.coupling]) for h in theory.action.atoms(SiteConstant) if h.coupling in values
+    }
     action = cast(sp.Expr, theory.action.xreplace(cast(Any, numbers)))
-    left = {p: value for p, value in defaults.items() if p in action.free_symbols}
+    kept = {getattr(s, "coupling", s.name) for s in cast(set[sp.Symbol], action.free_symbols)} - values.keys()
+    left = {name: value for name, value in theory.defaults.items() if name in kept}
     return Theory(theory.name, fields=theory.fields, action=action, defaults=left)

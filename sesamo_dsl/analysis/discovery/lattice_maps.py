@@ -9,9 +9,10 @@ import networkx as nx
 import sympy as sp
 
 from ...exact import floats
-from ...groups.element import SiteMap
+from ...groups.element import SiteMap, translation
 from ...groups.finite import FiniteGroup
 from ...lattice import Lattice
+from ...site_constants import SiteConstant
 from ..invariance import Verdict
 from .names import group_name
 from .result import LatticeGroup
@@ -67,9 +68,28 @@ def lattice_group(search: Search) -> LatticeGroup:
         tuple(verdicts),
         group,
         f"B{lattice.dimension}" if full else group_name(group),
-        lattice.volume * group.order,
+        _periods(search),
         tuple(undecided),
     )
+
+
+def _periods(search: Search) -> tuple[int, ...]:
+    """The least translation along every axis that is proved to be a symmetry."""
+    lattice = search.lattice
+    if not search.action.has(SiteConstant):
+        return (1,) * lattice.dimension
+    search.limits.append(
+        "couplings depend on the site: translations were tried along one axis at a time, and reflections and "
+        "rotations about the origin alone"
+    )
+    identity = sp.ImmutableMatrix(sp.eye(search.size))
+
+    def period(mu: int) -> int:
+        *steps, extent = sp.divisors(lattice.shape[mu])
+        moves = ((step, search.element(identity, translation(lattice, mu, step))) for step in steps)
+        return next((step for step, move in moves if search.judge(move).status == "exact"), extent)
+
+    return tuple(map(period, lattice.directions))
 
 
 def _companion(search: Search, sites: SiteMap, graph: nx.DiGraph | None) -> sp.ImmutableMatrix | None:

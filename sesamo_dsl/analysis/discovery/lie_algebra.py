@@ -25,7 +25,7 @@ from ..linear_algebra import Row, echelon_form, null_space, rank
 from ..regularity import regular_parts
 from .names import recognise
 from .result import LieAlgebra
-from .search import Search
+from .search import Search, random_couplings
 
 _PROOF_SIZE = 2000  # operations in a derivative that is still simplified
 
@@ -150,7 +150,7 @@ def _vanishes(change: sp.Expr) -> bool:
 def _vanishes_numerically(search: Search, change: sp.Expr, shape: tuple[int, ...]) -> bool:
     """Whether 40-digit evaluation at random points cannot tell a derivative from zero."""
     rng = np.random.default_rng(5)
-    parameters = {p.name: float(rng.uniform(0.25, 0.75)) for p in search.theory.parameters}
+    parameters = random_couplings(search.theory, rng)
     for _ in range(4):
         value = evaluate(change, rng.normal(size=shape), search.components, parameters, digits=40)
         if not abs(value) < mpmath.mpf(10) ** -30:

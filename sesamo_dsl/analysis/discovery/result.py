@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import sympy as sp
 
@@ -79,7 +80,7 @@ class InternalGroup:
 
 @dataclass(frozen=True, eq=False)
 class LatticeGroup:
-    """Symmetries that move sites: all translations, and a point group of signed axis permutations.
+    """Symmetries that move sites: translations, and a point group of signed axis permutations.
 
     Attributes
     ----------
@@ -92,8 +93,8 @@ class LatticeGroup:
         The site maps, enumerated.
     name
         What the point group is.
-    order
-        Number of site maps: volume times order of the point group.
+    periods
+        The least translation along every axis that is a symmetry: 1 unless couplings depend on the site.
     undecided
         Verdicts on candidates that no evaluation could tell from a symmetry and no proof reached.
     """
@@ -102,8 +103,19 @@ class LatticeGroup:
     verdicts: tuple[Verdict, ...]
     point_group: FiniteGroup[SiteMap]
     name: str
-    order: int
+    periods: tuple[int, ...]
     undecided: tuple[Verdict, ...]
+
+    @property
+    def translations(self) -> tuple[int, ...]:
+        """How many translations there are along every axis."""
+        shape = self.point_group.elements[0].lattice.shape
+        return tuple(extent // period for extent, period in zip(shape, self.periods, strict=True))
+
+    @property
+    def order(self) -> int:
+        """Number of site maps: translations times order of the point group."""
+        return prod(self.translations) * self.point_group.order
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +167,7 @@ class Discovery:
         for verdict in (*internal.verdicts, *internal.undecided):
             lines.append(f"    {self._field_map(verdict)}: {verdict.status}, {verdict.evidence}")
         if t.lattice.volume > 1:
-            translations = " × ".join(f"Z{extent}" for extent in t.lattice.shape)
+            translations = " × ".join(f"Z{number}" for number in lattice.translations)
             name = f"({lattice.name})" if "×" in lattice.name else lattice.name
             lines.append(
                 f"lattice symmetry: {name} ⋉ translations {translations}, {lattice.order} maps of sites"

@@ -9,10 +9,12 @@ from typing import Any, cast
 import numpy as np
 import sympy as sp
 
+from ...couplings import Coupling, Couplings
 from ...exact import NumberTable
-from ...fields import FieldComponent
+from ...fields import FieldComponent, Parameter
 from ...groups.element import Element, SiteMap
 from ...lattice import SiteSum
+from ...site_constants import SiteConstant
 from ...theory import Theory
 from ..evaluate import sufficient_shape
 from ..invariance import Verdict, act, generic_parameters, judge
@@ -84,11 +86,13 @@ class CompiledAction:
 
     def __init__(self, action: sp.Expr, theory: Theory) -> None:
         self._index = {(c.field, c.component): a for a, c in enumerate(theory.components)}
-        self._parameters = theory.parameters
-        self._generic = list(generic_parameters(theory).values())
+        self._theory = theory
+        self._parameters = [p for p in theory.parameters if isinstance(p, Parameter)]
+        self._generic = generic_parameters(theory)
         self._random = np.random.default_rng(1)
         self._sums = sorted(action.atoms(SiteSum), key=sp.default_sort_key)
         self._fields = [sorted(node.density.atoms(FieldComponent), key=str) for node in self._sums]
+        self._constants = [sorted(node.density.atoms(SiteConstant), key=str) for node in self._sums]
         self._totals = [sp.Dummy(real=True) for _ in self._sums]
         self._outer = cast(sp.Expr, action.xreplace(dict(zip(self._sums, self._totals, strict=True))))
 
@@ -96,12 +100,14 @@ class CompiledAction:
         """S at couplings at which nothing is equal or zero by accident."""
         outer, densities = self._values
         shape = configuration.shape[1:]
+        couplings = [self._generic[p.name] for p in self._parameters]
         totals = []
         with np.errstate(all="ignore"):
-            for fields, density in zip(self._fields, densities, strict=True):
+            for fields, constants, density in zip(self._fields, self._constants, densities, strict=True):
                 arrays = [self._shifted(configuration[self._component(f)], f) for f in fields]
-                totals.append(np.sum(np.broadcast_to(density(*arrays, *self._generic), shape)))
-            return float(outer(*totals, *self._generic))
+                given = _arrays_of(constants, self._generic)
+                totals.append(np.sum(np.broadcast_to(density(*arrays, *given, *couplings), shape)))
+            return float(outer(*totals, *couplings))
 
     def variations(self, configuration: Array) -> Array:
         """Σ_x φ_b(x) ∂S/∂φ_a(x), shape (components, components) for a and b.
@@ -111,13 +117,15 @@ class CompiledAction:
         slopes, functions = self._slopes
         shape = configuration.shape[1:]
         axes = tuple(range(1, configuration.ndim))
-        couplings = self._random.uniform(0.25, 0.75, size=len(self._parameters))
+        random = random_couplings(self._theory, self._random)
+        couplings = [random[p.name] for p in self._parameters]
         totals, changes = [], []
         with np.errstate(all="ignore"):
-            for fields, function in zip(self._fields, functions, strict=True):
+            for fields, constants, function in zip(self._fields, self._constants, functions, strict=True):
                 moved = [self._shifted(configuration, f) for f in fields]
                 own = [self._component(f) for f in fields]
-                values = function(*(m[a] for m, a in zip(moved, own, strict=True)), *couplings)
+                given = _arrays_of(constants, random)
+                values = function(*(m[a] for m, a in zip(moved, own, strict=True)), *given, *couplings)
                 density, *derivatives = (np.broadcast_to(value, shape) for value in values)
                 change = np.zeros((len(configuration),) * 2)
                 for a, m, derivative in zip(own, moved, derivatives, strict=True):
@@ -144,8 +152,8 @@ class CompiledAction:
 
     def _compile(self, outer: Any, densities: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
         inner = [
-            sp.lambdify([*fields, *self._parameters], density, "scipy", cse=True)
-            for fields, density in zip(self._fields, densities, strict=True)
+            sp.lambdify([*fields, *constants, *self._parameters], density, "scipy", cse=True)
+            for fields, constants, density in zip(self._fields, self._constants, densities, strict=True)
         ]
         return sp.lambdify([*self._totals, *self._parameters], outer, "scipy", cse=True), inner
 
@@ -156,3 +164,21 @@ class CompiledAction:
     def _shifted(values: Array, field: FieldComponent) -> Array:
         """The values (…, *lattice) at x + offset, for every x."""
         return np.roll(values, tuple(-o for o in field.offset), tuple(range(-len(field.offset), 0)))
+
+
+def random_couplings(theory: Theory, rng: np.random.Generator) -> dict[str, Coupling]:
+    """Uniform between 1/4 and 3/4, site-dependent ones at every site."""
+    return {
+        p.name: rng.uniform(0.25, 0.75, size=theory.lattice.shape)
+        if isinstance(p, SiteConstant)
+        else float(rng.uniform(0.25, 0.75))
+        for p in theory.parameters
+    }
+
+
+def _arrays_of(constants: Sequence[SiteConstant], couplings: Couplings) -> list[Array]:
+    """The values of site constants at every x."""
+    return [
+        cast(Array, h.array) if h.values is not None else h.of(np.asarray(couplings[h.coupling]))
+        for h in constants
+    ]

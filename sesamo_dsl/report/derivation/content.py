@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import cast
 
+import numpy as np
 import sympy as sp
 
 from ...analysis.result import Analysis, LieReport, SymmetryReport
@@ -50,13 +52,24 @@ def _theory_lines(analysis: Analysis) -> Iterator[Line]:
     )
     for parameter in t.parameters:
         if parameter.name in t.defaults:
-            yield item("coupling ${}$, by default ${}$", parameter, number(t.defaults[parameter.name]))
+            value = t.defaults[parameter.name]
+            if isinstance(value, np.ndarray):
+                yield item("coupling ${}$, by default an array from ${}$ to ${}$", parameter, *_range(value))
+            else:
+                yield item("coupling ${}$, by default ${}$", parameter, number(value))
         else:
             yield item("coupling ${}$, without a default", parameter)
+    for constant in t.site_constants:
+        values = _range(cast(np.ndarray, constant.values))
+        yield item("coupling ${}$ that depends on the site, given from ${}$ to ${}$", constant, *values)
     yield say("The target density is $p(x) = exp(−S(x))/Z$ with")
     yield equation("S = {}", t.action)
     for note in t.notes:
         yield item("note: {}", note)
+
+
+def _range(values: np.ndarray) -> tuple[sp.Expr, sp.Expr]:
+    return number(values.min()), number(values.max())
 
 
 def _symmetry_lines(

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ...backend import call
+from ...couplings import Coupling
 from ...ir.program import Kind
 from ...ir.source import argument_name
 from ...orbits import uniform_directions
@@ -41,7 +42,7 @@ def _inputs(subject: Subject, function: str, x: np.ndarray) -> dict[str, np.ndar
 
 
 def _emitted_is_program(
-    subject: Subject, example: tuple[np.ndarray, dict[str, float]]
+    subject: Subject, example: tuple[np.ndarray, dict[str, Coupling]]
 ) -> Iterator[Measurement]:
     """Tolerance: the running error bound of the program in the precision, plus that of the interpreter."""
     x, parameters = example

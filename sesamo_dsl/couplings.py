@@ -1,0 +1,45 @@
+"""Values of couplings: one number each, or an array over the sites for a site-dependent one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+Coupling = float | np.ndarray
+"""The value of a parameter, or of a SiteConstant, an array (*lattice)."""
+Couplings = Mapping[str, Coupling]
+"""Values of couplings by name."""
+
+
+def coupling_text(value: Coupling) -> str:
+    """A number as it is; of an array its shape and its range, which fits on a line."""
+    if np.ndim(value) == 0:
+        return f"{float(value):g}"
+    array = np.asarray(value)
+    return f"array({'×'.join(map(str, array.shape))}, {array.min():g} … {array.max():g})"
+
+
+def couplings_text(values: Couplings) -> str:
+    """All couplings on one line, ``kappa = 0.3, h = array(8×8, -1.2 … 0.9)``."""
+    return ", ".join(f"{name} = {coupling_text(value)}" for name, value in values.items())
+
+
+def same_couplings(one: Couplings, other: Couplings) -> bool:
+    """Whether both are values of the same couplings, and the same values."""
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def numbers_only(values: Couplings) -> dict[str, float]:
+    """The couplings that are single numbers."""
+    return {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
+
+
+def arrays_only(values: Couplings) -> dict[str, np.ndarray]:
+    """The site-dependent couplings."""
+    return {name: np.asarray(value) for name, value in values.items() if np.ndim(value) > 0}
+
+
+def couplings_key(values: Couplings) -> tuple[tuple[str, bytes], ...]:
+    """Something hashable that is equal for equal values."""
+    return tuple((name, np.asarray(values[name], dtype=np.float64).tobytes()) for name in sorted(values))
