@@ -22,6 +22,7 @@ from typing import Any
 import hubbard
 import methods
 import numpy as np
+import targets
 from common import REFERENCE, Row, Task, train
 from lattice import LATTICE_TASKS, SECONDS
 from rich.console import Console
@@ -217,6 +218,7 @@ TASKS: dict[str, Task] = {
     "compile": compile_time,
     "speed": speed,
     **methods.TASKS,
+    "targets": targets.task(),
 }
 
 
@@ -236,7 +238,12 @@ def arguments() -> argparse.Namespace:
         "--only", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="NAME", help=", ".join(TASKS)
     )
     parser.add_argument("--backend", choices=("torch", "jax", "both"), default="both")
-    parser.add_argument("--seconds", type=float, help="of each training; default 120 (mixture), 900 or 1800")
+    parser.add_argument(
+        "--seconds", type=float, help="of each training; default 120 (mixture), 900 or 1800, 30 (targets)"
+    )
+    parser.add_argument(
+        "--cases", type=Path, help="directory with more targets; default ../shared/cases if there is one"
+    )
     parser.add_argument("--out", type=Path, help="directory for table.txt and table.json")
     return parser.parse_args()
 
@@ -247,10 +254,11 @@ def main() -> int:
     backends = ("torch", "jax") if chosen.backend == "both" else (chosen.backend,)
     table = Table("task", "backend", "figure", "value", "± error", "bar", "", box=None, pad_edge=False)
     records, missed = [], 0
+    tasks = TASKS | {"targets": targets.task(chosen.cases)}
     for name in chosen.only:
         for backend in backends:
-            seconds = chosen.seconds or (SECONDS | hubbard.SECONDS).get(name, 120.0)
-            for row in map(plain, TASKS[name](backend, seconds)):
+            seconds = chosen.seconds or (SECONDS | hubbard.SECONDS | targets.SECONDS).get(name, 120.0)
+            for row in map(plain, tasks[name](backend, seconds)):
                 verdict = {None: "", True: "pass", False: "MISS"}[row.passed]
                 missed += row.passed is False
                 error = "" if row.error is None else f"{row.error:.2g}"
