@@ -3,7 +3,7 @@
 Each is trained at default options. A result has to be right within four standard errors or come with a
 warning; where Z is infinite the theory has to be refused. The targets here have answers in closed form, by
 one-dimensional quadrature, or by a transfer matrix, none of which shares code with the package. More of them
-can lie in a directory of cases, as ``targets.py`` with a list TARGETS of the same form (``run.py --cases DIR``).
+can lie in a directory of cases, as ``targets.py`` with a list TARGETS of the same form (``--cases DIR``).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import sesamo_dsl as sd
 from sesamo_dsl import cli
+from sesamo_dsl.chains import Chain, longest_stay
 from sesamo_dsl.compiler import lower_theory
 from sesamo_dsl.coverage import Coverage
 from sesamo_dsl.errors import TrainingDivergedError
@@ -272,6 +273,62 @@ def test_a_theory_too_large_to_search_says_so() -> None:
     phi = sd.ScalarField("phi", lattice)
     samples = untrained(sd.Theory("large", fields=[phi], action=lattice.sum(phi**2) / 2))[1]
     assert "nothing was searched" in samples.text()
+
+
+# Chains
+
+
+def chain_of(action: np.ndarray) -> Chain:
+    """A chain with a given series of S, (replicas, length)."""
+    x = np.sqrt(2 * np.abs(action))[..., None, None] * np.array([[1.0], [0.0]])
+    return Chain(program(), {}, x, action, 1.0)
+
+
+def correlated(length: int, replicas: int = 1, memory: float = 0.98) -> np.ndarray:
+    """A series with τ_int = (1 + a)/(2(1 − a)), 49.5 for a = 0.98."""
+    noise = np.random.default_rng(0).normal(size=(length, replicas))
+    series = [noise[0] / np.sqrt(1 - memory**2)]
+    for step in noise[1:]:
+        series.append(memory * series[-1] + step)
+    return 30 + np.array(series).T
+
+
+def chain_names(chain: Chain) -> list[str]:
+    assert all(f"WARNING: {warning}" in chain.text() for warning in chain.warnings)
+    assert all("Remedy: " in warning for warning in chain.warnings)
+    return [warning.partition(":")[0] for warning in chain.warnings]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sound_chains_have_no_warnings(seed: int) -> None:
+    chain = sd.independence_metropolis(gaussian_samples(1.1, seed=seed), seed)
+    assert chain_names(chain) == []
+    assert chain_names(chain_of(correlated(20_000))) == []
+    assert chain_names(chain_of(correlated(1000, replicas=16))) == []
+
+
+def test_chains_shorter_than_fifty_autocorrelation_times_say_so() -> None:
+    assert chain_names(chain_of(correlated(1000))) == ["short chain"]
+    # many replicas, each of which has hardly left its start
+    assert chain_names(chain_of(correlated(100, replicas=64))) == ["short chain"]
+    short = chain_of(correlated(10))
+    assert "fewer than 20" in short.warnings[0]
+
+
+def test_long_rejection_runs_say_so() -> None:
+    samples = gaussian_samples()
+    log_q = samples.log_q.copy()
+    log_q[N // 2] -= 8
+    chain = sd.independence_metropolis(replace(samples, log_q=log_q))
+    assert "rejections" in chain_names(chain)
+    assert chain_names(chain_of(np.full((1, 400), 1.5))) == ["rejections"]
+
+
+@pytest.mark.parametrize(
+    ("series", "stay"), [([1, 2, 3], 0), ([1, 1, 1, 2], 2), ([1, 2, 2, 1, 1, 1, 1], 3), ([5], 0), ([4, 4], 1)]
+)
+def test_the_longest_stay(series: list[int], stay: int) -> None:
+    assert longest_stay(np.array(series)) == stay
 
 
 # Training that diverged
