@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -43,3 +44,14 @@ def arrays_only(values: Couplings) -> dict[str, np.ndarray]:
 def couplings_key(values: Couplings) -> tuple[tuple[str, bytes], ...]:
     """Something hashable that is equal for equal values."""
     return tuple((name, np.asarray(values[name], dtype=np.float64).tobytes()) for name in sorted(values))
+
+
+@dataclass(frozen=True)
+class Point:
+    """Values of couplings that can be looked up: equal where all values are."""
+
+    values: Couplings = field(compare=False)
+    key: tuple[tuple[str, bytes], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", couplings_key(self.values))

@@ -8,13 +8,13 @@ mode without a minimum of its own, such as a kink between two wells, is not seen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .couplings import Couplings, Point
 from .images import Images
 from .ir.interpreter import run
 from .landscape import Landscape
@@ -77,17 +77,17 @@ class MissedMode:
     log_ratio: float
 
 
-def find_basins(program: Program, parameters: Mapping[str, float]) -> tuple[Basin, ...] | None:
+def find_basins(program: Program, parameters: Couplings) -> tuple[Basin, ...] | None:
     """The valleys of all minima that a search finds; None if there are none, or the theory is too large."""
-    return _basins(program, tuple(sorted(parameters.items())))
+    return _basins(program, Point(parameters))
 
 
 @lru_cache(maxsize=16)
-def _basins(program: Program, parameters: tuple[tuple[str, float], ...]) -> tuple[Basin, ...] | None:
-    landscape = Landscape(program, dict(parameters), program.shape)
+def _basins(program: Program, point: Point) -> tuple[Basin, ...] | None:
+    landscape = Landscape(program, point.values, program.shape)
     if landscape.size > DENSE:
         return None
-    basins = [_basin(landscape, minimum) for minimum in find_minima(program, dict(parameters))]
+    basins = [_basin(landscape, minimum) for minimum in find_minima(program, point.values)]
     return tuple(basin for basin in basins if basin is not None) or None
 
 
@@ -163,7 +163,7 @@ class Coverage:
         Of the theory.
     """
 
-    def __init__(self, model: Model, program: Program, parameters: Mapping[str, float]) -> None:
+    def __init__(self, model: Model, program: Program, parameters: Couplings) -> None:
         self._model, self._state = model, model.state()
         self._program, self._parameters = program, dict(parameters)
 

@@ -32,7 +32,8 @@ class Images:
     def __init__(self, landscape: Landscape) -> None:
         self._landscape, self._program = landscape, landscape.program
         axes = range(len(landscape.shape))
-        self._axes = tuple(mu for mu in axes if self._program.nodes is None or mu != axes[-1])
+        uniform = not self._program.functions["action"].is_site_dependent
+        self._axes = tuple(mu for mu in axes if uniform and (self._program.nodes is None or mu != axes[-1]))
         self._dimensions = []
         while (name := f"COLLECTIVE_{len(self._dimensions)}") in self._program.constants:
             self._dimensions.append(len(self._program.constants[name]))

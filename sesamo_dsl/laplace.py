@@ -158,8 +158,9 @@ def _constant_spectrum(
         probes[:, a, a, 0] += steps[a] * np.array([1, -1])
     slopes = landscape.slopes(probes.reshape(2 * c, -1))[1].reshape(2, c, c, *shape)
     columns = (slopes[0] - slopes[1]) / (2 * steps.reshape(c, *(1,) * (1 + len(shape))))
-    if landscape.program.functions["action"].couples_nodes:
-        return None  # nodes of a graph are not Fourier modes
+    action = landscape.program.functions["action"]
+    if action.couples_nodes or action.is_site_dependent:
+        return None  # the modes are no Fourier modes
     hessian = np.moveaxis(np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape)))), (1, 0), (-2, -1))
     hessian = (hessian + np.conj(np.swapaxes(hessian, -1, -2))).reshape(sites, c, c) / 2
     values, vectors = np.linalg.eigh(hessian)

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import sympy as sp
@@ -17,12 +18,14 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.errors import FieldError, LatticeError, ParameterError, RunError, TheoryError
 from sesamo_dsl.exact import NumberTable
-from sesamo_dsl.groups.element import reflection, rotation, translation
+from sesamo_dsl.groups.element import node_permutation, reflection, rotation, translation
 from sesamo_dsl.groups.symmetry import Generator
 from sesamo_dsl.ir.interpreter import run as interpret
+from sesamo_dsl.minima import find_minima
 from sesamo_dsl.report.derivation import derivation
 from sesamo_dsl.runs import digest
 from sesamo_dsl.site_constants import SiteConstant
+from sesamo_dsl.testing import theory_suite
 
 RNG = np.random.default_rng(7)
 SQUARE = sd.Lattice(3, 4)
@@ -340,3 +343,79 @@ def test_site_constants_survive_copies() -> None:
             assert hash(twin) == hash(h)
             assert twin.offset == (1,)
     assert SiteConstant("h", RING, [1, 2, 3, 4]) != SiteConstant("h", RING, [1, 2, 3, 5])
+
+
+def test_minima_of_a_disordered_action_are_no_translations_of_each_other() -> None:
+    """Two wells at each of three sites, whose depths differ: eight minima, not four up to translations."""
+    ring = sd.Lattice(3)
+    spin = sd.ScalarField("s", ring)
+    h = SiteConstant("h", ring, [0.2, -0.2, 0.1])
+    action = ring.sum((spin**2 - 4) ** 2 / 2 - spin * spin.shift(0) / 40 + h * spin)
+    program = sd.compile(sd.Theory("wells", fields=[spin], action=action), "torch").program
+    found = find_minima(program, {})
+    signs = {tuple(np.sign(m.configuration[0])) for m in found}
+    assert len(found) == len(signs) == 8
+    best = min(found, key=lambda m: m.action)
+    assert tuple(np.sign(best.configuration[0])) == (-1, 1, -1)
+
+
+GLASS = nx.cycle_graph(3)
+NODES = sd.GraphLattice(GLASS)
+THETA = sd.ScalarField("theta", NODES)
+
+
+def test_fields_that_differ_between_the_nodes_of_a_graph() -> None:
+    """A φ⁴ spin glass with a field of its own at every node, against quadrature over all three."""
+    for edge, coupling in zip(GLASS.edges, (0.8, -0.6, 0.3), strict=True):
+        GLASS.edges[edge]["weight"] = coupling
+    nodes = sd.GraphLattice(GLASS)
+    phi = sd.ScalarField("phi", nodes)
+    field = np.array([0.3, -0.2, 0.1])
+    action = nodes.sum(
+        phi**2 / 2 + phi**4 / 4 - phi * nodes.neighbours(phi) / 2 + SiteConstant("h", nodes, field) * phi
+    )
+    theory = sd.Theory("glass", fields=[phi], action=action, symmetries=[sd.Z2(phi)])
+    assert sd.analyse(theory).reports[0].status == "broken"
+    axis = np.linspace(-5, 5, 121)
+    x = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+    bonds = sum(d["weight"] * x[..., a] * x[..., b] for a, b, d in GLASS.edges(data=True))
+    exact = (x**2 / 2 + x**4 / 4 + field * x).sum(axis=-1) - bonds
+    expected = np.log(np.exp(-exact).sum() * (axis[1] - axis[0]) ** 3)
+    compiled = sd.compile(theory, "torch")
+    some = x.reshape(-1, 1, 3)[::9973]
+    np.testing.assert_allclose(compiled.action(some), exact.ravel()[::9973], rtol=1e-5)
+    samples = compiled.train(steps=60, batch=256, progress=False).sample(20_000)
+    assert abs(samples.log_z.value - expected) < 5 * samples.log_z.error
+    assert samples.log_z.error < 0.05
+
+
+def test_an_automorphism_takes_the_values_of_the_nodes_along() -> None:
+    for values, expected in (([2, 1, 1], "exact"), ([2, 1, 3], "broken")):
+        density = THETA**2 + THETA**4 + SiteConstant("h", NODES, values) * THETA
+        swap = node_permutation(NODES, {1: 2, 2: 1})
+        theory = sd.Theory(
+            "nodes",
+            fields=[THETA],
+            action=NODES.sum(density - THETA * NODES.neighbours(THETA) / 4),
+            symmetries=[sd.Symmetry("swap", [swap])],
+        )
+        assert sd.analyse(theory).reports[0].status == expected
+
+
+def disordered_ring() -> sd.Theory:
+    bond = SiteConstant("bond", RING)
+    return sd.Theory(
+        "disordered_ring",
+        fields=[SPIN],
+        action=RING.sum(
+            SiteConstant("mass", RING, [1.5, 2.5, 2.0, 1.8]) * SPIN**2 / 2
+            + SPIN**4 / 4
+            - bond * SPIN * SPIN.shift(0) / 4
+            + SiteConstant("h", RING, [0.3, -0.2, 0.1, 0.2]) * SPIN
+        ),
+        symmetries=[sd.Z2(SPIN)],
+        observables={"energy": RING.sum(bond.shift(0) * SPIN.shift(0) ** 2)},
+    )
+
+
+TestLaws = theory_suite(disordered_ring, ["torch"], examples=5)

@@ -7,7 +7,7 @@ sides of every boundary of the action are added: of branches, signs, steps, kink
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, cast
@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 from sympy.core.relational import Relational
 
-from ..couplings import Coupling, Couplings, couplings_key, couplings_text
+from ..couplings import Coupling, Couplings, Point, couplings_text
 from ..errors import InternalError
 from ..fermions import FermionLogDet
 from ..fields import FieldComponent
@@ -65,7 +65,7 @@ def search_counterexample(
     theory: Theory, parameters: Couplings, moves: Sequence[Move]
 ) -> tuple[Counterexample, Move] | None:
     """A configuration, as simple as possible, at which the action visibly changes under one of the moves."""
-    trials = _trials(theory.action, theory.components, _Point(couplings_key(parameters), parameters))
+    trials = _trials(theory.action, theory.components, Point(parameters))
     for configuration, before in trials.values():
         for move in moves:
             after = trials.value(move(configuration, None))
@@ -258,18 +258,10 @@ class _Trials:
             return np.nan
 
 
-@dataclass(frozen=True)
-class _Point:
-    """Couplings that can be looked up."""
-
-    key: tuple[tuple[str, bytes], ...]
-    parameters: Couplings = field(compare=False)
-
-
 @lru_cache(maxsize=8)
-def _trials(action: sp.Expr, components: tuple[FieldComponent, ...], point: _Point) -> _Trials:
+def _trials(action: sp.Expr, components: tuple[FieldComponent, ...], point: Point) -> _Trials:
     """Every element of a group is tried on the same configurations."""
-    return _Trials(action, components, point.parameters)
+    return _Trials(action, components, point.values)
 
 
 _SWITCHES = (
