@@ -272,7 +272,7 @@ def _breaking(
     status = {v.status for report in finite for v in report.verdicts}
     if status - {"exact"}:
         rest = theory.with_action(cast(sp.Expr, theory.action - breaking))
-        more = split(rest, group, normal_form, proved="undecided" not in status)
+        more = split(rest, group, normal_form, proved="undecided" not in status, limits=limits)
         breaking = normal_form(cast(sp.Expr, breaking + more))
     return breaking
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -13,19 +13,23 @@ import sympy as sp
 from ..couplings import Coupling, couplings_text
 from ..errors import NotInvariantError
 from ..exact import numbers
-from ..fields import Parameter
+from ..fields import FieldComponent, Parameter
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
+from ..lattice import Functional, SiteSum
 from ..site_constants import SiteConstant
 from ..theory import Theory
 from .counterexamples import Counterexample, refuse_contradiction, search_counterexample
 from .evaluate import evaluate, sufficient_shape
+from .identity_form import IdentityForm
 from .normal_form import NormalForm, transformed
 
+BY_IDENTITIES = "the change vanishes by identities of exponentials, angles, logarithms and branches"
 _DIGITS = 40
 _POINTS = 8
+_MOST_IMAGES = 20_000  # elements of a group times operations in the terms that are averaged over it
 _LARGEST_NUMBER = 150  # operations; beyond this, expanding a product of two takes minutes
 
 Status = Literal["exact", "broken", "undecided"]
@@ -72,6 +76,8 @@ def judge(theory: Theory, generator: Element, normal_form: NormalForm) -> Verdic
             f"refuted: the action changes by {counterexample.difference:.6g} at a configuration",
             counterexample,
         )
+    if IdentityForm.vanish(normal_form, image - theory.action, residual):
+        return Verdict(generator, "exact", sp.S.Zero, "proved: " + BY_IDENTITIES)
     exponent = _largest_relative_change(theory, residual)
     if exponent is None:
         return Verdict(
@@ -188,29 +194,71 @@ def enforce_claim(theory: Theory, symmetry: Symmetry | Sitewise, verdicts: Seque
             )
 
 
-def split(theory: Theory, group: FiniteGroup[Element], normal_form: NormalForm, proved: bool) -> sp.Expr:
+def split(
+    theory: Theory,
+    group: FiniteGroup[Element],
+    normal_form: NormalForm,
+    proved: bool,
+    limits: list[str] | None = None,
+) -> sp.Expr:
     """S₁ of S = S₀ + S₁, with S₀ invariant and S₁ as small as the group average makes it.
 
-    Terms that every generator leaves alone are never touched. The others are projected on the invariant
-    functions by averaging over the group; if some invariance could only be tested numerically (``proved``
-    false) they all count as breaking, which is always correct and only costs evaluations.
+    Terms that every generator leaves alone are never touched, nor are those of one coupling, or the
+    polynomial among them, if these are invariant together. The others are projected on the invariant by
+    averaging over the group; if some invariance could only be tested numerically (``proved`` false), or there
+    are too many images, they all count as breaking, which is always correct and only costs evaluations.
+
+    Parameters
+    ----------
+    limits
+        Gets a sentence if the average was not taken.
     """
-    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
-    moved = [
-        term
-        for term in terms
-        if any(
-            normal_form(cast(sp.Expr, normal_form(transformed(term, g, theory.components)) - term)) != 0
-            for g in group.generators
+
+    def is_invariant(expr: sp.Expr) -> bool:
+        changes = [normal_form(transformed(expr, g, theory.components) - expr) for g in group.generators]
+        return all(
+            # the normal form of polynomials leaves nothing to find
+            change == 0 or (not _is_polynomial(expr) and IdentityForm.vanish(normal_form, change))
+            for change in changes
         )
-    ]
+
+    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
+    moved: list[sp.Expr] = []
+    for alike in _grouped(terms, _coupling):
+        changed = [t for t in alike if not is_invariant(t)]
+        for some in [changed] if is_invariant(sp.Add(*changed)) else _grouped(changed, _is_polynomial):
+            moved += [] if is_invariant(sp.Add(*some)) else some
     block = cast(sp.Expr, sp.Add(*moved))
     if not moved or not proved:
+        return block
+    if group.order * sp.count_ops(block) > _MOST_IMAGES:
+        if limits is not None:
+            limits.append(f"S₁ is the whole of {block}: its average over the group was not computed")
         return block
     images = [normal_form(transformed(block, g, theory.components)) for g in group.elements]
     average = normal_form(cast(sp.Expr, sp.Add(*images) / group.order))
     breaking = normal_form(cast(sp.Expr, block - average))
     return breaking if len(sp.Add.make_args(breaking)) <= len(moved) else block
+
+
+def _grouped(terms: Sequence[sp.Expr], key: Callable[[sp.Expr], Any]) -> list[list[sp.Expr]]:
+    """Terms with equal keys together."""
+    groups: dict[Any, list[sp.Expr]] = {}
+    for term in terms:
+        groups.setdefault(key(term), []).append(term)
+    return list(groups.values())
+
+
+def _coupling(term: sp.Expr) -> sp.Expr:
+    factors = [f for f in sp.Mul.make_args(term) if f.atoms(Parameter) and not f.has(Functional)]
+    return cast(sp.Expr, sp.Mul(*factors))
+
+
+def _is_polynomial(term: sp.Expr) -> bool:
+    densities = [node.density for node in term.atoms(SiteSum)]
+    outer = cast(sp.Expr, term.xreplace({node: sp.Dummy() for node in term.atoms(Functional)}))
+    polynomial = all(bool(d.is_polynomial(*d.atoms(FieldComponent))) for d in densities)
+    return polynomial and bool(outer.is_polynomial(*outer.atoms(sp.Dummy)))
 
 
 class SurvivingSubgroup(tuple[int, ...]):

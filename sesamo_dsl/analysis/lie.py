@@ -24,6 +24,7 @@ from ..groups.lie import LieSymmetry
 from ..lattice import SiteSum
 from ..theory import Theory
 from .counterexamples import Counterexample, Move, refuse_contradiction, search_counterexample
+from .identity_form import IdentityForm
 from .invariance import Verdict, generic_parameters
 from .normal_form import NormalForm
 from .regularity import regular_parts
@@ -75,6 +76,10 @@ def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: 
         return Verdict(shown, "exact", sp.S.Zero, evidence)
     residual, part = next((c, p) for c, p in zip(changes, parts, strict=True) if c != 0)
     part = None if part == action else part
+    if found is None and all(IdentityForm.vanish(normal_form, change) for change in changes):
+        listed = "S" if parts == (action,) else ", ".join(map(str, parts))
+        evidence = f"proved: the Lie derivative of {listed} vanishes by identities of elementary functions"
+        return Verdict(shown, "exact", sp.S.Zero, evidence)
     if found is None:
         evidence = "no configuration tells the rotated action from it, not proved"
         return Verdict(shown, "undecided", residual, evidence, part=part)

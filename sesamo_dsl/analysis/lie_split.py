@@ -26,7 +26,7 @@ from .normal_form import NormalForm
 from .regularity import regular_parts
 
 _MAX_DEGREE = 12  # of the polynomial p
-_MAX_WORK = 400  # terms that generators are applied to, all C^k S together
+_MAX_WORK = 300  # terms that generators are applied to, all C^k S together
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ..groups.finite import FiniteGroup
 from ..lattice import Functional, SiteSum
 from ..theory import Theory
 from .counterexamples import refuse_contradiction
+from .identity_form import IdentityForm
 from .invariance import Verdict, find_counterexample
 from .normal_form import NormalForm
 
@@ -59,6 +60,11 @@ class LocalAction:
                 before, after = (self._marked(node.density, members, g) for g in (None, element))
                 pieces += [factor * SiteSum(node.args[0], after), -factor * SiteSum(node.args[0], before)]
         return self._normal_form(cast(sp.Expr, sp.Add(*pieces)))
+
+    def leaves_alone(self, terms: Sequence[sp.Expr], element: Element) -> bool:
+        """Whether the change is proved to vanish."""
+        change = self.change(terms, element)
+        return change == 0 or IdentityForm.vanish(self._normal_form, change)
 
     def breaking(self, elements: Sequence[Element]) -> sp.Expr:
         """What is left of the action without its average over copies of a finite group, one for each block.
@@ -151,7 +157,7 @@ def judge_local(
     """
     local, element = LocalAction(theory, axes, normal_form), group.elements[generator]
     found = find_counterexample(theory, element, axes)
-    if local.change(local.terms, element) == 0:
+    if local.leaves_alone(local.terms, element):
         refuse_contradiction(theory, f"{element} at one block", found)
         return Verdict(element, "exact", sp.S.Zero, "proved: nothing changes when it acts at one block only")
     residual = local.breaking([group.elements[g] for g in group.subgroup([generator])])
@@ -168,7 +174,7 @@ def split_local(
 ) -> tuple[sp.Expr, bool]:
     """(S₁, whether it is a sum of functions of one block each), S₁ as small as averages make it."""
     local = LocalAction(theory, axes, normal_form)
-    if all(local.change(local.terms, g) == 0 for g in group.generators):
+    if all(local.leaves_alone(local.terms, g) for g in group.generators):
         return sp.S.Zero, True
     breaking = local.breaking(group.elements)
     return breaking, all(local.touches_one_block(cast(sp.Expr, t)) for t in sp.Add.make_args(breaking))

@@ -27,7 +27,7 @@ class NormalForm:
     """Rewrites expressions into normal form; equal numbers are identified through one ``NumberTable``."""
 
     def __init__(self, numbers: NumberTable) -> None:
-        self._numbers = numbers
+        self.numbers = numbers
         self._seen: dict[sp.Basic, sp.Expr] = {}
 
     def __call__(self, expr: sp.Expr) -> sp.Expr:
@@ -46,7 +46,7 @@ class NormalForm:
         if not expr.args:
             return expr
         if expr.is_number and not expr.has(sp.I):
-            return self._numbers.canonical(cast(sp.Expr, sp.expand(expr)))
+            return self.numbers.canonical(cast(sp.Expr, sp.expand(expr)))
         rebuilt = expr.func(*(self(arg) if isinstance(arg, sp.Expr) else arg for arg in expr.args))
         return self._collect(_expand(cast(sp.Expr, rebuilt)))
 
@@ -61,10 +61,10 @@ class NormalForm:
             number = sp.Mul(*(factor for factor in sp.Mul.make_args(number) if factor.is_number))
             numbers[sp.Mul(rest, *symbols)].append(cast(sp.Expr, number))
         terms = {
-            rest: self._numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) for rest, n in numbers.items()
+            rest: self.numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) for rest, n in numbers.items()
         }
         if expr.has(SiteConstant):
-            terms = without_cancelling_sums(terms, self._numbers)
+            terms = without_cancelling_sums(terms, self.numbers)
         return cast(sp.Expr, sp.Add(*(number * rest for rest, number in terms.items())))
 
     def _site_sum(self, expr: SiteSum) -> sp.Expr:
