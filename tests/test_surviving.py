@@ -293,9 +293,8 @@ def test_nothing_breaks() -> None:
 
 # Undecided elements
 
-HIDDEN = X[0] * (
-    sp.sin(X[1]) ** 2 + sp.cos(X[1]) ** 2 - 1
-)  # zero, in a spelling the normal form does not know
+# zero, in a spelling that no normal form knows, which is even in X[1] in a visible way
+HIDDEN = X[0] * (sp.erf(X[1] ** 2) + sp.erfc(X[1] ** 2) - 1)
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,10 @@ def split(
 
     terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
     moved: list[sp.Expr] = []
+    singly = 0
     for alike in _grouped(terms, _coupling):
         changed = [t for t in alike if not is_invariant(t)]
+        singly += len(changed)
         for some in [changed] if is_invariant(sp.Add(*changed)) else _grouped(changed, _is_polynomial):
             moved += [] if is_invariant(sp.Add(*some)) else some
     block = cast(sp.Expr, sp.Add(*moved))
@@ -238,7 +240,7 @@ def split(
     images = [normal_form(transformed(block, g, theory.components)) for g in group.elements]
     average = normal_form(cast(sp.Expr, sp.Add(*images) / group.order))
     breaking = normal_form(cast(sp.Expr, block - average))
-    return breaking if len(sp.Add.make_args(breaking)) <= len(moved) else block
+    return breaking if len(sp.Add.make_args(breaking)) <= singly else block
 
 
 def _grouped(terms: Sequence[sp.Expr], key: Callable[[sp.Expr], Any]) -> list[list[sp.Expr]]:
