@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sesamo_dsl.backend import Backend, Model
+from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
@@ -213,13 +214,13 @@ class NumpyBackend:
 
     def model(
         self,
-        compiled: CompiledTheory,
+        compiled: CompiledProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
     ) -> Model:
         """Not available: this backend emits and evaluates."""
-        raise _no(f"model of theory {compiled.theory.name}", "a backend that trains")
+        raise _no(f"model of theory {compiled.program.theory}", "a backend that trains")
 
     def hmc(
         self,

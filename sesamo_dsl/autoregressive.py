@@ -28,9 +28,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .analysis.result import Analysis
-from .conditional import HIDDEN, FeatureSpec, drawn, network_state, turns_together
+from .conditional import HIDDEN, FeatureSpec, drawn, network_state
 from .couplings import Couplings
+from .facts import Facts
 from .flow_spec import GaussianBase
 from .ir.interpreter import run
 from .ir.program import Program
@@ -57,10 +57,10 @@ class Together:
     shared: int
 
     @classmethod
-    def of(cls, analysis: Analysis) -> Together | None:
+    def of(cls, facts: Facts) -> Together | None:
         """The largest such group that there can be a sum over; None if even one row is too much."""
-        order, table, exact = analysis.group.order, analysis.group.table, turns_together(analysis)
-        shape = tuple(analysis.theory.lattice.shape[mu] for mu in analysis.axes)
+        table, exact, shape = facts.table, facts.turns_together, facts.block_shape
+        order = len(table)
         every = (
             tuple(n if keep else 1 for n, keep in zip(shape, kept, strict=True))
             for kept in itertools.product((False, True), repeat=len(shape))
@@ -112,22 +112,22 @@ class AutoregressiveSpec:
     def of(
         cls,
         program: Program,
-        analysis: Analysis,
+        facts: Facts,
         base: GaussianBase,
         strategy: str | None,
         parameters: Couplings,
     ) -> AutoregressiveSpec:
         """The network for a theory, scaled to what the base samples."""
-        blocks, group = program.sectors.blocks, analysis.group
+        blocks, order = program.sectors.blocks, program.sectors.order
         assert blocks is not None
         y = drawn(program, base, strategy)
         features = FeatureSpec.of(program, y)
         means = y.mean(axis=tuple(mu + 1 for mu in features.rest))
         size, centre = float(np.sqrt((means**2).sum(axis=1).mean())), float(np.linalg.norm(base.mean))
-        pairs = np.zeros((group.order, blocks, group.order, blocks))
+        pairs = np.zeros((order, blocks, order, blocks))
         if centre > 0.1 * size:
             pairs = _pairs(program, base, parameters) * (size / centre) ** 2
-        return cls(features, group.order, blocks, size, Together.of(analysis), group.table, pairs)
+        return cls(features, order, blocks, size, Together.of(facts), facts.table, pairs)
 
     @property
     def inputs(self) -> int:

@@ -18,6 +18,7 @@ from .ir.program import Program
 from .theory import Precision
 
 if TYPE_CHECKING:
+    from .compiled import CompiledProgram
     from .compiler import CompiledTheory
     from .flow_spec import GaussianBase
     from .hmc import HMCOptions, Trajectories
@@ -137,7 +138,7 @@ class Backend(Protocol):
 
     def model(
         self,
-        compiled: CompiledTheory,
+        compiled: CompiledProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,

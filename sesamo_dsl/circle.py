@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .analysis.result import Analysis
 from .conditional import HIDDEN, FeatureSpec, drawn, network_state
+from .facts import Facts
 from .flow_spec import GaussianBase
 from .ir.interpreter import run
 from .ir.program import Program
@@ -38,12 +38,12 @@ class CircleSpec:
 
     @classmethod
     def of(
-        cls, law: str, program: Program, analysis: Analysis, base: GaussianBase, strategy: str | None
+        cls, law: str, program: Program, facts: Facts, base: GaussianBase, strategy: str | None
     ) -> CircleSpec | None:
         """The spline of a theory, None where there is no broken circle or the law is not to be learned."""
-        if law not in ("learned", "conditional") or strategy == "none" or analysis.orbit_law == "uniform":
+        if law not in ("learned", "conditional") or strategy == "none" or facts.orbit_law == "uniform":
             return None
-        if [report.slice.dimension for report in analysis.lie_reports] != [2]:
+        if facts.slice_dimensions != (2,):
             return None
         if law == "learned":
             return cls(None)

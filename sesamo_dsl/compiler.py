@@ -15,11 +15,9 @@ Everything up to the source text is independent of the backend, frozen and print
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -40,11 +38,12 @@ from .analysis.local import judge_local, split_local
 from .analysis.normal_form import NormalForm
 from .analysis.result import Analysis, LieReport, SymmetryReport, weakest
 from .analysis.slices import Slice, derive_slice, linear_source
-from .backend import Backend, call, framework_couplings, load_backend
+from .backend import Backend, load_backend
 from .cache import load_source
-from .checks import shown, spelling
-from .couplings import Coupling, Couplings
-from .errors import ConfigurationError, GroupError, OptionError
+from .checks import shown
+from .compiled import CompiledProgram
+from .couplings import Coupling
+from .errors import GroupError, OptionError
 from .exact import NumberTable
 from .fields import FieldComponent
 from .groups.automorphisms import node_order
@@ -55,7 +54,6 @@ from .groups.sitewise import Sitewise
 from .groups.symmetry import Symmetry
 from .ir.gradient import with_gradient
 from .ir.program import Function, Program
-from .ir.source import argument_name
 from .lattice import GraphLattice
 from .lowering import arrays, lower, lower_by_block
 from .modulation import constants, finite_functions, slice_functions
@@ -360,32 +358,21 @@ def lower_theory(analysis: Analysis) -> Program:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class CompiledTheory:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CompiledTheory(CompiledProgram):
     """A theory compiled for one backend.
 
     Attributes
     ----------
-    analysis, program
-        The intermediate results.
-    precision
-        Floating-point type of models.
+    theory, analysis
+        The declaration, and what was derived from it.
     requested_precision
-        The same if it was asked for, None if it was left to the compiler.
-    source
-        Path of the emitted module: readable, standalone, to be copied and imported anywhere.
-    module
-        That module, imported.
+        The precision if it was asked for, None if it was left to the compiler.
     """
 
     theory: Theory
     analysis: Analysis
-    program: Program
-    backend: Backend
-    precision: Precision
     requested_precision: Precision | None
-    source: Path
-    module: ModuleType
 
     def __repr__(self) -> str:
         return f"CompiledTheory({self.theory.name!r}, {self.backend.name}, {self.precision})"
@@ -395,52 +382,9 @@ class CompiledTheory:
         parts = self.theory, self.analysis, self.program, self.backend, self.precision
         return _emitted, (*parts, self.requested_precision)
 
-    def evaluate(
-        self,
-        function: str,
-        x: np.ndarray,
-        parameters: Mapping[Any, Coupling] | None = None,
-        **inputs: np.ndarray,
-    ) -> tuple[np.ndarray, ...]:
-        """Evaluate an emitted function on NumPy configurations (batch, components, *lattice).
-
-        Raises ConfigurationError for arrays of another shape, dtype or with non-finite entries, and
-        ParameterError for couplings that are unknown or missing.
-        """
-        x = self.check_configurations(x)
-        function = spelling(function) if isinstance(function, str) else ""
-        if function not in self.program.functions:
-            raise OptionError(
-                f"function {function} of theory {self.theory.name}",
-                expected=f"one of {', '.join(self.program.functions)}",
-                found=repr(function),
-                remedy="check the spelling; observables are called observable_<name>",
-            )
-        signature = self.program.functions[function]
-        name = signature.inputs[0][0]
-        # a function without couplings, such as the modulation, can be called without giving them
-        values = self.theory.parameter_values(parameters) if parameters or signature.parameters else {}
-        needed = {p: values[p] for p in signature.parameters}
-        return call(
-            self.backend,
-            self.module,
-            function,
-            {name: x, **inputs},
-            {argument_name(k): v for k, v in needed.items()},
-            self.precision,
-        )
-
-    def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
-        """The emitted functions on framework arrays, with their couplings filled in."""
-        values = framework_couplings(self.backend, parameters, self.precision)
-        return {
-            name: partial(getattr(self.module, name), **{argument_name(p): values[p] for p in f.parameters})
-            for name, f in self.program.functions.items()
-        }
-
-    def action(self, x: np.ndarray, parameters: Mapping[Any, Coupling] | None = None) -> np.ndarray:
-        """S(x), (batch, components, *lattice) → (batch,)."""
-        return self.evaluate("action", x, parameters)[0]
+    def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, Coupling]:
+        """All couplings by name, defaults replaced by ``overrides``; raises ParameterError."""
+        return self.theory.parameter_values(overrides)
 
     def train(
         self,
@@ -496,43 +440,6 @@ class CompiledTheory:
             **options,
         )
 
-    def check_configurations(self, x: np.ndarray) -> np.ndarray:
-        """Return ``x`` in the model's precision, or raise ConfigurationError."""
-        return check_configurations(self.theory, x, self.precision)
-
-
-def check_configurations(theory: Theory, x: Any, precision: Precision) -> np.ndarray:
-    """Configurations of a theory as a float array (batch, components, *lattice), or ConfigurationError."""
-    try:
-        array = np.asarray(x)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0)
-    shape = theory.configuration_shape
-    subject = f"configurations of theory {theory.name}"
-    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
-        raise ConfigurationError(
-            subject,
-            expected=f"shape (batch, {', '.join(map(str, shape))})",
-            found=f"shape {array.shape}",
-            remedy="stack the components of all fields on axis 1 and put the batch first",
-        )
-    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
-        raise ConfigurationError(
-            subject,
-            expected="real numbers",
-            found=f"dtype {array.dtype}",
-            remedy="hold complex fields as two real components",
-        )
-    array = array.astype(precision)
-    if not np.isfinite(array).all():
-        raise ConfigurationError(
-            subject,
-            expected="finite numbers",
-            found=f"{int((~np.isfinite(array)).sum())} entries that are NaN or infinite in {precision}",
-            remedy="check where the configurations come from",
-        )
-    return array
-
 
 def compile(
     theory: Theory | Analysis, backend: str | Backend = "torch", *, precision: Precision | None = None
@@ -585,4 +492,14 @@ def _emitted(
     requested: Precision | None,
 ) -> CompiledTheory:
     path, module = load_source(f"{theory.name}_{backend.name}", backend.emit(program))
-    return CompiledTheory(theory, analysis, program, backend, precision, requested, path, module)
+    return CompiledTheory(
+        theory=theory,
+        analysis=analysis,
+        program=program,
+        facts=analysis,
+        backend=backend,
+        precision=precision,
+        requested_precision=requested,
+        source=path,
+        module=module,
+    )

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .analysis.result import Analysis
 from .couplings import Couplings
+from .facts import Facts
 from .flow_spec import GaussianBase
 from .ir.interpreter import run
 from .ir.program import Program
@@ -118,16 +118,16 @@ class ConditionalSpec:
     def of(
         cls,
         program: Program,
-        analysis: Analysis,
+        facts: Facts,
         base: GaussianBase,
         strategy: str | None,
         parameters: Couplings,
     ) -> ConditionalSpec:
         """The network for a theory, its features scaled to the images of what the base samples."""
-        sectors, table, cosets = program.sectors, analysis.group.table, None
-        if analysis.surviving is not None and len(analysis.surviving) > 1 and not program.blocks:
-            cosets = table[np.array(list(analysis.surviving))].T
-        elif program.blocks and sectors.joint and turns_together(analysis):
+        sectors, table, cosets = program.sectors, facts.table, None
+        if facts.surviving is not None and len(facts.surviving) > 1 and not program.blocks:
+            cosets = table[np.array(list(facts.surviving))].T
+        elif program.blocks and sectors.joint and facts.turns_together:
             cosets = np.stack([sectors.index(row[sectors.elements]) for row in table], axis=1)
         images = _images(program, drawn(program, base, strategy))
         features = FeatureSpec.of(program, images)
@@ -171,11 +171,6 @@ def _closest(program: Program, features: np.ndarray, images: np.ndarray, paramet
     values = features.reshape(len(features), choices, -1)
     energy, values = energy - energy.mean(axis=0), values - values.mean(axis=1, keepdims=True)
     return np.linalg.lstsq(values.reshape(len(features), -1).T, -energy.ravel(), rcond=1e-6)[0]
-
-
-def turns_together(analysis: Analysis) -> bool:
-    """Whether the group that acts at all blocks alike leaves the action alone."""
-    return analysis.sitewise is not None and analysis.sitewise.diagonal == "exact"
 
 
 def network_state(widths: Sequence[int], seed: int) -> dict[str, np.ndarray]:

@@ -19,7 +19,8 @@ import numpy as np
 
 from . import checks
 from .chains import Chain
-from .compiler import CompiledTheory, check_configurations, compile
+from .compiled import check_configurations
+from .compiler import CompiledTheory, compile
 from .couplings import Coupling
 from .errors import OptionError
 from .memory import check_memory
@@ -156,7 +157,7 @@ def hmc(
     if initial is None:
         rng = np.random.default_rng([settings.seed, 0])
         initial = rng.normal(size=(settings.chains, *declared.configuration_shape))
-    start = check_configurations(declared, initial, settings.precision)
+    start = check_configurations(declared.name, declared.configuration_shape, initial, settings.precision)
     if len(start) != settings.chains:
         raise _option("initial", f"{settings.chains} configurations, one per chain", len(start))
     found = compiled.backend.hmc(compiled, values, start, settings)

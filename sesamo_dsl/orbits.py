@@ -7,13 +7,13 @@ implementation serves all backends.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, ive
 
-from .analysis.result import Analysis, OrbitKind
 from .couplings import Couplings
+from .facts import Facts, OrbitKind
 
 NODES = 64  # of a tabulated circle
 """The trapezoid rule on a circle converges exponentially; what is left is corrected by the weights."""
@@ -134,22 +134,19 @@ class OrbitLaw:
     mean: np.ndarray | None = None
 
     @classmethod
-    def of(cls, analysis: Analysis, parameters: Couplings, heat_bath: bool) -> OrbitLaw:
-        """The law for a theory; ``heat_bath`` asks for the exact conditional where there is one."""
-        dimensions = tuple(report.slice.dimension for report in analysis.lie_reports)
-        law = analysis.orbit_law
+    def of(cls, facts: Facts, volume: int, parameters: Couplings, heat_bath: bool) -> OrbitLaw:
+        """The law on a lattice; ``heat_bath`` asks for the exact conditional where there is one."""
+        dimensions, law = facts.slice_dimensions, facts.orbit_law
         if law in ("none", "uniform") or not heat_bath:
-            sampled = bool(dimensions) and analysis.orbit_law != "uniform"
+            sampled = bool(dimensions) and law != "uniform"
             return cls("uniform" if dimensions else "none", dimensions, sampled)
         if law == "tabulated":
             return cls("tabulated", dimensions, False)
-        assert analysis.source is not None
-        symbols = {symbol for h in analysis.source for symbol in cast(Any, h.free_symbols)}
-        values = {symbol: parameters[symbol.name] for symbol in symbols}
-        source = np.array([float(h.subs(values)) for h in analysis.source])
+        source = facts.source_at(parameters)
+        assert source is not None
         size = float(np.linalg.norm(source))
         mean = -source / size if size > 0 else np.eye(len(source))[0]
-        return cls("von_mises", dimensions, False, size * np.sqrt(analysis.theory.lattice.volume), mean)
+        return cls("von_mises", dimensions, False, size * np.sqrt(volume), mean)
 
     @property
     def log_area(self) -> float:

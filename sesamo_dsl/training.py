@@ -18,6 +18,7 @@ from .backend import Model
 from .couplings import Couplings
 from .divergence import Cause
 from .errors import OptionError, TrainingDivergedError
+from .facts import Facts
 from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
 from .memory import check_training_memory
@@ -268,12 +269,15 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
     )
 
 
-def jumps(options: TrainingOptions, analysis: Analysis) -> bool:
-    """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to."""
+def jumps(options: TrainingOptions, facts: Facts, count: int) -> bool:
+    """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to.
+
+    ``count`` is that of the sectors.
+    """
     blind = options.law == "learned" or (
-        options.law == "conditional" and (analysis.chained or bool(analysis.lie_reports))
+        options.law == "conditional" and (facts.chained or bool(facts.slice_dimensions))
     )
-    return blind and analysis.breaking != 0 and options.strategy == "fold" and analysis.sectors.count > 1
+    return blind and facts.is_broken and options.strategy == "fold" and count > 1
 
 
 def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:

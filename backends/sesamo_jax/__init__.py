@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sesamo_dsl.backend import Backend, Model
+from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
@@ -61,7 +62,7 @@ class JaxBackend:
 
     def model(
         self,
-        compiled: CompiledTheory,
+        compiled: CompiledProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,

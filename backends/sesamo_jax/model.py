@@ -16,7 +16,7 @@ from jax import Array
 from sesamo_dsl.autoregressive import AutoregressiveSpec
 from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.circle import CircleSpec
-from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.couplings import Couplings, couplings_key
 from sesamo_dsl.flow_spec import GaussianBase, check_state
@@ -40,7 +40,7 @@ class JaxModel:
 
     def __init__(
         self,
-        compiled: CompiledTheory,
+        compiled: CompiledProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
@@ -48,13 +48,14 @@ class JaxModel:
         assert options.flow is not None
         assert options.law is not None
         assert options.strategy is not None
-        self._compiled, self._options = compiled, options
+        self._facts, self._options = compiled.facts, options
         self._law: Law = options.law
         self._emitted = compiled.bind(parameters)
         self._dtype = jnp.dtype(compiled.precision)
-        self._shape = compiled.theory.configuration_shape
+        self._shape = compiled.program.configuration_shape
         self._chunk = chunk_size(self._shape)
-        program = compiled.program
+        program, facts = compiled.program, compiled.facts
+        volume = math.prod(program.shape)
         self._sectors, self._blocks = program.sectors, program.blocks
         matrices, self._elements = program.constants["MATRICES"], None
         if self._blocks and self._sectors.joint:  # one matrix per block for every sector
@@ -66,11 +67,11 @@ class JaxModel:
             self._wall = tuple(jnp.asarray(values, self._dtype) for values in wall_statistics(program, base))
         self._preimages = jnp.asarray(preimages(program, options.strategy), self._dtype)
         # a chain needs a uniform for every block, and one to turn rows of blocks
-        chain = options.law == "conditional" and compiled.analysis.chained
+        chain = options.law == "conditional" and facts.chained
         self._uniforms = ((self._sectors.blocks or 1) + 1,) if chain else self._sectors.law_shape
         self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
-        self._jumps = jumps(options, compiled.analysis)
-        self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
+        self._jumps = jumps(options, facts, self._sectors.count)
+        self._orbit = OrbitLaw.of(facts, volume, parameters, options.law == "heat_bath")
         if self._plain:
             self._orbit = OrbitLaw("none", (), False)
         flow_dtype = jnp.dtype(options.flow_precision or compiled.precision)
@@ -80,14 +81,14 @@ class JaxModel:
             flow = Flow(options.flow, base, dtype=flow_dtype, seed=options.seed)
         conditional = None
         if options.law == "conditional":
-            arguments = program, compiled.analysis, base, options.strategy, parameters
-            if compiled.analysis.chained:
+            arguments = program, facts, base, options.strategy, parameters
+            if facts.chained:
                 chain = AutoregressiveSpec.of(*arguments)
                 conditional = Autoregressive(chain, dtype=self._dtype, seed=options.seed)
             else:
                 spec = ConditionalSpec.of(*arguments)
                 conditional = Conditional(spec, dtype=self._dtype, seed=options.seed)
-        turning = CircleSpec.of(options.law, program, compiled.analysis, base, options.strategy)
+        turning = CircleSpec.of(options.law, program, facts, base, options.strategy)
         circle = None if turning is None else Circle(turning, dtype=self._dtype, seed=options.seed)
         # a learned law starts from the heat bath at the centre of the base
         centre = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)[None]
@@ -325,7 +326,7 @@ class JaxModel:
         The first is that of the heat bath, or S₀ where there is no sum over all u.
         """
         action = self._emitted["action"]
-        if self._compiled.analysis.coupled:
+        if self._facts.coupled:
             choice, chosen = self._drawn(weights, fixed, uniform)
             x = self._modulated(fixed, choice)[0]
             rest = chosen + self._emitted["breaking"](x) - self._log_together(weights, x)

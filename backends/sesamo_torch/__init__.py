@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from sesamo_dsl.backend import Backend, Model
+from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
@@ -65,7 +66,7 @@ class TorchBackend:
 
     def model(
         self,
-        compiled: CompiledTheory,
+        compiled: CompiledProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,

@@ -14,7 +14,7 @@ from torch import Tensor
 from sesamo_dsl.autoregressive import AutoregressiveSpec
 from sesamo_dsl.backend import Draws, chunk_size
 from sesamo_dsl.circle import CircleSpec
-from sesamo_dsl.compiler import CompiledTheory
+from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.conditional import ConditionalSpec
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.flow_spec import GaussianBase, check_state
@@ -51,7 +51,7 @@ class TorchModel:
 
     def __init__(
         self,
-        compiled: CompiledTheory,
+        compiled: CompiledProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
@@ -59,14 +59,15 @@ class TorchModel:
         assert options.flow is not None
         assert options.law is not None
         assert options.strategy is not None
-        self._compiled, self._options = compiled, options
+        self._facts, self._options = compiled.facts, options
         self._law: Law = options.law
         self._emitted = compiled.bind(parameters)
         self._dtype = getattr(torch, compiled.precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._shape = compiled.theory.configuration_shape
+        self._shape = compiled.program.configuration_shape
         self._chunk = chunk_size(self._shape)
-        program = compiled.program
+        program, facts = compiled.program, compiled.facts
+        volume = math.prod(program.shape)
         self._sectors, self._blocks = program.sectors, program.blocks
         matrices, self._elements = program.constants["MATRICES"], None
         if self._blocks and self._sectors.joint:  # one matrix per block for every sector
@@ -78,11 +79,11 @@ class TorchModel:
             self._wall = tuple(self._tensor(values) for values in wall_statistics(program, base))
         self._preimages = self._tensor(preimages(program, options.strategy))
         # a chain needs a uniform for every block, and one to turn rows of blocks
-        chain = options.law == "conditional" and compiled.analysis.chained
+        chain = options.law == "conditional" and facts.chained
         self._uniforms = ((self._sectors.blocks or 1) + 1,) if chain else self._sectors.law_shape
         self._plain = options.strategy == "none"  # a flow on the whole space: no domain, no slices, no law
-        self._jumps = jumps(options, compiled.analysis)
-        self._orbit = OrbitLaw.of(compiled.analysis, parameters, options.law == "heat_bath")
+        self._jumps = jumps(options, facts, self._sectors.count)
+        self._orbit = OrbitLaw.of(facts, volume, parameters, options.law == "heat_bath")
         if self._plain:
             self._orbit = OrbitLaw("none", (), False)
         flow_dtype = getattr(torch, options.flow_precision or compiled.precision)
@@ -101,8 +102,8 @@ class TorchModel:
         }
         self._conditional: Conditional | Autoregressive | None = None
         if options.law == "conditional":
-            arguments = program, compiled.analysis, base, options.strategy, parameters
-            if compiled.analysis.chained:
+            arguments = program, facts, base, options.strategy, parameters
+            if facts.chained:
                 chain = AutoregressiveSpec.of(*arguments)
                 network = Autoregressive(chain, dtype=self._dtype, seed=options.seed)
             else:
@@ -110,7 +111,7 @@ class TorchModel:
                 network = Conditional(spec, dtype=self._dtype, seed=options.seed)
             self._conditional = network.to(self._device)
             self._named |= {f"law.{n}": p for n, p in self._conditional.named_parameters()}
-        turning = CircleSpec.of(options.law, program, compiled.analysis, base, options.strategy)
+        turning = CircleSpec.of(options.law, program, facts, base, options.strategy)
         self._circle = None
         if turning is not None:
             self._circle = Circle(turning, dtype=self._dtype, seed=options.seed).to(self._device)
@@ -323,7 +324,7 @@ class TorchModel:
 
         The first is that of the heat bath, or S₀ where there is no sum over all u.
         """
-        if self._compiled.analysis.coupled:
+        if self._facts.coupled:
             choice, chosen = self._drawn(fixed, uniform)
             x = self._modulated(fixed, choice)[0]
             rest = chosen + self._emitted["breaking"](x) - self._log_together(x)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
 
+from ..couplings import Couplings
+from ..facts import OrbitKind
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
@@ -24,8 +26,6 @@ from .slices import Slice
 
 _LONGEST_CHAIN = 512
 """Blocks of an autoregressive law, whose matrices grow with their square."""
-
-OrbitKind = Literal["none", "uniform", "von_mises", "tabulated"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ class Analysis:
     @property
     def sectors(self) -> Sectors:
         """How many sectors there are, and their numbers."""
-        shape = [self.theory.lattice.shape[mu] for mu in self.axes]
+        shape = self.block_shape
         return Sectors(self.group.order, prod(shape) if shape else None)
 
     @property
@@ -180,6 +180,39 @@ class Analysis:
     def is_modulated(self) -> bool:
         """Whether there is any symmetry to modulate with."""
         return self.group.order > 1 or bool(self.lie_reports)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether there is a breaking part S₁."""
+        return self.breaking != 0
+
+    @property
+    def turns_together(self) -> bool:
+        """Whether the sitewise group that acts at all blocks alike leaves the action alone."""
+        return self.sitewise is not None and self.sitewise.diagonal == "exact"
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """Extents of the block axes."""
+        return tuple(self.theory.lattice.shape[mu] for mu in self.axes)
+
+    @property
+    def table(self) -> np.ndarray:
+        """Products of elements of the finite group, (order, order)."""
+        return self.group.table
+
+    @property
+    def slice_dimensions(self) -> tuple[int, ...]:
+        """N of the sphere S^(N−1) that every Lie group sweeps."""
+        return tuple(report.slice.dimension for report in self.lie_reports)
+
+    def source_at(self, parameters: Couplings) -> np.ndarray | None:
+        """The linear source at given couplings, (N,); None if S₁ is anything else."""
+        if self.source is None:
+            return None
+        symbols = {symbol for h in self.source for symbol in h.free_symbols}
+        values: Any = {symbol: parameters[cast(sp.Symbol, symbol).name] for symbol in symbols}
+        return np.array([float(h.subs(values)) for h in self.source])
 
     def text(self) -> str:
         """The derivation as plain text."""

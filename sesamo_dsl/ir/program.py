@@ -176,6 +176,11 @@ class Program:
     nodes: NodeOrder | None = None
 
     @property
+    def configuration_shape(self) -> tuple[int, ...]:
+        """Shape of one configuration, (components, *lattice)."""
+        return (len(self.components), *self.shape)
+
+    @property
     def block_shape(self) -> tuple[int, ...]:
         """Extents of the block axes."""
         return tuple(self.shape[mu] for mu in self.blocks)

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..analysis.result import Analysis
 from ..backend import Backend, Draws, Model, backend_names
-from ..compiler import CompiledTheory, analyse, check_configurations, compile, lower_theory
+from ..compiled import check_configurations
+from ..compiler import CompiledTheory, analyse, compile, lower_theory
 from ..couplings import Coupling, Couplings
 from ..errors import BackendError
 from ..fields import Parameter
@@ -166,7 +167,7 @@ class Subject:
         **inputs: np.ndarray,
     ) -> tuple[np.ndarray, ...]:
         """A program function by the NumPy interpreter in float64."""
-        checked = check_configurations(self.theory, x, "float64")
+        checked = check_configurations(self.theory.name, self.theory.configuration_shape, x, "float64")
         name = self.program.functions[function].inputs[0][0]
         return run(self.program, function, {name: checked, **inputs}, parameters or self.parameters)
 
