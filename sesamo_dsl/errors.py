@@ -6,10 +6,13 @@ traceback is enough to act on.
 
 from __future__ import annotations
 
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from .runs import Run
 
 
 class SesamoError(Exception):
@@ -31,7 +34,8 @@ class SesamoError(Exception):
 
     def __reduce__(self) -> Any:
         """Errors travel between processes: arguments and attributes as they are, nothing is built again."""
-        return _restored, (type(self), self.args, self.__dict__)
+        kept = {name: value for name, value in self.__dict__.items() if name != "run"}
+        return _restored, (type(self), self.args, kept)
 
 
 def _restored(kind: type[SesamoError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> SesamoError:
@@ -121,8 +125,46 @@ class RunError(SesamoError):
     """A run directory that cannot be written or read."""
 
 
+class RunNotKeptError(RunError):
+    """A training is done and cannot be written.
+
+    Attributes
+    ----------
+    run
+        The run, with its model; ``run.save()`` tries again.
+    """
+
+    def __init__(self, subject: str, *, run: Run | None = None, **explanation: str) -> None:
+        super().__init__(subject, **explanation)
+        self.run = run
+
+
 class TrainingDivergedError(SesamoError):
-    """Training produced NaN or infinity; the last good state is kept in the run."""
+    """Training produced NaN or infinity; the last good state is kept in the run.
+
+    Attributes
+    ----------
+    run
+        The run at its last good state.
+    """
+
+    run: Run | None = None
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """SIGINT, as by Ctrl-C, or SIGTERM has stopped a training after its current step.
+
+    Attributes
+    ----------
+    signal
+        Which of them.
+    run
+        The run, which is kept in its directory; ``run.resume()`` finishes the training.
+    """
+
+    def __init__(self, signal: Signals, run: Run) -> None:
+        super().__init__(f"{signal.name}: {run.progress}; kept in {run.directory}")
+        self.signal, self.run = signal, run
 
 
 def shown(x: np.ndarray) -> str:

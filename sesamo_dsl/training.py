@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +36,7 @@ _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
 _SNAPSHOT_EVERY = 100
 _MOST = 10**12
 _LARGEST_RATE = 1e30  # what float32 holds; training has long diverged
+_INTERVAL = "checkpoint_seconds"
 LEAKY = ("penalty", "canonicalize")
 """Strategies under which a flow may leave its domain."""
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -91,6 +92,8 @@ class TrainingOptions:
         Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.002 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
+    checkpoint_seconds
+        A training that is killed loses no more than this.
     seed
         Seed of weights and noise.
     reasons
@@ -113,6 +116,7 @@ class TrainingOptions:
     clip: float = 10.0
     penalty_height: float = 1000.0
     penalty_slope: float = 100.0
+    checkpoint_seconds: float = 30.0
     seed: int = 0
     reasons: tuple[str, ...] = ()
 
@@ -127,7 +131,7 @@ class TrainingOptions:
             plain[name] = checks.integer(
                 getattr(self, name), f"option {name}", least=least, most=_MOST, remedy="see TrainingOptions"
             )
-        for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds"):
+        for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds", _INTERVAL):
             value = getattr(self, name)
             if name in ("seconds", "learning_rate") and value is None:
                 continue
@@ -351,6 +355,30 @@ def learning_rate(options: TrainingOptions, progress: float, step: int) -> float
     return min(peak, _LARGEST_RATE) * warm_up * decay
 
 
+@dataclass
+class Course:
+    """How far a training has come, and where its schedule began.
+
+    Attributes
+    ----------
+    steps, seconds
+        Done so far, those of earlier parts of an interrupted training included.
+    first_step, first_second
+        Where the schedule of the learning rate began: at zero, unless it was started anew.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    first_step: int = 0
+    first_second: float = 0.0
+
+    def progress(self, options: TrainingOptions) -> float:
+        """Part of the schedule that is over, 1 at the end; ``options`` count steps and seconds from zero."""
+        if options.seconds is not None:
+            return (self.seconds - self.first_second) / (options.seconds - self.first_second)
+        return (self.steps - self.first_step) / (options.steps - self.first_step)
+
+
 @dataclass(repr=False)
 class History:
     """Metrics of every step."""
@@ -369,11 +397,16 @@ class History:
         last = ", ".join(f"{name}={values[-1]:.6g}" for name, values in self.columns.items() if values)
         return f"History({len(self)} steps{last and f', last {last}'})"
 
+    def cut(self, length: int) -> None:
+        """Forget what came later."""
+        for values in self.columns.values():
+            del values[length:]
+
     def csv(self) -> str:
-        """Text with one line per step."""
+        """Text with one line per step; numbers read back as they were."""
         rows = [",".join(["step", *self.columns])]
         for i, values in enumerate(zip(*self.columns.values(), strict=True)):
-            rows.append(",".join([str(i), *(f"{v:.8g}" for v in values)]))
+            rows.append(",".join([str(i), *(f"{v!r}" for v in values)]))
         return "\n".join(rows) + "\n"
 
 
@@ -386,25 +419,34 @@ def train(
     keep: Callable[[dict[str, np.ndarray]], str] = lambda state: "memory",
     reference: np.ndarray | None = None,
     explain: Callable[[], Cause],
+    course: Course | None = None,
+    stop: Callable[[], object] = lambda: False,
 ) -> None:
-    """Run the optimisation; leaves the model at its last state.
+    """Run the optimisation to its end, or until it has to stop; leaves the model at its last state.
 
     Parameters
     ----------
     keep
-        Called with the last good state when training has to stop; returns where it was put.
+        Called with the state every ``checkpoint_seconds``, and with the last good one when a training
+        diverges; history and course are those of that state then. Returns where it was put.
     reference
         Configurations of the target, for the forward part of the objective, (n, components, *lattice).
     explain
         Finds out why a training diverged, with the model back at its last good state.
+    course
+        Where the training goes on from, by default the beginning; it is kept up to date.
+    stop
+        Asked between steps whether to stop.
 
     Raises
     ------
     TrainingDivergedError
         When the loss or its gradient is NaN or infinite. The model is put back to the last good state.
     """
-    start = time.perf_counter()
-    good, good_step = model.state(), 0
+    course = Course() if course is None else course
+    begin, first = time.perf_counter(), course.steps
+    before, kept = course.seconds, begin
+    good, good_course, good_rows = model.state(), replace(course), len(history)
     batches = _batches(options, reference, int(good["step"]))
     columns = (
         TextColumn("training"),
@@ -414,16 +456,22 @@ def train(
         TimeRemainingColumn(),
     )
     with Progress(*columns, disable=not progress, transient=False) as bar:
-        task = bar.add_task("training", total=None if options.seconds else options.steps, shown="")
-        step = 0
-        while True:
-            elapsed = time.perf_counter() - start
-            done = elapsed / options.seconds if options.seconds else step / options.steps
+        total = None if options.seconds else options.steps
+        task = bar.add_task("training", total=total, completed=first, shown="")
+        while not stop():
+            now = time.perf_counter()
+            course.seconds = before + now - begin
+            done = course.progress(options)
             if done >= 1:
                 break
-            rate = learning_rate(options, done, step)
+            if now - kept >= options.checkpoint_seconds:
+                keep(model.state())
+                kept = now
+            rate = learning_rate(options, done, course.steps - course.first_step)
             metrics = model.step(rate) if batches is None else model.step(rate, next(batches))
             if not all(math.isfinite(value) for value in metrics.values()):
+                step, course.steps, course.seconds = course.steps, good_course.steps, good_course.seconds
+                history.cut(good_rows)
                 model.load_state(good)
                 place, cause = keep(good), explain()
                 figures = ", ".join(f"{name} = {value}" for name, value in metrics.items())
@@ -431,15 +479,15 @@ def train(
                     f"training, step {step}",
                     expected="a finite loss and gradient",
                     found=f"{figures}; {cause.found}",
-                    remedy=f"{cause.remedy}; the state of step {good_step} is kept in {place}",
+                    remedy=f"{cause.remedy}; the state of step {good_course.steps} is kept in {place}",
                 )
-            history.append({**metrics, "seconds": elapsed})
-            step += 1
-            if step % _SNAPSHOT_EVERY == 0:
-                good, good_step = model.state(), step
-            if step % 10 == 0 or step == options.steps:
+            history.append({**metrics, "seconds": course.seconds})
+            course.steps += 1
+            if (course.steps - first) % _SNAPSHOT_EVERY == 0:
+                good, good_course, good_rows = model.state(), replace(course), len(history)
+            if course.steps % 10 == 0 or course.steps == options.steps:
                 shown = f"loss {metrics['loss']:.4f}  batch ESS {metrics['ess']:.4f}"
-                bar.update(task, completed=step, shown=shown)
+                bar.update(task, completed=course.steps, shown=shown)
 
 
 def _batches(

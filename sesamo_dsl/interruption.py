@@ -1,0 +1,37 @@
+"""Signals that would end a process in the middle of a training step, held back until the step is done."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_HELD = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+
+@contextmanager
+def held_back() -> Iterator[list[signal.Signals]]:
+    """SIGINT and SIGTERM are put into the list; a second one of the same kind acts at once.
+
+    A handler that is not Python's own is left alone, and so is everything outside the main thread.
+    """
+    caught: list[signal.Signals] = []
+    before: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(signal.Signals(number))
+        signal.signal(number, before[signal.Signals(number)])
+
+    if threading.current_thread() is threading.main_thread():
+        for number, own in _HELD.items():
+            if signal.getsignal(number) == own:
+                before[number] = own
+                signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, own in before.items():
+            signal.signal(number, own)

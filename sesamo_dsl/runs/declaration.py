@@ -1,0 +1,103 @@
+"""The declaration of a run as data: Program, facts and base, enough to build its model again.
+
+No file is run for it, no expression evaluated: ``declaration.json`` has names and numbers, and
+``declaration.safetensors`` the arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from ..compiled import CompiledProgram
+from ..couplings import Couplings
+from ..facts import StoredFacts
+from ..flow_spec import GaussianBase
+from ..ir.program import SITE_VALUES, Program
+from ..ir.stored import program_as_data, program_from_data
+from ..ir.text import program_text
+from .store import parse
+
+VALUES, ARRAYS = "declaration.json", "declaration.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Declaration:
+    """What a model is built from."""
+
+    program: Program
+    facts: StoredFacts
+    base: GaussianBase
+
+    @classmethod
+    def of(cls, compiled: CompiledProgram, parameters: Couplings, base: GaussianBase) -> Declaration:
+        """Of a theory that is to be trained at given couplings."""
+        return cls(compiled.program, StoredFacts.of(compiled.facts, parameters), base)
+
+    def files(self) -> dict[str, bytes]:
+        """The two files, by name."""
+        values, arrays = self.facts.as_data()
+        base = {
+            "mean": self.base.mean,
+            "filter.real": self.base.filter.real,
+            "filter.imaginary": self.base.filter.imag,
+            "log_det": np.array(self.base.log_det),
+        }
+        named = _below("constant.", self.program.constants) | _below("facts.", arrays) | _below("base.", base)
+        text = json.dumps(
+            {"program": program_as_data(self.program), "facts": values}, ensure_ascii=False, allow_nan=False
+        )
+        stored = {name: np.array(array, order="C") for name, array in named.items()}
+        return {VALUES: text.encode("utf-8"), ARRAYS: save_tensors(stored)}
+
+    @classmethod
+    def read(cls, files: Mapping[str, bytes]) -> Declaration:
+        """Inverse of :meth:`files`.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError
+            For files that hold no declaration.
+        """
+        values, arrays = parse(files[VALUES]), load_tensors(files[ARRAYS])
+        program = program_from_data(values["program"], _of("constant.", arrays))
+        facts = StoredFacts.from_data(values["facts"], _of("facts.", arrays), program.sectors.order)
+        base = _of("base.", arrays)
+        shape = (*program.shape, len(program.components), len(program.components))
+        if base["filter.real"].shape != shape or base["filter.imaginary"].shape != shape:
+            raise ValueError(f"a base of shape {base['filter.real'].shape} on a lattice {program.shape}")
+        if base["mean"].shape != shape[-1:] or base["log_det"].shape != ():
+            raise ValueError(f"a base with a mean of shape {base['mean'].shape}")
+        if not all(np.isfinite(array).all() for array in base.values()):
+            raise ValueError("a base that is not finite")
+        gaussian = GaussianBase(
+            base["mean"],
+            base["filter.real"] + 1j * base["filter.imaginary"],
+            float(base["log_det"]),
+            program.nodes,
+        )
+        return cls(program, facts, gaussian)
+
+
+def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def program_digest(program: Program) -> str:
+    """Identifies the compiled mathematics, whatever the backend."""
+    constants = [
+        # values that were given count to the last digit, those that were computed may be rounded differently
+        (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()
+        for name, array in program.constants.items()
+    ]
+    return hashlib.sha256(f"{program_text(program)}\n{constants}".encode()).hexdigest()

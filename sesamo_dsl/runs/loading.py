@@ -1,0 +1,239 @@
+"""Reading runs back, of this format and of earlier ones."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as load_tensors
+
+from .. import checks
+from ..backend import load_backend
+from ..compiled import CompiledProgram
+from ..compiler import analyse, compile, lower_theory
+from ..couplings import Coupling
+from ..derived import Derived
+from ..errors import RunError
+from ..ir.interpreter import run as interpret
+from ..ir.program import Program
+from ..theories import is_shipped, load_theory
+from ..theory import Theory
+from ..training import Course, History, TrainingOptions, make_base
+from .architecture import check_architecture
+from .declaration import Declaration, program_digest
+from .run import Run
+from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
+
+
+def load_run(
+    directory: str | Path, *, theory: Theory | str | Path | None = None, backend: str | None = None
+) -> Run:
+    """Read a run directory; the model is built from the declaration that it holds as data.
+
+    Parameters
+    ----------
+    theory
+        The declaration, or the name or file of one. It is needed for derived quantities of a theory whose
+        file has moved or changed since, and for runs of the first format that were not made from a shipped
+        theory. A file is run as Python.
+    backend
+        Use another backend than the one that trained it.
+
+    Raises
+    ------
+    RunError
+        If the directory is not a run, is damaged, or belongs to another theory.
+    """
+    store = RunDirectory(checks.path(directory, "run directory", error=RunError))
+    given = theory if theory is None or isinstance(theory, Theory) else load_theory(theory)
+    record, files = store.read()
+    declared = None
+    try:
+        source = {str(k): str(v) for k, v in dict(record["theory_source"]).items()}
+        name, notes = str(record["theory"]), tuple(map(str, record["notes"]))
+        wanted = [str(quantity) for quantity in record.get("derived", ())]
+        if record["precision"] not in ("float32", "float64"):
+            raise ValueError(f"precision {record['precision']!r}")
+        chosen = str(backend or record["backend"])
+        if record["format"] == 2:
+            declared = Declaration.read(files)
+    except DAMAGES as error:
+        raise not_a_run(store.path, error) from error
+    loaded = load_backend(chosen)
+    if declared is None:
+        given = _declaration_of_format_1(store, record, source, name, given)
+        compiled = compile(given, loaded, precision=record["precision"])
+        _require_same_text(store, record, compiled.program, given)
+    elif given is not None:
+        _require_same_action(store, declared.program, given)
+    try:
+        options = TrainingOptions.from_json(record["options"])
+        state = load_tensors(state_of(files))
+        couplings = dict(record["parameters"])
+        if _COUPLINGS in files:
+            couplings |= load_tensors(files[_COUPLINGS])
+        if declared is None:
+            parameters = compiled.theory.parameter_values(couplings)
+            options = options.resolve(compiled.analysis, compiled.requested_precision)
+            base = make_base(compiled.program, parameters, options)
+            declared = Declaration.of(compiled, parameters, base)
+        else:
+            compiled = CompiledProgram.of(declared.program, declared.facts, loaded, record["precision"])
+            parameters = compiled.parameter_values(couplings)
+        check_architecture(options, declared.program, state)
+        model = loaded.model(compiled, parameters, declared.base, options)
+        model.load_state(state)
+        history = read_history(state_of(files, "history"))
+        course, ended = _course(record, options, history, int(state["step"]))
+        reference = load_tensors(files["reference.safetensors"])["x"] if _REFERENCE in files else None
+        if reference is not None:
+            reference = compiled.check_configurations(reference)
+    except (*DAMAGES, RuntimeError, AssertionError) as error:
+        raise not_a_run(store.path, error) from error
+    derived = _derived(store, wanted, source, given)
+    missing = [quantity for quantity in wanted if quantity not in derived]
+    if missing:
+        notes = (
+            *notes,
+            f"derived quantities {', '.join(missing)} are functions in {source.get('reference', 'Python')}, "
+            "which is not there as it was: give the declaration to have them",
+        )
+    return Run(
+        compiled,
+        parameters,
+        options,
+        model,
+        store,
+        declared,
+        history,
+        course,
+        source,
+        notes,
+        derived,
+        reference,
+        record.get("start_from"),
+        ended,
+        record.get("checksum"),
+    )
+
+
+_REFERENCE, _COUPLINGS = "reference.safetensors", "couplings.safetensors"
+
+
+def _course(
+    record: Mapping[str, Any], options: TrainingOptions, history: History, step: int
+) -> tuple[Course, Any]:
+    """How far the training is; ValueError unless weights, history and record are of one moment."""
+    if record["format"] == 1:  # of a training that diverged, the history goes on beyond its weights
+        history.cut(step)
+        seconds = history.columns.get("seconds", [0.0])
+        course = Course(step, seconds[-1] if seconds else 0.0)
+        done = options.seconds is not None or step >= options.steps
+        return course, "finished" if done else None
+    steps, seconds = record["steps"], record["seconds"]
+    counts = [checks.integer(steps[key], key, least=0) for key in ("done", "schedule_from")]
+    times = [checks.real(seconds[key], key, open_below=False) for key in ("done", "schedule_from")]
+    asked = None if options.seconds is not None else options.steps
+    if not step == len(history) == counts[0] >= counts[1]:
+        raise ValueError(f"weights of step {step}, {len(history)} steps of history and {counts[0]} recorded")
+    if (steps["asked"], seconds["asked"]) != (asked, options.seconds) or times[0] < times[1]:
+        raise ValueError("steps and seconds that are not those of the options")
+    if record["ended"] not in ("finished", "stopped", "diverged", None):
+        raise ValueError(f"a training that ended as {record['ended']!r}")
+    return Course(counts[0], times[0], counts[1], times[1]), record["ended"]
+
+
+def read_history(data: bytes) -> History:
+    """Inverse of ``History.csv``; ValueError for anything else."""
+    history = History()
+    header, *rows = data.decode("utf-8").splitlines()
+    names = header.split(",")
+    if names[0] != "step" or len(set(names)) < len(names):
+        raise ValueError(f"a history that begins with {header[:80]!r}")
+    for number, row in enumerate(rows):
+        step, *values = row.split(",")
+        if int(step) != number:
+            raise ValueError(f"a history with step {step} in row {number}")
+        history.append(dict(zip(names[1:], map(float, values), strict=True)))
+    return history
+
+
+def _declaration_of_format_1(
+    store: RunDirectory, record: Mapping[str, Any], source: Mapping[str, str], name: str, given: Theory | None
+) -> Theory:
+    """The first format holds no declaration; a file is not run unless it is asked for."""
+    if given is not None:
+        return given
+    reference = source.get("reference")
+    if reference is not None and is_shipped(reference):
+        return load_theory(reference)
+    raise RunError(
+        f"run directory {store.path}",
+        expected="the declaration of the theory",
+        found=f"a run of {name}, which was declared in {reference or 'a Python session'}",
+        remedy="pass it: load_run(directory, theory=…), or --theory FILE",
+    )
+
+
+def _require_same_text(
+    store: RunDirectory, record: Mapping[str, Any], program: Program, theory: Theory
+) -> None:
+    """RunError unless program or action are those that a run of the first format was trained on."""
+    action = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        lines = (store.path / "analysis.txt").read_text(encoding="utf-8").splitlines()
+        action = next((line for line in lines if line.startswith("S = ")), "")
+    # another version of this package may compile the same action into another program
+    if program_digest(program) != record.get("program_digest") and action != f"S = {theory.action}":
+        raise _another_theory(store, record["theory"], theory)
+
+
+def _require_same_action(store: RunDirectory, program: Program, theory: Theory) -> None:
+    """RunError unless a declaration has the same action as the program, at random configurations."""
+    other = lower_theory(analyse(theory))
+    same = program.components == other.components and program.shape == other.shape
+    same = same and set(program.parameters) == set(other.parameters)
+    if same:
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(8, *program.configuration_shape))
+        values: dict[str, Coupling] = {
+            name: rng.uniform(0.1, 1, size=np.shape(program.parameters[name])) for name in program.parameters
+        }
+        ours, theirs = (interpret(p, "action", {"x": x}, values)[0] for p in (program, other))
+        same = bool(np.allclose(ours, theirs, rtol=1e-8, atol=1e-8, equal_nan=True))
+    if not same:
+        raise _another_theory(store, program.theory, theory)
+
+
+def _another_theory(store: RunDirectory, name: str, theory: Theory) -> RunError:
+    return RunError(
+        f"run directory {store.path}",
+        expected=f"the theory {name} it was trained on",
+        found=f"{theory.name}, whose compiled program differs",
+        remedy="give the declaration as it was at training time; analysis.txt in the directory shows it",
+    )
+
+
+def _derived(
+    store: RunDirectory, wanted: list[str], source: Mapping[str, str], given: Theory | None
+) -> Mapping[str, Derived]:
+    """Derived quantities are Python functions: those of the declaration, if it is there as it was.
+
+    The file of a theory is run only if it has the digest that it had at training time.
+    """
+    if given is not None:
+        return given.derived
+    reference = source.get("reference")
+    if not wanted or reference is None:
+        return {}
+    if is_shipped(reference):
+        return load_theory(reference).derived
+    recorded = Path(reference)
+    for path in (recorded, store.path / recorded.name, store.path.parent / recorded.name):
+        with contextlib.suppress(OSError):
+            if sha256(path.read_bytes()) == source.get("sha256"):
+                return load_theory(path).derived
+    return {}

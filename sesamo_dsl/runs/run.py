@@ -1,0 +1,337 @@
+"""A run: a trained model, what made it, and where it is kept."""
+
+from __future__ import annotations
+
+import math
+import platform
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.numpy import save as save_tensors
+
+from .. import checks
+from ..backend import Model
+from ..chains import Chain
+from ..compiled import CompiledProgram
+from ..couplings import Coupling, arrays_only, numbers_only
+from ..coverage import Coverage
+from ..derived import Derived
+from ..divergence import cause_of_divergence
+from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
+from ..evaluation import ForwardMetrics, Samples, independent_mean
+from ..health import TrainingRecord
+from ..interruption import held_back
+from ..memory import check_memory
+from ..reference import Reference, exact_reference
+from ..training import Course, History, TrainingOptions, train
+from .declaration import Declaration, program_digest
+from .store import RunDirectory, sha256
+
+FORMAT = 2
+Ending = Literal["finished", "stopped", "diverged"]
+
+
+@dataclass(eq=False, repr=False)
+class Run:
+    """A model in training or use; made by :func:`start` and :func:`load_run`.
+
+    Attributes
+    ----------
+    compiled
+        What the model is made of. Of a run that was trained in this process it has the declaration and the
+        analysis as well, and is a :class:`sesamo_dsl.CompiledTheory`.
+    parameters
+        Couplings it was trained at.
+    options
+        Resolved training options; steps and seconds are those asked for since the beginning.
+    declaration
+        What the model can be built from again.
+    history
+        Loss, batch ESS, gradient norm and time of every step.
+    course
+        Steps and seconds that are done.
+    source
+        Where the declaration was found.
+    notes
+        What a reader of results must know.
+    derived
+        The declared functions of expectation values.
+    reference
+        Configurations of the target that the forward part of the objective is trained with.
+    start_from
+        Directory of the run whose flow weights it started with, if any.
+    ended
+        How the training ended; None while it runs, and of one that was killed.
+    """
+
+    compiled: CompiledProgram
+    parameters: dict[str, Coupling]
+    options: TrainingOptions
+    model: Model
+    store: RunDirectory
+    declaration: Declaration
+    history: History = field(default_factory=History)
+    course: Course = field(default_factory=Course)
+    source: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    derived: Mapping[str, Derived] = field(default_factory=dict)
+    reference: np.ndarray | None = None
+    start_from: str | None = None
+    ended: Ending | None = None
+    _checksum: str | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Run({self.compiled.program.theory!r}, {self.compiled.backend.name}, {self.progress}, "
+            f"{str(self.directory)!r})"
+        )
+
+    @property
+    def directory(self) -> Path:
+        """Where it is kept."""
+        return self.store.path
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training has done all that was asked for."""
+        return self.ended == "finished"
+
+    @property
+    def steps_done(self) -> int:
+        """Optimisation steps that the weights have seen."""
+        return self.course.steps
+
+    @property
+    def steps_asked(self) -> int | None:
+        """Steps that were asked for since the beginning; None of a training that goes by the clock."""
+        return None if self.options.seconds is not None else self.options.steps
+
+    @property
+    def progress(self) -> str:
+        """How far the training is, in words."""
+        done = f"{self.steps_done} of {self.steps_asked} steps"
+        if self.options.seconds is not None:
+            done = f"{self.steps_done} steps, {self.course.seconds:.0f} of {self.options.seconds:g} seconds"
+        return done if self.finished else f"{done}, {self.ended or 'not finished'}"
+
+    @cached_property
+    def exact(self) -> Reference | None:
+        """Quadrature values where the theory has at most two degrees of freedom."""
+        return exact_reference(self.compiled.program, self.parameters)
+
+    def sample(self, count: int, *, seed: int = 1) -> Samples:
+        """Draw independent samples with weights; the same seed gives the same samples."""
+        count = checks.integer(count, "sample count")
+        program = self.compiled.program
+        numbers = 2 * count * math.prod(program.configuration_shape)  # chunks, and all of them
+        check_memory(numbers, f"sample count = {count}", "draw fewer at a time, with different seeds")
+        draws = self.model.sample(count, checks.seed(seed, "seed of samples"))
+        share = 1.0 if self.finished else min(self.course.progress(self.options), math.nextafter(1, 0))
+        trained = TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
+        coverage = Coverage(self.model, program, self.parameters)
+        return Samples.of(
+            draws, program, self.parameters, self.exact, self.notes, self.derived, trained, coverage
+        )
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
+        checked = self.compiled.check_configurations(x)
+        return self.model.log_prob(checked) if len(checked) else np.empty(0, self.compiled.precision)
+
+    def forward(self, reference: np.ndarray | Chain) -> ForwardMetrics:
+        """Forward ESS and NLL on configurations of the target.
+
+        Parameters
+        ----------
+        reference
+            Independent configurations, (n, components, *lattice), or a chain, whose autocorrelation then
+            enters the errors.
+        """
+        if isinstance(reference, Chain):
+            x, mean = reference.configurations, reference.estimate
+        else:
+            x, mean = reference, independent_mean
+        action = self.compiled.action(x, self.parameters)
+        if not len(action):
+            raise OptionError(
+                "reference", expected="at least one configuration", found="none", remedy="pass some"
+            )
+        return ForwardMetrics.of(self.log_prob(x), action, mean)
+
+    def resume(
+        self,
+        steps: int | None = None,
+        *,
+        seconds: float | None = None,
+        learning_rate: float | None = None,
+        restart: bool = False,
+        progress: bool = True,
+    ) -> Run:
+        """Finish a training that was interrupted, or train on.
+
+        Finishing gives, on the same machine, bit for bit what the training would have given without the
+        interruption, if it goes by steps.
+
+        Parameters
+        ----------
+        steps, seconds
+            How much further; without either what is left of what was asked for. The learning rate goes on
+            where it would be in a training of the whole length from the beginning.
+        learning_rate
+            Another peak rate.
+        restart
+            Start the schedule anew, with its warm-up and the peak rate.
+
+        Raises
+        ------
+        OptionError
+            For options out of range, or if there is nothing left to do.
+        RunError
+            If another process is training the run, or has trained it since it was read.
+        TrainingDivergedError, TrainingInterrupted, RunNotKeptError
+            See ``CompiledTheory.train``.
+        """
+        options = self._options_of_resume(steps, seconds, learning_rate)
+        with self.store.locked():
+            on_disk = self.store.record()
+            if on_disk.get("checksum") != self._checksum:
+                raise RunError(
+                    f"run directory {self.directory}",
+                    expected=f"the run as it was read, at step {self.steps_done}",
+                    found="one that was trained since",
+                    remedy="read it again with load_run",
+                )
+            self.options = options
+            if restart:
+                course = self.course
+                self.course = replace(course, first_step=course.steps, first_second=course.seconds)
+            self._train(progress)
+        return self
+
+    def _options_of_resume(
+        self, steps: int | None, seconds: float | None, learning_rate: float | None
+    ) -> TrainingOptions:
+        changes: dict[str, Any] = {} if learning_rate is None else {"learning_rate": learning_rate}
+        if steps is not None and seconds is not None:
+            raise OptionError(
+                "options steps and seconds",
+                expected="one of them",
+                found="both",
+                remedy="say how many steps, or how long",
+            )
+        if steps is not None:
+            changes |= {"steps": self.course.steps + checks.integer(steps, "option steps"), "seconds": None}
+        elif seconds is not None:
+            changes["seconds"] = self.course.seconds + checks.real(seconds, "option seconds")
+        elif self.course.progress(self.options) >= 1:
+            raise OptionError(
+                f"training of {self.directory}",
+                expected="one that is not finished, or how much further to train",
+                found=self.progress,
+                remedy="say for instance resume(500), or train --resume RUN --steps 500",
+            )
+        return replace(self.options, **changes)
+
+    def _train(self, progress: bool) -> None:
+        with self.store.locked(), held_back() as signals:
+            self.ended = None
+            try:
+                train(
+                    self.model,
+                    self.options,
+                    self.history,
+                    progress=progress,
+                    keep=self._keep,
+                    reference=self.reference,
+                    explain=lambda: cause_of_divergence(self.model, self.compiled.program, self.parameters),
+                    course=self.course,
+                    stop=lambda: signals,
+                )
+            except TrainingDivergedError as error:
+                self.ended, error.run = "diverged", self
+                self._keep(self.model.state())
+                raise
+            self.ended = "finished" if self.course.progress(self.options) >= 1 else "stopped"
+            try:
+                self.save()
+            except RunError as error:
+                raise RunNotKeptError(
+                    f"run directory {self.directory}",
+                    expected="a place that can be written",
+                    found=error.found,
+                    remedy="make room and call save() of the run, which is this error's attribute run; "
+                    "what was kept before is still there",
+                    run=self,
+                ) from error
+        if signals:
+            raise TrainingInterrupted(signals[0], self)
+
+    def _keep(self, state: Mapping[str, np.ndarray]) -> str:
+        """A checkpoint; one that cannot be written does not end the training."""
+        try:
+            self._write(state)
+        except RunError as error:
+            warnings.warn(f"a checkpoint could not be written: {error.found}", RuntimeWarning, stacklevel=2)
+            return "memory"
+        return str(self.directory)
+
+    def save(self) -> None:
+        """Write the run as it is now, all of it or nothing; RunError if the place cannot be written."""
+        self._write(self.model.state())
+
+    def _write(self, state: Mapping[str, np.ndarray]) -> None:
+        weights = save_tensors({k: np.array(v, order="C") for k, v in state.items()})
+        history = self.history.csv().encode("utf-8")
+        files = {
+            f"state-{self.course.steps}-{sha256(weights)[:12]}.safetensors": weights,
+            f"history-{self.course.steps}-{sha256(history)[:12]}.csv": history,
+            **self._constant_files,
+        }
+        self._checksum = self.store.write(self._record(), files)
+
+    @cached_property
+    def _constant_files(self) -> dict[str, bytes]:
+        reference = (
+            {} if self.reference is None else {"reference.safetensors": save_tensors({"x": self.reference})}
+        )
+        arrays = arrays_only(self.parameters)
+        couplings = {"couplings.safetensors": save_tensors(arrays)} if arrays else {}
+        return {**self.declaration.files(), **couplings, **reference}
+
+    def _record(self) -> dict[str, Any]:
+        program, course = self.compiled.program, self.course
+        return {
+            "format": FORMAT,
+            "theory": program.theory,
+            "theory_source": self.source,
+            "configuration_shape": list(program.configuration_shape),
+            "program_digest": program_digest(program),
+            "backend": self.compiled.backend.name,
+            "precision": self.compiled.precision,
+            "parameters": numbers_only(self.parameters),
+            "ended": self.ended,
+            "steps": {"done": course.steps, "asked": self.steps_asked, "schedule_from": course.first_step},
+            "seconds": {
+                "done": course.seconds,
+                "asked": self.options.seconds,
+                "schedule_from": course.first_second,
+            },
+            "options": self.options.as_json(),
+            "notes": list(self.notes),
+            "derived": list(self.derived),
+            "start_from": self.start_from,
+            "versions": {
+                "sesamo-dsl": version("sesamo-dsl"),
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                **self.compiled.backend.versions(),
+            },
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }

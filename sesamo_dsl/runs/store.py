@@ -1,0 +1,249 @@
+"""The directory of a run on disk: one process at a time writes it, and one rename decides what it holds.
+
+``run.json`` names the files that belong to it, with their SHA-256. What changes in a training is written
+under new names, then ``run.json`` is replaced, then what it no longer names is removed. Whenever the process
+ends, even in between, ``run.json`` and the files that it names are those of one moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from ..cache import write_bytes
+from ..errors import RunError, SesamoError
+
+RECORD = "run.json"
+LOCK = "run.lock"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# what a run may leave behind: files of other moments, and those that were being written
+_OURS = re.compile(
+    r"(state|history)-\d+-[0-9a-f]{12}\.(safetensors|csv)|state\.safetensors|history\.csv"
+    r"|\.(run\.json|state[-.].*|history[-.].*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
+)
+DAMAGES = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    SafetensorError,
+    SesamoError,
+)
+"""What reading damaged data may raise."""
+_LARGEST_RECORD = 2**24
+_READS = 5
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class RunDirectory:
+    """One directory; see the module."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: FileLock | None = None
+
+    @classmethod
+    def fresh(cls, stem: Path) -> RunDirectory:
+        """A new directory called ``stem``, or with a number at its end if there is one of that name."""
+        for path in itertools.chain([stem], (Path(f"{stem}-{n}") for n in itertools.count(2))):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir()
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise _unwritable(path, error) from error
+            return cls(path)
+        raise AssertionError
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else writes; RunError if somebody does. May be entered again by the same object."""
+        if self._lock is not None:
+            yield
+            return
+        lock = FileLock(self.path / LOCK)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunError(
+                f"run directory {self.path}",
+                expected="a run that no other process is training",
+                found="another process that holds it",
+                remedy="wait until it is done, stop it, or choose another directory",
+            ) from error
+        except (OSError, NotImplementedError) as error:
+            raise _unwritable(self.path, error) from error
+        self._lock = lock
+        try:
+            yield
+        finally:
+            self._lock = None
+            lock.release()
+
+    def refuse_a_run(self) -> None:
+        """RunError if there is a run in it."""
+        if (self.path / RECORD).exists():
+            raise RunError(
+                f"run directory {self.path}",
+                expected="a directory without a run in it",
+                found="run.json of an earlier run",
+                remedy="choose another directory; nothing is overwritten. To train that run on: "
+                f"sesamo-dsl train --resume {self.path}",
+            )
+
+    def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+        """Replace the record and the files that belong to it, all or none of them; returns its checksum.
+
+        ``files`` that are there already are not written again; names of files that change have to differ.
+
+        Raises
+        ------
+        RunError
+            If the place cannot be written; what was there before is still there.
+        """
+        with self.locked():
+            digests = {name: sha256(data) for name, data in files.items()}
+            for name, data in files.items():
+                if not self._holds(name, digests[name]):
+                    write_bytes(self.path / name, data)
+            complete = {**record, "files": digests}
+            complete["checksum"] = record_digest(complete)
+            text = json.dumps(complete, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            write_bytes(self.path / RECORD, text.encode("utf-8"))
+            self._sweep(files)
+            return complete["checksum"]
+
+    def _holds(self, name: str, digest: str) -> bool:
+        with contextlib.suppress(OSError):
+            return sha256((self.path / name).read_bytes()) == digest
+        return False
+
+    def _sweep(self, named: Mapping[str, bytes]) -> None:
+        """Remove what no record names any more, and what a process left behind that was killed."""
+        with contextlib.suppress(OSError):
+            for path in self.path.iterdir():
+                if path.name not in named and _OURS.fullmatch(path.name):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
+    def read(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The record and the files that belong to it; RunError names what is missing, damaged or edited.
+
+        A process that trains the run may replace files while they are read: then they are read again.
+        """
+        record = self.record()
+        for _ in range(_READS):
+            try:
+                return record, self._files(record)
+            except RunError:
+                newer = self.record()
+                if newer == record:
+                    raise
+                record = newer
+        return record, self._files(record)
+
+    def record(self) -> dict[str, Any]:
+        """``run.json``, of whatever format; RunError if it is none, or not as it was written."""
+        try:
+            with (self.path / RECORD).open("rb") as stream:
+                data = stream.read(_LARGEST_RECORD + 1)
+            if len(data) > _LARGEST_RECORD:
+                raise ValueError(f"more than {_LARGEST_RECORD} bytes of run.json")
+            record = parse(data)
+            if not isinstance(record, dict):
+                raise TypeError(f"run.json is a {type(record).__name__}")
+            if record["format"] not in (1, 2):
+                raise ValueError(f"format {record['format']} of run.json; this version reads 1 and 2")
+            if record["format"] != 1 and record["checksum"] != record_digest(record):
+                raise ValueError("run.json is damaged or was edited: its checksum is another one")
+            return record
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise not_a_run(self.path, error) from error
+
+    def _files(self, record: Mapping[str, Any]) -> dict[str, bytes]:
+        found = {}
+        try:
+            if record["format"] == 1:  # without checksums, under names that do not change
+                for name in ("state.safetensors", "history.csv"):
+                    found[name] = (self.path / name).read_bytes()
+                for name in ("reference.safetensors", "couplings.safetensors"):
+                    with contextlib.suppress(FileNotFoundError):
+                        found[name] = (self.path / name).read_bytes()
+                return found
+            named: dict[str, Any] = record["files"]
+            for name, digest in named.items():
+                if not _NAME.fullmatch(name):
+                    raise ValueError(f"{name!r} is not the name of a file of a run")
+                data = (self.path / name).read_bytes()
+                if sha256(data) != digest:
+                    raise ValueError(f"{name} is damaged or was edited: its checksum is another one")
+                found[name] = data
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise not_a_run(self.path, error) from error
+        return found
+
+
+def state_of(files: Mapping[str, bytes], stem: str = "state") -> bytes:
+    """The file with the weights, or with the history; KeyError if there is none."""
+    for name, data in files.items():
+        if name.startswith(stem):
+            return data
+    raise KeyError(f"no file called {stem}…")
+
+
+def parse(data: bytes) -> Any:
+    """Strict JSON: no NaN, no key twice; ValueError otherwise."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError(f"a key twice among {', '.join(key for key, _ in pairs)}")
+        return found
+
+    def never(word: str) -> Any:
+        raise ValueError(f"{word} where a number is expected")
+
+    return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=never)
+
+
+def record_digest(record: Mapping[str, Any]) -> str:
+    """Digest of everything in a record but the digest itself."""
+    rest = {name: value for name, value in record.items() if name != "checksum"}
+    return sha256(json.dumps(rest, sort_keys=True).encode())
+
+
+def not_a_run(place: Path, error: Exception) -> RunError:
+    """The error for a directory that cannot be read."""
+    return RunError(
+        f"run directory {place}",
+        expected="run.json and the files it names, as a training has written them",
+        found=f"{type(error).__name__}: {error}",
+        remedy="give the directory that the training printed; restore damaged files from a copy",
+    )
+
+
+def _unwritable(place: Path, error: Exception) -> RunError:
+    return RunError(
+        f"run directory {place}",
+        expected="a place that can be written",
+        found=str(error),
+        remedy="choose another directory or fix its permissions",
+    )
