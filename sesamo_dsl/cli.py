@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,12 +28,20 @@ from .chains import Chain, independence_metropolis
 from .comparison import Trial
 from .comparison import compare as compare_methods
 from .compiler import analyse, compile
-from .errors import BackendError, OptionError, ParameterError, SesamoError
+from .errors import (
+    BackendError,
+    OptionError,
+    ParameterError,
+    RunNotKeptError,
+    SesamoError,
+    TrainingInterrupted,
+)
 from .evaluation import Estimate, Samples, observable_names
 from .hmc import HMCOptions, hmc
 from .methods import METHODS
-from .runs import load_run, start
-from .theories import is_shipped, load_theory, shipped_theories
+from .outputs import check_output, check_picture
+from .runs import Run, load_run, start
+from .theories import is_shipped, load_theory, shipped_theories, source_of
 from .theory import Precision
 from .training import Law, Strategy, TrainingOptions
 
@@ -74,6 +83,14 @@ def _path(text: str) -> Path:
     return checks.path(text, "path on the command line")
 
 
+DeclarationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--theory",
+        metavar="THEORY",
+        help="The declaration, where a run needs it and its file has moved; a .py file is run.",
+    ),
+]
 TheoryArgument = Annotated[
     str,
     typer.Argument(
@@ -146,6 +163,10 @@ def check(
     from .report.derivation import derivation  # matplotlib, in the same package, takes a second to import
 
     _distinct(output=output, picture=picture)
+    if output is not None:
+        check_output(output)
+    if picture is not None:
+        check_picture(picture)
     analysis = analyse(load_theory(theory))
     text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
     if output is not None:
@@ -173,7 +194,15 @@ def _verdict(analysis: Analysis) -> str:
 
 @app.command()
 def train(
-    theory: TheoryArgument,
+    context: typer.Context,
+    theory: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[THEORY]",
+            help="Name of a shipped theory, name@16x16 on another lattice, or a .py file; "
+            "with --resume only where the run needs it.",
+        ),
+    ] = None,
     backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
     settings: SettingsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and noise.")] = 0,
@@ -205,30 +234,95 @@ def train(
             parser=_path, metavar="PATH", help="Where to keep the run; by default a new one below runs/."
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="RUN",
+            help="Finish the training of this run, or train it on for --steps or --seconds.",
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart-schedule", help="With --resume: begin at the peak rate again.")
+    ] = False,
     plot: PlotOption = None,
 ) -> None:
     """Train a sampler, and measure it on 10 000 samples."""
     _distinct(directory=directory, plot=plot)
+    if plot is not None:
+        check_picture(plot)
+    if resume is not None:
+        own = None if _is_default(context, "backend") else backend
+        _refuse_with_resume(context)
+        unfinished = load_run(resume, theory=theory, backend=own)
+        rest: dict[str, Any] = {"seconds": seconds, "learning_rate": learning_rate, "restart": restart}
+        _conclude_training(lambda: unfinished.resume(steps, **rest), plot)
+        return
+    if theory is None or restart:
+        raise OptionError(
+            "command train",
+            expected="a THEORY, or a run to --resume",
+            found="neither" if theory is None else "--restart-schedule without --resume",
+            remedy="name a theory, or a run",
+        )
     compiled = compile(load_theory(theory), backend, precision=precision)
     reference = theory if is_shipped(theory) else str(_path(theory).resolve())
     given = {"law": law, "strategy": strategy, "steps": steps}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    run = start(
-        compiled,
-        parameters=_couplings(settings or []),
-        directory=directory,
-        source={"reference": reference},
-        start_from=start_from,
-        seed=seed,
-        seconds=seconds,
-        method=method,
-        batch=batch,
-        learning_rate=learning_rate,
-        **chosen,
-    )
+    couplings = _couplings(settings or [])
+
+    def begin() -> Run:
+        return start(
+            compiled,
+            parameters=couplings,
+            directory=directory,
+            source=source_of(reference),
+            start_from=start_from,
+            seed=seed,
+            seconds=seconds,
+            method=method,
+            batch=batch,
+            learning_rate=learning_rate,
+            **chosen,
+        )
+
+    _conclude_training(begin, plot)
+
+
+def _is_default(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT"
+
+
+def _refuse_with_resume(context: typer.Context) -> None:
+    """A run that goes on keeps what it was begun with."""
+    free = {"theory", "backend", "steps", "seconds", "learning_rate", "resume", "restart", "plot"}
+    given = [name for name in context.params if name not in free and not _is_default(context, name)]
+    if given:
+        raise OptionError(
+            f"option {', '.join(given)} with --resume",
+            expected="--steps or --seconds, --learning-rate, --restart-schedule, --backend or --plot",
+            found=", ".join(given),
+            remedy="leave it out, or start a new run, with --start-from if its weights are to be used",
+        )
+
+
+def _conclude_training(trained: Callable[[], Run], plot: Path | None) -> None:
+    """Train and report; what is stopped or cannot be written is not lost without a word."""
+    try:
+        run = trained()
+    except TrainingInterrupted as stopped:
+        typer.echo(f"stopped by {stopped}", err=True)
+        if not stopped.run.finished:
+            typer.echo(f"to finish it: sesamo-dsl train --resume {stopped.run.directory}", err=True)
+        raise typer.Exit(128 + stopped.signal) from stopped
+    except RunNotKeptError as error:
+        if error.run is not None:
+            _report(error.run.sample(10_000), None)
+        raise
     samples = run.sample(10_000)
-    _report(samples, plot)
     typer.echo(f"run directory      {run.directory}")
+    _report(samples, plot)
     _require_finite(samples)
 
 
@@ -274,6 +368,7 @@ def sample(
         ),
     ] = None,
     plot: PlotOption = None,
+    declaration: DeclarationOption = None,
     exact: Annotated[
         bool,
         typer.Option(
@@ -284,12 +379,17 @@ def sample(
 ) -> None:
     """Draw samples from a trained run, and measure them."""
     _distinct(output=output, plot=plot)
-    samples = load_run(run, backend=backend).sample(count, seed=seed)
+    if output is not None:
+        check_output(output)
+    if plot is not None:
+        check_picture(plot)
+    samples = load_run(run, theory=declaration, backend=backend).sample(count, seed=seed)
+    chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
+    _report(samples, None, chain)
     if output is not None:
         names = ("x", "log_q", "action", "log_weights", "sector")
         _save(output, {name: getattr(samples, name) for name in names})
-    chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
-    _report(samples, plot, chain)
+    _draw(samples, plot)
     _require_finite(samples)
 
 
@@ -311,7 +411,12 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Train several methods for the same time, and put their figures into one table."""
+    """Train several methods for the same time, and put their figures into one table.
+
+    With --out, a comparison that was stopped goes on where it was.
+    """
+    if out is not None:
+        check_output(out, directory=True)
 
     def report(trial: Trial) -> None:
         typer.echo(f"{trial.method}, seed {trial.seed}: ESS {trial.ess:.4f}, {trial.steps} steps", err=True)
@@ -456,6 +561,8 @@ def run_hmc(
     ] = None,
 ) -> None:
     """Sample a theory by HMC, with moves drawn from its groups; needs no model."""
+    if output is not None:
+        check_output(output)
     chain = hmc(
         load_theory(theory),
         parameters=_couplings(settings or []),
@@ -464,9 +571,9 @@ def run_hmc(
         warm_up=warm_up,
         seed=seed,
     )
+    typer.echo(chain.text())
     if output is not None:
         _save(output, {"x": chain.x, "action": chain.action})
-    typer.echo(chain.text())
     _conclude(chain.warnings)
 
 
@@ -490,12 +597,16 @@ def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> 
         for warning in chain.warnings:
             typer.echo(f"WARNING: {warning}")
         warnings += chain.warnings
+    _draw(samples, plot)
+    _conclude(warnings)
+
+
+def _draw(samples: Samples, plot: Path | None) -> None:
     if plot is not None:
         from .report import samples_picture, save  # matplotlib takes a second to import
 
         save(samples_picture(samples), plot)
         typer.echo(f"picture            {plot}")
-    _conclude(warnings)
 
 
 def _require_finite(samples: Samples) -> None:

@@ -16,13 +16,15 @@ import numpy as np
 from . import checks
 from .chains import Chain
 from .compiler import CompiledTheory, compile
-from .couplings import Coupling, Couplings, couplings_text
-from .errors import BackendError, OptionError, TrainingDivergedError
+from .couplings import Coupling, Couplings, couplings_text, same_couplings
+from .errors import BackendError, OptionError, RunError, TrainingDivergedError
 from .evaluation import Estimate, Samples
 from .hmc import hmc
 from .methods import METHODS, method_options
 from .reference import Reference, exact_configurations
-from .runs import Run, start
+from .runs import Run, load_run, resolved_options, start
+from .runs.declaration import program_digest
+from .runs.store import RECORD
 from .theory import Precision, Theory
 
 _REFERENCE = 20_000  # configurations of the target, where quadrature gives them
@@ -193,7 +195,7 @@ def compare(
         Configurations of the target. Default: by quadrature up to two degrees of freedom, else by HMC, which
         needs JAX and blackjax; without them what needs such configurations is left out.
     directory
-        Where to keep the runs; by default they are not kept.
+        Where to keep the runs; by default they are not kept. Those that are there already are gone on with.
     report
         Called with every trial when it is done.
     **options
@@ -226,18 +228,13 @@ def compare(
             for seed in range(seeds):
                 begin = time.perf_counter()
                 try:
-                    run = start(
-                        compiled,
-                        parameters=values,
-                        directory=place / f"{method}-{seed}",
-                        progress=False,
-                        **{"seed": seed, **length, **own},
-                    )
+                    run = _trained(compiled, values, place / f"{method}-{seed}", seed=seed, **length, **own)
                 except TrainingDivergedError:
                     trial = _diverged(method, seed, time.perf_counter() - begin)
                     told = ("a training diverged and counts as ESS 0",)
                 else:
-                    elapsed = time.perf_counter() - begin
+                    # of a training that was finished earlier, the time that it took then
+                    elapsed = max(time.perf_counter() - begin, run.course.seconds)
                     drawn = run.sample(samples, seed=seed)  # else all trials share their sampling errors
                     told = (*drawn.notes, *(f"seed {seed}: {warning}" for warning in drawn.warnings))
                     trial = _trial(method, seed, run, drawn, truth, elapsed)
@@ -256,6 +253,31 @@ def compare(
     return Comparison(
         compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, source
     )
+
+
+def _trained(compiled: CompiledTheory, values: Couplings, place: Path, **options: Any) -> Run:
+    """The run in a directory: made anew, or the one that is there, finished if it was not."""
+    if not (place / RECORD).exists():
+        return start(compiled, parameters=values, directory=place, progress=False, **options)
+    run = load_run(place, backend=compiled.backend.name)
+    digest = program_digest(compiled.program)
+    same = run.options == resolved_options(compiled, None, **options)
+    same = same and same_couplings(run.parameters, values)
+    if not same or program_digest(run.compiled.program) != digest:
+        raise RunError(
+            f"run directory {place}",
+            expected="a run of the same theory, couplings and options, to go on with",
+            found="another one",
+            remedy="choose another directory",
+        )
+    if run.ended == "diverged":
+        raise TrainingDivergedError(
+            f"training of {place}",
+            expected="a finite loss and gradient",
+            found="that it diverged earlier",
+            remedy="choose another directory to try again",
+        )
+    return run if run.finished else run.resume(progress=False)
 
 
 def _common_log_z(trials: list[Trial]) -> tuple[list[Trial], str]:

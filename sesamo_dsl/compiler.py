@@ -404,7 +404,7 @@ class CompiledTheory(CompiledProgram):
         parameters
             Couplings that differ from the theory's defaults.
         directory
-            Where to keep the run; default ``runs/<theory>-<backend>-<time>``.
+            Where to keep the run; default a new ``runs/<theory>-<backend>-<time>``.
         progress
             Whether to show a progress bar.
         reference
@@ -423,7 +423,13 @@ class CompiledTheory(CompiledProgram):
         OptionError, ParameterError
             For options or couplings that do not exist or are out of range.
         RunError
-            If the directory cannot be written, or the weights to start from do not fit.
+            If the directory cannot be written, another process trains a run in it, or the weights to start
+            from do not fit.
+        RunNotKeptError
+            If the training is done and the directory can no longer be written; the run is its attribute.
+        TrainingInterrupted
+            A KeyboardInterrupt, for SIGINT as by Ctrl-C and for SIGTERM. The step that was going on is done
+            first and all is kept; the run is its attribute, and ``run.resume()`` finishes the training.
         TrainingDivergedError
             If training produces NaN or infinity; the last good state is kept in the directory.
         """

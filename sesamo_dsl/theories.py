@@ -31,6 +31,13 @@ def is_shipped(reference: str) -> bool:
     return str(reference).partition("@")[0] in shipped_theories()
 
 
+def source_of(reference: str) -> dict[str, str]:
+    """What a run records of where its declaration is: the name or path, and the digest of a file."""
+    if is_shipped(reference):
+        return {"reference": reference}
+    return {"reference": reference, "sha256": hashlib.sha256(Path(reference).read_bytes()).hexdigest()}
+
+
 def load_theory(reference: str | Path) -> Theory:
     """The theory called ``reference``, or declared as ``theory = …`` in the file of that path.
 

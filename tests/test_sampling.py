@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Model
+from sesamo_dsl.divergence import Cause
 from sesamo_dsl.errors import RunError, TrainingDivergedError
 from sesamo_dsl.evaluation import Samples
 from sesamo_dsl.reference import Reference, exact_reference
@@ -375,7 +376,14 @@ def test_the_last_good_state_is_kept(which: str) -> None:
     kept: list[dict[str, Array]] = []
     options = TrainingOptions(steps=400)
     with pytest.raises(TrainingDivergedError, match="step 200 is kept in there"):
-        train(Turning(), options, history, progress=False, keep=lambda state: kept.append(state) or "there")
+        train(
+            Turning(),
+            options,
+            history,
+            progress=False,
+            keep=lambda state: kept.append(state) or "there",
+            explain=lambda: Cause("", ""),
+        )
     assert len(history) == 200  # history and weights are of one moment
     for key, value in states[200].items():
         assert np.array_equal(kept[0][key], value)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from ..cache import write_bytes
 from ..comparison import Comparison
 from ..couplings import couplings_text
-from ..errors import OptionError
 from ..evaluation import Samples
 from ..ir.interpreter import run
+from ..outputs import check_picture
 from ..training import History
 
 _BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
@@ -107,17 +107,9 @@ def save(figure: Figure, path: Path) -> None:
     RunError
         If the place cannot be written.
     """
-    form = path.suffix.removeprefix(".").lower()
-    known = FigureCanvasAgg.get_supported_filetypes()
-    if form not in known:
-        raise OptionError(
-            f"picture {path}",
-            expected=f"a file name that ends in one of {', '.join(sorted(known))}",
-            found=repr(path.suffix),
-            remedy="write for instance picture.png",
-        )
+    check_picture(path)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, dpi=150)
+    figure.savefig(buffer, format=path.suffix.removeprefix(".").lower(), dpi=150)
     write_bytes(path, buffer.getvalue())
 
 

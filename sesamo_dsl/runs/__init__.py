@@ -2,10 +2,10 @@
 
 A run directory holds ``run.json`` (options, couplings, versions, how far the training is, and the SHA-256 of
 the files that belong to it), ``state-….safetensors`` (weights and optimiser), ``history-….csv``, the
-declaration as data in ``declaration.json`` and ``declaration.safetensors`` and, if there were any, the values of
-site-dependent couplings in ``couplings.safetensors`` and the configurations of the target that it was trained with, ``reference.safetensors``. ``analysis.txt`` and the
-emitted module are for people; nothing reads them. The state has the same layout for all backends: a run
-trained with one can be loaded with another.
+declaration as data in ``declaration.json`` and ``declaration.safetensors`` and, if there were any, the values
+of site-dependent couplings, ``couplings.safetensors``, and the configurations of the target that it was
+trained with, ``reference.safetensors``. ``analysis.txt`` and the emitted module are for people; nothing reads
+them. The state has the same layout for all backends: a run trained with one can be loaded with another.
 """
 
 from .donor import Donor as Donor
