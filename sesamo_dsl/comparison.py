@@ -23,7 +23,7 @@ from .hmc import hmc
 from .methods import METHODS, method_options
 from .reference import Reference, exact_configurations
 from .runs import Run, load_run, resolved_options, start
-from .runs.declaration import program_digest
+from .runs.declaration import digest
 from .runs.store import RECORD
 from .theory import Precision, Theory
 
@@ -260,10 +260,9 @@ def _trained(compiled: CompiledTheory, values: Couplings, place: Path, **options
     if not (place / RECORD).exists():
         return start(compiled, parameters=values, directory=place, progress=False, **options)
     run = load_run(place, backend=compiled.backend.name)
-    digest = program_digest(compiled.program)
     same = run.options == resolved_options(compiled, None, **options)
     same = same and same_couplings(run.parameters, values)
-    if not same or program_digest(run.compiled.program) != digest:
+    if not same or digest(run.compiled) != digest(compiled):
         raise RunError(
             f"run directory {place}",
             expected="a run of the same theory, couplings and options, to go on with",

@@ -8,6 +8,7 @@ trained with, ``reference.safetensors``. ``analysis.txt`` and the emitted module
 them. The state has the same layout for all backends: a run trained with one can be loaded with another.
 """
 
+from .declaration import digest as digest
 from .donor import Donor as Donor
 from .loading import load_run as load_run
 from .run import Run as Run

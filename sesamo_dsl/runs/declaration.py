@@ -93,8 +93,9 @@ def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def program_digest(program: Program) -> str:
+def digest(compiled: CompiledProgram) -> str:
     """Identifies the compiled mathematics, whatever the backend."""
+    program = compiled.program
     constants = [
         # values that were given count to the last digit, those that were computed may be rounded differently
         (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()

@@ -23,7 +23,7 @@ from ..theories import is_shipped, load_theory
 from ..theory import Theory
 from ..training import Course, History, TrainingOptions, make_base
 from .architecture import check_architecture
-from .declaration import Declaration, program_digest
+from .declaration import Declaration, digest
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
 
@@ -66,7 +66,7 @@ def load_run(
     if declared is None:
         given = _declaration_of_format_1(store, record, source, name, given)
         compiled = compile(given, loaded, precision=record["precision"])
-        _require_same_text(store, record, compiled.program, given)
+        _require_same_text(store, record, compiled, given)
     elif given is not None:
         _require_same_action(store, declared.program, given)
     try:
@@ -179,7 +179,7 @@ def _declaration_of_format_1(
 
 
 def _require_same_text(
-    store: RunDirectory, record: Mapping[str, Any], program: Program, theory: Theory
+    store: RunDirectory, record: Mapping[str, Any], compiled: CompiledProgram, theory: Theory
 ) -> None:
     """RunError unless program or action are those that a run of the first format was trained on."""
     action = ""
@@ -187,7 +187,7 @@ def _require_same_text(
         lines = (store.path / "analysis.txt").read_text(encoding="utf-8").splitlines()
         action = next((line for line in lines if line.startswith("S = ")), "")
     # another version of this package may compile the same action into another program
-    if program_digest(program) != record.get("program_digest") and action != f"S = {theory.action}":
+    if digest(compiled) != record.get("program_digest") and action != f"S = {theory.action}":
         raise _another_theory(store, record["theory"], theory)
 
 

@@ -31,7 +31,7 @@ from ..interruption import held_back
 from ..memory import check_memory
 from ..reference import Reference, exact_reference
 from ..training import Course, History, TrainingOptions, train
-from .declaration import Declaration, program_digest
+from .declaration import Declaration, digest
 from .store import RunDirectory, sha256
 
 FORMAT = 2
@@ -312,7 +312,7 @@ class Run:
             "theory": program.theory,
             "theory_source": self.source,
             "configuration_shape": list(program.configuration_shape),
-            "program_digest": program_digest(program),
+            "program_digest": digest(self.compiled),
             "backend": self.compiled.backend.name,
             "precision": self.compiled.precision,
             "parameters": numbers_only(self.parameters),
