@@ -24,6 +24,7 @@ import numpy as np
 import sympy as sp
 
 from .analysis.domain import Domain, dirichlet_domain
+from .analysis.integrability import Divergence, find_divergence
 from .analysis.invariance import (
     Verdict,
     breaking_representation,
@@ -43,7 +44,7 @@ from .cache import load_source
 from .checks import shown
 from .compiled import CompiledProgram
 from .couplings import Coupling
-from .errors import GroupError, OptionError
+from .errors import GroupError, LoweringError, OptionError
 from .exact import NumberTable
 from .fields import FieldComponent
 from .groups.automorphisms import node_order
@@ -121,6 +122,7 @@ def analyse(theory: Theory) -> Analysis:
         surviving,
         representation,
         tuple(limits),
+        _divergence(theory),
     )
 
 
@@ -295,6 +297,16 @@ def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[E
     return dirichlet_domain(
         symmetries, group, theory.components, None if vacuum is None else vacuum.mean.round(6)
     )
+
+
+def _divergence(theory: Theory) -> Divergence | None:
+    """Where ∫ exp(−S) is infinite at the default couplings; None if there are none, or nothing is found."""
+    if any(p.name not in theory.defaults for p in theory.parameters):
+        return None
+    try:
+        return find_divergence(_action_program(theory), theory.defaults)
+    except LoweringError:  # an analysis needs no program
+        return None
 
 
 def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:

@@ -167,6 +167,20 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.signal, self.run = signal, run
 
 
+class NotNormalizableError(TheoryError):
+    """∫ exp(−S) is infinite: the action is unbounded below, or does not grow, along a direction.
+
+    Attributes
+    ----------
+    direction
+        A unit vector along which this is so, (components, *lattice).
+    """
+
+    def __init__(self, subject: str, *, direction, **explanation: str) -> None:
+        super().__init__(subject, **explanation)
+        self.direction = direction
+
+
 def shown(x: np.ndarray) -> str:
     """The first entries of a configuration, for a message."""
     entries = ", ".join(f"{value:.4g}" for value in x.reshape(-1)[:4])

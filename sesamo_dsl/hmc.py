@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import checks
+from .analysis.integrability import require_normalizable
 from .chains import Chain
 from .compiled import check_configurations
 from .compiler import CompiledTheory, compile
@@ -152,6 +153,7 @@ def hmc(
     compiled = theory if isinstance(theory, CompiledTheory) else compile(theory, "jax")
     declared = compiled.theory
     values = declared.parameter_values(parameters)
+    require_normalizable(compiled.program, values)
     kept = settings.chains * settings.trajectories * math.prod(declared.configuration_shape)
     check_memory(kept, "option trajectories of hmc", "ask for fewer chains or trajectories")
     if initial is None:

@@ -84,7 +84,8 @@ def test_closed_forms(name: str) -> None:
 
 def test_two_thin_wells_against_mpmath() -> None:
     for stiffness, place in ((400_000, 1.03), (50_000, -0.77)):
-        found = exact(lambda x, k=stiffness, p=sp.Rational(place): k * x**2 * (x - p) ** 2)
+        centre = sp.Rational(place)
+        found = exact(lambda x, k=stiffness, p=centre: k * x**2 * (x - p) ** 2)
         ends = sorted(
             [-2, 2, *(c + d for c in (0, place) for d in (-0.1, -0.02, -0.004, 0, 0.004, 0.02, 0.1))]
         )

@@ -20,6 +20,7 @@ from ..groups.symmetry import Symmetry
 from ..sectors import Sectors
 from ..theory import Theory
 from .domain import Domain
+from .integrability import Divergence
 from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdict
 from .lie import lie_change
 from .slices import Slice
@@ -111,6 +112,8 @@ class Analysis:
         For a broken finite group: the subgroup that survives, and how S₁ transforms.
     limits
         What was not computed, and what a reader may not expect of the declaration.
+    divergence
+        A direction along which ∫ exp(−S) is infinite at the default couplings; training and HMC refuse it.
     """
 
     theory: Theory
@@ -123,6 +126,7 @@ class Analysis:
     surviving: SurvivingSubgroup | None = None
     representation: BreakingRepresentation | None = None
     limits: tuple[str, ...] = ()
+    divergence: Divergence | None = None
 
     @property
     def status(self) -> Status:
@@ -222,6 +226,7 @@ class Analysis:
             f"n = {t.degrees_of_freedom}",
             f"S = {t.action}",
             *(f"note: {note}" for note in (*t.notes, *self.limits)),
+            *([] if self.divergence is None else [f"∫ exp(−S) is infinite: {self.divergence}"]),
             "",
         ]
         for report in (*self.reports, *self.lie_reports):

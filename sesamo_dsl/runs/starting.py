@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
+from ..analysis.integrability import require_normalizable
 from ..cache import file_stem, write_text
 from ..chains import Chain
 from ..compiler import CompiledTheory
@@ -37,6 +38,7 @@ def start(
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
     values = compiled.parameter_values(parameters)
+    require_normalizable(compiled.program, values)
     given = _reference(compiled, reference, options)
     donor = None if start_from is None else Donor.of(start_from)
     if donor is not None and options.get("flow") is None:
