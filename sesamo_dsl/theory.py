@@ -221,6 +221,14 @@ class Theory:
                     found=str(atom),
                     remedy="list its field in Theory(fields=[…])",
                 )
+        for h in sorted(expr.atoms(SiteConstant), key=str):
+            if h.lattice != self.lattice:  # in a determinant; sums have been checked
+                raise LatticeError(
+                    subject,
+                    expected=f"site constants on {self.lattice}",
+                    found=f"{h} on {h.lattice}",
+                    remedy="declare it on the lattice of the fields",
+                )
         for symbol in sorted(expr.free_symbols, key=str):
             if not isinstance(symbol, FieldComponent | Parameter | SiteConstant):
                 raise ParameterError(

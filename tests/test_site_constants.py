@@ -402,6 +402,28 @@ def test_an_automorphism_takes_the_values_of_the_nodes_along() -> None:
         assert sd.analyse(theory).reports[0].status == expected
 
 
+def test_a_determinant_sees_a_chemical_potential_of_every_node() -> None:
+    ladder = sd.GraphLattice(nx.path_graph(2), time=3)
+    chi = sd.ScalarField("chi", ladder)
+    values = RNG.normal(size=(3, 2)).round(2)
+    shifted = chi + SiteConstant("mu", ladder, values)
+    action = ladder.sum(chi**2) - sd.FermionLogDet(hopping=ladder, beta=1, field=shifted)
+    compiled = sd.compile(sd.Theory("mu", fields=[chi], action=action), "torch")
+    x = RNG.normal(size=(2, 1, 3, 2))
+    plain = sd.Theory(
+        "plain",
+        fields=[chi],
+        action=ladder.sum(chi**2) - sd.FermionLogDet(hopping=ladder, beta=1, field=chi),
+    )
+    moved = sd.compile(plain, "torch").action(x + values)
+    squares = ((x[:, 0] ** 2) - (x[:, 0] + values) ** 2).sum(axis=(1, 2))
+    np.testing.assert_allclose(compiled.action(x), moved + squares, rtol=1e-10)
+    elsewhere = SiteConstant("mu", sd.GraphLattice(nx.path_graph(2), time=4))
+    foreign = sd.FermionLogDet(hopping=ladder, beta=1, field=chi + elsewhere)
+    with pytest.raises(LatticeError, match="mu"):
+        sd.Theory("t", fields=[chi], action=ladder.sum(chi**2) - foreign)
+
+
 def disordered_ring() -> sd.Theory:
     bond = SiteConstant("bond", RING)
     return sd.Theory(
