@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .training import TrainingOptions
 
 ENTRY_POINTS = "sesamo_dsl.backends"
+WALL_HEIGHT = 100.0  # by which training takes S in an infinite wall to be above the rest of a batch
 _EXTRAS = {"torch": "sesamo-dsl[torch]", "jax": "sesamo-dsl[jax]"}
 
 
@@ -59,6 +60,12 @@ class Draws:
     leaked: np.ndarray
     auxiliary: np.ndarray
     shortfall: np.ndarray | None = None
+
+    def raised(self, constant: float) -> Draws:
+        """The same with a constant added to the action, in float64."""
+        if constant == 0:
+            return self
+        return replace(self, action=self.action.astype(np.float64) + constant)
 
     def head(self, count: int) -> Draws:
         """The first ``count`` samples."""

@@ -18,6 +18,7 @@ from .checks import real, spelling
 from .couplings import Coupling, Couplings
 from .errors import ConfigurationError, OptionError, ParameterError
 from .facts import Facts
+from .ir.interpreter import run
 from .ir.program import Program
 from .ir.source import argument_name
 from .theory import Precision
@@ -136,15 +137,29 @@ class CompiledProgram:
         )
 
     def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
-        """The emitted functions on framework arrays, with their couplings filled in."""
+        """The emitted functions on framework arrays, with their couplings filled in.
+
+        What samplers see as ``action`` and ``action_and_gradient`` is S less :meth:`constant`.
+        """
         values = framework_couplings(self.backend, parameters, self.precision)
-        return {
+        functions = {
             name: partial(getattr(self.module, name), **{argument_name(p): values[p] for p in f.parameters})
             for name, f in self.program.functions.items()
         }
+        relative = {
+            n: functions.get(f"relative_{n}", functions[n]) for n in ("action", "action_and_gradient")
+        }
+        return functions | relative
+
+    def constant(self, parameters: Couplings) -> float:
+        """The part of S that no field is in, in float64, where it is split off; else 0."""
+        if "constant" not in self.program.functions:
+            return 0.0
+        x = np.zeros((1, *self.program.configuration_shape))
+        return float(run(self.program, "constant", {"x": x}, parameters)[0][0])
 
     def action(self, x: np.ndarray, parameters: Mapping[Any, Coupling] | None = None) -> np.ndarray:
-        """S(x), (batch, components, *lattice) → (batch,)."""
+        """S(x), (batch, components, *lattice) → (batch,), its constant included, in the models' precision."""
         return self.evaluate("action", x, parameters)[0]
 
     def check_configurations(self, x: np.ndarray) -> np.ndarray:

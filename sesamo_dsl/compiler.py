@@ -43,6 +43,7 @@ from .backend import Backend, load_backend
 from .cache import load_source
 from .checks import shown
 from .compiled import CompiledProgram
+from .constants import split_constant
 from .couplings import Coupling
 from .errors import GroupError, LoweringError, OptionError
 from .exact import NumberTable
@@ -54,12 +55,14 @@ from .groups.lie import LieSymmetry
 from .groups.sitewise import Sitewise
 from .groups.symmetry import Symmetry
 from .ir.gradient import with_gradient
+from .ir.interpreter import run
 from .ir.program import Function, Program
 from .lattice import GraphLattice
 from .lowering import arrays, lower, lower_by_block
 from .modulation import constants, finite_functions, slice_functions
 from .theory import Precision, Theory, check_theory
 from .vacua import find_vacuum
+from .walls import check_breaking
 
 if TYPE_CHECKING:
     from .chains import Chain
@@ -102,6 +105,7 @@ def analyse(theory: Theory) -> Analysis:
         breaking, reports = _local_breaking(theory, reports, normal_form)
     else:
         breaking = _breaking(theory, modulating, lie_reports, group, normal_form, limits)
+    check_breaking(breaking, theory.name)
     bases = [r.symmetry.symmetry if isinstance(r.symmetry, Sitewise) else r.symmetry for r in modulating]
     domain = _domain(theory, bases, group)
     source = None
@@ -309,6 +313,38 @@ def _divergence(theory: Theory) -> Divergence | None:
         return None
 
 
+def _without_constant(theory: Theory, program: Program) -> dict[str, Function]:
+    """S up to its constant, and the constant, where the first is much smaller than S at the vacuum."""
+    constant, rest = split_constant(theory.action)
+    if constant == 0:
+        return {}
+    functions = {
+        "constant": lower(
+            "constant", "The part of S that no field is in.", constant, theory.components, "constant"
+        ),
+        "relative_action": lower(
+            "relative_action", "S(x) less the constant.", rest, theory.components, "action"
+        ),
+    }
+    functions["relative_action_and_gradient"] = with_gradient(
+        functions["relative_action"],
+        "action",
+        len(theory.components),
+        "relative_action_and_gradient",
+        "S(x) less the constant, and ∂S/∂x.",
+    )
+    parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
+    vacuum = find_vacuum(program, parameters)
+    mean = np.zeros(len(theory.components)) if vacuum is None else vacuum.mean
+    x = np.broadcast_to(mean.reshape(-1, *(1,) * theory.lattice.dimension), theory.configuration_shape)
+    split = replace(program, functions=program.functions | functions)
+    with np.errstate(all="ignore"):
+        sizes = [
+            abs(run(split, name, {"x": x[None]}, parameters)[0]) for name in ("relative_action", "action")
+        ]
+    return functions if sizes[0] < sizes[1] / 2 else {}
+
+
 def _action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:
     action = lower("action", "S(x) per configuration.", theory.action, theory.components, "action")
     gradient = with_gradient(
@@ -358,6 +394,7 @@ def lower_theory(analysis: Analysis) -> Program:
     functions |= {
         f.name: f for f in (*finite_functions(domain, blocks), *slice_functions(slices, count, volume))
     }
+    functions |= _without_constant(theory, _action_program(theory))
     of_modulation = constants(domain, analysis.group, slices, count, volume)
     lattice = theory.lattice
     return _action_program(

@@ -147,7 +147,7 @@ class Samples:
         Group element u of each sample, (samples,); one per block, (samples, blocks), of a group that acts
         independently on blocks.
     leaked
-        Whether the flow left its fundamental domain; weight zero.
+        Whether the flow left its fundamental domain, or S is infinite; weight zero.
     exact
         Quadrature values, for theories of at most two degrees of freedom.
     notes
@@ -188,8 +188,15 @@ class Samples:
         training: TrainingRecord | None = None,
         coverage: Coverage | None = None,
     ) -> Samples:
-        """Wrap what a model has drawn."""
-        arrays = (draws.x, draws.log_q, draws.action, draws.sector, draws.leaked)
+        """Wrap what a model has drawn.
+
+        The action of a model in float32 is computed again in float64: what it rounds is an error of the
+        weights. Samples in a wall have weight zero, as leaked ones do.
+        """
+        action = draws.action
+        if draws.x.dtype == np.float32:
+            action = observable_values(program, parameters, draws.x, "action")
+        arrays = (draws.x, draws.log_q, action, draws.sector, draws.leaked | np.isposinf(action))
         rest = (exact, notes, declared or {}, draws.shortfall, training, coverage)
         return cls(program, parameters, *arrays, *rest)
 
@@ -356,9 +363,10 @@ class Samples:
         values = [
             observable_values(self.program, self.parameters, self.x, name) for name in chosen.observables
         ]
-        return self._reweighted(chosen.linearised([float(self.weights @ v) for v in values], values))
+        return self._reweighted(chosen.linearised([self._reweighted(v).value for v in values], values))
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
+        values = np.where(self.weights > 0, values, 0)  # S is infinite in a wall
         with np.errstate(invalid="ignore"):  # of infinite values
             mean = float(self.weights @ values)
             error = np.nan if self._one_counts else np.sqrt((self.weights**2) @ (values - mean) ** 2)

@@ -10,11 +10,13 @@ from typing import Any, Literal, cast
 import mpmath
 import numpy as np
 import sympy as sp
+from sympy.concrete.expr_with_limits import ExprWithLimits
 
 from . import checks
+from .complex_parts import real_expression
 from .couplings import Coupling, numbers_only
 from .derived import Derived, Formula
-from .errors import FieldError, LatticeError, ParameterError, TheoryError
+from .errors import FieldError, LatticeError, LoweringError, ParameterError, TheoryError
 from .exact import rational
 from .fermions import FermionLogDet, check_determinants
 from .fields import Field, FieldComponent, Parameter
@@ -23,6 +25,7 @@ from .groups.sitewise import Sitewise
 from .groups.symmetry import Symmetry
 from .lattice import Functional, Lattice, SiteSum
 from .site_constants import SiteConstant, site_values
+from .walls import check_walls
 
 Precision = Literal["float32", "float64"]
 
@@ -192,7 +195,8 @@ class Theory:
                 found=f"{type(expr).__name__}: {checks.shown(expr)}",
                 remedy="build it from fields, parameters and lattice.sum(…)",
             )
-        expr = rational(expr)
+        expr = real_expression(rational(_evaluated(expr, subject)), subject)
+        check_walls(expr, subject)
         free = sorted(_outside_sums(expr), key=str)
         if free:
             if self.lattice.volume > 1:
@@ -375,6 +379,8 @@ class Theory:
                     elif isinstance(symbol, Parameter) and symbol.name in self.defaults:
                         point[symbol] = mpmath.mpf(cast(float, self.defaults[symbol.name]))
                 value = sp.N(part.xreplace(point))
+                if value is sp.oo and part.has(sp.oo):
+                    continue  # within a wall
                 if not (value.is_number and value.is_finite and abs(sp.im(value)) < 1e-12 * (1 + abs(value))):
                     raise TheoryError(
                         f"{what} of theory {self.name}",
@@ -403,6 +409,19 @@ def check_theory(value: Any) -> Theory:
             remedy="declare one, or load it: load_theory('scalar_phi4')",
         )
     return value
+
+
+def _evaluated(expr: sp.Expr, subject: str) -> sp.Expr:
+    """The expression; LoweringError for a derivative, integral, sum or limit that is only written down."""
+    for node in sp.preorder_traversal(expr):
+        if isinstance(node, sp.Derivative | sp.Subs | sp.Limit | ExprWithLimits):
+            raise LoweringError(
+                subject,
+                expected="functions of the fields",
+                found=f"{type(node).__name__}, not evaluated: {node}",
+                remedy="evaluate it with .doit(), and write what comes out",
+            )
+    return expr
 
 
 def _outside_sums(expr: sp.Basic) -> set[FieldComponent | SiteConstant]:

@@ -2,12 +2,12 @@
 
 What is demanded of every expression f(x, y), in both precisions, at every point:
 
-* Where |f| is within the range of the precision, the value is finite and it is f up to ``_UNITS`` roundings of
-  1 + |f| + |x ∂f/∂x| + |y ∂f/∂y|, the error that rounding the arguments makes. Where |f| is beyond that
+* Where |f| is within the range of the precision, the value is finite and it is f up to ``_UNITS`` roundings
+  of 1 + |f| + |x ∂f/∂x| + |y ∂f/∂y|, the error that rounding the arguments makes. Where |f| is beyond that
   range, the value is infinite, with the sign of f.
-* Where f and its slope are within the range, the slope is finite, and it is that of f, in the same units. At a
-  kink the slope lies between those on both sides, and where these are infinite it is 0. Where f jumps it is
-  finite.
+* Where f and its slope are within the range, the slope is finite, and it is that of f, in the same units. At
+  a kink the slope lies between those on both sides, and where these are infinite it is 0. Where f jumps it
+  is finite.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def sample(
     x, actions, tally = run(keys, x, step_size)
     return Trajectories(
         np.swapaxes(np.asarray(x), 0, 1),
-        np.asarray(actions, np.float64).T,
+        np.asarray(actions, np.float64).T + compiled.constant(parameters),
         float(tally.acceptance.mean()),
         int(tally.divergent.sum()),
         float(step_size),

@@ -30,7 +30,7 @@ from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
 from .mixture import Mixture
-from .objectives import batch_ess, enumerated, excess, mixed, reinforced, walls
+from .objectives import batch_ess, enumerated, excess, mixed, reinforced, walled, walls
 from .sharing import shared
 from .weights import Weights
 
@@ -51,6 +51,9 @@ class JaxModel:
         self._facts, self._options = compiled.facts, options
         self._law: Law = options.law
         self._emitted = compiled.bind(parameters)
+        self._constant = compiled.constant(parameters)
+        has_walls = compiled.program.has_walls
+        self._action = walled(self._emitted["action_and_gradient"]) if has_walls else self._emitted["action"]
         self._dtype = jnp.dtype(compiled.precision)
         self._shape = compiled.program.configuration_shape
         self._chunk = chunk_size(self._shape)
@@ -282,7 +285,7 @@ class JaxModel:
         −log ∫ exp(−S) over group and orbits if both laws are exact. With REINFORCE: the same for one u, and
         its log p(u|·) at the end. Where the fold makes a part of it jump, that part comes second.
         """
-        action = self._emitted["action"]
+        action = self._action
         if self._plain:
             return action(y), None, None
         if self._orbit.law == "von_mises":
@@ -325,7 +328,7 @@ class JaxModel:
 
         The first is that of the heat bath, or S₀ where there is no sum over all u.
         """
-        action = self._emitted["action"]
+        action = self._action
         if self._facts.coupled:
             choice, chosen = self._drawn(weights, fixed, uniform)
             x = self._modulated(fixed, choice)[0]
@@ -426,7 +429,8 @@ class JaxModel:
 
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """See ``Model.loss``."""
-        return float(self._of_model["loss"](self._weights, *self._inputs(step, reference))[0])
+        loss = self._of_model["loss"](self._weights, *self._inputs(step, reference))[0]
+        return float(loss) + self._constant
 
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The estimate of the gradient that the noise of a step gives, by the names of the state."""
@@ -455,7 +459,8 @@ class JaxModel:
             self._weights, self._adam, rate, *self._inputs(self._step, reference)
         )
         self._step += 1
-        return {name: float(value) for name, value in metrics.items()}
+        figures = {name: float(value) for name, value in metrics.items()}
+        return {**figures, "loss": figures["loss"] + self._constant}
 
     # state -------------------------------------------------------------------------------------------------
 
@@ -557,7 +562,8 @@ class JaxModel:
             x, log_p, action, u = self._of_model["modulate"](self._weights, y, uniform, turned)
             log_q = np.asarray(log_q) + np.asarray(log_p) + log_law_n.astype(self._dtype)
             parts.append([np.asarray(a) for a in (x, log_q, action, u, leaked, auxiliary, shortfall)])
-        return Draws(*(np.concatenate(part)[:count] for part in zip(*parts, strict=True)))
+        draws = Draws(*(np.concatenate(part)[:count] for part in zip(*parts, strict=True)))
+        return draws.raised(self._constant)
 
     def _canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:
         if self._plain:

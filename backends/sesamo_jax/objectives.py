@@ -29,9 +29,13 @@ The forward divergence needs configurations of the target and is −⟨log q⟩_
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from sesamo_dsl.backend import WALL_HEIGHT
 
 
 def enumerated(breaking: Array, log_p: Array) -> Array:
@@ -72,3 +76,27 @@ def batch_ess(log_w: Array, shares: Array | None) -> Array:
     count = 0.0 if shares is None else jnp.log(shares)
     first, second = jax.nn.logsumexp(log_w + count, axis=0), jax.nn.logsumexp(2 * log_w + count, axis=0)
     return jnp.exp(2 * first - second) / len(log_w)
+
+
+def above_walls(action: Array) -> Array:
+    """S, and where it is infinite a number that is larger than all others of the batch."""
+    top = jnp.where(jnp.isposinf(action), -jnp.inf, action).max()
+    return jnp.where(jnp.isposinf(action), jnp.where(jnp.isfinite(top), top, 0) + WALL_HEIGHT, action)
+
+
+def walled(action_and_gradient: Callable[[Array], tuple[Array, Array]]) -> Callable[[Array], Array]:
+    """S(x), finite, with the emitted gradient as its derivative, which leads out of a wall."""
+
+    @jax.custom_vjp
+    def action(x: Array) -> Array:
+        return above_walls(action_and_gradient(x)[0])
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        value, gradient = action_and_gradient(x)
+        return above_walls(value), gradient
+
+    def backward(gradient: Array, adjoint: Array) -> tuple[Array]:
+        return (adjoint.reshape(-1, *(1,) * (gradient.ndim - 1)) * gradient,)
+
+    action.defvjp(forward, backward)
+    return action

@@ -28,22 +28,25 @@ from .conditional import Conditional
 from .flows import Flow
 from .laws import draw, log_law, log_orbit_integral
 from .mixture import Mixture
-from .objectives import batch_ess, enumerated, excess, mixed, reinforced, walls
+from .objectives import above_walls, batch_ess, enumerated, excess, mixed, reinforced, walls
 
 
 class _Action(torch.autograd.Function):
-    """S(x) with the emitted gradient as its derivative, which spares the graph of the action."""
+    """S(x) with the emitted gradient as its derivative, which spares the graph of the action.
+
+    In a wall the gradient leads out of it, and the value is finite: no loss would be a number otherwise.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, emitted: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, emitted: Any, has_walls: bool) -> Tensor:
         action, gradient = emitted(x)
         ctx.save_for_backward(gradient)
-        return action
+        return above_walls(action) if has_walls else action
 
     @staticmethod
     def backward(ctx: Any, *outputs: Any) -> Any:
         (gradient,) = ctx.saved_tensors
-        return outputs[0].reshape(-1, *(1,) * (gradient.ndim - 1)) * gradient, None
+        return outputs[0].reshape(-1, *(1,) * (gradient.ndim - 1)) * gradient, None, None
 
 
 class TorchModel:
@@ -62,6 +65,7 @@ class TorchModel:
         self._facts, self._options = compiled.facts, options
         self._law: Law = options.law
         self._emitted = compiled.bind(parameters)
+        self._constant, self._has_walls = compiled.constant(parameters), compiled.program.has_walls
         self._dtype = getattr(torch, compiled.precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._shape = compiled.program.configuration_shape
@@ -275,7 +279,7 @@ class TorchModel:
         return -torch.logsumexp(-self._breaking(turned), dim=0).reshape(len(nodes), -1)
 
     def _action(self, x: Tensor) -> Tensor:
-        return _Action.apply(x, self._emitted["action_and_gradient"])
+        return _Action.apply(x, self._emitted["action_and_gradient"], self._has_walls)
 
     def _energy(
         self, y: Tensor, directions: list[Tensor], uniform: Tensor
@@ -414,7 +418,7 @@ class TorchModel:
     @torch.no_grad()
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """See ``Model.loss``."""
-        return float(self._objective(step, reference)[0])
+        return float(self._objective(step, reference)[0]) + self._constant
 
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The estimate of the gradient that the noise of a step gives, by the names of the state."""
@@ -435,7 +439,11 @@ class TorchModel:
             group["lr"] = learning_rate
         self._adam.step()
         self._step += 1
-        return {"loss": float(loss.detach()), "ess": float(ess), "gradient_norm": float(norm)}
+        return {
+            "loss": float(loss.detach()) + self._constant,
+            "ess": float(ess),
+            "gradient_norm": float(norm),
+        }
 
     # state -------------------------------------------------------------------------------------------------
 
@@ -526,7 +534,9 @@ class TorchModel:
             x, u = self._modulated(y, choice)
             log_q = log_q + log_p + log_turn
             parts.append((x, log_q, self._emitted["action"](x), u, leaked, auxiliary, shortfall))
-        return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)))
+        return Draws(*(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))).raised(
+            self._constant
+        )
 
     def _log_q(self, x: Tensor, auxiliary: Tensor) -> Tensor:
         """log q(x), or log q(x, a) − log N(a), (batch,)."""

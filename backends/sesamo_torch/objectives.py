@@ -32,6 +32,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sesamo_dsl.backend import WALL_HEIGHT
+
 
 def enumerated(breaking: Tensor, log_p: Tensor) -> Tensor:
     """Σ_u p(u|y) (log p(u|y) + S₁(T_u y)) − S₁(y), summed over blocks; (order, batch, …) → (batch,)."""
@@ -72,3 +74,10 @@ def batch_ess(log_w: Tensor, shares: Tensor | None) -> Tensor:
     count = 0.0 if shares is None else torch.log(shares)
     first, second = torch.logsumexp(log_w + count, dim=0), torch.logsumexp(2 * log_w + count, dim=0)
     return torch.exp(2 * first - second) / len(log_w)
+
+
+def above_walls(action: Tensor) -> Tensor:
+    """S, and where it is infinite a number that is larger than all others of the batch."""
+    top = torch.where(torch.isposinf(action), -torch.inf, action).max()
+    top = torch.where(torch.isfinite(top), top, torch.zeros_like(top))
+    return torch.where(torch.isposinf(action), top + WALL_HEIGHT, action)

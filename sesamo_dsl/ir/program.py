@@ -181,6 +181,11 @@ class Program:
         return (len(self.components), *self.shape)
 
     @property
+    def has_walls(self) -> bool:
+        """Whether the action is infinite somewhere."""
+        return any(op.name == "wall" for op in self.functions["action"].ops)
+
+    @property
     def block_shape(self) -> tuple[int, ...]:
         """Extents of the block axes."""
         return tuple(self.shape[mu] for mu in self.blocks)
