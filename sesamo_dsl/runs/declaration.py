@@ -24,6 +24,7 @@ from ..ir.stored import program_as_data, program_from_data
 from ..ir.text import program_text
 from .store import parse
 
+_NEEDED = {"action", "action_and_gradient", "canonicalize", "modulate"}  # by every model
 VALUES, ARRAYS = "declaration.json", "declaration.safetensors"
 
 
@@ -67,6 +68,9 @@ class Declaration:
         """
         values, arrays = parse(files[VALUES]), load_tensors(files[ARRAYS])
         program = program_from_data(values["program"], _of("constant.", arrays))
+        lacking = _NEEDED - set(program.functions)
+        if lacking:
+            raise ValueError(f"a program without {', '.join(sorted(lacking))}")
         facts = StoredFacts.from_data(values["facts"], _of("facts.", arrays), program.sectors.order)
         base = _of("base.", arrays)
         shape = (*program.shape, len(program.components), len(program.components))

@@ -98,7 +98,7 @@ def load_run(
     if missing:
         notes = (
             *notes,
-            f"derived quantities {', '.join(missing)} are functions in {source.get('reference', 'Python')}, "
+            f"derived quantities {', '.join(missing)} are declared in {source.get('reference', 'Python')}, "
             "which is not there as it was: give the declaration to have them",
         )
     return Run(
@@ -225,7 +225,7 @@ def _another_theory(store: RunDirectory, name: str, theory: Theory) -> RunError:
 def _derived(
     store: RunDirectory, wanted: list[str], source: Mapping[str, str], given: Theory | None
 ) -> Mapping[str, Derived]:
-    """Derived quantities are Python functions: those of the declaration, if it is there as it was.
+    """Derived quantities are those of the declaration, if it is there as it was.
 
     The file of a theory is run only if it has the digest that it had at training time.
     """
