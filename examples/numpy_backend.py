@@ -1,24 +1,26 @@
-"""A backend in one short file: NumPy source through a Dialect, and a sampler without training.
+"""A backend in one short file: NumPy source through a Dialect, arrays for the sampler, and no training.
 
 Run it to see it prove itself: ``python examples/numpy_backend.py``. The recipe is docs/backends.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import i0e, i1e, log_softmax, logsumexp, softmax
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.flow_spec import GaussianBase
+from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.hmc import HMCOptions, Trajectories
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
+from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.theory import Precision
 from sesamo_dsl.training import TrainingOptions
 
@@ -171,8 +173,136 @@ DIALECT = Dialect(
 )
 
 
+class NumpyArrays:
+    """Implements ``sesamo_dsl.sampler.Arrays``."""
+
+    xp = np
+
+    def constant(self, values: np.ndarray, dtype: str) -> np.ndarray:
+        """A copy of this type."""
+        return np.array(values, np.int64 if dtype == "index" else dtype)
+
+    def cast(self, values: np.ndarray, dtype: str) -> np.ndarray:
+        """Another type."""
+        return values.astype(dtype)
+
+    def double(self, values: np.ndarray) -> np.ndarray:
+        """float64."""
+        return values.astype(np.float64)
+
+    def to_numpy(self, values: Any) -> np.ndarray:
+        """The same array."""
+        return np.asarray(values)
+
+    def dtype_of(self, values: np.ndarray) -> str:
+        """Its name."""
+        return str(values.dtype)
+
+    def detach(self, tree: Any) -> Any:
+        """Nothing is differentiated."""
+        return tree
+
+    def zeros(self, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
+        """Zeros of its type."""
+        return np.zeros(shape, like.dtype)
+
+    def take(self, values: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Rows."""
+        return values[index]
+
+    def affine(self, bias: np.ndarray, weight: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """A product and a sum."""
+        return weight @ values + bias
+
+    def silu(self, values: np.ndarray) -> np.ndarray:
+        """x σ(x), by a tanh that cannot overflow."""
+        return values * (0.5 + 0.5 * np.tanh(0.5 * values))
+
+    def softmax(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """Along an axis."""
+        return softmax(values, axis=axis)
+
+    def log_softmax(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """Along an axis."""
+        return log_softmax(values, axis=axis)
+
+    def logsumexp(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """Along an axis."""
+        return np.asarray(logsumexp(values, axis=axis))
+
+    def i0e(self, values: np.ndarray) -> np.ndarray:
+        """Bessel function."""
+        return i0e(values)
+
+    def i1e(self, values: np.ndarray) -> np.ndarray:
+        """Bessel function."""
+        return i1e(values)
+
+    def scan(
+        self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Any, ...]
+    ) -> np.ndarray:
+        """A Python loop."""
+        outputs = []
+        for row in zip(*rows, strict=True):
+            carry, output = step(carry, row)
+            outputs.append(output)
+        return np.stack(outputs)
+
+
+class NumpyModel(SamplerModel):
+    """Implements ``sesamo_dsl.backend.Model`` but for training: the oracle of samplers on other backends."""
+
+    weights: dict[str, np.ndarray]
+
+    def __init__(
+        self,
+        compiled: CompiledProgram,
+        parameters: Couplings,
+        base: GaussianBase,
+        options: TrainingOptions,
+    ) -> None:
+        emitted = compiled.bind(parameters)
+        super().__init__(NumpyArrays(), compiled, emitted, emitted["action"], parameters, base, options)
+        flow = options.flow_precision or compiled.precision
+        self.weights = {
+            name: np.array(values, flow if name.startswith("flow.") else compiled.precision)
+            for name, values in self.sampler.initial_state().items()
+        }
+
+    def _noise(self, count: int, *seeds: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seeds)
+        z = rng.normal(size=(count, *self.sampler.shape))
+        uniform = rng.uniform(size=(count, *self.sampler.uniforms))
+        return z.astype(self._precision), uniform.astype(self._precision)
+
+    def _flow_uniform(self, count: int, *seeds: int) -> np.ndarray:
+        return np.random.default_rng((*seeds, 7)).uniform(size=count).astype(self._precision)
+
+    def _call(self, stage: str, *arguments: Any) -> Any:
+        return getattr(self.sampler, stage)(*arguments)
+
+    def loss(self, step: int, reference: np.ndarray | None = None) -> float:
+        """See ``Model.loss``."""
+        loss = self.sampler.objective(self.weights, *self._inputs(step, reference))[0]
+        return float(loss) + self._constant
+
+    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
+        """Not available: NumPy does not differentiate."""
+        raise _no("training step", "a backend with derivatives")
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The weights."""
+        return {name: value.copy() for name, value in self.weights.items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """The weights of a model on any backend; what else its state holds is left out."""
+        own = {name: state[name] for name in self.weights if name in state}
+        check_state({name: value.shape for name, value in self.weights.items()}, own)
+        self.weights = {name: np.array(own[name], value.dtype) for name, value in self.weights.items()}
+
+
 class NumpyBackend:
-    """Implements ``sesamo_dsl.backend.Backend`` as far as emitted code goes; it does not train."""
+    """Implements ``sesamo_dsl.backend.Backend`` as far as nothing has to be differentiated."""
 
     name = "numpy"
 
@@ -203,7 +333,7 @@ class NumpyBackend:
         points = [np.asarray(a, np.longdouble) for a in inputs]
         along = [np.asarray(t, np.longdouble) for t in tangents]
 
-        def first(step: float) -> np.ndarray:
+        def first(step: np.floating[Any]) -> np.ndarray:
             output = function(*(a + step * t for a, t in zip(points, along, strict=True)))
             return output[0] if isinstance(output, tuple) else output
 
@@ -219,8 +349,8 @@ class NumpyBackend:
         base: GaussianBase,
         options: TrainingOptions,
     ) -> Model:
-        """Not available: this backend emits and evaluates."""
-        raise _no(f"model of theory {compiled.program.theory}", "a backend that trains")
+        """A fresh model, which samples and does not train."""
+        return NumpyModel(compiled, parameters, base, options)
 
     def hmc(
         self,

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-import torch
 
 import sesamo_dsl as sd
 from sesamo_dsl import sectors
@@ -196,14 +195,11 @@ def test_one_block_is_drawn_at_its_conditional(name: str) -> None:
 
 
 def drawn_by(model: Any, name: str, y: Array, uniform: Array) -> Array:
-    if name == "torch":
-        y_, uniform_ = torch.tensor(y.copy()), torch.tensor(uniform)
-        choice = model._drawn(y_, uniform_)[0]
-        return model._turned_together(model._modulated(y_, choice)[0], choice, uniform_)[0].numpy()
-    weights = model._weights
-    choice = model._drawn(weights, y.copy(), uniform)[0]
-    relative = model._modulated(y.copy(), choice)[0]
-    return np.asarray(model._turned_together(weights, relative, choice, uniform)[0])
+    given, numbers = (model.arrays.constant(a, "float64") for a in (y, uniform))
+    sampler, weights = model.sampler, model.weights
+    choice = sampler.law.sample_and_log_prob(weights, given, numbers)[0]
+    relative = sampler.group.modulate(given, choice)[0]
+    return np.asarray(sampler.law.turn_rows(relative, choice, numbers)[0])
 
 
 def test_rows_turn_together() -> None:

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakValueDictionary
 
-import equinox as eqx
 import jax
-
-Tree = TypeVar("Tree")
 
 
 class Shared:
-    """Jitted functions, and the structure of the weights that they were compiled for.
+    """Jitted functions by name."""
 
-    Two trees of weights have equal structures only if their tables are the very same objects: ``alike`` gives
-    a model's weights the tables of the first model.
-    """
-
-    def __init__(self, weights: Any, functions: dict[str, Callable[..., Any]]) -> None:
-        self._structure = jax.tree.structure(weights)
+    def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
         self._functions = {
             # a step replaces its weights: their memory is free for the new ones
-            name: eqx.filter_jit(function, donate="all" if name == "step" else "none")
+            name: jax.jit(
+                function,
+                donate_argnums=(0, 1) if name == "step" else (),
+                static_argnums=(1,) if name == "noise" else (),
+            )
             for name, function in functions.items()
         }
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         return self._functions[name]
 
-    def alike(self, weights: Tree) -> Tree:
-        """The same numbers with the tables of the first model."""
-        return jax.tree.unflatten(self._structure, jax.tree.leaves(weights))
-
 
 _shared: WeakValueDictionary[Hashable, Shared] = WeakValueDictionary()
 
 
-def shared(key: Hashable, weights: Any, **functions: Callable[..., Any]) -> Shared:
+def shared(key: Hashable, **functions: Callable[..., Any]) -> Shared:
     """What is shared under a key that determines all but the arguments; kept as long as any model uses it."""
     found = _shared.get(key)
     if found is None:
-        found = _shared[key] = Shared(weights, functions)
+        found = _shared[key] = Shared(functions)
     return found

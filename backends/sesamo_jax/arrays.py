@@ -1,0 +1,86 @@
+"""JAX's arrays for the sampler: see ``sesamo_dsl.sampler.arrays``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class JaxArrays:
+    """Implements ``sesamo_dsl.sampler.Arrays``.
+
+    Constants stay NumPy arrays, which become part of the traced function.
+    """
+
+    xp = jnp
+
+    def constant(self, values: np.ndarray, dtype: str) -> Any:
+        """A copy, so that JAX does not remember the table; indices have 32 bits whatever is allowed."""
+        return np.array(values, np.int32 if dtype == "index" else dtype)
+
+    def cast(self, values: Array, dtype: str) -> Array:
+        """Another type."""
+        return values.astype(dtype)
+
+    def double(self, values: Array) -> Array:
+        """As it is: float64 is there only if it has been allowed."""
+        return values
+
+    def to_numpy(self, values: Any) -> np.ndarray:
+        """On the host."""
+        return np.asarray(values)
+
+    def dtype_of(self, values: Array) -> str:
+        """Its name."""
+        return str(values.dtype)
+
+    def detach(self, tree: Any) -> Any:
+        """Constants of the derivative."""
+        return jax.lax.stop_gradient(tree)
+
+    def zeros(self, shape: tuple[int, ...], like: Array) -> Array:
+        """Zeros like another array's."""
+        return jnp.zeros(shape, like.dtype)
+
+    def take(self, values: Array, index: Any) -> Array:
+        """Rows."""
+        return jnp.asarray(values)[index]
+
+    def affine(self, bias: Array, weight: Array, values: Array) -> Array:
+        """XLA fuses it."""
+        return weight @ values + bias
+
+    def silu(self, values: Array) -> Array:
+        """x σ(x)."""
+        return jax.nn.silu(values)
+
+    def softmax(self, values: Array, axis: int) -> Array:
+        """Along an axis."""
+        return jax.nn.softmax(values, axis=axis)
+
+    def log_softmax(self, values: Array, axis: int) -> Array:
+        """Along an axis."""
+        return jax.nn.log_softmax(values, axis=axis)
+
+    def logsumexp(self, values: Array, axis: int) -> Array:
+        """Along an axis."""
+        return jax.nn.logsumexp(values, axis=axis)
+
+    def i0e(self, values: Array) -> Array:
+        """Bessel function."""
+        return jax.scipy.special.i0e(values)
+
+    def i1e(self, values: Array) -> Array:
+        """Bessel function."""
+        return jax.scipy.special.i1e(values)
+
+    def scan(
+        self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Any, ...]
+    ) -> Array:
+        """Compiled once for all rows."""
+        return jax.lax.scan(step, carry, rows)[1]

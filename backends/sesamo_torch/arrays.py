@@ -1,0 +1,93 @@
+"""PyTorch's arrays for the sampler: see ``sesamo_dsl.sampler.arrays``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import array_api_compat.torch
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class TorchArrays:
+    """Implements ``sesamo_dsl.sampler.Arrays`` on one device."""
+
+    xp = array_api_compat.torch
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def constant(self, values: np.ndarray, dtype: str) -> Tensor:
+        """A tensor on the device."""
+        kind = torch.long if dtype == "index" else getattr(torch, dtype)
+        return torch.as_tensor(np.ascontiguousarray(values), device=self._device).to(kind)
+
+    def cast(self, values: Tensor, dtype: str) -> Tensor:
+        """Another type."""
+        return values.to(getattr(torch, dtype))
+
+    def double(self, values: Tensor) -> Tensor:
+        """float64."""
+        return values.double()
+
+    def to_numpy(self, values: Tensor) -> np.ndarray:
+        """On the CPU."""
+        return values.detach().cpu().numpy()
+
+    def dtype_of(self, values: Tensor) -> str:
+        """Its name."""
+        return str(values.dtype).removeprefix("torch.")
+
+    def detach(self, tree: Any) -> Any:
+        """Tensors outside of the graph."""
+        if isinstance(tree, Mapping):
+            return {name: value.detach() for name, value in tree.items()}
+        return tree.detach()
+
+    def zeros(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Zeros like another tensor's."""
+        return like.new_zeros(shape)
+
+    def take(self, values: Tensor, index: Tensor) -> Tensor:
+        """Rows."""
+        return values.index_select(0, index)
+
+    def affine(self, bias: Tensor, weight: Tensor, values: Tensor) -> Tensor:
+        """One fused product."""
+        return torch.addmm(bias, weight, values)
+
+    def silu(self, values: Tensor) -> Tensor:
+        """Fused."""
+        return torch.nn.functional.silu(values)
+
+    def softmax(self, values: Tensor, axis: int) -> Tensor:
+        """Fused."""
+        return torch.softmax(values, dim=axis)
+
+    def log_softmax(self, values: Tensor, axis: int) -> Tensor:
+        """Fused."""
+        return torch.log_softmax(values, dim=axis)
+
+    def logsumexp(self, values: Tensor, axis: int) -> Tensor:
+        """Fused."""
+        return torch.logsumexp(values, dim=axis)
+
+    def i0e(self, values: Tensor) -> Tensor:
+        """Bessel function."""
+        return torch.special.i0e(values)
+
+    def i1e(self, values: Tensor) -> Tensor:
+        """Bessel function."""
+        return torch.special.i1e(values)
+
+    def scan(
+        self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Tensor, ...]
+    ) -> Tensor:
+        """A Python loop."""
+        outputs = []
+        for row in zip(*rows, strict=True):
+            carry, output = step(carry, row)
+            outputs.append(output)
+        return torch.stack(outputs)

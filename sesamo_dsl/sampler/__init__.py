@@ -1,0 +1,17 @@
+"""The sampler of a compiled theory, written once against the Python array API.
+
+A :class:`Sampler` is made of a flow, a domain map, a law of the orientations on the orbits of Lie groups and
+a law of the finite group. None of them holds weights: these are an argument, a mapping from names to arrays,
+so that a framework can differentiate, compile and store them as it likes.
+"""
+
+from .arrays import Arrays as Arrays
+from .arrays import Weights as Weights
+from .domains import DOMAIN_MAPS as DOMAIN_MAPS
+from .domains import DomainMap as DomainMap
+from .flow import Flow as Flow
+from .laws import TABLE_LAWS as TABLE_LAWS
+from .laws import GroupLaw as GroupLaw
+from .laws import TableLaw as TableLaw
+from .model import SamplerModel as SamplerModel
+from .sampler import Sampler as Sampler

@@ -1,0 +1,156 @@
+"""The conditional law of many coupled blocks: a chain, and a heat bath of what turns rows together.
+
+The mathematics is in :mod:`sesamo_dsl.autoregressive`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..autoregressive import AutoregressiveSpec
+from .arrays import Array, Weights, inverse_cdf, layers_of
+from .features import Features
+from .group_action import GroupAction
+from .laws import GroupLaw
+
+
+class Chain(GroupLaw):
+    """log Σ_h p_chain(hu|y), and u drawn from it; y: (batch, components, *lattice), u: (batch, blocks)."""
+
+    def __init__(self, group: GroupAction, spec: AutoregressiveSpec, dtype: str) -> None:
+        super().__init__(group)
+        arrays = group.arrays
+        self._spec, self._features = spec, Features(arrays, spec.features, dtype)
+        self._mask = arrays.constant(spec.mask, dtype)
+        self._places = arrays.constant(np.eye(spec.blocks)[:, None, :, None], dtype)
+        self._numbers = arrays.constant(np.arange(spec.order)[:, None, None], "index")
+        self._product = arrays.constant(spec.table.ravel(), "index")
+        self._summed, self._shared, self._turns = None, 1, None
+        if spec.together is not None:
+            self._turns = arrays.constant(spec.together.elements, "index")
+            self._summed, self._shared = spec.together.summed, spec.together.shared
+
+    @property
+    def uniforms(self) -> tuple[int, ...]:
+        """One for every block, and one to turn rows of blocks."""
+        return (self._spec.blocks + 1,)
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """See :meth:`AutoregressiveSpec.initial_state`."""
+        return {f"law.{name}": values for name, values in self._spec.initial_state(seed).items()}
+
+    def sample_and_log_prob(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
+        """See :meth:`GroupLaw.sample_and_log_prob`."""
+        choice = self._draw(self._arrays.detach(weights), self._arrays.detach(y), uniform)
+        return choice, self.log_prob(weights, y, choice)
+
+    def log_prob(self, weights: Weights, y: Array, choice: Array) -> Array:
+        """See :meth:`GroupLaw.log_prob`."""
+        xp, u = self._arrays.xp, choice
+        hidden, size = self._given(weights, y)
+        turns = 1 if self._turns is None else len(self._turns)
+        if turns > 1:
+            u = self._turned(xp.tile(u, (turns, 1)), xp.repeat(xp.arange(turns), len(u)))
+            hidden, size = xp.tile(hidden, (1, 1, turns)), xp.tile(size, (1, turns))
+        fields = self._fields(weights["law.coupling"] * self._mask, self._encoded(u, y), size, size)
+        log_p = self._arrays.log_softmax(self._logits(weights, hidden, fields, weights["law.logits"]), axis=0)
+        chain = xp.take_along_axis(log_p, u.T[None], axis=0)[0].sum(axis=0)
+        return self._arrays.logsumexp(chain.reshape(turns, -1), axis=0)
+
+    def log_rows(self, x: Array) -> Array:
+        """See :meth:`GroupLaw.log_rows`."""
+        return math.log(self._shared) - self._heat_of_rows(x)[0]
+
+    def turn_rows(self, x: Array, choice: Array, uniform: Array) -> tuple[Array, Array]:
+        """See :meth:`GroupLaw.turn_rows`; the last of the uniforms decides."""
+        if self._turns is None:
+            return super().turn_rows(x, choice, uniform)
+        xp = self._arrays.xp
+        log_p = xp.tile(self._heat_of_rows(x), (self._shared, 1)) - math.log(self._shared)
+        h = inverse_cdf(self._arrays, log_p, uniform[:, -1])
+        return self._turned(choice, h), xp.take_along_axis(log_p, h[None], axis=0)[0]
+
+    def _heat_of_rows(self, x: Array) -> Array:
+        """log of the heat bath of the elements that are summed over, (elements, batch)."""
+        if self._summed is None or len(self._summed) == 1:
+            return self._arrays.zeros((1, len(x)), x)
+        xp = self._arrays.xp
+        turns = self._arrays.constant(np.repeat(self._summed, len(x), axis=0), "index")
+        turned = self._group.emitted["modulate"](xp.tile(x, (len(self._summed), *[1] * (x.ndim - 1))), turns)
+        energy = self._group.emitted["breaking"](turned).reshape(len(self._summed), -1)
+        return self._arrays.log_softmax(-energy, axis=0)
+
+    def _turned(self, u: Array, h: Array) -> Array:
+        """hu, by the numbers h, (batch,), in the list of what turns rows together."""
+        assert self._turns is not None
+        elements = self._arrays.take(self._turns, h)
+        products = self._arrays.take(self._product, (elements * self._spec.order + u).reshape(-1))
+        return products.reshape(u.shape)
+
+    def _draw(self, weights: Weights, y: Array, uniform: Array) -> Array:
+        """u by the chain, (batch, blocks), one block after the other, each from a column of the uniforms."""
+        xp = self._arrays.xp
+        hidden, size = self._given(weights, y)
+        coupling = weights["law.coupling"] * self._mask
+
+        def step(encoded: Array, row: tuple[Array, ...]) -> tuple[Array, Array]:
+            place, own_hidden, own_coupling, own_size, own_logits, own_uniform = row
+            fields = self._fields(own_coupling[:, :, None], encoded, own_size[None], size)
+            logits = self._logits(weights, own_hidden[:, None], fields, own_logits[:, None])
+            log_p = self._arrays.log_softmax(logits, axis=0)
+            u = inverse_cdf(self._arrays, log_p[:, 0], own_uniform)
+            return encoded + place * self._encoded(u[:, None], y), u
+
+        rows: tuple[Any, ...] = (
+            self._places,
+            xp.moveaxis(hidden, 1, 0),
+            xp.moveaxis(coupling, 2, 0),
+            size,
+            weights["law.logits"].T,
+            uniform.T[: self._spec.blocks],
+        )
+        empty = self._arrays.zeros((self._spec.order, self._spec.blocks, len(y)), y)
+        return self._arrays.scan(step, empty, rows).T
+
+    def _given(self, weights: Weights, y: Array) -> tuple[Array, Array]:
+        """What does not depend on u: the first layer's part, (hidden, blocks, batch); m, (blocks, batch)."""
+        xp, spec = self._arrays.xp, self._spec
+        rest = tuple(mu + 1 for mu in spec.features.rest)
+        means = xp.mean(y, axis=rest) if rest else y
+        flat = means.reshape(*y.shape[:2], -1)
+        tiny = float(np.finfo(self._arrays.dtype_of(y)).tiny)
+        size = xp.sqrt((flat * flat).sum(axis=1).T + tiny) / spec.size
+        own = xp.moveaxis(self._features(y), 1, 2)
+        seen = xp.concat([own, xp.zeros_like(own) + xp.mean(own, axis=1, keepdims=True)])
+        weight = weights["law.weight.0"][:, : len(seen)]
+        hidden = self._arrays.affine(weights["law.bias.0"], weight, seen.reshape(len(seen), -1))
+        exerted = weights["law.sizes"].reshape(-1, spec.blocks) @ (size - 1)
+        return hidden.reshape(-1, *seen.shape[1:]) + exerted.reshape(-1, *seen.shape[1:]), size
+
+    def _encoded(self, u: Array, like: Array) -> Array:
+        """The elements as (order, blocks, batch), 1 at the right one, less the mean over all elements."""
+        one = self._arrays.cast(u.T[None] == self._numbers, self._arrays.dtype_of(like))
+        return one - 1 / self._spec.order
+
+    def _fields(self, coupling: Array, encoded: Array, size: Array, sizes: Array) -> Array:
+        """What elements exert on blocks of size m, (2, order, blocks, batch)."""
+        order, batch = self._spec.order, encoded.shape[-1]
+        rows = coupling.reshape(2, order * len(size), -1)
+        plain = rows[0] @ encoded.reshape(-1, batch)
+        sized = rows[1] @ (encoded * sizes).reshape(-1, batch)
+        shape = (order, *size.shape)
+        return self._arrays.xp.stack([plain.reshape(shape), sized.reshape(shape) * size])
+
+    def _logits(self, weights: Weights, hidden: Array, fields: Array, logits: Array) -> Array:
+        """(order, blocks, batch)."""
+        exerted = fields.reshape(-1, *fields.shape[2:])
+        weight = weights["law.weight.0"][:, -len(exerted) :]
+        value = self._arrays.affine(
+            hidden.reshape(len(hidden), -1), weight, exerted.reshape(len(exerted), -1)
+        )
+        for weight, bias in layers_of(weights, "law.", first=1):
+            value = self._arrays.affine(bias, weight, self._arrays.silu(value))
+        return value.reshape(fields.shape[1:]) + fields.sum(axis=0) + logits[..., None]

@@ -1,0 +1,97 @@
+"""The layers of a coupling flow, on fields stored with the batch as their last axis.
+
+Index tables and architecture are those of :mod:`sesamo_dsl.flow_spec`; weights are an argument. Every map
+comes with the logarithm of its Jacobian determinant, and a flag turns it into its inverse.
+"""
+
+from __future__ import annotations
+
+from ..collective import Collective
+from ..flow_spec import Block, Coupling, FlowSpec
+from .arrays import Array, Arrays, Weights, layers_of, perceptron
+from .spline import affine, bounded, spline
+
+
+class Conditioner:
+    """The network that reads the transform's parameters of one block off the frozen entries around each site.
+
+    (frozen, batch) and (means, batch) → (parameters per entry, entries, batch). The batch is the last axis
+    throughout, so every network layer is one matrix product over sites and batch.
+    """
+
+    def __init__(self, arrays: Arrays, block: Block, prefix: str, dtype: str) -> None:
+        self._arrays, self._prefix, self._components = arrays, prefix, block.components
+        self._inputs, self._sites = block.neighbours.shape
+        self._neighbours = arrays.constant(block.neighbours.reshape(-1), "index")
+        self._visible = None if block.visible.all() else arrays.constant(block.visible[..., None], dtype)
+
+    def __call__(self, weights: Weights, frozen: Array, means: Array) -> Array:
+        """The parameters of each transformed entry."""
+        batch, prefix = frozen.shape[-1], self._prefix
+        seen = self._arrays.take(frozen, self._neighbours).reshape(self._inputs, self._sites, batch)
+        if self._visible is not None:
+            seen = seen * self._visible
+        first = weights[f"{prefix}weight.0"] @ seen.reshape(self._inputs, self._sites * batch)
+        offset = weights[f"{prefix}mean"] @ means + weights[f"{prefix}bias.0"]
+        hidden = (first.reshape(-1, self._sites, batch) + offset[:, None, :]).reshape(len(offset), -1)
+        for weight, bias in layers_of(weights, prefix, first=1):
+            hidden = self._arrays.affine(bias, weight, self._arrays.silu(hidden))
+        return hidden.reshape(-1, self._components * self._sites, batch)
+
+
+class CouplingLayer:
+    """Transforms the active class given the frozen one."""
+
+    def __init__(self, arrays: Arrays, spec: FlowSpec, tables: Coupling, prefix: str, dtype: str) -> None:
+        self._arrays, self._spec = arrays, spec
+        self._blocks = [
+            Conditioner(arrays, block, f"{prefix}blocks.{index}.", dtype)
+            for index, block in enumerate(tables.blocks)
+        ]
+        self._mean_weights = arrays.constant(tables.mean_weights, dtype)
+        lines = tables.line_weights
+        self._line_weights = arrays.constant(lines, dtype) if len(lines) else None
+        self._transform = affine if spec.transform == "affine" else spline
+
+    def __call__(self, weights: Weights, active: Array, frozen: Array, inverse: bool) -> tuple[Array, Array]:
+        """(entries, batch) each → the image of the active ones, and the log-determinant, (batch,)."""
+        concat = self._arrays.xp.concat
+        means = self._mean_weights @ frozen
+        if self._line_weights is not None:
+            frozen = concat([frozen, self._line_weights @ frozen])
+        parameters = concat([block(weights, frozen, means) for block in self._blocks], axis=1)
+        image, log_det = self._transform(self._arrays, self._spec, parameters, active, inverse)
+        return image, log_det.sum(axis=0)
+
+
+class ZeroModeLayer:
+    """Transforms the means over the lattice, and scales the other modes depending on them."""
+
+    def __init__(self, arrays: Arrays, spec: FlowSpec, tables: Collective, prefix: str, dtype: str) -> None:
+        self._arrays, self._spec, self._prefix = arrays, spec, prefix
+        self._axes = tuple(2 + mu for mu in tables.axes)
+        self._width = arrays.constant(tables.width[:, None], dtype)
+        self._features = arrays.constant(tables.features, dtype)
+
+    def __call__(self, weights: Weights, field: Array, inverse: bool) -> tuple[Array, Array]:
+        """(batch, components, *shape) → the same and the log-determinant, (batch,)."""
+        xp, (batch, components) = self._arrays.xp, field.shape[:2]
+        mean = xp.mean(field, axis=self._axes, keepdims=True)
+        values = xp.moveaxis(mean, 0, 1).reshape(components, -1) / self._width  # of each batch entry and node
+        own = weights[f"{self._prefix}spline"][..., None]
+        image, log_slope = spline(self._arrays, self._spec, own, values, inverse)
+
+        seen = (values if inverse else image) * self._width
+        hidden = perceptron(self._arrays, layers_of(weights, self._prefix), seen)
+        coefficients = hidden.reshape(components, self._features.shape[1], -1)
+        log_scale = bounded(self._arrays, self._features @ coefficients, self._spec.max_log_scale)
+        if inverse:
+            log_scale = -log_scale
+        # (components, modes, batch · nodes) → (batch, components, *shape)
+        factors = xp.exp(log_scale).reshape(components, len(self._features), batch, -1)
+        factors = xp.moveaxis(factors, 2, 0).reshape(field.shape)
+        waves = xp.fft.fftn(field - mean, axes=self._axes)
+        moved = xp.real(xp.fft.ifftn(waves * factors, axes=self._axes))
+        centre = xp.moveaxis((image * self._width).reshape(components, batch, *mean.shape[2:]), 0, 1)
+        log_det = log_scale.sum(axis=(0, 1)) + log_slope.sum(axis=0)
+        return moved + centre, log_det.reshape(batch, -1).sum(axis=1)

@@ -1,0 +1,194 @@
+"""Flows: what turns noise into configurations with a density, and what a flow of a user has to offer.
+
+A flow holds no weights. It names them, says how they begin, and takes them as an argument, so that holding
+them constant is a matter of what is passed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ..collective import Collective
+from ..flow_spec import FlowSpec, GaussianBase, check_batch, coupling, initial_state, mixture_bases
+from .arrays import Array, Arrays, Weights, inverse_cdf
+from .couplings import CouplingLayer, ZeroModeLayer
+
+
+@runtime_checkable
+class Flow(Protocol):
+    """An invertible map of standard normal noise z to configurations x, (batch, components, *lattice)."""
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """The weights to begin with, by name; the same seed gives the same on every backend."""
+        ...
+
+    def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
+        """Noise to configuration: (x, log q(x)), log q of shape (batch,)."""
+        ...
+
+    def inverse(self, weights: Weights, x: Array) -> tuple[Array | None, Array]:
+        """Configuration to noise: (z, log q(x)); None in the place of z if the flow is not a bijection."""
+        ...
+
+
+class CouplingFlow:
+    """A coupling flow over a Gaussian base; a new flow is equal to its base.
+
+    Parameters
+    ----------
+    spec
+        Architecture.
+    base
+        Distribution that the flow starts from; fixes components and shape.
+    dtype
+        ``"float32"`` or ``"float64"``: of the weights and of what is computed with them. Results come in the
+        type of the input.
+    prefix
+        What the names of its weights begin with.
+    """
+
+    def __init__(
+        self, arrays: Arrays, spec: FlowSpec, base: GaussianBase, dtype: str, prefix: str = "flow."
+    ) -> None:
+        self._arrays, self._spec, self._base, self._dtype, self._prefix = arrays, spec, base, dtype, prefix
+        self._components, self._shape = base.components, base.shape
+        tables = [coupling(p, spec.kernel, base.components, base.shape, base.nodes) for p in (0, 1)]
+        self._layers = [
+            CouplingLayer(arrays, spec, tables[index % 2], f"{prefix}layers.{index}.", dtype)
+            for index in range(spec.layers)
+        ]
+        zero_mode = Collective.of(spec, base)
+        self.zero_mode = None
+        if zero_mode is not None:
+            self.zero_mode = ZeroModeLayer(arrays, spec, zero_mode, f"{prefix}collective.", dtype)
+        complex_dtype = {"float32": "complex64", "float64": "complex128"}[dtype]
+        column = (-1, *(1 for _ in base.shape))
+        self._filter = arrays.constant(base.filter / base.scale[:, None], complex_dtype)
+        self._inverse_filter = arrays.constant(base.inverse_filter * base.scale, complex_dtype)
+        self._mean = arrays.constant(base.mean.reshape(column), dtype)
+        self._scale = arrays.constant(base.scale.reshape(column), dtype)
+        self._classes = arrays.constant(np.concatenate([tables[0].frozen, tables[0].active]), "index")
+        self._unsplit = arrays.constant(tables[0].unsplit, "index")
+        self._n_frozen = tables[0].frozen.size
+        self._log_normalization = 0.5 * math.log(2 * math.pi) * tables[0].unsplit.size + base.log_det
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """Random hidden layers and last layers of zeros."""
+        named = initial_state(self._spec, self._components, self._shape, seed, self._base.nodes)
+        return {f"{self._prefix}{name}": values for name, values in named.items()}
+
+    def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
+        """See :class:`Flow`."""
+        check_batch(tuple(z.shape), self._components, self._shape)
+        given = self._arrays.dtype_of(z)
+        z = self._arrays.cast(z, self._dtype)
+        field, log_q = self._filtered(self._filter, z), self._base_log_prob(z)
+        if self.zero_mode is not None:
+            field, log_det = self.zero_mode(weights, field, False)
+            log_q = log_q - log_det
+        halves = self._split(field)
+        for index, layer in enumerate(self._layers):
+            active, frozen = self._roles(index)
+            halves[active], log_det = layer(weights, halves[active], halves[frozen], False)
+            log_q = log_q - log_det
+        x = self._mean + self._scale * self._merge(halves)
+        return self._arrays.cast(x, given), self._arrays.cast(log_q, given)
+
+    def inverse(self, weights: Weights, x: Array) -> tuple[Array, Array]:
+        """See :class:`Flow`."""
+        check_batch(tuple(x.shape), self._components, self._shape)
+        given = self._arrays.dtype_of(x)
+        x = self._arrays.cast(x, self._dtype)
+        halves = self._split((x - self._mean) / self._scale)
+        total = self._arrays.zeros((x.shape[0],), x)
+        for index, layer in reversed(list(enumerate(self._layers))):
+            active, frozen = self._roles(index)
+            halves[active], log_det = layer(weights, halves[active], halves[frozen], True)
+            total = total + log_det
+        field = self._merge(halves)
+        if self.zero_mode is not None:
+            field, log_det = self.zero_mode(weights, field, True)
+            total = total + log_det
+        z = self._filtered(self._inverse_filter, field)
+        log_q = self._base_log_prob(z) + total
+        return self._arrays.cast(z, given), self._arrays.cast(log_q, given)
+
+    def _roles(self, layer: int) -> tuple[int, int]:
+        """Which of the two classes is active and which frozen; a single entry is always active."""
+        return (1, 0) if self._n_frozen == 0 or layer % 2 == 0 else (0, 1)
+
+    def _split(self, field: Array) -> list[Array]:
+        entries = self._arrays.take(field.reshape(field.shape[0], -1).T, self._classes)
+        return [entries[: self._n_frozen], entries[self._n_frozen :]]
+
+    def _merge(self, halves: list[Array]) -> Array:
+        entries = self._arrays.take(self._arrays.xp.concat(halves), self._unsplit)
+        return entries.T.reshape(-1, self._components, *self._shape)
+
+    def _filtered(self, matrix: Array, field: Array) -> Array:
+        xp, axes = self._arrays.xp, tuple(range(2, field.ndim))
+        waves = xp.moveaxis(xp.fft.fftn(field, axes=axes), 1, -1)
+        product = (matrix @ waves[..., None])[..., 0]
+        return xp.real(xp.fft.ifftn(xp.moveaxis(product, -1, 1), axes=axes))
+
+    def _base_log_prob(self, z: Array) -> Array:
+        return -0.5 * (z * z).reshape(z.shape[0], -1).sum(axis=1) - self._log_normalization
+
+
+class Mixture:
+    """q(x) = Σ_k π_k q_k(x), a variational mixture of flows (ESANN 2020) that start at different points."""
+
+    def __init__(
+        self, arrays: Arrays, spec: FlowSpec, base: GaussianBase, count: int, dtype: str, seed: int
+    ) -> None:
+        self._arrays, self._dtype = arrays, dtype
+        bases = mixture_bases(base, count, seed)
+        self._flows = [CouplingFlow(arrays, spec, b, dtype, f"flow.flows.{k}.") for k, b in enumerate(bases)]
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """Those of the flows, and equal π_k."""
+        state: dict[str, np.ndarray] = {"flow.logits": np.zeros(len(self._flows))}
+        for k, flow in enumerate(self._flows):
+            state |= flow.initial_state(seed + k)
+        return state
+
+    def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
+        """Noise to configuration, an equal share of the batch through each flow; see :meth:`shares`."""
+        parts = zip(self._flows, self._parts(z), strict=True)
+        x = self._arrays.xp.concat([flow.forward(weights, z[part])[0] for flow, part in parts])
+        return x, self.inverse(weights, x)[1]
+
+    def shares(self, weights: Weights, z: Array) -> Array:
+        """π_k over the share of the batch that went through flow k, (batch,): the mean of these is 1."""
+        pi = self._arrays.softmax(weights["flow.logits"], axis=0) * len(z)
+        sizes = [part.stop - part.start for part in self._parts(z)]
+        ones = [self._arrays.zeros((size,), pi) + pi[k] / size for k, size in enumerate(sizes)]
+        return self._arrays.xp.concat(ones)
+
+    def draw(self, weights: Weights, z: Array, uniform: Array) -> Array:
+        """Noise to configuration, the flow of each chosen with probability π_k by a uniform, (batch,)."""
+        xp = self._arrays.xp
+        log_p = self._log_pi(weights) + self._arrays.zeros((len(self._flows), len(z)), z)
+        choice = inverse_cdf(self._arrays, log_p, uniform)
+        x = xp.stack([flow.forward(weights, z)[0] for flow in self._flows])
+        where = choice.reshape(1, -1, *(1,) * (x.ndim - 2))
+        return xp.take_along_axis(x, where, axis=0)[0]
+
+    def inverse(self, weights: Weights, x: Array) -> tuple[None, Array]:
+        """log q(x), (batch,); a mixture has no inverse map."""
+        log_q = self._arrays.xp.stack([flow.inverse(weights, x)[1] for flow in self._flows])
+        return None, self._arrays.logsumexp(log_q + self._log_pi(weights), axis=0)
+
+    def _log_pi(self, weights: Weights) -> Array:
+        return self._arrays.log_softmax(weights["flow.logits"], axis=0)[:, None]
+
+    def _parts(self, z: Array) -> list[slice]:
+        """Consecutive shares of the batch, as equal as can be, the larger ones first."""
+        sizes = [len(part) for part in np.array_split(np.arange(len(z)), len(self._flows))]
+        return [
+            slice(stop - size, stop) for size, stop in zip(sizes, itertools.accumulate(sizes), strict=True)
+        ]

@@ -1,0 +1,72 @@
+"""The modulating group as it acts on a batch: images of configurations, S₁ on them, numbers of sectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ir.program import Program
+from .arrays import Array, Arrays
+
+Emitted = Mapping[str, Callable[..., Any]]
+"""The emitted functions of a theory on arrays of the framework, couplings filled in."""
+
+
+class GroupAction:
+    """The finite group of a theory as it acts on arrays.
+
+    What is drawn for a configuration is called a choice: the number u of an element, (batch,); of a group
+    with blocks the number of a sector of all blocks where these can be enumerated, (batch,), and else the
+    element of every block, (batch, blocks).
+    """
+
+    def __init__(self, arrays: Arrays, emitted: Emitted, program: Program, dtype: str) -> None:
+        self.arrays, self.emitted, self.sectors = arrays, emitted, program.sectors
+        self.shape = (len(program.components), *program.shape)
+        self._blocks = program.blocks
+        matrices, self._elements = program.constants["MATRICES"], None
+        if self._blocks and self.sectors.joint:  # one matrix per block for every sector
+            matrices = matrices[self.sectors.elements]
+            self._elements = arrays.constant(self.sectors.elements, "index")
+        self._matrices = arrays.constant(matrices, dtype)
+        self._breaking = "breaking" if self.sectors.joint else "breaking_by_block"
+
+    def images(self, y: Array, matrices: Array) -> Array:
+        """M y for every matrix, or for one matrix per block, (matrices·batch, components, *lattice)."""
+        xp = self.arrays.xp
+        if matrices.ndim == 3:
+            flat = (
+                matrices @ y.reshape(len(y), y.shape[1], -1)[:, None]
+            )  # (batch, matrices, components, sites)
+            return xp.moveaxis(flat, 1, 0).reshape(-1, *self.shape)
+        extents = [n if mu in self._blocks else 1 for mu, n in enumerate(self.shape[1:])]
+        per_site = xp.moveaxis(matrices, 1, -1).reshape(len(matrices), 1, *matrices.shape[2:], *extents)
+        return (per_site * y[None, :, None]).sum(axis=3).reshape(-1, *self.shape)
+
+    def all_images(self, y: Array) -> Array:
+        """T_u y for every choice, (choices·batch, components, *lattice)."""
+        return self.images(y, self._matrices)
+
+    def table_shape(self, y: Array) -> tuple[int, ...]:
+        """(choices, batch), or (elements, batch, blocks)."""
+        return len(self._matrices), len(y), *self.sectors.law_shape
+
+    def breaking(self, y: Array) -> Array:
+        """S₁(T_u y), or for each block its part of it, of :meth:`table_shape`."""
+        if self._breaking not in self.emitted:
+            return self.arrays.zeros(self.table_shape(y), y)
+        return self.emitted[self._breaking](self.all_images(y)).reshape(self.table_shape(y))
+
+    def modulate(self, y: Array, choice: Array) -> tuple[Array, Array]:
+        """(T_u y, u)."""
+        u = choice if self._elements is None else self.arrays.take(self._elements, choice)
+        return self.emitted["modulate"](y, u), u
+
+    def choice_of(self, u: Array) -> Array:
+        """What would have been drawn for u."""
+        if self._elements is None:
+            return u
+        places = self.sectors.order ** np.arange(u.shape[1] - 1, -1, -1)
+        return (u * self.arrays.constant(places, "index")).sum(axis=1)

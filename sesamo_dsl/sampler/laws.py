@@ -1,0 +1,142 @@
+"""Modulation laws p(u|y) of a finite group.
+
+=============  ===========================================================================================
+law            p(u|y)
+=============  ===========================================================================================
+uniform        1/|G|
+learned        one logit for every element
+heat_bath      exp(−S₁(T_u y)) / Σ_v exp(−S₁(T_v y)), the exact conditional
+conditional    a network of T_u y in the place of −S₁ (``sesamo_dsl.conditional``); where blocks are too many
+               for a table, the chain of :mod:`sesamo_dsl.sampler.chain`
+=============  ===========================================================================================
+
+A law of one's own is a subclass of :class:`GroupLaw`, or of :class:`TableLaw` if it has a table over all u.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from ..conditional import ConditionalSpec
+from .arrays import Array, Arrays, Weights, chosen, inverse_cdf, layers_of, perceptron
+from .features import Features
+from .group_action import GroupAction
+
+
+class GroupLaw(ABC):
+    """p(u|y); y has the shape (batch, components, *lattice), choices are those of :class:`GroupAction`."""
+
+    def __init__(self, group: GroupAction) -> None:
+        self._group, self._arrays = group, group.arrays
+
+    @property
+    def uniforms(self) -> tuple[int, ...]:
+        """Shape of the uniform numbers that drawing takes for each configuration."""
+        return self._group.sectors.law_shape
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """Weights beyond ``law.logits`` to begin with, by name."""
+        return {}
+
+    @abstractmethod
+    def sample_and_log_prob(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
+        """A choice for each y, and its log p(u|y), (batch,), differentiable; the choice is constant."""
+
+    @abstractmethod
+    def log_prob(self, weights: Weights, y: Array, choice: Array) -> Array:
+        """log p(u|y), (batch,); of a chain up to the heat bath of rows."""
+
+    def log_rows(self, x: Array) -> Array:
+        """log Σ_h exp(S₁(x) − S₁(T_h x)) over what turns rows of blocks together, (batch,); 0 without."""
+        return self._arrays.zeros((len(x),), x)
+
+    def turn_rows(self, x: Array, choice: Array, uniform: Array) -> tuple[Array, Array]:
+        """(choice, log p(h|x)) after rows of blocks have been turned at random; x = T_u y of the choice."""
+        return choice, self._arrays.zeros((len(x),), x)
+
+
+class TableLaw(GroupLaw):
+    """A law with log p(u|y) of every u at hand."""
+
+    @abstractmethod
+    def table(self, weights: Weights, y: Array) -> Array:
+        """log p(u|y) of every u, of the shape of S₁(T_u y): (choices, batch) or (elements, batch, blocks)."""
+
+    def sample_and_log_prob(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
+        """See :meth:`GroupLaw.sample_and_log_prob`."""
+        log_p = self.table(weights, y)
+        choice = inverse_cdf(self._arrays, self._arrays.detach(log_p), uniform)
+        return choice, chosen(self._arrays, log_p, choice)
+
+    def log_prob(self, weights: Weights, y: Array, choice: Array) -> Array:
+        """See :meth:`GroupLaw.log_prob`."""
+        return chosen(self._arrays, self.table(weights, y), choice)
+
+
+class Uniform(TableLaw):
+    """1/|G|."""
+
+    def table(self, weights: Weights, y: Array) -> Array:
+        """See :meth:`TableLaw.table`."""
+        shape = self._group.table_shape(y)
+        return self._arrays.zeros(shape, y) - math.log(shape[0])
+
+
+class Learned(TableLaw):
+    """One logit for every element, and every block."""
+
+    def table(self, weights: Weights, y: Array) -> Array:
+        """See :meth:`TableLaw.table`."""
+        log_p = self._arrays.log_softmax(weights["law.logits"], axis=0)[:, None]
+        return log_p + self._arrays.zeros(self._group.table_shape(y), y)
+
+
+class HeatBath(TableLaw):
+    """The exact conditional."""
+
+    def table(self, weights: Weights, y: Array) -> Array:
+        """See :meth:`TableLaw.table`."""
+        return log_heat(self._arrays, self._group.breaking(y))
+
+
+class Conditional(TableLaw):
+    """A network of T_u y."""
+
+    def __init__(self, group: GroupAction, spec: ConditionalSpec, dtype: str) -> None:
+        super().__init__(group)
+        self._spec, self._features = spec, Features(group.arrays, spec.features, dtype)
+        self._cosets = None if spec.cosets is None else group.arrays.constant(spec.cosets, "index")
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """See :meth:`ConditionalSpec.initial_state`."""
+        return {f"law.{name}": values for name, values in self._spec.initial_state(seed).items()}
+
+    def table(self, weights: Weights, y: Array) -> Array:
+        """See :meth:`TableLaw.table`."""
+        seen = self._seen(self._group.all_images(y))
+        shape, seen = seen.shape[1:], seen.reshape(len(seen), -1)
+        hidden = perceptron(self._arrays, layers_of(weights, "law."), seen)
+        log_p = self._arrays.log_softmax((hidden + weights["law.linear"] @ seen).reshape(shape), axis=0)
+        if self._cosets is None:
+            return log_p
+        return self._arrays.logsumexp(log_p[self._cosets], axis=1) - math.log(self._cosets.shape[1])
+
+    def _seen(self, images: Array) -> Array:
+        """(inputs, choices, batch[, blocks]), of each block its own and the mean of all."""
+        xp, spec, own = self._arrays.xp, self._spec, self._features(images)
+        if spec.joint:
+            return xp.moveaxis(own, 1, 2).reshape(spec.inputs, spec.choices, -1)
+        own = own.reshape(len(own), spec.choices, -1, spec.blocks)
+        return xp.concat([own, xp.zeros_like(own) + xp.mean(own, axis=(1, 3), keepdims=True)])
+
+
+def log_heat(arrays: Arrays, breaking: Array) -> Array:
+    """log p(u|y) of the heat bath from S₁(T_u y), of the same shape."""
+    return arrays.log_softmax(-breaking, axis=0)
+
+
+TABLE_LAWS: dict[str, type[TableLaw]] = {"uniform": Uniform, "learned": Learned, "heat_bath": HeatBath}
+"""The laws without a network by name; a further one is added here."""

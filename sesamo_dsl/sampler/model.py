@@ -1,0 +1,144 @@
+"""A sampler with its weights: what draws samples and evaluates log q, chunk by chunk, on every backend.
+
+A backend completes it by its arrays, its random numbers, a way to compile the functions of a
+:class:`~sesamo_dsl.sampler.sampler.Sampler`, and a training step.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backend import Draws, chunk_size
+from ..compiled import CompiledProgram
+from ..couplings import Couplings
+from ..flow_spec import GaussianBase
+from ..orbits import uniform_directions
+from ..training import TrainingOptions
+from .arrays import Array, Arrays, Weights
+from .sampler import Sampler
+
+
+class SamplerModel(ABC):
+    """The part of ``sesamo_dsl.backend.Model`` that does not differ between backends.
+
+    Parameters
+    ----------
+    action
+        S(x) on arrays of the framework, differentiable.
+    """
+
+    weights: Weights
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        compiled: CompiledProgram,
+        emitted: Mapping[str, Callable[..., Any]],
+        action: Callable[[Array], Array],
+        parameters: Couplings,
+        base: GaussianBase,
+        options: TrainingOptions,
+    ) -> None:
+        self.arrays, self._options, self._precision = arrays, options, compiled.precision
+        self._constant = compiled.constant(parameters)
+        self.sampler = Sampler(
+            arrays,
+            emitted,
+            action,
+            compiled.program,
+            compiled.facts,
+            parameters,
+            base,
+            options,
+            compiled.precision,
+        )
+        self._chunk = chunk_size(self.sampler.shape)
+
+    @abstractmethod
+    def _noise(self, count: int, *seeds: int) -> tuple[Array, Array]:
+        """Standard normal z, (count, components, *lattice), and uniforms, (count, *uniforms)."""
+
+    @abstractmethod
+    def _flow_uniform(self, count: int, *seeds: int) -> Array:
+        """Uniforms of another stream, (count,), by which a mixture draws its flow."""
+
+    @abstractmethod
+    def _call(self, stage: str, *arguments: Any) -> Any:
+        """A method of the sampler, without derivatives, compiled if the backend compiles."""
+
+    def _whole(self, count: int) -> int:
+        """How many configurations are worked on for the sake of count: more, where each shape is compiled."""
+        return count
+
+    def _tensor(self, values: np.ndarray) -> Array:
+        return self.arrays.constant(values, self._precision)
+
+    def _inputs(self, step: int, reference: np.ndarray | None) -> tuple[Any, ...]:
+        """Noise, directions, and reference configurations with their auxiliary coordinates, for a step."""
+        o, law = self._options, self.sampler.orientations.law
+        noise, directions = self._noise(o.batch, o.seed, 1, step), []
+        if law.sampled:
+            rng = np.random.default_rng((o.seed, 3, step))
+            directions = [self._tensor(uniform_directions(rng, o.batch, n)) for n in law.dimensions]
+        if reference is None:
+            return noise, directions, None
+        auxiliary = law.auxiliary(len(reference), o.seed, 6, step)
+        return noise, directions, (self._tensor(reference), self._tensor(auxiliary))
+
+    def sample(self, count: int, seed: int) -> Draws:
+        """See ``sesamo_dsl.backend.Model.sample``."""
+        parts = []
+        for chunk, start in enumerate(range(0, count, self._chunk)):
+            size = self._whole(min(self._chunk, count - start))
+            z, uniform = self._noise(size, seed, 2, chunk)
+            choices = self._flow_uniform(size, seed, 2, chunk) if self.sampler.draws_flow else None
+            y, log_q, leaked, auxiliary, mismatch = self._call("draw_flow", self.weights, z, choices)
+            directions, log_n = self._draw_directions(y, np.random.default_rng([seed, 4, chunk]))
+            x, log_p, action, u = self._call("modulate", self.weights, y, uniform, directions)
+            log_q = self._numpy(log_q) + self._numpy(log_p) + log_n
+            others = (self._numpy(a) for a in (action, u, leaked, auxiliary, mismatch))
+            parts.append([a[: count - start] for a in (self._numpy(x), log_q, *others)])
+        draws = Draws(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return draws.raised(self._constant)
+
+    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
+        """See ``sesamo_dsl.backend.Model.log_prob``."""
+        law = self.sampler.orientations.law
+        if auxiliary is None:
+            auxiliary = law.auxiliary(len(x))
+        parts = []
+        for start in range(0, len(x), self._chunk):
+            chunk, rest = (self._padded(a[start : start + self._chunk]) for a in (x, auxiliary))
+            y, log_p, directions = self._call("canonical", self.weights, self._tensor(chunk))
+            log_flow = self._call("log_flow", self.weights, y, self._tensor(rest))
+            given = [self._numpy(n).astype(np.float64) for n in directions]
+            log_n = law.log_prob(given, len(chunk), *self._orbit_inputs(y)).astype(self._precision)
+            parts.append(self._numpy(log_flow) + self._numpy(log_p) + log_n)
+        return np.concatenate(parts)[: len(x)] if parts else np.zeros(0, self._precision)
+
+    def _draw_directions(self, y: Array, rng: np.random.Generator) -> tuple[list[Array], np.ndarray]:
+        """Orientations given y on the slices, and log p(n|y); of a trained law those it turns."""
+        law, inputs = self.sampler.orientations.law, self._orbit_inputs(y)
+        drawn = law.draw(rng, len(y), *inputs)
+        log_n = law.log_prob(drawn, len(y), *inputs).astype(self._precision)
+        return [self._tensor(n) for n in drawn], log_n
+
+    def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(r of the slice, table of the circle) as far as the law needs them."""
+        law, radius, table = self.sampler.orientations.law, None, None
+        if law.law == "von_mises":
+            radius = self._numpy(self.sampler.orientations.radii(y)[0]).astype(np.float64)
+        if law.law == "tabulated":
+            table = self._numpy(self._call("table", y)).astype(np.float64)
+        return radius, table
+
+    def _padded(self, rows: np.ndarray) -> np.ndarray:
+        """The last row repeated up to the length that is worked on."""
+        return np.concatenate([rows, np.repeat(rows[-1:], self._whole(len(rows)) - len(rows), axis=0)])
+
+    def _numpy(self, values: Array) -> np.ndarray:
+        return self.arrays.to_numpy(values)

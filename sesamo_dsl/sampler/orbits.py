@@ -1,0 +1,180 @@
+"""Laws of the orientations n on the spheres that Lie groups sweep, as far as training differentiates them.
+
+Drawing n, and log p(n|y), is done in NumPy by :class:`sesamo_dsl.orbits.OrbitLaw`: an orientation is never
+differentiated where its law is known, because then the objective has it integrated out. What is here is that
+integral, and the circular spline that is trained where the law is not known.
+
+=============  ==========================================  ============================================
+law            how n is drawn                              how training treats it
+=============  ==========================================  ============================================
+uniform        uniformly                                   S does not depend on n, or n is an input
+von_mises      von Mises–Fisher, for a linear source       −log ∫ in closed form
+tabulated      by a table on the circle                    −log ∫ by the trapezoid rule
+spline         a circular spline of uniform directions     reparametrised (:mod:`sesamo_dsl.circle`)
+=============  ==========================================  ============================================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..circle import BINS, LIMIT, CircleSpec
+from ..orbits import OrbitLaw, circle, polar_quadrature
+from .arrays import Array, Arrays, Weights, layers_of, perceptron
+from .features import Features
+from .group_action import GroupAction
+from .spline import bounded, knots, rational_quadratic
+
+
+def log_orbit_integral(arrays: Arrays, kappa: Array, dimension: int) -> Array:
+    """log ∫ exp(κ n·μ) dn over the unit sphere in N dimensions, differentiable, (batch,).
+
+    (2π)^(N/2) I_(N/2−1)(κ)/κ^(N/2−1) in closed form for N = 2, 3, 4, else by quadrature in the polar angle.
+    """
+    xp = arrays.xp
+    small = kappa < 1e-3
+    safe = xp.where(small, xp.ones_like(kappa), kappa)
+    if dimension == 2:
+        return math.log(2 * math.pi) + xp.log(arrays.i0e(kappa)) + kappa
+    if dimension == 3:
+        value = safe + xp.log1p(-xp.exp(-2 * safe)) - xp.log(2 * safe)
+        return math.log(4 * math.pi) + xp.where(small, kappa**2 / 6, value)
+    if dimension == 4:
+        value = xp.log(2 * arrays.i1e(safe) / safe) + safe
+        return math.log(2 * math.pi**2) + xp.where(small, kappa**2 / 8, value)
+    dtype = arrays.dtype_of(kappa)
+    cosine, log_weight = (arrays.constant(a[:, None], dtype) for a in polar_quadrature(dimension))
+    return arrays.logsumexp(kappa[None] * cosine + log_weight, axis=0)
+
+
+class CircularSpline:
+    """A map of the circle onto itself that may depend on y: uniform unit vectors to those of the law."""
+
+    def __init__(self, arrays: Arrays, spec: CircleSpec, dtype: str) -> None:
+        self._arrays, self._spec = arrays, spec
+        self._features = None if spec.features is None else Features(arrays, spec.features, dtype)
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """See :meth:`CircleSpec.initial_state`."""
+        return {f"law.circle.{name}": values for name, values in self._spec.initial_state(seed).items()}
+
+    def sample_and_log_prob(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
+        """Uniform unit vectors (batch, 2) → (n, log p(n|y) + log 2π)."""
+        xp = self._arrays.xp
+        curve, offset = self._curve(weights, y)
+        v = xp.atan2(uniform[:, 1], uniform[:, 0])
+        image, log_slope = rational_quadratic(self._arrays, curve, v[None], inverse=False)
+        theta = image[0] + offset
+        return xp.stack([xp.cos(theta), xp.sin(theta)], axis=1), -log_slope[0]
+
+    def log_prob(self, weights: Weights, y: Array, n: Array) -> Array:
+        """log p(n|y) + log 2π, (batch,)."""
+        xp = self._arrays.xp
+        curve, offset = self._curve(weights, y)
+        cosine, sine = xp.cos(offset), xp.sin(offset)
+        turned = xp.atan2(n[:, 1] * cosine - n[:, 0] * sine, n[:, 0] * cosine + n[:, 1] * sine)
+        return rational_quadratic(self._arrays, curve, turned[None], inverse=True)[1][0]
+
+    def _curve(self, weights: Weights, y: Array) -> tuple[Array, Array]:
+        """Knots and slopes, (3, BINS + 1, 1, batch), and θ₀, (batch,)."""
+        xp = self._arrays.xp
+        value = weights["law.circle.spline"] + self._arrays.zeros((1, len(y)), y)
+        if self._features is not None:
+            seen = self._features(y)[:, :, 0]
+            value = value + perceptron(self._arrays, layers_of(weights, "law.circle."), seen)
+        inner = bounded(self._arrays, value[:-1, None], LIMIT)
+        extents = inner[: 2 * BINS].reshape(2, BINS, *inner.shape[1:])
+        slopes = xp.exp(inner[2 * BINS :])
+        ends = xp.concat([slopes, slopes[:1]])[None]
+        return xp.concat([knots(self._arrays, extents, math.pi), ends]), value[-1]
+
+
+class Orientations:
+    """The spheres of a theory: their law, and what of it is differentiated."""
+
+    def __init__(self, group: GroupAction, law: OrbitLaw, spline: CircularSpline | None) -> None:
+        self._group, self._arrays, self._emitted = group, group.arrays, group.emitted
+        self.law, self.spline = law, spline
+
+    @property
+    def present(self) -> bool:
+        """Whether there is any sphere."""
+        return bool(self.law.dimensions)
+
+    @property
+    def integrated(self) -> bool:
+        """Whether the objective has n integrated out by :meth:`free_energy`."""
+        return self.law.law in ("von_mises", "tabulated")
+
+    def free_energy(self, y: Array, action: Array) -> Array:
+        """−log ∫ exp(−S) over group and orbit, from S(y) on the slice, (batch,)."""
+        source_free = action - self._emitted["breaking"](y)
+        if self.law.law == "von_mises":
+            kappa = self.law.strength * self.radii(y)[0]
+            return source_free - log_orbit_integral(self._arrays, kappa, self.law.dimensions[0])
+        table = self.table(y)
+        integral = self._arrays.logsumexp(-table, axis=0) + math.log(2 * math.pi / len(table))
+        return source_free - integral
+
+    def radii(self, y: Array) -> tuple[Array, ...]:
+        """|c| of every slice, (batch,) each."""
+        radii = self._emitted["radii"](y)
+        return radii if isinstance(radii, tuple) else (radii,)
+
+    def table(self, y: Array) -> Array:
+        """−log Σ_u exp(−S₁(T_u R(n) y)) for n on the nodes of the circle, (nodes, batch)."""
+        xp = self._arrays.xp
+        points = circle()
+        nodes = np.repeat(points, len(y), axis=0)
+        nodes = self._arrays.constant(nodes, self._arrays.dtype_of(y))
+        turned = self._emitted["rotate"](xp.tile(y, (len(points), *[1] * (y.ndim - 1))), nodes)
+        return -self._arrays.logsumexp(-self._group.breaking(turned), axis=0).reshape(len(points), -1)
+
+    def turned(
+        self, weights: Weights, y: Array, uniform: list[Array], held: bool = False
+    ) -> tuple[list[Array], Array]:
+        """Orientations from uniform ones, and log p(n|y) − that of the uniform density, (batch,).
+
+        ``held`` takes the weights of the density as constants.
+        """
+        if self.spline is None:
+            return uniform, self._arrays.zeros((len(y),), y)
+        n, log_p = self.spline.sample_and_log_prob(weights, y, uniform[0])
+        if held:
+            log_p = self.spline.log_prob(self._arrays.detach(weights), y, n)
+        return [n], log_p
+
+    def log_prob(self, weights: Weights, y: Array, directions: list[Array]) -> Array:
+        """log p(n|y) of a trained law − that of the uniform density, (batch,); 0 for the others."""
+        if self.spline is None:
+            return self._arrays.zeros((len(y),), y)
+        return self.spline.log_prob(weights, y, directions[0])
+
+    def rotate(self, y: Array, directions: list[Array]) -> Array:
+        """y off the slices."""
+        return self._emitted["rotate"](y, *directions)
+
+    def unrotate(self, x: Array) -> tuple[Array, list[Array]]:
+        """(y on the slices, directions)."""
+        y, *directions = self._emitted["unrotate"](x)
+        return y, directions
+
+    def on_slices(self, y: Array) -> tuple[Array, Array, Array]:
+        """(y on the slices, auxiliary coordinates a, log Δ + log N(a)).
+
+        Auxiliary coordinates complete the slices to a lattice-shaped field; they enter target and flow alike.
+        """
+        if not self.present:
+            return y, self._arrays.zeros((len(y), 0), y), self._arrays.zeros((len(y),), y)
+        on_slice, *auxiliary = self._emitted["on_slice"](y)
+        total = self._emitted["log_faddeev_popov"](on_slice)
+        for a in auxiliary:
+            total = total - 0.5 * (a**2 + math.log(2 * math.pi)).sum(axis=1)
+        return on_slice, self._arrays.xp.concat(auxiliary, axis=1), total
+
+    def off_slices(self, y: Array, auxiliary: Any) -> Array:
+        """The inverse of :meth:`on_slices`."""
+        return self._emitted["off_slice"](y, *self.law.split(auxiliary)) if self.present else y

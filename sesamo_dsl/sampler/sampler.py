@@ -1,0 +1,311 @@
+"""The sampler: a flow in the fundamental domain, an orientation on each orbit, an element of the group.
+
+    z ──flow, domain map──▶ y ──slices──▶ y, a ──n──▶ R(n) y ──u──▶ x = T_u R(n) y
+
+    log q(x, a) − log N(a) = log q̃(y) − log Δ(y) − log N(a) + log p(n|y) + log p(u|R(n) y)
+
+Everything here is a function of weights and noise. A framework compiles these functions, differentiates
+:meth:`Sampler.objective` and draws the noise; see :mod:`sesamo_dsl.sampler.model`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autoregressive import AutoregressiveSpec
+from ..circle import CircleSpec
+from ..conditional import ConditionalSpec
+from ..couplings import Couplings
+from ..facts import Facts
+from ..flow_spec import GaussianBase
+from ..ir.program import Program
+from ..orbits import OrbitLaw
+from ..training import TrainingOptions, jumps, wall_statistics
+from .arrays import Array, Arrays, Weights, chosen
+from .chain import Chain
+from .domains import DOMAIN_MAPS
+from .flow import CouplingFlow, Flow, Mixture
+from .group_action import Emitted, GroupAction
+from .laws import TABLE_LAWS, Conditional, GroupLaw, TableLaw, log_heat
+from .objectives import (
+    Energy,
+    Objective,
+    batch_ess,
+    exact_expectation,
+    kl_to_heat_bath,
+    mixed,
+    score_function_surrogate,
+)
+from .orbits import CircularSpline, Orientations
+
+
+class Sampler:
+    """The sampler of one theory at fixed couplings, as functions of its weights.
+
+    Parameters
+    ----------
+    emitted
+        The emitted functions on arrays of the framework.
+    action
+        S(x), (batch, components, *lattice) → (batch,), differentiable.
+    precision
+        ``"float32"`` or ``"float64"``, of all but the flow.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        emitted: Emitted,
+        action: Callable[[Array], Array],
+        program: Program,
+        facts: Facts,
+        parameters: Couplings,
+        base: GaussianBase,
+        options: TrainingOptions,
+        precision: str,
+    ) -> None:
+        assert options.flow is not None
+        assert options.law is not None
+        assert options.strategy is not None
+        self._arrays, self._emitted, self._action = arrays, emitted, action
+        self._options, self._coupled = options, facts.coupled
+        self.group = GroupAction(arrays, emitted, program, precision)
+        domain = DOMAIN_MAPS[options.strategy]
+        self.whole_space = not domain.has_domain
+        law = OrbitLaw.of(facts, math.prod(program.shape), parameters, options.law == "heat_bath")
+        if self.whole_space:
+            law = OrbitLaw("none", (), False)
+        turning = CircleSpec.of(options.law, program, facts, base, options.strategy)
+        spline = None if turning is None else CircularSpline(arrays, turning, precision)
+        self.orientations = Orientations(self.group, law, spline)
+        wall = None
+        if options.strategy == "chart" and "chart" in emitted:
+            wall = wall_statistics(program, base)
+        self.domain = domain(self.group, program, precision, bool(law.dimensions), wall)
+        self.flow: Flow = self._make_flow(base, options, precision)
+        self.law = self._make_law(program, facts, base, options, parameters, precision)
+        self._discontinuous = jumps(options, facts, program.sectors.count)
+        # a learned law starts from the heat bath at the centre of the base
+        mean = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self.group.shape)
+        self._centre = arrays.constant(mean[None].copy(), precision)
+
+    def _make_flow(self, base: GaussianBase, options: TrainingOptions, precision: str) -> Flow:
+        dtype = options.flow_precision or precision
+        assert options.flow is not None
+        if options.flows > 1:
+            return Mixture(self._arrays, options.flow, base, options.flows, dtype, options.seed)
+        return CouplingFlow(self._arrays, options.flow, base, dtype)
+
+    def _make_law(
+        self,
+        program: Program,
+        facts: Facts,
+        base: GaussianBase,
+        options: TrainingOptions,
+        parameters: Couplings,
+        precision: str,
+    ) -> GroupLaw:
+        if options.law != "conditional":
+            assert options.law is not None
+            return TABLE_LAWS[options.law](self.group)
+        if facts.chained:
+            chain = AutoregressiveSpec.of(program, facts, base, options.strategy, parameters)
+            return Chain(self.group, chain, precision)
+        spec = ConditionalSpec.of(program, facts, base, options.strategy, parameters)
+        return Conditional(self.group, spec, precision)
+
+    # what a framework has to know ------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(components, *lattice)."""
+        return self.group.shape
+
+    @property
+    def uniforms(self) -> tuple[int, ...]:
+        """Shape of the uniform numbers of one configuration."""
+        return () if self.whole_space else self.law.uniforms
+
+    @property
+    def draws_flow(self) -> bool:
+        """Whether one of several flows has to be drawn, by one more uniform number."""
+        return isinstance(self.flow, Mixture)
+
+    def initial_state(self) -> dict[str, np.ndarray]:
+        """The weights to begin with, by name; the same on every backend."""
+        seed = self._options.seed
+        state = self.flow.initial_state(seed)
+        state["law.logits"] = np.asarray(self._initial_logits())
+        state |= self.law.initial_state(seed)
+        if self.orientations.spline is not None:
+            state |= self.orientations.spline.initial_state(seed)
+        return state
+
+    def _initial_logits(self) -> Any:
+        return self._arrays.to_numpy(-self.group.breaking(self._centre)[:, 0])
+
+    # drawing ---------------------------------------------------------------------------------------------
+
+    def draw_flow(
+        self, weights: Weights, z: Array, uniform: Array | None
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """On the slices: y, log q̃ − log Δ − log N(a), leaked, a and the log_prob mismatch, (batch, …) each.
+
+        The mismatch is how far log q̃, accumulated on the way, exceeds that asked for at the sample.
+        """
+        placed = self.domain.place(self.flow, weights, z, uniform)
+        y, auxiliary, log_measure = self.orientations.on_slices(placed.y)
+        log_q = self.domain.log_density(self.flow, weights, placed.w, placed.log_jacobian)
+        mismatch = self._arrays.xp.clip(placed.log_drawn - log_q, 0, None)
+        return y, log_q - log_measure, self.domain.leaked(y), auxiliary, mismatch
+
+    def modulate(
+        self, weights: Weights, y: Array, uniform: Array, directions: list[Array]
+    ) -> tuple[Array, Array, Array, Array]:
+        """x, log p(u|·) + log p(n|y) of a trained law of n over the uniform one, S(x) and u."""
+        if self.whole_space:
+            u = self._emitted["canonicalize"](y)[1]
+            return y, self._arrays.zeros((len(y),), y), self._emitted["action"](y), u
+        log_turned = self._arrays.zeros((len(y),), y)
+        if self.orientations.present:
+            directions, log_turned = self.orientations.turned(weights, y, directions)
+            y = self.orientations.rotate(y, directions)
+        choice, log_p = self.law.sample_and_log_prob(weights, y, uniform)
+        choice, log_rows = self.law.turn_rows(self.group.modulate(y, choice)[0], choice, uniform)
+        x, u = self.group.modulate(y, choice)
+        return x, log_p + log_rows + log_turned, self._emitted["action"](x), u
+
+    def table(self, y: Array) -> Array:
+        """See :meth:`Orientations.table`."""
+        return self.orientations.table(y)
+
+    # densities -------------------------------------------------------------------------------------------
+
+    def canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:
+        """(y on the slices, log p(u|·) + log p(n|y) as in :meth:`modulate`, n)."""
+        if self.whole_space:
+            return x, self._arrays.zeros((len(x),), x), []
+        y, u = self._emitted["canonicalize"](x)
+        log_p = self.law.log_prob(weights, y, self.group.choice_of(u)) - self.law.log_rows(x)
+        directions: list[Array] = []
+        if self.orientations.present:
+            y, directions = self.orientations.unrotate(y)
+            log_p = log_p + self.orientations.log_prob(weights, y, directions)
+        return y, log_p, directions
+
+    def log_flow(self, weights: Weights, y: Array, auxiliary: Array) -> Array:
+        """log q̃(y, a) − log Δ − log N(a) of y on the slices, (batch,)."""
+        full = self.orientations.off_slices(y, auxiliary)
+        return self.domain.log_prob(self.flow, weights, full) - self.orientations.on_slices(full)[2]
+
+    # the objective ---------------------------------------------------------------------------------------
+
+    def objective(
+        self,
+        weights: Weights,
+        noise: tuple[Array, Array],
+        directions: list[Array],
+        reference: tuple[Array, Array] | None,
+    ) -> tuple[Array, Array]:
+        """What a step minimises, a number to be differentiated, and the ESS of its batch.
+
+        ``reference``: configurations of the target with auxiliary coordinates, for the forward divergence.
+        """
+        reverse = self._reverse(weights, *noise, directions)
+        log_q = None
+        if reference is not None:
+            y, log_p, _ = self.canonical(weights, reference[0])
+            log_q = log_p + self.log_flow(weights, y, reference[1])
+        value = mixed(reverse.terms, log_q, self._options.forward_weight or 0.0)
+        return value, batch_ess(self._arrays, reverse.log_weights, reverse.shares)
+
+    def _reverse(self, weights: Weights, z: Array, uniform: Array, directions: list[Array]) -> Objective:
+        """KL(q‖p) on noise, in the form that is differentiated."""
+        o, detach, domain, flow = self._options, self._arrays.detach, self.domain, self.flow
+        placed = domain.place(flow, weights, z)
+        log_q = placed.log_drawn
+        if o.gradient == "path":
+            log_q = domain.log_density(flow, detach(weights), placed.w, placed.log_jacobian)
+        elif domain.sums:
+            log_q = domain.log_density(flow, weights, placed.w, placed.log_jacobian)
+        on_slice, _, log_measure = self.orientations.on_slices(placed.y)
+        energy = self._energy(weights, on_slice, directions, uniform)
+        value, rest = log_q - log_measure + energy.value, energy.across_walls
+        log_w = -detach(value if rest is None else value + rest)
+        log_w = self._arrays.double(log_w)
+        if rest is not None:
+            score = domain.log_density(flow, weights, detach(placed.w), detach(placed.log_jacobian))
+            score = score if energy.log_law is None else score + energy.log_law
+            alike = not isinstance(flow, Mixture)
+            rest = score_function_surrogate(self._arrays, rest, score, baseline=alike)
+        elif energy.log_law is not None:
+            value = score_function_surrogate(self._arrays, value, energy.log_law)
+        penalty = domain.penalty(placed.y, o.penalty_height, o.penalty_slope)
+        if penalty is not None:
+            value = value + penalty
+        if not isinstance(flow, Mixture):
+            return Objective(value if rest is None else value + rest, log_w)
+        shares = flow.shares(weights, z)
+        held, terms = detach(shares), shares * value
+        if rest is not None:
+            terms = terms + held * rest
+        return Objective(terms, log_w, self._arrays.double(held))
+
+    def _energy(self, weights: Weights, y: Array, directions: list[Array], uniform: Array) -> Energy:
+        """E[S(x) + log p(u|·) + log p(n|·)] given y: −log ∫ exp(−S) over group and orbits of exact laws."""
+        if self.whole_space:
+            return Energy(self._action(y))
+        if self.orientations.integrated:
+            return Energy(self.orientations.free_energy(y, self._action(y)))
+        detach, path = self._arrays.detach, self._options.gradient == "path"
+        log_turned = self._arrays.zeros((len(y),), y) - self.orientations.law.log_area
+        fixed = detach(y)
+        if self.orientations.law.sampled:
+            turned, log_p = self.orientations.turned(weights, y, directions, held=path)
+            log_turned = log_turned + log_p
+            y = self.orientations.rotate(y, turned)
+            if self._discontinuous:
+                there = self.orientations.turned(weights, fixed, directions)[0]
+                fixed = self.orientations.rotate(fixed, there)
+        if self._discontinuous:
+            energy = self._energy_across_walls(weights, y, fixed, uniform)
+            return Energy(energy.value + log_turned, energy.across_walls, energy.log_law)
+        if self._options.law_gradient == "enumerate":
+            assert isinstance(self.law, TableLaw)
+            table = self.law.table(weights, y)
+            change = exact_expectation(self._arrays, self.group.breaking(y), table)
+            return Energy(self._action(y) + change + log_turned)
+        choice, log_law = self.law.sample_and_log_prob(weights, y, uniform)
+        held = self.law.log_prob(detach(weights), y, choice) if path else log_law
+        x = self.group.modulate(y, choice)[0]
+        return Energy(self._action(x) - self.law.log_rows(x) + held + log_turned, None, log_law)
+
+    def _energy_across_walls(self, weights: Weights, y: Array, fixed: Array, uniform: Array) -> Energy:
+        """The energy as a part that is the same on all images of y, and the rest, at y held fixed.
+
+        The first is that of the heat bath, or S₀ where there is no sum over all u.
+        """
+        action = self._action(y)
+        if self._coupled:
+            choice, log_law = self.law.sample_and_log_prob(weights, fixed, uniform)
+            x = self.group.modulate(fixed, choice)[0]
+            rest = log_law + self._emitted["breaking"](x) - self.law.log_rows(x)
+            return Energy(action - self._emitted["breaking"](y), self._weightless(rest), log_law)
+        breaking = self.group.breaking(y)
+        smooth = action + exact_expectation(self._arrays, breaking, log_heat(self._arrays, breaking))
+        at_fixed = log_heat(self._arrays, self.group.breaking(fixed))
+        if self._options.law_gradient == "enumerate":
+            assert isinstance(self.law, TableLaw)
+            table = self.law.table(weights, fixed)
+            return Energy(smooth, kl_to_heat_bath(self._arrays, table, at_fixed))
+        choice, log_law = self.law.sample_and_log_prob(weights, fixed, uniform)
+        rest = self._weightless(log_law - chosen(self._arrays, at_fixed, choice))
+        return Energy(smooth, rest, log_law)
+
+    def _weightless(self, value: Array) -> Array:
+        """Without the derivative by the weights of a density that was drawn from: it averages to zero."""
+        return self._arrays.detach(value) if self._options.gradient == "path" else value
