@@ -24,6 +24,7 @@ import numpy as np
 import sympy as sp
 
 from .analysis.domain import Domain, dirichlet_domain
+from .analysis.extents import extent_notes
 from .analysis.integrability import Divergence, find_divergence
 from .analysis.invariance import (
     Verdict,
@@ -83,7 +84,7 @@ def analyse(theory: Theory) -> Analysis:
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []
-    limits: list[str] = []
+    limits = extent_notes(theory)
     for symmetry in theory.symmetries:
         if isinstance(symmetry, LieSymmetry):
             matrices = symmetry.matrices(theory.components, numbers)

@@ -49,6 +49,9 @@ class FieldComponent(sp.Symbol):
         The lattice the field lives on.
     hops : Hops | None
         Aᵏ, None for the field itself.
+    around : tuple[int, ...]
+        Axes that a shift went around completely, back to the same site: a bond to itself, which the analysis
+        tells. A theory knows the component at that site only (:attr:`in_place`).
     """
 
     field: str
@@ -57,6 +60,7 @@ class FieldComponent(sp.Symbol):
     lattice: Lattice
     label: str
     hops: Hops | None
+    around: tuple[int, ...]
 
     def __new__(
         cls,
@@ -66,24 +70,34 @@ class FieldComponent(sp.Symbol):
         lattice: Lattice,
         offset: tuple[int, ...],
         hops: Hops | None = None,
+        around: tuple[int, ...] = (),
     ) -> FieldComponent:
         offset = lattice.wrap(offset)
         steps = [
             o if 2 * o <= extent else o - extent for o, extent in zip(offset, lattice.shape, strict=True)
         ]
-        moved = "".join(f"{step:+d}e{mu}" for mu, step in enumerate(steps) if step)
+        shown = [s + lattice.shape[mu] * (mu in around) for mu, s in enumerate(steps)]
+        moved = "".join(f"{step:+d}e{mu}" for mu, step in enumerate(shown) if step)
         # __xnew__ by-passes SymPy's symbol cache, which knows nothing of the attributes below.
         name = label if hops is None else f"({_adjacency_name(hops, lattice)} {label})"
         self = sp.Symbol.__xnew__(cls, f"{name}(x{moved})" if moved else name, real=True)
         self.field, self.component, self.label = field, component, label
-        self.lattice, self.offset, self.hops = lattice, offset, hops
+        self.lattice, self.offset, self.hops, self.around = lattice, offset, hops, around
         return self
 
     def __getnewargs_ex__(self) -> Any:
-        return (self.field, self.component, self.label, self.lattice, self.offset, self.hops), {}
+        return (
+            self.field,
+            self.component,
+            self.label,
+            self.lattice,
+            self.offset,
+            self.hops,
+            self.around,
+        ), {}
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        # the name says what the hops are
+        # the name says what the hops are, and which axes were gone around
         return (self.name, self.field, self.component, self.offset, self.lattice.shape, self.lattice.digest)
 
     def shift(self, mu: int, steps: int = 1) -> FieldComponent:
@@ -91,7 +105,15 @@ class FieldComponent(sp.Symbol):
         mu = self.lattice.axis(mu)
         steps = whole_steps(self, mu, steps)
         offset = tuple(o + steps * (nu == mu) for nu, o in enumerate(self.offset))
-        return self.at(offset)
+        around = self.around if steps == 0 or steps % self.lattice.shape[mu] else (*self.around, mu)
+        return FieldComponent(
+            self.field, self.component, self.label, self.lattice, offset, self.hops, tuple(sorted({*around}))
+        )
+
+    @property
+    def in_place(self) -> FieldComponent:
+        """The same component, without the record of which axes were gone around to get there."""
+        return self.at(self.offset)
 
     def at(self, offset: tuple[int, ...]) -> FieldComponent:
         """The same component at x + offset."""

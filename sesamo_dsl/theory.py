@@ -195,7 +195,11 @@ class Theory:
                 found=f"{type(expr).__name__}: {checks.shown(expr)}",
                 remedy="build it from fields, parameters and lattice.sum(…)",
             )
-        expr = real_expression(rational(_evaluated(expr, subject)), subject)
+        expr = rational(_evaluated(expr, subject))
+        wound = {f: f.in_place for f in expr.atoms(FieldComponent) if f.around}
+        if what == "action":
+            self.wound_axes = tuple(sorted({mu for f in wound for mu in f.around}))
+        expr = real_expression(cast(sp.Expr, expr.xreplace(wound)), subject)
         check_walls(expr, subject)
         free = sorted(_outside_sums(expr), key=str)
         if free:

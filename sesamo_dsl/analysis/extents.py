@@ -1,0 +1,25 @@
+"""What a reader may not expect of an axis that is as short as a shift along it."""
+
+from __future__ import annotations
+
+from ..fields import FieldComponent
+from ..theory import Theory
+
+
+def extent_notes(theory: Theory) -> list[str]:
+    """One sentence for each axis along which a site has a bond to itself, or two to the same neighbour."""
+    fields = theory.action.atoms(FieldComponent)
+    notes = []
+    for mu, extent in enumerate(theory.lattice.shape):
+        if mu in theory.wound_axes:
+            sites = "one site" if extent == 1 else f"{extent} sites"
+            notes.append(
+                f"axis {mu} has {sites}: a shift along it by {extent} leads back to the same site, so that a "
+                "bond counts as a mass term"
+            )
+        if extent == 2 and any(field.offset[mu] for field in fields):
+            notes.append(
+                f"axis {mu} has two sites: x + e{mu} and x − e{mu} are the same one, so that a sum over "
+                "sites counts the bond between them twice"
+            )
+    return notes
