@@ -23,7 +23,7 @@ from .flow_spec import FlowSpec, GaussianBase
 from .ir.program import Program
 from .memory import check_training_memory
 from .theory import Precision
-from .vacua import find_vacuum, self_consistent
+from .vacua import find_vacuum, searched_vacuum, self_consistent
 
 Law = Literal["uniform", "learned", "conditional", "heat_bath"]
 Strategy = Literal["fold", "penalty", "chart", "canonicalize", "none"]
@@ -329,7 +329,8 @@ def make_base(program: Program, parameters: Couplings, options: TrainingOptions)
     components = len(program.components)
     if options.base == "standard":
         return GaussianBase.standard(components, program.shape, program.nodes)
-    vacuum = find_vacuum(program, parameters) or self_consistent(program, parameters)
+    searches = (find_vacuum, searched_vacuum, self_consistent)
+    vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)
     u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
     rotation = program.constants["INVERSES"][u]
     precision = np.einsum(

@@ -15,12 +15,15 @@ from scipy.optimize import minimize
 from .couplings import Couplings
 from .ir.interpreter import run
 from .ir.program import Program
+from .landscape import Landscape
+from .minima import find_minima
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
 _SAMPLES, _ITERATIONS = 128, 16  # of the self-consistent Gaussian
 _STARTS = 12  # random directions at most
 _DESCENTS = 8  # the deepest starting points are followed downhill
 _PROBED = 64  # sites at most at which a Hessian that depends on the site is computed
+_KINK = 0.35  # a rise of S that should be 1/2
 _SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
 
 
@@ -105,6 +108,21 @@ def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
             )
             polished = np.where(np.abs(step) > 1e-12 * (1 + np.abs(mean)), mean - step, mean)
             return Vacuum(polished, value_and_slope(polished)[0] * volume, hessian)
+    return None
+
+
+def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
+    """The heaviest constant minimum of a search that minds neither kinks nor scales; None without one.
+
+    For what :func:`find_vacuum` does not find. Slices of Lie groups and determinants are left to others.
+    """
+    if gauge_directions(program) or program.functions["action"].couples_nodes:
+        return None
+    for minimum in find_minima(program, parameters):
+        if minimum.is_constant:
+            mean = minimum.configuration.reshape(len(program.components), -1).mean(axis=1)
+            hessian = _hessian(program, parameters, mean, [])
+            return None if hessian is None else Vacuum(mean, minimum.action, hessian)
     return None
 
 
@@ -226,8 +244,10 @@ def _hessian(
         return None
     for index in np.argwhere(values < _SOFT * max(values.max(), 1.0)):
         *k, mode = (int(i) for i in index)
-        polarisation = vectors[(*k, slice(None), mode)]
-        values[(*k, mode)] = _stiffness(program, parameters, constant, tuple(k), polarisation)
+        wave = _wave(shape, tuple(k), vectors[(*k, slice(None), mode)])
+        values[(*k, mode)] = _stiffness(program, parameters, constant, wave)
+    if _has_kink(program, parameters, constant, values, vectors):
+        return _from_sections(program, parameters, constant, vectors)
     return (vectors * values[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
 
 
@@ -247,15 +267,26 @@ def _columns(
     return np.roll(columns, tuple(-i for i in site), tuple(range(2, columns.ndim)))
 
 
-def _stiffness(
-    program: Program,
-    parameters: Couplings,
-    constant: np.ndarray,
-    k: tuple[int, ...],
-    polarisation: np.ndarray,
-) -> float:
-    """1/t² with t the amplitude of a normalised plane wave that raises S by ½, for a mode without mass."""
-    shape = program.shape
+def _from_sections(
+    program: Program, parameters: Couplings, constant: np.ndarray, vectors: np.ndarray
+) -> np.ndarray:
+    """1/⟨t²⟩ of exp(−S) along each constant mode of a point, along each component at one site of a lattice.
+
+    On a lattice that is the width at a site given its neighbours, the same at all momenta.
+    """
+    c, shape = len(program.components), program.shape
+    sites = int(np.prod(shape))
+    axes = vectors[(0,) * len(shape)].real.T if sites == 1 else np.eye(c)
+    directions = np.zeros((c, c, sites))
+    directions[..., 0] = axes
+    landscape = Landscape(program, parameters, shape)
+    variance = landscape.sections(constant.reshape(-1), directions.reshape(c, -1)).variance
+    precision = (axes.T / variance) @ axes
+    return np.broadcast_to(precision.astype(complex), (*shape, c, c)).copy()
+
+
+def _wave(shape: tuple[int, ...], k: tuple[int, ...], polarisation: np.ndarray) -> np.ndarray:
+    """A real plane wave of norm 1, (components, *lattice)."""
     phase = sum(2 * np.pi * q * x / extent for q, x, extent in zip(k, np.indices(shape), shape, strict=True))
     column = (-1, *(1,) * len(shape))
     wave = np.real(polarisation.reshape(column) * np.exp(1j * np.asarray(phase)))
@@ -263,8 +294,31 @@ def _stiffness(
     if norm < 1e-12:  # the real part of a purely imaginary wave: its partner is as soft
         wave = np.imag(polarisation.reshape(column) * np.exp(1j * np.asarray(phase)))
         norm = np.linalg.norm(wave)
+    return wave / norm
+
+
+def _has_kink(
+    program: Program, parameters: Couplings, constant: np.ndarray, values: np.ndarray, vectors: np.ndarray
+) -> bool:
+    """Whether S rises by less than 1/2 one standard deviation away along a constant mode.
+
+    Finite differences then saw a kink, not a curvature: the width of the valley has to come from S.
+    """
+    shape, origin = program.shape, (0,) * len(program.shape)
+    for mode in range(values.shape[-1]):
+        step = _wave(shape, origin, vectors[(*origin, slice(None), mode)]) / np.sqrt(values[(*origin, mode)])
+        trials = constant + np.multiply.outer([0.0, 1.0, -1.0], step)
+        with np.errstate(all="ignore"):
+            action = run(program, "action", {"x": trials}, parameters)[0]
+        if np.isfinite(action).all() and (action[1:] - action[0]).max() < _KINK:
+            return True
+    return False
+
+
+def _stiffness(program: Program, parameters: Couplings, constant: np.ndarray, wave: np.ndarray) -> float:
+    """1/t² with t the amplitude of a normalised plane wave that raises S by ½, for a mode without mass."""
     amplitudes = np.geomspace(1e-3, 1e3, 61)
-    trials = constant[None] + np.multiply.outer(np.concatenate([[0.0], amplitudes]), wave / norm)
+    trials = constant[None] + np.multiply.outer(np.concatenate([[0.0], amplitudes]), wave)
     with np.errstate(all="ignore"):
         action = run(program, "action", {"x": trials}, parameters)[0]
     raised = np.nonzero(~(action[1:] - action[0] < 0.5))[0]

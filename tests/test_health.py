@@ -347,7 +347,7 @@ def diverging(action: Any, tmp_path: Path, **options: Any) -> str:
 
 def test_a_divergence_names_its_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # what is found before the training is refused; this is for what that search does not find
-    monkeypatch.setattr("sesamo_dsl.runs.require_normalizable", lambda *_: None)
+    monkeypatch.setattr("sesamo_dsl.runs.starting.require_normalizable", lambda *_: None)
     text = diverging(lambda x, a: a * x**4 + x, tmp_path / "steps", learning_rate=1e200)
     assert "steps are too large" in text
     assert "lower learning_rate" in text
