@@ -6,6 +6,7 @@ ESS and the reverse KL cannot see a mode that was missed. The mass of every sect
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,7 +35,10 @@ class Estimate(NamedTuple):
     error: float
 
     def __str__(self) -> str:
-        return f"{self.value:.6g} ± {self.error:.2g}"
+        digits = 6
+        if 0 < self.error < abs(self.value) < np.inf:  # as many as the error says that there are
+            digits = max(6, math.floor(math.log10(abs(self.value))) - math.floor(math.log10(self.error)) + 2)
+        return f"{self.value:.{digits}g} ± {self.error:.2g}"
 
 
 def in_chunks(

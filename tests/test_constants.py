@@ -11,6 +11,7 @@ import sympy as sp
 import sesamo_dsl as sd
 from sesamo_dsl.compiler import lower_theory
 from sesamo_dsl.constants import split_constant
+from sesamo_dsl.evaluation import Estimate
 
 LATTICE = sd.Lattice(2, 3)
 PHI = sd.ScalarField("phi", LATTICE)
@@ -84,3 +85,8 @@ def test_chains_and_reweighting_know_it() -> None:
     energy = chain.mean("action")
     assert abs(energy.value - SHIFT - 0.5) < 5 * energy.error
     assert energy.error < 0.2
+
+
+def test_the_digits_that_an_error_allows_are_shown() -> None:
+    assert str(Estimate(-999999.0810614, 0.00011)) == "-999999.08106 ± 0.00011"
+    assert str(Estimate(0.123456789, 0.01)) == "0.123457 ± 0.01"
