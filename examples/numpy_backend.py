@@ -103,6 +103,8 @@ DIALECT = Dialect(
         "component": "{0}[:, {attribute}]",
         "stack": "np.stack([{args}], axis=1)",
         "shift": "np.roll({0}, {attribute}, {axes})",
+        "site_constant": "np.broadcast_to({attribute}.astype(x.dtype), x[:, 0].shape)",
+        "site_parameter": "np.broadcast_to(np.asarray({attribute}, x.dtype), x[:, 0].shape)",
         "site_sum": "{0}.sum(axis={axes})",
         "broadcast": "np.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(axis={field_axes})",

@@ -37,6 +37,7 @@ from ..groups.finite import FiniteGroup
 from ..groups.lie import SO, U1, LieSymmetry
 from ..groups.symmetry import Symmetry
 from ..lattice import Lattice
+from ..site_constants import SiteConstant
 from ..theory import Theory
 from .law import Law
 from .laws import LAWS
@@ -45,6 +46,7 @@ from .suite import require, run_law
 
 Mode = Literal["symmetric", "as drawn", "broken"]
 
+_DISORDERED = 0.3  # of the theories have a coupling that may depend on the site
 _SHAPES = ((1,), (1,), (2,), (3,), (4,), (5,), (2, 2), (2, 3), (3, 2), (4, 1), (2, 2, 2), (1, 3))
 _COMPARED = (
     "group_axioms",
@@ -102,7 +104,8 @@ def random_theory(seed: int) -> RandomTheory:
     rng = np.random.default_rng([seed, 2718])
     lattice = Lattice(*_SHAPES[rng.integers(len(_SHAPES))])
     fields, components = _fields(rng, lattice)
-    couplings = list(parameters("a b lambda"))
+    couplings: list[sp.Symbol] = list(parameters("a b lambda"))
+    couplings[1] = _site_dependent(seed, lattice) or couplings[1]
     mode = cast(Mode, rng.choice(["symmetric", "as drawn", "broken"], p=[0.5, 0.3, 0.2]))
     symmetry = _symmetry(rng, fields, components, lattice)
     if isinstance(symmetry, LieSymmetry):
@@ -120,15 +123,36 @@ def random_theory(seed: int) -> RandomTheory:
         action = cast(sp.Expr, action + squares**2 / (4 * lattice.volume))
         expected = expected if _orthogonal(symmetry, components) else None
     used = {s.name: s for s in couplings if action.has(s)}
+    disorder = used.get("h")
+    if disorder is not None and _moves_sites(symmetry, components):
+        expected = None
+    defaults = {s: round(float(rng.uniform(0.05, 0.4)), 3) for s in used.values()}
+    if isinstance(disorder, SiteConstant) and disorder.values is not None:
+        del defaults[disorder]
     theory = Theory(
         f"random_{seed}",
         fields=fields,
         action=action,
         symmetries=[] if symmetry is None else [symmetry],
-        defaults={s: round(float(rng.uniform(0.05, 0.4)), 3) for s in used.values()},
+        defaults=defaults,
         observables={"mean": lattice.sum(components[0]) / lattice.volume},
     )
     return RandomTheory(theory, mode, expected)
+
+
+def _site_dependent(seed: int, lattice: Lattice) -> SiteConstant | None:
+    """In some theories a coupling that depends on the site, given or with a default at run time."""
+    rng = np.random.default_rng([seed, 1618])  # so that all other theories are what they were
+    if rng.random() > _DISORDERED:
+        return None
+    values = rng.choice([-0.4, -0.1, 0.2, 0.3], size=lattice.shape)
+    return SiteConstant("h", lattice, values if rng.random() < 0.6 else None)
+
+
+def _moves_sites(symmetry: Symmetry | LieSymmetry | None, components: list[FieldComponent]) -> bool:
+    if not isinstance(symmetry, Symmetry):
+        return False
+    return any(not g.sites.is_identity for g in _group(symmetry, components).generators)
 
 
 def _fields(
