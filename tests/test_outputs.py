@@ -1,0 +1,57 @@
+"""Outputs are checked before the work that they are for, and figures come before what may fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sesamo_dsl import cli
+from sesamo_dsl.errors import OptionError, RunError
+from sesamo_dsl.outputs import check_output, check_picture
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def test_what_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "a.npz", tmp_path / "new" / "deep" / "a.npz", tmp_path / "file"):
+        check_output(path)
+    check_output(tmp_path / "new", directory=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # nothing is left behind
+    for path in (tmp_path, tmp_path / "file" / "a.npz"):
+        with pytest.raises(RunError):
+            check_output(path)
+    with pytest.raises(RunError):
+        check_output(tmp_path / "file", directory=True)
+    check_picture(tmp_path / "a.PNG")
+    for name in ("a.txt", "a", "png"):
+        with pytest.raises(OptionError, match="png"):
+            check_picture(tmp_path / name)
+
+
+def test_no_work_is_begun_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*arguments: object, **options: object) -> None:
+        raise AssertionError("work was begun")
+
+    for name in ("compile", "hmc", "load_run", "analyse", "compare_methods"):
+        monkeypatch.setattr(cli, name, work)
+    (tmp_path / "file").write_text("")
+    bad = tmp_path / "file" / "output"
+    for command in (
+        ("train", "scalar_phi4", "--plot", tmp_path / "x.txt"),
+        ("train", "scalar_phi4", "--plot", f"{bad}.png"),
+        ("train", "--resume", tmp_path, "--plot", f"{bad}.png"),
+        ("sample", tmp_path, "--output", bad),
+        ("sample", tmp_path, "--plot", tmp_path / "x"),
+        ("hmc", "scalar_phi4", "--output", bad),
+        ("check", "scalar_phi4", "--output", bad),
+        ("check", "scalar_phi4", "--picture", tmp_path / "x.txt"),
+        ("compare", "scalar_phi4", "--out", bad),
+    ):
+        result = run(*command)
+        assert result.exit_code == 1, result.output
+        assert "expected:" in result.stderr
