@@ -50,7 +50,8 @@ def test_a_run_of_an_earlier_version_draws_the_same(name: str, backend: str, tmp
     assert np.array_equal(drawn.sector, then["sector"])
     assert np.array_equal(drawn.leaked, then["leaked"])
     for now, before in ((drawn.x, "x"), (drawn.log_q, "log_q"), (drawn.action, "action")):
-        assert now.dtype == then[before].dtype
+        # the action of samples is computed again in float64
+        assert now.dtype == (np.float64 if before == "action" else then[before].dtype)
         assert np.abs(now - then[before]).max() < rounding * (1 + np.abs(then[before]).max())
     for at in ("torch", "jax"):  # log q of what either backend has drawn
         drawn_at = np.load(place / f"samples_{at}.npz")
