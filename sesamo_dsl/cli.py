@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 from . import checks
 from .analysis.result import Analysis
+from .analysis.undeclared import undeclared_symmetries
 from .cache import write_bytes, write_text
 from .chains import Chain, independence_metropolis
 from .comparison import Trial
@@ -44,6 +45,9 @@ from .runs import Run, load_run, start
 from .theories import is_shipped, load_theory, shipped_theories, source_of
 from .theory import Precision
 from .training import Law, Strategy, TrainingOptions
+
+_SEARCH_SECONDS = 1.5
+"""Time that ``check`` searches undeclared symmetries for."""
 
 _VERDICTS = {
     "exact": "exact: the action is proved invariant; the uniform law p(u|y) = 1/|G| is exact",
@@ -143,6 +147,7 @@ def list_theories() -> None:
 @app.command()
 def check(
     theory: TheoryArgument,
+    settings: SettingsOption = None,
     form: Annotated[
         Literal["text", "latex", "html"], typer.Option("--format", help="How to write the derivation.")
     ] = "text",
@@ -167,7 +172,7 @@ def check(
         check_output(output)
     if picture is not None:
         check_picture(picture)
-    analysis = analyse(load_theory(theory))
+    analysis = analyse(load_theory(theory), parameters=_couplings(settings or []))
     text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
     if output is not None:
         write_text(output, text + "\n")
@@ -176,12 +181,23 @@ def check(
         typer.echo(text)
     if output is not None or form == "text":  # a page that is piped into a file stays a page
         typer.echo(f"\n{verdict}")
+        _report_undeclared(analysis)
     if picture is not None:
         from .report.domains import domain_picture
         from .report.pictures import save
 
         save(domain_picture(analysis), picture)
         typer.echo(f"picture            {picture}", err=output is None and form != "text")
+
+
+def _report_undeclared(analysis: Analysis) -> None:
+    """Exact symmetries that are not declared, as far as they are found at once."""
+    lines, limits = undeclared_symmetries(analysis, _SEARCH_SECONDS)
+    typer.echo("exact symmetries that are not declared:" if lines else "no undeclared symmetry was found")
+    for line in lines:
+        typer.echo(f"  {line}")
+    for limit in limits:
+        typer.echo(f"  limit of the search: {limit}")
 
 
 def _verdict(analysis: Analysis) -> str:

@@ -70,17 +70,27 @@ if TYPE_CHECKING:
     from .runs import Run
 
 
-def analyse(theory: Theory) -> Analysis:
+def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> Analysis:
     """Verify the symmetries of a theory and derive its modulation; print the result to read it.
+
+    Parameters
+    ----------
+    parameters
+        Couplings to hold at numbers, e.g. ``{h: 0}``: verdicts are about the action at these, in which they
+        are couplings no longer. Default: none, and verdicts are about all values.
 
     Raises
     ------
+    ParameterError, TheoryError
+        If there is no such coupling, or the action is not finite at these values.
     NotInvariantError
         If a symmetry declared with ``exact=True`` is refuted; the counterexample is in the error.
     NotClosedError, NotFaithfulError, GroupError
         If a declared group is not a finite group that can be modulated with.
     """
     theory = check_theory(theory)
+    if parameters:
+        theory = theory.held(parameters)
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []

@@ -393,6 +393,35 @@ class Theory:
                         remedy="an action has to be real and finite; for |φ|² write phi.abs2 or Abs(…)",
                     )
 
+    def held(self, values: Mapping[Any, Any]) -> Theory:
+        """The theory with some couplings held at numbers, which are its couplings no longer.
+
+        Raises ParameterError for unknown names and TheoryError where the action is not finite at the values.
+        """
+        checked = self._check_values(values)
+        check_determinants(self.action, {**self.defaults, **checked}, f"theory {self.name}")
+        numbers: dict[sp.Basic, sp.Expr] = {
+            p: sp.nsimplify(str(checked[p.name]), rational=True)
+            for p in self.parameters
+            if p.name in checked and isinstance(p, Parameter)
+        }
+        for expr in (self.action, *self.observables.values()):
+            constants = expr.atoms(SiteConstant)
+            numbers |= {h: h.held(checked[h.coupling]) for h in constants if h.coupling in checked}
+        other = copy.copy(self)
+        other.action = cast(sp.Expr, self.action.xreplace(cast(Any, numbers)))
+        other.observables = {
+            name: cast(sp.Expr, value.xreplace(cast(Any, numbers)))
+            for name, value in self.observables.items()
+        }
+        other.parameters, other.site_constants = other._collect_parameters()
+        names = {p.name for p in other.parameters}
+        other.defaults = {name: value for name, value in self.defaults.items() if name in names}
+        other._check_real(other.action, "action")
+        for name, value in other.observables.items():
+            other._check_real(value, f"observable {name}")
+        return other
+
     def with_action(self, action: sp.Expr) -> Theory:
         """The same theory with another action, for the compiler's own use: nothing is checked again."""
         other = copy.copy(self)

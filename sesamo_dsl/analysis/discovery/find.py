@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
-
-import sympy as sp
 
 from ...errors import LatticeError
 from ...fields import Parameter
-from ...site_constants import SiteConstant
 from ...theory import Theory
 from .internal_maps import internal_group
 from .lattice_maps import lattice_group
@@ -19,7 +15,12 @@ from .result import Discovery
 from .search import Search
 
 
-def find_symmetries(theory: Theory, *, at: Mapping[Parameter | str, float] | None = None) -> Discovery:
+def find_symmetries(
+    theory: Theory,
+    *,
+    at: Mapping[Parameter | str, float] | None = None,
+    seconds: float | None = None,
+) -> Discovery:
     """Find the symmetries of an action that hold, with the same matrices, for all values of its parameters.
 
     A map that depends on the couplings, such as the reflection that fixes the direction of a source (h₁, h₂),
@@ -31,6 +32,8 @@ def find_symmetries(theory: Theory, *, at: Mapping[Parameter | str, float] | Non
         Its declared symmetries are not looked at.
     at
         Couplings to hold at a value, e.g. ``{h: 0}`` for the symmetries without a source.
+    seconds
+        Time after which no further search is begun; what was left out is among the limits. Default: none.
 
     Returns
     -------
@@ -51,28 +54,9 @@ def find_symmetries(theory: Theory, *, at: Mapping[Parameter | str, float] | Non
             remedy="declare the groups to be verified: groups.Automorphisms(lattice), groups.Translations("
             "lattice), Z2(phi), …",
         )
-    search = Search(theory if not at else _held(theory, at))
+    search = Search(theory.held(at) if at else theory, seconds)
     algebra = lie_algebra(search)
     internal = internal_group(search, algebra)
     lattice = lattice_group(search)
     limits = tuple(search.limits)
     return Discovery(search.theory, algebra, internal, lattice, whole_name(algebra, internal), limits)
-
-
-def _held(theory: Theory, at: Mapping[Parameter | str, float]) -> Theory:
-    """The theory with some parameters replaced by numbers."""
-    values = {str(key): value for key, value in at.items()}
-    everywhere = dict.fromkeys((p.name for p in theory.parameters), 0.0)
-    checked = theory.parameter_values({**everywhere, **values})  # refuses unknown names
-    numbers: dict[sp.Basic, sp.Expr] = {
-        p: sp.nsimplify(str(values[p.name]), rational=True)
-        for p in theory.parameters
-        if p.name in values and isinstance(p, Parameter)
-    }
-    numbers |= {
-        h: h.held(checked[h.coupling]) for h in theory.action.atoms(SiteConstant) if h.coupling in values
-    }
-    action = cast(sp.Expr, theory.action.xreplace(cast(Any, numbers)))
-    kept = {getattr(s, "coupling", s.name) for s in cast(set[sp.Symbol], action.free_symbols)} - values.keys()
-    left = {name: value for name, value in theory.defaults.items() if name in kept}
-    return Theory(theory.name, fields=theory.fields, action=action, defaults=left)

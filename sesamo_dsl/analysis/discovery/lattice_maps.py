@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import networkx as nx
 import sympy as sp
 
 from ...exact import floats
@@ -14,16 +13,12 @@ from ...groups.finite import FiniteGroup
 from ...lattice import Lattice
 from ...site_constants import SiteConstant
 from ..invariance import Verdict
+from .action_graph import action_graph
+from .coloured_graph import ColouredGraph, Isomorphisms
 from .names import group_name
 from .result import LatticeGroup
 from .search import Search, indispensable
-from .signed_permutations import (
-    coloured_graph,
-    isomorphism,
-    listed_signed_permutations,
-    matrix_of,
-    order_of_all,
-)
+from .signed_permutations import graph_of, listed_signed_permutations, matrix_of, order_of_all
 
 
 def lattice_group(search: Search) -> LatticeGroup:
@@ -43,10 +38,12 @@ def lattice_group(search: Search) -> LatticeGroup:
 
     members, refused = {SiteMap.identity(lattice)}, set[SiteMap]()
     if lattice.dimension <= 4:
-        graph = None if search.polynomial is None else coloured_graph(search.polynomial, search.numbers)
+        graph = None if lattice.volume == 1 else graph_of(search)
         for sites in _site_maps(lattice):
             if sites in members or sites in refused:
                 continue
+            if search.expired("further maps of the lattice"):
+                break
             matrix = _companion(search, sites, graph)
             verdict = None if matrix is None else search.judge(search.element(matrix, sites))
             if verdict is not None and verdict.status == "exact":
@@ -57,7 +54,10 @@ def lattice_group(search: Search) -> LatticeGroup:
                 # a coset: if g is no symmetry, neither is g∘h for any symmetry h
                 refused |= {sites @ h for h in members}
         if search.polynomial is None and lattice.volume > 1:
-            search.limits.append("lattice maps of a non-polynomial action were tried with few field maps")
+            search.limits.append(
+                "the action is not a polynomial: maps of the lattice were looked for together with field "
+                "maps that are signed permutations and show in the form of the action"
+            )
     else:
         search.limits.append("axis permutations are searched in at most four dimensions")
     verdicts = indispensable(verdicts, lambda some: generated(some).order)
@@ -92,16 +92,18 @@ def _periods(search: Search) -> tuple[int, ...]:
     return tuple(map(period, lattice.directions))
 
 
-def _companion(search: Search, sites: SiteMap, graph: nx.DiGraph | None) -> sp.ImmutableMatrix | None:
+def _companion(search: Search, sites: SiteMap, graph: ColouredGraph | None) -> sp.ImmutableMatrix | None:
     """A signed permutation of components that makes the site map a symmetry, the identity if possible."""
     n = search.size
+    if graph is not None:
+        moved = action_graph(search.action, search.components, search.numbers, sites)
+        maps = Isomorphisms(moved, graph)
+        images = maps.find(maps.refined())
+        if images is not None:
+            return matrix_of(images)
+        if search.polynomial is not None and search.polynomial.independent and not maps.stopped:
+            return None
     identity = sp.ImmutableMatrix(sp.eye(n))
-    if search.polynomial is not None and graph is not None:
-        moved = search.polynomial.moved(sites)
-        if moved.terms == search.polynomial.terms:
-            return identity
-        images = isomorphism(coloured_graph(moved, search.numbers), graph, n)
-        return None if images is None else matrix_of(images)
     trials = listed_signed_permutations(n) if n <= 2 else [identity, -identity]
     return next(
         (m for m in sorted(trials, key=lambda m: m != identity) if search.unchanged(floats(m), sites)),

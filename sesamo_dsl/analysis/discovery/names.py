@@ -137,10 +137,43 @@ def whole_name(algebra: LieAlgebra, internal: InternalGroup) -> str:
     n = algebra.basis[0].rows
     if blocks is not None and len(blocks) == 1 and len(blocks[0]) == n:
         # in SO(N) and O(N) every other map found is included, because it is orthogonal or not listed
-        reflects = any(numeric(cast(sp.Expr, g.matrix.det())) < 0 for g in internal.generators)
-        return f"O({n})" if reflects else ("U(1)" if n == 2 else f"SO({n})")
+        return _rotation_name(n, [g.matrix for g in internal.generators])
+    alike = _rotations_of_each(algebra, internal)
+    if alike is not None:
+        return alike
     more = "" if internal.order == 1 else f", and the discrete maps {internal.name}"
     return f"connected group with Lie algebra {algebra.name}{more}"
+
+
+def _rotation_name(n: int, matrices: Iterable[sp.ImmutableMatrix]) -> str:
+    """O(N) if some map reflects, else SO(N)."""
+    reflects = any(numeric(cast(sp.Expr, matrix.det())) < 0 for matrix in matrices)
+    return f"O({n})" if reflects else ("U(1)" if n == 2 else f"SO({n})")
+
+
+def _rotations_of_each(algebra: LieAlgebra, internal: InternalGroup) -> str | None:
+    """S_m × O(d) for m identical fields of d components that are only rotated all together; else None."""
+    if not internal.direct or len(internal.identical) != 1:
+        return None
+    m, n = len(internal.identical[0]), algebra.basis[0].rows
+    d = n // m
+    if d * m != n or d < 2:
+        return None
+    blocks = []
+    for matrix in algebra.basis:
+        first = matrix[:d, :d]
+        if sp.Matrix(matrix) != sp.diag(*[first] * m):
+            return None
+        blocks.append(sp.ImmutableMatrix(first))
+    rotations = _rotation_blocks(blocks)
+    if rotations is None or len(rotations) != 1 or len(rotations[0]) != d:
+        return None
+    alike = [
+        sp.ImmutableMatrix(g.matrix[:d, :d])
+        for g in internal.generators
+        if sp.Matrix(g.matrix) == sp.diag(*[g.matrix[:d, :d]] * m)
+    ]
+    return f"S{m} × {_rotation_name(d, alike)}"
 
 
 def group_name(group: FiniteGroup[Any]) -> str:

@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ...exact import NumberTable, numeric
+from ...exact import NumberTable, floats, numeric
 from ...fields import ComplexField
 from ...theory import Theory
 from .polynomial import Local, Monomial, Polynomial, Site, canonical
@@ -103,10 +103,11 @@ def plane_map(size: int, planes: Sequence[Plane], angles: Sequence[sp.Expr]) -> 
     return matrix
 
 
-def plane_reflection(size: int, plane: Plane, cosine: sp.Expr, sine: sp.Expr) -> sp.Matrix:
-    """z → exp(iα) z̄."""
-    (a, b), matrix = plane, sp.eye(size)
-    matrix[a, a], matrix[a, b], matrix[b, a], matrix[b, b] = cosine, sine, sine, -cosine
+def plane_reflection(size: int, planes: Sequence[Plane], cosine: sp.Expr, sine: sp.Expr) -> sp.Matrix:
+    """z → exp(iα) z̄ in each plane."""
+    matrix = sp.eye(size)
+    for a, b in planes:
+        matrix[a, a], matrix[a, b], matrix[b, a], matrix[b, b] = cosine, sine, sine, -cosine
     return matrix
 
 
@@ -194,6 +195,15 @@ def unturned_planes(size: int, algebra: LieAlgebra) -> list[Plane]:
     ]
 
 
+def turned_together(size: int, planes: Sequence[Plane], algebra: LieAlgebra) -> bool:
+    """Whether the algebra turns these planes by the same angle."""
+    turn = np.zeros((size, size))
+    for a, b in planes:
+        turn[a, b], turn[b, a] = 1, -1
+    known = [floats(matrix).ravel() for matrix in algebra.basis]
+    return bool(np.linalg.matrix_rank(np.array([*known, turn.ravel()]), tol=1e-8) == len(known))
+
+
 def _complex_planes(theory: Theory) -> list[Plane]:
     """Real and imaginary part of each complex field."""
     planes, start = [], 0
@@ -221,7 +231,7 @@ def _reflection(
 
     charged = [value for value in values if value[0]]
     if not charged:
-        return (plane_reflection(size, plane, sp.S.One, sp.S.Zero) if fits(0.0) else None), True
+        return (plane_reflection(size, [plane], sp.S.One, sp.S.Zero) if fits(0.0) else None), True
     q, c, (re, im) = min(charged, key=lambda value: (abs(value[0]), value[0]))
     for k in range(abs(q)):
         alpha = float((-2 * np.angle(c) + 2 * np.pi * k) / q)
@@ -230,15 +240,15 @@ def _reflection(
         fraction = Fraction(alpha / (2 * np.pi)).limit_denominator(96)
         if abs(float(fraction) * 2 * np.pi - alpha) < 1e-11:
             angle = turns(fraction)
-            return plane_reflection(size, plane, sp.cos(angle), sp.sin(angle)), True
+            return plane_reflection(size, [plane], sp.cos(angle), sp.sin(angle)), True
         # exp(iαq) = C̄/C, for charge ±2 its square root
         square = re**2 + im**2
         cosine, sine = sp.expand((re**2 - im**2) / square), sp.expand(-2 * re * im / square)
         if abs(q) == 1:
-            return plane_reflection(size, plane, cosine, sine * q), True
+            return plane_reflection(size, [plane], cosine, sine * q), True
         if abs(q) == 2:
             half = [sp.sqrt((1 + cosine) / 2), sp.sqrt((1 - cosine) / 2)]
             signs = (np.sign(np.cos(alpha)), np.sign(np.sin(alpha)))
-            return plane_reflection(size, plane, int(signs[0]) * half[0], int(signs[1]) * half[1]), True
+            return plane_reflection(size, [plane], int(signs[0]) * half[0], int(signs[1]) * half[1]), True
         return None, False
     return None, True

@@ -11,7 +11,6 @@ import sympy as sp
 
 from ...exact import NumberTable
 from ...fields import FieldComponent, Parameter
-from ...groups.element import SiteMap
 from ...lattice import Lattice, SiteSum
 
 Site = tuple[int, ...]
@@ -36,17 +35,6 @@ class Polynomial:
     size: int
     terms: dict[Monomial, tuple[tuple[sp.Expr, sp.Expr], ...]]
     independent: bool
-
-    def moved(self, sites: SiteMap) -> Polynomial:
-        """The action with every φ(x + o) replaced by φ(x + P⁻¹o)."""
-        back = sites.inverse.linear_image
-        terms = {
-            canonical(
-                (tuple(((back(o), a), p) for (o, a), p in local) for local in monomial), self.lattice
-            ): c
-            for monomial, c in self.terms.items()
-        }
-        return Polynomial(self.lattice, self.size, terms, self.independent)
 
 
 def canonical(factors: Iterable[Local], lattice: Lattice) -> Monomial:

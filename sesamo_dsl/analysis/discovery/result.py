@@ -7,6 +7,7 @@ from math import prod
 
 import sympy as sp
 
+from ...fields import Field
 from ...groups.element import Element, SiteMap
 from ...groups.finite import FiniteGroup
 from ...theory import Theory
@@ -67,6 +68,13 @@ class InternalGroup:
         What the group is, e.g. ``D8``.
     undecided
         Verdicts on candidates that no evaluation could tell from a symmetry and no proof reached.
+    affine
+        Verdicts on maps x → c + R(x − c) about another point c than 0, which are not in the group.
+    identical
+        Sets of fields, by their positions, that can be permuted in any way; exchanges of two of them and
+        cycles are among the generators.
+    direct
+        Whether all other generators act on the fields of such a set alike.
     """
 
     generators: tuple[Element, ...]
@@ -76,6 +84,9 @@ class InternalGroup:
     signed_permutations: int | None
     name: str
     undecided: tuple[Verdict, ...]
+    affine: tuple[Verdict, ...] = ()
+    identical: tuple[tuple[int, ...], ...] = ()
+    direct: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +175,14 @@ class Discovery:
         lines.append(f"  discrete maps: {internal.name}{order}")
         if internal.signed_permutations is not None and internal.signed_permutations != internal.order:
             lines.append(f"    {internal.signed_permutations} of them signed permutations")
+        for fields in internal.identical:
+            names = ", ".join(field_name(t.fields[f]) for f in fields)
+            lines.append(f"    S{len(fields)}: all permutations of {names}")
         for verdict in (*internal.verdicts, *internal.undecided):
             lines.append(f"    {self._field_map(verdict)}: {verdict.status}, {verdict.evidence}")
+        if internal.affine:
+            lines.append("  maps about another point than 0:")
+            lines += [f"    {self._field_map(v)}: {v.status}, {v.evidence}" for v in internal.affine]
         if t.lattice.volume > 1:
             translations = " × ".join(f"Z{number}" for number in lattice.translations)
             name = f"({lattice.name})" if "×" in lattice.name else lattice.name
@@ -190,9 +207,15 @@ class Discovery:
     def _field_map(self, verdict: Verdict) -> str:
         """The components that change, e.g. ``x → -y, y → x``."""
         components = self.theory.components
-        images = (verdict.generator.matrix * sp.Matrix(components)).flat()
+        moved = verdict.generator.matrix * sp.Matrix(components) + verdict.generator.shift_vector
+        images = moved.flat()
         pairs = zip(components, images, strict=True)
         return ", ".join(f"{a} → {sp.sstr(image)}" for a, image in pairs if a != image)
+
+
+def field_name(field: Field) -> str:
+    """What a field is called."""
+    return str(getattr(field, "name", field))
 
 
 def _unit_matrices(matrix: sp.ImmutableMatrix) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -18,8 +19,10 @@ from ...site_constants import SiteConstant
 from ...theory import Theory
 from ..evaluate import sufficient_shape
 from ..invariance import Verdict, act, generic_parameters, judge
+from ..lie import judge_generator
 from ..normal_form import NormalForm
 from .polynomial import read_polynomial
+from .size import LARGEST_EXPANSION, expanded_terms
 
 ENUMERATED = 384  # groups and candidate lists up to this size are written out: all of B_4
 TREE = 20_000  # nodes of a backtracking search, terms of an expansion
@@ -30,18 +33,44 @@ Matrix = sp.Matrix | sp.ImmutableMatrix
 
 
 class Search:
-    """One theory under search; ``limits`` collects what the searches could not have found."""
+    """One theory under search; ``limits`` collects what the searches could not have found.
 
-    def __init__(self, theory: Theory) -> None:
+    Parameters
+    ----------
+    seconds
+        Time after which no further search is begun; None for no limit.
+    """
+
+    def __init__(self, theory: Theory, seconds: float | None = None) -> None:
         self.theory = theory
         self.components, self.lattice = theory.components, theory.lattice
         self.size = len(theory.components)
+        self.limits: list[str] = []
+        self._seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
         self.numbers = NumberTable()
         self.normal_form = NormalForm(self.numbers)
-        self.action = self.normal_form(theory.action)
-        self.polynomial = read_polynomial(self.action, self.components, self.numbers)
-        self.compiled = CompiledAction(self.action, theory)
-        self.limits: list[str] = []
+        terms = expanded_terms(theory.action)
+        self.multiplied_out = terms <= LARGEST_EXPANSION
+        if self.multiplied_out:
+            self.action = self.normal_form(theory.action)
+            self.polynomial = read_polynomial(self.action, self.components, self.numbers)
+        else:
+            self.action, self.polynomial = theory.action, None
+            self.limits.append(
+                f"the action has up to {terms} terms and was not multiplied out: discrete maps were looked "
+                "for in the form it is written in"
+            )
+        self.compiled = CompiledAction(theory)
+
+    def expired(self, what: str) -> bool:
+        """Whether the time is over; if so it is a limit that ``what`` was not searched."""
+        if self._end is None or time.monotonic() < self._end:
+            return False
+        limit = f"stopped after {self._seconds:g} s: {what} were not searched"
+        if limit not in self.limits:
+            self.limits.append(limit)
+        return True
 
     def element(self, matrix: Matrix, sites: SiteMap | None = None) -> Element:
         """A group element with canonically spelled entries."""
@@ -50,24 +79,40 @@ class Search:
         return Element(exact, sites or SiteMap.identity(self.lattice))
 
     def judge(self, element: Element) -> Verdict:
-        """The verdict on one element."""
+        """The verdict on one element, the same as if it had been declared."""
         return judge(self.theory, element, self.normal_form)
 
-    def unchanged(self, matrix: Array, sites: SiteMap | None = None) -> bool:
+    def judge_generator(self, matrix: sp.ImmutableMatrix) -> Verdict:
+        """The verdict on one generator of a Lie group, the same as if it had been declared."""
+        return judge_generator(self.theory, matrix, self.normal_form)
+
+    def unchanged(self, matrix: Array, sites: SiteMap | None = None, shift: Array | None = None) -> bool:
         """Whether the action takes the same value at random configurations and their images, in float64."""
-        rng = np.random.default_rng(3)
-        shape = (self.size, *sufficient_shape(self.action, self.lattice))
-        if sites is not None:
-            shape = self.theory.configuration_shape
-        for scale in (0.5, 1.0, 2.0, 5.0):
-            configuration = rng.normal(scale=scale, size=shape)
+        for configuration, before in self._probes if sites is None else self._whole_probes:
             image = np.tensordot(matrix, configuration, axes=1)
+            if shift is not None:
+                image = image + shift.reshape(-1, *(1,) * self.lattice.dimension)
             if sites is not None:
                 image = act(Element(sp.ImmutableMatrix(sp.eye(self.size)), sites), image)
-            before, after = self.compiled.value(configuration), self.compiled.value(image)
+            after = self.compiled.value(image)
             if np.isfinite(before) and not abs(after - before) < TOLERANCE * (1 + abs(before)):
                 return False
         return True
+
+    @cached_property
+    def _probes(self) -> list[tuple[Array, float]]:
+        """Random configurations, on a lattice that is as small as it may be, and their actions."""
+        return self._drawn((self.size, *sufficient_shape(self.theory.action, self.lattice)))
+
+    @cached_property
+    def _whole_probes(self) -> list[tuple[Array, float]]:
+        """The same on the whole lattice."""
+        return self._drawn(self.theory.configuration_shape)
+
+    def _drawn(self, shape: tuple[int, ...]) -> list[tuple[Array, float]]:
+        rng = np.random.default_rng(3)
+        configurations = [rng.normal(scale=scale, size=shape) for scale in (0.5, 1.0, 2.0, 5.0)]
+        return [(x, self.compiled.value(x)) for x in configurations]
 
 
 def indispensable(verdicts: Sequence[Verdict], order: Callable[[Sequence[Verdict]], int]) -> list[Verdict]:
@@ -84,7 +129,8 @@ def indispensable(verdicts: Sequence[Verdict], order: Callable[[Sequence[Verdict
 class CompiledAction:
     """An action and its linear variations as functions of a configuration, each compiled once with NumPy."""
 
-    def __init__(self, action: sp.Expr, theory: Theory) -> None:
+    def __init__(self, theory: Theory) -> None:
+        action = theory.action
         self._index = {(c.field, c.component): a for a, c in enumerate(theory.components)}
         self._theory = theory
         self._parameters = [p for p in theory.parameters if isinstance(p, Parameter)]
@@ -114,22 +160,30 @@ class CompiledAction:
 
         Every call draws other couplings: a matrix that depends on them is no symmetry of the family.
         """
+        return self._changes(configuration, configuration, random_couplings(self._theory, self._random))
+
+    def gradient(self, configuration: Array) -> Array:
+        """Σ_x ∂S/∂φ_a(x), (components,), at couplings at which nothing is equal or zero by accident."""
+        ones = np.ones((1, *configuration.shape[1:]))
+        return self._changes(configuration, ones, self._generic)[:, 0]
+
+    def _changes(self, configuration: Array, directions: Array, chosen: Couplings) -> Array:
+        """Σ_x v_k(x) ∂S/∂φ_a(x) for directions v of shape (k, *lattice): (components, k)."""
         slopes, functions = self._slopes
         shape = configuration.shape[1:]
         axes = tuple(range(1, configuration.ndim))
-        random = random_couplings(self._theory, self._random)
-        couplings = [random[p.name] for p in self._parameters]
+        couplings = [chosen[p.name] for p in self._parameters]
         totals, changes = [], []
         with np.errstate(all="ignore"):
             for fields, constants, function in zip(self._fields, self._constants, functions, strict=True):
-                moved = [self._shifted(configuration, f) for f in fields]
                 own = [self._component(f) for f in fields]
-                given = _arrays_of(constants, random)
-                values = function(*(m[a] for m, a in zip(moved, own, strict=True)), *given, *couplings)
+                arrays = [self._shifted(configuration[a], f) for a, f in zip(own, fields, strict=True)]
+                given = _arrays_of(constants, chosen)
+                values = function(*arrays, *given, *couplings)
                 density, *derivatives = (np.broadcast_to(value, shape) for value in values)
-                change = np.zeros((len(configuration),) * 2)
-                for a, m, derivative in zip(own, moved, derivatives, strict=True):
-                    change[a] += np.sum(m * derivative, axis=axes)
+                change = np.zeros((len(configuration), len(directions)))
+                for a, field, derivative in zip(own, fields, derivatives, strict=True):
+                    change[a] += np.sum(self._shifted(directions, field) * derivative, axis=axes)
                 totals.append(np.sum(density))
                 changes.append(change)
             return np.tensordot(np.array(slopes(*totals, *couplings)), np.array(changes), axes=1)
