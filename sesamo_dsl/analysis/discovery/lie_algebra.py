@@ -49,7 +49,13 @@ def lie_algebra(search: Search) -> LieAlgebra:
         values = _values(search, entries)
     null = None if values is None else _null_space(values)
     chosen: list[list[sp.Expr]] = []
-    if null is None or len(null):
+    if null is not None and len(null) and not search.multiplied_out:
+        search.limits.append(
+            f"{len(null)} continuous symmetries that no number refutes were not proved: the action was not "
+            "multiplied out"
+        )
+        null = None
+    elif null is None or len(null):
         if search.multiplied_out and search.size**2 <= _EXACT_UNKNOWNS and entries:
             chosen = _exact_candidates(search, parts)
         if null is not None:
