@@ -1,0 +1,37 @@
+"""Analyses at given couplings, and exact symmetries that a theory has and does not declare."""
+
+from __future__ import annotations
+
+import pytest
+
+import sesamo_dsl as sd
+from sesamo_dsl.analysis.undeclared import undeclared_symmetries
+from sesamo_dsl.errors import ParameterError
+
+POINT = sd.Lattice(1)
+H = sd.parameters("h")
+V = sd.VectorField("v", POINT, 2)
+X, Y = V
+
+
+def theory(*symmetries: object) -> sd.Theory:
+    action = V.squared**2 - V.squared + H * X
+    return sd.Theory("source", fields=[V], action=action, symmetries=list(symmetries), defaults={H: 0.1})
+
+
+def test_verdicts_are_about_the_couplings_that_are_given() -> None:
+    declared = theory(sd.Z2(V))
+    assert sd.analyse(declared).status == "broken"
+    assert sd.analyse(declared, parameters={H: 0}).status == "exact"
+    assert sd.analyse(declared, parameters={"h": 0.2}).status == "broken"
+    with pytest.raises(ParameterError):
+        sd.analyse(declared, parameters={"nope": 0})
+
+
+def test_what_is_not_declared_is_named() -> None:
+    lines, _ = undeclared_symmetries(sd.analyse(theory(sd.Z2(V)), parameters={H: 0}), 60.0)
+    assert any(line.startswith("continuous") for line in lines)
+    lines, _ = undeclared_symmetries(sd.analyse(theory()), 60.0)
+    assert lines == [f"discrete: {Y} → -{Y}"]
+    reflection = sd.Symmetry("reflection", [{Y: -Y}])
+    assert undeclared_symmetries(sd.analyse(theory(reflection)), 60.0)[0] == []
