@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 TEST_FLAGS ?= -n 2
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test quick lint bench clean
 
 demo: $(VENV)/demo-installed
 	rm -rf demo/gaussian_mixture
@@ -14,6 +14,9 @@ demo: $(VENV)/demo-installed
 
 test: $(VENV)/dev-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_FLAGS)
+
+quick: $(VENV)/dev-installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow"
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check

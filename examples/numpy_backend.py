@@ -6,6 +6,7 @@ Run it to see it prove itself: ``python examples/numpy_backend.py``. The recipe 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -320,6 +321,10 @@ class NumpyBackend:
         """The array in this precision; integers stay."""
         values = np.asarray(values)
         return values.astype(precision) if np.issubdtype(values.dtype, np.floating) else values
+
+    def scope(self, precision: Precision) -> AbstractContextManager[None]:
+        """NumPy has nothing to switch on."""
+        return nullcontext()
 
     def to_numpy(self, values: Any) -> np.ndarray:
         """The same array."""

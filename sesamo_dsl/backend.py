@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -129,6 +130,13 @@ class Backend(Protocol):
         """Source text of the module for a program."""
         ...
 
+    def scope(self, precision: Precision) -> AbstractContextManager[None]:
+        """Where arrays of this precision are made and computed with, whatever the caller has switched on.
+
+        Gradients, default devices, promotion and the like are set inside, and are the caller's again after.
+        """
+        ...
+
     def to_array(self, values: np.ndarray, precision: Precision) -> Any:
         """A framework array; integer input stays integer."""
         ...
@@ -214,10 +222,11 @@ def call(
     precision: Precision,
 ) -> tuple[np.ndarray, ...]:
     """Call an emitted function with NumPy arrays in and out."""
-    arrays = {key: backend.to_array(value, precision) for key, value in inputs.items()}
-    outputs = getattr(module, function)(**arrays, **framework_couplings(backend, parameters, precision))
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return tuple(backend.to_numpy(output) for output in outputs)
+    with backend.scope(precision):
+        arrays = {key: backend.to_array(value, precision) for key, value in inputs.items()}
+        outputs = getattr(module, function)(**arrays, **framework_couplings(backend, parameters, precision))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return tuple(backend.to_numpy(output) for output in outputs)
 
 
 def framework_couplings(backend: Backend, parameters: Couplings, precision: Precision) -> dict[str, Any]:

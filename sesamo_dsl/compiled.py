@@ -50,7 +50,8 @@ class CompiledProgram:
     @classmethod
     def of(cls, program: Program, facts: Facts, backend: Backend, precision: Precision) -> CompiledProgram:
         """Emit and import."""
-        path, module = load_source(f"{program.theory}_{backend.name}", backend.emit(program))
+        with backend.scope(precision):  # constants of the module are made as it is loaded
+            path, module = load_source(f"{program.theory}_{backend.name}", backend.emit(program))
         return cls(
             program=program, facts=facts, backend=backend, precision=precision, source=path, module=module
         )

@@ -557,7 +557,8 @@ def _emitted(
     precision: Precision,
     requested: Precision | None,
 ) -> CompiledTheory:
-    path, module = load_source(f"{theory.name}_{backend.name}", backend.emit(program))
+    with backend.scope(precision):  # constants of the module are made as it is loaded
+        path, module = load_source(f"{theory.name}_{backend.name}", backend.emit(program))
     return CompiledTheory(
         theory=theory,
         analysis=analysis,

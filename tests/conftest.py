@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,25 @@ import sympy as sp
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.testing.coverage import COVERAGE
 from sesamo_dsl.testing.coverage import coverage_program as all_expressions
+
+SLOW = {
+    f"test_{name}"
+    for name in (
+        *("autoregressive", "backends", "chains", "compare", "conditional", "domain_picture", "exact"),
+        *("discovery", "fermion_symbolic", "fermions", "flows", "fuzz", "golden_runs", "group_catalogue"),
+        *("hubbard", "invariance", "minima", "mixed_precision", "objectives", "phi4", "pictures", "readme"),
+        *(
+            "quadrature",
+            "safe_expressions",
+            "sampling",
+            "sitewise",
+            "special_unitary",
+            "surviving",
+            "testing",
+        ),
+        *("derivation", "domain", "ir", "resume", "kills", "targets"),
+    )
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +46,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("covered", list(COVERAGE))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains, compiles with XLA or does statistics is slow; ``make quick`` leaves it out."""
+    for item in items:
+        if item.path.stem in SLOW or "jax" in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def coverage_program() -> Program:
     """Functions ``action_<i>`` and ``gradient_<i>`` for the i-th expression."""
@@ -40,6 +67,15 @@ def coverage() -> dict[str, sp.Expr]:
 @pytest.fixture(scope="session")
 def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def float64_in_jax() -> Iterator[None]:
+    """For tests that call emitted functions as they are, without the backend around them."""
+    import jax  # takes a second, and few tests need it
+
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,7 +61,6 @@ def evaluated(name: str, precision: Precision, program: Program) -> dict[str, tu
     """Every function of the coverage program on the same configurations, as the backend computes it."""
     backend = load_backend(name)
     _, module = load_source(f"coverage_{name}", backend.emit(program))
-    x = backend.to_array(configurations(3, 2, 3, 4), precision)
     couplings = {"a": COUPLINGS["a"], "lambda_": COUPLINGS["lambda"]}
 
     def everything(x: Any, **couplings: Any) -> dict[str, Any]:
@@ -72,11 +71,13 @@ def evaluated(name: str, precision: Precision, program: Program) -> dict[str, tu
             for f in program.functions.values()
         }
 
-    values = (jax.jit(everything) if name == "jax" else everything)(x, **couplings)
-    return {
-        key: tuple(backend.to_numpy(v) for v in (value if isinstance(value, tuple) else (value,)))
-        for key, value in values.items()
-    }
+    with backend.scope(precision):
+        x = backend.to_array(configurations(3, 2, 3, 4), precision)
+        values = (jax.jit(everything) if name == "jax" else everything)(x, **couplings)
+        return {
+            key: tuple(backend.to_numpy(v) for v in (value if isinstance(value, tuple) else (value,)))
+            for key, value in values.items()
+        }
 
 
 @every_backend
@@ -141,6 +142,7 @@ def test_compiled_theories_against_the_interpreter(theory: str, name: str, preci
                 close(one, other, TOLERANCE[precision])
 
 
+@pytest.mark.usefixtures("float64_in_jax")
 @every_backend
 @pytest.mark.parametrize("theory", ["gaussian_mixture", "scalar_phi4"])
 def test_gradient_against_autodiff(theory: str, name: str) -> None:
@@ -321,6 +323,7 @@ def test_an_unwritable_cache_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_p
 # Couplings at run time
 
 
+@pytest.mark.usefixtures("float64_in_jax")
 def test_couplings_change_without_tracing_again() -> None:
     model = compiled("scalar_phi4", "jax", "float64")
     traces = 0

@@ -289,6 +289,7 @@ def test_detailed_balance_of_trajectories() -> None:
         assert abs(values.mean() - reference.mean()) < 5 * error
 
 
+@pytest.mark.usefixtures("float64_in_jax")
 def test_finite_moves_leave_the_target_invariant_and_balanced() -> None:
     theory = gaussian_mixture(4, RADIUS)
     compiled = sd.compile(theory, "jax", precision="float64")
@@ -307,6 +308,7 @@ def test_finite_moves_leave_the_target_invariant_and_balanced() -> None:
     assert np.allclose((x**2).sum(axis=(1, 2)), (y**2).sum(axis=(1, 2)))
 
 
+@pytest.mark.usefixtures("float64_in_jax")
 @pytest.mark.parametrize("h", [0.0, 0.4])
 def test_rotations_have_the_exact_law_of_the_angle(h: float) -> None:
     """A hundred rotations of constant fields reach the von Mises law ∝ exp(−√2 h V |m| cos(θ − π/4))."""
@@ -326,6 +328,7 @@ def test_rotations_have_the_exact_law_of_the_angle(h: float) -> None:
         assert abs(values.mean() - exact) < 5 * values.std() / np.sqrt(len(values))
 
 
+@pytest.mark.usefixtures("float64_in_jax")
 def test_the_action_is_computed_for_all_chains_at_once() -> None:
     """Emitted code sees the batch of chains, not a mapped batch of one; its gradient is the derivative."""
     program = sd.compile(scalar_phi4(4, 2), "jax", precision="float64")

@@ -88,7 +88,6 @@ def test_against_dense(case: int, species: int) -> None:
     hop = scipy.linalg.expm(step * matrix)
     expected = [dense.log_det(species * one, hop)[1] for one in phi]
     slopes = [species * dense.gradient(species * one, hop) for one in phi]
-    _allow_float64()
     outcomes = [
         fermions.log_det_and_gradient(phi, step, matrix, species),
         sesamo_torch.fermions._fermion_solve(torch.tensor(phi), step, torch.tensor(matrix), species, True),
@@ -100,8 +99,8 @@ def test_against_dense(case: int, species: int) -> None:
     assert np.array_equal(fermions.log_det(phi, step, matrix, species), outcomes[0][0])
 
 
-def _allow_float64() -> None:
-    sesamo_jax.BACKEND.to_array(np.zeros(1), "float64")
+# emitted functions and kernels are called here as they are, without the backend around them
+pytestmark = pytest.mark.usefixtures("float64_in_jax")
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3, -1.0, 1.0])
@@ -124,7 +123,6 @@ def test_where_products_fail(beta: float, shift: float) -> None:
 @pytest.mark.parametrize("size", [30.0, 1e3])
 def test_huge_fields(size: float) -> None:
     phi = size * np.random.default_rng(7).normal(size=(5, 3, 2))
-    _allow_float64()
     outcomes = [
         fermions.log_det_and_gradient(phi, 0.5, PAIR, 1),
         sesamo_torch.fermions._fermion_solve(torch.tensor(phi), 0.5, torch.tensor(PAIR), 1, True),
@@ -208,7 +206,6 @@ def test_action_and_gradient_share_one_tree(backend: str) -> None:
 def test_parts_of_a_batch(batch: int) -> None:
     """Batches larger than what fits the cache are evaluated in parts: nothing depends on the others."""
     phi = 0.3 * np.random.default_rng(8).normal(size=(batch, 300, 18))
-    _allow_float64()
     outcomes = [
         sesamo_torch.fermions._fermion_solve(torch.tensor(phi), 0.05, torch.tensor(honeycomb(3, 3)), 1, True),
         sesamo_jax.fermions._fermion_solve(jnp.asarray(phi), 0.05, honeycomb(3, 3), 1, True),
@@ -231,7 +228,6 @@ def test_autodiff_through_torch() -> None:
 
 
 def test_autodiff_through_jax() -> None:
-    _allow_float64()
     emitted = module("jax", action(ring(6), 9))
     x = jnp.asarray(np.random.default_rng(5).normal(size=(3, 1, 9, 6)))
     expected = emitted.action_and_gradient(x, 2.0)[1]
@@ -251,7 +247,6 @@ def test_single_precision_is_promoted_inside(backend: str) -> None:
     """The determinant is computed in float64 and rounded once; without float64 JAX refuses."""
     program = action(honeycomb(2, 2), 16)
     emitted, face = module(backend, program), BACKENDS[backend]
-    _allow_float64()
     x = np.random.default_rng(6).normal(size=(4, 1, 16, 8)).astype(np.float32)
     value = face.to_numpy(emitted.action(face.to_array(x, "float32"), beta=8.0))
     expected = run(program, "action", {"x": x.astype(np.float64)}, {"beta": 8.0})[0]

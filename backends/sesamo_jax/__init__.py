@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,7 +22,8 @@ from sesamo_dsl.theory import Precision
 from sesamo_dsl.training import TrainingOptions
 
 from .emit import emit
-from .model import JaxModel
+from .model import JaxModel, widest
+from .scope import scope
 
 
 class JaxBackend:
@@ -37,11 +39,15 @@ class JaxBackend:
         """Source of the module for a program."""
         return emit(program)
 
+    def scope(self, precision: Precision) -> AbstractContextManager[None]:
+        """float64 exists inside, if that is the precision."""
+        return scope(precision)
+
     def to_array(self, values: np.ndarray, precision: Precision) -> jax.Array:
-        """NumPy → JAX array."""
-        _allow(precision)
+        """NumPy → JAX array; one in float64 is to be used in its scope."""
         values = np.asarray(values)
-        return jnp.asarray(values, precision if np.issubdtype(values.dtype, np.floating) else None)
+        with scope(precision):
+            return jnp.asarray(values, precision if np.issubdtype(values.dtype, np.floating) else None)
 
     def to_numpy(self, values: Any) -> np.ndarray:
         """JAX array → NumPy."""
@@ -56,9 +62,10 @@ class JaxBackend:
             output = function(*arrays)
             return output[0] if isinstance(output, tuple) else output
 
-        primal = tuple(self.to_array(a, "float64") for a in inputs)
-        along = tuple(self.to_array(a, "float64") for a in tangents)
-        return self.to_numpy(jax.jvp(first, primal, along)[1])
+        with scope("float64"):
+            primal = tuple(self.to_array(a, "float64") for a in inputs)
+            along = tuple(self.to_array(a, "float64") for a in tangents)
+            return self.to_numpy(jax.jvp(first, primal, along)[1])
 
     def model(
         self,
@@ -68,8 +75,8 @@ class JaxBackend:
         options: TrainingOptions,
     ) -> Model:
         """A fresh model."""
-        _allow(compiled.precision)
-        return JaxModel(compiled, parameters, base, options)
+        with scope(widest(compiled, options)):
+            return JaxModel(compiled, parameters, base, options)
 
     def hmc(
         self,
@@ -88,14 +95,8 @@ class JaxBackend:
                 found=str(error),
                 remedy="pip install 'sesamo-dsl[hmc]'",
             ) from error
-        _allow(options.precision)
-        return sample(compiled, parameters, initial, options)
-
-
-def _allow(precision: Precision) -> None:
-    """JAX has float64 only behind a process-wide switch; it is turned on when float64 is asked for."""
-    if precision == "float64":
-        jax.config.update("jax_enable_x64", True)
+        with scope("float64" if compiled.theory.has_determinants else options.precision):
+            return sample(compiled, parameters, initial, options)
 
 
 BACKEND = JaxBackend()

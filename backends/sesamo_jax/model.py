@@ -12,14 +12,17 @@ import numpy as np
 import optax
 from jax import Array
 
+from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.couplings import Couplings, couplings_key
 from sesamo_dsl.flow_spec import GaussianBase, check_state
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.sampler.objectives import above_walls
+from sesamo_dsl.theory import Precision
 from sesamo_dsl.training import BETAS, TrainingOptions
 
 from .arrays import JaxArrays
+from .scope import scoped
 from .sharing import shared
 from .weights import Layout
 
@@ -47,6 +50,11 @@ def _walled(
     return action
 
 
+def widest(compiled: CompiledProgram, options: TrainingOptions) -> Precision:
+    """The precision that JAX has to be able to compute in: that of the theory or of the flow."""
+    return "float64" if "float64" in (compiled.precision, options.flow_precision) else "float32"
+
+
 class JaxModel(SamplerModel):
     """Implements ``sesamo_dsl.backend.Model``."""
 
@@ -59,6 +67,7 @@ class JaxModel(SamplerModel):
         base: GaussianBase,
         options: TrainingOptions,
     ) -> None:
+        self.scope_precision = widest(compiled, options)
         emitted = compiled.bind(parameters)
         arrays, action = JaxArrays(), emitted["action"]
         if compiled.program.has_walls:
@@ -128,11 +137,23 @@ class JaxModel(SamplerModel):
 
     # training ----------------------------------------------------------------------------------------------
 
+    @scoped
+    def sample(self, count: int, seed: int) -> Draws:
+        """See ``Model.sample``."""
+        return super().sample(count, seed)
+
+    @scoped
+    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
+        """See ``Model.log_prob``."""
+        return super().log_prob(x, auxiliary)
+
+    @scoped
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """See ``Model.loss``."""
         loss = self.compiled("objective")(self.weights, *self._inputs(step, reference))[0]
         return float(loss) + self._constant
 
+    @scoped
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The estimate of the gradient that the noise of a step gives, by the names of the state."""
         slopes = self.compiled("gradient")(self.weights, *self._inputs(step, reference))[1]
@@ -149,6 +170,7 @@ class JaxModel(SamplerModel):
         moved = [w - learning_rate.astype(u.dtype) * u for w, u in pairs]
         return self._layout.arrays(moved), adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
 
+    @scoped
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
         """See ``Model.step``."""
         rate = jnp.asarray(learning_rate, self._dtype)
@@ -160,6 +182,7 @@ class JaxModel(SamplerModel):
 
     # state -------------------------------------------------------------------------------------------------
 
+    @scoped
     def state(self) -> dict[str, np.ndarray]:
         """See ``Model.state``."""
         moments = self._adam[1]
@@ -169,6 +192,7 @@ class JaxModel(SamplerModel):
             arrays |= {f"{prefix}{name}": np.array(value) for name, value in named.items()}
         return {**arrays, "step": np.array(self._step)}
 
+    @scoped
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """See ``Model.load_state``."""
         check_state({name: array.shape for name, array in self.state().items()}, state)

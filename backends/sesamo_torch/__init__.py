@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from sesamo_dsl.training import TrainingOptions
 
 from .emit import emit
 from .model import TorchModel
+from .scope import scope
 
 
 class TorchBackend:
@@ -41,6 +43,10 @@ class TorchBackend:
     def emit(self, program: Program) -> str:
         """Source of the module for a program."""
         return emit(program)
+
+    def scope(self, precision: Precision) -> AbstractContextManager[None]:
+        """The same for both precisions."""
+        return scope()
 
     def to_array(self, values: np.ndarray, precision: Precision) -> torch.Tensor:
         """NumPy → tensor on the CPU."""
@@ -60,9 +66,10 @@ class TorchBackend:
             output = function(*arrays)
             return output[0] if isinstance(output, tuple) else output
 
-        primal = tuple(self.to_array(a, "float64") for a in inputs)
-        along = tuple(self.to_array(a, "float64") for a in tangents)
-        return self.to_numpy(torch.func.jvp(first, primal, along)[1])
+        with scope():
+            primal = tuple(self.to_array(a, "float64") for a in inputs)
+            along = tuple(self.to_array(a, "float64") for a in tangents)
+            return self.to_numpy(torch.func.jvp(first, primal, along)[1])
 
     def model(
         self,
@@ -72,7 +79,8 @@ class TorchBackend:
         options: TrainingOptions,
     ) -> Model:
         """A fresh model."""
-        return TorchModel(compiled, parameters, base, options)
+        with scope():
+            return TorchModel(compiled, parameters, base, options)
 
     def hmc(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.flow_spec import GaussianBase, check_state
@@ -17,6 +18,7 @@ from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.training import BETAS, TrainingOptions
 
 from .arrays import TorchArrays
+from .scope import scoped
 
 
 class _Action(torch.autograd.Function):
@@ -92,11 +94,23 @@ class TorchModel(SamplerModel):
     def _objective(self, step: int, reference: np.ndarray | None) -> tuple[Tensor, Tensor]:
         return self.sampler.objective(self.weights, *self._inputs(step, reference))
 
+    @scoped
+    def sample(self, count: int, seed: int) -> Draws:
+        """See ``Model.sample``."""
+        return super().sample(count, seed)
+
+    @scoped
+    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
+        """See ``Model.log_prob``."""
+        return super().log_prob(x, auxiliary)
+
+    @scoped
     @torch.no_grad()
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """See ``Model.loss``."""
         return float(self._objective(step, reference)[0]) + self._constant
 
+    @scoped
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The estimate of the gradient that the noise of a step gives, by the names of the state."""
         loss = self._objective(step, reference)[0]
@@ -106,6 +120,7 @@ class TorchModel(SamplerModel):
             for (name, w), g in zip(self.weights.items(), gradients, strict=True)
         }
 
+    @scoped
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
         """See ``Model.step``."""
         loss, ess = self._objective(self._step, reference)
@@ -134,12 +149,14 @@ class TorchModel(SamplerModel):
             moments[f"adam.square.{name}"] = state["exp_avg_sq"]
         return moments
 
+    @scoped
     def state(self) -> dict[str, np.ndarray]:
         """See ``Model.state``."""
         tensors = {**self.weights, **self._adam_moments()}
         arrays = {name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
         return {**arrays, "step": np.array(self._step)}
 
+    @scoped
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """See ``Model.load_state``."""
         check_state({name: array.shape for name, array in self.state().items()}, state)

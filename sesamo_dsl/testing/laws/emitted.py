@@ -102,15 +102,16 @@ def _types(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
         for precision in subject.precisions:
             compiled = subject.compiled(backend, precision)
             checked = compiled.check_configurations(x)
-            given = compiled.backend.to_array(checked, precision)
             for name, function in subject.program.functions.items():
-                inputs = {
-                    key: compiled.backend.to_array(value, precision)
-                    for key, value in _inputs(subject, name, x).items()
-                }
-                inputs[function.inputs[0][0]] = given
                 values = {argument_name(p): subject.parameters[p] for p in function.parameters}
-                outputs = getattr(compiled.module, name)(**inputs, **values)
+                with compiled.backend.scope(precision):
+                    given = compiled.backend.to_array(checked, precision)
+                    inputs = {
+                        key: compiled.backend.to_array(value, precision)
+                        for key, value in _inputs(subject, name, x).items()
+                    }
+                    inputs[function.inputs[0][0]] = given
+                    outputs = getattr(compiled.module, name)(**inputs, **values)
                 outputs = outputs if isinstance(outputs, tuple) else (outputs,)
                 what = f"{name}, {backend}, {precision}"
                 for output, (_, index) in zip(outputs, function.outputs, strict=True):
