@@ -78,7 +78,8 @@ def docstring(text: str) -> str:
     shown = "".join(
         c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escaped
     )
-    return shown.replace('"""', '\\"\\"\\"').removesuffix('"') + '\\"' * shown.endswith('"')
+    ends_it = '"""' in shown or shown.endswith('"')
+    return shown.replace('"', '\\"') if ends_it else shown
 
 
 def _comment(text: str) -> str:

@@ -1,0 +1,313 @@
+"""Names, numbers, types and environments: what users give, in every form in which it comes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+import sesamo_dsl as sd
+from sesamo_dsl import cache, checks, errors
+from sesamo_dsl.ir.source import argument_name, docstring
+
+LATTICE = sd.Lattice(4)
+KEYWORDS = ("lambda", "class", "None", "__debug__", "match", "self")
+BUILTINS = ("len", "range", "tuple", "print", "torch", "math", "functools")
+OWN = ("x", "v1", "action", "SHAPE", "MATRICES", "lambda_", "_constant", "_affine_stack")
+MEANINGFUL = (*KEYWORDS, *BUILTINS, *OWN)
+X = np.random.default_rng(0).normal(size=(3, 1, 4))
+
+
+def declared(field: str = "phi", parameter: str = "m", **options: Any) -> sd.Theory:
+    phi, m = sd.ScalarField(field, LATTICE), sd.parameters(parameter)
+    options = {"observables": {"size": LATTICE.sum(phi**2)}, "defaults": {m: 0.5}, **options}
+    return sd.Theory("named", fields=[phi], action=LATTICE.sum(m * phi**2 + phi**4), **options)
+
+
+def action(theory: sd.Theory) -> np.ndarray:
+    return sd.compile(theory, "torch").action(X)
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["µ", "ϵ", "ﬁt", "ℏ", "x²".replace("²", "ᵢ"), "K"])
+def test_names_are_read_in_the_normal_form_of_python(name: str) -> None:
+    theory = declared(parameter=name)
+    assert np.array_equal(action(theory), action(declared()))
+    assert sd.compile(theory, "torch").action(X, {name: 0.5})[0] == action(declared())[0]
+    assert np.array_equal(action(declared(field=name)), action(declared()))
+
+
+@pytest.mark.parametrize("name", MEANINGFUL)
+def test_names_that_mean_something_in_emitted_code(name: str) -> None:
+    assert np.array_equal(action(declared(parameter=name)), action(declared()))
+    assert np.array_equal(action(declared(field=name)), action(declared()))
+    if name != "action":
+        theory = declared(observables={name: LATTICE.sum(sd.ScalarField("phi", LATTICE) ** 2)})
+        (values,) = sd.compile(theory, "torch").evaluate(f"observable_{name}", X)
+        np.testing.assert_allclose(values, (X**2).sum(axis=(1, 2)), rtol=1e-6)
+
+
+def test_names_stay_apart_in_emitted_code() -> None:
+    names = ["lambda", "lambda_", "lambda__", "x", "x_", "U", "kappa", "_a", "_a_", "SHAPE", "SHAPE_"]
+    assert len({argument_name(name) for name in names}) == len(names)
+    assert argument_name("U") == "U"
+
+
+def test_names_that_are_refused() -> None:
+    phi = sd.ScalarField("phi", LATTICE)
+    for name in ("action", "1a", "a b", "", "a" * 101):
+        with pytest.raises(sd.SesamoError):
+            declared(observables={name: LATTICE.sum(phi)})
+    with pytest.raises(errors.TheoryError, match="taken"):
+        declared(observables={"ﬁ": LATTICE.sum(phi), "fi": LATTICE.sum(phi)})
+    with pytest.raises(errors.TheoryError, match="taken"):
+        declared(derived={"size": sp.Symbol("size") * 2})
+
+
+@pytest.mark.parametrize(
+    "text", ['a"""b', '"""', 'ends in "', "\\", "a\\", "\\N{x}", "\0", "\r\n", "\u2028", '\\"""']
+)
+def test_text_cannot_leave_a_docstring(text: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(f'def f():\n    """{docstring(text)}"""\n', scope)
+    assert scope["f"].__doc__.replace("\r\n", "\n") == text.replace("\r\n", "\n")
+    theory = declared(notes=[text, 'x"""\nimport os\nos.abort()\n"""'])
+    assert np.array_equal(action(theory), action(declared()))
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("kind", [int, np.int8, np.int64, np.uint16, lambda n: np.array(n), sp.Integer])
+def test_every_integer_is_one(kind: Callable[[int], Any]) -> None:
+    assert checks.as_integer(kind(4)) == 4
+    assert type(checks.as_integer(kind(4))) is int
+    options = sd.TrainingOptions(steps=kind(4), seed=kind(1), batch=kind(8), flows=kind(1))
+    assert type(options.steps) is int
+    assert sd.Lattice(kind(4)) == LATTICE
+    assert sd.FlowSpec(layers=kind(2), hidden=(kind(8),), kernel=kind(3)).hidden == (8,)
+    w = sd.VectorField("w", LATTICE, kind(2))
+    assert sd.Cyclic(kind(4), w).generators == sd.Cyclic(4, w).generators
+
+
+@pytest.mark.parametrize(
+    "value", [True, np.True_, np.array(True), torch.tensor(True), "4", b"4", 4.0, None, [4]]
+)
+def test_what_is_no_integer(value: Any) -> None:
+    assert checks.as_integer(value) is None
+    for refused in (
+        lambda: sd.Lattice(value),
+        lambda: sd.TrainingOptions(steps=value),
+        lambda: sd.TrainingOptions(seed=value),
+        lambda: sd.FlowSpec(layers=value, hidden=(4,)),
+        lambda: sd.VectorField("w", LATTICE, value),
+        lambda: sd.Cyclic(value, sd.VectorField("w", LATTICE, 2)),
+    ):
+        with pytest.raises(sd.SesamoError):
+            refused()
+
+
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5), torch.tensor(0.5), sp.Rational(1, 2)])
+def test_every_real_number_is_one(value: Any) -> None:
+    assert checks.as_real(value) == 0.5
+    assert declared().parameter_values({"m": value}) == {"m": 0.5}
+    assert type(sd.TrainingOptions(learning_rate=value).learning_rate) is float
+
+
+@pytest.mark.parametrize(
+    "value", [True, np.True_, "0.5", None, 1j, np.complex64(1), [0.5], np.zeros(1), np.nan, 10**400]
+)
+def test_what_is_no_real_number(value: Any) -> None:
+    with pytest.raises(errors.ParameterError):
+        declared().parameter_values({"m": value})
+    if value is not None:
+        with pytest.raises(errors.OptionError):
+            sd.TrainingOptions(learning_rate=value)
+
+
+def test_memory_is_not_asked_for() -> None:
+    compiled = sd.compile(declared(), "torch")
+    wide = sd.FlowSpec(layers=10_000, hidden=(10**6, 10**6))
+    for options in ({"batch": 10**12}, {"flow": wide}):
+        with pytest.raises(errors.OptionError, match="memory"):
+            compiled.train(progress=False, **options)
+    with pytest.raises(errors.LatticeError, match="sites"):
+        sd.load_theory("scalar_phi4@100000x100000")
+
+
+# Paths
+
+
+def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert checks.path("~/a", "x") == tmp_path / "a"
+    for value in ("", " ", "a\0b", "a" * 256, f"b/{'a' * 256}", None, 3, b"a", "~no_such_user/a"):
+        with pytest.raises(errors.OptionError):
+            checks.path(value, "x")
+
+
+# What travels between processes
+
+
+def test_what_is_declared_and_compiled_travels() -> None:
+    theory = declared(
+        derived={"twice": 2 * sp.Symbol("size")}, symmetries=[sd.Z2(sd.ScalarField("phi", LATTICE))]
+    )
+    compiled = sd.compile(theory, "torch")
+    for move in (copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))):
+        assert move(theory).action == theory.action
+        assert move(theory).derived["twice"].function(2.0) == 4.0
+        assert move(compiled.analysis).status == "exact"
+        there = move(compiled)
+        assert np.array_equal(there.action(X), compiled.action(X))
+        for thing in (theory, compiled, compiled.analysis, there):
+            assert len(repr(thing).splitlines()) == 1
+            assert len(repr(thing)) < 200
+
+
+def _all_errors() -> list[type[errors.SesamoError]]:
+    found = [errors.SesamoError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", _all_errors())
+def test_errors_travel(kind: type[errors.SesamoError]) -> None:
+    usual = {"self", "subject", "expected", "found", "remedy", "explanation"}
+    inits = [c.__init__ for c in kind.__mro__ if issubclass(c, errors.SesamoError)]
+    names = {name for init in inits for name in inspect.signature(init).parameters}
+    taken = {name for name in names - usual if name != "run"}
+    error = kind("it", expected="this", found="that", remedy="do", **dict.fromkeys(taken, X))
+    for there in (copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert type(there) is kind
+        assert (str(there), there.remedy) == (str(error), "do")
+        assert set(vars(there)) >= set(vars(error)) - {"run"}  # which stays where it is
+
+
+# Theory files, and what surrounds a call
+
+
+def test_a_theory_file_imports_its_neighbours(tmp_path: Path) -> None:
+    text = "import sesamo_dsl as sd\nfrom neighbour import N\nx = sd.ScalarField('x', sd.Lattice(N))\n"
+    text += "theory = sd.Theory('t', fields=[x], action=x.lattice.sum(x**2))\n"
+    path = list(sys.path)
+    for extent in (3, 5):
+        place = tmp_path / str(extent)
+        place.mkdir()
+        (place / "neighbour.py").write_text(f"N = {extent}\n")
+        (place / "theory.py").write_text(text)
+        assert sd.load_theory(place / "theory.py").lattice == sd.Lattice(extent)
+    assert sys.path == path
+    assert "neighbour" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "text", ["class B(BaseException): pass\nraise B", "raise SystemExit(3)", "raise GeneratorExit"]
+)
+def test_whatever_a_theory_file_raises(text: str, tmp_path: Path) -> None:
+    (tmp_path / "theory.py").write_text(text)
+    with pytest.raises(errors.TheoryFileError):
+        sd.load_theory(tmp_path / "theory.py")
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")])
+def test_what_is_switched_on_in_torch_does_not_matter(around: Callable[[], Any], tmp_path: Path) -> None:
+    def drawn(place: str) -> sd.Samples:
+        compiled = sd.compile(sd.load_theory("gaussian_mixture"), "torch")
+        run = compiled.train(steps=2, batch=8, progress=False, directory=tmp_path / place)
+        return run.sample(5)
+
+    before = drawn("plain")
+    with around():
+        assert np.array_equal(drawn("around").x, before.x)
+
+
+def test_float64_of_jax_is_on_only_inside() -> None:
+    jax = pytest.importorskip("jax")
+    compiled = sd.compile(declared(), "jax", precision="float64")
+    with jax.numpy_dtype_promotion("strict"):
+        values = compiled.action(X)
+    assert values.dtype == np.float64
+    assert not jax.config.jax_enable_x64
+
+
+# The cache of emitted modules
+
+
+def test_the_cache_is_private_and_runs_what_was_emitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "cache"
+    monkeypatch.setenv("SESAMO_DSL_CACHE", str(place))
+    path, module = cache.load_source("planted", "VALUE = 1\n")
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert module.VALUE == 1
+    del sys.modules[module.__name__]
+    path.write_text("VALUE = 2\n")
+    assert cache.load_source("planted", "VALUE = 1\n")[1].VALUE == 1
+    assert path.read_text() == "VALUE = 1\n"
+    assert not list(place.glob("**/*.pyc"))
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners of files")
+def test_a_cache_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESAMO_DSL_CACHE", str(tmp_path))
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    with pytest.raises(errors.RunError, match="SESAMO_DSL_CACHE"):
+        cache.cache_directory()
+
+
+def test_without_a_home_the_cache_is_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SESAMO_DSL_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    place = cache.cache_directory()
+    assert place.is_dir()
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+# The command line and pytest
+
+
+def test_a_full_disk_behind_the_output() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no device that is always full")
+    command = [sys.executable, "-c", "from sesamo_dsl.cli import main; main()", "--version"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_terminals_without_our_letters(encoding: str) -> None:
+    code = "import sys; from sesamo_dsl.cli import main; sys.argv[1:] = ['theories']; main()"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"scalar_phi4" in done.stdout
+
+
+def test_the_pytest_plugin_imports_nothing() -> None:
+    code = (
+        "import sys, sesamo_pytest; print([m for m in sys.modules if m in ('sesamo_dsl', 'sympy', 'numpy')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
