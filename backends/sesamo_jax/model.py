@@ -114,7 +114,10 @@ class JaxModel(SamplerModel):
             arguments = (of_flow, *rest)
         return self.compiled(stage)(*arguments)
 
-    def _whole(self, count: int) -> int:
+    def _drawn_for(self, count: int) -> int:
+        return self._chunk
+
+    def _padded_to(self, count: int) -> int:
         return min(self._chunk, next(n for n in (*_LENGTHS, self._chunk) if n >= count))
 
     @staticmethod

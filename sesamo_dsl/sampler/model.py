@@ -70,8 +70,12 @@ class SamplerModel(ABC):
     def _call(self, stage: str, *arguments: Any) -> Any:
         """A method of the sampler, without derivatives, compiled if the backend compiles."""
 
-    def _whole(self, count: int) -> int:
-        """How many configurations are worked on for the sake of count: more, where each shape is compiled."""
+    def _drawn_for(self, count: int) -> int:
+        """How many samples are drawn for the sake of count: more, where each shape is compiled."""
+        return count
+
+    def _padded_to(self, count: int) -> int:
+        """The length of a batch of count given configurations: more, where each shape is compiled."""
         return count
 
     def _tensor(self, values: np.ndarray) -> Array:
@@ -93,7 +97,7 @@ class SamplerModel(ABC):
         """See ``sesamo_dsl.backend.Model.sample``."""
         parts = []
         for chunk, start in enumerate(range(0, count, self._chunk)):
-            size = self._whole(min(self._chunk, count - start))
+            size = self._drawn_for(min(self._chunk, count - start))
             z, uniform = self._noise(size, seed, 2, chunk)
             choices = self._flow_uniform(size, seed, 2, chunk) if self.sampler.draws_flow else None
             y, log_q, leaked, auxiliary, mismatch = self._call("draw_flow", self.weights, z, choices)
@@ -138,7 +142,7 @@ class SamplerModel(ABC):
 
     def _padded(self, rows: np.ndarray) -> np.ndarray:
         """The last row repeated up to the length that is worked on."""
-        return np.concatenate([rows, np.repeat(rows[-1:], self._whole(len(rows)) - len(rows), axis=0)])
+        return np.concatenate([rows, np.repeat(rows[-1:], self._padded_to(len(rows)) - len(rows), axis=0)])
 
     def _numpy(self, values: Array) -> np.ndarray:
         return self.arrays.to_numpy(values)
