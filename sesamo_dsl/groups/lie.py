@@ -147,11 +147,12 @@ def SO(field: Field, *, exact: bool = False) -> LieSymmetry:
 
 def SU2(doublet: Field, *, exact: bool = False) -> LieSymmetry:
     """SU(2) on a complex doublet (φ₁, φ₂), given as a 4-component field (Re φ₁, Im φ₁, Re φ₂, Im φ₂)."""
-    if len(field_components("SU2", doublet)) != 4:
+    components = field_components("SU2", doublet)
+    if len(components) != 4:
         raise GroupError(
             f"SU2({doublet})",
             expected="a field with four real components",
-            found=f"{len(doublet.components)}",
+            found=f"{len(components)}",
             remedy="declare VectorField(name, lattice, 4)",
         )
     return SU(2, doublet, exact=exact)
@@ -168,7 +169,8 @@ def SU(n: int, multiplet: Field, *, exact: bool = False) -> LieSymmetry:
         If N is no integer ≥ 2, or the field does not have 2N components.
     """
     components = multiplet.components if isinstance(multiplet, Field) else ()
-    if isinstance(n, bool) or not isinstance(n, int) or n < 2 or len(components) != 2 * n:
+    whole = as_integer(n)
+    if whole is None or whole < 2 or len(components) != 2 * whole:
         raise GroupError(
             f"SU({n}, {multiplet})",
             expected="an integer N ≥ 2 and a field with 2N real components",

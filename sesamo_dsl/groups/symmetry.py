@@ -105,14 +105,14 @@ class Symmetry:
     ) -> None:
         name = label(name, "symmetry", error=GroupError)
         exact = flag(exact, f"exact of symmetry {name}", error=GroupError)
-        several = isinstance(generators, Iterable) and not isinstance(generators, Mapping)
+        several = isinstance(generators, Iterable) and not isinstance(generators, Mapping | np.ndarray)
         listed = tuple(_generator(g) for g in generators) if several else ()
         if not listed or None in listed:
             raise GroupError(
                 f"symmetry {name}",
                 expected="a list of at least one generator, each a mapping like {phi: -phi} "
                 "or a map of the sites",
-                found=shown(generators) if several and generators else "none",
+                found=shown(generators),
                 remedy="give the substitutions that generate the group",
             )
         order_bound = integer(

@@ -562,7 +562,7 @@ class Builder:
         self._require(matrix, Kind.MATRIX)
         return self._emit("rotate_back" if back else "rotate", (fields, matrix), Kind.FIELDS)
 
-    def finish(self, **outputs: int) -> Function:
+    def finish(self, /, **outputs: int) -> Function:
         """The function with these outputs, without the operations that none of them needs."""
         needed = set(outputs.values())
         for index in reversed(range(len(self._ops))):
