@@ -23,7 +23,7 @@ _SAMPLES, _ITERATIONS = 128, 16  # of the self-consistent Gaussian
 _STARTS = 12  # random directions at most
 _DESCENTS = 8  # the deepest starting points are followed downhill
 _PROBED = 64  # sites at most at which a Hessian that depends on the site is computed
-_KINK = 0.35  # a rise of S that should be 1/2
+_SHRINK = 16  # by which a step is made smaller to tell a kink from a curvature
 _SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
 
 
@@ -300,17 +300,20 @@ def _wave(shape: tuple[int, ...], k: tuple[int, ...], polarisation: np.ndarray) 
 def _has_kink(
     program: Program, parameters: Couplings, constant: np.ndarray, values: np.ndarray, vectors: np.ndarray
 ) -> bool:
-    """Whether S rises by less than 1/2 one standard deviation away along a constant mode.
+    """Whether second differences of S along a constant mode grow as their step shrinks.
 
-    Finite differences then saw a kink, not a curvature: the width of the valley has to come from S.
+    They do at a kink, as 1/step, and nowhere where S is smooth. The width of the valley then has to come
+    from S itself.
     """
     shape, origin = program.shape, (0,) * len(program.shape)
     for mode in range(values.shape[-1]):
-        step = _wave(shape, origin, vectors[(*origin, slice(None), mode)]) / np.sqrt(values[(*origin, mode)])
-        trials = constant + np.multiply.outer([0.0, 1.0, -1.0], step)
+        wave = _wave(shape, origin, vectors[(*origin, slice(None), mode)])
+        steps = np.array([1.0, 1 / _SHRINK]) * 0.1 / np.sqrt(values[(*origin, mode)])
+        trials = constant + np.multiply.outer([0.0, *steps, *-steps], wave)
         with np.errstate(all="ignore"):
             action = run(program, "action", {"x": trials}, parameters)[0]
-        if np.isfinite(action).all() and (action[1:] - action[0]).max() < _KINK:
+        wide, narrow = (action[1:3] + action[3:] - 2 * action[0]) / steps**2
+        if np.isfinite(action).all() and narrow > np.sqrt(_SHRINK) * wide > 0:
             return True
     return False
 
