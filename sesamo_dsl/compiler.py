@@ -105,8 +105,9 @@ def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> A
         elif isinstance(symmetry, Sitewise):
             reports.append(_sitewise_report(theory, symmetry, numbers, normal_form))
         else:
-            group = symmetry.group(theory.components, numbers)
-            verdicts = tuple(judge(theory, generator, normal_form) for generator in group.generators)
+            group = symmetry.verified_group(theory.components, numbers)
+            generators = symmetry.elements(theory.components, numbers)
+            verdicts = tuple(judge(theory, generator, normal_form) for generator in generators)
             enforce_claim(theory, symmetry, verdicts)
             reports.append(SymmetryReport(symmetry, group, verdicts))
     modulating = [report for report in reports if report.symmetry.use != "equivariant"]

@@ -315,14 +315,21 @@ class Hops:
 
     @property
     def on_constants(self) -> sp.Expr | None:
-        """d with Aᵏ·1 = d·1, None if the weights at different nodes do not have the same sum."""
-        degrees: dict[int, sp.Expr] = {}
-        for i, j, weight in self.edges:
-            for node in (i, j):
-                degrees[node] = cast(sp.Expr, degrees.get(node, sp.S.Zero) + weight)
-        values = set(degrees.values())
-        whole = len(degrees) == self.nodes
-        return cast(sp.Expr, values.pop() ** self.steps) if whole and len(values) == 1 else None
+        """d with Aᵏ·1 = d·1, None if it is not the same at all nodes."""
+        values = set(self.of_ones)
+        return values.pop() if len(values) == 1 else None
+
+    @cached_property
+    def of_ones(self) -> tuple[sp.Expr, ...]:
+        """Aᵏ·1, exactly: for k = 1 the sum of the weights at each node."""
+        values: list[sp.Expr] = [sp.S.One] * self.nodes
+        for _ in range(self.steps):
+            terms: list[list[sp.Expr]] = [[] for _ in values]
+            for i, j, weight in self.edges:
+                terms[i].append(cast(sp.Expr, weight * values[j]))
+                terms[j].append(cast(sp.Expr, weight * values[i]))
+            values = [cast(sp.Expr, sp.expand(sp.Add(*some))) for some in terms]
+        return tuple(values)
 
     def apply(self, values: np.ndarray, number: Any = float) -> np.ndarray:
         """Aᵏ on the last axis of an array; ``number`` turns weights into the type of its entries."""

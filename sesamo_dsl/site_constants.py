@@ -100,6 +100,11 @@ class SiteConstant(sp.Symbol):
         self.coupling, self.lattice, self.values, self.places = name, lattice, values, places
         return self
 
+    @classmethod
+    def given(cls, label: str, lattice: Lattice, values: Any) -> SiteConstant:
+        """A constant of a derivation, with a label that no declared one can have: it is no identifier."""
+        return cls._of(label, lattice, site_values(values, lattice, label), np.arange(lattice.volume))
+
     def __getnewargs_ex__(self) -> Any:
         return (self.coupling, self.lattice, self.values), {}
 
@@ -178,7 +183,7 @@ class SiteConstant(sp.Symbol):
 
     def _latex(self, printer: Any) -> str:
         body = printer._print_Symbol(sp.Symbol(self.coupling))
-        moved = self.name.partition("(")[2][:-1].replace("e", r"\hat e_")
+        moved = self.name.removeprefix(self.coupling)[1:-1].replace("e", r"\hat e_")
         return rf"{body}({moved})" if moved else rf"{body}(x)"
 
 

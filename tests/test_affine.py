@@ -84,13 +84,16 @@ def test_shift_on_a_graph() -> None:
     assert sd.analyse(theory(p, action, {p: 2 - p}, exact=True)).status == "exact"
     path = sd.GraphLattice(nx.path_graph(3))
     q = sd.ScalarField("q", path)
+    assert sd.analyse(theory(q, path.sum(q * path.neighbours(q) + q**4), {q: 2 - q})).status == "broken"
+    thirds = sd.GraphLattice(nx.Graph([(0, 1, {"weight": sp.Rational(1, 3)}), (1, 2)]))
+    r = sd.ScalarField("r", thirds)
     with pytest.raises(GroupError, match="same sum"):
-        sd.analyse(theory(q, path.sum(q * path.neighbours(q) + q**4), {q: 2 - q}))
+        sd.analyse(theory(r, thirds.sum(r * thirds.neighbours(r) + r**4), {r: 2 - r}))
 
 
-def test_translations_never_close_and_modulating_names_the_fixed_point() -> None:
-    with pytest.raises(NotClosedError, match="translation"):
-        sd.analyse(theory(PHI, WELL, {PHI: PHI + 1}))
+def test_modulating_needs_a_group_that_closes_and_names_the_fixed_point() -> None:
+    with pytest.raises(NotClosedError, match=r"translation[\s\S]*equivariant"):
+        sd.analyse(theory(PHI, WELL, {PHI: PHI + 1}, use="modulate"))
     with pytest.raises(GroupError, match=r"fixed point is phi = 3/2"):
         sd.analyse(theory(PHI, WELL, {PHI: 3 - PHI}, use="modulate"))
     with pytest.raises(GroupError, match="couplings cannot stand"):

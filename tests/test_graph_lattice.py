@@ -23,7 +23,8 @@ from sesamo_dsl.groups.element import Element
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.lowering import lower, matrices
+from sesamo_dsl.lowering import arrays as constant_arrays
+from sesamo_dsl.lowering import lower
 from sesamo_dsl.testing.rounding import error_bounds
 
 KAPPA, LAM = sd.parameters("kappa lam")
@@ -98,7 +99,7 @@ def test_rounding_stays_within_its_bounds(name: str) -> None:
     theory = phi4(lattice(name))
     lowered = lower("action", "S.", theory.action, theory.components, "action")
     both = with_gradient(lowered, "action", 1, "both", "S and its gradient.")
-    arrays = matrices([theory.action])
+    arrays = constant_arrays([theory.action])
     program = Program("t", "", ("phi",), theory.lattice.shape, dict(COUPLINGS), arrays, {"both": both})
     x = np.random.default_rng(2).normal(size=(20, *theory.configuration_shape))
     rounded = x.astype(np.float32).astype(float)

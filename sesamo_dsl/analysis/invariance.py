@@ -17,6 +17,7 @@ from ..fields import FieldComponent, Parameter
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.sitewise import Sitewise
+from ..groups.staggering import pattern
 from ..groups.symmetry import Symmetry
 from ..lattice import Functional, SiteSum
 from ..site_constants import SiteConstant
@@ -127,13 +128,14 @@ def act(element: Element, configuration: np.ndarray, digits: int | None = None) 
     d = element.sites.lattice.dimension
     fields = np.moveaxis(configuration, -d - 1, 0)
     shift = numbers(element.shift_vector, digits).reshape(-1, *(1,) * (fields.ndim - 1))
-    rotated = np.moveaxis(np.tensordot(matrix, fields, axes=1) + shift, 0, -d - 1)
-    if element.sites.is_identity:
-        return rotated
-    out = np.empty_like(rotated)
-    for site in np.ndindex(*element.sites.lattice.shape):
-        out[(..., *element.sites.image(site))] = rotated[(..., *site)]
-    return out
+    rotated = np.tensordot(matrix, fields, axes=1)
+    moved = np.empty_like(rotated) if not element.sites.is_identity else rotated
+    if moved is not rotated:
+        for site in np.ndindex(*element.sites.lattice.shape):
+            moved[(..., *element.sites.image(site))] = rotated[(..., *site)]
+    for a, axes in enumerate(element.signs):
+        moved[a] = moved[a] * pattern(element.sites.lattice, axes)
+    return np.moveaxis(moved + shift, 0, -d - 1)
 
 
 def generic_parameters(theory: Theory) -> dict[str, Coupling]:

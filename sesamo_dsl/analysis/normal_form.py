@@ -7,10 +7,12 @@ which makes the comparison of polynomial actions a proof in both directions.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
 import sympy as sp
 
 from ..errors import GroupError
@@ -18,8 +20,9 @@ from ..exact import NumberTable
 from ..fermions import FermionLogDet, canonical_species
 from ..fields import FieldComponent
 from ..groups.element import Element
-from ..lattice import SiteSum
-from ..site_constants import SiteConstant
+from ..groups.staggering import Axes, sign_constant, sign_of_step
+from ..lattice import Hops, Lattice, SiteSum
+from ..site_constants import SiteConstant, exact_value
 from .site_sums import site_numbers, sum_of_values, without_cancelling_sums
 
 
@@ -72,9 +75,12 @@ class NormalForm:
         for term in sp.Add.make_args(self(expr.density)):
             fields = term.atoms(FieldComponent, SiteConstant)
             factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, None)
-            if isinstance(monomial, FieldComponent) and monomial.hops and monomial.hops.on_constants:
-                factor *= monomial.hops.on_constants  # Σ_x (Aφ)(x) = (degree) Σ_x φ(x)
-                monomial = monomial.with_hops(None)
+            if isinstance(monomial, FieldComponent) and monomial.hops:
+                degrees = _sums_of_weights(expr.lattice, monomial.hops)
+                if degrees is not None:  # Σ_x (Aφ)(x) = Σ_x (A·1)(x) φ(x)
+                    sign, constant = self(degrees).as_coeff_Mul()
+                    factor *= sign
+                    monomial = cast(sp.Expr, constant * monomial.with_hops(None))
             given = None if monomial is None else sum_of_values(monomial)
             if monomial is None:
                 terms.append(cast(sp.Expr, factor * expr.lattice.volume))
@@ -96,15 +102,22 @@ class NormalForm:
             monomial = _settled(monomial)
         fields, constants = monomial.atoms(FieldComponent), monomial.atoms(SiteConstant)
         origins = {f.offset for f in fields} or {h.offset for h in constants if h.offset is not None}
-        images = []
+        images: list[sp.Expr] = []
         for origin in origins:
             moved: dict[sp.Basic, sp.Expr] = {
                 f: f.at(tuple(a - b for a, b in zip(f.offset, origin, strict=True))) for f in fields
             }
             # the coefficients move with the fields, and equal ones get one spelling
             moved |= {h: h.moved(tuple(-b for b in origin)).canonical for h in constants}
-            images.append(monomial.xreplace(moved))
-        return cast(sp.Expr, min(images or [monomial], key=lambda m: sp.sstr(m.as_coeff_Mul()[::-1])))
+            images.append(cast(sp.Expr, monomial.xreplace(moved)))
+        return min(images or [monomial], key=_alphabetical)
+
+
+def _alphabetical(monomial: sp.Expr) -> tuple[str, str]:
+    """Fields come first: sums of one product with different coefficients stand in the same position."""
+    constants = monomial.atoms(SiteConstant)
+    fields = monomial.xreplace(dict.fromkeys(constants, sp.S.One)) if constants else monomial
+    return sp.sstr(fields.as_coeff_Mul()[::-1]), sp.sstr(monomial.as_coeff_Mul()[::-1])
 
 
 def _expand(expr: sp.Expr) -> sp.Expr:
@@ -123,18 +136,28 @@ def _primitive(power: sp.Pow) -> sp.Expr:
 
 
 def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:
-    """Aᵏ of a constant, which is a constant again if all nodes have the same degree."""
+    """Aᵏ of a constant, which depends on the site where nodes have different degrees."""
     if field.hops is None or constant == 0:
         return constant
-    factor = field.hops.on_constants
+    factor = _sums_of_weights(field.lattice, field.hops)
     if factor is None:
         raise GroupError(
             f"shift of {field} by {constant}",
-            expected="a graph in which the weights at every node have the same sum",
+            expected="weights whose sums at every node are decimals, or the same sum at all nodes",
             found=f"different sums on {field.lattice}",
             remedy="declare the group on linear combinations of components alone",
         )
     return cast(sp.Expr, factor * constant)
+
+
+def _sums_of_weights(lattice: Lattice, hops: Hops) -> sp.Expr | None:
+    """Aᵏ·1, a number or a site constant; None where floating-point numbers cannot spell it exactly."""
+    if hops.on_constants is not None:
+        return hops.on_constants
+    values = [float(value) for value in hops.of_ones]
+    if any(exact_value(v) != exact for v, exact in zip(values, hops.of_ones, strict=True)):
+        return None
+    return SiteConstant.given(f"A^{hops.steps}·1", lattice, np.broadcast_to(values, lattice.shape))
 
 
 def _sums_in(expr: sp.Expr, normal_form: NormalForm) -> sp.Expr:
@@ -167,25 +190,72 @@ def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponen
     """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o) + s_a, the sum over x relabelled by g.
 
     A map of the nodes takes the matrices of a graph with it: A_xy to A_(gx)(gy), hopping matrices as well.
-    Any map of the sites takes h(x) to h(gx).
+    Any map of the sites takes h(x) to h(gx). Signs that alternate are symbols χ(gx) in the image.
     """
-    back = element.sites.inverse
     images: dict[sp.Basic, sp.Basic] = {}
+    if element.signs:
+        for node in expr.atoms(SiteSum):
+            images[node] = node.func(node.args[0], _alternating(node.density, element, components))
+    else:
+        images |= _images(expr, element, components, {})
+    for node in expr.atoms(FermionLogDet):
+        hopping = node.hopping.renamed(element.sites.nodes)
+        field = _alternating(node.field, element, components)
+        images[node] = node.func(hopping, node.beta, field, node.species)
+    return cast(sp.Expr, expr.xreplace(images))
+
+
+def _alternating(density: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
+    """The image of a density.
+
+    Signs take two values each, so that it is d = Σ_s Π_i (1 + s_i χ_i(x))/2 · d_s with the density d_s that
+    has the numbers s_i in the place of the signs χ_i(x).
+    """
+    signs = _signs_in(density, element, components)
+    lattice = element.sites.lattice
+    symbols = [sign_constant(lattice, axes) for axes in signs]
+    if not element.sites.is_identity:
+        symbols = [symbol.at_images(site_numbers(element.sites)) for symbol in symbols]
+    total: list[sp.Expr] = []
+    for values in itertools.product((1, -1), repeat=len(signs)):
+        here = sp.Mul(*((1 + s * symbol) / 2 for s, symbol in zip(values, symbols, strict=True)))
+        images = _images(density, element, components, dict(zip(signs, values, strict=True)))
+        total.append(cast(sp.Expr, sp.expand(here) * density.xreplace(images)))
+    return cast(sp.Expr, sp.Add(*total))
+
+
+def _signs_in(density: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> list[Axes]:
+    """The different signs that alternate, of all components in a density."""
+    if not element.signs:
+        return []
+    present = {(f.field, f.component) for f in density.atoms(FieldComponent)}
+    pairs = zip(components, element.signs, strict=True)
+    return sorted({axes for c, axes in pairs if axes and (c.field, c.component) in present})
+
+
+def _images(
+    expr: sp.Expr, element: Element, components: tuple[FieldComponent, ...], signs: dict[Axes, int]
+) -> dict[sp.Basic, sp.Basic]:
+    """The images of fields and site constants, with numbers in the place of the signs χ(x)."""
+    images: dict[sp.Basic, sp.Basic] = {}
+    back = element.sites.inverse
     position = {(c.field, c.component): a for a, c in enumerate(components)}
     if not element.sites.is_identity:
         forth = site_numbers(element.sites)
         images |= {h: h.at_images(forth) for h in expr.atoms(SiteConstant)}
     for field in expr.atoms(FieldComponent):
-        row = element.matrix.row(position[field.field, field.component])
+        a = position[field.field, field.component]
         place = field.at(back.linear_image(field.offset))
         if field.hops is not None:
             place = place.with_hops(field.hops.renamed(back.nodes))
-        shift = element.shift[position[field.field, field.component]] if element.shift else sp.S.Zero
+        sign = 1
+        if element.signs and element.signs[a]:
+            axes = element.signs[a]
+            sign = signs[axes] * sign_of_step(field.lattice, axes, field.offset, field.hops)
+        shift = element.shift[a] if element.shift else sp.S.Zero
+        row = zip(element.matrix.row(a), components, strict=True)
         images[field] = sp.Add(
             _constant_seen_by(field, shift),
-            *(entry * c.placed_like(place) for entry, c in zip(row, components, strict=True) if entry != 0),
+            *(sign * entry * c.placed_like(place) for entry, c in row if entry != 0),
         )
-    for node in expr.atoms(FermionLogDet):
-        hopping = node.hopping.renamed(element.sites.nodes)
-        images[node] = node.func(hopping, node.beta, node.field.xreplace(images), node.species)
-    return cast(sp.Expr, expr.xreplace(images))
+    return images

@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 
 from ..couplings import Couplings
+from ..errors import GroupError
 from ..facts import OrbitKind
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
@@ -35,8 +36,9 @@ class SymmetryReport:
 
     Attributes
     ----------
-    group
-        The group; of a sitewise symmetry the one that acts at each block.
+    enumerated
+        The group; of a sitewise symmetry the one that acts at each block. None for a group that is infinite,
+        or too large to enumerate, and verified by its generators alone.
     axes
         Block axes of a sitewise symmetry, () for a group that acts everywhere alike.
     diagonal
@@ -46,11 +48,36 @@ class SymmetryReport:
     """
 
     symmetry: Symmetry | Sitewise
-    group: FiniteGroup[Element]
+    enumerated: FiniteGroup[Element] | None
     verdicts: tuple[Verdict, ...]
     axes: tuple[int, ...] = ()
     diagonal: Status | None = None
     factorised: bool = True
+
+    @property
+    def group(self) -> FiniteGroup[Element]:
+        """The group with its elements; raises GroupError where it was not enumerated."""
+        if self.enumerated is None:
+            raise GroupError(
+                f"elements of symmetry {self.symmetry.name}",
+                expected="a finite group",
+                found=f"order {self.order}",
+                remedy="use its generators, which are verified: .generators",
+            )
+        return self.enumerated
+
+    @property
+    def generators(self) -> tuple[Element, ...]:
+        """The generators that the verdicts are about."""
+        return tuple(verdict.generator for verdict in self.verdicts)
+
+    @property
+    def order(self) -> str:
+        """The order of the group as a text."""
+        if self.enumerated is None:
+            return f"infinite or above {cast(Symmetry, self.symmetry).order_bound}"
+        blocks = f"^{self.symmetry.blocks}" if isinstance(self.symmetry, Sitewise) else ""
+        return f"{self.enumerated.order}{blocks}"
 
     @property
     def status(self) -> Status:
@@ -344,8 +371,7 @@ def _change(report: SymmetryReport | LieReport, verdict: Verdict) -> str:
 def _size(report: SymmetryReport | LieReport) -> str:
     if isinstance(report, LieReport):
         return ""
-    blocks = f"^{report.symmetry.blocks}" if isinstance(report.symmetry, Sitewise) else ""
-    return f", order {report.group.order}{blocks}"
+    return f", order {report.order}"
 
 
 def _row(vector: np.ndarray) -> str:

@@ -31,13 +31,13 @@ def undeclared_symmetries(analysis: Analysis, seconds: float) -> tuple[list[str]
         if not _in_span(floats(matrix), rotations):
             lines.append(f"continuous: {_generated(analysis, matrix)}")
             rotations.append(floats(matrix).ravel())
-    declared = {str(g) for report in analysis.reports for g in report.group.elements}
+    declared = {str(g) for report in analysis.reports if report.enumerated for g in report.group.elements}
     declared |= {str(g) for g in analysis.group.elements}
     for verdict in (*found.internal.verdicts, *found.internal.affine):
         g = verdict.generator
         if str(g) not in declared and not (not g.shift and _is_rotation(floats(g.matrix), rotations)):
             lines.append(f"discrete: {_moved(analysis, g)}")
-    sites = any(not g.sites.is_identity for r in analysis.reports for g in r.group.generators)
+    sites = any(not g.sites.is_identity for r in analysis.reports for g in r.generators)
     if found.lattice.order > 1 and not sites:
         lines.append(
             f"of the lattice: {found.lattice.order} maps of sites, point group {found.lattice.name} "

@@ -10,6 +10,7 @@ from .catalogue import Hyperoctahedral as Hyperoctahedral
 from .catalogue import Permutations as Permutations
 from .catalogue import Phases as Phases
 from .catalogue import PointGroup as PointGroup
+from .catalogue import Staggered as Staggered
 from .catalogue import Translations as Translations
 from .catalogue import direct_product as direct_product
 from .catalogue import from_permutation_group as from_permutation_group

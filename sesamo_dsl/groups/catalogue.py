@@ -19,6 +19,7 @@ from ..lattice import GraphLattice, Lattice
 from .automorphisms import automorphisms
 from .element import Element, SiteMap, axis_exchange, reflection, translation
 from .finite import FiniteGroup
+from .staggering import checked_axes
 from .symmetry import Generator, Symmetry, Use, common_lattice
 
 _ENUMERABLE = 20_000  # automorphisms
@@ -141,6 +142,34 @@ def Translations(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
     return Symmetry(f"translations({lattice})", maps or [SiteMap.identity(lattice)], **options)
 
 
+def Staggered(
+    *fields: Field,
+    axes: Sequence[int] | None = None,
+    sites: SiteMap | None = None,
+    **options: Unpack[Options],
+) -> Symmetry:
+    """φ(x) → (−1)^(x_0 + x_1 + …) φ(x) for all components of the given fields; verified, not modulated.
+
+    On the graph axis of a graph lattice the sign is + on one colour of the nodes and − on the other.
+
+    Parameters
+    ----------
+    axes
+        The axes whose coordinates are added up, each of even extent. Default: all of them.
+    sites
+        A map g of the sites to combine with it, such as ``translation(lattice, 0)``: φ(x) → ± φ(g⁻¹x).
+
+    Raises
+    ------
+    GroupError
+        If an extent is odd, or the graph has an odd cycle.
+    """
+    components = _components("Staggered", fields)
+    signs = {c: checked_axes(c.lattice, axes) for c in components}
+    name = f"staggered signs of {_names(fields)}" + ("" if sites is None else f" with {sites}")
+    return Symmetry(name, [Generator({}, sites, signs)], **options)
+
+
 def PointGroup(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
     """All rotations and reflections about a site: the signed permutations of axes that the shape allows.
 
@@ -202,8 +231,9 @@ def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[O
     merged = []
     for parts in zip(*(s.generators for s in symmetries), strict=True):
         substitution: dict[FieldComponent, sp.Expr] = {}
+        signs: dict[FieldComponent, Sequence[int]] = {}
         for part in parts:
-            twice = [str(c) for c in part if c in substitution]
+            twice = [str(c) for c in dict.fromkeys((*part, *part.signs)) if c in (*substitution, *signs)]
             if twice:
                 raise GroupError(
                     f"symmetry {name}",
@@ -212,6 +242,7 @@ def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[O
                     remedy="compose the two substitutions into one generator",
                 )
             substitution.update(part)
+            signs.update(part.signs)
         maps = list(dict.fromkeys(part.sites for part in parts if part.sites is not None))
         if len(maps) > 1:
             raise GroupError(
@@ -220,7 +251,7 @@ def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[O
                 found=", ".join(map(str, maps)),
                 remedy="compose the maps with @ into one generator",
             )
-        merged.append(Generator(substitution, maps[0] if maps else None))
+        merged.append(Generator(substitution, maps[0] if maps else None, signs))
     return Symmetry(name, merged, **_joint_options(symmetries, 1, options))
 
 

@@ -1,9 +1,9 @@
 """One group element acting on fields: a matrix on components and a map of lattice sites.
 
-(T_g φ)(x) = R φ(g⁻¹x) + s, with R an exact matrix over all components of the theory stacked, s a constant
-vector, mostly zero, and g: x ↦ P x + t
-a signed permutation P of the axes and a translation t. On a graph lattice g permutes the nodes instead, and P
-and t are those of the time axis.
+(T_g φ)(x) = χ(x) R φ(g⁻¹x) + s, with R an exact matrix over all components of the theory stacked, s a
+constant vector, mostly zero, and g: x ↦ P x + t a signed permutation P of the axes and a translation t. On a
+graph lattice g permutes the nodes instead, and P and t are those of the time axis. χ, mostly 1, is diagonal:
+signs that alternate from site to site.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import sympy as sp
 
 from ..checks import as_integer, shown
-from ..errors import LatticeError
+from ..errors import GroupError, LatticeError
 from ..exact import NumberTable
 from ..lattice import GraphLattice, Lattice
+from .staggering import Axes, carried, product, sign_name
 
 
 @dataclass(frozen=True)
@@ -234,15 +235,21 @@ def node_permutation(lattice: GraphLattice, images: Mapping[Hashable, Hashable])
 
 @dataclass(frozen=True)
 class Element:
-    """A group element: exact component matrix R, site map g and shift s; equal elements compare equal.
+    """A group element: exact component matrix R, site map g, shift s, signs χ; equal elements compare equal.
 
     Equality is equality of spelling, so numbers have to come from one ``NumberTable``. A shift of zero is
-    written ().
+    written (), and so are signs of which none alternates.
+
+    Attributes
+    ----------
+    signs
+        For every component the axes along which its sign alternates.
     """
 
     matrix: sp.ImmutableMatrix
     sites: SiteMap
     shift: tuple[sp.Expr, ...] = ()
+    signs: tuple[Axes, ...] = ()
 
     @classmethod
     def identity(cls, components: int, lattice: Lattice) -> Element:
@@ -250,12 +257,43 @@ class Element:
         return cls(sp.ImmutableMatrix(sp.eye(components)), SiteMap.identity(lattice))
 
     def compose(self, other: Element, numbers: NumberTable) -> Element:
-        """First ``other``, then ``self``."""
-        matrix, sites = numbers.matrix(self.matrix * other.matrix), self.sites @ other.sites
+        """First ``other``, then ``self``.
+
+        Raises GroupError where the product has no such form: if a component becomes a sum of components
+        whose signs alternate differently, or a shift that alternates.
+        """
+        first, signs = self.matrix, ()
+        if self.signs or other.signs:
+            first, signs = self._signs_of_product(other)
+        matrix, sites = numbers.matrix(first * other.matrix), self.sites @ other.sites
         if not (self.shift or other.shift):
-            return Element(matrix, sites)
-        shift = numbers.matrix(self.matrix * other.shift_vector + self.shift_vector)
-        return Element(matrix, sites, tuple(shift.flat()) if any(shift.flat()) else ())
+            return Element(matrix, sites, (), signs)
+        moved = self.matrix * other.shift_vector
+        if any(axes and moved[a] != 0 for a, axes in enumerate(self.signs)):
+            raise self._no_product(other, "shifts by one constant for all sites")
+        shift = numbers.matrix(moved + self.shift_vector)
+        return Element(matrix, sites, tuple(shift.flat()) if any(shift.flat()) else (), signs)
+
+    def _signs_of_product(self, other: Element) -> tuple[sp.ImmutableMatrix, tuple[Axes, ...]]:
+        """(R with the constant signs that carrying the other's χ along leaves, χ of the product)."""
+        size = self.matrix.rows
+        behind = [carried(axes, self.sites) for axes in other.signs or ((),) * size]
+        columns = sp.diag(*(sign for _, sign in behind))
+        signs = []
+        for a, axes in enumerate(self.signs or ((),) * size):
+            found = {product(axes, behind[b][0]) for b in range(size) if self.matrix[a, b] != 0}
+            if len(found) > 1:
+                raise self._no_product(other, "mixed components whose signs alternate alike")
+            signs.append(found.pop())
+        return sp.ImmutableMatrix(self.matrix * columns), tuple(signs) if any(signs) else ()
+
+    def _no_product(self, other: Element, expected: str) -> GroupError:
+        return GroupError(
+            "group with staggered signs",
+            expected=expected,
+            found=f"the product of {self} and {other}",
+            remedy="declare them as separate symmetries, each of which is verified by itself",
+        )
 
     @property
     def shift_vector(self) -> sp.ImmutableMatrix:
@@ -267,4 +305,6 @@ class Element:
             ", ".join(sp.sstr(entry) for entry in self.matrix.row(i)) for i in range(self.matrix.rows)
         )
         shift = f" + ({', '.join(map(sp.sstr, self.shift))})" if self.shift else ""
-        return f"[{rows}]{shift}" + ("" if self.sites.is_identity else f" with {self.sites}")
+        names = ", ".join(sign_name(self.sites.lattice, axes) if axes else "1" for axes in self.signs)
+        signs = f"({names}) " if names else ""
+        return f"{signs}[{rows}]{shift}" + ("" if self.sites.is_identity else f" with {self.sites}")

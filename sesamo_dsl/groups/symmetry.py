@@ -16,13 +16,14 @@ from ..fields import FieldComponent
 from ..lattice import Lattice
 from .element import Element, SiteMap
 from .finite import FiniteGroup
+from .staggering import checked_axes
 
 Use = Literal["modulate", "canonicalize", "equivariant"]
 
 
 @dataclass(frozen=True)
 class Generator(Mapping[FieldComponent, sp.Expr]):
-    """What one generator does: (T_g φ)(x) = R φ(g⁻¹x) + s. Read as a mapping it is its substitution.
+    """What one generator does: (T_g φ)(x) = χ(x) R φ(g⁻¹x) + s. Read as a mapping it is its substitution.
 
     Parameters
     ----------
@@ -31,10 +32,14 @@ class Generator(Mapping[FieldComponent, sp.Expr]):
         possibly a number more.
     sites
         g: a map of the lattice sites; None if no site moves.
+    signs
+        χ: for each component whose sign alternates the axes along which it does so, (0, 2) for
+        (−1)^(x_0 + x_2). On a graph lattice the graph axis stands for the two colours of the nodes.
     """
 
     substitution: Mapping[FieldComponent, sp.Expr] = field(default_factory=dict)
     sites: SiteMap | None = None
+    signs: Mapping[FieldComponent, Sequence[int]] = field(default_factory=dict)
 
     def __getitem__(self, component: FieldComponent) -> sp.Expr:
         return self.substitution[component]
@@ -76,14 +81,15 @@ class Symmetry:
         What the sampler does with the group. ``"modulate"``: the flow samples one fundamental domain and a
         group element takes it to all others. ``"canonicalize"``: the same domain, but noise is folded into
         it and the flow kept there by a penalty, as a canonicalization flow does; for comparison.
-        ``"equivariant"``: the group is verified and left to the flow, which can have it built in. Default:
-        modulate with a group that changes components; maps of the sites do not move spatial means, hence a
-        group of nothing else is equivariant.
+        ``"equivariant"``: the generators are verified, and the group is left to the flow, which can have it
+        built in; it may then be infinite, as that of φ → φ + 2π. Default: modulate with a group that changes
+        components; maps of the sites do not move spatial means, hence a group of nothing else is equivariant,
+        and so is one with signs that alternate.
 
     Raises
     ------
     GroupError
-        If there is no generator, or an option has no meaning.
+        If there is no generator, an option has no meaning, or signs cannot alternate on the lattice.
     """
 
     name: str
@@ -123,9 +129,10 @@ class Symmetry:
         )
         checked = cast(tuple[Generator, ...], listed)
         moves_sites = any(generator.sites is not None for generator in checked)
+        staggered = any(generator.signs for generator in checked)
         if use is None:
             changes = any(generator.changes_components for generator in checked)
-            use = "modulate" if changes or not moves_sites else "equivariant"
+            use = "modulate" if not staggered and (changes or not moves_sites) else "equivariant"
         if collective is not None:
             collective = _collective(name, collective)
         if use not in ("modulate", "canonicalize", "equivariant"):
@@ -134,6 +141,13 @@ class Symmetry:
                 expected="use='modulate', use='canonicalize' or use='equivariant'",
                 found=repr(use),
                 remedy="choose one of them, or leave it out for the default",
+            )
+        if staggered and use != "equivariant":
+            raise GroupError(
+                f"symmetry {name}",
+                expected="use='equivariant' for signs that alternate from site to site",
+                found=f"use={use!r}",
+                remedy="leave use out: staggered symmetries are verified and not modulated",
             )
         values = {
             "name": name,
@@ -149,7 +163,7 @@ class Symmetry:
     @property
     def components(self) -> tuple[FieldComponent, ...]:
         """The components that the generators mention, in the order of the fields."""
-        mentioned = {c for g in self.generators for c in g}
+        mentioned = {c for g in self.generators for c in (*g, *g.signs)}
         for generator in self.generators:
             for image in generator.values():
                 mentioned |= image.atoms(FieldComponent)
@@ -163,6 +177,16 @@ class Symmetry:
         lattices += [g.sites.lattice for g in self.generators if g.sites is not None]
         return common_lattice(self.name, lattices)
 
+    def elements(self, components: Sequence[FieldComponent], numbers: NumberTable) -> tuple[Element, ...]:
+        """The generators as they act on the stacked ``components`` of a theory.
+
+        Raises
+        ------
+        FieldError, LatticeError, GroupError
+            If a generator is no invertible linear map of these components on their lattice.
+        """
+        return tuple(self._element(generator, components, numbers) for generator in self.generators)
+
     def group(self, components: Sequence[FieldComponent], numbers: NumberTable) -> FiniteGroup[Element]:
         """Enumerate the group as it acts on the stacked ``components`` of a theory.
 
@@ -175,7 +199,7 @@ class Symmetry:
         NotFaithfulError
             If the group is to modulate but does nothing except move sites.
         """
-        generators = [self._element(generator, components, numbers) for generator in self.generators]
+        generators = self.elements(components, numbers)
         for generator in generators:
             self._check_order(generator)
         identity = Element.identity(len(components), components[0].lattice)
@@ -196,6 +220,32 @@ class Symmetry:
             )
         return group
 
+    def verified_group(
+        self, components: Sequence[FieldComponent], numbers: NumberTable
+    ) -> FiniteGroup[Element] | None:
+        """The group where it can be enumerated, as it must be to modulate; None for other equivariant ones.
+
+        Raises
+        ------
+        GroupError
+            Also if a generator of an infinite group changes volumes: the measure has to be invariant.
+        """
+        if self.use != "equivariant":
+            return self.group(components, numbers)
+        for generator in self.elements(components, numbers):
+            determinant = cast(sp.Expr, generator.matrix.det())
+            if is_zero(cast(sp.Expr, sp.expand(determinant**2 - 1))) is not True:
+                raise GroupError(
+                    f"symmetry {self.name}",
+                    expected="a map of the components that keeps volumes, |det R| = 1",
+                    found=f"the generator {generator} with determinant {determinant}",
+                    remedy="check the generator: the measure has to be invariant, not the action alone",
+                )
+        try:
+            return self.group(components, numbers)
+        except NotClosedError:
+            return None
+
     def _check_order(self, generator: Element) -> None:
         """Refuse at once what can never close: powers in floating point, far more accurate than needed."""
         linear, shift = floats(generator.matrix), floats(generator.shift_vector)
@@ -204,20 +254,22 @@ class Symmetry:
         for _ in range(self.order_bound):
             if np.allclose(power, np.eye(len(matrix)), atol=1e-8):
                 return
-            power = power @ matrix
+            with np.errstate(all="ignore"):  # of a generator that stretches
+                power = power @ matrix
         raise NotClosedError(
             f"group {self.name}",
             expected=f"at most {self.order_bound} elements",
             found=f"more than {self.order_bound} powers of the generator {generator}",
             remedy="check the generator (a rotation by an angle that is no rational multiple of π never "
-            "closes, nor does a translation φ → φ + a) or raise order_bound",
+            "closes, nor does a translation φ → φ + a), raise order_bound, or declare it with "
+            "use='equivariant': generators of an infinite group are verified and not modulated",
         )
 
     def _element(
         self, generator: Generator, components: Sequence[FieldComponent], numbers: NumberTable
     ) -> Element:
         lattice = components[0].lattice
-        for component in generator:
+        for component in (*generator, *generator.signs):
             if component not in components:
                 raise FieldError(
                     f"symmetry {self.name}",
@@ -245,7 +297,8 @@ class Symmetry:
             )
         sites = generator.sites or SiteMap.identity(lattice)
         constants = tuple(numbers.matrix(sp.Matrix(shift)).flat())
-        return Element(matrix, sites, constants if any(constants) else ())
+        signs = tuple(tuple(generator.signs.get(c, ())) for c in components)
+        return Element(matrix, sites, constants if any(constants) else (), signs if any(signs) else ())
 
 
 def _collective(name: str, collective: Any) -> tuple[sp.Expr, ...]:
@@ -262,20 +315,22 @@ def _collective(name: str, collective: Any) -> tuple[sp.Expr, ...]:
 
 
 def _moves_sites_only(element: Element) -> bool:
-    return not element.shift and element.matrix == sp.eye(element.matrix.rows)
+    return not element.shift and not element.signs and element.matrix == sp.eye(element.matrix.rows)
 
 
 def _generator(declared: Any) -> Generator | None:
     """The generator that was meant, None if it cannot be told."""
     if isinstance(declared, SiteMap):
         return Generator(sites=declared)
-    sites = declared.sites if isinstance(declared, Generator) else None
-    substitution = declared.substitution if isinstance(declared, Generator) else declared
-    if not isinstance(substitution, Mapping) or not isinstance(sites, SiteMap | None):
+    whole = declared if isinstance(declared, Generator) else Generator(declared)
+    mappings = isinstance(whole.substitution, Mapping) and isinstance(whole.signs, Mapping)
+    if not mappings or not isinstance(whole.sites, SiteMap | None):
         return None
-    images = {c: symbolic(image) for c, image in substitution.items()}
-    meaningful = all(isinstance(c, FieldComponent) and e is not None for c, e in images.items())
-    return Generator(cast(dict[FieldComponent, sp.Expr], images), sites) if meaningful else None
+    images = {c: symbolic(image) for c, image in whole.substitution.items()}
+    if None in images.values() or not all(isinstance(c, FieldComponent) for c in (*images, *whole.signs)):
+        return None
+    signs = {c: checked_axes(c.lattice, axes) for c, axes in whole.signs.items()}
+    return Generator(cast(dict[FieldComponent, sp.Expr], images), whole.sites, signs)
 
 
 def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:

@@ -12,6 +12,7 @@ import sympy as sp
 from ...analysis.result import Analysis, LieReport, SymmetryReport
 from ...fields import ComplexField, FieldComponent, VectorField
 from ...groups.sitewise import Sitewise
+from ...groups.staggering import sign_constant
 from .finite import finite_lines
 from .lie import slice_lines
 from .lines import Line, equation, formulas, item, map_line, number, say, section, title
@@ -82,10 +83,7 @@ def _symmetry_lines(
         yield section("Symmetry {}: {}", name, status)
         yield say("Infinitesimal generators, $x ↦ exp(θT)x$ on the components of $x$:")
     else:
-        order = str(report.group.order)
-        if isinstance(report.symmetry, Sitewise):
-            order = f"{order}^{report.symmetry.blocks}"
-        yield section("Symmetry {}, order {}: {}", name, order, status)
+        yield section("Symmetry {}, order {}: {}", name, report.order, status)
         if isinstance(report.symmetry, Sitewise):
             yield say(
                 "A copy of the finite group acts at each block of sites that agree on the axes {}. "
@@ -98,6 +96,10 @@ def _symmetry_lines(
     for verdict, k in zip(report.verdicts, numbers, strict=False):
         matrix, sites = verdict.generator.matrix, verdict.generator.sites
         yield map_line(f"T_{k}", matrix, components, infinitesimal=infinitesimal)
+        for component, axes in zip(components, verdict.generator.signs, strict=False):
+            if axes:
+                sign = sign_constant(sites.lattice, axes)
+                yield say(f"$T_{k}$ then multiplies ${{}}$ by the sign ${{}}$ of the site.", component, sign)
         if verdict.generator.shift:
             yield say(f"$T_{k}$ then adds the constants ${{}}$.", verdict.generator.shift)
         if not sites.is_identity:
