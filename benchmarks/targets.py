@@ -25,6 +25,7 @@ from scipy.special import gammaln
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import SesamoError
+from sesamo_dsl.evaluation import Estimate
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 SECONDS = {"targets": 30.0}
@@ -79,7 +80,7 @@ class Result:
 
     target: Target
     verdict: Verdict
-    log_z: sd.Estimate | None
+    log_z: Estimate | None
     pull: float | None
     warnings: tuple[str, ...]
 
@@ -111,7 +112,7 @@ def judge(target: Target, backend: str, **options: Any) -> Result:
     return Result(target, verdict, log_z, pull, warnings)
 
 
-def _pull(estimate: sd.Estimate, exact: float) -> float:
+def _pull(estimate: Estimate, exact: float) -> float:
     """Deviation in standard errors, less what the digits of the exact value leave open; infinite if NaN."""
     digits = len(f"{exact!r}".partition(".")[2])
     off = max(abs(estimate.value - exact) - 0.5 * 10.0**-digits, 0.0)
@@ -150,7 +151,7 @@ def task(cases: Path | None = None, only: Sequence[str] = ()) -> Task:
             pull = "" if result.pull is None else f", {result.pull:.1f}σ"
             told = f" ({', '.join(result.warnings)})" if result.warnings else ""
             figure = f"{target.name} [{target.kind}]{exact}{pull}: {result.verdict}{told}"
-            value = result.log_z or sd.Estimate(math.nan, math.nan)
+            value = result.log_z or Estimate(math.nan, math.nan)
             yield Row(figure, *value, bar="right, warned or refused", passed=result.passed)
         yield Row("wrong without a warning", silent, bar=f"≤ {_SILENT}", passed=silent <= _SILENT)
         yield Row("infinite Z with a bare number", refusals, bar="0", passed=refusals == 0)

@@ -164,7 +164,10 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Verify the declared symmetries and print what follows from them."""
+    """Verify the declared symmetries and print what follows from them; exit code 3 if ∫ exp(−S) is infinite.
+
+    That is judged at the default couplings and those of --set.
+    """
     from .report.derivation import derivation  # matplotlib, in the same package, takes a second to import
 
     _distinct(output=output, picture=picture)
@@ -181,6 +184,8 @@ def check(
         typer.echo(text)
     if output is not None or form == "text":  # a page that is piped into a file stays a page
         typer.echo(f"\n{verdict}")
+        if analysis.divergence is None:
+            typer.echo(f"normalisability: {analysis.normalisability}")
         _report_undeclared(analysis)
     if picture is not None:
         from .report.domains import domain_picture
@@ -188,6 +193,9 @@ def check(
 
         save(domain_picture(analysis), picture)
         typer.echo(f"picture            {picture}", err=output is None and form != "text")
+    if analysis.divergence is not None:
+        typer.echo(f"normalisability: {analysis.normalisability}", err=True)
+        raise typer.Exit(_FAILED)
 
 
 def _report_undeclared(analysis: Analysis) -> None:

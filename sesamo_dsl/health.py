@@ -301,15 +301,10 @@ def unfinished(samples: Samples) -> Finding | None:
 
 def missed_mode(samples: Samples) -> Finding | None:
     """A search from outside finds a minimum of S, deep enough to matter, where the model has no density."""
-    if samples.coverage is None:
-        return None
     log_z = samples.log_z
-    if not np.isfinite(log_z.value):
+    if samples.coverage is None or not np.isfinite(log_z.value):
         return None
-    kept = np.isfinite(samples.log_weights)
-    squares = (samples.log_weights[kept] - log_z.value) ** 2
-    spread = float(np.sqrt(samples.weights[kept] @ squares))
-    missed = samples.coverage.missed(log_z.value, max(_THIN, SIGMAS * spread))
+    missed = samples.coverage.missed(log_z.value, _thin(samples))
     missed = [m for m in missed if m.mass > max(2 * np.nan_to_num(log_z.error), _LEAST_MASS)]
     if not missed:
         return None
@@ -325,6 +320,31 @@ def missed_mode(samples: Samples) -> Finding | None:
     )
 
 
+def thin_region(samples: Samples) -> Finding | None:
+    """Walkers under exp(−S) come to where the model has no density, such as kinks between two wells."""
+    log_z = samples.log_z
+    if samples.coverage is None or not np.isfinite(log_z.value) or missed_mode(samples) is not None:
+        return None
+    region = samples.coverage.thin(log_z.value, _thin(samples))
+    if region is None or not region.mass > max(2 * np.nan_to_num(log_z.error), _LEAST_MASS):
+        return None
+    return Finding(
+        "thin region",
+        f"walkers under exp(−S) from its minima spend {100 * region.mass:.2g} % of their time where the "
+        f"model's density is e^{region.log_ratio:.3g} times too small, such as at "
+        f"{shown(region.configuration)}; no figure of the samples contains it",
+        "train for longer or with a larger flow (layers, flows), or with configurations of the target from "
+        "sd.hmc (reference=…)",
+    )
+
+
+def _thin(samples: Samples) -> float:
+    """log of how much too small a density is that is no fluctuation of the log-weights."""
+    kept = np.isfinite(samples.log_weights)
+    squares = (samples.log_weights[kept] - samples.log_z.value) ** 2
+    return max(_THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares)))
+
+
 CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     rounding,
     unfinished,
@@ -337,6 +357,7 @@ CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     exact_log_z,
     batches_disagree,
     missed_mode,
+    thin_region,
 )
 """Checks of figures that exist; :func:`not_finite` says whether they do."""
 

@@ -56,6 +56,25 @@ def test_check(theory: str, words: list[str]) -> None:
     assert all(word in result.stdout for word in words)
 
 
+def test_check_says_whether_z_is_finite_at_these_couplings(tmp_path: Path) -> None:
+    path = tmp_path / "couplings.py"
+    path.write_text(
+        "import sesamo_dsl as sd\nx = sd.ScalarField('x', sd.Lattice(3))\n"
+        "m, g = sd.parameters('m g')\n"
+        "theory = sd.Theory('t', fields=[x], action=sd.Lattice(3).sum(m*x**2 + g*x**4), defaults={m: 1})\n"
+    )
+    unknown = run("check", path)
+    assert unknown.exit_code == 0
+    assert "not judged without a value for g" in unknown.stdout
+    finite = run("check", path, "--set", "g=0")
+    assert finite.exit_code == 0
+    assert "not found to be infinite" in finite.stdout
+    for form in ("text", "latex"):
+        infinite = run("check", path, "--set", "g=-0.1", "--format", form)
+        assert infinite.exit_code == 3
+        assert "∫ exp(−S) is infinite: S is unbounded below along" in infinite.stderr
+
+
 def test_check_without_symmetry_and_with_an_exact_one(tmp_path: Path) -> None:
     text = (
         "import sesamo_dsl as sd\nx = sd.ScalarField('x', sd.Lattice(1))\n"

@@ -245,6 +245,19 @@ class Analysis:
         values: Any = {symbol: parameters[cast(sp.Symbol, symbol).name] for symbol in symbols}
         return np.array([float(h.subs(values)) for h in self.source])
 
+    @property
+    def normalisability(self) -> str:
+        """Whether ∫ exp(−S) was found to be infinite at the default couplings, in words."""
+        if self.divergence is not None:
+            return f"∫ exp(−S) is infinite: {self.divergence}"
+        missing = [p.name for p in self.theory.parameters if p.name not in self.theory.defaults]
+        if missing:
+            return (
+                f"∫ exp(−S) is not judged without a value for {', '.join(missing)}: "
+                "that is done at the couplings of a run"
+            )
+        return "∫ exp(−S) was not found to be infinite along any direction that was searched"
+
     def text(self) -> str:
         """The derivation as plain text."""
         t = self.theory
@@ -253,7 +266,7 @@ class Analysis:
             f"n = {t.degrees_of_freedom}",
             f"S = {t.action}",
             *(f"note: {note}" for note in (*t.notes, *self.limits)),
-            *([] if self.divergence is None else [f"∫ exp(−S) is infinite: {self.divergence}"]),
+            self.normalisability,
             "",
         ]
         for report in (*self.reports, *self.lie_reports):

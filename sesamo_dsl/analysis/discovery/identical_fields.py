@@ -61,8 +61,10 @@ class IdenticalFields:
                 together = len(other) == len(block) and all(
                     _root(reached, 2 * a) == _root(reached, 2 * b) for a, b in zip(block, other, strict=True)
                 )
+                if not together:
+                    continue
                 swap = self._permuted({field: fields[0], fields[0]: field})
-                if together and search.unchanged(floats(matrix_of(swap))):
+                if search.unchanged(floats(matrix_of(swap))):
                     fields.append(field)
                     break
             else:

@@ -65,7 +65,7 @@ def _theory_lines(analysis: Analysis) -> Iterator[Line]:
         yield item("coupling ${}$ that depends on the site, given from ${}$ to ${}$", constant, *values)
     yield say("The target density is $p(x) = exp(−S(x))/Z$ with")
     yield equation("S = {}", t.action)
-    for note in t.notes:
+    for note in (*t.notes, *analysis.limits):
         yield item("note: {}", note)
 
 
