@@ -246,12 +246,19 @@ def _require_disjoint(
     theory: Theory, a: set[int], b: set[int], one: LieSymmetry, other: Symmetry | Sitewise | LieSymmetry
 ) -> None:
     if a & b:
+        remedy = (
+            f"declare {other.name} with use='equivariant', which verifies it and modulates with {one.name}"
+        )
+        if isinstance(other, LieSymmetry):
+            remedy = (
+                "declare factors that turn different components, such as SU2(a) and SU2(b) in the place of "
+                "SU2(a) and one that turns both; or list first the factor that turns more"
+            )
         raise GroupError(
             f"symmetries {other.name} and {one.name} of theory {theory.name}",
             expected="factors that modulate different components",
             found=f"both act on {', '.join(str(theory.components[i]) for i in sorted(a & b))}",
-            remedy="declare the larger group alone (it contains the other), or list the factor that moves "
-            "more last",
+            remedy=remedy,
         )
 
 

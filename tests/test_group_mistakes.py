@@ -210,3 +210,68 @@ def test_mistakes_are_explained(name: str) -> None:
     assert type(caught.value) is error
     assert caught.value.subject
     assert caught.value.remedy
+
+
+ROW = sd.Lattice(4)
+FOUR, SECOND, PLANE = (
+    sd.VectorField("a", ROW, 4),
+    sd.VectorField("b", ROW, 4),
+    sd.ComplexField("phi", ROW),
+)
+REAL = sd.ScalarField("c", ROW)
+
+
+def diagonal() -> sd.LieSymmetry:
+    """SU(2) that turns two doublets together."""
+    pairs = zip(sd.SU2(FOUR).generators, sd.SU2(SECOND).generators, strict=True)
+    return sd.LieSymmetry("diagonal", [{**a, **b} for a, b in pairs], collective=FOUR.components)
+
+
+@pytest.mark.parametrize(
+    ("declare", "remedy"),
+    [
+        (lambda: sd.Sitewise(sd.U1(PLANE)), r"declare U1\(phi\) itself.*Sitewise\(Cyclic"),
+        (lambda: sd.Sitewise(sd.SO(FOUR)), "declare SO4.*Hyperoctahedral"),
+        (lambda: sd.Sitewise(sg.Translations(ROW)), "declare translations"),
+        (lambda: sd.Sitewise(sg.Staggered(REAL)), "declare staggered signs of c itself"),
+        (lambda: sd.Sitewise(sg.Z2(REAL, use="equivariant")), "leave use out"),
+        (lambda: sd.Sitewise(sd.Sitewise(sg.Z2(REAL))), "write Sitewise"),
+        (lambda: sg.direct_product(sd.SU2(FOUR), sg.Z2(SECOND)), "list it beside"),
+        (lambda: sg.semidirect_product(sd.U1(PLANE), sg.Z2(PLANE.im)), "list it beside"),
+        (lambda: sg.together(sd.SU2(FOUR), sd.SU2(SECOND)), "one LieSymmetry"),
+        (lambda: sg.direct_product(sd.Sitewise(sg.Z2(REAL)), sg.Z2(PLANE)), r"Sitewise\(direct_product"),
+    ],
+)
+def test_what_cannot_be_combined_says_what_to_declare(declare: Any, remedy: str) -> None:
+    with pytest.raises(GroupError, match=remedy):
+        declare()
+
+
+def test_a_finite_group_inside_what_a_lie_group_turns() -> None:
+    """SU(2) of two doublets and the sign of one, or a reflection beside U(1): the remedy works."""
+    k = sd.parameters("k")
+    doublets = ROW.sum(FOUR.squared + SECOND.squared**2 + k * FOUR.dot(SECOND) ** 2)
+    plane = ROW.sum(PLANE.abs2 + k * PLANE.abs2**2)
+    cases: list[tuple[Any, Any, Any, Any]] = [
+        ([FOUR, SECOND], doublets, diagonal(), lambda **use: sg.Z2(SECOND, **use)),
+        ([PLANE], plane, sd.U1(PLANE), lambda **use: sg.Z2(PLANE.im, **use)),
+    ]
+    for fields, action, lie, finite in cases:
+        with pytest.raises(GroupError, match="use='equivariant'"):
+            sd.analyse(sd.Theory("both", fields=fields, action=action, symmetries=[lie, finite()]))
+        verified = finite(use="equivariant", exact=True)
+        analysis = sd.analyse(sd.Theory("both", fields=fields, action=action, symmetries=[lie, verified]))
+        assert analysis.status == "exact"
+        assert analysis.slice_dimensions == (len(lie.collective),)
+
+
+def test_lie_groups_that_overlap_say_which_order_works() -> None:
+    action = ROW.sum(FOUR.squared + SECOND.squared**2)
+    with pytest.raises(GroupError, match="list first the factor that turns more"):
+        sd.analyse(
+            sd.Theory("both", fields=[FOUR, SECOND], action=action, symmetries=[sd.SU2(SECOND), diagonal()])
+        )
+    analysis = sd.analyse(
+        sd.Theory("both", fields=[FOUR, SECOND], action=action, symmetries=[diagonal(), sd.SU2(SECOND)])
+    )
+    assert analysis.status == "exact"

@@ -19,6 +19,8 @@ from ..lattice import GraphLattice, Lattice
 from .automorphisms import automorphisms
 from .element import Element, SiteMap, axis_exchange, reflection, translation
 from .finite import FiniteGroup
+from .lie import LieSymmetry
+from .sitewise import Sitewise
 from .staggering import checked_axes
 from .symmetry import Generator, Symmetry, Use, common_lattice
 
@@ -353,7 +355,25 @@ def _dimension(lattice: Lattice) -> int:
     return SiteMap.identity(lattice).lattice.dimension  # raises LatticeError for anything else
 
 
-def _check_symmetries(what: str, symmetries: Sequence[Symmetry]) -> None:
+def _check_symmetries(what: str, symmetries: Sequence[Any]) -> None:
+    other = next((s for s in symmetries if isinstance(s, LieSymmetry | Sitewise)), None)
+    if isinstance(other, LieSymmetry):
+        raise GroupError(
+            what,
+            expected="finite groups",
+            found=f"the Lie group {other.name}",
+            remedy="declare one LieSymmetry whose generators move all these fields at once"
+            if what == "together"
+            else "list it beside the finite groups, Theory(symmetries=[…]): all in the list are modulated "
+            "with, as a product",
+        )
+    if isinstance(other, Sitewise):
+        raise GroupError(
+            what,
+            expected="finite groups that act at all sites alike",
+            found=other.name,
+            remedy=f"make the product inside: Sitewise({what}(…))",
+        )
     if len(symmetries) < 2 or not all(isinstance(s, Symmetry) for s in symmetries):
         raise GroupError(
             what,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ..checks import as_integer, label, shown
 from ..errors import GroupError
 from ..fields import FieldComponent
 from ..lattice import Lattice
+from .lie import LieSymmetry
 from .symmetry import Symmetry, Use
 
 
@@ -42,13 +44,18 @@ class Sitewise:
     def __init__(
         self, symmetry: Symmetry, axes: Sequence[int] | None = None, *, name: str | None = None
     ) -> None:
-        moves = isinstance(symmetry, Symmetry) and any(g.sites is not None for g in symmetry.generators)
-        if not isinstance(symmetry, Symmetry) or moves or symmetry.use != "modulate":
+        if not isinstance(symmetry, Symmetry):
+            raise _not_finite(symmetry)
+        moves = any(g.sites is not None or g.signs for g in symmetry.generators)
+        if moves or symmetry.use != "modulate":
+            reason = "moves sites or has signs that depend on them" if moves else f"has use={symmetry.use!r}"
             raise GroupError(
-                "Sitewise",
+                f"Sitewise({symmetry.name})",
                 expected="a finite Symmetry that acts on components and is modulated with",
-                found=f"{symmetry}, which moves sites" if moves else shown(symmetry),
-                remedy="write Sitewise(Z2(phi)); Lie groups and maps of the sites act globally only",
+                found=f"one that {reason}",
+                remedy=f"declare {symmetry.name} itself: it acts on the whole lattice"
+                if moves
+                else "leave use out",
             )
         lattice = symmetry.lattice
         if axes is None:
@@ -102,3 +109,23 @@ class Sitewise:
     def blocks(self) -> int:
         """B, the number of copies."""
         return prod(self.shape)
+
+
+def _not_finite(declared: Any) -> GroupError:
+    """What is wrong with anything else than a finite group, and what to declare instead."""
+    if isinstance(declared, LieSymmetry):
+        planes = len(declared.generators) == 1
+        finite = "Cyclic(8, phi)" if planes else "Z2(phi) or groups.Hyperoctahedral(phi)"
+        return GroupError(
+            f"Sitewise({declared.name})",
+            expected="a finite group; local Lie groups are not modulated with",
+            found=f"the Lie group {declared.name}",
+            remedy=f"declare {declared.name} itself, which turns all sites together, or a finite subgroup at "
+            f"every site, Sitewise({finite})",
+        )
+    return GroupError(
+        "Sitewise",
+        expected="a finite Symmetry that acts on components and is modulated with",
+        found=shown(declared),
+        remedy="write Sitewise(Z2(phi))",
+    )
