@@ -282,13 +282,10 @@ def train(
         rest: dict[str, Any] = {"seconds": seconds, "learning_rate": learning_rate, "restart": restart}
         _conclude_training(lambda: unfinished.resume(steps, **rest), plot)
         return
-    if theory is None or restart:
-        raise OptionError(
-            "command train",
-            expected="a THEORY, or a run to --resume",
-            found="neither" if theory is None else "--restart-schedule without --resume",
-            remedy="name a theory, or a run",
-        )
+    if theory is None:
+        raise typer.BadParameter("give a THEORY, or a run to --resume", param_hint="THEORY")
+    if restart:
+        raise typer.BadParameter("only with --resume", param_hint="--restart-schedule")
     compiled = compile(load_theory(theory), backend, precision=precision)
     reference = theory if is_shipped(theory) else str(_path(theory).resolve())
     given = {"law": law, "strategy": strategy, "steps": steps}
