@@ -17,9 +17,17 @@ from .fermions import FermionLogDet, Hopping, canonical_species
 from .fields import FieldComponent, Parameter
 from .ir.program import SITE_VALUES, Builder, Function, Kind
 from .lattice import Functional, GraphLattice, SiteSum
-from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential
+from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential, vanishing_ratio
 from .site_constants import SiteConstant
-from .spellings import ERFC_SERIES_FROM, log_erfc_series, log_sinhc, ratio_sinhc, respelled
+from .spellings import (
+    ERFC_SERIES_FROM,
+    branches_of,
+    log_erfc_series,
+    log_sinhc,
+    multiple_of_erfc,
+    ratio_sinhc,
+    respelled,
+)
 
 ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
 _UNARY: dict[Any, str] = {
@@ -168,10 +176,14 @@ class _Lowering:
             return b.unary("exp", self(cast(sp.Expr, expr.args[0])))
         if isinstance(expr, sp.Pow):
             return self._power(expr)
+        if isinstance(expr, sp.log) and (folded := branches_of(expr)) is not None:
+            return self(folded)
         if isinstance(expr, sp.log):
             return self._log(cast(sp.Expr, expr.args[0]))
         if isinstance(expr, sp.Max | sp.Min):
-            return self._extreme("maximum" if isinstance(expr, sp.Max) else "minimum", expr.args)
+            return self._extreme(
+                "maximum" if isinstance(expr, sp.Max) else "minimum", cast(tuple[sp.Expr, ...], expr.args)
+            )
         if isinstance(expr, sp.Piecewise):
             return self._piecewise(expr)
         if isinstance(expr, sp.atan2):
@@ -186,11 +198,21 @@ class _Lowering:
             return b.unary(_UNARY[type(expr)], self(cast(sp.Expr, expr.args[0])))
         raise _unsupported(expr)
 
-    def _extreme(self, name: str, arguments: Iterable[sp.Basic]) -> int:
-        first, *rest = (self(cast(sp.Expr, arg)) for arg in arguments)
-        for value in rest:
-            first = self._builder.binary(name, first, value)
-        return first
+    def _extreme(self, name: str, arguments: Sequence[sp.Expr]) -> int:
+        """The largest or smallest of several; what overflows where it is not chosen is a branch."""
+        b = self._builder
+        values = [self(arg) for arg in arguments]
+        chosen = values[0]
+        for value in values[1:]:
+            chosen = b.binary(name, chosen, value)
+        if all(map(_is_quadratic, arguments)) or not self._slopes:
+            return chosen
+        result = b.unary("hold", chosen)
+        for arg, value in zip(reversed(arguments), reversed(values), strict=True):
+            below, above = (chosen, value) if name == "maximum" else (value, chosen)
+            selected = b.binary("le", below, above)  # the one that is equal to the extreme
+            result = b.where(selected, self._branch(arg, selected), result)
+        return result
 
     def _power(self, expr: sp.Pow) -> int:
         """A power; where its base is zero its slope is 0, which lies between those on both sides."""
@@ -299,7 +321,7 @@ class _Lowering:
         numerator, denominator = [], []
         for factor in expr.args:
             base, exponent = factor.as_base_exp()
-            if isinstance(exponent, sp.Rational) and exponent < 0 and not base.is_number:
+            if isinstance(exponent, sp.Rational) and -1 <= exponent < 0 and not base.is_number:
                 denominator.append(self(cast(sp.Expr, base**-exponent)))
             else:
                 numerator.append(self(cast(sp.Expr, factor)))
@@ -328,10 +350,22 @@ class _Lowering:
         ratio = ratio_sinhc(argument)
         if ratio is not None:
             return self(cast(sp.Expr, log_sinhc(ratio[0]) + sp.log(ratio[1])))
+        vanishing = vanishing_ratio(argument)
+        if vanishing is not None:  # log Σ exp(q − p) has no difference of large numbers
+            rest, exponent, terms = vanishing
+            gaps = [self(cast(sp.Expr, sp.expand(q - exponent))) for q in terms]
+            value = b.unary("neg", b.logsumexp(gaps))
+            return value if rest == 1 else b.add(value, self._log(rest))
+        factors = [(f, *f.as_base_exp()) for f in sp.Mul.make_args(argument)]
+        tails = [(f, exponent, tail) for f, base, exponent in factors if (tail := multiple_of_erfc(base))]
+        if tails:  # each of them may underflow
+            rest = sp.Mul(argument, *(1 / f for f, *_ in tails), *(n**power for _, power, (n, _) in tails))
+            value = self._log(cast(sp.Expr, rest))
+            for _, power, (_, u) in tails:
+                value = b.add(value, b.mul(self(power), self._log_erfc(self(u))))
+            return value
         if isinstance(argument, sp.gamma):
             return self._log_gamma(cast(sp.Expr, argument.args[0]))
-        if isinstance(argument, sp.erfc):
-            return self._log_erfc(self(cast(sp.Expr, argument.args[0])))
         spelled = respelled(argument)
         if spelled is not None and grows(spelled):
             argument = spelled
@@ -459,10 +493,9 @@ class _Lowering:
         Its value is discarded elsewhere, but what is undefined or overflows there has a derivative that would
         turn 0·∞ into NaN. A quadratic polynomial has none such.
         """
-        leaves = sorted(_leaves(expr), key=str)
-        if expr.is_polynomial(*leaves) and (not leaves or sp.Poly(expr, *leaves).total_degree() <= 2):
+        if _is_quadratic(expr):
             return self(expr)
-        b = self._builder
+        b, leaves = self._builder, sorted(_leaves(expr), key=str)
         branch = _Lowering(b, (), slopes=self._slopes)
         branch.known.update({leaf: b.where(selected, self(leaf), b.constant(1.0)) for leaf in leaves})
         return branch(expr)
@@ -570,6 +603,12 @@ def _leaves(expr: sp.Basic) -> set[sp.Expr]:
     if isinstance(expr, Functional | FieldComponent):
         return {expr}
     return set().union(*map(_leaves, expr.args)) if expr.args else set()
+
+
+def _is_quadratic(expr: sp.Expr) -> bool:
+    """Whether ``expr`` is a polynomial of the fields of degree two at most."""
+    leaves = sorted(_leaves(expr), key=str)
+    return bool(expr.is_polynomial(*leaves) and (not leaves or sp.Poly(expr, *leaves).total_degree() <= 2))
 
 
 def _even_power(base: sp.Expr) -> tuple[sp.Expr, int] | None:

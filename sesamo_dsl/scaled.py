@@ -12,8 +12,10 @@ from typing import cast
 import sympy as sp
 
 from .fields import FieldComponent
+from .lattice import Functional
 
 _AFFINE_FROM = 3  # exponents from which one matrix product beats term by term
+_LARGEST_RATIO = 100  # operations of an expression that is brought to one denominator
 _AFFINE_CONSTANTS = 200.0
 
 
@@ -79,6 +81,37 @@ def exponents(expr: sp.Expr) -> list[sp.Expr] | None:
             product = [cast(sp.Expr, a + e) for a in product for e in found]
         return product
     return None
+
+
+def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | None:
+    """(r, p, [q_i]) with expr = r exp(p) / Σ_i exp(q_i), as 1 − tanh(x)² and f (1 − f) of a logistic f.
+
+    Only for what is spelled with a sum of numbers and such ratios, which rounds to 0 long before it is tiny.
+    """
+    ratios = [a for a in expr.atoms(sp.Add) if any(map(_is_ratio, a.atoms(sp.tanh, sp.coth, sp.Pow)))]
+    if not ratios or expr.has(Functional) or expr.count_ops() > _LARGEST_RATIO:
+        return None
+    spelled = expr.replace(lambda e: isinstance(e, sp.tanh | sp.coth), lambda e: e.rewrite(sp.exp))
+    numerator, denominator = sp.fraction(sp.together(spelled))
+    terms = exponents(cast(sp.Expr, sp.expand(denominator)))
+    exponent, rest = sp.S.Zero, sp.S.One
+    for factor in sp.Mul.make_args(numerator):
+        number, factors = sp.expand(factor).as_coeff_mul()
+        if number.is_positive and factors and all(isinstance(f, sp.exp) for f in factors):
+            exponent += sp.log(number) + sp.Add(*(f.args[0] for f in factors))
+        elif grows(factor):
+            return None
+        else:
+            rest *= factor
+    if terms is None or len(terms) < 2 or (rest.is_number and not rest.is_positive):
+        return None
+    return rest, exponent, [cast(sp.Expr, sp.expand(q)) for q in terms]
+
+
+def _is_ratio(expr: sp.Basic) -> bool:
+    if isinstance(expr, sp.Pow):
+        return bool(expr.exp.is_negative) and grows(expr.base)
+    return expr.has(FieldComponent)
 
 
 def affine(

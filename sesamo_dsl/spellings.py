@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import sympy as sp
 
+from .lattice import Functional
+
 _HALF = sp.Rational(1, 2)
 
 
@@ -80,3 +82,38 @@ def ratio_sinhc(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
             if sp.Pow(bare, -1) in factors:
                 return u, cast(sp.Expr, expr / factor * u)
     return None
+
+
+def multiple_of_erfc(expr: sp.Basic) -> tuple[sp.Expr, sp.Expr] | None:
+    """(n, u) with expr = n erfc(u) and a number n, as 1 + erf(−u) and 2 − erfc(−u), which round to 0."""
+    if isinstance(expr, sp.erfc):
+        return sp.S.One, cast(sp.Expr, expr.args[0])
+    if not isinstance(expr, sp.Add) or len(expr.args) != 2:
+        return None
+    number, term = expr.as_two_terms()
+    c, function = term.as_coeff_Mul()
+    if isinstance(function, sp.erf) and number in (c, -c):
+        return number, cast(sp.Expr, function.args[0] * (-1 if number == c else 1))
+    if isinstance(function, sp.erfc) and number == -2 * c:
+        return cast(sp.Expr, -c), cast(sp.Expr, -function.args[0])
+    return None
+
+
+def branches_of(logarithm: sp.log) -> sp.Expr | None:
+    """log f with the one Piecewise of f pulled out, so that each branch is seen as a logarithm; else None."""
+    found = _piecewise(logarithm)
+    if len(found) != 1 or not found[0].has(sp.exp, sp.cosh, sp.sinh):
+        return None
+    branches = [(logarithm.xreplace({found[0]: value}), condition) for value, condition in found[0].args]
+    if any(value.has(sp.zoo, sp.nan) for value, _ in branches):  # log 0 is left to the arithmetic, as −∞
+        return None
+    return cast(sp.Expr, sp.Piecewise(*branches))
+
+
+def _piecewise(expr: sp.Basic) -> list[sp.Piecewise]:
+    """The different outermost ones, but those of a sum over sites, which differ from site to site."""
+    if isinstance(expr, sp.Piecewise):
+        return [expr]
+    if isinstance(expr, Functional):
+        return []
+    return list(dict.fromkeys(p for arg in expr.args for p in _piecewise(arg)))

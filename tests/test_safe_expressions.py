@@ -101,6 +101,27 @@ EXPRESSIONS: dict[str, sp.Expr] = {
     "von Mises": sp.log(sp.besseli(0, X)),
     "Bessel ratio": sp.besseli(1, X) / sp.besseli(0, X),
     "log of a power": sp.log(X**2 * 1) * 1,
+    # what rounds to 0 where it is not
+    "Jacobian of tanh": -sp.log((1 - sp.tanh(X) ** 2) * (1 - sp.tanh(Y) ** 2)),
+    "log of 1 + tanh": sp.log(1 + sp.tanh(X)),
+    "log of 1 − tanh": sp.log((1 + X**2) * (3 - 3 * sp.tanh(X))),
+    "entropy of a logistic": -sp.log(1 / (1 + sp.exp(-X)) * (1 - 1 / (1 + sp.exp(-X)))),
+    "complement of a logistic": sp.log(1 - sp.exp(X) / (1 + sp.exp(X))),
+    "logit": sp.log(1 / (1 + sp.exp(-X)) / (1 - 1 / (1 + sp.exp(-X)))),
+    "normal distribution": sp.log((1 + sp.erf(X / sp.sqrt(2))) / 2),
+    "its complement": sp.log(3 - 3 * sp.erf(X)),
+    "erfc of the other sign": sp.log(sp.erfc(-X) * sp.exp(-X)),
+    "ratio of tails": sp.log(sp.erfc(X) / sp.erfc(Y)),
+    "tails squared": sp.log(sp.erfc(X) ** 2 * (1 + Y**2)),
+    # what overflows where it is not the extreme, or inside of a logarithm, or in a power
+    "capped exponential": sp.Min(sp.exp(X**2), 10),
+    "least of three": sp.Min(sp.exp(X**2), sp.exp(Y**2), 10),
+    "floored pole": sp.Max(1 / X**2, 2),
+    "capped cosh": sp.Min(sp.cosh(X) - 1, X**2),
+    "log of branches": sp.log(2 + _choose((sp.exp(X**2), X > 0), (sp.exp(-X), X < -1), (1, True))) + Y,
+    "branches that only grow": sp.log(1 + _choose((X**2, X > 0), (sp.exp(-X), True))),
+    "Lorentzian to the seventh": (1 + X**2) ** -7,
+    "its root times a field": Y * (1 + X**2) ** sp.Rational(-7, 2),
     # kinks
     "three halves": sp.Abs(X) ** sp.Rational(3, 2),
     "square root of a modulus": sp.sqrt(sp.Abs(X)),
@@ -149,6 +170,23 @@ EXACT_AT_ZERO: dict[str, Callable[[float], float]] = {
     "integrated orientation": lambda y: 0.0,
     "integrated length": lambda y: float(np.log(3)),
 }
+
+
+@pytest.mark.parametrize(
+    ("expr", "value"),
+    [
+        (sp.log(_choose((sp.exp(-(X**2)), X > 0), (0, True))), -np.inf),  # log 0 outside of a support
+        (sp.log(POINT.sum(1 - sp.tanh(X)) + 1), np.log(2 + np.tanh(2.0))),
+        (sp.log(1 + sp.exp(POINT.sum(_choose((X, X > 0), (sp.exp(X), True))))), np.log1p(np.exp(np.exp(-2)))),
+        (sp.log(2 + sp.cos(sp.tanh(X) - 1)), np.log(2 + np.cos(np.tanh(2.0) + 1))),
+    ],
+)
+def test_what_is_not_respelled(expr: sp.Expr, value: float) -> None:
+    function = lower("f", "f.", POINT.sum(expr), FIELD.components, "value")
+    program = Program("odd", "", tuple(c.label for c in FIELD.components), (1,), {}, {}, {"f": function})
+    with np.errstate(divide="ignore"):
+        found = run(program, "f", {"x": np.array([[[-2.0], [0.3]]])})
+    np.testing.assert_allclose(np.ravel(found), [value], rtol=1e-14)
 
 
 def test_enough_of_them() -> None:

@@ -373,6 +373,8 @@ class Builder:
                 n >>= 1
                 square = self.mul(square, square) if n else square
             return result
+        if exponent < -1:  # the power of the inverse, whose slope is finite where that of the power overflows
+            return self.power(self.div(self.constant(1.0), base), -exponent)
         if exponent < 0:
             return self.div(self.constant(1.0), self.power(base, -exponent))
         if exponent.denominator == 2:
