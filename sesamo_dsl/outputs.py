@@ -10,8 +10,8 @@ from .errors import OptionError, RunError
 
 def check_output(path: Path, *, directory: bool = False) -> None:
     """RunError unless a file can be written there, or files below a directory; leaves nothing behind."""
-    error = f"{path} is a directory"
-    if directory or not path.is_dir():
+    error = f"{path} is a directory" if path.is_dir() else "no ordinary file, which a new one would replace"
+    if directory or path.is_file() or not path.exists():
         place = path if directory else path.parent
         while not place.exists() and place != place.parent:
             place = place.parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def test_what_can_be_written(tmp_path: Path) -> None:
             check_output(path)
     with pytest.raises(RunError):
         check_output(tmp_path / "file", directory=True)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):  # a rename would put a file in the place of the device
+        with pytest.raises(RunError, match="ordinary file"):
+            check_output(path)
     check_picture(tmp_path / "a.PNG")
     for name in ("a.txt", "a", "png"):
         with pytest.raises(OptionError, match="png"):
