@@ -9,7 +9,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from . import checks
@@ -38,11 +38,12 @@ def source_of(reference: str) -> dict[str, str]:
     return {"reference": reference, "sha256": hashlib.sha256(Path(reference).read_bytes()).hexdigest()}
 
 
-def load_theory(reference: str | Path) -> Theory:
+def load_theory(reference: str | Path, *, alone: bool = False) -> Theory:
     """The theory called ``reference``, or declared as ``theory = …`` in the file of that path.
 
     ``"scalar_phi4@16x16"`` is the shipped theory on a lattice of these extents.
-    A file is run as Python: load only files you would run yourself.
+    A file is run as Python: load only files you would run yourself. It can import modules beside it,
+    unless it is loaded ``alone``.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def load_theory(reference: str | Path) -> Theory:
         raise TheoryFileError(
             f"theory file {name}", expected="an existing file", found="none there", remedy="check the path"
         )
-    return _from_file(path)
+    return _from_file(path, alone)
 
 
 def _shipped(reference: str) -> Theory:
@@ -86,7 +87,7 @@ def _shipped(reference: str) -> Theory:
     return declare(*shape)
 
 
-def _from_file(path: Path) -> Theory:
+def _from_file(path: Path, alone: bool) -> Theory:
     resolved = path.resolve()
     module_name = f"sesamo_user_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(module_name, resolved)
@@ -95,7 +96,7 @@ def _from_file(path: Path) -> Theory:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        with _neighbours(resolved.parent):
+        with nullcontext() if alone else _neighbours(resolved.parent):
             spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[module_name]

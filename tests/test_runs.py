@@ -291,6 +291,25 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
     assert sd.load_run(run.directory, theory=tmp_path / "elsewhere.py").derived.keys() == {"root"}
     with pytest.raises(RunError, match="compiled program differs"):
         sd.load_run(run.directory, theory="gaussian_mixture")
+    # what is imported from beside a file has no digest: it is run only where the file is given
+    importing = text + "import helper_of_own\n"
+    file.write_text(importing)
+    helper = tmp_path / "helper_of_own.py"
+    helper.write_text("")
+    run = start(
+        sd.compile(sd.load_theory(file)),
+        directory=tmp_path / "importing",
+        steps=2,
+        source=source_of(str(file)),
+        **TINY,
+    )
+    helper.write_text("open(__file__ + '.run', 'w')")
+    unasked = sd.load_run(run.directory)
+    assert not unasked.derived
+    assert any("beside it" in note for note in unasked.notes)
+    assert not (tmp_path / "helper_of_own.py.run").exists()
+    assert sd.load_run(run.directory, theory=file).derived.keys() == {"root"}
+    assert (tmp_path / "helper_of_own.py.run").exists()
 
 
 def resealed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:

@@ -16,7 +16,7 @@ from ..compiled import CompiledProgram
 from ..compiler import analyse, compile, lower_theory
 from ..couplings import Coupling, same_couplings
 from ..derived import Derived
-from ..errors import RunError
+from ..errors import RunError, TheoryFileError
 from ..ir.interpreter import run as interpret
 from ..ir.program import SITE_VALUES, Program
 from ..theories import is_shipped, load_theory
@@ -99,7 +99,7 @@ def load_run(
         notes = (
             *notes,
             f"derived quantities {', '.join(missing)} are declared in {source.get('reference', 'Python')}, "
-            "which is not there as it was: give the declaration to have them",
+            "which is not there as it was, or imports files beside it: give the declaration to have them",
         )
     return Run(
         compiled,
@@ -227,7 +227,8 @@ def _derived(
 ) -> Mapping[str, Derived]:
     """Derived quantities are those of the declaration, if it is there as it was.
 
-    The file of a theory is run only if it has the digest that it had at training time.
+    The file of a theory is run only if it has the digest that it had at training time, and without the
+    modules beside it: of those no digest is known.
     """
     if given is not None:
         return given.derived
@@ -238,7 +239,7 @@ def _derived(
         return load_theory(reference).derived
     recorded = Path(reference)
     for path in (recorded, store.path / recorded.name, store.path.parent / recorded.name):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TheoryFileError):
             if sha256(path.read_bytes()) == source.get("sha256"):
-                return load_theory(path).derived
+                return load_theory(path, alone=True).derived
     return {}
