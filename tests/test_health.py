@@ -154,6 +154,22 @@ def test_the_exact_log_z_is_held_against_the_samples() -> None:
     assert names(replace(samples, exact=reference(samples.log_z.value + off / 2))) == []
 
 
+def test_rounding_of_log_q_does_not_contradict_the_exact_log_z() -> None:
+    """A flow in float32 that is exact: all weights are equal, and off by what the precision resolves."""
+    samples = gaussian_samples(1.0)
+    log_q = samples.log_q.astype(np.float32)
+    for off, found in ((-3e-8, []), (-3e-5, ["log Z"])):
+        exact = reference(LOG_Z)
+        same = replace(samples, log_q=log_q, action=-log_q.astype(np.float64) - LOG_Z - off, exact=exact)
+        assert same.log_z.error < 1e-9
+        assert names(same) == found
+    precise = replace(same, log_q=log_q.astype(np.float64), action=-log_q.astype(np.float64) - LOG_Z + 3e-8)
+    assert names(precise) == ["log Z"]
+    # a large constant of S costs float64 its digits, not float32
+    shifted = replace(same, action=same.action + 1e6, exact=reference(LOG_Z - 1e6))
+    assert names(shifted) == ["log Z"]
+
+
 def test_impossible_figures_are_named_once() -> None:
     samples = replace(gaussian_samples(), exact=reference(LOG_Z))
     assert names(replace(samples, log_q=samples.log_q - 3)) == ["impossible"]
