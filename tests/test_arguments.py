@@ -296,6 +296,14 @@ def test_a_full_disk_behind_the_output() -> None:
     assert "cannot be written" in done.stderr
 
 
+def test_an_output_that_is_closed() -> None:
+    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    main = "import sys; sys.argv[1:] = ['--version']; from sesamo_dsl.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, main], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_terminals_without_our_letters(encoding: str) -> None:
     code = "import sys; from sesamo_dsl.cli import main; sys.argv[1:] = ['theories']; main()"
