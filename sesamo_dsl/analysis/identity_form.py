@@ -117,9 +117,9 @@ class IdentityForm(NormalForm):
             return self(cast(sp.Expr, expr.args[0] - sp.floor(expr.args[0])))
         if isinstance(expr, sp.Mod):
             a, b = cast(tuple[sp.Expr, sp.Expr], expr.args)
-            return self(cast(sp.Expr, a - b * sp.floor(a / b)))
+            return self(cast(sp.Expr, a - b * sp.floor(cast(sp.Expr, a / b))))
         if isinstance(expr, sp.Pow) and isinstance(args[1], sp.Rational) and args[0].is_Add:
-            return self._finished(self._power(cast(sp.Expr, args[0]), args[1]))
+            return self._finished(self._power(cast(sp.Expr, args[0]), cast(sp.Rational, args[1])))
         return self._finished(cast(sp.Expr, expr.func(*args)))
 
     # Sums of monomials
@@ -346,7 +346,7 @@ def _real_roots(form: sp.Expr) -> tuple[sp.Expr, int, list[sp.Expr]] | None:
         return None
     if polynomial.degree() > 4:
         raise _TooLargeError
-    return variable, int(sp.sign(polynomial.LC())), list(polynomial.real_roots())
+    return variable, int(sp.sign(polynomial.LC())), cast(list[sp.Expr], list(polynomial.real_roots()))
 
 
 def _between(variable: sp.Expr, leading: int, roots: list[sp.Expr]) -> tuple[sp.Expr, sp.Expr]:
@@ -415,7 +415,7 @@ def _product(a: Any, b: Any) -> Any:
 def _linear_variable(v: sp.Expr) -> FieldComponent | None:
     """A field that a function is linear in, with a number as its coefficient."""
     for field in sorted(v.atoms(FieldComponent), key=str):
-        coefficient = v.coeff(field)
+        coefficient = cast(sp.Expr, v.coeff(field))
         if coefficient.is_number and coefficient != 0 and not (v - coefficient * field).has(field):
             return field
     return None
@@ -448,7 +448,7 @@ def _positive_factors(form: sp.Expr) -> list[tuple[sp.Expr, int]]:
     if sp.count_ops(form) > _FACTORED or not form.is_Add or form.has(sp.I):
         return [(form, 1)]
     try:
-        content, factors = sp.factor_list(form)
+        content, factors = cast(tuple[sp.Expr, list[tuple[sp.Expr, int]]], sp.factor_list(form))
     except sp.PolynomialError:  # negative powers of exponentials
         return [(form, 1)]
     if content == 1 and all(is_positive(f) for f, _ in factors):

@@ -116,7 +116,7 @@ class NormalForm:
 def _alphabetical(monomial: sp.Expr) -> tuple[str, str]:
     """Fields come first: sums of one product with different coefficients stand in the same position."""
     constants = monomial.atoms(SiteConstant)
-    fields = monomial.xreplace(dict.fromkeys(constants, sp.S.One)) if constants else monomial
+    fields = cast(sp.Expr, monomial.xreplace(dict.fromkeys(constants, sp.S.One))) if constants else monomial
     return sp.sstr(fields.as_coeff_Mul()[::-1]), sp.sstr(monomial.as_coeff_Mul()[::-1])
 
 

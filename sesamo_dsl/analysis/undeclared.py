@@ -60,8 +60,8 @@ def _is_rotation(matrix: np.ndarray, rotations: list[np.ndarray]) -> bool:
     """Whether an orthogonal matrix is the exponential of a combination of generators."""
     if not rotations or np.linalg.det(matrix) < 0:
         return False
-    logarithm = np.asarray(logm(matrix))
-    return bool(np.abs(logarithm.imag).max() < 1e-9) and _in_span(logarithm.real, rotations)
+    logarithm = np.asarray(logm(matrix), dtype=np.complex128)
+    return bool(np.abs(np.imag(logarithm)).max() < 1e-9) and _in_span(np.real(logarithm), rotations)
 
 
 def _moved(analysis: Analysis, element: Element) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors.numpy import load as load_tensors
@@ -205,7 +205,8 @@ def _require_same_action(store: RunDirectory, program: Program, theory: Theory) 
         rng = np.random.default_rng(0)
         x = rng.normal(size=(8, *program.configuration_shape))
         values: dict[str, Coupling] = {
-            name: rng.uniform(0.1, 1, size=np.shape(program.parameters[name])) for name in program.parameters
+            name: rng.uniform(0.1, 1, size=np.shape(cast(Any, default)))
+            for name, default in program.parameters.items()
         }
         ours, theirs = (interpret(p, "action", {"x": x}, values)[0] for p in (program, other))
         same = bool(np.allclose(ours, theirs, rtol=1e-11, atol=1e-11, equal_nan=True))  # rounding

@@ -212,10 +212,10 @@ class _Writer:
             return node, None
         if parity == 0:
             node = self._node(name)
-            for arg in pair:
+            for arg in (pair[0], pair[1]):
                 self._graph.join(node, arg, "argument")
             return node, None
         both = self._both(name)
-        for node, arg in zip(both, pair, strict=True):
+        for node, arg in zip(both, (pair[0], pair[1]), strict=True):
             self._graph.join(node, arg, "argument")
         return both

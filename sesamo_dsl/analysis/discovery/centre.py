@@ -76,7 +76,7 @@ def _about(search: Search, centre: tuple[sp.Expr, ...]) -> list[Element]:
     for images in automorphisms(graph, range(0, 2 * search.size, 2))[0]:
         matrix = matrix_of(images)
         shift = sp.ImmutableMatrix(column - matrix * column)
-        if any(shift):
+        if any(shift.flat()):
             elements.append(Element(matrix, SiteMap.identity(search.lattice), tuple(shift.flat())))
     return elements
 

@@ -85,12 +85,12 @@ def _entries(search: Search) -> _Entries:
     """The entries of A that are not zero from the outset: all, or those within one field."""
     n = search.size
     if n * n <= _UNKNOWNS:
-        return list(itertools.product(range(n), repeat=2))
+        return list(itertools.product(range(n), range(n)))
     entries: _Entries = []
     start = 0
     for field in search.theory.fields:
         block = range(start, start + len(field.components))
-        entries += itertools.product(block, repeat=2)
+        entries += itertools.product(block, block)
         start += len(block)
     if len(entries) > _UNKNOWNS:
         search.limits.append(f"continuous symmetries were not searched: over {_UNKNOWNS} unknowns")
