@@ -253,3 +253,10 @@ def test_with_other_groups_and_in_reports() -> None:
     assert report.status == "exact"
     together = sd.groups.together(Staggered(PHI), sd.Z2(CHI))
     assert sd.analyse(theory(PHI**2 + PHI * PHI.shift(0) * CHI, together, FIELDS)).status == "exact"
+
+
+def test_the_derivation_moves_sites_before_it_multiplies() -> None:
+    """χ is that of the site where the field arrives."""
+    step = Staggered(PHI, axes=(1,), sites=translation(SQUARE, 1))
+    text = derivation(sd.analyse(theory(PHI**2, step)), "text")
+    assert 0 < text.index("moves the sites, x ↦ (x0, x1+1)") < text.index("by the sign (-1)^x1 of the site")

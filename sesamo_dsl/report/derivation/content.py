@@ -96,14 +96,14 @@ def _symmetry_lines(
     for verdict, k in zip(report.verdicts, numbers, strict=False):
         matrix, sites = verdict.generator.matrix, verdict.generator.sites
         yield map_line(f"T_{k}", matrix, components, infinitesimal=infinitesimal)
+        if not sites.is_identity:
+            yield say(f"$T_{k}$ moves the sites, {{}}.", str(sites))
         for component, axes in zip(components, verdict.generator.signs, strict=False):
             if axes:
                 sign = sign_constant(sites.lattice, axes)
                 yield say(f"$T_{k}$ then multiplies ${{}}$ by the sign ${{}}$ of the site.", component, sign)
         if verdict.generator.shift:
             yield say(f"$T_{k}$ then adds the constants ${{}}$.", verdict.generator.shift)
-        if not sites.is_identity:
-            yield say(f"$T_{k}$ moves the sites, {{}}.", str(sites))
         yield item(f"$T_{k}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
         if verdict.status != "exact":
             if sitewise:
