@@ -356,8 +356,8 @@ class NumpyBackend:
         base: GaussianBase,
         options: TrainingOptions,
     ) -> Model:
-        """A fresh model, which samples and does not train."""
-        return NumpyModel(compiled, parameters, base, options)
+        """Not available, as this backend does not train; :class:`NumpyModel` samples."""
+        raise _no(f"model of theory {compiled.program.theory}", "a backend that trains")
 
     def hmc(
         self,

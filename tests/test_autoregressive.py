@@ -182,6 +182,7 @@ def test_what_is_drawn_is_what_it_says(theory: str, name: str) -> None:
 
 
 @every_backend
+@pytest.mark.usefixtures("float64_in_jax")
 def test_one_block_is_drawn_at_its_conditional(name: str) -> None:
     """Many u at one y: every frequency within 5 σ of p(u|y)."""
     theory, count = "(Z₂)^4 with a source", 40_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -231,7 +232,8 @@ def test_a_run_keeps_its_reference(name: str) -> None:
     arguments: dict[str, Any] = {"progress": False, "steps": 2, "batch": 8, "flow": flow, "reference": x}
     run = compiled(name).train(parameters=COUPLINGS, directory=place / "a", **arguments)
     assert run.options.forward_weight == 0.5
-    loaded = sd.load_run(run.directory, theory=theory())
+    copy = shutil.copytree(run.directory, place / "b")  # a run that was trained since it was read is refused
+    loaded = sd.load_run(copy, theory=theory())
     assert loaded.reference is not None
     assert np.array_equal(loaded.reference, x)
     loaded.resume(2, progress=False)

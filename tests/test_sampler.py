@@ -17,16 +17,16 @@ SMALL = sd.FlowSpec(layers=2, hidden=(8,))
 EXAMPLE = Path(__file__).parent.parent / "examples" / "numpy_backend.py"
 
 
-def numpy_backend() -> Any:
+def numpy_example() -> Any:
     spec = importlib.util.spec_from_file_location("numpy_backend", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.BACKEND
+    return module
 
 
-NUMPY = numpy_backend()
+NUMPY = numpy_example()
 
 
 def coupled_blocks() -> sd.Theory:
@@ -71,14 +71,15 @@ def models(case: str) -> list[Any]:
     of, couplings, options = CASES[case]
     theory = sd.load_theory(of) if isinstance(of, str) else of()
     made = []
-    for backend in ("torch", NUMPY):
+    for backend in ("torch", NUMPY.BACKEND):
         compiled = sd.compile(theory, backend, precision="float64")
         values = compiled.theory.parameter_values(couplings)
         chosen = TrainingOptions(**{"flow": SMALL, "batch": 16, **options}).resolve(
             compiled.analysis, "float64"
         )
         base = make_base(compiled.program, values, chosen)
-        made.append(compiled.backend.model(compiled, values, base, chosen))
+        make = compiled.backend.model if backend == "torch" else NUMPY.NumpyModel
+        made.append(make(compiled, values, base, chosen))
     rng = np.random.default_rng(0)
     state = made[0].state()
     for name in sorted(n for n in state if n.startswith(("flow.", "law."))):
