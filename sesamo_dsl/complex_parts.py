@@ -39,9 +39,9 @@ def _parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         for place, part in enumerate(parts):
             total = SiteSum(node.lattice.symbol, part) if isinstance(node, SiteSum) and part != 0 else part
             symbol = sp.Dummy(f"sum_{number}_{place}", real=True)
-            back[symbol] = total
+            back[symbol] = cast(sp.Basic, total)
             pieces.append(symbol if part != 0 else sp.S.Zero)
-        sums[node] = pieces[0] + sp.I * pieces[1]
+        sums[node] = cast(sp.Expr, pieces[0] + sp.I * pieces[1])
     real, imaginary = _plain_parts(cast(sp.Expr, expr.xreplace(cast(Any, sums))))
     return cast(sp.Expr, real.xreplace(cast(Any, back))), cast(sp.Expr, imaginary.xreplace(cast(Any, back)))
 
@@ -49,7 +49,9 @@ def _parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 def _plain_parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     if not expr.has(sp.I, *_COMPLEX):
         return expr, sp.S.Zero
-    arguments = {node: sp.atan2(*reversed(_plain_parts(node.args[0]))) for node in expr.atoms(sp.arg)}
+    arguments = {
+        node: sp.atan2(*reversed(_plain_parts(cast(sp.Expr, node.args[0])))) for node in expr.atoms(sp.arg)
+    }
     real, imaginary = cast(sp.Expr, expr.xreplace(cast(Any, arguments))).as_real_imag()
     return cast(sp.Expr, sp.expand(real)), cast(sp.Expr, sp.expand(imaginary))
 

@@ -97,17 +97,22 @@ def integrate(
     done = _rule(log_density, lower, upper, log_scale)
     if done is None:
         return None
+    mass: np.ndarray
+    error: np.ndarray
+    axis: np.ndarray
+    peak: np.ndarray
+    hidden: np.ndarray
     mass, error, axis, peak, hidden = done
-    spent = len(lower) * _NODES**n
+    spent: int = len(lower) * _NODES**n
     while mass.sum() > 0:
         splittable = (upper - lower)[np.arange(len(axis)), axis] > 1e-13
         urgency = np.where(splittable, np.where(hidden, np.inf, error), 0.0)
-        order = np.argsort(-urgency, kind="stable")
+        order: np.ndarray = np.argsort(-urgency, kind="stable")
         needed = int(hidden.sum())
         if error.sum() > tolerance * mass.sum():  # the largest errors; not too few, as every round costs time
             spare = error.sum() - tolerance * mass.sum() / 2
             needed += max(int(np.searchsorted(np.cumsum(np.sort(error)[::-1]), spare)) + 1, len(error) // 16)
-        chosen = order[: min(needed, max((evaluations - spent) // (2 * _NODES**n), 0))]
+        chosen: np.ndarray = order[: min(needed, max((evaluations - spent) // (2 * _NODES**n), 0))]
         chosen = chosen[urgency[chosen] > 0]
         if not len(chosen):
             break
@@ -124,10 +129,9 @@ def integrate(
         keep[chosen] = False
         lower, upper = np.concatenate([lower[keep], low]), np.concatenate([upper[keep], high])
         label = np.concatenate([label[keep], np.tile(label[chosen], 2)])
-        mass, error, axis, peak, hidden = (
-            np.concatenate([old[keep], new])
-            for old, new in zip((mass, error, axis, peak, hidden), parts, strict=True)
-        )
+        before = (mass, error, axis, peak, hidden)
+        merged = [np.concatenate([old[keep], new]) for old, new in zip(before, parts, strict=True)]
+        mass, error, axis, peak, hidden = merged
     if not mass.sum() > 0:
         return None
     return Integral(log_scale, lower, upper, mass, error, peak, label)

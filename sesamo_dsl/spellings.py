@@ -93,9 +93,9 @@ def multiple_of_erfc(expr: sp.Basic) -> tuple[sp.Expr, sp.Expr] | None:
     number, term = expr.as_two_terms()
     c, function = term.as_coeff_Mul()
     if isinstance(function, sp.erf) and number in (c, -c):
-        return number, cast(sp.Expr, function.args[0] * (-1 if number == c else 1))
+        return number, cast(sp.Expr, cast(Any, function.args[0]) * (-1 if number == c else 1))
     if isinstance(function, sp.erfc) and number == -2 * c:
-        return cast(sp.Expr, -c), cast(sp.Expr, -function.args[0])
+        return cast(sp.Expr, -c), cast(sp.Expr, -cast(Any, function.args[0]))
     return None
 
 
@@ -104,7 +104,9 @@ def branches_of(logarithm: sp.log) -> sp.Expr | None:
     found = _piecewise(logarithm)
     if len(found) != 1 or not found[0].has(sp.exp, sp.cosh, sp.sinh):
         return None
-    branches = [(logarithm.xreplace({found[0]: value}), condition) for value, condition in found[0].args]
+    branches = [
+        (logarithm.xreplace({found[0]: value}), condition) for value, condition in cast(Any, found[0].args)
+    ]
     if any(value.has(sp.zoo, sp.nan) for value, _ in branches):  # log 0 is left to the arithmetic, as −∞
         return None
     return cast(sp.Expr, sp.Piecewise(*branches))

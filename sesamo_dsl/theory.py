@@ -399,7 +399,7 @@ class Theory:
         Raises ParameterError for unknown names and TheoryError where the action is not finite at the values.
         """
         checked = self._check_values(values)
-        check_determinants(self.action, {**self.defaults, **checked}, f"theory {self.name}")
+        check_determinants(self.action, numbers_only({**self.defaults, **checked}), f"theory {self.name}")
         numbers: dict[sp.Basic, sp.Expr] = {
             p: sp.nsimplify(str(checked[p.name]), rational=True)
             for p in self.parameters

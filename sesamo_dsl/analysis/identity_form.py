@@ -120,7 +120,7 @@ class IdentityForm(NormalForm):
             return self(cast(sp.Expr, a - b * sp.floor(cast(sp.Expr, a / b))))
         if isinstance(expr, sp.Pow) and isinstance(args[1], sp.Rational) and args[0].is_Add:
             return self._finished(self._power(cast(sp.Expr, args[0]), cast(sp.Rational, args[1])))
-        return self._finished(cast(sp.Expr, expr.func(*args)))
+        return self._finished(cast(sp.Expr, cast(Any, expr.func)(*args)))
 
     # Sums of monomials
 
