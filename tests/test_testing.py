@@ -296,7 +296,7 @@ def test_statements_are_shown_as_they_are_written() -> None:
 def test_conformance_finds_faults(capsys: pytest.CaptureFixture[str]) -> None:
     assert not run_backend(faulty(tanh="np.sinh({0})"))
     printed = capsys.readouterr().out
-    assert "1 failed" in printed
+    assert re.search(r"[1-9]\d* failed", printed)  # tanh is in more expressions than its own
     assert "expression_tanh" in printed
 
 
