@@ -188,6 +188,7 @@ def test_killed_at_every_call_that_writes(tmp_path: Path) -> None:
         place = shutil.copytree(tmp_path / "first", tmp_path / str(k))
         child = os.fork()
         if child == 0:
+            signal.alarm(30)  # a fork of a process with threads may find a lock that nobody opens again
             count = 0
 
             def hook(event: str, arguments: Any, k: int = k) -> None:
