@@ -103,7 +103,9 @@ def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | N
             return None
         else:
             rest *= factor
-    if terms is None or len(terms) < 2 or (rest.is_number and not rest.is_positive):
+    if terms is None or (rest.is_number and not rest.is_positive):
+        return None
+    if len(terms) < 2 and rest != 1:  # one exponential, with nothing gained for what is left
         return None
     return rest, exponent, [cast(sp.Expr, sp.expand(q)) for q in terms]
 

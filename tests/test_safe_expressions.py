@@ -107,6 +107,7 @@ EXPRESSIONS: dict[str, sp.Expr] = {
     "log of 1 − tanh": sp.log((1 + X**2) * (3 - 3 * sp.tanh(X))),
     "entropy of a logistic": -sp.log(1 / (1 + sp.exp(-X)) * (1 - 1 / (1 + sp.exp(-X)))),
     "complement of a logistic": sp.log(1 - sp.exp(X) / (1 + sp.exp(X))),
+    "logit": sp.log(1 / (1 + sp.exp(-X)) / (1 - 1 / (1 + sp.exp(-X)))),
     "normal distribution": sp.log((1 + sp.erf(X / sp.sqrt(2))) / 2),
     "its complement": sp.log(3 - 3 * sp.erf(X)),
     "erfc of the other sign": sp.log(sp.erfc(-X) * sp.exp(-X)),
