@@ -72,8 +72,8 @@ def theirs(python: str, limit: float, batch: int) -> dict[str, object]:
 def ours(backend: str, limit: float, **options: object) -> dict[str, object]:
     """Seconds, steps and ESS of this package."""
     import sesamo_dsl as sd
-    from sesamo_dsl.evaluation import Samples
-    from sesamo_dsl.training import TrainingOptions, learning_rate, make_base
+    from sesamo_dsl.estimates.samples import Samples
+    from sesamo_dsl.training.training import TrainingOptions, learning_rate, make_base
     from sesamo_theories.gaussian_mixture import gaussian_mixture
 
     start = time.perf_counter()

@@ -61,7 +61,7 @@ FAULTS: tuple[Fault, ...] = (
         ("gradient of a mixture", "off by one", "row[j + 1] for row", "row[j] for row"),
     ),
     *_in(
-        "sesamo_dsl/scaled.py",
+        "sesamo_dsl/lowering/scaled.py",
         (
             "cosh as two exponentials",
             "factor",
@@ -76,7 +76,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/lowering.py",
+        "sesamo_dsl/lowering/expressions.py",
         (
             "a > b lowered as a < b",
             "sign",
@@ -203,7 +203,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/modulation.py",
+        "sesamo_dsl/lowering/modulation.py",
         ("canonicalize by T_u", "swapped preimage", "domain.matrices[group.inverses]", "domain.matrices"),
         (
             "scale of the gauge directions",
@@ -264,7 +264,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/orbits.py",
+        "sesamo_dsl/laws/orbits.py",
         ("area of the sphere", "normaliser", "gammaln(dimension / 2)", "gammaln(dimension / 2 + 1)"),
         (
             "normaliser of von Mises",
@@ -311,7 +311,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/flow_spec.py",
+        "sesamo_dsl/flows/spec.py",
         (
             "Jacobian of the base",
             "Jacobian factor",
@@ -326,7 +326,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/evaluation.py",
+        "sesamo_dsl/estimates/samples.py",
         (
             "ESS",
             "factor",
@@ -582,7 +582,7 @@ FAULTS: tuple[Fault, ...] = (
         ("slope of the chart", "Jacobian factor", "(v - t) * (v + t) / 2", "(v - t) * (v + t)"),
     ),
     *_in(
-        "sesamo_dsl/sectors.py",
+        "sesamo_dsl/ir/sectors.py",
         ("numbers of sectors", "off by one", "np.arange(self.blocks - 1, -1, -1)", "np.arange(self.blocks)"),
     ),
     *_in(

@@ -12,9 +12,9 @@ import numpy as np
 from common import REFERENCE, Row, Task, train
 
 import sesamo_dsl as sd
-from sesamo_dsl import correlators
-from sesamo_dsl.chains import ChainEstimate
-from sesamo_dsl.evaluation import Estimate
+from sesamo_dsl.estimates.chains import ChainEstimate
+from sesamo_dsl.estimates.samples import Estimate
+from sesamo_dsl.observables import correlators
 from sesamo_theories.hubbard import honeycomb, hubbard, two_sites
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

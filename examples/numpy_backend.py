@@ -14,16 +14,16 @@ from scipy.special import i0e, i1e, log_softmax, logsumexp, softmax
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiled import CompiledProgram
-from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.flow_spec import GaussianBase, check_state
-from sesamo_dsl.hmc import HMCOptions, Trajectories
+from sesamo_dsl.estimates.hmc import HMCOptions, Trajectories
+from sesamo_dsl.flows.spec import GaussianBase, check_state
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
+from sesamo_dsl.language.theory import Precision
 from sesamo_dsl.sampler import SamplerModel
-from sesamo_dsl.theory import Precision
-from sesamo_dsl.training import TrainingOptions
+from sesamo_dsl.stages import CompiledTheory
+from sesamo_dsl.training.training import TrainingOptions
 
 _HELPERS = {
     "_logsumexp": '''def _logsumexp(values):

@@ -16,14 +16,14 @@ from .checks import shown
 from .couplings import Couplings
 from .errors import BackendError
 from .ir.program import Program
-from .theory import Precision
+from .language.theory import Precision
 
 if TYPE_CHECKING:
     from .compiled import CompiledProgram
-    from .compiler import CompiledTheory
-    from .flow_spec import GaussianBase
-    from .hmc import HMCOptions, Trajectories
-    from .training import TrainingOptions
+    from .estimates.hmc import HMCOptions, Trajectories
+    from .flows.spec import GaussianBase
+    from .stages import CompiledTheory
+    from .training.training import TrainingOptions
 
 ENTRY_POINTS = "sesamo_dsl.backends"
 WALL_HEIGHT = 100.0  # by which training takes S in an infinite wall to be above the rest of a batch

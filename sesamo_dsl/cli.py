@@ -24,11 +24,8 @@ from typer.core import TyperGroup
 from . import checks
 from .analysis.result import Analysis
 from .analysis.undeclared import undeclared_symmetries
-from .cache import write_bytes, write_text
-from .chains import Chain, independence_metropolis
 from .comparison import Trial
 from .comparison import compare as compare_methods
-from .compiler import analyse, compile
 from .errors import (
     BackendError,
     OptionError,
@@ -37,14 +34,17 @@ from .errors import (
     SesamoError,
     TrainingInterrupted,
 )
-from .evaluation import Estimate, Samples, observable_names
-from .hmc import HMCOptions, hmc
-from .methods import METHODS
-from .outputs import check_output, check_picture
+from .estimates.chains import Chain, independence_metropolis
+from .estimates.hmc import HMCOptions, hmc
+from .estimates.samples import Estimate, Samples, observable_names
+from .language.theory import Precision
+from .language.theory_files import is_shipped, load_theory, shipped_theories, source_of
+from .machine.cache import write_bytes, write_text
+from .machine.outputs import check_output, check_picture
 from .runs import Run, load_run, start
-from .theories import is_shipped, load_theory, shipped_theories, source_of
-from .theory import Precision
-from .training import Law, Strategy, TrainingOptions
+from .stages import analyse, compile
+from .training.methods import METHODS
+from .training.training import Law, Strategy, TrainingOptions
 
 _SEARCH_SECONDS = 1.5
 """Time that ``check`` searches undeclared symmetries for."""

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from . import checks
-from .chains import Chain
-from .compiler import CompiledTheory, compile
 from .couplings import Coupling, Couplings, couplings_text, same_couplings
 from .errors import BackendError, OptionError, RunError, TrainingDivergedError
-from .evaluation import Estimate, Samples
-from .hmc import hmc
-from .methods import METHODS, method_options
-from .reference import Reference, exact_configurations
+from .estimates.chains import Chain
+from .estimates.hmc import hmc
+from .estimates.reference import Reference, exact_configurations
+from .estimates.samples import Estimate, Samples
+from .language.theory import Precision, Theory
 from .runs import Run, load_run, resolved_options, start
 from .runs.declaration import digest
 from .runs.store import RECORD
-from .theory import Precision, Theory
+from .stages import CompiledTheory, compile
+from .training.methods import METHODS, method_options
 
 _REFERENCE = 20_000  # configurations of the target, where quadrature gives them
 _HMC: dict[str, Any] = {"chains": 64, "trajectories": 200, "warm_up": 200}
@@ -182,7 +182,7 @@ def compare(
     Parameters
     ----------
     methods
-        Names out of ``sesamo_dsl.methods.METHODS``.
+        Names out of ``sesamo_dsl.training.methods.METHODS``.
     parameters
         Couplings that differ from the theory's defaults.
     budget

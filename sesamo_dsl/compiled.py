@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from .backend import Backend, call, framework_couplings
-from .cache import load_source
 from .checks import real, spelling
 from .couplings import Coupling, Couplings
 from .errors import ConfigurationError, OptionError, ParameterError
-from .facts import Facts
+from .ir.facts import Facts
 from .ir.interpreter import run
 from .ir.program import Program
 from .ir.source import argument_name
-from .theory import Precision
+from .language.theory import Precision
+from .machine.cache import load_source
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -369,6 +369,6 @@ def test_lie_split_is_exact_for_exact_groups() -> None:
     analysis = sd.analyse(CASES["O4"].build())
     report = analysis.lie_reports[0]
     from sesamo_dsl.analysis.normal_form import NormalForm
-    from sesamo_dsl.exact import NumberTable
+    from sesamo_dsl.symbols.exact import NumberTable
 
     assert lie_split(analysis.theory, report.matrices, NormalForm(NumberTable())) == 0

@@ -18,8 +18,9 @@ import sympy as sp
 import torch
 
 import sesamo_dsl as sd
-from sesamo_dsl import cache, checks, errors
+from sesamo_dsl import checks, errors
 from sesamo_dsl.ir.source import argument_name, docstring
+from sesamo_dsl.machine import cache
 
 LATTICE = sd.Lattice(4)
 KEYWORDS = ("lambda", "class", "None", "__debug__", "match", "self")

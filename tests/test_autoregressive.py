@@ -12,11 +12,11 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl import sectors
-from sesamo_dsl.autoregressive import AutoregressiveSpec, Together
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral
-from sesamo_dsl.training import TrainingOptions, make_base, notes_on
+from sesamo_dsl.ir import sectors
+from sesamo_dsl.laws.autoregressive import AutoregressiveSpec, Together
+from sesamo_dsl.training.training import TrainingOptions, make_base, notes_on
 
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")

@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 import sesamo_dsl as sd
-from sesamo_dsl.chains import Chain, gamma_method
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import BackendError, OptionError
-from sesamo_dsl.evaluation import ForwardMetrics, Samples
-from sesamo_dsl.reference import exact_reference
+from sesamo_dsl.estimates.chains import Chain, gamma_method
+from sesamo_dsl.estimates.reference import exact_reference
+from sesamo_dsl.estimates.samples import ForwardMetrics, Samples
 from sesamo_jax.hmc import log_densities, moves
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.gaussian_mixture import gaussian_mixture

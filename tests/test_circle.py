@@ -12,8 +12,8 @@ import scipy.stats
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.circle import BINS, LIMIT
-from sesamo_dsl.training import TrainingOptions, make_base
+from sesamo_dsl.laws.circle import BINS, LIMIT
+from sesamo_dsl.training.training import TrainingOptions, make_base
 
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")

@@ -9,9 +9,9 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.compiler import lower_theory
-from sesamo_dsl.constants import split_constant
-from sesamo_dsl.evaluation import Estimate
+from sesamo_dsl.estimates.samples import Estimate
+from sesamo_dsl.lowering.constants import split_constant
+from sesamo_dsl.stages import lower_theory
 
 LATTICE = sd.Lattice(2, 3)
 PHI = sd.ScalarField("phi", LATTICE)

@@ -11,10 +11,10 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.compiler import lower_theory
-from sesamo_dsl.coverage import Coverage, find_journey
-from sesamo_dsl.landscape import Landscape
-from sesamo_dsl.walkers import WALKERS, Walk
+from sesamo_dsl.estimates.coverage import Coverage, find_journey
+from sesamo_dsl.landscape.landscape import Landscape
+from sesamo_dsl.landscape.walkers import WALKERS, Walk
+from sesamo_dsl.stages import lower_theory
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=3)
 

@@ -21,7 +21,7 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.errors import ParameterError
 from sesamo_dsl.groups.element import Element, SiteMap
-from sesamo_dsl.lattice import SiteSum
+from sesamo_dsl.symbols.lattice import SiteSum
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 

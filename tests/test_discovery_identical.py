@@ -16,7 +16,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.analysis.discovery import Discovery, find_symmetries
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
-from sesamo_dsl.exact import floats
+from sesamo_dsl.symbols.exact import floats
 
 POINT, RING = sd.Lattice(1), sd.Lattice(6)
 G = sd.parameters("g")

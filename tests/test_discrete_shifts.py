@@ -13,7 +13,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.analysis.undeclared import undeclared_symmetries
 from sesamo_dsl.errors import GroupError, NotClosedError, NotInvariantError
 from sesamo_dsl.report.derivation import derivation
-from sesamo_dsl.site_constants import SiteConstant
+from sesamo_dsl.symbols.site_constants import SiteConstant
 
 SQUARE = sd.Lattice(4, 3)
 PHI, CHI = sd.ScalarField("phi", SQUARE), sd.ScalarField("chi", SQUARE)

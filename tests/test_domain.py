@@ -13,10 +13,10 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.compiler import lower_theory
 from sesamo_dsl.errors import GroupError, NotFaithfulError
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
+from sesamo_dsl.stages import lower_theory
 
 Array = np.ndarray[Any, Any]
 POINT, LATTICE = sd.Lattice(1), sd.Lattice(3, 2)

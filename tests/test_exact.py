@@ -9,7 +9,7 @@ import mpmath
 import pytest
 import sympy as sp
 
-from sesamo_dsl.exact import NumberTable, is_zero, numeric, rational
+from sesamo_dsl.symbols.exact import NumberTable, is_zero, numeric, rational
 
 R = sp.Rational
 ROOT2, ROOT3, ROOT5 = sp.sqrt(2), sp.sqrt(3), sp.sqrt(5)

@@ -14,9 +14,9 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import find_counterexample, generic_parameters
 from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.errors import GroupError, InternalError
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups.element import Element
-from sesamo_dsl.lattice import SiteSum
+from sesamo_dsl.symbols.exact import NumberTable
+from sesamo_dsl.symbols.lattice import SiteSum
 
 POINT, LINE = sd.Lattice(1), sd.Lattice(3)
 X, Y = sd.ScalarField("x", POINT), sd.ScalarField("y", POINT)

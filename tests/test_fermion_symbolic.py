@@ -24,10 +24,10 @@ from sesamo_dsl.errors import (
     SesamoError,
     TheoryError,
 )
-from sesamo_dsl.exact import NumberTable
-from sesamo_dsl.fermions import Hopping
 from sesamo_dsl.groups import Automorphisms, PointGroup, SiteMap, Translations, node_permutation
 from sesamo_dsl.groups.element import Element
+from sesamo_dsl.language.fermions import Hopping
+from sesamo_dsl.symbols.exact import NumberTable
 
 BETA, U, H = sd.parameters("beta U h")
 PAIR, RING, TRIANGLE = nx.path_graph(2), nx.cycle_graph(4), nx.cycle_graph(3)

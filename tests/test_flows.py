@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zuko.transforms import MonotonicRQSTransform
 
 from sesamo_dsl.errors import ConfigurationError, OptionError
-from sesamo_dsl.flow_spec import FlowSpec, GaussianBase, NodeOrder, Transform, coupling, frozen_mask
+from sesamo_dsl.flows.spec import FlowSpec, GaussianBase, NodeOrder, Transform, coupling, frozen_mask
 from sesamo_dsl.sampler import Arrays
 from sesamo_dsl.sampler.flow import CouplingFlow
 from sesamo_dsl.sampler.spline import spline

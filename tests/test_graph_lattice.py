@@ -16,15 +16,15 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.analysis.normal_form import NormalForm, transformed
 from sesamo_dsl.errors import FieldError, GroupError, LatticeError, NotClosedError, SesamoError
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups import Automorphisms, PointGroup, SiteMap, Translations, node_permutation
 from sesamo_dsl.groups.automorphisms import automorphisms
 from sesamo_dsl.groups.element import Element
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.lowering import arrays as constant_arrays
-from sesamo_dsl.lowering import lower
+from sesamo_dsl.lowering.expressions import arrays as constant_arrays
+from sesamo_dsl.lowering.expressions import lower
+from sesamo_dsl.symbols.exact import NumberTable
 from sesamo_dsl.testing.rounding import error_bounds
 
 KAPPA, LAM = sd.parameters("kappa lam")

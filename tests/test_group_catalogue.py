@@ -22,9 +22,9 @@ import sesamo_dsl as sd
 from sesamo_dsl import groups as sg
 from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.errors import GroupError, NotFaithfulError
-from sesamo_dsl.exact import NumberTable
-from sesamo_dsl.fields import Field, FieldComponent
 from sesamo_dsl.groups.element import Element
+from sesamo_dsl.symbols.exact import NumberTable
+from sesamo_dsl.symbols.fields import Field, FieldComponent
 
 POINT, LINE, SQUARE, THIN = sd.Lattice(1), sd.Lattice(4), sd.Lattice(4, 4), sd.Lattice(4, 2)
 X = sd.VectorField("x", POINT, 5)

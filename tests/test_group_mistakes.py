@@ -13,8 +13,8 @@ from sympy.combinatorics import named_groups as named
 import sesamo_dsl as sd
 from sesamo_dsl import groups as sg
 from sesamo_dsl.errors import FieldError, GroupError, LatticeError, NotClosedError
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups.element import Element
+from sesamo_dsl.symbols.exact import NumberTable
 
 POINT, LINE, SQUARE, THIN = sd.Lattice(1), sd.Lattice(4), sd.Lattice(4, 4), sd.Lattice(4, 2)
 X = sd.VectorField("x", POINT, 5)

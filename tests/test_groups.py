@@ -18,9 +18,9 @@ from sympy.combinatorics.named_groups import AlternatingGroup, CyclicGroup, Dihe
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import FieldError, GroupError, NotClosedError
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups.element import Element, SiteMap
 from sesamo_dsl.groups.finite import FiniteGroup
+from sesamo_dsl.symbols.exact import NumberTable
 
 POINT = sd.Lattice(1)
 X = tuple(sd.VectorField("x", POINT, 4))

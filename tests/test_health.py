@@ -16,16 +16,16 @@ from typer.testing import CliRunner
 
 import sesamo_dsl as sd
 from sesamo_dsl import cli
-from sesamo_dsl.chains import Chain, longest_stay
-from sesamo_dsl.compiler import lower_theory
-from sesamo_dsl.coverage import Coverage
 from sesamo_dsl.errors import TrainingDivergedError
-from sesamo_dsl.evaluation import Samples, independent_mean
-from sesamo_dsl.health import TrainingRecord, examine, pareto_tail_index
+from sesamo_dsl.estimates.chains import Chain, longest_stay
+from sesamo_dsl.estimates.coverage import Coverage
+from sesamo_dsl.estimates.health import TrainingRecord, examine, pareto_tail_index
+from sesamo_dsl.estimates.reference import Reference
+from sesamo_dsl.estimates.samples import Samples, independent_mean
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.reference import Reference
-from sesamo_dsl.training import TrainingOptions, make_base
+from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.training.training import TrainingOptions, make_base
 
 N = 4000
 SMALL = sd.FlowSpec(layers=1, hidden=(4,), kernel=1)

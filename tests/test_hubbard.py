@@ -13,11 +13,11 @@ from scipy.special import logsumexp
 import sesamo_dsl as sd
 from oracles import auxiliary_field, dense
 from oracles.fock import FockSpace
-from sesamo_dsl import correlators
-from sesamo_dsl.compiler import lower_theory
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.ir import fermions
 from sesamo_dsl.ir.interpreter import run
+from sesamo_dsl.observables import correlators
+from sesamo_dsl.stages import lower_theory
 from sesamo_theories.hubbard import honeycomb, hubbard, ring, square, two_sites
 
 Array = np.ndarray[Any, Any]

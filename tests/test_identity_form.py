@@ -10,7 +10,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.analysis.identity_form import IdentityForm
-from sesamo_dsl.exact import NumberTable
+from sesamo_dsl.symbols.exact import NumberTable
 
 POINT, LINE = sd.Lattice(1), sd.Lattice(4)
 X, Y = sd.ScalarField("x", POINT), sd.ScalarField("y", POINT)

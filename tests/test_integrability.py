@@ -9,7 +9,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import NotNormalizableError
-from sesamo_dsl.fields import FieldComponent
+from sesamo_dsl.symbols.fields import FieldComponent
 
 Density = Callable[..., sp.Expr]
 
@@ -94,7 +94,7 @@ def test_what_can_be_normalised_is_not_refused(name: str) -> None:
     "reference", ["scalar_phi4", "complex_phi4@16x16", "on_model", "clock_phi4", "hubbard"]
 )
 def test_shipped_theories_are_not_refused(reference: str) -> None:
-    from sesamo_dsl.theories import load_theory
+    from sesamo_dsl.language.theory_files import load_theory
 
     assert sd.analyse(load_theory(reference)).divergence is None
 

@@ -15,8 +15,8 @@ import sesamo_dsl as sd
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act, judge
 from sesamo_dsl.analysis.normal_form import NormalForm, transformed
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups.element import Element, SiteMap
+from sesamo_dsl.symbols.exact import NumberTable
 
 Array = np.ndarray[Any, Any]
 H, G = sd.parameters("h g")

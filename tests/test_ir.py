@@ -15,15 +15,15 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.compiler import lower_theory
 from sesamo_dsl.errors import LoweringError, ProgramError
-from sesamo_dsl.fields import FieldComponent
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Builder, Kind, Program
 from sesamo_dsl.ir.text import program_text
-from sesamo_dsl.lattice import SiteSum
-from sesamo_dsl.lowering import lower
+from sesamo_dsl.lowering.expressions import lower
+from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.symbols.fields import FieldComponent
+from sesamo_dsl.symbols.lattice import SiteSum
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 
@@ -188,7 +188,7 @@ def test_common_subexpressions_are_computed_once() -> None:
 
 HASH_SCRIPT = """
 import sesamo_dsl as sd, sympy as sp
-from sesamo_dsl.compiler import lower_theory
+from sesamo_dsl.stages import lower_theory
 from sesamo_dsl.ir.text import program_text
 from sesamo_theories.scalar_phi4 import scalar_phi4
 lattice = sd.Lattice(3, 4)

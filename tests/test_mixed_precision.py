@@ -12,7 +12,7 @@ import pytest
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.training import TrainingOptions, make_base
+from sesamo_dsl.training.training import TrainingOptions, make_base
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.scalar_phi4 import scalar_phi4
 

@@ -14,8 +14,8 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.reference import exact_configurations
-from sesamo_dsl.training import TrainingOptions, make_base
+from sesamo_dsl.estimates.reference import exact_configurations
+from sesamo_dsl.training.training import TrainingOptions, make_base
 
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")

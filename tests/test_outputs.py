@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from sesamo_dsl import cli
 from sesamo_dsl.errors import OptionError, RunError
-from sesamo_dsl.outputs import check_output, check_picture
+from sesamo_dsl.machine.outputs import check_output, check_picture
 
 
 def run(*arguments: str | Path) -> Result:

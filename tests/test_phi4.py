@@ -13,14 +13,14 @@ import sympy as sp
 from typer.testing import CliRunner
 
 import sesamo_dsl as sd
-from sesamo_dsl.chains import Chain
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import ConfigurationError, OptionError, RunError, TheoryError, TheoryFileError
-from sesamo_dsl.evaluation import observable_names, observable_values
-from sesamo_dsl.flow_spec import FlowSpec
-from sesamo_dsl.measurements import _uniform_histogram
-from sesamo_dsl.orbits import von_mises_fisher
-from sesamo_dsl.training import make_base
+from sesamo_dsl.estimates.chains import Chain
+from sesamo_dsl.estimates.samples import observable_names, observable_values
+from sesamo_dsl.flows.spec import FlowSpec
+from sesamo_dsl.laws.orbits import von_mises_fisher
+from sesamo_dsl.observables.measurements import _uniform_histogram
+from sesamo_dsl.training.training import make_base
 from sesamo_theories.clock_phi4 import clock_phi4
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.complex_phi4_collinear import complex_phi4_collinear

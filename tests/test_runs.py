@@ -275,8 +275,8 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
     observables={"second": point.sum(x**2)}, derived={"root": sp.sqrt(sp.Symbol("second"))})
 """
     file.write_text(text)
+    from sesamo_dsl.language.theory_files import source_of
     from sesamo_dsl.runs import start
-    from sesamo_dsl.theories import source_of
 
     run = start(
         sd.compile(sd.load_theory(file)),

@@ -25,11 +25,11 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import call, load_backend
-from sesamo_dsl.cache import load_source
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.lowering import lower
+from sesamo_dsl.lowering.expressions import lower
+from sesamo_dsl.machine.cache import load_source
 
 _UNITS = 2000
 _HALF, _THIRD = sp.Rational(1, 2), sp.Rational(1, 3)

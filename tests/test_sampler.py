@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import sesamo_dsl as sd
-from sesamo_dsl.training import TrainingOptions, make_base
+from sesamo_dsl.training.training import TrainingOptions, make_base
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,))
 EXAMPLE = Path(__file__).parent.parent / "examples" / "numpy_backend.py"

@@ -19,11 +19,11 @@ from scipy.special import logsumexp
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Model
-from sesamo_dsl.divergence import Cause
 from sesamo_dsl.errors import RunError, TrainingDivergedError
-from sesamo_dsl.evaluation import Samples
-from sesamo_dsl.reference import Reference, exact_reference
-from sesamo_dsl.training import History, TrainingOptions, make_base, train
+from sesamo_dsl.estimates.reference import Reference, exact_reference
+from sesamo_dsl.estimates.samples import Samples
+from sesamo_dsl.training.divergence import Cause
+from sesamo_dsl.training.training import History, TrainingOptions, make_base, train
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 

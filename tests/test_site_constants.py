@@ -17,14 +17,14 @@ import sesamo_dsl as sd
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.errors import FieldError, LatticeError, ParameterError, RunError, TheoryError
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups.element import node_permutation, reflection, rotation, translation
 from sesamo_dsl.groups.symmetry import Generator
 from sesamo_dsl.ir.interpreter import run as interpret
-from sesamo_dsl.minima import find_minima
+from sesamo_dsl.landscape.minima import find_minima
 from sesamo_dsl.report.derivation import derivation
 from sesamo_dsl.runs import digest
-from sesamo_dsl.site_constants import SiteConstant
+from sesamo_dsl.symbols.exact import NumberTable
+from sesamo_dsl.symbols.site_constants import SiteConstant
 from sesamo_dsl.testing import theory_suite
 
 RNG = np.random.default_rng(7)

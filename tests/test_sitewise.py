@@ -19,9 +19,9 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import generic_parameters
 from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.errors import GroupError, NotInvariantError, SesamoError
-from sesamo_dsl.exact import NumberTable, floats
 from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Translations, direct_product
 from sesamo_dsl.report.derivation import derivation
+from sesamo_dsl.symbols.exact import NumberTable, floats
 
 G, H = sd.parameters("g h")
 LINE, SQUARE = sd.Lattice(3), sd.Lattice(2, 3)

@@ -15,9 +15,9 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.analysis.normal_form import transformed
 from sesamo_dsl.errors import GroupError, NotInvariantError
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups import Generator, Staggered, node_permutation, reflection, rotation, translation
 from sesamo_dsl.report.derivation import derivation
+from sesamo_dsl.symbols.exact import NumberTable
 
 SQUARE = sd.Lattice(4, 4)
 PHI, CHI = sd.ScalarField("phi", SQUARE), sd.ScalarField("chi", SQUARE)

@@ -20,8 +20,8 @@ from sesamo_dsl.analysis.invariance import (
     surviving_subgroup,
 )
 from sesamo_dsl.analysis.normal_form import NormalForm
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.groups.element import Element
+from sesamo_dsl.symbols.exact import NumberTable
 
 H, G, K = sd.parameters("h g k")
 POINT, LINE, SQUARE = sd.Lattice(1), sd.Lattice(3), sd.Lattice(4, 4)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import sesamo_dsl as sd
-from sesamo_dsl.compiler import lower_theory
 from sesamo_dsl.ir.interpreter import run
+from sesamo_dsl.stages import lower_theory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from targets import TARGETS, Target, all_targets, chain_log_z, judge

@@ -29,10 +29,10 @@ import sesamo_dsl as sd
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.cli import app
-from sesamo_dsl.compiler import lower_theory
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.exact import NumberTable
 from sesamo_dsl.ir.source import module_source
+from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.symbols.exact import NumberTable
 from sesamo_dsl.testing import (
     LAWS,
     Law,

@@ -13,7 +13,7 @@ import sympy as sp
 import sesamo_dsl as sd
 from sesamo_dsl import groups
 from sesamo_dsl.errors import FieldError, GroupError, LatticeError, ParameterError, SesamoError
-from sesamo_dsl.exact import exact_matrix, symbolic
+from sesamo_dsl.symbols.exact import exact_matrix, symbolic
 
 LATTICE = sd.Lattice(2)
 PHI = sd.ScalarField("phi", LATTICE)

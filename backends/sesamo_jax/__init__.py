@@ -12,14 +12,14 @@ import numpy as np
 
 from sesamo_dsl.backend import Backend, Model
 from sesamo_dsl.compiled import CompiledProgram
-from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.couplings import Couplings
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.flow_spec import GaussianBase
-from sesamo_dsl.hmc import HMCOptions, Trajectories
+from sesamo_dsl.estimates.hmc import HMCOptions, Trajectories
+from sesamo_dsl.flows.spec import GaussianBase
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.theory import Precision
-from sesamo_dsl.training import TrainingOptions
+from sesamo_dsl.language.theory import Precision
+from sesamo_dsl.stages import CompiledTheory
+from sesamo_dsl.training.training import TrainingOptions
 
 from .emit import emit
 from .model import JaxModel, widest

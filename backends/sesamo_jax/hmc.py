@@ -12,9 +12,9 @@ from blackjax.adaptation.step_size import dual_averaging_adaptation
 from blackjax.mcmc import hmc
 from jax import Array
 
-from sesamo_dsl.compiler import CompiledTheory
 from sesamo_dsl.couplings import Couplings
-from sesamo_dsl.hmc import HMCOptions, Trajectories
+from sesamo_dsl.estimates.hmc import HMCOptions, Trajectories
+from sesamo_dsl.stages import CompiledTheory
 
 _BLOCK_MOVES = 8  # at most, after every trajectory
 _JITTER = 0.2  # relative half-width of the step size's distribution
@@ -30,7 +30,7 @@ class _Tally(NamedTuple):
 def moves(compiled: CompiledTheory, parameters: Couplings) -> Callable[[Array, Array], Array]:
     """(key, x) ↦ x: draws from the modulating groups for each chain, (chains, components, *lattice).
 
-    Leaves exp(−S) invariant: see ``sesamo_dsl.hmc``.
+    Leaves exp(−S) invariant: see ``sesamo_dsl.estimates.hmc``.
     """
     emitted = compiled.bind(parameters)
     matrices = compiled.program.constants["MATRICES"]

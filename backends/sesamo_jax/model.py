@@ -15,11 +15,11 @@ from jax import Array
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.couplings import Couplings, couplings_key
-from sesamo_dsl.flow_spec import GaussianBase, check_state
+from sesamo_dsl.flows.spec import GaussianBase, check_state
+from sesamo_dsl.language.theory import Precision
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.sampler.objectives import above_walls
-from sesamo_dsl.theory import Precision
-from sesamo_dsl.training import BETAS, TrainingOptions
+from sesamo_dsl.training.training import BETAS, TrainingOptions
 
 from .arrays import JaxArrays
 from .scope import scoped

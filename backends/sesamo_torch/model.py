@@ -12,10 +12,10 @@ from torch import Tensor
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.compiled import CompiledProgram
 from sesamo_dsl.couplings import Couplings
-from sesamo_dsl.flow_spec import GaussianBase, check_state
+from sesamo_dsl.flows.spec import GaussianBase, check_state
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.sampler.objectives import above_walls
-from sesamo_dsl.training import BETAS, TrainingOptions
+from sesamo_dsl.training.training import BETAS, TrainingOptions
 
 from .arrays import TorchArrays
 from .scope import scoped

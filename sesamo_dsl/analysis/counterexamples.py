@@ -19,11 +19,11 @@ from sympy.core.relational import Relational
 
 from ..couplings import Coupling, Couplings, Point, couplings_text
 from ..errors import InternalError
-from ..fermions import FermionLogDet
-from ..fields import FieldComponent
-from ..lattice import Functional, SiteSum
-from ..site_constants import SiteConstant
-from ..theory import Theory
+from ..language.fermions import FermionLogDet
+from ..language.theory import Theory
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Functional, SiteSum
+from ..symbols.site_constants import SiteConstant
 from .evaluate import as_function, evaluate
 
 _DIGITS = 40

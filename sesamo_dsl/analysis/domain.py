@@ -20,11 +20,11 @@ import sympy as sp
 from scipy.optimize import linprog
 
 from ..errors import GroupError, NotFaithfulError
-from ..exact import floats, is_zero
-from ..fields import FieldComponent
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.symmetry import Symmetry, linear_row
+from ..symbols.exact import floats, is_zero
+from ..symbols.fields import FieldComponent
 
 _PARALLEL = 1e-9  # cosine distance below which two facet normals are the same facet
 

@@ -11,11 +11,11 @@ import numpy as np
 import sympy as sp
 
 from ..couplings import Couplings, arrays_only
-from ..exact import numeric
-from ..fermions import FermionLogDet
-from ..fields import FieldComponent, Parameter
-from ..lattice import Lattice, SiteSum
-from ..site_constants import SiteConstant
+from ..language.fermions import FermionLogDet
+from ..symbols.exact import numeric
+from ..symbols.fields import FieldComponent, Parameter
+from ..symbols.lattice import Lattice, SiteSum
+from ..symbols.site_constants import SiteConstant
 
 
 def evaluate(

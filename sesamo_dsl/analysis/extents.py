@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..fields import FieldComponent
-from ..theory import Theory
+from ..language.theory import Theory
+from ..symbols.fields import FieldComponent
 
 
 def extent_notes(theory: Theory) -> list[str]:

@@ -21,9 +21,9 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
-from ..exact import NumberTable, is_zero, numeric
-from ..fields import FieldComponent
-from ..lattice import Functional, SiteSum
+from ..symbols.exact import NumberTable, is_zero, numeric
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Functional, SiteSum
 from .normal_form import NormalForm
 from .regularity import is_positive
 

@@ -12,16 +12,16 @@ import sympy as sp
 
 from ..couplings import Coupling, couplings_text
 from ..errors import NotInvariantError
-from ..exact import numbers
-from ..fields import FieldComponent, Parameter
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.sitewise import Sitewise
 from ..groups.staggering import pattern
 from ..groups.symmetry import Symmetry
-from ..lattice import Functional, SiteSum
-from ..site_constants import SiteConstant
-from ..theory import Theory
+from ..language.theory import Theory
+from ..symbols.exact import numbers
+from ..symbols.fields import FieldComponent, Parameter
+from ..symbols.lattice import Functional, SiteSum
+from ..symbols.site_constants import SiteConstant
 from .counterexamples import Counterexample, refuse_contradiction, search_counterexample
 from .evaluate import evaluate, sufficient_shape
 from .identity_form import IdentityForm

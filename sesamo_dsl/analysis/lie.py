@@ -16,13 +16,13 @@ from scipy.linalg import expm
 
 from ..couplings import couplings_text
 from ..errors import GroupError, NotInvariantError
-from ..exact import floats, numbers
-from ..fermions import FermionLogDet
-from ..fields import FieldComponent
 from ..groups.element import Element, SiteMap
 from ..groups.lie import LieSymmetry
-from ..lattice import SiteSum
-from ..theory import Theory
+from ..language.fermions import FermionLogDet
+from ..language.theory import Theory
+from ..symbols.exact import floats, numbers
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import SiteSum
 from .counterexamples import Counterexample, Move, refuse_contradiction, search_counterexample
 from .identity_form import IdentityForm
 from .invariance import Verdict, generic_parameters

@@ -18,9 +18,9 @@ from typing import cast
 
 import sympy as sp
 
-from ..fields import FieldComponent, Parameter
-from ..lattice import Functional, SiteSum
-from ..theory import Theory
+from ..language.theory import Theory
+from ..symbols.fields import FieldComponent, Parameter
+from ..symbols.lattice import Functional, SiteSum
 from .lie import coefficients, lie_derivative, moved_by
 from .normal_form import NormalForm
 from .regularity import regular_parts

@@ -10,7 +10,7 @@ import sympy as sp
 from sympy.polys.domains import QQ
 from sympy.polys.matrices import DomainMatrix
 
-from ..exact import NumberTable
+from ..symbols.exact import NumberTable
 
 Array = np.ndarray[Any, Any]
 Row = dict[int, sp.Expr]

@@ -14,11 +14,11 @@ from typing import cast
 
 import sympy as sp
 
-from ..fields import FieldComponent
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
-from ..lattice import Functional, SiteSum
-from ..theory import Theory
+from ..language.theory import Theory
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Functional, SiteSum
 from .counterexamples import refuse_contradiction
 from .identity_form import IdentityForm
 from .invariance import Verdict, find_counterexample

@@ -16,13 +16,13 @@ import numpy as np
 import sympy as sp
 
 from ..errors import GroupError
-from ..exact import NumberTable
-from ..fermions import FermionLogDet, canonical_species
-from ..fields import FieldComponent
 from ..groups.element import Element
 from ..groups.staggering import Axes, sign_constant, sign_of_step
-from ..lattice import Hops, Lattice, SiteSum
-from ..site_constants import SiteConstant, exact_value
+from ..language.fermions import FermionLogDet, canonical_species
+from ..symbols.exact import NumberTable
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Hops, Lattice, SiteSum
+from ..symbols.site_constants import SiteConstant, exact_value
 from .site_sums import site_numbers, sum_of_values, without_cancelling_sums
 
 

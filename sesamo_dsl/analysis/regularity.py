@@ -19,8 +19,8 @@ from typing import cast
 import sympy as sp
 from sympy.core.relational import Relational
 
-from ..fields import FieldComponent
-from ..lattice import Functional, SiteSum
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Functional, SiteSum
 
 Moved = Callable[[FieldComponent], bool]
 """Whether a component is moved by the group."""

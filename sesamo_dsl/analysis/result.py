@@ -12,16 +12,16 @@ import sympy as sp
 
 from ..couplings import Couplings
 from ..errors import GroupError
-from ..facts import OrbitKind
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
-from ..sectors import Sectors
-from ..theory import Theory
+from ..ir.facts import OrbitKind
+from ..ir.sectors import Sectors
+from ..landscape.integrability import Divergence
+from ..language.theory import Theory
 from .domain import Domain
-from .integrability import Divergence
 from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdict
 from .lie import lie_change
 from .slices import Slice

@@ -13,10 +13,10 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ..exact import NumberTable, numeric
 from ..groups.element import SiteMap
-from ..lattice import SiteSum
-from ..site_constants import SiteConstant, exact_value
+from ..symbols.exact import NumberTable, numeric
+from ..symbols.lattice import SiteSum
+from ..symbols.site_constants import SiteConstant, exact_value
 
 _Array = np.ndarray
 

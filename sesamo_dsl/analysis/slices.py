@@ -28,10 +28,10 @@ import sympy as sp
 from sympy.polys.matrices import DomainMatrix
 
 from ..errors import GroupError
-from ..exact import NumberTable, floats
-from ..fields import FieldComponent
 from ..groups.lie import LieSymmetry
-from ..lattice import SiteSum
+from ..symbols.exact import NumberTable, floats
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import SiteSum
 from .linear_algebra import null_space, rank
 
 _RADIUS = sp.Symbol("r", positive=True)

@@ -7,8 +7,8 @@ import sympy as sp
 from scipy.linalg import logm
 
 from ..errors import LatticeError
-from ..exact import floats
 from ..groups.element import Element
+from ..symbols.exact import floats
 from .discovery import find_symmetries
 from .result import Analysis
 

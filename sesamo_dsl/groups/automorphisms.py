@@ -7,8 +7,8 @@ from math import prod
 import networkx as nx
 from networkx.algorithms.isomorphism import GraphMatcher
 
-from ..flow_spec import NodeOrder
-from ..lattice import GraphLattice
+from ..flows.spec import NodeOrder
+from ..symbols.lattice import GraphLattice
 from .element import SiteMap
 
 

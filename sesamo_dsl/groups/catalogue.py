@@ -13,9 +13,9 @@ from sympy.combinatorics.named_groups import AlternatingGroup, SymmetricGroup
 
 from ..checks import as_integer, shown
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError
-from ..exact import NumberTable, exact_matrix
-from ..fields import ComplexField, Field, FieldComponent, ScalarField, VectorField, field_components
-from ..lattice import GraphLattice, Lattice
+from ..symbols.exact import NumberTable, exact_matrix
+from ..symbols.fields import ComplexField, Field, FieldComponent, ScalarField, VectorField, field_components
+from ..symbols.lattice import GraphLattice, Lattice
 from .automorphisms import automorphisms
 from .element import Element, SiteMap, axis_exchange, reflection, translation
 from .finite import FiniteGroup

@@ -15,8 +15,8 @@ import sympy as sp
 
 from ..checks import as_integer, shown
 from ..errors import GroupError, LatticeError
-from ..exact import NumberTable
-from ..lattice import GraphLattice, Lattice
+from ..symbols.exact import NumberTable
+from ..symbols.lattice import GraphLattice, Lattice
 from .staggering import Axes, carried, product, sign_name
 
 

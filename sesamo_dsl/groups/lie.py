@@ -10,8 +10,8 @@ import sympy as sp
 
 from ..checks import as_integer, flag, label, shown
 from ..errors import FieldError, GroupError
-from ..exact import NumberTable, is_zero
-from ..fields import Field, FieldComponent, field_components
+from ..symbols.exact import NumberTable, is_zero
+from ..symbols.fields import Field, FieldComponent, field_components
 from .symmetry import linear_row
 
 

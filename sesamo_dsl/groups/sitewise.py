@@ -9,8 +9,8 @@ from typing import Any
 
 from ..checks import as_integer, label, shown
 from ..errors import GroupError
-from ..fields import FieldComponent
-from ..lattice import Lattice
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Lattice
 from .lie import LieSymmetry
 from .symmetry import Symmetry, Use
 

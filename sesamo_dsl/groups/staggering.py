@@ -15,8 +15,8 @@ import numpy as np
 
 from ..checks import as_integer, shown
 from ..errors import GroupError
-from ..lattice import GraphLattice, Hops, Lattice
-from ..site_constants import SiteConstant
+from ..symbols.lattice import GraphLattice, Hops, Lattice
+from ..symbols.site_constants import SiteConstant
 
 if TYPE_CHECKING:
     from .element import SiteMap

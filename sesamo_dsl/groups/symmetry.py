@@ -11,9 +11,9 @@ import sympy as sp
 
 from ..checks import flag, integer, label, shown
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFaithfulError
-from ..exact import NumberTable, floats, is_zero, rational, symbolic
-from ..fields import FieldComponent
-from ..lattice import Lattice
+from ..symbols.exact import NumberTable, floats, is_zero, rational, symbolic
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Lattice
 from .element import Element, SiteMap
 from .finite import FiniteGroup
 from .staggering import checked_axes

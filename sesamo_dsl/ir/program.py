@@ -36,8 +36,8 @@ import numpy as np
 
 from ..couplings import Coupling
 from ..errors import ProgramError
-from ..flow_spec import NodeOrder
-from ..sectors import Sectors
+from ..flows.spec import NodeOrder
+from .sectors import Sectors
 
 
 class Kind(Enum):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..couplings import Coupling
-from ..flow_spec import NodeOrder
+from ..flows.spec import NodeOrder
 from .program import Attribute, Function, Kind, Op, Program
 
 

@@ -14,11 +14,11 @@ from sympy import latex
 
 from ..analysis.domain import Domain
 from ..analysis.result import Analysis, LieReport, SymmetryReport
-from ..compiler import lower_theory
 from ..errors import OptionError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
-from ..vacua import find_vacuum
+from ..landscape.vacua import find_vacuum
+from ..stages import lower_theory
 from .pictures import _BLUE, _GREY, _INK, _ORANGE, _figure
 
 _TINTS = ("#dbe7f3", "#b5cde6", "#e6ebf0", "#93b5d8", "#c9d3dd", "#7da3cc")

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..cache import write_bytes
 from ..comparison import Comparison
 from ..couplings import couplings_text
-from ..evaluation import Samples
+from ..estimates.samples import Samples
 from ..ir.interpreter import run
-from ..outputs import check_picture
-from ..training import History
+from ..machine.cache import write_bytes
+from ..machine.outputs import check_picture
+from ..training.training import History
 
 _BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
 _SHOWN = 3000  # points of a scatter plot; more hide what lies below

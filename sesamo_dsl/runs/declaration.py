@@ -17,8 +17,8 @@ from safetensors.numpy import save as save_tensors
 
 from ..compiled import CompiledProgram
 from ..couplings import Couplings
-from ..facts import StoredFacts
-from ..flow_spec import GaussianBase
+from ..flows.spec import GaussianBase
+from ..ir.facts import StoredFacts
 from ..ir.program import SITE_VALUES, Program
 from ..ir.stored import program_as_data, program_from_data
 from ..ir.text import program_text

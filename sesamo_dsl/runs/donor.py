@@ -11,9 +11,9 @@ from safetensors.numpy import load as load_tensors
 
 from .. import checks
 from ..errors import RunError
-from ..flow_spec import FlowSpec
-from ..theory import Theory
-from ..training import TrainingOptions
+from ..flows.spec import FlowSpec
+from ..language.theory import Theory
+from ..training.training import TrainingOptions
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, state_of
 

@@ -13,15 +13,15 @@ from safetensors.numpy import load as load_tensors
 from .. import checks
 from ..backend import load_backend
 from ..compiled import CompiledProgram
-from ..compiler import analyse, compile, lower_theory
 from ..couplings import Coupling, same_couplings
-from ..derived import Derived
 from ..errors import RunError, TheoryFileError
 from ..ir.interpreter import run as interpret
 from ..ir.program import SITE_VALUES, Program
-from ..theories import is_shipped, load_theory
-from ..theory import Theory
-from ..training import Course, History, TrainingOptions, make_base
+from ..language.derived import Derived
+from ..language.theory import Theory
+from ..language.theory_files import is_shipped, load_theory
+from ..stages import analyse, compile, lower_theory
+from ..training.training import Course, History, TrainingOptions, make_base
 from .architecture import check_architecture
 from .declaration import Declaration, digest
 from .run import Run

@@ -18,19 +18,19 @@ from safetensors.numpy import save as save_tensors
 
 from .. import checks
 from ..backend import Model
-from ..chains import Chain
 from ..compiled import CompiledProgram
 from ..couplings import Coupling, arrays_only, numbers_only
-from ..coverage import Coverage
-from ..derived import Derived
-from ..divergence import cause_of_divergence
 from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
-from ..evaluation import ForwardMetrics, Samples, independent_mean
-from ..health import TrainingRecord
-from ..interruption import held_back
-from ..memory import check_memory
-from ..reference import Reference, exact_reference
-from ..training import Course, History, TrainingOptions, train
+from ..estimates.chains import Chain
+from ..estimates.coverage import Coverage
+from ..estimates.health import TrainingRecord
+from ..estimates.reference import Reference, exact_reference
+from ..estimates.samples import ForwardMetrics, Samples, independent_mean
+from ..language.derived import Derived
+from ..machine.interruption import held_back
+from ..machine.memory import check_memory
+from ..training.divergence import cause_of_divergence
+from ..training.training import Course, History, TrainingOptions, train
 from .declaration import Declaration, digest
 from .store import RunDirectory, sha256
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..analysis.integrability import require_normalizable
-from ..cache import file_stem, write_text
-from ..chains import Chain
-from ..compiler import CompiledTheory
 from ..couplings import Coupling
 from ..errors import OptionError
-from ..methods import method_options
-from ..training import TrainingOptions, make_base, notes_on
+from ..estimates.chains import Chain
+from ..landscape.integrability import require_normalizable
+from ..machine.cache import file_stem, write_text
+from ..stages import CompiledTheory
+from ..training.methods import method_options
+from ..training.training import TrainingOptions, make_base, notes_on
 from .declaration import Declaration
 from .donor import Donor
 from .run import Run

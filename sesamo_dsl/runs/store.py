@@ -20,8 +20,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from ..cache import write_bytes
 from ..errors import RunError, SesamoError
+from ..machine.cache import write_bytes
 
 RECORD = "run.json"
 LOCK = "run.lock"

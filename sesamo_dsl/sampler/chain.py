@@ -1,6 +1,6 @@
 """The conditional law of many coupled blocks: a chain, and a heat bath of what turns rows together.
 
-The mathematics is in :mod:`sesamo_dsl.autoregressive`.
+The mathematics is in :mod:`sesamo_dsl.laws.autoregressive`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autoregressive import AutoregressiveSpec
+from ..laws.autoregressive import AutoregressiveSpec
 from .arrays import Array, Weights, inverse_cdf, layers_of
 from .features import Features
 from .group_action import GroupAction

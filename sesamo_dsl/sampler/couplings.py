@@ -1,13 +1,13 @@
 """The layers of a coupling flow, on fields stored with the batch as their last axis.
 
-Index tables and architecture are those of :mod:`sesamo_dsl.flow_spec`; weights are an argument. Every map
+Index tables and architecture are those of :mod:`sesamo_dsl.flows.spec`; weights are an argument. Every map
 comes with the logarithm of its Jacobian determinant, and a flag turns it into its inverse.
 """
 
 from __future__ import annotations
 
-from ..collective import Collective
-from ..flow_spec import Block, Coupling, FlowSpec
+from ..flows.spec import Block, Coupling, FlowSpec
+from ..flows.zero_mode import Collective
 from .arrays import Array, Arrays, Weights, layers_of, perceptron
 from .spline import affine, bounded, spline
 

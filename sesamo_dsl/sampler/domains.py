@@ -25,7 +25,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..ir.program import Program
-from ..modulation import preimages
+from ..lowering.modulation import preimages
 from .arrays import Array, Weights
 from .flow import Flow, Mixture
 from .group_action import GroupAction

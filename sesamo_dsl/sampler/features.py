@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..conditional import FeatureSpec
+from ..laws.conditional import FeatureSpec
 from .arrays import Array, Arrays
 
 

@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ..collective import Collective
-from ..flow_spec import FlowSpec, GaussianBase, check_batch, coupling, initial_state, mixture_bases
+from ..flows.spec import FlowSpec, GaussianBase, check_batch, coupling, initial_state, mixture_bases
+from ..flows.zero_mode import Collective
 from .arrays import Array, Arrays, Weights, inverse_cdf
 from .couplings import CouplingLayer, ZeroModeLayer
 

@@ -6,8 +6,8 @@ law            p(u|y)
 uniform        1/|G|
 learned        one logit for every element
 heat_bath      exp(−S₁(T_u y)) / Σ_v exp(−S₁(T_v y)), the exact conditional
-conditional    a network of T_u y in the place of −S₁ (``sesamo_dsl.conditional``); where blocks are too many
-               for a table, the chain of :mod:`sesamo_dsl.sampler.chain`
+conditional    a network of T_u y in the place of −S₁ (``sesamo_dsl.laws.conditional``); where blocks
+               are too many for a table, the chain of :mod:`sesamo_dsl.sampler.chain`
 =============  ===========================================================================================
 
 A law of one's own is a subclass of :class:`GroupLaw`, or of :class:`TableLaw` if it has a table over all u.
@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from ..conditional import ConditionalSpec
+from ..laws.conditional import ConditionalSpec
 from .arrays import Array, Arrays, Weights, chosen, inverse_cdf, layers_of, perceptron
 from .features import Features
 from .group_action import GroupAction

@@ -15,9 +15,9 @@ import numpy as np
 from ..backend import Draws, chunk_size
 from ..compiled import CompiledProgram
 from ..couplings import Couplings
-from ..flow_spec import GaussianBase
-from ..orbits import uniform_directions
-from ..training import TrainingOptions
+from ..flows.spec import GaussianBase
+from ..laws.orbits import uniform_directions
+from ..training.training import TrainingOptions
 from .arrays import Array, Arrays, Weights
 from .sampler import Sampler
 

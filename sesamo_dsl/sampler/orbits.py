@@ -1,8 +1,8 @@
 """Laws of the orientations n on the spheres that Lie groups sweep, as far as training differentiates them.
 
-Drawing n, and log p(n|y), is done in NumPy by :class:`sesamo_dsl.orbits.OrbitLaw`: an orientation is never
-differentiated where its law is known, because then the objective has it integrated out. What is here is that
-integral, and the circular spline that is trained where the law is not known.
+Drawing n, and log p(n|y), is done in NumPy by :class:`sesamo_dsl.laws.orbits.OrbitLaw`: an orientation is
+never differentiated where its law is known, because then the objective has it integrated out. What is here is
+that integral, and the circular spline that is trained where the law is not known.
 
 =============  ==========================================  ============================================
 law            how n is drawn                              how training treats it
@@ -10,7 +10,7 @@ law            how n is drawn                              how training treats i
 uniform        uniformly                                   S does not depend on n, or n is an input
 von_mises      von Mises–Fisher, for a linear source       −log ∫ in closed form
 tabulated      by a table on the circle                    −log ∫ by the trapezoid rule
-spline         a circular spline of uniform directions     reparametrised (:mod:`sesamo_dsl.circle`)
+spline         a circular spline of uniform directions     reparametrised (:mod:`sesamo_dsl.laws.circle`)
 =============  ==========================================  ============================================
 """
 
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ..circle import BINS, LIMIT, CircleSpec
-from ..orbits import OrbitLaw, circle, polar_quadrature
+from ..laws.circle import BINS, LIMIT, CircleSpec
+from ..laws.orbits import OrbitLaw, circle, polar_quadrature
 from .arrays import Array, Arrays, Weights, layers_of, perceptron
 from .features import Features
 from .group_action import GroupAction

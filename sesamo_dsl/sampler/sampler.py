@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from ..autoregressive import AutoregressiveSpec
-from ..circle import CircleSpec
-from ..conditional import ConditionalSpec
 from ..couplings import Couplings
-from ..facts import Facts
-from ..flow_spec import GaussianBase
+from ..flows.spec import GaussianBase
+from ..ir.facts import Facts
 from ..ir.program import Program
-from ..orbits import OrbitLaw
-from ..training import TrainingOptions, jumps, wall_statistics
+from ..laws.autoregressive import AutoregressiveSpec
+from ..laws.circle import CircleSpec
+from ..laws.conditional import ConditionalSpec
+from ..laws.orbits import OrbitLaw
+from ..training.training import TrainingOptions, jumps, wall_statistics
 from .arrays import Array, Arrays, Weights, chosen
 from .chain import Chain
 from .domains import DOMAIN_MAPS

@@ -6,7 +6,7 @@ of width w and height h with mean slope s = h/w, ξ = (x − x^(k))/w (equations
 
 from __future__ import annotations
 
-from ..flow_spec import FlowSpec
+from ..flows.spec import FlowSpec
 from .arrays import Array, Arrays
 
 

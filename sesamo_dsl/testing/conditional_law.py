@@ -1,7 +1,7 @@
 """The conditional law p(u|y) in plain NumPy, from the weights of a model: the oracle of all backends.
 
-See :mod:`sesamo_dsl.conditional` for the formulas. Only the scales of the features and the cosets are taken
-from there; features, network and normalisation are computed anew.
+See :mod:`sesamo_dsl.laws.conditional` for the formulas. Only the scales of the features and the cosets are
+taken from there; features, network and normalisation are computed anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import logsumexp
 
-from ..conditional import ConditionalSpec
+from ..laws.conditional import ConditionalSpec
 from .subject import Subject
 
 

@@ -18,18 +18,18 @@ from rich.console import Console
 from rich.table import Table
 
 from ..backend import Backend, Model, call, load_backend
-from ..cache import load_source
-from ..compiler import compile
 from ..errors import BackendError, SesamoError
-from ..fields import ComplexField, ScalarField, VectorField, parameters
-from ..flow_spec import GaussianBase
+from ..flows.spec import GaussianBase
 from ..groups.catalogue import Z2, Cyclic
 from ..groups.lie import SO, U1
 from ..ir.interpreter import run
 from ..ir.source import argument_name
-from ..lattice import Lattice
-from ..theory import Theory
-from ..training import TrainingOptions, make_base
+from ..language.theory import Theory
+from ..machine.cache import load_source
+from ..stages import compile
+from ..symbols.fields import ComplexField, ScalarField, VectorField, parameters
+from ..symbols.lattice import Lattice
+from ..training.training import TrainingOptions, make_base
 from .coverage import COUPLINGS, COVERAGE, coverage_program
 from .law import EPS, Law, Measurement
 from .laws import LAWS

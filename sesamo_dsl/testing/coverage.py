@@ -6,12 +6,12 @@ from functools import cache
 
 import sympy as sp
 
-from ..fields import VectorField, parameters
 from ..ir.gradient import with_gradient
 from ..ir.program import Function, Program
-from ..lattice import Lattice
-from ..lowering import lower
-from ..theory import Theory
+from ..language.theory import Theory
+from ..lowering.expressions import lower
+from ..symbols.fields import VectorField, parameters
+from ..symbols.lattice import Lattice
 
 LATTICE = Lattice(3, 4)
 FIELD = VectorField("f", LATTICE, 2)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from ..theory import Precision
+from ..language.theory import Precision
 from .rounding import error_bounds
 from .subject import Subject
 

@@ -13,7 +13,7 @@ from sesamo_pytest import pytest_addoption as pytest_addoption
 from sesamo_pytest import pytest_collect_file as pytest_collect_file
 from sesamo_pytest import pytest_configure as pytest_configure
 
-from ..theories import load_theory
+from ..language.theory_files import load_theory
 from .law import Law
 from .laws import LAWS
 from .subject import Subject

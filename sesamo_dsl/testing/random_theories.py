@@ -19,8 +19,6 @@ from sympy.core.cache import clear_cache
 
 from ..backend import Backend
 from ..errors import SesamoError
-from ..exact import NumberTable
-from ..fields import ComplexField, FieldComponent, ScalarField, VectorField, parameters
 from ..groups.catalogue import (
     Z2,
     Cyclic,
@@ -36,9 +34,11 @@ from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import SO, U1, LieSymmetry
 from ..groups.symmetry import Symmetry
-from ..lattice import Lattice
-from ..site_constants import SiteConstant
-from ..theory import Theory
+from ..language.theory import Theory
+from ..symbols.exact import NumberTable
+from ..symbols.fields import ComplexField, FieldComponent, ScalarField, VectorField, parameters
+from ..symbols.lattice import Lattice
+from ..symbols.site_constants import SiteConstant
 from .law import Law
 from .laws import LAWS
 from .subject import Subject

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ..backend import Draws
-from ..orbits import log_area, uniform_directions
+from ..laws.orbits import log_area, uniform_directions
 from .law import EPS
 from .subject import Subject
 

@@ -16,17 +16,17 @@ import numpy as np
 from ..analysis.result import Analysis
 from ..backend import Backend, Draws, Model, backend_names
 from ..compiled import check_configurations
-from ..compiler import CompiledTheory, analyse, compile, lower_theory
 from ..couplings import Coupling, Couplings
 from ..errors import BackendError
-from ..fields import Parameter
-from ..flow_spec import FlowSpec, GaussianBase
+from ..estimates.reference import Reference, exact_reference
+from ..flows.spec import FlowSpec, GaussianBase
 from ..ir.interpreter import run
 from ..ir.program import Program
-from ..reference import Reference, exact_reference
-from ..site_constants import SiteConstant
-from ..theory import Precision, Theory
-from ..training import TrainingOptions, make_base, wall_statistics
+from ..language.theory import Precision, Theory
+from ..stages import CompiledTheory, analyse, compile, lower_theory
+from ..symbols.fields import Parameter
+from ..symbols.site_constants import SiteConstant
+from ..training.training import TrainingOptions, make_base, wall_statistics
 
 Made = TypeVar("Made")
 

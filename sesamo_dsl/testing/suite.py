@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from ..backend import Backend
 from ..errors import SesamoError
-from ..theory import Theory
+from ..language.theory import Theory
 from .law import Law, Measurement
 from .laws import LANES, LAWS
 from .subject import Subject

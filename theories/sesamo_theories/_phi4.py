@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.fields import Field, FieldComponent, Parameter
+from sesamo_dsl.symbols.fields import Field, FieldComponent, Parameter
 
 
 def density(phi: sd.VectorField, kappa: sp.Expr, lam: sp.Expr) -> sp.Expr:

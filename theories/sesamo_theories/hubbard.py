@@ -50,7 +50,7 @@ def hubbard(
 
     K is the adjacency of the graph (edge attribute ``weight``). ∫ exp(−S) is (2πŨ)^{Nt·Nx/2} times the trace
     of ∏_t e^{−H_K β/Nt} e^{−H_U β/Nt} with H_K = −Σ K_xy c†_x c_y for both spins and H_U = −U/2 Σ (n↑ − n↓)².
-    Averages of fermion operators are in ``sesamo_dsl.correlators``.
+    Averages of fermion operators are in ``sesamo_dsl.observables.correlators``.
 
     Parameters
     ----------

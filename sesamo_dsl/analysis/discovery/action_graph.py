@@ -15,10 +15,10 @@ from typing import cast
 
 import sympy as sp
 
-from ...exact import NumberTable
-from ...fields import FieldComponent
 from ...groups.element import SiteMap
-from ...lattice import Lattice, SiteSum
+from ...symbols.exact import NumberTable
+from ...symbols.fields import FieldComponent
+from ...symbols.lattice import Lattice, SiteSum
 from .coloured_graph import ColouredGraph
 
 LARGEST_GRAPH = 400_000  # nodes and edges

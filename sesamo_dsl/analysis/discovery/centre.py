@@ -15,9 +15,9 @@ import sympy as sp
 from scipy.optimize import root
 
 from ...errors import GroupError
-from ...exact import floats
-from ...fields import FieldComponent
 from ...groups.element import Element, SiteMap
+from ...symbols.exact import floats
+from ...symbols.fields import FieldComponent
 from ..evaluate import sufficient_shape
 from ..invariance import Verdict
 from .action_graph import GraphTooLargeError, action_graph

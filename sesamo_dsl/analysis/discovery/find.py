@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...errors import LatticeError
-from ...fields import Parameter
-from ...theory import Theory
+from ...language.theory import Theory
+from ...symbols.fields import Parameter
 from .internal_maps import internal_group
 from .lattice_maps import lattice_group
 from .lie_algebra import lie_algebra

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from ...exact import floats
+from ...symbols.exact import floats
 from .coloured_graph import Images
 from .search import Search
 from .signed_permutations import matrix_of

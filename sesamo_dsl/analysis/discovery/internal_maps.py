@@ -8,9 +8,9 @@ from math import factorial, gcd, prod
 
 import sympy as sp
 
-from ...exact import floats
 from ...groups.element import Element
 from ...groups.finite import FiniteGroup
+from ...symbols.exact import floats
 from ..invariance import Verdict
 from .centre import affine_maps
 from .coloured_graph import Images

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from ...exact import floats
 from ...groups.element import SiteMap, translation
 from ...groups.finite import FiniteGroup
-from ...lattice import Lattice
-from ...site_constants import SiteConstant
+from ...symbols.exact import floats
+from ...symbols.lattice import Lattice
+from ...symbols.site_constants import SiteConstant
 from ..invariance import Verdict
 from .action_graph import action_graph
 from .coloured_graph import ColouredGraph, Isomorphisms

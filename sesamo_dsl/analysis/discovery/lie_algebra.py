@@ -19,7 +19,7 @@ import numpy as np
 import sympy as sp
 from scipy.linalg import expm
 
-from ...exact import floats
+from ...symbols.exact import floats
 from ..evaluate import sufficient_shape
 from ..lie import coefficients, lie_derivative
 from ..linear_algebra import Row, echelon_form, null_space, rank

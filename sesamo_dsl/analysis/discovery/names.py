@@ -9,8 +9,8 @@ import networkx as nx
 import numpy as np
 import sympy as sp
 
-from ...exact import floats, numeric
 from ...groups.finite import FiniteGroup
+from ...symbols.exact import floats, numeric
 from .result import InternalGroup, LieAlgebra
 from .search import Array
 

@@ -15,9 +15,9 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ...exact import NumberTable, floats, numeric
-from ...fields import ComplexField
-from ...theory import Theory
+from ...language.theory import Theory
+from ...symbols.exact import NumberTable, floats, numeric
+from ...symbols.fields import ComplexField
 from .polynomial import Local, Monomial, Polynomial, Site, canonical
 from .result import LieAlgebra
 from .search import TOLERANCE, TREE, Search

@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ...exact import floats
-from ...fields import FieldComponent
+from ...symbols.exact import floats
+from ...symbols.fields import FieldComponent
 from .matrix_group import MatrixGroup
 from .search import ENUMERATED, TREE, Search
 

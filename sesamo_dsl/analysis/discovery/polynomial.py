@@ -9,9 +9,9 @@ from typing import cast
 
 import sympy as sp
 
-from ...exact import NumberTable
-from ...fields import FieldComponent, Parameter
-from ...lattice import Lattice, SiteSum
+from ...symbols.exact import NumberTable
+from ...symbols.fields import FieldComponent, Parameter
+from ...symbols.lattice import Lattice, SiteSum
 
 Site = tuple[int, ...]
 Local = tuple[tuple[tuple[Site, int], int], ...]

@@ -7,10 +7,10 @@ from math import prod
 
 import sympy as sp
 
-from ...fields import Field
 from ...groups.element import Element, SiteMap
 from ...groups.finite import FiniteGroup
-from ...theory import Theory
+from ...language.theory import Theory
+from ...symbols.fields import Field
 from ..invariance import Verdict
 
 

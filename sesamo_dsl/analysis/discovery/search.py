@@ -11,12 +11,12 @@ import numpy as np
 import sympy as sp
 
 from ...couplings import Coupling, Couplings
-from ...exact import NumberTable
-from ...fields import FieldComponent, Parameter
 from ...groups.element import Element, SiteMap
-from ...lattice import SiteSum
-from ...site_constants import SiteConstant
-from ...theory import Theory
+from ...language.theory import Theory
+from ...symbols.exact import NumberTable
+from ...symbols.fields import FieldComponent, Parameter
+from ...symbols.lattice import SiteSum
+from ...symbols.site_constants import SiteConstant
 from ..evaluate import sufficient_shape
 from ..invariance import Verdict, act, generic_parameters, judge
 from ..lie import judge_generator

@@ -6,7 +6,7 @@ from math import comb, prod
 
 import sympy as sp
 
-from ...lattice import SiteSum
+from ...symbols.lattice import SiteSum
 
 LARGEST_EXPANSION = 3000
 """Terms of an action whose normal form is still computed in a search."""

@@ -10,9 +10,9 @@ import numpy as np
 import sympy as sp
 
 from ...analysis.result import Analysis, LieReport, SymmetryReport
-from ...fields import ComplexField, FieldComponent, VectorField
 from ...groups.sitewise import Sitewise
 from ...groups.staggering import sign_constant
+from ...symbols.fields import ComplexField, FieldComponent, VectorField
 from .finite import finite_lines
 from .lie import slice_lines
 from .lines import Line, equation, formulas, item, map_line, number, say, section, title

@@ -11,8 +11,8 @@ import numpy as np
 import sympy as sp
 
 from ...analysis.result import Analysis, SymmetryReport
-from ...autoregressive import Together
 from ...groups.symmetry import linear_row
+from ...laws.autoregressive import Together
 from .lines import Line, equation, fits, item, number, say, section, vector
 
 _EXACT_ORDER = 64  # groups up to here have their invariant inner product averaged exactly

@@ -15,9 +15,9 @@ from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
-from ...fermions import FermionLogDet
-from ...fields import FieldComponent
-from ...lattice import SiteSum
+from ...language.fermions import FermionLogDet
+from ...symbols.fields import FieldComponent
+from ...symbols.lattice import SiteSum
 from .lines import Line
 from .markup import parse
 from .writer import MarkupWriter, hop_count, name_parts, site_steps

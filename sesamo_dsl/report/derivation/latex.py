@@ -12,9 +12,9 @@ from sympy.printing.latex import LatexPrinter, tex_greek_dictionary
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
-from ...fermions import FermionLogDet
-from ...fields import FieldComponent
-from ...lattice import SiteSum
+from ...language.fermions import FermionLogDet
+from ...symbols.fields import FieldComponent
+from ...symbols.lattice import SiteSum
 from .lines import Line
 from .markup import OPERATORS, parse
 from .writer import MarkupWriter, hop_count, name_parts, site_steps

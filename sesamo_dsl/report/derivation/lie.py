@@ -9,8 +9,8 @@ import sympy as sp
 
 from ...analysis.result import Analysis
 from ...analysis.slices import Slice, Stage, rotation_coefficients
-from ...circle import BINS
-from ...orbits import NODES
+from ...laws.circle import BINS
+from ...laws.orbits import NODES
 from .lines import Line, equation, map_line, say, section, vector
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import sympy as sp
 
-from ...fields import FieldComponent
+from ...symbols.fields import FieldComponent
 
 _MATRIX_SIZE = 8  # larger generators are listed by the components they move
 _SAME = 1e-12

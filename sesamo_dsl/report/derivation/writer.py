@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import sympy as sp
 
-from ...fields import FieldComponent
-from ...lattice import SiteSum
+from ...symbols.fields import FieldComponent
+from ...symbols.lattice import SiteSum
 from .lines import Line
 from .markup import Node
 

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from ...autoregressive import Together
-from ...evaluation import Samples
-from ...orbits import uniform_directions
+from ...estimates.samples import Samples
+from ...laws.autoregressive import Together
+from ...laws.orbits import uniform_directions
 from ..conditional_law import log_conditional_law
 from ..law import EPS, Law, Measurement, action_bound, has_slices, modulated
 from ..strategies import configurations, elements

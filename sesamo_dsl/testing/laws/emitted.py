@@ -12,7 +12,7 @@ from ...backend import call
 from ...couplings import Coupling
 from ...ir.program import Kind
 from ...ir.source import argument_name
-from ...orbits import uniform_directions
+from ...laws.orbits import uniform_directions
 from ..law import EPS, Law, Measurement, largest
 from ..rounding import error_bounds
 from ..strategies import configurations, couplings

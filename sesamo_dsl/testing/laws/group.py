@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from hypothesis import strategies as st
 
-from ...exact import floats
+from ...symbols.exact import floats
 from ..law import EPS, Law, Measurement, modulated
 from ..strategies import indices, words
 from ..subject import Subject

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ...orbits import NODES, tabulated_directions, uniform_directions, von_mises_fisher
+from ...laws.orbits import NODES, tabulated_directions, uniform_directions, von_mises_fisher
 from ..law import EPS, JACOBIAN_LIMIT, Law, Measurement, action_bound, has_slices
 from ..significance import RETEST, vanishing_mean
 from ..strategies import configurations

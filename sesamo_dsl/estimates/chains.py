@@ -1,0 +1,313 @@
+"""Markov chains whose stationary distribution is exactly p, with errors that know their autocorrelation.
+
+A chain is asymptotically exact: what a finite one has not visited is missing, and its warnings say where it
+is too short. Errors are those of the Γ-method (U. Wolff, Comput. Phys. Commun. 156 (2004) 143,
+hep-lat/0306017) as the library pyerrors computes it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..couplings import Couplings, couplings_text, same_couplings
+from ..errors import BackendError, OptionError
+from ..ir.program import Program
+from ..language.derived import Derived
+from .health import Finding
+from .samples import Estimate, Samples, in_chunks, observable_names, observable_values, virial_values
+
+_SHORTEST = 20  # below that no autocorrelation function can be summed
+_LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last
+_LONGEST_STAY, _LARGEST_STAY = 50, 0.02  # steps, and part of a replica, that a chain may stay where it is
+
+
+class ChainEstimate(NamedTuple):
+    """A mean over a chain with its standard error.
+
+    ``tau`` is the integrated autocorrelation time in units of chain steps, 1/2 for independent values;
+    the error is √(2τ) times the naive one.
+    """
+
+    value: float
+    error: float
+    tau: float
+    tau_error: float
+
+    def __str__(self) -> str:
+        return f"{Estimate(self.value, self.error)}   τ_int = {self.tau:.2f} ± {self.tau_error:.2f}"
+
+
+def gamma_method(series: np.ndarray) -> ChainEstimate:
+    """Mean of a series, (replicas, length), by the Γ-method.
+
+    Fluctuations are measured from the mean over all replicas: replicas that disagree, such as chains that are
+    stuck in different modes, show up as autocorrelation.
+
+    Raises
+    ------
+    BackendError
+        If pyerrors is not installed.
+    OptionError
+        For less than 20 values per replica, or values that are not finite.
+    """
+    replicas, length = series.shape
+    if length < _SHORTEST or not np.isfinite(series).all():
+        raise OptionError(
+            "series for the Γ-method",
+            expected=f"at least {_SHORTEST} finite values in each replica",
+            found=f"{length} values" if length < _SHORTEST else "NaN or infinity",
+            remedy="run a longer chain"
+            if length < _SHORTEST
+            else "check the observable at its singularities",
+        )
+    mean = float(series.mean())
+    if np.ptp(series) <= 1e-14 * abs(mean):
+        return ChainEstimate(mean, 0.0, 0.5, 0.0)
+    try:
+        import pyerrors  # takes seconds to import
+    except ImportError as error:
+        raise BackendError(
+            "errors by the Γ-method",
+            expected="pyerrors to be installed",
+            found=str(error),
+            remedy="pip install 'sesamo-dsl[chains]'",
+        ) from error
+    names = [f"chain|{r}" for r in range(replicas)]
+    result = pyerrors.Obs(list(series - mean), names, means=[mean] * replicas)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # log(1) in windows where τ_int is 1/2
+        result.gamma_method()
+    return ChainEstimate(
+        mean, float(result.dvalue), float(result.e_tauint["chain"]), float(result.e_dtauint["chain"])
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Configurations in the order in which Markov chains visited them.
+
+    Attributes
+    ----------
+    x
+        Configurations, (replicas, length, components, *lattice).
+    action
+        S(x), (replicas, length).
+    acceptance
+        Fraction of proposals that were accepted.
+    notes
+        What the reader must know about how the chain was made.
+    declared
+        The theory's derived quantities by name.
+    """
+
+    program: Program
+    parameters: Couplings
+    x: np.ndarray
+    action: np.ndarray
+    acceptance: float
+    notes: tuple[str, ...] = ()
+    declared: Mapping[str, Derived] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.action.size
+
+    @property
+    def configurations(self) -> np.ndarray:
+        """All of them in one batch, (replicas·length, components, *lattice)."""
+        return self.x.reshape(-1, *self.x.shape[2:])
+
+    def series(self, observable: str) -> np.ndarray:
+        """Values of ``"action"`` or a declared observable, (replicas, length)."""
+        if observable == "action":
+            return self.action
+        values = observable_values(self.program, self.parameters, self.configurations, observable)
+        return values.reshape(self.action.shape)
+
+    def mean(self, observable: str) -> ChainEstimate:
+        """⟨O⟩ with error and autocorrelation time; ``"action"`` or a declared observable."""
+        return gamma_method(self.series(observable))
+
+    def mean_of(self, values: np.ndarray) -> ChainEstimate:
+        """Mean of any values in the order of :attr:`configurations`."""
+        return gamma_method(np.reshape(values, self.action.shape))
+
+    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> ChainEstimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
+
+        As for :meth:`Samples.derived`; the error is the Γ-method's for the linearised function.
+        """
+        chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
+        values = [self.series(name) for name in chosen.observables]
+        return gamma_method(chosen.linearised([float(v.mean()) for v in values], values))
+
+    def estimate(self, values: np.ndarray) -> Estimate:
+        """The same without the autocorrelation time."""
+        return Estimate(*self.mean_of(values)[:2])
+
+    @cached_property
+    def virial(self) -> ChainEstimate:
+        """⟨x·∇S⟩ per degree of freedom; 1 under p."""
+        return self.mean_of(virial_values(self.program, self.parameters, self.configurations))
+
+    @cached_property
+    def sector(self) -> np.ndarray:
+        """Group element u with x ∈ T_u Ω, (replicas, length), or one per block, (…, blocks)."""
+        chunks = in_chunks(self.program, self.parameters, self.configurations, "canonicalize")
+        u = np.concatenate([u for _, _, u in chunks])
+        return u.reshape(*self.action.shape, *u.shape[1:])
+
+    @cached_property
+    def sector_masses(self) -> tuple[ChainEstimate, ...]:
+        """Probability of every sector T_u Ω."""
+        sectors = self.program.sectors
+        number = sectors.index(self.sector)
+        return tuple(gamma_method((number == u).astype(np.float64)) for u in range(sectors.count))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons not to believe the figures, each with its remedy; empty for a sound chain."""
+        return tuple(str(finding) for finding in (self._too_short(), self._stuck()) if finding is not None)
+
+    def _too_short(self) -> Finding | None:
+        """A chain is judged by the slowest of its series."""
+        replicas, length = self.action.shape
+        names = ("action", *observable_names(self.program))
+        if length < _SHORTEST:
+            return Finding(
+                "short chain",
+                f"{length} configurations: no autocorrelation time can be told from fewer than {_SHORTEST}",
+                "run a longer chain",
+            )
+        tau, name = max((self.mean(name).tau, name) for name in names)
+        needed = max(_LENGTH * tau / replicas, _REPLICA * tau)
+        if length >= needed:
+            return None
+        return Finding(
+            "short chain",
+            f"{replicas} × {length} configurations are too few for τ_int = {tau:.1f} of {name}: the chain is "
+            "only asymptotically exact, and errors are underestimated",
+            f"run a chain of at least {int(np.ceil(needed))} configurations per replica, or use a better "
+            "proposal",
+        )
+
+    def _stuck(self) -> Finding | None:
+        """Many rejections in a row."""
+        length = self.action.shape[1]
+        stay = max(longest_stay(series) for series in self.action)
+        if stay <= max(_LONGEST_STAY, _LARGEST_STAY * length):
+            return None
+        return Finding(
+            "rejections",
+            f"the chain stayed {stay} steps of {length} where it was: the proposals have hardly any "
+            "density there",
+            "train the model for longer, or for HMC lower step_size; a longer chain alone does not help",
+        )
+
+    def joined(self, *others: Chain) -> Chain:
+        """One chain with the replicas of all; they must have the same theory, couplings and length."""
+        for other in others:
+            couplings = same_couplings(self.parameters, other.parameters)
+            same = self.program.theory == other.program.theory and couplings
+            if not same or self.x.shape[1:] != other.x.shape[1:]:
+                own, foreign = (
+                    f"{c.program.theory} at {couplings_text(c.parameters)}" for c in (self, other)
+                )
+                raise OptionError(
+                    "chains to be joined",
+                    expected=f"{own}, shape {self.x.shape[1:]}",
+                    found=f"{foreign}, shape {other.x.shape[1:]}",
+                    remedy="join chains of one theory with equal couplings and length",
+                )
+        chains = (self, *others)
+        sizes = [len(chain) for chain in chains]
+        return Chain(
+            self.program,
+            self.parameters,
+            np.concatenate([chain.x for chain in chains]),
+            np.concatenate([chain.action for chain in chains]),
+            float(np.average([chain.acceptance for chain in chains], weights=sizes)),
+            tuple(dict.fromkeys(note for chain in chains for note in chain.notes)),
+            self.declared,
+        )
+
+    def text(self) -> str:
+        """The figures as text."""
+        replicas, length = self.action.shape
+        lines = [
+            f"configurations     {replicas} × {length}",
+            f"acceptance         {self.acceptance:.4f}",
+            f"virial ⟨x·∇S⟩/n    {self.virial}",
+        ]
+        names = ["action", *observable_names(self.program)]
+        lines += [f"{f'⟨{name}⟩':<18} {self.mean(name)}" for name in names]
+        lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
+        if self.program.sectors.count > 1 and self.program.sectors.enumerable:
+            lines.append("sector masses")
+            lines += [f"  {u:3d}  {mass}" for u, mass in enumerate(self.sector_masses[:16])]
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    __str__ = text
+
+    def __repr__(self) -> str:
+        return f"Chain({self.program.theory}, {' × '.join(map(str, self.action.shape))})"
+
+
+def longest_stay(series: np.ndarray) -> int:
+    """The largest number of steps in a row in which a series, (length,), did not change."""
+    changes = np.flatnonzero(np.diff(series) != 0)
+    return int(np.diff(np.concatenate([[-1], changes, [len(series) - 1]])).max()) - 1
+
+
+def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
+    """Asymptotically exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
+
+    A proposal x' replaces x with probability min(1, w(x')/w(x)); what leaked has weight zero and never does.
+    For models with auxiliary coordinates the chain lives on the extended space, and x is its marginal. The
+    chain starts at one of the first tenth of the samples, drawn with its weight (sampling importance
+    resampling), so that no thermalisation is left to wait for, and proposes the others in turn.
+
+    Sources: L. Tierney, Ann. Statist. 22 (1994) 1701; for flows M. S. Albergo, G. Kanwar, P. E. Shanahan,
+    Phys. Rev. D 100 (2019) 034515 (arXiv 1904.12072).
+
+    Raises
+    ------
+    OptionError
+        If none of the first tenth of the samples has a weight.
+    """
+    first = -(-len(samples) // 10)
+    log_w = samples.log_weights
+    usable = np.isfinite(log_w[:first])
+    if not usable.any() or len(samples) < 2:
+        raise OptionError(
+            f"independence Metropolis for {samples.program.theory}",
+            expected="samples inside the fundamental domain, with finite weights, to start from",
+            found=f"none among the first {first} of {len(samples)}",
+            remedy="draw more samples, or use a model that was trained (strategy='fold' never leaks)",
+        )
+    rng = np.random.default_rng(seed)
+    weights = np.where(usable, np.exp(log_w[:first] - log_w[:first][usable].max()), 0.0)
+    current = int(rng.choice(first, p=weights / weights.sum()))
+    thresholds = np.log(rng.uniform(size=len(samples)))
+    visited = np.empty(len(samples) - first, dtype=np.int64)
+    accepted = 0
+    log_w = log_w.tolist()  # list items are much faster to read one by one than array items
+    for step, proposal in enumerate(range(first, len(samples))):
+        if thresholds[proposal] < log_w[proposal] - log_w[current]:
+            current, accepted = proposal, accepted + 1
+        visited[step] = current
+    return Chain(
+        samples.program,
+        samples.parameters,
+        samples.x[visited][None],
+        samples.action[visited].astype(np.float64)[None],
+        accepted / len(visited),
+        samples.notes,
+        samples.declared,
+    )

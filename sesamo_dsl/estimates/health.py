@@ -1,0 +1,374 @@
+"""Whether the figures of a sample set can be believed: one small check for each way in which they cannot.
+
+ESS, reverse KL and error bars are averages over a model's own samples, and each of them fails in its own
+way. Every check looks for one of these ways and returns a :class:`Finding` with what was found and what to do
+about it, or None. Sound models have no findings at all, so that one that appears is worth reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import shown
+
+if TYPE_CHECKING:
+    from .samples import Samples
+
+SIGMAS = 5.0
+"""Standard errors beyond which a deviation is no accident."""
+LEAST_ESS = 0.1
+LARGEST_SHARE = 0.05
+FEWEST = 10
+"""Effective samples below which no error bar means anything."""
+HEAVY_TAIL = 0.7
+_SHORTFALL = 0.01  # rounding alone leaves 1e-3 at most
+_FINAL_BATCHES = 50  # of a training, compared with the samples
+_LEAST_TAIL = 20  # weights that a tail index is fitted to
+_LARGE_WEIGHT = 3.0  # in units of the mean: the tail of weights that are all below it does no harm
+_THIN = 3.0  # log of how much too small a density is that misses a mode
+_LEAST_MASS = 1e-4
+_JUMPING = {
+    "where",
+    "lt",
+    "le",
+    "sign",
+    "wall",
+}  # operations whose value may jump where its derivative is zero
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason not to believe the figures.
+
+    Attributes
+    ----------
+    name
+        Short name of the check.
+    found
+        What was found, with the numbers.
+    remedy
+        What to do about it.
+    """
+
+    name: str
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.found}. Remedy: {self.remedy}"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRecord:
+    """What the training of a model says about its samples.
+
+    Attributes
+    ----------
+    done
+        Optimisation steps that the weights have seen.
+    share
+        Part of the training that was asked for and is done, 1 if it was finished.
+    batch_ess
+        ESS of the batch at every step.
+    """
+
+    done: int
+    share: float
+    batch_ess: np.ndarray
+
+
+def pareto_tail_index(log_weights: np.ndarray) -> float:
+    """k̂ of Pareto-smoothed importance sampling: the tail index of the largest weights.
+
+    The generalised Pareto law is fitted to the largest min(N/5, 3√N) weights beyond the next one. Weights
+    have a variance if k < 1/2 and a mean if k < 1; above 0.7 error bars are not to be believed at any
+    practical N. Sources: A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry, JMLR 25 (2024) 72 (arXiv
+    1507.02646), with the estimator of J. Zhang, M. A. Stephens, Technometrics 51 (2009) 316 and the weak
+    prior around 1/2.
+
+    Parameters
+    ----------
+    log_weights
+        (samples,), −∞ where the weight is zero.
+
+    Returns
+    -------
+    float
+        k̂; −∞ if the weights have no tail: too few of them, or all equal.
+    """
+    ordered = np.sort(log_weights[np.isfinite(log_weights)].astype(np.float64))
+    size = int(min(0.2 * len(ordered), 3 * np.sqrt(len(ordered))))
+    if size < _LEAST_TAIL:
+        return -np.inf
+    scaled = np.exp(ordered - ordered[-1])
+    excess = scaled[-size:] - scaled[-size - 1]
+    quartile = excess[int(size / 4 + 0.5) - 1]
+    if quartile <= 0:  # weights that are equal up to rounding
+        return -np.inf
+    # −θ = k/σ has a posterior on a grid of quantiles; k follows from its mean
+    grid = np.arange(1, 31 + int(np.sqrt(size)))
+    theta = 1 / excess[-1] + (1 - np.sqrt(len(grid) / (grid - 0.5))) / (3 * quartile)
+    shape = np.log1p(-theta[:, None] * excess).mean(axis=1)
+    profile = size * (np.log(-theta / shape) - shape - 1)
+    posterior = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
+    mean = float(theta @ posterior / posterior.sum())
+    index = float(np.log1p(-mean * excess).mean())
+    return (size * index + 10 * 0.5) / (size + 10)
+
+
+def rounding(samples: Samples) -> Finding | None:
+    """The flow's log q on the way to a sample exceeds the one asked for at the sample."""
+    if samples.shortfall is None or not float(samples.shortfall.mean()) > _SHORTFALL:
+        return None
+    return Finding(
+        "rounding",
+        "the density that is computed at the samples is too low by a factor "
+        f"e^{samples.shortfall.mean():.2g} on "
+        "average, because the flow contracts more than the precision can follow; weights and all figures are "
+        "wrong",
+        "train with precision='float64'",
+    )
+
+
+def not_finite(samples: Samples) -> Finding | None:
+    """NaN or infinity where only a hard wall, S = +∞, may have one."""
+    broken = {
+        "configurations": ~np.isfinite(samples.x.reshape(len(samples), -1)).all(axis=1),
+        "log q": ~np.isfinite(samples.log_q),
+        "S": np.isnan(samples.action) | np.isneginf(samples.action),
+    }
+    if not any(op.name == "wall" for op in samples.program.functions["action"].ops):
+        broken["S"] |= np.isposinf(samples.action)
+    counts = {name: int((rows & ~samples.leaked).sum()) for name, rows in broken.items()}
+    if not any(counts.values()):
+        if np.isfinite(samples.log_weights).any():
+            return None
+        return Finding(
+            "not finite",
+            f"none of the {len(samples)} samples has a weight above zero, so that no mean exists",
+            "train for longer, or use strategy='fold', which never leaks",
+        )
+    return Finding(
+        "not finite",
+        ", ".join(f"{name} of {n} samples" for name, n in counts.items() if n)
+        + " is NaN or infinite, and so is every figure that contains them",
+        "check the action at these configurations (samples.x) for divisions by zero, overflow and "
+        "logarithms of "
+        "negative numbers, or use precision='float64'",
+    )
+
+
+def few_samples(samples: Samples) -> Finding | None:
+    """Too few samples count for an error bar."""
+    effective = samples.ess * len(samples)
+    if not effective < FEWEST:
+        return None
+    return Finding(
+        "few samples",
+        f"{effective:.1f} effective samples of {len(samples)}: errors cannot be told from fewer than "
+        f"{FEWEST}",
+        "draw more samples, and train for longer if the ESS stays near 1/N",
+    )
+
+
+def low_ess(samples: Samples) -> Finding | None:
+    """The ESS itself is low."""
+    if not samples.ess < LEAST_ESS:
+        return None
+    return Finding(
+        "low ESS",
+        f"ESS {samples.ess:.2g} < {LEAST_ESS}: a few samples decide all means",
+        "train for longer or with a larger flow (layers, hidden, flows), or start from a run at other "
+        "couplings",
+    )
+
+
+def dominant_weight(samples: Samples) -> Finding | None:
+    """One sample carries a large part of every mean."""
+    largest = float(samples.weights.max())
+    if not largest > max(LARGEST_SHARE, 5 / len(samples)):
+        return None
+    return Finding(
+        "dominant weight",
+        f"one of {len(samples)} samples carries {100 * largest:.1f} % of the weight, so the model is far "
+        "too thin "
+        "where that sample lies",
+        "draw more samples; if one still dominates, train for longer",
+    )
+
+
+def heavy_tail(samples: Samples) -> Finding | None:
+    """The weights have no variance, or none that N samples can show."""
+    if not samples.weights.max() * len(samples) > _LARGE_WEIGHT:
+        return None
+    index = pareto_tail_index(samples.log_weights)
+    if not index > HEAVY_TAIL:
+        return None
+    return Finding(
+        "heavy tail",
+        f"Pareto k̂ = {index:.2f} > {HEAVY_TAIL}: the largest weights grow so fast that error bars are not "
+        "to be "
+        "believed",
+        "the model's tails are lighter than those of exp(−S) or it misses a region: train for longer, or "
+        "with a "
+        "base of heavier tails",
+    )
+
+
+def virial_identity(samples: Samples) -> Finding | None:
+    """⟨x·∇S⟩ = n is violated; at walls of the domain of integration it need not hold."""
+    if samples.program.has_walls:
+        return None
+    z = samples.virial_z_score
+    if few_samples(samples) is not None or not abs(z) > SIGMAS:
+        return None
+    remedy = "train for longer, or with a wider base"
+    if {op.name for op in samples.program.functions["action"].ops} & _JUMPING:
+        remedy += "; if S jumps somewhere, the identity does not hold and can be left aside"
+    return Finding(
+        "virial",
+        f"⟨x·∇S⟩/n = {samples.virial} is {z:+.1f}σ from 1, so the samples do not span exp(−S)",
+        remedy,
+    )
+
+
+def negative_kl(samples: Samples) -> Finding | None:
+    """KL(q‖p) < 0 with the exact log Z."""
+    if samples.exact is None or not samples.kl.value < -SIGMAS * samples.kl.error - 1e-6:
+        return None
+    return Finding(
+        "impossible",
+        f"KL(q‖p) = {samples.kl} is negative, so log q is not the density of the samples",
+        "report it as an error of this package, with the theory and the seed",
+    )
+
+
+def exact_log_z(samples: Samples) -> Finding | None:
+    """log Z contradicts quadrature."""
+    if samples.exact is None or negative_kl(samples) is not None:
+        return None
+    log_z, exact = samples.log_z, samples.exact
+    # log q is rounded in the precision of the flow, and alike for all samples: no error bar knows of that
+    of_log_q = float(np.finfo(samples.log_q.dtype).eps) * max(1.0, float(np.abs(samples.log_q).mean()))
+    resolution = 4 * (float(np.finfo(samples.action.dtype).eps) * abs(exact.log_z) + of_log_q)
+    error = float(np.hypot(log_z.error, exact.log_z_error))
+    if not abs(log_z.value - exact.log_z) > SIGMAS * error + resolution:
+        return None
+    return Finding(
+        "log Z",
+        f"log Z = {log_z} contradicts the exact {exact.log_z:.6f} by {abs(log_z.value - exact.log_z):.2g}: "
+        "the "
+        f"model covers {100 * np.exp(min(log_z.value - exact.log_z, 0.0)):.3g} % of exp(−S)",
+        "train for longer, with several flows (flows=4) or a wider base, so that every mode is covered",
+    )
+
+
+def batches_disagree(samples: Samples) -> Finding | None:
+    """The ESS of the last batches in training is not that of the samples."""
+    record = samples.training
+    if record is None or len(record.batch_ess) < _FINAL_BATCHES:
+        return None
+    last = record.batch_ess[-_FINAL_BATCHES:]
+    seen = samples.ess / max(1 - samples.leaked_fraction, 1e-300)  # a batch does not know what leaks
+    if 0.6 * np.median(last) - 0.05 <= seen <= 1.25 * last.max() + 0.05:
+        return None
+    return Finding(
+        "batch ESS",
+        f"the last batches of the training had an ESS of {np.median(last):.2g}, the samples have "
+        f"{samples.ess:.2g}: "
+        "training does not see what sampling does, such as rare large weights or a law p(u|y) that is not "
+        "exact",
+        "train with a larger batch, with law='heat_bath' where it exists, or with precision='float64'",
+    )
+
+
+def unfinished(samples: Samples) -> Finding | None:
+    """The model is untrained, or its training was broken off."""
+    record = samples.training
+    if record is None or (record.done > 0 and record.share >= 1):
+        return None
+    if record.done == 0:
+        return Finding("untrained", "the model has not been trained at all", "train it")
+    return Finding(
+        "unfinished",
+        f"the training was broken off after {record.done} steps, {100 * record.share:.0f} % of what was "
+        "asked for",
+        "finish it with run.resume(…), or train anew",
+    )
+
+
+def missed_mode(samples: Samples) -> Finding | None:
+    """A search from outside finds a minimum of S, deep enough to matter, where the model has no density."""
+    log_z = samples.log_z
+    if samples.coverage is None or not np.isfinite(log_z.value):
+        return None
+    missed = samples.coverage.missed(log_z.value, _thin(samples))
+    missed = [m for m in missed if m.mass > max(2 * np.nan_to_num(log_z.error), _LEAST_MASS)]
+    if not missed:
+        return None
+    first = missed[0]
+    more = f", and {len(missed) - 1} more like it" if len(missed) > 1 else ""
+    return Finding(
+        "missed mode",
+        f"S has a minimum at {shown(first.configuration)} with {100 * first.mass:.2g} % of the mass by "
+        f"Laplace's estimate, where the model's density is e^{first.log_ratio:.3g} times too small{more}; "
+        "neither ESS nor any other figure of the samples contains it",
+        "train for longer, with several flows (flows=4), or with configurations of the target from sd.hmc "
+        "started there (reference=…); declare the symmetry if one relates it with the others",
+    )
+
+
+def thin_region(samples: Samples) -> Finding | None:
+    """Walkers under exp(−S) come to where the model has no density, such as kinks between two wells."""
+    log_z = samples.log_z
+    if samples.coverage is None or not np.isfinite(log_z.value) or missed_mode(samples) is not None:
+        return None
+    region = samples.coverage.thin(log_z.value, _thin(samples))
+    if region is None or not region.mass > max(2 * np.nan_to_num(log_z.error), _LEAST_MASS):
+        return None
+    return Finding(
+        "thin region",
+        f"walkers under exp(−S) from its minima spend {100 * region.mass:.2g} % of their time where the "
+        f"model's density is e^{region.log_ratio:.3g} times too small, such as at "
+        f"{shown(region.configuration)}; no figure of the samples contains it",
+        "train for longer or with a larger flow (layers, flows), or with configurations of the target from "
+        "sd.hmc (reference=…)",
+    )
+
+
+def _thin(samples: Samples) -> float:
+    """log of how much too small a density is that is no fluctuation of the log-weights."""
+    kept = np.isfinite(samples.log_weights)
+    squares = (samples.log_weights[kept] - samples.log_z.value) ** 2
+    return max(_THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares)))
+
+
+CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
+    rounding,
+    unfinished,
+    few_samples,
+    low_ess,
+    dominant_weight,
+    heavy_tail,
+    virial_identity,
+    negative_kl,
+    exact_log_z,
+    batches_disagree,
+    missed_mode,
+    thin_region,
+)
+"""Checks of figures that exist; :func:`not_finite` says whether they do."""
+
+
+def examine(samples: Samples) -> tuple[Finding, ...]:
+    """All findings about a sample set. Where figures are NaN or infinite there is nothing else to check."""
+    broken = not_finite(samples)
+    if broken is not None:
+        return tuple(f for f in (unfinished(samples), broken) if f is not None)
+    with np.errstate(all="ignore"):
+        found = [check(samples) for check in CHECKS]
+    return tuple(finding for finding in found if finding is not None)

@@ -1,0 +1,292 @@
+"""Exact answers by quadrature for theories of one or two degrees of freedom.
+
+The integral runs over all space and is done twice, in coordinates that share no break points: from the origin
+along rays, where every sector is a cone and its mass an integral of its own, and along lines through another
+point, or where that does not converge along other lines and rays. All minima of the action that are found,
+with their images and at several times their widths, and all decades of distance are break points. A value is
+called exact only if two of the integrals have converged by their own estimates, and agree.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..couplings import Couplings
+from ..ir.interpreter import run
+from ..ir.program import Program
+from ..landscape.images import Images
+from ..landscape.landscape import Landscape
+from ..landscape.laplace import hessian_at
+from ..landscape.minima import find_minima
+from .quadrature import Integral, integrate
+
+_ACCEPTED = 1e-6  # relative error of what is called exact
+_AIM = {1: 1e-11, 2: 1e-9}
+_EVALUATIONS = {1: 400_000, 2: 1_200_000}
+_AROUND = np.array([0.0, 1.0, 4.0, 16.0])  # widths from a minimum
+_DECADES = np.logspace(-8, 8, 17)
+_SHIFT = 0.6180339887498949  # of the origin of other coordinates, in widths of the deepest valley
+_END = 1 - 2.0**-50  # of a coordinate that is 1 at infinity
+_FINE = 4096  # directions among which walls are looked for
+_CENTRES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Exact values at fixed couplings.
+
+    Attributes
+    ----------
+    log_z
+        log ∫ exp(−S) over all space, and the largest of both error estimates and the disagreement.
+    sector_masses
+        Probability of T_u Ω for each group element, shape (order,), with the largest error of one.
+    """
+
+    log_z: float
+    log_z_error: float
+    sector_masses: np.ndarray
+    sector_error: float
+
+
+def exact_reference(program: Program, parameters: Couplings) -> Reference | None:
+    """log Z and sector masses by quadrature; None above two degrees of freedom or if it does not converge."""
+    found = _integrated(program, parameters)
+    return None if found is None else found[0]
+
+
+def exact_configurations(
+    program: Program, parameters: Couplings, count: int, seed: int
+) -> tuple[Reference, np.ndarray] | None:
+    """Exact values along with independent configurations of the target, (count, components, *lattice).
+
+    Boxes of the quadrature are drawn with the mass they would have if the density were twice its largest
+    value at a node everywhere, and a point in each by rejection. None where there is no exact value.
+    """
+    found = _integrated(program, parameters)
+    if found is None:
+        return None
+    exact, integral, chart = found
+    rng, kept = np.random.default_rng(seed), [np.zeros((0, chart.landscape.size))]
+    bound = 2 * integral.peak
+    weight = bound * np.prod(integral.upper - integral.lower, axis=1)
+    while sum(map(len, kept)) < count:
+        box = rng.choice(len(weight), size=4 * count, p=weight / weight.sum())
+        lower, upper = integral.lower[box], integral.upper[box]
+        point = lower + rng.uniform(size=lower.shape) * (upper - lower)
+        density = np.exp(chart.log_density(point) - integral.log_scale)
+        kept.append(chart.place(point)[rng.uniform(size=len(box)) * bound[box] < density])
+    x = np.concatenate(kept)[:count]
+    return exact, x.reshape(count, len(program.components), *program.shape)
+
+
+def _integrated(program: Program, parameters: Couplings) -> tuple[Reference, Integral, _Chart] | None:
+    landscape = Landscape(program, parameters, program.shape)
+    n = landscape.size
+    if n > 2:
+        return None
+    valleys = _valleys(landscape)
+    depth = float(landscape.values(valleys.centres).min(initial=np.inf))
+    if not np.isfinite(depth):
+        return None
+    converged: list[tuple[_Chart, Integral]] = []
+    for chart in _charts(landscape, valleys):
+        scale = -depth + n * float(np.log(chart.scale))
+        limits = {"tolerance": _AIM[n], "evaluations": _EVALUATIONS[n]}
+        integral = integrate(chart.log_density, *chart.boxes(), scale, **limits)
+        if integral is None or not integral.relative_error < _ACCEPTED:
+            continue
+        for earlier, other in converged:
+            apart = abs(integral.log_value - other.log_value)
+            if apart < _ACCEPTED and (earlier.knows_sectors or program.sectors.count == 1):
+                error = max(integral.relative_error, other.relative_error, apart)
+                return _reference(program, other, error), other, earlier
+        converged.append((chart, integral))
+    return None
+
+
+def _reference(program: Program, integral: Integral, error: float) -> Reference:
+    total, count = integral.mass.sum(), program.sectors.count
+    masses, errors = (
+        np.bincount(integral.label, weights=part, minlength=count) / total
+        for part in (integral.mass, integral.error)
+    )
+    return Reference(integral.log_value, error, masses, float(errors.max()))
+
+
+def _charts(landscape: Landscape, valleys: _Valleys) -> Iterator[_Chart]:
+    """Coordinates to integrate in, in the order in which they are tried."""
+    yield _Rays(landscape, valleys, 1.0, np.zeros(landscape.size))
+    deepest = int(np.argmin(landscape.values(valleys.centres)))
+    away = _SHIFT * valleys.widths[deepest]
+    axes = np.linalg.eigh(hessian_at(landscape, valleys.centres[deepest]))[1]
+    yield _Lines(landscape, valleys, 1.7, away, axes)
+    if landscape.size == 2:
+        yield _Lines(landscape, valleys, 1.3, -away, np.eye(2))
+        yield _Rays(landscape, valleys, 2.3, away)
+
+
+@dataclass(frozen=True, eq=False)
+class _Valleys:
+    """All minima with their images, and the widths of the valley around each along the axes, (k, n) both."""
+
+    centres: np.ndarray
+    widths: np.ndarray
+
+
+def _valleys(landscape: Landscape) -> _Valleys:
+    centres, widths, images = [], [], Images(landscape)
+    for minimum in find_minima(landscape.program, landscape.parameters):
+        x = minimum.configuration.reshape(-1)
+        width = landscape.sections(x, np.eye(landscape.size)).width
+        for image in images.listed(x):
+            centres.append(image)
+            widths.append(width)
+    shape = (-1, landscape.size)
+    return _Valleys(np.array(centres[:_CENTRES]).reshape(shape), np.array(widths[:_CENTRES]).reshape(shape))
+
+
+class _Chart(ABC):
+    """Coordinates of all space in boxes of finite size, around a point ``origin``.
+
+    ``scale`` is a distance within which all that was found lies, times a factor that tells charts apart.
+    """
+
+    knows_sectors = False
+
+    def __init__(self, landscape: Landscape, valleys: _Valleys, factor: float, origin: np.ndarray) -> None:
+        self.landscape, self.origin = landscape, origin
+        self.centres, self.width = valleys.centres - origin, valleys.widths.min(axis=1)
+        self.scale = factor * float((np.abs(self.centres) + valleys.widths).max(initial=1e-8))
+
+    @abstractmethod
+    def place(self, point: np.ndarray) -> np.ndarray:
+        """Coordinates to x, (points, n) → (points, n)."""
+
+    @abstractmethod
+    def log_jacobian(self, point: np.ndarray) -> np.ndarray:
+        """log|dx/dpoint|, (points,)."""
+
+    @abstractmethod
+    def boxes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(lower, upper, sector) of the boxes between all break points, (boxes, n) twice and (boxes,)."""
+
+    def log_density(self, point: np.ndarray) -> np.ndarray:
+        """−S + log|dx/dpoint|, (points,).
+
+        Where S is no number far outside, such as ∞ − ∞, the density is taken to be zero.
+        """
+        x = self.place(point)
+        action = self.landscape.computed(x)
+        far = np.linalg.norm(x, axis=1) > 1e3 * self.scale
+        return self.log_jacobian(point) - np.where(np.isnan(action) & far, np.inf, action)
+
+    def around(self, marks: np.ndarray) -> np.ndarray:
+        """Marks, (k, …), with those at several widths from each, (many, …)."""
+        width = self.width.reshape(-1, *(1,) * (marks.ndim - 1))
+        return np.concatenate([marks + side * a * width for a in _AROUND for side in (1, -1)])
+
+
+class _Rays(_Chart):
+    """x − origin = r or r (cos θ, sin θ): coordinates (s,) or (s, θ) with r = ρ s/(1 − |s|).
+
+    Around 0 sectors are cones, so that each box belongs to one of them.
+    """
+
+    def __init__(self, landscape: Landscape, valleys: _Valleys, factor: float, origin: np.ndarray) -> None:
+        super().__init__(landscape, valleys, factor, origin)
+        self.knows_sectors = not origin.any()
+
+    def place(self, point: np.ndarray) -> np.ndarray:
+        r = self.scale * point[:, :1] / (1 - np.abs(point[:, :1]))
+        return self.origin + (r if point.shape[1] == 1 else r * _direction(point[:, 1]))
+
+    def log_jacobian(self, point: np.ndarray) -> np.ndarray:
+        n, s = point.shape[1], np.abs(point[:, 0])
+        with np.errstate(divide="ignore"):  # the area at r = 0
+            area = np.log(s) if n == 2 else 0.0
+        return n * np.log(self.scale) - (n + 1) * np.log1p(-s) + area
+
+    def boxes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        radius = np.linalg.norm(self.centres, axis=1)
+        r = np.concatenate([_DECADES, np.abs(self.around(radius))])
+        s = _breaks(r / (r + self.scale), 0.0, _END)
+        if self.landscape.size == 1:
+            ends = np.concatenate([-s[::-1], s[1:]])[:, None]
+            return ends[:-1], ends[1:], self._sector(np.sign(ends[:-1] + ends[1:]))
+        angle = np.arctan2(self.centres[:, 1], self.centres[:, 0])
+        spread = self.width / np.maximum(radius, self.width)
+        near = [angle + side * a * spread for a in _AROUND for side in (1, -1)]
+        walls = self._walls() if self.knows_sectors else np.zeros(0)
+        theta = np.mod(np.concatenate([walls, *near, [np.pi]]), 2 * np.pi)
+        lower, upper = _product(s, _breaks(theta, 0.0, 2 * np.pi))
+        return lower, upper, self._sector(_direction((lower + upper)[:, 1] / 2))
+
+    def _sector(self, direction: np.ndarray) -> np.ndarray:
+        """Number of the sector that a direction points into, (points, n) → (points,)."""
+        program = self.landscape.program
+        u = run(program, "canonicalize", {"x": self.landscape.fields(direction)})[1]
+        return program.sectors.index(u)
+
+    def _walls(self) -> np.ndarray:
+        """The angles at which the sector changes."""
+        grid = np.linspace(0, 2 * np.pi, _FINE + 1) + 1e-3
+        sector = self._sector(_direction(grid))
+        change = np.flatnonzero(sector[1:] != sector[:-1])
+        low, high, left = grid[change], grid[change + 1], sector[change]
+        for _ in range(52):
+            middle = (low + high) / 2
+            same = self._sector(_direction(middle)) == left
+            low, high = np.where(same, middle, low), np.where(same, high, middle)
+        return high
+
+
+class _Lines(_Chart):
+    """x − origin = R t with orthonormal axes R, t = ρ σ/(1 − σ²) in every coordinate σ."""
+
+    def __init__(
+        self, landscape: Landscape, valleys: _Valleys, factor: float, origin: np.ndarray, axes: np.ndarray
+    ) -> None:
+        super().__init__(landscape, valleys, factor, origin)
+        self._axes = axes
+
+    def place(self, point: np.ndarray) -> np.ndarray:
+        return self.origin + (self.scale * point / ((1 - point) * (1 + point))) @ self._axes.T
+
+    def log_jacobian(self, point: np.ndarray) -> np.ndarray:
+        rest = np.log1p(-point) + np.log1p(point)
+        return (np.log(self.scale) + np.log1p(point**2) - 2 * rest).sum(axis=1)
+
+    def boxes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        zero, decades = -self.origin @ self._axes, _DECADES[::2]
+        ends = []
+        for axis, marks in enumerate(self.around(self.centres @ self._axes).T):
+            t = np.concatenate([marks, decades, -decades, zero[axis : axis + 1]])
+            ends.append(_breaks(2 * t / (self.scale + np.hypot(self.scale, 2 * t)), -_END, _END))
+        lower, upper = (ends[0][:-1, None], ends[0][1:, None]) if len(ends) == 1 else _product(*ends)
+        return lower, upper, np.zeros(len(lower), dtype=int)
+
+
+def _direction(theta: np.ndarray) -> np.ndarray:
+    """(cos θ, sin θ), (k,) → (k, 2)."""
+    return np.stack([np.cos(theta), np.sin(theta)], axis=1)
+
+
+def _breaks(marks: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Sorted break points with both ends, without any that are the same but for rounding."""
+    inside = np.sort(np.concatenate([[low, high], np.clip(marks, low, high)]))
+    far = np.diff(inside, prepend=-np.inf) > 1e-12 * (high - low)
+    ends = inside[far]
+    ends[-1] = high
+    return ends
+
+
+def _product(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corners of all boxes of a grid, (boxes, 2)."""
+    lower = np.stack(np.meshgrid(first[:-1], second[:-1], indexing="ij"), axis=-1)
+    upper = np.stack(np.meshgrid(first[1:], second[1:], indexing="ij"), axis=-1)
+    return lower.reshape(-1, 2), upper.reshape(-1, 2)

@@ -1,0 +1,87 @@
+"""The layer of a flow that acts on collective coordinates: means over the lattice, and how modes follow them.
+
+Near a phase transition the mean M of a field is far from Gaussian, and the width of every other mode depends
+on it, as the mass in a constraint effective potential does. With component c, in units of the base's widths:
+
+    M_c ──spline──▶ M'_c        φ_c(k) ──▶ φ_c(k) exp s_c(k, M'),  k ≠ 0
+    s_c(k, M') = Σ_r a_cr(M') / (1 + k̂²/μ_r²),   k̂² = Σ 4 sin²(k/2)
+
+with a network a. The spline sees M in units of its own width, the network in units of the field's, which do
+not depend on the volume; nor does the number of weights. On a graph the means are those over time at each
+node, k is a frequency, and all nodes share spline and network.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .spec import FlowSpec, GaussianBase
+
+_SCALES = (math.inf, 8.0, 2.0, 0.5, 0.125, 0.03)  # μ², from all modes alike to the longest waves only
+
+
+@dataclass(frozen=True, eq=False)
+class Collective:
+    """Tables of the layer.
+
+    Attributes
+    ----------
+    axes
+        The axes of the lattice that are averaged over; the other one, if any, counts the nodes of a graph.
+    width
+        Standard deviation of each mean under the base, in units of ``GaussianBase.scale``, (components,).
+    features
+        1/(1 + k̂²/μ_r²), zero at k = 0, (modes, R), modes in the order of ``fftn`` over ``axes``.
+    """
+
+    axes: tuple[int, ...]
+    width: NDArray[np.float64]
+    features: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, spec: FlowSpec, base: GaussianBase) -> Collective | None:
+        """None if the flow is not to have the layer, or has no lattice to average over."""
+        if not has_collective(spec, base.shape, base.nodes is not None):
+            return None
+        axes = _axes(len(base.shape), base.nodes is not None)
+        extents = [base.shape[mu] for mu in axes]
+        nodes = (len(base.shape) - 1,) if base.nodes is not None else ()
+        width = np.sqrt(np.diag(base.mean_covariance(nodes))) / base.scale
+        waves = [4 * np.sin(np.pi * np.arange(n) / n) ** 2 for n in extents]
+        k2 = sum(np.meshgrid(*waves, indexing="ij"), np.zeros(extents)).reshape(-1, 1)
+        return cls(axes, width, np.where(k2 > 0, 1 / (1 + k2 / np.array(_SCALES)), 0.0))
+
+
+def _axes(dimensions: int, graph: bool) -> tuple[int, ...]:
+    return tuple(range(dimensions - graph))
+
+
+def has_collective(spec: FlowSpec, shape: Sequence[int], graph: bool) -> bool:
+    """Whether a flow on this lattice has the layer."""
+    return spec.collective and math.prod(shape[mu] for mu in _axes(len(shape), graph)) > 1
+
+
+def initial_collective(
+    spec: FlowSpec, components: int, generator: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Weights of the layer that is the identity.
+
+    ``collective.spline`` (3·bins − 1, components), and for each layer n of the network
+    ``collective.weight.n`` (outputs, inputs) and ``collective.bias.n`` (outputs, 1); the last outputs are the
+    coefficients a_cr, component by component.
+    """
+    state: dict[str, NDArray[np.float64]] = {"collective.spline": np.zeros((3 * spec.bins - 1, components))}
+    widths = [components, *spec.hidden, components * len(_SCALES)]
+    for depth, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+        bound = 0.0 if depth == len(widths) - 2 else math.sqrt(3 / inputs)
+        state[f"collective.weight.{depth}"] = generator.uniform(-bound, bound, (outputs, inputs))
+        state[f"collective.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
+    return state

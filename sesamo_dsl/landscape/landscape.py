@@ -1,0 +1,224 @@
+"""The action as a landscape: values and slopes of flat configurations, descents, and sections along lines.
+
+Everything works on batches, with the NumPy interpreter: a search from a hundred starts costs about as much as
+one from a single start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import trapezoid
+
+from ..backend import chunk_size
+from ..couplings import Couplings
+from ..ir.interpreter import run
+from ..ir.program import Program
+
+_MEMORY = 8  # pairs of the limited-memory BFGS update
+_BACKTRACKS = 40
+_PATIENCE = 3  # steps in a row that gain nothing
+_REACH = np.logspace(-14, 6, 61)  # distances at which a section is looked at first
+_ARC = np.sinh(np.linspace(0, 5, 97)) / 2  # of the quadrature along a section, in units of its width
+_RISE = 0.5  # exp(−S) has fallen by e^(−1/2), as a Gaussian has one standard deviation away
+_RIDGE = 2.0  # a section that falls again from above this height has come to another valley
+
+
+@dataclass(frozen=True, eq=False)
+class Landscape:
+    """S and ∂S/∂x of flat configurations at fixed couplings.
+
+    Parameters
+    ----------
+    shape
+        The lattice, which may be smaller than the program's where the action is a sum of local densities.
+    uniform
+        Whether configurations are constant fields, given by one number for each component.
+    """
+
+    program: Program
+    parameters: Couplings
+    shape: tuple[int, ...]
+    uniform: bool = False
+
+    @property
+    def size(self) -> int:
+        """n, the number of coordinates."""
+        return len(self.program.components) * (1 if self.uniform else int(np.prod(self.shape)))
+
+    def fields(self, x: np.ndarray) -> np.ndarray:
+        """(batch, n) → (batch, components, *shape)."""
+        c = len(self.program.components)
+        if self.uniform:
+            column = x.reshape(len(x), c, *(1,) * len(self.shape))
+            return np.broadcast_to(column, (len(x), c, *self.shape)).copy()
+        return x.reshape(len(x), c, *self.shape)
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """S, (batch, n) → (batch,); +∞ where it is not a number."""
+        values = self.computed(x)
+        return np.where(np.isnan(values), np.inf, values)
+
+    def computed(self, x: np.ndarray) -> np.ndarray:
+        """S as it is computed, NaN included, (batch, n) → (batch,)."""
+        size = 4 * chunk_size((len(self.program.components), *self.shape))
+        parts = [np.zeros(0)]
+        with np.errstate(all="ignore"):
+            for start in range(0, len(x), size):
+                fields = self.fields(x[start : start + size])
+                parts.append(run(self.program, "action", {"x": fields}, self.parameters)[0])
+        return np.concatenate(parts)
+
+    def slopes(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(S, ∂S/∂x), (batch, n) → (batch,) and (batch, n); S = +∞ and slope 0 where they are not finite."""
+        size = 2 * chunk_size((len(self.program.components), *self.shape))
+        values, slopes = [np.zeros(0)], [np.zeros((0, self.size))]
+        with np.errstate(all="ignore"):
+            for start in range(0, len(x), size):
+                fields = self.fields(x[start : start + size])
+                inputs = {"x": fields}
+                value, slope = run(self.program, "action_and_gradient", inputs, self.parameters)
+                slope = slope.reshape(*slope.shape[:2], -1)
+                values.append(value)
+                slopes.append(slope.sum(axis=2) if self.uniform else slope.reshape(len(fields), -1))
+        value, slope = np.concatenate(values), np.concatenate(slopes)
+        inclined = np.isfinite(slope).all(axis=1, keepdims=True)  # not so at the tip of √|x|
+        return np.where(np.isfinite(value), value, np.inf), np.where(inclined, slope, 0.0)
+
+    def descend(self, starts: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of a descent by limited-memory BFGS from each start, (batch, n), and S there, (batch,).
+
+        SciPy follows one start at a time; here all starts take their steps together. Starts at which S is not
+        finite are left out. Kinks are no obstacle: every step lowers S, whatever the gradient does.
+        """
+        x = np.array(starts, dtype=np.float64)
+        value, slope = self.slopes(x)
+        keep = np.isfinite(value)
+        x, value, slope = x[keep], value[keep], slope[keep]
+        steps, changes = np.zeros((2, _MEMORY, *x.shape))
+        inverse = np.zeros((_MEMORY, len(x)))  # 1/(step · change), 0 where a pair says nothing
+        length = 1e-2 * np.linalg.norm(x, axis=1) + 1e-9
+        stalled = np.zeros(len(x), dtype=int)
+        for iteration in range(iterations):
+            active = np.flatnonzero(stalled < _PATIENCE)
+            if not len(active):
+                break
+            slot = iteration % _MEMORY
+            order = [(slot - 1 - i) % _MEMORY for i in range(min(iteration, _MEMORY))]
+            direction = _two_loop(
+                slope[active], steps[:, active], changes[:, active], inverse[:, active], order, length[active]
+            )
+            fall = (direction * slope[active]).sum(axis=1)
+            rate = np.ones(len(active))
+            moved, risen, tilted = x[active].copy(), value[active].copy(), slope[active].copy()
+            trying = np.flatnonzero(fall < 0)
+            for _ in range(_BACKTRACKS):
+                if not len(trying):
+                    break
+                trial = x[active[trying]] + rate[trying, None] * direction[trying]
+                found, inclined = self.slopes(trial)
+                good = found <= value[active[trying]] + 1e-4 * rate[trying] * fall[trying]
+                done = trying[good]
+                moved[done], risen[done], tilted[done] = trial[good], found[good], inclined[good]
+                trying = trying[~good]
+                rate[trying] *= 0.35
+            step, change = moved - x[active], tilted - slope[active]
+            overlap = (step * change).sum(axis=1)
+            curved = overlap > 1e-12 * np.linalg.norm(step, axis=1) * np.linalg.norm(change, axis=1)
+            steps[slot, active], changes[slot, active] = step, change
+            inverse[slot, active] = np.where(curved, 1 / np.where(curved, overlap, 1.0), 0.0)
+            walked = np.linalg.norm(step, axis=1)
+            length[active] = np.where(walked > 0, 2 * walked, 0.1 * length[active])
+            gain = value[active] - risen
+            nothing = gain <= 1e-13 * (1 + np.abs(risen))
+            stalled[active] = np.where(nothing, stalled[active] + 1, 0)
+            inverse[:, active[nothing & (walked == 0)]] = 0.0  # start again with the plain gradient
+            x[active], value[active], slope[active] = moved, risen, tilted
+        return x, value
+
+    def sections(self, centre: np.ndarray, directions: np.ndarray) -> Sections:
+        """S along lines through a point, (n,) and unit vectors (k, n), both ways."""
+        lines = np.concatenate([directions, -directions])
+        base = float(self.values(centre[None])[0])
+        heights = self._along(centre, lines, np.broadcast_to(_REACH, (len(lines), len(_REACH)))) - base
+        # S is only known to a few units in its last place: what rises by less has not risen
+        raised = heights > _RISE
+        first = np.where(raised.any(axis=1), raised.argmax(axis=1), len(_REACH) - 1)
+        before = np.arange(len(_REACH)) <= first[:, None]
+        lowest = np.where(before, heights, 0.0).min(axis=1)
+        flat = np.logical_not(raised.any(axis=1))
+        outer, inner = _REACH[first], _REACH[np.maximum(first - 1, 0)]
+        for _ in range(6):  # bisection in the logarithm
+            middle = np.sqrt(inner * outer)
+            above = self._along(centre, lines, middle[:, None])[:, 0] - base > _RISE
+            inner, outer = np.where(above, inner, middle), np.where(above, middle, outer)
+        width = np.where(flat, _REACH[-1], outer)
+        distance = width[:, None] * _ARC
+        rise = self._along(centre, lines, distance) - base
+        high = np.maximum.accumulate(np.where(rise > _RIDGE, rise, -np.inf), axis=1)
+        beyond = np.logical_or.accumulate(rise < high - 1e-9, axis=1)
+        density = np.where(beyond, 0.0, np.exp(-np.maximum(rise, -50.0)))
+        mass = trapezoid(density, distance, axis=1)
+        second = trapezoid(density * distance**2, distance, axis=1)
+        count = len(directions)
+        total = mass[:count] + mass[count:]
+        return Sections(
+            np.where(flat[:count] | flat[count:], np.inf, np.log(total)),
+            (second[:count] + second[count:]) / total,
+            np.minimum(width[:count], width[count:]),
+            np.minimum(lowest[:count], lowest[count:]),
+        )
+
+    def _along(self, centre: np.ndarray, lines: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """S at centre + distance · line, (lines, points)."""
+        points = centre + distance[..., None] * lines[:, None, :]
+        return self.values(points.reshape(-1, centre.size)).reshape(distance.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Sections:
+    """What S looks like along lines through a point, one entry for each line.
+
+    Attributes
+    ----------
+    log_mass
+        log ∫ exp(S(0) − S(t)) dt within the valley; +∞ if S never rises by 1/2.
+    variance
+        ⟨t²⟩ under the same density.
+    width
+        The smaller of the two distances at which S has risen by 1/2.
+    lowest
+        Least S(t) − S(0) before S has risen by 1/2: negative if the point is not a minimum.
+    """
+
+    log_mass: np.ndarray
+    variance: np.ndarray
+    width: np.ndarray
+    lowest: np.ndarray
+
+
+def _two_loop(
+    slope: np.ndarray,
+    steps: np.ndarray,
+    changes: np.ndarray,
+    inverse: np.ndarray,
+    order: list[int],
+    length: np.ndarray,
+) -> np.ndarray:
+    """−H⁻¹ ∂S for each start, H⁻¹ of the stored pairs, newest first in ``order`` (J. Nocedal, 1980)."""
+    direction, weights = slope.copy(), {}
+    for i in order:
+        weights[i] = inverse[i] * (steps[i] * direction).sum(axis=1)
+        direction -= weights[i][:, None] * changes[i]
+    norm = np.linalg.norm(slope, axis=1)
+    scale = length / np.where(norm > 0, norm, 1.0)
+    if order:
+        newest = order[0]
+        squared = (changes[newest] ** 2).sum(axis=1) * inverse[newest]
+        scale = np.where(squared > 0, 1 / np.where(squared > 0, squared, 1.0), scale)
+    direction *= scale[:, None]
+    for i in reversed(order):
+        excess = inverse[i] * (changes[i] * direction).sum(axis=1)
+        direction += (weights[i] - excess)[:, None] * steps[i]
+    return -direction

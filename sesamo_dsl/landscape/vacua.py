@@ -1,0 +1,328 @@
+"""Constant minima of the action and the Gaussian fluctuations around them.
+
+The Hessian of a translation-invariant action is diagonal in momentum space; H(k) is the Fourier transform of
+one column, obtained from the gradient of the compiled program, so it needs n_components gradients and no n×n
+matrix. Where couplings depend on the site, columns of several sites are averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ..couplings import Couplings
+from ..ir.interpreter import run
+from ..ir.program import Program
+from .landscape import Landscape
+from .minima import find_minima
+
+_SCALES = (0.1, 1.0, 4.0, 16.0)
+_SAMPLES, _ITERATIONS = 128, 16  # of the self-consistent Gaussian
+_STARTS = 12  # random directions at most
+_DESCENTS = 8  # the deepest starting points are followed downhill
+_PROBED = 64  # sites at most at which a Hessian that depends on the site is computed
+_SHRINK = 16  # by which a step is made smaller to tell a kink from a curvature
+_SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
+
+
+@dataclass(frozen=True, eq=False)
+class Vacuum:
+    """A constant minimum.
+
+    Attributes
+    ----------
+    mean
+        Value of each component, shape (components,).
+    action
+        S there.
+    hessian
+        H_ab(k), Hermitian and positive definite, shape (*lattice, components, components), k in the order
+        of ``fftn``.
+    """
+
+    mean: np.ndarray
+    action: float
+    hessian: np.ndarray
+
+
+def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
+    """The deepest constant minimum found from a fixed set of starting points, None if there is none.
+
+    On the slices of Lie groups the minimum of S − log Δ is taken along the slice. Among equally deep minima
+    the one with the lexicographically largest components is taken, so that the answer is reproducible.
+    """
+    c = len(program.components)
+    slices = gauge_directions(program)
+    gauge = [a for _, rest in slices for a in rest]
+    # an extensive action of a constant field is the volume times its value on a single site
+    extensive = program.functions["action"].is_extensive
+    shape = (1,) * len(program.shape) if extensive else program.shape
+    sites, volume = int(np.prod(shape)), int(np.prod(program.shape))
+    ones = np.ones((1, 1, *shape))
+
+    def value_and_slope(v: np.ndarray) -> tuple[float, np.ndarray]:
+        v = np.where(np.isin(np.arange(c), gauge), 0.0, v)
+        x = v.reshape(1, c, *(1,) * len(shape)) * ones
+        with np.errstate(all="ignore"):
+            s, gradient = run(program, "action_and_gradient", {"x": x}, parameters)
+        slope = gradient[0].reshape(c, -1).sum(axis=1) / sites
+        slope[gauge] = 0.0
+        measure, measure_slope, _ = _log_measure(program, v, slices)
+        return float(s[0]) / sites - measure / volume, slope - measure_slope / volume
+
+    rng = np.random.default_rng(0)
+    axes = np.stack([np.eye(c), -np.eye(c)], axis=1).reshape(-1, c)[: 2 * _STARTS]
+    random = rng.normal(size=(min(4 * c, _STARTS) if c > 1 else 0, c))
+    directions = np.concatenate([axes, random])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    starts = []
+    for start in [np.zeros(c), *(scale * d for scale in _SCALES for d in directions)]:
+        start = start.copy()
+        for first, rest in slices:
+            start[first], start[list(rest)] = abs(start[first]) + 0.1, 0.0
+        depth = value_and_slope(start)[0]
+        if np.isfinite(depth):
+            starts.append((round(depth, 9), len(starts), start))
+    minima: list[tuple[float, tuple[float, ...]]] = []
+    for _, _, start in sorted(starts)[:_DESCENTS]:
+        with np.errstate(all="ignore"):  # a line search may step where the action overflows
+            found = minimize(
+                value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200}
+            )
+        inside = all(found.x[first] > 0 for first, _ in slices)
+        if (
+            inside
+            and np.isfinite(found.fun)
+            and np.linalg.norm(found.jac) < 1e-5
+            and np.linalg.norm(found.x) < 1e4
+        ):
+            minima.append((round(float(found.fun), 8), tuple(round(float(z), 6) + 0.0 for z in found.x)))
+    for _, mean in sorted(set(minima), key=lambda m: (m[0], tuple(-z for z in m[1]))):
+        hessian = _hessian(program, parameters, np.array(mean), slices)
+        if hessian is not None:
+            # rounded for a reproducible choice; a Newton step gives the digits back
+            step = np.linalg.solve(
+                hessian[(0,) * len(program.shape)].real, value_and_slope(np.array(mean))[1]
+            )
+            polished = np.where(np.abs(step) > 1e-12 * (1 + np.abs(mean)), mean - step, mean)
+            return Vacuum(polished, value_and_slope(polished)[0] * volume, hessian)
+    return None
+
+
+def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
+    """The heaviest constant minimum of a search that minds neither kinks nor scales; None without one.
+
+    For what :func:`find_vacuum` does not find. Slices of Lie groups and determinants are left to others.
+    """
+    if gauge_directions(program) or program.functions["action"].couples_nodes:
+        return None
+    for minimum in find_minima(program, parameters):
+        if minimum.is_constant:
+            mean = minimum.configuration.reshape(len(program.components), -1).mean(axis=1)
+            hessian = _hessian(program, parameters, mean, [])
+            return None if hessian is None else Vacuum(mean, minimum.action, hessian)
+    return None
+
+
+def self_consistent(program: Program, parameters: Couplings) -> Vacuum:
+    """The translation-invariant Gaussian around zero with the least KL divergence from the theory.
+
+    It is stationary where its precision is the mean of the Hessian under itself. By parts ⟨∂²S⟩ ⟨x x†⟩ is
+    ⟨∂S x†⟩, so that gradients on a fixed set of samples are enough: H(k) ← ⟨∂S x†⟩ ⟨x x†⟩⁻¹ at every
+    momentum, damped. Nodes of a graph are averaged over. For theories that have no minimum to expand around.
+    """
+    c, shape = len(program.components), program.shape
+    axes = tuple(range(2, 2 + len(shape)))
+    volume = int(np.prod(shape))
+    half = np.random.default_rng(0).normal(size=(_SAMPLES // 2, c, *shape))
+    noise = np.moveaxis(np.fft.fftn(np.concatenate([half, -half]), axes=axes), 1, -1)
+    hessian = np.broadcast_to(np.eye(c, dtype=complex), (*shape, c, c)).copy()
+    for _ in range(_ITERATIONS):
+        values, vectors = np.linalg.eigh(hessian)
+        root = (vectors / np.sqrt(values)[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
+        waves = (root @ noise[..., None])[..., 0]
+        x = np.fft.ifftn(np.moveaxis(waves, -1, 1), axes=axes).real
+        with np.errstate(all="ignore"):
+            gradient = run(program, "action_and_gradient", {"x": x}, parameters)[1]
+        finite = np.isfinite(gradient.reshape(len(x), -1)).all(axis=1)
+        if finite.sum() < _SAMPLES // 2:  # much too wide
+            hessian = hessian * 4
+            continue
+        slopes = np.moveaxis(np.fft.fftn(gradient[finite], axes=axes), 1, -1)
+        kept = waves[finite]
+        power = np.einsum("n...a,n...b->...ab", kept, kept.conj()) / (len(kept) * volume)
+        cross = np.einsum("n...a,n...b->...ab", slopes, kept.conj()) / (len(kept) * volume)
+        if program.nodes is not None:
+            power, cross = (
+                np.broadcast_to(part.mean(axis=-3, keepdims=True), part.shape) for part in (power, cross)
+            )
+        update = cross @ np.linalg.inv(power)
+        update = (update + np.conj(np.swapaxes(update, -1, -2))) / 2
+        update = (update + np.conj(_reflected(update))) / 2
+        size, polarisation = np.linalg.eigh(update)
+        bounded = np.clip(size, 0.1 * values.min(), 10 * values.max())  # a step of a decade at most
+        update = (polarisation * bounded[..., None, :]) @ np.conj(np.swapaxes(polarisation, -1, -2))
+        hessian = (hessian + update) / 2
+    return Vacuum(np.zeros(c), float("nan"), hessian)
+
+
+def _reflected(matrix: np.ndarray) -> np.ndarray:
+    """H(k) → H(−k), on the leading axes."""
+    axes = tuple(range(matrix.ndim - 2))
+    return np.roll(np.flip(matrix, axes), 1, axes)
+
+
+def gauge_directions(program: Program) -> list[tuple[int, tuple[int, ...]]]:
+    """For every slice, the component of c_1 and those of the gauge directions c_2 … c_N."""
+    found = []
+    while f"COLLECTIVE_{len(found)}" in program.constants:
+        first, *rest = (int(a) for a in np.argmax(program.constants[f"COLLECTIVE_{len(found)}"], axis=1))
+        found.append((first, tuple(rest)))
+    return found
+
+
+def _log_measure(
+    program: Program, v: np.ndarray, slices: list[tuple[int, tuple[int, ...]]]
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """log Δ of a constant field with first and second derivatives, by central differences along each c_1."""
+    first_order, second_order = np.zeros(len(v)), np.zeros(len(v))
+    if not slices:
+        return 0.0, first_order, second_order
+
+    def value(point: np.ndarray) -> float:
+        x = point.reshape(1, len(v), *(1,) * len(program.shape))
+        with np.errstate(all="ignore"):
+            return float(run(program, "log_faddeev_popov", {"y": x})[0][0])
+
+    centre = value(v)
+    for first, _ in slices:
+        step = 1e-4 * max(abs(v[first]), 1e-6)
+        shifted = np.zeros(len(v))
+        shifted[first] = step
+        up, down = value(v + shifted), value(v - shifted)
+        first_order[first] = (up - down) / (2 * step)
+        second_order[first] = (up - 2 * centre + down) / step**2
+    return centre, first_order, second_order
+
+
+def _hessian(
+    program: Program,
+    parameters: Couplings,
+    mean: np.ndarray,
+    slices: list[tuple[int, tuple[int, ...]]],
+) -> np.ndarray | None:
+    """H(k) at a constant field, None at a saddle; soft modes are given a small positive value.
+
+    Where couplings depend on the site it is that of the average over translations.
+    """
+    c, shape = len(mean), program.shape
+    constant = np.broadcast_to(mean.reshape(c, *(1,) * len(shape)), (c, *shape))
+    origin = (0,) * len(shape)
+    sites = [origin]
+    if program.functions["action"].is_site_dependent:
+        chosen = np.random.default_rng(0).permutation(int(np.prod(shape)))[:_PROBED]
+        sites = [tuple(int(i) for i in np.unravel_index(number, shape)) for number in chosen]
+    columns = np.mean([_columns(program, parameters, constant, site) for site in sites], axis=0)
+    if any(function.couples_nodes for function in program.functions.values()):
+        columns[..., 1:] = 0.0  # nodes of a graph are not Fourier modes: their coupling is left to the flow
+    transformed = np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape))))
+    hessian = np.moveaxis(transformed, (1, 0), (-2, -1))
+    hessian = (hessian + np.conj(np.swapaxes(hessian, -1, -2))) / 2
+    if not np.isfinite(hessian).all():
+        return None
+    second = _log_measure(program, mean, slices)[2]
+    volume = int(np.prod(shape))
+    for first, rest in slices:
+        hessian[(*origin, first, first)] -= second[first] / volume
+        for a in rest:  # the zero mode of a gauge direction is an auxiliary N(0, 1) coordinate
+            hessian[(*origin, a)], hessian[(*origin, slice(None), a)] = 0.0, 0.0
+            hessian[(*origin, a, a)] = 1.0
+    values, vectors = np.linalg.eigh(hessian)
+    if values.min() < -1e-3 * max(np.abs(values).max(), 1e-3):
+        return None
+    for index in np.argwhere(values < _SOFT * max(values.max(), 1.0)):
+        *k, mode = (int(i) for i in index)
+        wave = _wave(shape, tuple(k), vectors[(*k, slice(None), mode)])
+        values[(*k, mode)] = _stiffness(program, parameters, constant, wave)
+    if _has_kink(program, parameters, constant, values, vectors):
+        return _from_sections(program, parameters, constant, vectors)
+    return (vectors * values[..., None, :]) @ np.conj(np.swapaxes(vectors, -1, -2))
+
+
+def _columns(
+    program: Program, parameters: Couplings, constant: np.ndarray, site: tuple[int, ...]
+) -> np.ndarray:
+    """∂²S/∂φ_a(site + x)∂φ_b(site) at a constant field, (b, a, *lattice), by central differences."""
+    c = len(constant)
+    step = 1e-4 * (1 + np.abs(constant).max())
+    probes = np.repeat(constant[None], 2 * c, axis=0).copy()
+    for b in range(c):
+        probes[(2 * b, b, *site)] += step
+        probes[(2 * b + 1, b, *site)] -= step
+    with np.errstate(all="ignore"):
+        _, gradient = run(program, "action_and_gradient", {"x": probes}, parameters)
+    columns = (gradient[0::2] - gradient[1::2]) / (2 * step)
+    return np.roll(columns, tuple(-i for i in site), tuple(range(2, columns.ndim)))
+
+
+def _from_sections(
+    program: Program, parameters: Couplings, constant: np.ndarray, vectors: np.ndarray
+) -> np.ndarray:
+    """1/⟨t²⟩ of exp(−S) along each constant mode of a point, along each component at one site of a lattice.
+
+    On a lattice that is the width at a site given its neighbours, the same at all momenta.
+    """
+    c, shape = len(program.components), program.shape
+    sites = int(np.prod(shape))
+    axes = vectors[(0,) * len(shape)].real.T if sites == 1 else np.eye(c)
+    directions = np.zeros((c, c, sites))
+    directions[..., 0] = axes
+    landscape = Landscape(program, parameters, shape)
+    variance = landscape.sections(constant.reshape(-1), directions.reshape(c, -1)).variance
+    precision = (axes.T / variance) @ axes
+    return np.broadcast_to(precision.astype(complex), (*shape, c, c)).copy()
+
+
+def _wave(shape: tuple[int, ...], k: tuple[int, ...], polarisation: np.ndarray) -> np.ndarray:
+    """A real plane wave of norm 1, (components, *lattice)."""
+    phase = sum(2 * np.pi * q * x / extent for q, x, extent in zip(k, np.indices(shape), shape, strict=True))
+    column = (-1, *(1,) * len(shape))
+    wave = np.real(polarisation.reshape(column) * np.exp(1j * np.asarray(phase)))
+    norm = np.linalg.norm(wave)
+    if norm < 1e-12:  # the real part of a purely imaginary wave: its partner is as soft
+        wave = np.imag(polarisation.reshape(column) * np.exp(1j * np.asarray(phase)))
+        norm = np.linalg.norm(wave)
+    return wave / norm
+
+
+def _has_kink(
+    program: Program, parameters: Couplings, constant: np.ndarray, values: np.ndarray, vectors: np.ndarray
+) -> bool:
+    """Whether second differences of S along a constant mode grow as their step shrinks.
+
+    They do at a kink, as 1/step, and nowhere where S is smooth. The width of the valley then has to come
+    from S itself.
+    """
+    shape, origin = program.shape, (0,) * len(program.shape)
+    for mode in range(values.shape[-1]):
+        wave = _wave(shape, origin, vectors[(*origin, slice(None), mode)])
+        steps = np.array([1.0, 1 / _SHRINK]) * 0.1 / np.sqrt(values[(*origin, mode)])
+        trials = constant + np.multiply.outer([0.0, *steps, *-steps], wave)
+        with np.errstate(all="ignore"):
+            action = run(program, "action", {"x": trials}, parameters)[0]
+        wide, narrow = (action[1:3] + action[3:] - 2 * action[0]) / steps**2
+        if np.isfinite(action).all() and narrow > np.sqrt(_SHRINK) * wide > 0:
+            return True
+    return False
+
+
+def _stiffness(program: Program, parameters: Couplings, constant: np.ndarray, wave: np.ndarray) -> float:
+    """1/t² with t the amplitude of a normalised plane wave that raises S by ½, for a mode without mass."""
+    amplitudes = np.geomspace(1e-3, 1e3, 61)
+    trials = constant[None] + np.multiply.outer(np.concatenate([[0.0], amplitudes]), wave)
+    with np.errstate(all="ignore"):
+        action = run(program, "action", {"x": trials}, parameters)[0]
+    raised = np.nonzero(~(action[1:] - action[0] < 0.5))[0]
+    return float(amplitudes[raised[0]] ** -2) if len(raised) else float(amplitudes[-1] ** -2)

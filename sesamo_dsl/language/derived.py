@@ -1,0 +1,81 @@
+"""Functions of expectation values, such as a susceptibility, and their errors by linearisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from ..errors import OptionError
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A SymPy expression as a function of its symbols, in the order of their names."""
+
+    expr: sp.Expr
+
+    @cached_property
+    def _function(self) -> Callable[..., Any]:
+        return sp.lambdify(sorted(self.expr.free_symbols, key=str), self.expr, "scipy")
+
+    def __call__(self, *values: Any) -> Any:
+        return self._function(*values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"expr": self.expr}  # compiled code is made anew wherever a formula travels to
+
+
+@dataclass(frozen=True)
+class Derived:
+    """f(⟨O_1⟩, ⟨O_2⟩, …), a number made from means of observables."""
+
+    function: Callable[..., Any]
+    observables: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        quantity: str | Callable[..., Any],
+        observables: Sequence[str],
+        declared: Mapping[str, Derived],
+        theory: str,
+    ) -> Derived:
+        """A declared quantity by its name, or a function with the observables whose means it takes."""
+        if callable(quantity) and observables:
+            return cls(quantity, tuple(observables))
+        if quantity not in declared or observables:
+            raise OptionError(
+                f"derived quantity of theory {theory}",
+                expected=f"one of {', '.join(declared) or 'none that is declared'}, "
+                "or a function and the names of its observables",
+                found=", ".join(map(str, (quantity, *observables))),
+                remedy='declare it in Theory(derived={…}), or ask for instance derived(f, "m_squared")',
+            )
+        return declared[quantity]  # pyright: ignore[reportArgumentType]
+
+    def linearised(self, means: Sequence[float], values: Sequence[np.ndarray]) -> np.ndarray:
+        """f(m) + Σ_i ∂_i f(m) (O_i − m_i): values whose mean is f(m) and whose error is that of f(m).
+
+        The derivatives are central differences, each on the scale on which its observable fluctuates.
+        """
+        point = np.array(means, dtype=np.float64)
+        result = np.full(np.shape(values[0]), float(self.function(*point)))
+        for i, series in enumerate(values):
+            step = 1e-4 * float(np.std(series))
+            if step > 0:
+                shift = step * (np.arange(len(point)) == i)
+                slope = float(self.function(*(point + shift)) - self.function(*(point - shift))) / (2 * step)
+                result = result + slope * (series - point[i])
+        if not np.isfinite(result).all():
+            raise OptionError(
+                f"function of {', '.join(self.observables)}",
+                expected="finite values near the means",
+                found=f"f({', '.join(f'{m:.6g}' for m in means)}) = {self.function(*point)}",
+                remedy="check the function where the means are",
+            )
+        return result

@@ -1,0 +1,60 @@
+"""Infinite walls: an action may be +∞ outside of a domain, written as a Piecewise with a branch ``oo``.
+
+exp(−S) is zero there: samples in a wall have weight zero, and Hamiltonian Monte Carlo rejects moves that end
+in one. Derivatives there are those of a ramp on the inequality that is violated, so that training and
+trajectories are led out of a wall. A wall is a term of its own: times a field it would be ∞·0 somewhere.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import sympy as sp
+
+from ..errors import GroupError, TheoryError
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import SiteSum
+
+
+def check_walls(expr: sp.Expr, subject: str) -> None:
+    """Raise TheoryError for an infinity that is no branch of a Piecewise, or is not a term of its own."""
+    found = _misplaced(expr)
+    if found is not None:
+        raise TheoryError(
+            subject,
+            expected="infinities as whole branches of a Piecewise that is a term of its own, (oo, condition)",
+            found=str(found),
+            remedy="write the wall as a summand, lattice.sum(… + Piecewise((0, inside), (oo, True)))",
+        )
+
+
+def check_breaking(breaking: sp.Expr, theory: str) -> None:
+    """Raise GroupError for a wall that a symmetry does not visibly leave in its place: S₁ would be ∞ − ∞."""
+    if breaking.has(sp.oo):
+        raise GroupError(
+            f"symmetries of theory {theory}",
+            expected="infinite walls that every declared symmetry leaves where they are",
+            found=f"the wall in S₁ = {breaking}",
+            remedy="leave that symmetry out, or write the wall so that its condition does not change: "
+            "Abs(x) < 1, and not x < 1",
+        )
+
+
+def _misplaced(expr: sp.Basic) -> sp.Basic | None:
+    if not expr.has(sp.oo, -sp.oo):
+        return None
+    if isinstance(expr, SiteSum):
+        return _misplaced(expr.density)
+    if isinstance(expr, sp.Piecewise):
+        values = [cast(sp.Basic, arg.args[0]) for arg in expr.args]
+        return next(
+            (f for f in map(_misplaced, (v for v in values if v is not sp.oo)) if f is not None), None
+        )
+    if isinstance(expr, sp.Add):
+        return next((f for f in map(_misplaced, expr.args) if f is not None), None)
+    if isinstance(expr, sp.Mul):
+        walls = [factor for factor in expr.args if factor.has(sp.oo, -sp.oo)]
+        others = [factor for factor in expr.args if factor not in walls]
+        fine = not any(f.has(FieldComponent) or f.is_negative for f in others)
+        return _misplaced(walls[0]) if fine and len(walls) == 1 else expr
+    return expr

@@ -1,0 +1,36 @@
+"""The part of an action that no field is in: S = C + (S − C).
+
+C does not change what is sampled, but in float32 a large one leaves no digits for what does. It is split off
+symbolically, before anything is rounded, and added back in float64.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import sympy as sp
+
+from ..symbols.fields import Parameter
+from ..symbols.lattice import SiteSum
+
+
+def split_constant(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """(C, expr − C) with C the summands that only numbers and couplings are in, of densities as well."""
+    if isinstance(expr, SiteSum):
+        constant, rest = split_constant(expr.density)
+        kept = sp.S.Zero if rest == 0 else SiteSum(expr.lattice.symbol, rest)
+        return cast(sp.Expr, constant * expr.lattice.volume), cast(sp.Expr, kept)
+    if all(isinstance(symbol, Parameter) for symbol in expr.free_symbols):
+        return expr, sp.S.Zero
+    if isinstance(expr, sp.Add):
+        parts = [split_constant(cast(sp.Expr, term)) for term in expr.args]
+        return cast(sp.Expr, sp.Add(*(c for c, _ in parts))), cast(sp.Expr, sp.Add(*(r for _, r in parts)))
+    if isinstance(expr, sp.Mul):
+        factors = [f for f in expr.args if all(isinstance(s, Parameter) for s in f.free_symbols)]
+        others = [f for f in expr.args if f not in factors]
+        if len(others) == 1 and isinstance(others[0], sp.Add | SiteSum):
+            coefficient = sp.Mul(*factors)
+            constant, rest = split_constant(others[0])
+            if constant != 0:
+                return cast(sp.Expr, coefficient * constant), cast(sp.Expr, coefficient * rest)
+    return sp.S.Zero, expr

@@ -1,0 +1,631 @@
+"""From symbols to programs: the only module that knows both SymPy and the intermediate program."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, cast
+
+import numpy as np
+import sympy as sp
+
+from ..errors import LoweringError
+from ..ir.program import SITE_VALUES, Builder, Function, Kind
+from ..language.fermions import FermionLogDet, Hopping, canonical_species
+from ..symbols.exact import floats
+from ..symbols.fields import FieldComponent, Parameter
+from ..symbols.lattice import Functional, GraphLattice, SiteSum
+from ..symbols.site_constants import SiteConstant
+from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential, vanishing_ratio
+from .spellings import (
+    ERFC_SERIES_FROM,
+    branches_of,
+    log_erfc_series,
+    log_sinhc,
+    multiple_of_erfc,
+    ratio_sinhc,
+    respelled,
+)
+
+ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
+_UNARY: dict[Any, str] = {
+    sp.sin: "sin",
+    sp.cos: "cos",
+    sp.tan: "tan",
+    sp.tanh: "tanh",
+    sp.sinh: "sinh",
+    sp.cosh: "cosh",
+    sp.Abs: "abs",
+    sp.sign: "sign",
+    sp.atan: "atan",
+    sp.asin: "asin",
+    sp.acos: "acos",
+    sp.asinh: "asinh",
+    sp.acosh: "acosh",
+    sp.atanh: "atanh",
+    sp.erf: "erf",
+    sp.erfc: "erfc",
+    sp.floor: "floor",
+}
+_SUPPORTED = (
+    "+, ·, powers, exp, log, sin, cos, tan, sec, csc, cot, sinc, asin, acos, atan, atan2; sinh, cosh, tanh, "
+    "sech, csch, coth, asinh, acosh, atanh; erf, erfc, gamma and loggamma of positive arguments, "
+    "besseli of order 0 and 1; Abs, sign, Heaviside, floor, ceiling, Mod, Max, Min, Piecewise"
+)
+
+
+def lower(
+    name: str,
+    doc: str,
+    expr: sp.Expr,
+    components: Sequence[FieldComponent],
+    output: str,
+    *,
+    slopes: bool = True,
+) -> Function:
+    """A function (x; couplings) ↦ one number per configuration, from an expression in site sums.
+
+    Without ``slopes`` nobody asks for its derivative, and kinks need no care.
+    """
+    couplings = _coupling_names(expr)
+    builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
+    value = _Lowering(builder, components, slopes=slopes)(expr)
+    if builder.kind(value) is Kind.SCALAR:  # one number per configuration all the same
+        volume = builder.constant(components[0].lattice.volume)
+        value = builder.site_sum(builder.broadcast(builder.div(value, volume)))
+    return builder.finish(**{output: value})
+
+
+def lower_by_block(
+    name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], blocks: tuple[int, ...]
+) -> Function:
+    """The same for a linear combination of site sums, as a sum over the blocks: (batch, blocks)."""
+    couplings = _coupling_names(expr)
+    builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
+    lowering = _Lowering(builder, components, blocks)
+    return builder.finish(breaking=lowering(expr))
+
+
+def _coupling_names(expr: sp.Expr) -> list[str]:
+    """Couplings of an expression whose values are given at run time."""
+    names = {p.name for p in expr.atoms(Parameter)}
+    return sorted(names | {h.coupling for h in expr.atoms(SiteConstant) if h.values is None})
+
+
+def arrays(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
+    """The constants that lowered expressions refer to.
+
+    They are the adjacency of a graph lattice, hopping matrices and the values of site constants.
+    """
+    found: dict[str, np.ndarray] = {}
+    for expr in expressions:
+        for field in expr.atoms(FieldComponent):
+            if field.hops is not None and isinstance(field.lattice, GraphLattice):
+                found[ADJACENCY] = floats(field.lattice.adjacency)
+        found |= {h.name: floats(h.matrix) for h in expr.atoms(Hopping)}
+        given = (h for h in expr.atoms(SiteConstant) if h.values is not None)
+        found |= {SITE_VALUES + h.coupling: cast(np.ndarray, h.values) for h in given}
+    return dict(sorted(found.items()))
+
+
+def lower_into(builder: Builder, expr: sp.Expr, values: Mapping[sp.Symbol, int]) -> int:
+    """Add an expression in symbols that stand for ``values`` to a function under construction."""
+    lowering = _Lowering(builder, ())
+    lowering.known.update(values.items())
+    return lowering(expr)
+
+
+class _Lowering:
+    """Lowers SymPy nodes once each, in the order SymPy stores them (which does not depend on hash seeds)."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        components: Sequence[FieldComponent],
+        blocks: tuple[int, ...] = (),
+        *,
+        slopes: bool = True,
+    ) -> None:
+        self._builder, self._blocks, self._slopes = builder, blocks, slopes
+        self._index = {(c.field, c.component): a for a, c in enumerate(components)}
+        self.known: dict[sp.Basic, int] = {}  # what has been lowered so far
+
+    def __call__(self, expr: sp.Expr) -> int:
+        if expr not in self.known:
+            value = self._lower(expr)
+            self.known[expr] = value
+        return self.known[expr]
+
+    def _lower(self, expr: sp.Expr) -> int:
+        b = self._builder
+        if isinstance(expr, FieldComponent):
+            value = b.shift(b.component(b.input("x"), self._index[expr.field, expr.component]), expr.offset)
+            for _ in range(0 if expr.hops is None else expr.hops.steps):
+                value = b.neighbours(value, ADJACENCY)
+            b.note(value, expr.name)
+            return value
+        if isinstance(expr, Parameter):
+            return b.parameter(expr.name)
+        if isinstance(expr, SiteConstant):
+            return self._site_constant(expr)
+        if isinstance(expr, SiteSum):
+            density = b.broadcast(self(expr.density))
+            value = b.block_sum(density, self._blocks) if self._blocks else b.site_sum(density)
+            b.note(value, str(expr))
+            return value
+        if isinstance(expr, FermionLogDet):
+            same = canonical_species(expr)
+            if same != expr:  # on a bipartite graph both species need one determinant
+                return self(same)
+            field = b.broadcast(self(expr.field))
+            value = b.fermion_log_det(field, self(expr.step), expr.hopping.name, expr.species)
+            b.note(value, str(expr))
+            return value
+        if expr.is_number:
+            return b.constant(_number(expr))
+        if grows(expr) and self._overflows(expr):
+            ratio, exponent = self._scaled(expr)
+            return ratio if exponent is None else b.mul(ratio, b.unary("exp", exponent))
+        if isinstance(expr, sp.Add):
+            return self._sum(expr)
+        if isinstance(expr, sp.Mul):
+            return self._product(expr)
+        if isinstance(expr, sp.exp):
+            return b.unary("exp", self(cast(sp.Expr, expr.args[0])))
+        if isinstance(expr, sp.Pow):
+            return self._power(expr)
+        if isinstance(expr, sp.log) and (folded := branches_of(expr)) is not None:
+            return self(folded)
+        if isinstance(expr, sp.log):
+            return self._log(cast(sp.Expr, expr.args[0]))
+        if isinstance(expr, sp.Max | sp.Min):
+            return self._extreme(
+                "maximum" if isinstance(expr, sp.Max) else "minimum", cast(tuple[sp.Expr, ...], expr.args)
+            )
+        if isinstance(expr, sp.Piecewise):
+            return self._piecewise(expr)
+        if isinstance(expr, sp.atan2):
+            return self._angle(*(self(cast(sp.Expr, arg)) for arg in expr.args))
+        if isinstance(expr, sp.gamma | sp.loggamma):
+            value = self._log_gamma(cast(sp.Expr, expr.args[0]))
+            return value if isinstance(expr, sp.loggamma) else b.unary("exp", value)
+        spelled = respelled(expr)
+        if spelled is not None:
+            return self(spelled)
+        if type(expr) in _UNARY:
+            return b.unary(_UNARY[type(expr)], self(cast(sp.Expr, expr.args[0])))
+        raise _unsupported(expr)
+
+    def _extreme(self, name: str, arguments: Sequence[sp.Expr]) -> int:
+        """The largest or smallest of several; what overflows where it is not chosen is a branch."""
+        b = self._builder
+        values = [self(arg) for arg in arguments]
+        chosen = values[0]
+        for value in values[1:]:
+            chosen = b.binary(name, chosen, value)
+        if all(map(_is_quadratic, arguments)) or not self._slopes:
+            return chosen
+        result = b.unary("hold", chosen)
+        for arg, value in zip(reversed(arguments), reversed(values), strict=True):
+            below, above = (chosen, value) if name == "maximum" else (value, chosen)
+            selected = b.binary("le", below, above)  # the one that is equal to the extreme
+            result = b.where(selected, self._branch(arg, selected), result)
+        return result
+
+    def _power(self, expr: sp.Pow) -> int:
+        """A power; where its base is zero its slope is 0, which lies between those on both sides."""
+        b = self._builder
+        base, exponent = expr.args
+        base, exponent = cast(sp.Expr, base), cast(sp.Expr, exponent)
+        if isinstance(exponent, sp.Rational):
+            q = Fraction(int(exponent.p), int(exponent.q))
+            if q.denominator == 1 or base.is_positive or not self._slopes:
+                return b.power(self(base), q)
+            even = _even_power(base)
+            if even is not None:  # which would underflow
+                root, n = even
+                return self._kinked(b.unary("abs", self(root)), q * n)
+            squares = _sum_of_squares(base)
+            if squares is not None and q.numerator > 0:
+                return self._kinked(self._norm(squares), 2 * q)
+            return self._kinked(self(base), q)
+        if base.is_positive or not _leaves(base):
+            return b.unary("exp", b.mul(self(exponent), self._log(base)))
+        value, power, zero, one = self(base), self(exponent), b.constant(0.0), b.constant(1.0)
+        inside = b.unary("exp", b.mul(power, b.unary("log", b.where(value, value, one))))
+        at_zero = b.where(b.binary("lt", zero, power), zero, b.constant(math.inf))
+        return b.where(value, inside, b.where(power, at_zero, one))
+
+    def _kinked(self, base: int, exponent: Fraction) -> int:
+        """A power of what may be zero, where its slope is then zero."""
+        b = self._builder
+        if exponent.denominator == 1 and exponent >= 0:
+            return b.power(base, exponent)
+        inside = b.power(b.where(base, base, b.constant(1.0)), exponent)
+        return b.where(base, inside, b.constant(0.0 if exponent > 0 else math.inf))
+
+    def _norm(self, terms: list[sp.Expr]) -> int:
+        """√Σ terms², with slope 0 at 0: in units of the largest term, so that no square overflows."""
+        b = self._builder
+        values = [self(term) for term in terms]
+        sizes = [b.unary("abs", value) for value in values]
+        largest = sizes[0]
+        for size in sizes[1:]:
+            largest = b.binary("maximum", largest, size)
+        largest, one = b.unary("hold", largest), b.constant(1.0)
+        unit = b.where(largest, largest, one)
+        total = b.constant(0.0)
+        for value in values:
+            ratio = b.div(b.where(largest, value, one), unit)
+            total = b.add(total, b.mul(ratio, ratio))
+        return b.mul(largest, b.unary("sqrt", total))
+
+    def _angle(self, y: int, x: int) -> int:
+        """The angle of (x, y), with slope 0 at the origin, in units of the larger one of both."""
+        b = self._builder
+        size = b.unary("hold", b.binary("maximum", b.unary("abs", x), b.unary("abs", y)))
+        unit = b.where(size, size, b.constant(1.0))
+        y, x = (b.where(size, value, b.constant(c)) for value, c in ((y, 0.0), (x, 1.0)))
+        return b.atan2(b.div(y, unit), b.div(x, unit))
+
+    def _log_gamma(self, argument: sp.Expr) -> int:
+        if not argument.is_positive:
+            raise LoweringError(
+                f"function gamma of {argument}",
+                expected="an argument that is visibly positive",
+                found=str(argument),
+                remedy="write one that is, such as 1 + φ², or rewrite the expression without gamma",
+            )
+        return self._builder.unary("lgamma", self(argument))
+
+    def _site_constant(self, h: SiteConstant) -> int:
+        b = self._builder
+        offset = h.offset
+        if offset is None:
+            raise LoweringError(
+                f"site constant {h}",
+                expected="one seen from x + offset",
+                found="one that a map of the sites has carried along",
+                remedy="evaluate it with its array, SiteConstant.array",
+            )
+        value = (
+            b.site_parameter(h.coupling) if h.values is None else b.site_constant(SITE_VALUES + h.coupling)
+        )
+        value = b.shift(value, offset)
+        b.note(value, h.name)
+        return value
+
+    def _sum(self, expr: sp.Expr) -> int:
+        """Horner's scheme on the field in most terms, so that neighbours are added before multiplying."""
+        b = self._builder
+        terms = [cast(sp.Expr, t) for t in sp.Add.make_args(expr)]
+        powers = [dict(_field_powers(term)) for term in terms]
+        counts = Counter(base for power in powers for base in power)
+        shared = [(-n, base.name, base) for base, n in counts.items() if n > 1]
+        if not shared:
+            value = self(terms[0])
+            for term in terms[1:]:
+                value = b.add(value, self(term))
+            return value
+        base = min(shared)[2]
+        lowest = min(power[base] for power in powers if base in power)
+        inside = [t / base**lowest for t, power in zip(terms, powers, strict=True) if base in power]
+        outside = [t for t, power in zip(terms, powers, strict=True) if base not in power]
+        value = b.mul(self(cast(sp.Expr, base**lowest)), self(cast(sp.Expr, sp.Add(*inside))))
+        return b.add(value, self(cast(sp.Expr, sp.Add(*outside)))) if outside else value
+
+    def _product(self, expr: sp.Mul) -> int:
+        b = self._builder
+        numerator, denominator = [], []
+        for factor in expr.args:
+            base, exponent = factor.as_base_exp()
+            if isinstance(exponent, sp.Rational) and -1 <= exponent < 0 and not base.is_number:
+                denominator.append(self(cast(sp.Expr, base**-exponent)))
+            else:
+                numerator.append(self(cast(sp.Expr, factor)))
+        # small values first: literals and couplings are multiplied together before they meet a field
+        numerator.sort(key=lambda v: list(Kind).index(b.kind(v)))
+        value = numerator[0] if numerator else b.constant(1.0)
+        for factor in numerator[1:]:
+            value = b.mul(value, factor)
+        for factor in denominator:
+            value = b.div(value, factor)
+        return value
+
+    def _log(self, argument: sp.Expr) -> int:
+        b = self._builder
+        positive = exponents(argument)
+        if positive is not None:
+            found = affine(positive)
+            if found is not None:
+                common, fields, rows = found
+                return b.add(self(common), b.stack_logsumexp(b.affine_stack([self(f) for f in fields], rows)))
+            terms = [self(exponent) for exponent in positive]
+            return terms[0] if len(terms) == 1 else b.logsumexp(terms)
+        even = _even_power(argument)
+        if even is not None and isinstance(argument, sp.Pow):  # whose power would underflow
+            return b.mul(b.constant(float(even[1])), b.unary("log", b.unary("abs", self(even[0]))))
+        ratio = ratio_sinhc(argument)
+        if ratio is not None:
+            return self(cast(sp.Expr, log_sinhc(ratio[0]) + sp.log(ratio[1])))
+        vanishing = vanishing_ratio(argument)
+        if vanishing is not None:  # log Σ exp(q − p) has no difference of large numbers
+            rest, exponent, terms = vanishing
+            gaps = [self(cast(sp.Expr, sp.expand(q - exponent))) for q in terms]
+            value = b.unary("neg", b.logsumexp(gaps))
+            return value if rest == 1 else b.add(value, self._log(rest))
+        factors = [(f, *f.as_base_exp()) for f in sp.Mul.make_args(argument)]
+        tails = [(f, exponent, tail) for f, base, exponent in factors if (tail := multiple_of_erfc(base))]
+        if tails:  # each of them may underflow
+            rest = sp.Mul(argument, *(1 / f for f, *_ in tails), *(n**power for _, power, (n, _) in tails))
+            value = self._log(cast(sp.Expr, rest))
+            for _, power, (_, u) in tails:
+                value = b.add(value, b.mul(self(power), self._log_erfc(self(u))))
+            return value
+        if isinstance(argument, sp.gamma):
+            return self._log_gamma(cast(sp.Expr, argument.args[0]))
+        spelled = respelled(argument)
+        if spelled is not None and grows(spelled):
+            argument = spelled
+        if not grows(argument):
+            return b.unary("log", self(argument))
+        ratio, exponent = self._scaled(argument)
+        log_ratio = b.unary("log", ratio)
+        return log_ratio if exponent is None else b.add(exponent, log_ratio)
+
+    def _log_erfc(self, u: int) -> int:
+        """log erfc(u), by its asymptotic series where erfc(u) is tiny."""
+        b, start = self._builder, ERFC_SERIES_FROM
+        far = b.binary("lt", b.constant(start), u)
+        near = b.unary("log", b.unary("erfc", b.where(far, b.constant(0.0), u)))
+        large = sp.Dummy(positive=True)
+        lowering = _Lowering(b, ())
+        lowering.known[large] = b.where(far, u, b.constant(start))
+        return b.where(far, lowering(log_erfc_series(large)), near)
+
+    def _overflows(self, expr: sp.Expr) -> bool:
+        """Whether parts of a product or power of exponentials may overflow where the whole is finite."""
+        if isinstance(expr, sp.besseli):
+            return True
+        if isinstance(expr, sp.Mul):
+            growing = [factor for factor in expr.args if grows(factor)]
+            return len(growing) > 1 or any(self._overflows(cast(sp.Expr, factor)) for factor in growing)
+        if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational):
+            return not _is_natural(expr.exp)
+        return False
+
+    def _scaled(self, expr: sp.Expr) -> tuple[int, int | None]:
+        """(r, m) with expr = r·exp(m), r of the size of 1 where exponentials are large; None is m = 0."""
+        b = self._builder
+        if not grows(expr):
+            return self(expr), None
+        if isinstance(expr, sp.exp):
+            return b.constant(1.0), self(cast(sp.Expr, expr.args[0]))
+        if is_exponential(expr):
+            return b.constant(1.0), self(cast(sp.Expr, expr.args[1] * sp.log(cast(Any, expr.args[0]))))
+        if isinstance(expr, sp.besseli):
+            order, argument = expr.args
+            if order not in (0, 1):
+                raise _unsupported(expr, f"besseli of order {order}")
+            value = self(cast(sp.Expr, argument))
+            return b.unary(f"i{order}e", value), b.unary("abs", value)
+        if isinstance(expr, sp.Mul):
+            parts = [self._scaled(cast(sp.Expr, factor)) for factor in expr.args]
+            ratio, total = parts[0]
+            for factor, exponent in parts[1:]:
+                ratio = b.mul(ratio, factor)
+                total = total if exponent is None else exponent if total is None else b.add(total, exponent)
+            return ratio, total
+        if isinstance(expr, sp.Pow):
+            power = Fraction(str(expr.exp))
+            ratio, exponent = self._scaled(expr.base)
+            ratio = b.power(ratio, power)
+            return ratio, None if exponent is None else b.mul(b.constant(float(power)), exponent)
+        difference = difference_of_exponentials(expr)
+        if (
+            difference is not None
+        ):  # c (e^p − e^q) = c (1 − e^(q − p)) e^p where p > q, else c (e^(p − q) − 1) e^q
+            c, p, q = difference
+            gap, zero = self(cast(sp.Expr, sp.expand(p - q))), b.constant(0.0)
+            below = b.binary("lt", gap, zero)
+            rising = b.unary("expm1", b.unary("neg", b.where(below, zero, gap)))
+            falling = b.unary("expm1", b.where(below, gap, zero))
+            ratio = b.mul(b.constant(_number(c)), b.where(below, falling, b.unary("neg", rising)))
+            return ratio, b.binary("maximum", self(p), self(q))
+        if isinstance(expr, sp.cosh):
+            argument = cast(sp.Expr, expr.args[0])
+            expr = cast(sp.Expr, sp.exp(argument) / 2 + sp.exp(-argument) / 2)
+        return self._scaled_sum([self._scaled(cast(sp.Expr, term)) for term in expr.args])
+
+    def _scaled_sum(self, parts: list[tuple[int, int | None]]) -> tuple[int, int]:
+        """The same for a sum. Its exponent is the largest, held: what it is does not change the sum."""
+        b = self._builder
+        zero = b.constant(0.0)
+        terms = [(ratio, zero if exponent is None else exponent) for ratio, exponent in parts]
+        lowest = terms[0][1]
+        for _, exponent in terms[1:]:
+            lowest = b.binary("minimum", lowest, exponent)
+        sizes = [m if b.op(r).name == "constant" else b.where(r, m, lowest) for r, m in terms]
+        largest = sizes[0]
+        for size in sizes[1:]:
+            largest = b.binary("maximum", largest, size)
+        largest = b.unary("hold", largest)
+        total = zero
+        for ratio, exponent in terms:
+            total = b.add(total, b.mul(ratio, b.unary("exp", b.sub(exponent, largest))))
+        return total, largest
+
+    def _piecewise(self, expr: sp.Piecewise) -> int:
+        b = self._builder
+        branches = [cast(tuple[sp.Expr, sp.Basic], tuple(arg.args)) for arg in expr.args]
+        *cases, (_, otherwise) = branches
+        if otherwise != sp.true:
+            raise LoweringError(
+                f"expression {expr}",
+                expected="a Piecewise that covers every case, ending in (…, True)",
+                found=f"the last condition {otherwise}",
+                remedy="add the missing case",
+            )
+        one = b.constant(1.0)
+        conditions = [self._condition(condition) for _, condition in cases]
+        walls = [index for index, (case, _) in enumerate(branches) if case is sp.oo]
+        margins = [self._margin(condition) for _, condition in cases] if walls else []
+        values, remaining = [], one
+        for index, (case, _) in enumerate(branches):
+            selected = remaining if index == len(cases) else b.mul(remaining, conditions[index])
+            if index in walls:
+                depths = [b.unary("neg", margin) for margin in margins[:index]] + margins[index : index + 1]
+                values.append(b.unary("wall", self._least(depths)))
+            else:
+                values.append(self._branch(case, selected))
+            if index < len(cases):
+                remaining = b.mul(remaining, b.sub(one, conditions[index]))
+        value = values.pop()
+        for condition, chosen in zip(reversed(conditions), reversed(values), strict=True):
+            value = b.where(condition, chosen, value)
+        return value
+
+    def _branch(self, expr: sp.Expr, selected: int) -> int:
+        """A branch of a Piecewise, which sees its fields where it is selected and 1 elsewhere.
+
+        Its value is discarded elsewhere, but what is undefined or overflows there has a derivative that would
+        turn 0·∞ into NaN. A quadratic polynomial has none such.
+        """
+        if _is_quadratic(expr):
+            return self(expr)
+        b, leaves = self._builder, sorted(_leaves(expr), key=str)
+        branch = _Lowering(b, (), slopes=self._slopes)
+        branch.known.update({leaf: b.where(selected, self(leaf), b.constant(1.0)) for leaf in leaves})
+        return branch(expr)
+
+    def _least(self, values: list[int]) -> int:
+        least = values[0]
+        for value in values[1:]:
+            least = self._builder.binary("minimum", least, value)
+        return least
+
+    def _margin(self, condition: sp.Basic) -> int:
+        """By how much a condition holds, negative where it does not."""
+        b = self._builder
+        if isinstance(condition, sp.And):
+            return self._least([self._margin(part) for part in condition.args])
+        if isinstance(condition, sp.Or):
+            parts = [b.unary("neg", self._margin(part)) for part in condition.args]
+            return b.unary("neg", self._least(parts))
+        assert isinstance(condition, sp.Rel)  # or it would have been refused
+        left, right = (self(cast(sp.Expr, side)) for side in condition.args)
+        if isinstance(condition, sp.Eq | sp.Ne):
+            size = b.unary("abs", b.sub(left, right))
+            return b.unary("neg", size) if isinstance(condition, sp.Eq) else size
+        greater = isinstance(condition, sp.StrictGreaterThan | sp.GreaterThan)
+        return b.sub(left, right) if greater else b.sub(right, left)
+
+    def _condition(self, condition: sp.Basic) -> int:
+        b = self._builder
+        sides = (
+            [self(cast(sp.Expr, side)) for side in condition.args] if isinstance(condition, sp.Rel) else []
+        )
+        match condition:
+            case sp.StrictLessThan():
+                return b.binary("lt", sides[0], sides[1])
+            case sp.LessThan():
+                return b.binary("le", sides[0], sides[1])
+            case sp.StrictGreaterThan():
+                return b.binary("lt", sides[1], sides[0])
+            case sp.GreaterThan():
+                return b.binary("le", sides[1], sides[0])
+            case sp.Eq():
+                return b.mul(b.binary("le", *sides), b.binary("le", *reversed(sides)))
+            case sp.Ne():
+                return b.binary("maximum", b.binary("lt", *sides), b.binary("lt", *reversed(sides)))
+            case sp.And():
+                value = b.constant(1.0)
+                for part in condition.args:
+                    value = b.mul(value, self._condition(part))
+                return value
+            case sp.Or():
+                value = b.constant(0.0)
+                for part in condition.args:
+                    value = b.binary("maximum", value, self._condition(part))
+                return value
+        raise LoweringError(
+            f"condition {condition}",
+            expected="<, ≤, >, ≥, =, ≠ combined with And and Or",
+            found=type(condition).__name__,
+            remedy="rewrite the condition with inequalities",
+        )
+
+
+def _is_natural(exponent: sp.Basic) -> bool:
+    return isinstance(exponent, sp.Integer) and int(exponent) >= 0
+
+
+def _field_powers(term: sp.Expr) -> list[tuple[FieldComponent, int]]:
+    powers = []
+    for factor in sp.Mul.make_args(term):
+        base, exponent = factor.as_base_exp()
+        if isinstance(base, FieldComponent) and exponent.is_Integer and exponent > 0:
+            powers.append((base, int(exponent)))
+    return powers
+
+
+def _number(expr: sp.Expr) -> float:
+    """A number in float64; LoweringError for one that is complex or too large."""
+    try:
+        value = float(expr)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise LoweringError(
+            f"number {str(expr)[:60]}",
+            expected="a real number within the range of float64",
+            found="an infinity outside a Piecewise"
+            if expr.is_infinite
+            else "one that is complex or too large",
+            remedy="measure fields and couplings in units in which the numbers are of moderate size",
+        )
+    return value
+
+
+def _unsupported(expr: sp.Basic, what: str | None = None) -> LoweringError:
+    return LoweringError(
+        f"expression {expr}",
+        expected=_SUPPORTED,
+        found=what or type(expr).__name__,
+        remedy="rewrite the expression with these functions",
+    )
+
+
+def _leaves(expr: sp.Basic) -> set[sp.Expr]:
+    """The fields, sums and determinants of an expression, without those inside of sums and determinants."""
+    if isinstance(expr, Functional | FieldComponent):
+        return {expr}
+    return set().union(*map(_leaves, expr.args)) if expr.args else set()
+
+
+def _is_quadratic(expr: sp.Expr) -> bool:
+    """Whether ``expr`` is a polynomial of the fields of degree two at most."""
+    leaves = sorted(_leaves(expr), key=str)
+    return bool(expr.is_polynomial(*leaves) and (not leaves or sp.Poly(expr, *leaves).total_degree() <= 2))
+
+
+def _even_power(base: sp.Expr) -> tuple[sp.Expr, int] | None:
+    """(r, 2k) with base = r^2k."""
+    if isinstance(base, sp.Pow) and isinstance(base.exp, sp.Integer) and base.exp > 0 and base.exp % 2 == 0:
+        return base.base, int(base.exp)
+    return (cast(sp.Expr, base.args[0]), 1) if isinstance(base, sp.Abs) else None
+
+
+def _sum_of_squares(base: sp.Expr) -> list[sp.Expr] | None:
+    """Terms t with base = Σ t², if all summands are positive numbers times even powers."""
+    terms = []
+    for summand in sp.Add.make_args(base):
+        number, rest = summand.as_coeff_Mul()
+        factors = [_even_power(cast(sp.Expr, f)) for f in sp.Mul.make_args(rest)]
+        if not number.is_positive or any(f is None for f in factors):
+            return None
+        roots = [cast(Any, f)[0] ** sp.Rational(cast(Any, f)[1], 2) for f in factors]
+        terms.append(cast(sp.Expr, sp.sqrt(number) * sp.Mul(*roots)))
+    return terms

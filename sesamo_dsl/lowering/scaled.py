@@ -1,0 +1,143 @@
+"""Which expressions grow like exponentials, and how sums of positive exponentials are written as exponents.
+
+A quotient or a logarithm of sums of exponentials is finite where its parts overflow. Lowering therefore asks
+whether exponentials occur in an expression as summands or factors (``grows``), and for the log-sum-exp that
+every framework has, what the exponents of a sum with positive coefficients are (``exponents``).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import sympy as sp
+
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Functional
+
+_AFFINE_FROM = 3  # exponents from which one matrix product beats term by term
+_LARGEST_RATIO = 100  # operations of an expression that is brought to one denominator
+_AFFINE_CONSTANTS = 200.0
+
+
+def grows(expr: sp.Basic) -> bool:
+    """Whether an exponential of fields is a summand or a factor of ``expr``, or a power of one is."""
+    if isinstance(expr, sp.Add | sp.Mul):
+        return any(map(grows, expr.args))
+    if isinstance(expr, sp.exp | sp.cosh | sp.sinh | sp.besseli):
+        return expr.has(FieldComponent)
+    if isinstance(expr, sp.Pow):
+        return grows(expr.base) if isinstance(expr.exp, sp.Rational) else is_exponential(expr)
+    return False
+
+
+def is_exponential(expr: sp.Basic) -> bool:
+    """Whether ``expr`` is a positive number to a power that fields occur in."""
+    number = isinstance(expr, sp.Pow) and expr.base.is_number and expr.base.is_positive
+    return bool(number and expr.has(FieldComponent))
+
+
+def single_exponential(term: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """(number c, exponent e) of a term c·exp(e); a number is one with exponent 0."""
+    number, rest = term.as_coeff_Mul()
+    if rest == 1:
+        return number, sp.S.Zero
+    return (number, cast(sp.Expr, rest.args[0])) if isinstance(rest, sp.exp) else None
+
+
+def difference_of_exponentials(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr] | None:
+    """(c, p, q) with expr = c (exp(p) − exp(q)) and a number c > 0, as sinh and exp(x) − 1."""
+    if isinstance(expr, sp.sinh):
+        argument = cast(sp.Expr, expr.args[0])
+        return sp.Rational(1, 2), argument, cast(sp.Expr, -argument)
+    parts = [single_exponential(cast(sp.Expr, t)) for t in expr.args] if isinstance(expr, sp.Add) else []
+    if len(parts) != 2 or parts[0] is None or parts[1] is None:
+        return None
+    (a, p), (b, q) = parts[0], parts[1]
+    if a + b != 0:
+        return None
+    return (a, p, q) if a.is_positive else (cast(sp.Expr, -a), q, p)
+
+
+def exponents(expr: sp.Expr) -> list[sp.Expr] | None:
+    """Exponents e_i with expr = Σ exp(e_i), if expr is a sum of positive multiples of exponentials."""
+    if isinstance(expr, sp.Add):
+        parts = [exponents(cast(sp.Expr, term)) for term in expr.args]
+        if all(part is not None for part in parts) and expr.has(sp.exp, sp.cosh):
+            return [e for part in parts for e in cast(list[sp.Expr], part)]
+        return None
+    if expr.is_number:
+        return [cast(sp.Expr, sp.log(expr))] if expr.is_positive else None
+    if isinstance(expr, sp.exp):
+        return [cast(sp.Expr, expr.args[0])]
+    if isinstance(expr, sp.cosh):
+        argument = cast(sp.Expr, expr.args[0])
+        return [cast(sp.Expr, argument - sp.log(2)), cast(sp.Expr, -argument - sp.log(2))]
+    if isinstance(expr, sp.Mul):
+        product: list[sp.Expr] = [sp.S.Zero]
+        for factor in expr.args:
+            found = exponents(cast(sp.Expr, factor))
+            if found is None:
+                return None
+            product = [cast(sp.Expr, a + e) for a in product for e in found]
+        return product
+    return None
+
+
+def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | None:
+    """(r, p, [q_i]) with expr = r exp(p) / Σ_i exp(q_i), as 1 − tanh(x)² and f (1 − f) of a logistic f.
+
+    Only for what is spelled with a sum of numbers and such ratios, which rounds to 0 long before it is tiny.
+    """
+    ratios = [a for a in expr.atoms(sp.Add) if any(map(_is_ratio, a.atoms(sp.tanh, sp.coth, sp.Pow)))]
+    if not ratios or expr.has(Functional) or expr.count_ops() > _LARGEST_RATIO:
+        return None
+    spelled = expr.replace(lambda e: isinstance(e, sp.tanh | sp.coth), lambda e: e.rewrite(sp.exp))
+    numerator, denominator = sp.fraction(sp.together(spelled))
+    terms = exponents(cast(sp.Expr, sp.expand(denominator)))
+    exponent, rest = sp.S.Zero, sp.S.One
+    for factor in sp.Mul.make_args(numerator):
+        number, factors = sp.expand(factor).as_coeff_mul()
+        if number.is_positive and factors and all(isinstance(f, sp.exp) for f in factors):
+            exponent += sp.log(number) + sp.Add(*(f.args[0] for f in factors))
+        elif grows(factor):
+            return None
+        else:
+            rest *= factor
+    if terms is None or (rest.is_number and not rest.is_positive):
+        return None
+    if len(terms) < 2 and rest != 1:  # one exponential, with nothing gained for what is left
+        return None
+    return rest, exponent, [cast(sp.Expr, sp.expand(q)) for q in terms]
+
+
+def _is_ratio(expr: sp.Basic) -> bool:
+    if isinstance(expr, sp.Pow):
+        return bool(expr.exp.is_negative) and grows(expr.base)
+    return expr.has(FieldComponent)
+
+
+def affine(
+    terms: list[sp.Expr],
+) -> tuple[sp.Expr, list[FieldComponent], tuple[tuple[float, ...], ...]] | None:
+    """(c, fields, rows) with exponent_k = c + rows[k][0] + Σ_j rows[k][j+1] fields[j] and c common to all.
+
+    A mixture of Gaussians with one width is such a sum: its quadratic form is common. The constants must be
+    small enough for what cancels between c and the rows not to matter in float32.
+    """
+    if len(terms) < _AFFINE_FROM:
+        return None
+    expanded = [cast(sp.Expr, sp.expand(e)) for e in terms]
+    shared = set.intersection(*(set(sp.Add.make_args(e)) for e in expanded))
+    common = cast(sp.Expr, sp.Add(*sorted(shared, key=sp.default_sort_key)))
+    common = cast(sp.Expr, common - common.as_coeff_Add()[0])  # numbers cost nothing in the rows
+    rests = [cast(sp.Expr, e - common) for e in expanded]
+    fields = sorted({f for rest in rests for f in rest.atoms(FieldComponent)}, key=lambda f: f.name)
+    rows = []
+    for rest in rests:
+        slopes = [cast(sp.Expr, rest.coeff(field)) for field in fields]
+        constant = sp.expand(rest - sp.Add(*(s * f for s, f in zip(slopes, fields, strict=True))))
+        if not all(value.is_number for value in (*slopes, constant)):
+            return None
+        rows.append(tuple(float(value) for value in (constant, *slopes)))
+    small = max(abs(value) for row in rows for value in row) < _AFFINE_CONSTANTS
+    return (common, fields, tuple(rows)) if fields and small else None

@@ -1,0 +1,121 @@
+"""Functions without an operation of their own, spelled with others that are safe in value and slope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import sympy as sp
+
+from ..symbols.lattice import Functional
+
+_HALF = sp.Rational(1, 2)
+
+
+def _series(coefficients: Sequence[sp.Expr], u: sp.Expr) -> sp.Expr:
+    """Σ_k c_k u^2k by Horner's scheme."""
+    total: sp.Expr = sp.S.Zero
+    for c in reversed(coefficients):
+        total = cast(sp.Expr, c + u**2 * total)
+    return total
+
+
+def _heaviside(u: sp.Expr, at_zero: sp.Expr = _HALF) -> sp.Expr:
+    return cast(sp.Expr, sp.Piecewise((0, u < 0), (1, u > 0), (at_zero, True)))
+
+
+def _sinc(u: sp.Expr) -> sp.Expr:
+    near = _series([sp.S.NegativeOne**k / sp.factorial(2 * k + 1) for k in range(7)], u)
+    return cast(sp.Expr, sp.Piecewise((near, sp.Abs(u) < _HALF), (sp.sin(u) / u, True)))
+
+
+def log_sinhc(u: sp.Expr) -> sp.Expr:
+    """log(sinh(u)/u), which is 0 at 0."""
+    # log(sinh(u)/u) = Σ_k 2^(2k−1) B_2k/(k (2k)!) u^2k
+    terms = (
+        sp.S.Zero,
+        *(2 ** (2 * k - 1) * sp.bernoulli(2 * k) / (k * sp.factorial(2 * k)) for k in range(1, 10)),
+    )
+    far = sp.log(1 - sp.exp(-2 * sp.Abs(u))) + sp.Abs(u) - sp.log(2 * sp.Abs(u))
+    return cast(sp.Expr, sp.Piecewise((_series(terms, u), sp.Abs(u) < _HALF), (far, True)))
+
+
+ERFC_SERIES_FROM = 8.0  # where the last term is below 1e-15, and erfc(u) still a normal number in float32
+
+
+def log_erfc_series(u: sp.Expr) -> sp.Expr:
+    """log erfc(u) for u from ``ERFC_SERIES_FROM`` on: −u² − log(√π u) + log Σ_k (−1)^k (2k−1)!!/(2u²)^k."""
+    s, total = 1 / (2 * u**2), cast(sp.Expr, sp.S.One)
+    for k in range(14, 0, -1):
+        total = cast(sp.Expr, 1 - (2 * k - 1) * s * total)
+    return cast(sp.Expr, -(u**2) - sp.log(u) - sp.log(sp.pi) / 2 + sp.log(total))
+
+
+SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {
+    sp.sec: lambda u: 1 / sp.cos(u),
+    sp.csc: lambda u: 1 / sp.sin(u),
+    sp.cot: lambda u: 1 / sp.tan(u),
+    sp.sech: lambda u: 1 / sp.cosh(u),
+    sp.csch: lambda u: 1 / sp.sinh(u),
+    sp.coth: lambda u: 1 / sp.tanh(u),
+    sp.Heaviside: _heaviside,
+    sp.sinc: _sinc,
+    sp.ceiling: lambda u: -sp.floor(-u),
+    sp.frac: lambda u: u - sp.floor(u),
+    sp.Mod: lambda u, v: u - v * sp.floor(u / v),
+}
+
+
+def respelled(expr: sp.Basic) -> sp.Expr | None:
+    """The same function spelled with others, None if it has an operation of its own or none at all."""
+    spelling = SPELLINGS.get(type(expr))
+    return None if spelling is None else spelling(*expr.args)
+
+
+def ratio_sinhc(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """(u, rest) with expr = rest · sinh(u)/u, None if there is no such factor."""
+    factors = sp.Mul.make_args(expr)
+    for factor in factors:
+        if isinstance(factor, sp.sinh):
+            u = cast(sp.Expr, factor.args[0])
+            bare = sp.Mul(*(f for f in sp.Mul.make_args(u) if not f.is_number))
+            if sp.Pow(bare, -1) in factors:
+                return u, cast(sp.Expr, expr / factor * u)
+    return None
+
+
+def multiple_of_erfc(expr: sp.Basic) -> tuple[sp.Expr, sp.Expr] | None:
+    """(n, u) with expr = n erfc(u) and a number n, as 1 + erf(−u) and 2 − erfc(−u), which round to 0."""
+    if isinstance(expr, sp.erfc):
+        return sp.S.One, cast(sp.Expr, expr.args[0])
+    if not isinstance(expr, sp.Add) or len(expr.args) != 2:
+        return None
+    number, term = expr.as_two_terms()
+    c, function = term.as_coeff_Mul()
+    if isinstance(function, sp.erf) and number in (c, -c):
+        return number, cast(sp.Expr, cast(Any, function.args[0]) * (-1 if number == c else 1))
+    if isinstance(function, sp.erfc) and number == -2 * c:
+        return cast(sp.Expr, -c), cast(sp.Expr, -cast(Any, function.args[0]))
+    return None
+
+
+def branches_of(logarithm: sp.log) -> sp.Expr | None:
+    """log f with the one Piecewise of f pulled out, so that each branch is seen as a logarithm; else None."""
+    found = _piecewise(logarithm)
+    if len(found) != 1 or not found[0].has(sp.exp, sp.cosh, sp.sinh):
+        return None
+    branches = [
+        (logarithm.xreplace({found[0]: value}), condition) for value, condition in cast(Any, found[0].args)
+    ]
+    if any(value.has(sp.zoo, sp.nan) for value, _ in branches):  # log 0 is left to the arithmetic, as −∞
+        return None
+    return cast(sp.Expr, sp.Piecewise(*branches))
+
+
+def _piecewise(expr: sp.Basic) -> list[sp.Piecewise]:
+    """The different outermost ones, but those of a sum over sites, which differ from site to site."""
+    if isinstance(expr, sp.Piecewise):
+        return [expr]
+    if isinstance(expr, Functional):
+        return []
+    return list(dict.fromkeys(p for arg in expr.args for p in _piecewise(arg)))

@@ -1,0 +1,1 @@
+"""What the package asks of its machine: memory, signals, files that are written whole or not at all."""

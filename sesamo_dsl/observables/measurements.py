@@ -1,0 +1,105 @@
+"""Measurements on configurations that no sum over sites can declare: two-point functions, the angle of M.
+
+All take plain arrays, (samples, components, *lattice); average what they return with ``mean_of`` of samples
+or of a chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import chi2, vonmises
+
+from ..checks import as_integer
+from ..errors import ConfigurationError, OptionError
+from ..estimates.samples import Samples
+
+
+def two_point(x: np.ndarray, *, axis: int = 0) -> np.ndarray:
+    """The two-point function G(t) = Σ_y φ(0)·φ(t, y), projected to zero momentum and averaged over sites.
+
+    Parameters
+    ----------
+    x
+        Configurations, (samples, components, *lattice); φ·φ sums over the components.
+    axis
+        Lattice direction of the distance t; the other directions are summed over.
+
+    Returns
+    -------
+    np.ndarray
+        G(t) for t = 0 … L//2, shape (samples, L//2 + 1). Its mean over p is ⟨φφ⟩; in a broken phase it tends
+        to V_⊥⟨m²⟩ and not to zero.
+    """
+    x = np.asarray(x)
+    if x.ndim < 3 or not -(x.ndim - 2) <= axis < x.ndim - 2:
+        raise ConfigurationError(
+            "configurations for a two-point function",
+            expected=f"shape (samples, components, *lattice) with a lattice axis {axis}",
+            found=f"shape {x.shape}",
+            remedy="put the batch first, the components second; axis counts lattice directions from 0",
+        )
+    slices = np.moveaxis(x, axis + 2 if axis >= 0 else axis, 2)
+    extent, transverse = slices.shape[2], int(np.prod(slices.shape[3:]))
+    sums = slices.reshape(*slices.shape[:3], transverse).sum(axis=3, dtype=np.float64)
+    # the correlation theorem: the sum over all origins at once
+    power = (np.abs(np.fft.rfft(sums, axis=2)) ** 2).sum(axis=1)
+    return np.fft.irfft(power, n=extent, axis=1)[:, : extent // 2 + 1] / (extent * transverse)
+
+
+class ChiSquared(NamedTuple):
+    """χ² of a histogram with its degrees of freedom and p-value."""
+
+    value: float
+    degrees_of_freedom: int
+    p_value: float
+
+    def __str__(self) -> str:
+        return f"χ² = {self.value:.1f} for {self.degrees_of_freedom}, p = {self.p_value:.3f}"
+
+
+def angle_test(samples: Samples, source: Sequence[float] = (0.0, 0.0), *, bins: int = 16) -> ChiSquared:
+    """The angle of M = Σ_x φ_x against its exact law under S₁ = h_1 Σφ_1 + h_2 Σφ_2.
+
+    Given |M| the angle is von Mises with κ = |h||M| around the direction of −h (uniform without a source), so
+    that its cumulative distribution is uniform on [0, 1] whatever |M| is. That is histogrammed, with weights.
+
+    Parameters
+    ----------
+    samples
+        Of a theory whose first two components make the complex field.
+    source
+        (h_1, h_2).
+    bins
+        Of the histogram, at least 2.
+    """
+    whole = as_integer(bins)
+    if samples.x.shape[1] < 2 or whole is None or whole < 2:
+        raise OptionError(
+            "histogram of the angle of M",
+            expected="a field with two components and at least 2 bins",
+            found=f"{samples.x.shape[1]} components, {bins} bins",
+            remedy="use it on complex fields",
+        )
+    total = samples.x[:, :2].reshape(len(samples), 2, -1).sum(axis=2, dtype=np.float64)
+    h = np.asarray(source, dtype=np.float64)
+    centre = np.arctan2(-h[1], -h[0])
+    angle = (np.arctan2(total[:, 1], total[:, 0]) - centre + np.pi) % (2 * np.pi) - np.pi
+    kappa = np.hypot(*h) * np.hypot(*total.T)
+    uniform = vonmises.cdf(angle, kappa) if kappa.any() else angle / (2 * np.pi) + 0.5
+    return _uniform_histogram(uniform, samples.weights, whole)
+
+
+def _uniform_histogram(values: ArrayLike, weights: np.ndarray, bins: int) -> ChiSquared:
+    """χ² of weighted values on [0, 1] against the uniform law, with the covariance of the bins."""
+    index = np.clip((np.asarray(values) * bins).astype(np.int64), 0, bins - 1)
+    masses = np.bincount(index, weights=weights, minlength=bins)
+    squares = np.bincount(index, weights=weights**2, minlength=bins)
+    # Cov of the self-normalised estimates: Σ w² (1_a − p_a)(1_b − p_b) with the law's own p = 1/bins
+    p = 1 / bins
+    covariance = np.diag(squares) - p * (squares[:, None] + squares[None, :]) + p * p * squares.sum()
+    value = float((masses - p) @ np.linalg.pinv(covariance, rcond=1e-10) @ (masses - p))
+    return ChiSquared(value, bins - 1, float(chi2.sf(value, bins - 1)))

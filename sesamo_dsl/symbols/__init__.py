@@ -1,0 +1,1 @@
+"""What formulas are written in: lattices, field components, site-dependent couplings, and exact numbers."""

@@ -1,0 +1,80 @@
+"""Why a training diverged: an action that is unbounded below or not a number, or too large steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend import Model
+from ..couplings import Couplings
+from ..errors import shown
+from ..ir.interpreter import run
+from ..ir.program import Program
+
+_SAMPLES = 256
+_FAR = np.geomspace(1.0, 1e6, 25)  # lengths along a ray, in units of its first point
+_RAYS = 32
+
+
+class Cause(NamedTuple):
+    """What made a training diverge, and what to do about it."""
+
+    found: str
+    remedy: str
+
+
+def cause_of_divergence(model: Model, program: Program, parameters: Couplings, seed: int = 0) -> Cause:
+    """Look for the cause with a model that is at its last good state.
+
+    S(x) is asked for at samples of the model and far out along the rays through them, in float64.
+
+    Parameters
+    ----------
+    model
+        The model, put back to its last good state.
+    program, parameters
+        Of the theory.
+    seed
+        Of the samples.
+    """
+    draws = model.sample(_SAMPLES, seed)
+    x = draws.x.astype(np.float64)
+    x = x[np.isfinite(x.reshape(len(x), -1)).all(axis=1)]
+    step_too_large = Cause(
+        "S is finite and bounded below where the model was last, so its steps are too large",
+        "lower learning_rate or clip, or use precision='float64'",
+    )
+    if not len(x):
+        return step_too_large
+    action = _action(program, parameters, x)
+    if not np.isfinite(action).all():
+        bad = x[int(np.flatnonzero(~np.isfinite(action))[0])]
+        return Cause(
+            f"S(x) is {action[~np.isfinite(action)][0]} at {shown(bad)}, which is within reach of the model",
+            "declare an action that is a finite number for all x: look for divisions by zero, overflow, "
+            "roots and "
+            "logarithms of negative numbers",
+        )
+    scale = np.sqrt((x**2).mean())
+    uniform = np.eye(x.shape[1]).reshape(x.shape[1], x.shape[1], *(1,) * (x.ndim - 2)) * np.ones(x.shape[2:])
+    rays = np.concatenate([x[:_RAYS], scale * uniform, -scale * uniform])
+    far = np.stack([_action(program, parameters, length * rays) for length in _FAR])
+    # a bounded action ends above where it is lowest among the samples, or level with it
+    lowest = action.min() - 100 * (1 + np.ptp(action))
+    falling = np.isneginf(far).any(axis=0) | (np.nanmin(far, axis=0) < lowest)
+    still = ~(far[-1] > far[-2])
+    unbounded = np.flatnonzero(falling & still)
+    if not len(unbounded):
+        return step_too_large
+    ray = rays[unbounded[0]]
+    return Cause(
+        f"the action is not bounded below: S falls from {far[0, unbounded[0]]:.3g} at {shown(ray)} to "
+        f"{np.nanmin(far[:, unbounded[0]]):.3g} further out in that direction, and Z is infinite",
+        "no learning rate helps; add a term that grows in this direction, or change the couplings",
+    )
+
+
+def _action(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return run(program, "action", {"x": x}, parameters)[0]

@@ -1,0 +1,85 @@
+"""Named presets of options: our sampler, and those it is compared with, under one interface.
+
+================  ==================================================================================
+method            what it is
+================  ==================================================================================
+ours              what the compiler chooses: fold or chart, exact law, vacuum base, path gradients
+conditional       the same with a network for p(u|y)
+learned           the same with a p(u) that does not depend on y
+sesamo            SESaMo as published (arXiv 2505.19619): penalty with A = 1000 and B = 100, uniform law, or
+                  learned and REINFORCE if the symmetry is broken; affine couplings, standard normal base
+canonicalization  noise folded into Ω, an affine flow kept there by the penalty, and back
+vmonf             variational mixture of flows (ESANN 2020): a flow for each sector, up to 8, learned weights
+realnvp           one affine coupling flow on the whole space
+================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..analysis.result import Analysis
+from ..errors import OptionError
+from ..flows.spec import FlowSpec
+
+
+def _affine(analysis: Analysis) -> FlowSpec:
+    """Affine couplings of the depth and width that the default flow has on a lattice."""
+    shape = analysis.theory.lattice.shape
+    default = FlowSpec.default(len(analysis.theory.components), shape)
+    if default.transform == "affine":
+        return default
+    return FlowSpec(layers=10, hidden=(40, 40), kernel=1, transform="affine")
+
+
+def _published(analysis: Analysis) -> dict[str, Any]:
+    return {"base": "standard", "gradient": "reparametrised", "flow": _affine(analysis)}
+
+
+def _sesamo(analysis: Analysis) -> dict[str, Any]:
+    law = {"law": "uniform"} if analysis.breaking == 0 else {"law": "learned", "law_gradient": "reinforce"}
+    return {**_published(analysis), "strategy": "penalty", **law}
+
+
+def _vmonf(analysis: Analysis) -> dict[str, Any]:
+    return {**_published(analysis), "strategy": "none", "flows": max(2, min(8, analysis.sectors.count))}
+
+
+METHODS: Mapping[str, Callable[[Analysis], dict[str, Any]]] = {
+    "ours": lambda analysis: {},
+    "conditional": lambda analysis: {"law": "conditional"},
+    "learned": lambda analysis: {"law": "learned"},
+    "sesamo": _sesamo,
+    "canonicalization": lambda analysis: {**_published(analysis), "strategy": "canonicalize"},
+    "vmonf": _vmonf,
+    "realnvp": lambda analysis: {**_published(analysis), "strategy": "none"},
+}
+
+
+def method_options(method: str, analysis: Analysis, **options: Any) -> dict[str, Any]:
+    """The options of a named method for a theory; those given in addition come first, but for
+    strategy and law, which make the method what it is.
+
+    Raises
+    ------
+    OptionError
+        If there is no such method.
+    """
+    if not isinstance(method, str) or method not in METHODS:
+        raise OptionError(
+            f"method {method}",
+            expected=f"one of {', '.join(METHODS)}",
+            found=repr(method),
+            remedy="check the spelling",
+        )
+    own = METHODS[method](analysis)
+    for name in ("strategy", "law"):  # what a method is named after
+        if name in own and options.get(name) not in (None, own[name]):
+            raise OptionError(
+                f"method {method} with {name} {options[name]}",
+                expected=f"{name} {own[name]!r}, which the method consists of",
+                found=repr(options[name]),
+                remedy=f"leave out {name} or the method",
+            )
+    return {**own, **options}
