@@ -10,8 +10,9 @@ from typer.testing import CliRunner, Result
 
 from sesamo_dsl import shipped_theories
 from sesamo_dsl.cli import app
+from support import EXAMPLES
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "my_theory.py"
+EXAMPLE = EXAMPLES / "my_theory.py"
 QUICK = ("--steps", "2", "--batch", "16")
 
 

@@ -15,6 +15,7 @@ import torch
 from typer.testing import CliRunner
 
 import sesamo_dsl as sd
+import support
 from sesamo_dsl.cli import app
 from sesamo_dsl.comparison import Trial, _common_log_z
 from sesamo_dsl.errors import OptionError
@@ -22,11 +23,12 @@ from sesamo_dsl.estimates.samples import ForwardMetrics
 from sesamo_dsl.flows.spec import GaussianBase
 from sesamo_dsl.laws.conditional import ConditionalSpec
 from sesamo_dsl.training.methods import METHODS
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from sesamo_dsl.training.training import TrainingOptions
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.hubbard import hubbard
 from sesamo_theories.scalar_phi4 import scalar_phi4
 from sesamo_theories.two_sources import two_sources
+from support import untrained
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
 NAMES = ("torch", "jax")
@@ -34,17 +36,12 @@ NAMES = ("torch", "jax")
 
 def fresh(theory: sd.Theory, name: str, **options: Any) -> tuple[sd.CompiledTheory, Any]:
     model = sd.compile(theory, name, precision="float64")
-    chosen = TrainingOptions(**{"flow": SMALL, "batch": 32, **options}).resolve(model.analysis)
-    values = theory.parameter_values({"h": 0.1} if "h" in map(str, theory.parameters) else None)
-    return model, model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
+    couplings = {"h": 0.1} if "h" in map(str, theory.parameters) else None
+    return model, untrained(model, couplings, **{"flow": SMALL, "batch": 32, **options})
 
 
 def shaken(model: Any) -> Any:
-    rng, state = np.random.default_rng(0), model.state()
-    for key in sorted(k for k in state if k.startswith(("flow", "law"))):
-        state[key] = state[key] + 0.1 * rng.normal(size=state[key].shape)
-    model.load_state(state)
-    return model
+    return support.shaken(model, seed=0)
 
 
 @pytest.mark.parametrize("options", [{"strategy": "none"}, {"strategy": "none", "flows": 3}, {"flows": 2}])

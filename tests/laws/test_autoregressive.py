@@ -12,11 +12,13 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+import support
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral
 from sesamo_dsl.ir import sectors
 from sesamo_dsl.laws.autoregressive import AutoregressiveSpec, Together
 from sesamo_dsl.training.training import TrainingOptions, make_base, notes_on
+from support import untrained
 
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")
@@ -94,15 +96,8 @@ def compiled(theory: str, name: str) -> sd.CompiledTheory:
 
 def fresh(theory: str, name: str, **options: Any) -> Any:
     """A model far from its start, with the same weights on every backend."""
-    program = compiled(theory, name)
-    chosen = TrainingOptions(**{"flow": SMALL, "strategy": "penalty", **options}).resolve(program.analysis)
-    values = program.theory.parameter_values(None)
-    model: Any = program.backend.model(program, values, make_base(program.program, values, chosen), chosen)
-    rng, state = np.random.default_rng(3), model.state()
-    for key in sorted(k for k in state if k.startswith(("flow", "law"))):
-        state[key] = state[key] + (0.5 if key.startswith("law") else 0.1) * rng.normal(size=state[key].shape)
-    model.load_state(state)
-    return model
+    model = untrained(compiled(theory, name), **{"flow": SMALL, "strategy": "penalty", **options})
+    return support.shaken(model, size=lambda key: 0.5 if key.startswith("law") else 0.1)
 
 
 def all_sectors(theory: str) -> Array:

@@ -18,6 +18,7 @@ import sympy as sp
 from scipy.special import logsumexp
 
 import sesamo_dsl as sd
+import support
 from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import RunError, TrainingDivergedError
 from sesamo_dsl.estimates.reference import Reference, exact_reference
@@ -26,6 +27,7 @@ from sesamo_dsl.training.divergence import Cause
 from sesamo_dsl.training.training import History, TrainingOptions, make_base, train
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
+from support import untrained
 
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")
@@ -64,22 +66,17 @@ def compiled(theory: str, name: str) -> sd.CompiledTheory:
 
 def fresh(theory: str, name: str, h: float = H, **options: Any) -> Model:
     """An untrained model."""
-    model = compiled(theory, name)
     flow = sd.FlowSpec(layers=2, hidden=(8,), kernel=3) if theory == "phi4" else SMALL
-    chosen = TrainingOptions(**{"flow": flow, "batch": 64, **options}).resolve(model.analysis)
-    values = model.theory.parameter_values({"h": h})
-    return model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
+    return untrained(compiled(theory, name), {"h": h}, **{"flow": flow, "batch": 64, **options})
 
 
 def shaken(model: Model, seed: int = 0, size: float = 0.15) -> Model:
-    """The model with random weights, far from the identity and with unequal logits."""
-    rng = np.random.default_rng(seed)
-    state = model.state()
-    for key in sorted(state):
-        if not key.startswith("adam") and key != "step":
-            state[key] = state[key] + size * rng.normal(size=state[key].shape)
-    model.load_state(state)
-    return model
+    """The model far from the identity, with unequal logits and another base."""
+
+    def is_kept(key: str) -> bool:
+        return not key.startswith("adam") and key != "step"
+
+    return support.shaken(model, seed=seed, size=size, chosen=is_kept)
 
 
 CHOICES = [

@@ -12,8 +12,9 @@ import pytest
 import sesamo_dsl as sd
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.stages import lower_theory
+from support import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 from targets import TARGETS, Target, all_targets, chain_log_z, judge
 
 SMALL = sd.FlowSpec(layers=1, hidden=(4,), kernel=1)

@@ -18,8 +18,9 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_theories.hubbard import hubbard, two_sites
+from support import TESTS
 
-RUNS = Path(__file__).parent / "golden_runs"
+RUNS = TESTS / "golden_runs"
 NAMES = sorted(path.name for path in RUNS.iterdir())
 # rounding of a network's worth of operations, in numbers of size one
 ROUNDING = {"float32": 3e-5, "float64": 1e-10}

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 import sesamo_dsl as sd
+import support
 from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from sesamo_dsl.training.training import TrainingOptions
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.scalar_phi4 import scalar_phi4
+from support import untrained
 
 EPS = float(np.finfo(np.float32).eps)
 SPEC = sd.FlowSpec(layers=2, hidden=(8,), kernel=3)
@@ -25,18 +27,7 @@ every_backend = pytest.mark.parametrize("name", list(COMPILED))
 @cache
 def shaken(name: str, **options: Any) -> Model:
     """A model with random weights, the same for all."""
-    compiled = COMPILED[name]
-    chosen = TrainingOptions(flow=SPEC, batch=64, **options).resolve(compiled.analysis)
-    values = compiled.theory.parameter_values(None)
-    model = compiled.backend.model(compiled, values, make_base(compiled.program, values, chosen), chosen)
-    rng = np.random.default_rng(3)
-    state = model.state()
-    for key in sorted(state):
-        if key.startswith(("flow.", "law.")):
-            noise = rng.normal(size=state[key].shape)
-            state[key] = (state[key] + 0.1 * noise).astype(np.float32)  # equal in both precisions
-    model.load_state(state)
-    return model
+    return support.shaken(untrained(COMPILED[name], flow=SPEC, batch=64, **options), single=True)
 
 
 def test_what_the_compiler_chooses() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -12,9 +11,10 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.training.training import TrainingOptions, make_base
+from support import EXAMPLES
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,))
-EXAMPLE = Path(__file__).parent.parent / "examples" / "numpy_backend.py"
+EXAMPLE = EXAMPLES / "numpy_backend.py"
 
 
 def numpy_example() -> Any:

@@ -15,7 +15,7 @@ import pytest
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.estimates.reference import exact_configurations
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from support import shaken, untrained
 
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")
@@ -67,18 +67,10 @@ def compiled(name: str, of: Callable[[], sd.Theory] = theory) -> sd.CompiledTheo
 
 def fresh(name: str, of: Callable[[], sd.Theory] = theory, **options: Any) -> Any:
     """A model away from its start, with the same weights on every backend."""
-    model = compiled(name, of)
     flow = sd.FlowSpec(layers=2, hidden=(6,), kernel=1, transform="affine")
-    chosen = TrainingOptions(**{"flow": flow, "batch": BATCH, **options}).resolve(model.analysis)
-    values = model.theory.parameter_values(COUPLINGS if of is theory else STRONG)
-    made = model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
-    rng = np.random.default_rng(3)
-    state = made.state()
-    for key in sorted(k for k in state if k.startswith(("flow", "law"))):
-        away = 1.0 if key == "law.linear" else 0.1  # it starts at the heat bath
-        state[key] = state[key] + away * rng.normal(size=state[key].shape)
-    made.load_state(state)
-    return made
+    couplings = COUPLINGS if of is theory else STRONG
+    made = untrained(compiled(name, of), couplings, **{"flow": flow, "batch": BATCH, **options})
+    return shaken(made, size=lambda key: 1.0 if key == "law.linear" else 0.1)  # it starts at the heat bath
 
 
 @cache

@@ -13,7 +13,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.laws.circle import BINS, LIMIT
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from support import shaken, untrained
 
 Array = np.ndarray[Any, Any]
 NAMES = ("torch", "jax")
@@ -43,16 +43,8 @@ def compiled(name: str) -> sd.CompiledTheory:
 
 def fresh(name: str, **options: Any) -> Any:
     """A model far from its start, with the same weights on every backend."""
-    program = compiled(name)
-    chosen = TrainingOptions(**{"flow": SMALL, **options}).resolve(program.analysis)
-    values = program.theory.parameter_values(None)
-    model: Any = program.backend.model(program, values, make_base(program.program, values, chosen), chosen)
-    rng, state = np.random.default_rng(3), model.state()
-    for key in sorted(k for k in state if k.startswith(("flow", "law"))):
-        size = 0.4 if key.startswith("law.circle.spline") else 0.1
-        state[key] = state[key] + size * rng.normal(size=state[key].shape)
-    model.load_state(state)
-    return model
+    model = untrained(compiled(name), **{"flow": SMALL, **options})
+    return shaken(model, size=lambda key: 0.4 if key.startswith("law.circle.spline") else 0.1)
 
 
 def on_ring(radius: Array, theta: Array) -> Array:

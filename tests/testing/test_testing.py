@@ -59,8 +59,8 @@ from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.on_model import on_model
 from sesamo_theories.scalar_phi4 import scalar_phi4
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
 BY_NAME = {law.name: law for law in LAWS}
 THEORY = """
 import sesamo_dsl as sd

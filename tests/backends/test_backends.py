@@ -32,9 +32,10 @@ from sesamo_dsl.language.theory import Precision
 from sesamo_dsl.machine.cache import load_source
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
+from support import TESTS
 
 Array = np.ndarray[Any, Any]
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = TESTS / "golden"
 COUPLINGS = {"a": 0.7, "lambda": -0.4}
 TOLERANCE: dict[Precision, float] = {"float64": 1e-12, "float32": 2e-5}
 NAMES = ("torch", "jax")

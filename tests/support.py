@@ -1,0 +1,58 @@
+"""What tests of several rooms share: where things lie, untrained models, and models far from their start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sesamo_dsl as sd
+from sesamo_dsl.backend import Model
+from sesamo_dsl.training.training import TrainingOptions, make_base
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+EXAMPLES = ROOT / "examples"
+
+
+def untrained(
+    compiled: sd.CompiledTheory, parameters: Mapping[Any, Any] | None = None, **options: Any
+) -> Model:
+    """A model as the compiler makes it, with ``options`` of :class:`TrainingOptions`, before any step."""
+    chosen = TrainingOptions(**options).resolve(compiled.analysis)
+    values = compiled.theory.parameter_values(parameters)
+    base = make_base(compiled.program, values, chosen)
+    return compiled.backend.model(compiled, values, base, chosen)
+
+
+def is_weight(key: str) -> bool:
+    """Whether a name in a model's state is that of weights of the flow or of the law."""
+    return key.startswith(("flow", "law"))
+
+
+def shaken(
+    model: Model,
+    *,
+    seed: int = 3,
+    size: float | Callable[[str], float] = 0.1,
+    chosen: Callable[[str], bool] = is_weight,
+    single: bool = False,
+) -> Model:
+    """The model with noise on its weights, the same on every backend: far from the identity.
+
+    Parameters
+    ----------
+    size
+        Standard deviation of the noise, or a function of the weight's name.
+    single
+        Whether weights are rounded to float32, so that they are equal in models of both precisions.
+    """
+    rng, state = np.random.default_rng(seed), model.state()
+    for key in sorted(filter(chosen, state)):
+        scale = size(key) if callable(size) else size
+        moved = state[key] + scale * rng.normal(size=state[key].shape)
+        state[key] = moved.astype(np.float32) if single else moved
+    model.load_state(state)
+    return model
