@@ -73,7 +73,9 @@ def ours(backend: str, limit: float, **options: object) -> dict[str, object]:
     """Seconds, steps and ESS of this package."""
     import sesamo_dsl as sd
     from sesamo_dsl.estimates.samples import Samples
-    from sesamo_dsl.training.training import TrainingOptions, learning_rate, make_base
+    from sesamo_dsl.plan.base import make_base
+    from sesamo_dsl.plan.options import TrainingOptions
+    from sesamo_dsl.training.schedule import learning_rate
     from sesamo_theories.gaussian_mixture import gaussian_mixture
 
     start = time.perf_counter()

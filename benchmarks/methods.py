@@ -10,7 +10,8 @@ from common import Row
 
 import sesamo_dsl as sd
 from sesamo_dsl.comparison import compare
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.two_sources import two_sources
 

@@ -30,7 +30,7 @@ from rich.table import Table
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import load_backend
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 

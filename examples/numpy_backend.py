@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import i0e, i1e, log_softmax, logsumexp, softmax
 
-from sesamo_dsl.backend import Backend, Model
-from sesamo_dsl.compiled import CompiledProgram
-from sesamo_dsl.couplings import Couplings
+from sesamo_dsl.backend import Backend, EmittedProgram, Model
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.estimates.hmc import HMCOptions, Trajectories
-from sesamo_dsl.flows.spec import GaussianBase, check_state
+from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.flows.weights import check_state
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
-from sesamo_dsl.language.theory import Precision
+from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
+from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_dsl.sampler import SamplerModel
-from sesamo_dsl.stages import CompiledTheory
-from sesamo_dsl.training.training import TrainingOptions
+from sesamo_dsl.values.couplings import Couplings
+from sesamo_dsl.values.precision import Precision
 
 _HELPERS = {
     "_logsumexp": '''def _logsumexp(values):
@@ -259,7 +258,7 @@ class NumpyModel(SamplerModel):
 
     def __init__(
         self,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
@@ -351,7 +350,7 @@ class NumpyBackend:
 
     def model(
         self,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
@@ -361,13 +360,13 @@ class NumpyBackend:
 
     def hmc(
         self,
-        compiled: CompiledTheory,
+        compiled: EmittedProgram,
         parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:
         """Not available."""
-        raise _no(f"HMC of theory {compiled.theory.name}", "the jax backend")
+        raise _no(f"HMC of theory {compiled.program.theory}", "the jax backend")
 
 
 def _no(subject: str, expected: str) -> BackendError:

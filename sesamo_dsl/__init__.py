@@ -7,6 +7,8 @@ from .analysis.result import Analysis as Analysis
 from .backend import backend_names as backend_names
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .compiled import CompiledTheory as CompiledTheory
+from .compiled import compile as compile
 from .errors import NotInvariantError as NotInvariantError
 from .errors import SesamoError as SesamoError
 from .estimates.chains import Chain as Chain
@@ -23,17 +25,16 @@ from .groups.lie import U1 as U1
 from .groups.lie import LieSymmetry as LieSymmetry
 from .groups.sitewise import Sitewise as Sitewise
 from .groups.symmetry import Symmetry as Symmetry
-from .language.fermions import FermionLogDet as FermionLogDet
 from .language.theory import Theory as Theory
 from .language.theory_files import load_theory as load_theory
 from .language.theory_files import shipped_theories as shipped_theories
 from .observables.measurements import angle_test as angle_test
 from .observables.measurements import two_point as two_point
+from .plan.options import TrainingOptions as TrainingOptions
 from .runs import Run as Run
 from .runs import load_run as load_run
-from .stages import CompiledTheory as CompiledTheory
-from .stages import analyse as analyse
-from .stages import compile as compile
+from .stages.analyse import analyse as analyse
+from .symbols.fermions import FermionLogDet as FermionLogDet
 from .symbols.fields import ComplexField as ComplexField
 from .symbols.fields import ScalarField as ScalarField
 from .symbols.fields import VectorField as VectorField
@@ -41,4 +42,3 @@ from .symbols.fields import parameters as parameters
 from .symbols.lattice import GraphLattice as GraphLattice
 from .symbols.lattice import Lattice as Lattice
 from .symbols.site_constants import SiteConstant as SiteConstant
-from .training.training import TrainingOptions as TrainingOptions

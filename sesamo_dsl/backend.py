@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from .checks import shown
-from .couplings import Couplings
 from .errors import BackendError
+from .flows.base import GaussianBase
+from .ir.facts import Facts
 from .ir.program import Program
-from .language.theory import Precision
-
-if TYPE_CHECKING:
-    from .compiled import CompiledProgram
-    from .estimates.hmc import HMCOptions, Trajectories
-    from .flows.spec import GaussianBase
-    from .stages import CompiledTheory
-    from .training.training import TrainingOptions
+from .plan.hmc import HMCOptions, Trajectories
+from .plan.options import TrainingOptions
+from .values.couplings import Couplings
+from .values.precision import Precision
 
 ENTRY_POINTS = "sesamo_dsl.backends"
 WALL_HEIGHT = 100.0  # by which training takes S in an infinite wall to be above the rest of a batch
@@ -114,6 +110,33 @@ class Model(Protocol):
         ...
 
 
+class EmittedProgram(Protocol):
+    """A program with its emitted module, as a backend gets it back: a ``CompiledProgram``."""
+
+    @property
+    def program(self) -> Program:
+        """The program."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """What models have to know beside it."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Floating-point type of models."""
+        ...
+
+    def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
+        """The emitted functions on framework arrays, with their couplings filled in."""
+        ...
+
+    def constant(self, parameters: Couplings) -> float:
+        """The part of S that no field is in, in float64, where it is split off; else 0."""
+        ...
+
+
 class Backend(Protocol):
     """The face of a backend package: one object named in the entry points."""
 
@@ -153,7 +176,7 @@ class Backend(Protocol):
 
     def model(
         self,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
@@ -163,18 +186,13 @@ class Backend(Protocol):
 
     def hmc(
         self,
-        compiled: CompiledTheory,
+        compiled: EmittedProgram,
         parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:
         """Run Markov chains from ``initial``, (chains, components, *lattice); BackendError if it cannot."""
         ...
-
-
-def chunk_size(configuration_shape: Sequence[int]) -> int:
-    """Configurations to work on at once: 4096, and fewer of large ones, so that memory stays bounded."""
-    return max(16, min(4096, 2**20 // math.prod(configuration_shape)))
 
 
 def backend_names() -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from .analysis.result import Analysis
 from .analysis.undeclared import undeclared_symmetries
 from .comparison import Trial
 from .comparison import compare as compare_methods
+from .compiled import compile
 from .errors import (
     BackendError,
     OptionError,
@@ -35,16 +36,17 @@ from .errors import (
     TrainingInterrupted,
 )
 from .estimates.chains import Chain, independence_metropolis
-from .estimates.hmc import HMCOptions, hmc
+from .estimates.hmc import hmc
 from .estimates.samples import Estimate, Samples, observable_names
-from .language.theory import Precision
 from .language.theory_files import is_shipped, load_theory, shipped_theories, source_of
 from .machine.cache import write_bytes, write_text
 from .machine.outputs import check_output, check_picture
+from .plan.hmc import HMCOptions
+from .plan.methods import METHODS
+from .plan.options import Law, Strategy, TrainingOptions
 from .runs import Run, load_run, start
-from .stages import analyse, compile
-from .training.methods import METHODS
-from .training.training import Law, Strategy, TrainingOptions
+from .stages.analyse import analyse
+from .values.precision import Precision
 
 _SEARCH_SECONDS = 1.5
 """Time that ``check`` searches undeclared symmetries for."""

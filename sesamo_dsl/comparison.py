@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 
 from . import checks
-from .couplings import Coupling, Couplings, couplings_text, same_couplings
+from .compiled import CompiledTheory, compile
 from .errors import BackendError, OptionError, RunError, TrainingDivergedError
 from .estimates.chains import Chain
 from .estimates.hmc import hmc
 from .estimates.reference import Reference, exact_configurations
 from .estimates.samples import Estimate, Samples
-from .language.theory import Precision, Theory
+from .language.theory import Theory
+from .plan.methods import METHODS, method_options
 from .runs import Run, load_run, resolved_options, start
 from .runs.declaration import digest
 from .runs.store import RECORD
-from .stages import CompiledTheory, compile
-from .training.methods import METHODS, method_options
+from .values.couplings import Coupling, Couplings, couplings_text, same_couplings
+from .values.precision import Precision
 
 _REFERENCE = 20_000  # configurations of the target, where quadrature gives them
 _HMC: dict[str, Any] = {"chains": 64, "trajectories": 200, "warm_up": 200}
@@ -182,7 +183,7 @@ def compare(
     Parameters
     ----------
     methods
-        Names out of ``sesamo_dsl.training.methods.METHODS``.
+        Names out of ``sesamo_dsl.plan.methods.METHODS``.
     parameters
         Couplings that differ from the theory's defaults.
     budget

@@ -7,12 +7,12 @@ traceback is enough to act on.
 from __future__ import annotations
 
 from signal import Signals
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import numpy as np
+    from pathlib import Path
 
-    from .runs import Run
+    import numpy as np
 
 
 class SesamoError(Exception):
@@ -43,6 +43,32 @@ def _restored(kind: type[SesamoError], arguments: tuple[Any, ...], attributes: d
     error.args = arguments
     error.__dict__.update(attributes)
     return error
+
+
+class KeptRun(Protocol):
+    """A run as an error hands it on: a :class:`sesamo_dsl.Run`."""
+
+    @property
+    def progress(self) -> str:
+        """How far the training is, as text."""
+        ...
+
+    @property
+    def directory(self) -> Path:
+        """Where it is kept."""
+        ...
+
+    def save(self) -> Path:
+        """Try again to keep it."""
+        ...
+
+    def resume(self, *, progress: bool = True) -> None:
+        """Finish the training."""
+        ...
+
+    def sample(self, count: int) -> Any:
+        """Samples of the model as it is."""
+        ...
 
 
 class LatticeError(SesamoError):
@@ -134,7 +160,7 @@ class RunNotKeptError(RunError):
         The run, with its model; ``run.save()`` tries again.
     """
 
-    def __init__(self, subject: str, *, run: Run | None = None, **explanation: str) -> None:
+    def __init__(self, subject: str, *, run: KeptRun | None = None, **explanation: str) -> None:
         super().__init__(subject, **explanation)
         self.run = run
 
@@ -148,7 +174,7 @@ class TrainingDivergedError(SesamoError):
         The run at its last good state.
     """
 
-    run: Run | None = None
+    run: KeptRun | None = None
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -162,7 +188,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         The run, which is kept in its directory; ``run.resume()`` finishes the training.
     """
 
-    def __init__(self, signal: Signals, run: Run) -> None:
+    def __init__(self, signal: Signals, run: KeptRun) -> None:
         super().__init__(f"{signal.name}: {run.progress}; kept in {run.directory}")
         self.signal, self.run = signal, run
 

@@ -71,6 +71,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     reference = _files(parent.config).get(file_path.resolve())
     if reference is None:
         return None
-    from sesamo_dsl.testing.plugin import TheoryFile
+    from sesamo_dsl.testing.collection import TheoryFile
 
     return TheoryFile.from_parent(parent, path=file_path, reference=reference)

@@ -10,7 +10,8 @@ import numpy as np
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Model
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.options import TrainingOptions
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent

@@ -20,10 +20,10 @@ from sesamo_dsl.cli import app
 from sesamo_dsl.comparison import Trial, _common_log_z
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.estimates.samples import ForwardMetrics
-from sesamo_dsl.flows.spec import GaussianBase
+from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.laws.conditional import ConditionalSpec
-from sesamo_dsl.training.methods import METHODS
-from sesamo_dsl.training.training import TrainingOptions
+from sesamo_dsl.plan.methods import METHODS
+from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.hubbard import hubbard
 from sesamo_theories.scalar_phi4 import scalar_phi4

@@ -34,7 +34,7 @@ from sesamo_dsl.errors import (
     TheoryFileError,
     TrainingDivergedError,
 )
-from sesamo_dsl.flows.spec import GaussianBase
+from sesamo_dsl.flows.base import GaussianBase
 
 L, SMALL, POINT = sd.Lattice(4, 4), sd.Lattice(3, 3), sd.Lattice(1)
 PHI, OTHER = sd.ScalarField("phi", L), sd.ScalarField("chi", SMALL)

@@ -10,16 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sesamo_dsl.backend import Backend, Model
-from sesamo_dsl.compiled import CompiledProgram
-from sesamo_dsl.couplings import Couplings
+from sesamo_dsl.backend import Backend, EmittedProgram, Model
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.estimates.hmc import HMCOptions, Trajectories
-from sesamo_dsl.flows.spec import GaussianBase
+from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.language.theory import Precision
-from sesamo_dsl.stages import CompiledTheory
-from sesamo_dsl.training.training import TrainingOptions
+from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
+from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.values.couplings import Couplings
+from sesamo_dsl.values.precision import Precision
 
 from .emit import emit
 from .model import JaxModel, widest
@@ -69,7 +67,7 @@ class JaxBackend:
 
     def model(
         self,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
@@ -80,7 +78,7 @@ class JaxBackend:
 
     def hmc(
         self,
-        compiled: CompiledTheory,
+        compiled: EmittedProgram,
         parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
@@ -90,12 +88,12 @@ class JaxBackend:
             from .hmc import sample  # blackjax is not needed for anything else
         except ImportError as error:
             raise BackendError(
-                f"HMC of theory {compiled.theory.name}",
+                f"HMC of theory {compiled.program.theory}",
                 expected="blackjax to be installed",
                 found=str(error),
                 remedy="pip install 'sesamo-dsl[hmc]'",
             ) from error
-        with scope("float64" if compiled.theory.has_determinants else options.precision):
+        with scope("float64" if compiled.program.has_determinants else options.precision):
             return sample(compiled, parameters, initial, options)
 
 

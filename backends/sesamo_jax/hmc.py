@@ -12,9 +12,9 @@ from blackjax.adaptation.step_size import dual_averaging_adaptation
 from blackjax.mcmc import hmc
 from jax import Array
 
-from sesamo_dsl.couplings import Couplings
-from sesamo_dsl.estimates.hmc import HMCOptions, Trajectories
-from sesamo_dsl.stages import CompiledTheory
+from sesamo_dsl.backend import EmittedProgram
+from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
+from sesamo_dsl.values.couplings import Couplings
 
 _BLOCK_MOVES = 8  # at most, after every trajectory
 _JITTER = 0.2  # relative half-width of the step size's distribution
@@ -27,14 +27,14 @@ class _Tally(NamedTuple):
     divergent: Array
 
 
-def moves(compiled: CompiledTheory, parameters: Couplings) -> Callable[[Array, Array], Array]:
+def moves(compiled: EmittedProgram, parameters: Couplings) -> Callable[[Array, Array], Array]:
     """(key, x) ↦ x: draws from the modulating groups for each chain, (chains, components, *lattice).
 
     Leaves exp(−S) invariant: see ``sesamo_dsl.estimates.hmc``.
     """
     emitted = compiled.bind(parameters)
     matrices = compiled.program.constants["MATRICES"]
-    dimensions = [report.slice.dimension for report in compiled.analysis.lie_reports]
+    dimensions = compiled.facts.slice_dimensions
 
     def breaking(x: Array) -> Array:
         return emitted["breaking"](x) if "breaking" in emitted else jnp.zeros(len(x), x.dtype)
@@ -116,7 +116,7 @@ def log_densities(emitted: Mapping[str, Callable[..., Any]]) -> Callable[[Array]
 
 
 def sample(
-    compiled: CompiledTheory, parameters: Couplings, initial: np.ndarray, options: HMCOptions
+    compiled: EmittedProgram, parameters: Couplings, initial: np.ndarray, options: HMCOptions
 ) -> Trajectories:
     """Run the chains; see ``Backend.hmc``."""
     emitted = compiled.bind(parameters)

@@ -12,14 +12,15 @@ import numpy as np
 import optax
 from jax import Array
 
-from sesamo_dsl.backend import Draws
-from sesamo_dsl.compiled import CompiledProgram
-from sesamo_dsl.couplings import Couplings, couplings_key
-from sesamo_dsl.flows.spec import GaussianBase, check_state
-from sesamo_dsl.language.theory import Precision
+from sesamo_dsl.backend import Draws, EmittedProgram
+from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.flows.weights import check_state
+from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.sampler.objectives import above_walls
-from sesamo_dsl.training.training import BETAS, TrainingOptions
+from sesamo_dsl.training.schedule import BETAS
+from sesamo_dsl.values.couplings import Couplings, couplings_key
+from sesamo_dsl.values.precision import Precision
 
 from .arrays import JaxArrays
 from .scope import scoped
@@ -50,7 +51,7 @@ def _walled(
     return action
 
 
-def widest(compiled: CompiledProgram, options: TrainingOptions) -> Precision:
+def widest(compiled: EmittedProgram, options: TrainingOptions) -> Precision:
     """The precision that JAX has to be able to compute in: that of the theory or of the flow."""
     return "float64" if "float64" in (compiled.precision, options.flow_precision) else "float32"
 
@@ -62,7 +63,7 @@ class JaxModel(SamplerModel):
 
     def __init__(
         self,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,

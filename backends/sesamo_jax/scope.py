@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import jax
 
-from sesamo_dsl.language.theory import Precision
+from sesamo_dsl.values.precision import Precision
 
 P = ParamSpec("P")
 R = TypeVar("R")

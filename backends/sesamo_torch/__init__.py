@@ -15,16 +15,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from sesamo_dsl.backend import Backend, Model
-from sesamo_dsl.compiled import CompiledProgram
-from sesamo_dsl.couplings import Couplings
+from sesamo_dsl.backend import Backend, EmittedProgram, Model
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.estimates.hmc import HMCOptions, Trajectories
-from sesamo_dsl.flows.spec import GaussianBase
+from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.language.theory import Precision
-from sesamo_dsl.stages import CompiledTheory
-from sesamo_dsl.training.training import TrainingOptions
+from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
+from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.values.couplings import Couplings
+from sesamo_dsl.values.precision import Precision
 
 from .emit import emit
 from .model import TorchModel
@@ -73,7 +71,7 @@ class TorchBackend:
 
     def model(
         self,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,
@@ -84,14 +82,14 @@ class TorchBackend:
 
     def hmc(
         self,
-        compiled: CompiledTheory,
+        compiled: EmittedProgram,
         parameters: Couplings,
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:
         """Not available: HMC runs on JAX, whatever backend the models use."""
         raise BackendError(
-            f"HMC of theory {compiled.theory.name}",
+            f"HMC of theory {compiled.program.theory}",
             expected="the jax backend",
             found="the torch backend",
             remedy="pass the theory itself, sd.hmc(theory), or compile it with backend='jax'; "

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sesamo_dsl.backend import Draws
-from sesamo_dsl.compiled import CompiledProgram
-from sesamo_dsl.couplings import Couplings
-from sesamo_dsl.flows.spec import GaussianBase, check_state
+from sesamo_dsl.backend import Draws, EmittedProgram
+from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.flows.weights import check_state
+from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.sampler.objectives import above_walls
-from sesamo_dsl.training.training import BETAS, TrainingOptions
+from sesamo_dsl.training.schedule import BETAS
+from sesamo_dsl.values.couplings import Couplings
 
 from .arrays import TorchArrays
 from .scope import scoped
@@ -46,7 +47,7 @@ class TorchModel(SamplerModel):
 
     def __init__(
         self,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         options: TrainingOptions,

@@ -17,13 +17,13 @@ import numpy as np
 import sympy as sp
 from sympy.core.relational import Relational
 
-from ..couplings import Coupling, Couplings, Point, couplings_text
 from ..errors import InternalError
-from ..language.fermions import FermionLogDet
 from ..language.theory import Theory
+from ..symbols.fermions import FermionLogDet
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Functional, SiteSum
 from ..symbols.site_constants import SiteConstant
+from ..values.couplings import Coupling, Couplings, Point, couplings_text
 from .evaluate import as_function, evaluate
 
 _DIGITS = 40

@@ -10,12 +10,12 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from ..couplings import Couplings, arrays_only
-from ..language.fermions import FermionLogDet
 from ..symbols.exact import numeric
+from ..symbols.fermions import FermionLogDet
 from ..symbols.fields import FieldComponent, Parameter
 from ..symbols.lattice import Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant
+from ..values.couplings import Couplings, arrays_only
 
 
 def evaluate(

@@ -10,7 +10,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from ..couplings import Coupling, couplings_text
+from ..algebra.identity_form import IdentityForm
+from ..algebra.normal_form import NormalForm, transformed
 from ..errors import NotInvariantError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
@@ -22,10 +23,9 @@ from ..symbols.exact import numbers
 from ..symbols.fields import FieldComponent, Parameter
 from ..symbols.lattice import Functional, SiteSum
 from ..symbols.site_constants import SiteConstant
+from ..values.couplings import Coupling, couplings_text
 from .counterexamples import Counterexample, refuse_contradiction, search_counterexample
 from .evaluate import evaluate, sufficient_shape
-from .identity_form import IdentityForm
-from .normal_form import NormalForm, transformed
 
 BY_IDENTITIES = "the change vanishes by identities of exponentials, angles, logarithms and branches"
 _DIGITS = 40

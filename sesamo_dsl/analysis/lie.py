@@ -14,20 +14,21 @@ import numpy as np
 import sympy as sp
 from scipy.linalg import expm
 
-from ..couplings import couplings_text
+from ..algebra.identity_form import IdentityForm
+from ..algebra.normal_form import NormalForm
+from ..algebra.regularity import regular_parts
 from ..errors import GroupError, NotInvariantError
-from ..groups.element import Element, SiteMap
+from ..groups.element import Element
 from ..groups.lie import LieSymmetry
-from ..language.fermions import FermionLogDet
+from ..groups.site_map import SiteMap
 from ..language.theory import Theory
 from ..symbols.exact import floats, numbers
+from ..symbols.fermions import FermionLogDet
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import SiteSum
+from ..values.couplings import couplings_text
 from .counterexamples import Counterexample, Move, refuse_contradiction, search_counterexample
-from .identity_form import IdentityForm
 from .invariance import Verdict, generic_parameters
-from .normal_form import NormalForm
-from .regularity import regular_parts
 
 _ANGLES = (0.7, 2.0, -3.9)  # the first refutes nearly everything
 

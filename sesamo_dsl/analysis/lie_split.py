@@ -18,12 +18,12 @@ from typing import cast
 
 import sympy as sp
 
+from ..algebra.normal_form import NormalForm
+from ..algebra.regularity import regular_parts
 from ..language.theory import Theory
 from ..symbols.fields import FieldComponent, Parameter
 from ..symbols.lattice import Functional, SiteSum
 from .lie import coefficients, lie_derivative, moved_by
-from .normal_form import NormalForm
-from .regularity import regular_parts
 
 _MAX_DEGREE = 12  # of the polynomial p
 _MAX_WORK = 300  # terms that generators are applied to, all C^k S together

@@ -14,15 +14,15 @@ from typing import cast
 
 import sympy as sp
 
+from ..algebra.identity_form import IdentityForm
+from ..algebra.normal_form import NormalForm
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..language.theory import Theory
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Functional, SiteSum
 from .counterexamples import refuse_contradiction
-from .identity_form import IdentityForm
 from .invariance import Verdict, find_counterexample
-from .normal_form import NormalForm
 
 _Class = tuple[tuple[int, ...], object]
 

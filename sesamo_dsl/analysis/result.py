@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import sympy as sp
 
-from ..couplings import Couplings
 from ..errors import GroupError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
@@ -21,6 +20,7 @@ from ..ir.facts import OrbitKind
 from ..ir.sectors import Sectors
 from ..landscape.integrability import Divergence
 from ..language.theory import Theory
+from ..values.couplings import Couplings
 from .domain import Domain
 from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdict
 from .lie import lie_change

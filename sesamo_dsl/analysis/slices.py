@@ -27,12 +27,12 @@ import numpy as np
 import sympy as sp
 from sympy.polys.matrices import DomainMatrix
 
+from ..algebra.linear_algebra import null_space, rank
 from ..errors import GroupError
 from ..groups.lie import LieSymmetry
 from ..symbols.exact import NumberTable, floats
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import SiteSum
-from .linear_algebra import null_space, rank
 
 _RADIUS = sp.Symbol("r", positive=True)
 

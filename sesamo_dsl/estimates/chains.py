@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..couplings import Couplings, couplings_text, same_couplings
 from ..errors import BackendError, OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
+from ..values.couplings import Couplings, couplings_text, same_couplings
 from .health import Finding
 from .samples import Estimate, Samples, in_chunks, observable_names, observable_values, virial_values
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..couplings import Couplings, Point
 from ..ir.interpreter import run
 from ..landscape.images import Images
 from ..landscape.landscape import Landscape
 from ..landscape.laplace import DENSE, modes_at
 from ..landscape.minima import Minimum, find_minima
 from ..landscape.walkers import WALKERS, Walk
+from ..values.couplings import Couplings, Point
 
 if TYPE_CHECKING:
     from ..backend import Model

@@ -12,95 +12,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .. import checks
-from ..compiled import check_configurations
-from ..couplings import Coupling
-from ..errors import OptionError
+from ..compiled_program import check_configurations
 from ..landscape.integrability import require_normalizable
-from ..language.theory import Precision, Theory
+from ..language.theory import Theory
 from ..machine.memory import check_memory
-from ..stages import CompiledTheory, compile
+from ..plan.hmc import HMCOptions, option_error
+from ..stages.compile import DerivedProgram
+from ..values.couplings import Coupling
 from .chains import Chain
-
-_MOST = 10**9
-
-
-@dataclass(frozen=True, kw_only=True)
-class HMCOptions:
-    """How chains are run; the parameters are those of :func:`hmc`."""
-
-    chains: int = 64
-    trajectories: int = 1000
-    warm_up: int = 300
-    steps: int = 12
-    step_size: float | None = None
-    target_acceptance: float = 0.8
-    moves: bool = True
-    every: int = 1
-    precision: Precision = "float64"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        plain: dict[str, Any] = {"seed": checks.seed(self.seed, "option seed of hmc")}
-        least = {"chains": 1, "trajectories": 20, "warm_up": 0, "steps": 1, "every": 1}
-        for name, bound in least.items():
-            plain[name] = checks.integer(
-                getattr(self, name), f"option {name} of hmc", least=bound, most=_MOST, remedy="see sd.hmc"
-            )
-        if self.step_size is None and plain["warm_up"] < 50:
-            raise _option("warm_up", "at least 50 trajectories, to adapt the step size in", self.warm_up)
-        if self.step_size is not None:
-            plain["step_size"] = checks.real(self.step_size, "option step_size of hmc", remedy="see sd.hmc")
-        plain["target_acceptance"] = checks.real(
-            self.target_acceptance, "option target_acceptance of hmc", expected="a number between 0 and 1"
-        )
-        if plain["target_acceptance"] >= 1:
-            raise _option("target_acceptance", "a number between 0 and 1", self.target_acceptance)
-        plain["moves"] = checks.flag(self.moves, "option moves of hmc")
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
-        if not (isinstance(self.precision, str) and self.precision in ("float32", "float64")):
-            raise _option("precision", "'float32' or 'float64'", self.precision)
-
-
-def _option(name: str, expected: str, found: Any) -> OptionError:
-    return OptionError(
-        f"option {name} of hmc", expected=expected, found=checks.shown(found), remedy="see sd.hmc"
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectories:
-    """What a backend hands back.
-
-    Attributes
-    ----------
-    x
-        (chains, trajectories, components, *lattice).
-    action
-        (chains, trajectories).
-    acceptance
-        Mean acceptance probability of the trajectories.
-    divergent
-        Number of trajectories whose energy changed by more than 1000, or to NaN.
-    step_size
-        Mean leapfrog step.
-    """
-
-    x: np.ndarray
-    action: np.ndarray
-    acceptance: float
-    divergent: int
-    step_size: float
 
 
 def hmc(
-    theory: Theory | CompiledTheory,
+    theory: Theory | DerivedProgram,
     *,
     parameters: Mapping[Any, Coupling] | None = None,
     initial: np.ndarray | None = None,
@@ -146,11 +73,12 @@ def hmc(
     """
     unknown = sorted(set(options) - set(HMCOptions.__dataclass_fields__))
     if unknown:
-        raise _option(", ".join(unknown), f"one of {', '.join(HMCOptions.__dataclass_fields__)}", unknown)
+        known = ", ".join(HMCOptions.__dataclass_fields__)
+        raise option_error(", ".join(unknown), f"one of {known}", unknown)
     if initial is not None:
         options.setdefault("chains", np.shape(initial)[0] if np.ndim(initial) else 1)
     settings = HMCOptions(**options)
-    compiled = theory if isinstance(theory, CompiledTheory) else compile(theory, "jax")
+    compiled = theory if isinstance(theory, DerivedProgram) else DerivedProgram.of_theory(theory, "jax")
     declared = compiled.theory
     values = declared.parameter_values(parameters)
     require_normalizable(compiled.program, values)
@@ -161,7 +89,7 @@ def hmc(
         initial = rng.normal(size=(settings.chains, *declared.configuration_shape))
     start = check_configurations(declared.name, declared.configuration_shape, initial, settings.precision)
     if len(start) != settings.chains:
-        raise _option("initial", f"{settings.chains} configurations, one per chain", len(start))
+        raise option_error("initial", f"{settings.chains} configurations, one per chain", len(start))
     found = compiled.backend.hmc(compiled, values, start, settings)
     notes = list(declared.notes)
     if found.divergent:

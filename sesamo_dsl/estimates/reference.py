@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..couplings import Couplings
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..landscape.images import Images
 from ..landscape.landscape import Landscape
 from ..landscape.laplace import hessian_at
 from ..landscape.minima import find_minima
+from ..values.couplings import Couplings
 from .quadrature import Integral, integrate
 
 _ACCEPTED = 1e-6  # relative error of what is called exact

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from scipy.special import logsumexp
 
-from ..backend import Draws, chunk_size
+from ..backend import Draws
 from ..checks import spelling
-from ..couplings import Couplings
 from ..errors import OptionError
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..ir.sectors import Sectors
 from ..language.derived import Derived
+from ..machine.memory import chunk_size
+from ..values.couplings import Couplings
 from .coverage import Coverage
 from .health import TrainingRecord, examine, not_finite
 from .reference import Reference

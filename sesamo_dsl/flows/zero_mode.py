@@ -17,13 +17,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .spec import FlowSpec, GaussianBase
+from .base import GaussianBase
+from .spec import FlowSpec
 
 _SCALES = (math.inf, 8.0, 2.0, 0.5, 0.125, 0.03)  # μ², from all modes alike to the longest waves only
 

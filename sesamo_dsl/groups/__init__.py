@@ -16,12 +16,6 @@ from .catalogue import direct_product as direct_product
 from .catalogue import from_permutation_group as from_permutation_group
 from .catalogue import semidirect_product as semidirect_product
 from .catalogue import together as together
-from .element import SiteMap as SiteMap
-from .element import axis_exchange as axis_exchange
-from .element import node_permutation as node_permutation
-from .element import reflection as reflection
-from .element import rotation as rotation
-from .element import translation as translation
 from .finite import FiniteGroup as FiniteGroup
 from .finite import ProductGroup as ProductGroup
 from .lie import SO as SO
@@ -29,6 +23,12 @@ from .lie import SU as SU
 from .lie import SU2 as SU2
 from .lie import U1 as U1
 from .lie import LieSymmetry as LieSymmetry
+from .site_map import SiteMap as SiteMap
+from .site_map import axis_exchange as axis_exchange
+from .site_map import node_permutation as node_permutation
+from .site_map import reflection as reflection
+from .site_map import rotation as rotation
+from .site_map import translation as translation
 from .sitewise import Sitewise as Sitewise
 from .symmetry import Generator as Generator
 from .symmetry import Symmetry as Symmetry

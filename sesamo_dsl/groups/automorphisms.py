@@ -7,9 +7,9 @@ from math import prod
 import networkx as nx
 from networkx.algorithms.isomorphism import GraphMatcher
 
-from ..flows.spec import NodeOrder
 from ..symbols.lattice import GraphLattice
-from .element import SiteMap
+from ..values.node_order import NodeOrder
+from .site_map import SiteMap
 
 
 def automorphisms(lattice: GraphLattice) -> tuple[list[SiteMap], int]:

@@ -17,9 +17,10 @@ from ..symbols.exact import NumberTable, exact_matrix
 from ..symbols.fields import ComplexField, Field, FieldComponent, ScalarField, VectorField, field_components
 from ..symbols.lattice import GraphLattice, Lattice
 from .automorphisms import automorphisms
-from .element import Element, SiteMap, axis_exchange, reflection, translation
+from .element import Element
 from .finite import FiniteGroup
 from .lie import LieSymmetry
+from .site_map import SiteMap, axis_exchange, reflection, translation
 from .sitewise import Sitewise
 from .staggering import checked_axes
 from .symmetry import Generator, Symmetry, Use, common_lattice

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -17,9 +17,7 @@ from ..checks import as_integer, shown
 from ..errors import GroupError
 from ..symbols.lattice import GraphLattice, Hops, Lattice
 from ..symbols.site_constants import SiteConstant
-
-if TYPE_CHECKING:
-    from .element import SiteMap
+from .site_map import SiteMap
 
 Axes = tuple[int, ...]
 

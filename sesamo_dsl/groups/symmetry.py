@@ -14,8 +14,9 @@ from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFa
 from ..symbols.exact import NumberTable, floats, is_zero, rational, symbolic
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Lattice
-from .element import Element, SiteMap
+from .element import Element
 from .finite import FiniteGroup
+from .site_map import SiteMap
 from .staggering import checked_axes
 
 Use = Literal["modulate", "canonicalize", "equivariant"]

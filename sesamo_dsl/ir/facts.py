@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from ..couplings import Couplings
+from ..values.couplings import Couplings
 
 OrbitKind = Literal["none", "uniform", "von_mises", "tabulated"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ..couplings import Couplings
+from ..values.couplings import Couplings
 from .fermions import log_det, log_det_and_gradient
 from .half_line import half_line, half_line_inverse, half_line_log_slope
 from .program import Function, Kind, Program

@@ -34,9 +34,9 @@ from typing import Any
 
 import numpy as np
 
-from ..couplings import Coupling
 from ..errors import ProgramError
-from ..flows.spec import NodeOrder
+from ..values.couplings import Coupling
+from ..values.node_order import NodeOrder
 from .sectors import Sectors
 
 
@@ -184,6 +184,11 @@ class Program:
     def has_walls(self) -> bool:
         """Whether the action is infinite somewhere."""
         return any(op.name == "wall" for op in self.functions["action"].ops)
+
+    @property
+    def has_determinants(self) -> bool:
+        """Whether the action holds a fermion determinant."""
+        return any("log_det" in op.name for op in self.functions["action"].ops)
 
     @property
     def block_shape(self) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..couplings import Coupling
-from ..flows.spec import NodeOrder
+from ..values.couplings import Coupling
+from ..values.node_order import NodeOrder
 from .program import Attribute, Function, Kind, Op, Program
 
 

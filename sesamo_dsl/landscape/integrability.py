@@ -16,9 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from ..couplings import Couplings, couplings_text
 from ..errors import NotNormalizableError
 from ..ir.program import Program
+from ..values.couplings import Couplings, couplings_text
 from .landscape import Landscape
 
 _DENSE = 256  # real variables up to which all directions are searched, not plane waves alone

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.integrate import trapezoid
 
-from ..backend import chunk_size
-from ..couplings import Couplings
 from ..ir.interpreter import run
 from ..ir.program import Program
+from ..machine.memory import chunk_size
+from ..values.couplings import Couplings
 
 _MEMORY = 8  # pairs of the limited-memory BFGS update
 _BACKTRACKS = 40

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..couplings import Couplings
 from ..ir.program import Program
+from ..values.couplings import Couplings
 from .images import Images, Known
 from .landscape import Landscape
 from .laplace import DENSE, Modes, modes_at

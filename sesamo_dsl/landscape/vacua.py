@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from ..couplings import Couplings
 from ..ir.interpreter import run
 from ..ir.program import Program
+from ..values.couplings import Couplings
 from .landscape import Landscape
 from .minima import find_minima
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import sympy as sp
 
-from ..analysis.normal_form import NormalForm
+from ..algebra.normal_form import NormalForm
 from ..errors import TheoryError
 from ..symbols.exact import NumberTable
 from ..symbols.lattice import Functional, SiteSum

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import mpmath
 import numpy as np
@@ -13,21 +13,20 @@ import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 
 from .. import checks
-from ..couplings import Coupling, numbers_only
 from ..errors import FieldError, LatticeError, LoweringError, ParameterError, TheoryError
 from ..groups.lie import LieSymmetry
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..symbols.exact import rational
+from ..symbols.fermions import FermionLogDet, check_determinants
 from ..symbols.fields import Field, FieldComponent, Parameter
 from ..symbols.lattice import Functional, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant, site_values
+from ..values.couplings import Coupling, numbers_only
+from ..values.precision import Precision
 from .complex_parts import real_expression
 from .derived import Derived, Formula
-from .fermions import FermionLogDet, check_determinants
 from .walls import check_walls
-
-Precision = Literal["float32", "float64"]
 
 
 class Theory:

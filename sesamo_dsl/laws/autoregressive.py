@@ -28,11 +28,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..couplings import Couplings
-from ..flows.spec import GaussianBase
+from ..flows.base import GaussianBase
 from ..ir.facts import Facts
 from ..ir.interpreter import run
 from ..ir.program import Program
+from ..values.couplings import Couplings
 from .conditional import HIDDEN, FeatureSpec, drawn, network_state
 
 _BACKGROUNDS = 4  # random elements at the other blocks, to average the coupling of a pair over

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..flows.spec import GaussianBase
+from ..flows.base import GaussianBase
 from ..ir.facts import Facts
 from ..ir.interpreter import run
 from ..ir.program import Program

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..couplings import Couplings
-from ..flows.spec import GaussianBase
+from ..flows.base import GaussianBase
 from ..ir.facts import Facts
 from ..ir.interpreter import run
 from ..ir.program import Program
+from ..values.couplings import Couplings
 
 HIDDEN = (32, 32)
 _DRAWN = 4096  # configurations of the base, to scale the features with

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln, ive
 
-from ..couplings import Couplings
 from ..ir.facts import Facts, OrbitKind
+from ..values.couplings import Couplings
 
 NODES = 64  # of a tabulated circle
 """The trapezoid rule on a circle converges exponentially; what is left is corrected by the weights."""

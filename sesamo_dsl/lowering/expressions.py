@@ -13,8 +13,8 @@ import sympy as sp
 
 from ..errors import LoweringError
 from ..ir.program import SITE_VALUES, Builder, Function, Kind
-from ..language.fermions import FermionLogDet, Hopping, canonical_species
 from ..symbols.exact import floats
+from ..symbols.fermions import FermionLogDet, Hopping, canonical_species
 from ..symbols.fields import FieldComponent, Parameter
 from ..symbols.lattice import Functional, GraphLattice, SiteSum
 from ..symbols.site_constants import SiteConstant

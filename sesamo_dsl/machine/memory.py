@@ -1,14 +1,12 @@
-"""Whether there is memory enough for what was asked for, before any of it is asked for."""
+"""How much memory there is: what is asked for fits, and is worked on in pieces that do."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 
 from ..errors import OptionError
-from ..flows.spec import FlowSpec
 
 _BYTES = 4  # of a number in float32
 
@@ -33,19 +31,6 @@ def check_memory(numbers: float, subject: str, remedy: str) -> None:
         )
 
 
-def check_training_memory(flow: FlowSpec, batch: int, shape: Sequence[int]) -> None:
-    """OptionError if a step of training cannot fit, by a bound from below.
-
-    Parameters
-    ----------
-    shape
-        Of one configuration, (components, *lattice).
-    """
-    components, sites = shape[0], math.prod(shape[1:])
-    seen = components * flow.kernel ** (len(shape) - 1) if sites > 1 else components
-    widths = [seen, *flow.hidden, components * flow.parameters_per_entry]
-    weights = flow.layers * sum(a * b for a, b in pairwise(widths))
-    # weights, gradient and both moments of Adam; a step keeps what hidden layers gave, for the gradient
-    kept = flow.layers * batch * sites * (sum(flow.hidden) + components)
-    check_memory(4 * weights, f"flow {flow}", "choose fewer layers, or narrower ones")
-    check_memory(kept, f"option batch = {batch}", "choose a smaller batch, or a smaller flow")
+def chunk_size(configuration_shape: Sequence[int]) -> int:
+    """Configurations to work on at once: 4096, and fewer of large ones, so that memory stays bounded."""
+    return max(16, min(4096, 2**20 // math.prod(configuration_shape)))

@@ -18,7 +18,7 @@ from ..errors import OptionError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..landscape.vacua import find_vacuum
-from ..stages import lower_theory
+from ..stages.lower import lower_theory
 from .pictures import _BLUE, _GREY, _INK, _ORANGE, _figure
 
 _TINTS = ("#dbe7f3", "#b5cde6", "#e6ebf0", "#93b5d8", "#c9d3dd", "#7da3cc")

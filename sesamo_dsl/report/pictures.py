@@ -11,12 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..comparison import Comparison
-from ..couplings import couplings_text
 from ..estimates.samples import Samples
 from ..ir.interpreter import run
 from ..machine.cache import write_bytes
 from ..machine.outputs import check_picture
-from ..training.training import History
+from ..training.history import History
+from ..values.couplings import couplings_text
 
 _BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
 _SHOWN = 3000  # points of a scatter plot; more hide what lies below

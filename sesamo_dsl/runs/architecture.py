@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..ir.program import Program
-from ..training.training import TrainingOptions
+from ..plan.options import TrainingOptions
 
 _LAYER = re.compile(r"flow\.(?:flows\.(\d+)\.)?layers\.(\d+)\.blocks\.(\d+)\.weight\.(\d+)")
 

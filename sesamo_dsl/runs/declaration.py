@@ -15,13 +15,13 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from ..compiled import CompiledProgram
-from ..couplings import Couplings
-from ..flows.spec import GaussianBase
+from ..compiled_program import CompiledProgram
+from ..flows.base import GaussianBase
 from ..ir.facts import StoredFacts
 from ..ir.program import SITE_VALUES, Program
 from ..ir.stored import program_as_data, program_from_data
 from ..ir.text import program_text
+from ..values.couplings import Couplings
 from .store import parse
 
 _NEEDED = {"action", "action_and_gradient", "canonicalize", "modulate"}  # by every model

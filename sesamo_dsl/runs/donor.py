@@ -13,7 +13,7 @@ from .. import checks
 from ..errors import RunError
 from ..flows.spec import FlowSpec
 from ..language.theory import Theory
-from ..training.training import TrainingOptions
+from ..plan.options import TrainingOptions
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, state_of
 

@@ -12,16 +12,20 @@ from safetensors.numpy import load as load_tensors
 
 from .. import checks
 from ..backend import load_backend
-from ..compiled import CompiledProgram
-from ..couplings import Coupling, same_couplings
+from ..compiled_program import CompiledProgram
 from ..errors import RunError, TheoryFileError
 from ..ir.interpreter import run as interpret
 from ..ir.program import SITE_VALUES, Program
 from ..language.derived import Derived
 from ..language.theory import Theory
 from ..language.theory_files import is_shipped, load_theory
-from ..stages import analyse, compile, lower_theory
-from ..training.training import Course, History, TrainingOptions, make_base
+from ..plan.base import make_base
+from ..plan.options import TrainingOptions
+from ..stages.analyse import analyse
+from ..stages.compile import DerivedProgram
+from ..stages.lower import lower_theory
+from ..training.history import Course, History
+from ..values.couplings import Coupling, same_couplings
 from .architecture import check_architecture
 from .declaration import Declaration, digest
 from .run import Run
@@ -65,7 +69,7 @@ def load_run(
     loaded = load_backend(chosen)
     if declared is None:
         given = _declaration_of_format_1(store, record, source, name, given)
-        compiled = compile(given, loaded, precision=record["precision"])
+        compiled = DerivedProgram.of_theory(given, loaded, record["precision"])
         _require_same_text(store, record, compiled, given)
     elif given is not None:
         _require_same_action(store, declared.program, given)

@@ -18,8 +18,7 @@ from safetensors.numpy import save as save_tensors
 
 from .. import checks
 from ..backend import Model
-from ..compiled import CompiledProgram
-from ..couplings import Coupling, arrays_only, numbers_only
+from ..compiled_program import CompiledProgram
 from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
 from ..estimates.chains import Chain
 from ..estimates.coverage import Coverage
@@ -29,8 +28,11 @@ from ..estimates.samples import ForwardMetrics, Samples, independent_mean
 from ..language.derived import Derived
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
+from ..plan.options import TrainingOptions
 from ..training.divergence import cause_of_divergence
-from ..training.training import Course, History, TrainingOptions, train
+from ..training.history import Course, History
+from ..training.loop import train
+from ..values.couplings import Coupling, arrays_only, numbers_only
 from .declaration import Declaration, digest
 from .store import RunDirectory, sha256
 

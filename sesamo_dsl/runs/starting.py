@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..couplings import Coupling
 from ..errors import OptionError
 from ..estimates.chains import Chain
 from ..landscape.integrability import require_normalizable
 from ..machine.cache import file_stem, write_text
-from ..stages import CompiledTheory
-from ..training.methods import method_options
-from ..training.training import TrainingOptions, make_base, notes_on
+from ..plan.base import make_base
+from ..plan.methods import method_options
+from ..plan.options import TrainingOptions, notes_on
+from ..stages.compile import DerivedProgram
+from ..values.couplings import Coupling
 from .declaration import Declaration
 from .donor import Donor
 from .run import Run
@@ -25,7 +26,7 @@ from .store import RunDirectory
 
 
 def start(
-    compiled: CompiledTheory,
+    compiled: DerivedProgram,
     *,
     parameters: Mapping[Any, Coupling] | None = None,
     directory: str | Path | None = None,
@@ -72,7 +73,7 @@ def start(
     return run
 
 
-def resolved_options(compiled: CompiledTheory, method: str | None, **options: Any) -> TrainingOptions:
+def resolved_options(compiled: DerivedProgram, method: str | None, **options: Any) -> TrainingOptions:
     """The options of a training with all that is left to the compiler, or OptionError."""
     if method is not None:
         options = method_options(method, compiled.analysis, **options)
@@ -94,7 +95,7 @@ def resolved_options(compiled: CompiledTheory, method: str | None, **options: An
     return TrainingOptions(**options).resolve(compiled.analysis, compiled.requested_precision)
 
 
-def _directory(compiled: CompiledTheory, directory: str | Path | None) -> RunDirectory:
+def _directory(compiled: DerivedProgram, directory: str | Path | None) -> RunDirectory:
     if directory is not None:
         return RunDirectory(checks.path(directory, "directory of a run"))
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -103,7 +104,7 @@ def _directory(compiled: CompiledTheory, directory: str | Path | None) -> RunDir
 
 
 def _reference(
-    compiled: CompiledTheory, reference: np.ndarray | Chain | None, options: dict[str, Any]
+    compiled: DerivedProgram, reference: np.ndarray | Chain | None, options: dict[str, Any]
 ) -> np.ndarray | None:
     """The configurations to train with, checked; fills in the weight of the forward divergence."""
     weight = options.get("forward_weight")

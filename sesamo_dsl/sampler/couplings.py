@@ -6,7 +6,8 @@ comes with the logarithm of its Jacobian determinant, and a flag turns it into i
 
 from __future__ import annotations
 
-from ..flows.spec import Block, Coupling, FlowSpec
+from ..flows.couplings import Block, Coupling
+from ..flows.spec import FlowSpec
 from ..flows.zero_mode import Collective
 from .arrays import Array, Arrays, Weights, layers_of, perceptron
 from .spline import affine, bounded, spline

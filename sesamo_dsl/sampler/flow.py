@@ -12,7 +12,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ..flows.spec import FlowSpec, GaussianBase, check_batch, coupling, initial_state, mixture_bases
+from ..flows.base import GaussianBase, mixture_bases
+from ..flows.couplings import coupling
+from ..flows.spec import FlowSpec
+from ..flows.weights import check_batch, initial_state
 from ..flows.zero_mode import Collective
 from .arrays import Array, Arrays, Weights, inverse_cdf
 from .couplings import CouplingLayer, ZeroModeLayer

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Draws, chunk_size
-from ..compiled import CompiledProgram
-from ..couplings import Couplings
-from ..flows.spec import GaussianBase
+from ..backend import Draws, EmittedProgram
+from ..flows.base import GaussianBase
 from ..laws.orbits import uniform_directions
-from ..training.training import TrainingOptions
+from ..machine.memory import chunk_size
+from ..plan.options import TrainingOptions
+from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights
 from .sampler import Sampler
 
@@ -36,7 +36,7 @@ class SamplerModel(ABC):
     def __init__(
         self,
         arrays: Arrays,
-        compiled: CompiledProgram,
+        compiled: EmittedProgram,
         emitted: Mapping[str, Callable[..., Any]],
         action: Callable[[Array], Array],
         parameters: Couplings,

@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from ..couplings import Couplings
-from ..flows.spec import GaussianBase
+from ..flows.base import GaussianBase
 from ..ir.facts import Facts
 from ..ir.program import Program
 from ..laws.autoregressive import AutoregressiveSpec
 from ..laws.circle import CircleSpec
 from ..laws.conditional import ConditionalSpec
 from ..laws.orbits import OrbitLaw
-from ..training.training import TrainingOptions, jumps, wall_statistics
+from ..plan.base import wall_statistics
+from ..plan.options import TrainingOptions, jumps
+from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights, chosen
 from .chain import Chain
 from .domains import DOMAIN_MAPS

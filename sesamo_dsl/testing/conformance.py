@@ -18,18 +18,19 @@ from rich.console import Console
 from rich.table import Table
 
 from ..backend import Backend, Model, call, load_backend
+from ..compiled import compile
 from ..errors import BackendError, SesamoError
-from ..flows.spec import GaussianBase
+from ..flows.base import GaussianBase
 from ..groups.catalogue import Z2, Cyclic
 from ..groups.lie import SO, U1
 from ..ir.interpreter import run
 from ..ir.source import argument_name
 from ..language.theory import Theory
 from ..machine.cache import load_source
-from ..stages import compile
+from ..plan.base import make_base
+from ..plan.options import TrainingOptions
 from ..symbols.fields import ComplexField, ScalarField, VectorField, parameters
 from ..symbols.lattice import Lattice
-from ..training.training import TrainingOptions, make_base
 from .coverage import COUPLINGS, COVERAGE, coverage_program
 from .law import EPS, Law, Measurement
 from .laws import LAWS

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from ..language.theory import Precision
+from ..values.precision import Precision
 from .rounding import error_bounds
 from .subject import Subject
 

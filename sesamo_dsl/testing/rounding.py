@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ..couplings import Couplings
 from ..errors import LoweringError
 from ..ir.fermions import conditioning, log_det_and_gradient
 from ..ir.half_line import half_line, half_line_inverse, half_line_log_slope
 from ..ir.interpreter import evaluate_op
 from ..ir.program import Kind, Program
+from ..values.couplings import Couplings
 
 _SAFETY = 4.0  # covers the second order and library functions that are off by a few units in the last place
 

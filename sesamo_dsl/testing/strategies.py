@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ..couplings import Coupling
+from ..values.couplings import Coupling
 from .subject import Subject
 
 _BATCH = 3

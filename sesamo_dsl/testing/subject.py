@@ -15,18 +15,23 @@ import numpy as np
 
 from ..analysis.result import Analysis
 from ..backend import Backend, Draws, Model, backend_names
-from ..compiled import check_configurations
-from ..couplings import Coupling, Couplings
+from ..compiled import CompiledTheory, compile
+from ..compiled_program import check_configurations
 from ..errors import BackendError
 from ..estimates.reference import Reference, exact_reference
-from ..flows.spec import FlowSpec, GaussianBase
+from ..flows.base import GaussianBase
+from ..flows.spec import FlowSpec
 from ..ir.interpreter import run
 from ..ir.program import Program
-from ..language.theory import Precision, Theory
-from ..stages import CompiledTheory, analyse, compile, lower_theory
+from ..language.theory import Theory
+from ..plan.base import make_base, wall_statistics
+from ..plan.options import TrainingOptions
+from ..stages.analyse import analyse
+from ..stages.lower import lower_theory
 from ..symbols.fields import Parameter
 from ..symbols.site_constants import SiteConstant
-from ..training.training import TrainingOptions, make_base, wall_statistics
+from ..values.couplings import Coupling, Couplings
+from ..values.precision import Precision
 
 Made = TypeVar("Made")
 

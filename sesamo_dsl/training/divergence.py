@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import Model
-from ..couplings import Couplings
 from ..errors import shown
 from ..ir.interpreter import run
 from ..ir.program import Program
+from ..values.couplings import Couplings
 
 _SAMPLES = 256
 _FAR = np.geomspace(1.0, 1e6, 25)  # lengths along a ray, in units of its first point

@@ -368,7 +368,7 @@ def test_lie_and_finite_factors_on_the_same_field_are_refused() -> None:
 def test_lie_split_is_exact_for_exact_groups() -> None:
     analysis = sd.analyse(CASES["O4"].build())
     report = analysis.lie_reports[0]
-    from sesamo_dsl.analysis.normal_form import NormalForm
+    from sesamo_dsl.algebra.normal_form import NormalForm
     from sesamo_dsl.symbols.exact import NumberTable
 
     assert lie_split(analysis.theory, report.matrices, NormalForm(NumberTable())) == 0

@@ -20,7 +20,8 @@ from sesamo_dsl.analysis.discovery import Discovery, find_symmetries
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.errors import ParameterError
-from sesamo_dsl.groups.element import Element, SiteMap
+from sesamo_dsl.groups.element import Element
+from sesamo_dsl.groups.site_map import SiteMap
 from sesamo_dsl.symbols.lattice import SiteSum
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4

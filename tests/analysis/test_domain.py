@@ -16,7 +16,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.errors import GroupError, NotFaithfulError
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 
 Array = np.ndarray[Any, Any]
 POINT, LATTICE = sd.Lattice(1), sd.Lattice(3, 2)

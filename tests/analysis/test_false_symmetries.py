@@ -9,10 +9,10 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+from sesamo_dsl.algebra.normal_form import NormalForm
 from sesamo_dsl.analysis.counterexamples import boundaries, refuse_contradiction, search_counterexample
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import find_counterexample, generic_parameters
-from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.errors import GroupError, InternalError
 from sesamo_dsl.groups.element import Element
 from sesamo_dsl.symbols.exact import NumberTable

@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.analysis.identity_form import IdentityForm
+from sesamo_dsl.algebra.identity_form import IdentityForm
 from sesamo_dsl.symbols.exact import NumberTable
 
 POINT, LINE = sd.Lattice(1), sd.Lattice(4)

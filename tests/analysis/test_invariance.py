@@ -12,10 +12,11 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+from sesamo_dsl.algebra.normal_form import NormalForm, transformed
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act, judge
-from sesamo_dsl.analysis.normal_form import NormalForm, transformed
-from sesamo_dsl.groups.element import Element, SiteMap
+from sesamo_dsl.groups.element import Element
+from sesamo_dsl.groups.site_map import SiteMap
 from sesamo_dsl.symbols.exact import NumberTable
 
 Array = np.ndarray[Any, Any]

@@ -11,6 +11,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl import groups as sg
+from sesamo_dsl.algebra.normal_form import NormalForm
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import (
     BreakingRepresentation,
@@ -19,7 +20,6 @@ from sesamo_dsl.analysis.invariance import (
     split,
     surviving_subgroup,
 )
-from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.groups.element import Element
 from sesamo_dsl.symbols.exact import NumberTable
 

@@ -28,8 +28,8 @@ from sesamo_dsl.backend import Backend, load_backend
 from sesamo_dsl.errors import RunError
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.language.theory import Precision
 from sesamo_dsl.machine.cache import load_source
+from sesamo_dsl.values.precision import Precision
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 from support import TESTS

@@ -14,7 +14,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.estimates.coverage import Coverage, find_journey
 from sesamo_dsl.landscape.landscape import Landscape
 from sesamo_dsl.landscape.walkers import WALKERS, Walk
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=3)
 

@@ -24,8 +24,9 @@ from sesamo_dsl.estimates.reference import Reference
 from sesamo_dsl.estimates.samples import Samples, independent_mean
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.stages import lower_theory
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.stages.lower import lower_theory
 
 N = 4000
 SMALL = sd.FlowSpec(layers=1, hidden=(4,), kernel=1)

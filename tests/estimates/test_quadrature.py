@@ -11,7 +11,7 @@ import sympy as sp
 import sesamo_dsl as sd
 from sesamo_dsl.estimates.quadrature import integrate
 from sesamo_dsl.estimates.reference import Reference, exact_configurations, exact_reference
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 
 GAUSS = math.sqrt(2 * math.pi)
 Action = Callable[..., sp.Expr]

@@ -11,7 +11,7 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.ir.interpreter import run
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 from support import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from zuko.transforms import MonotonicRQSTransform
 
 from sesamo_dsl.errors import ConfigurationError, OptionError
-from sesamo_dsl.flows.spec import FlowSpec, GaussianBase, NodeOrder, Transform, coupling, frozen_mask
+from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.flows.couplings import coupling, frozen_mask
+from sesamo_dsl.flows.spec import FlowSpec, Transform
 from sesamo_dsl.sampler import Arrays
 from sesamo_dsl.sampler.flow import CouplingFlow
 from sesamo_dsl.sampler.spline import spline
+from sesamo_dsl.values.node_order import NodeOrder
 from sesamo_jax.arrays import JaxArrays
 from sesamo_torch.arrays import TorchArrays
 

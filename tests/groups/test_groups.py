@@ -18,8 +18,9 @@ from sympy.combinatorics.named_groups import AlternatingGroup, CyclicGroup, Dihe
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import FieldError, GroupError, NotClosedError
-from sesamo_dsl.groups.element import Element, SiteMap
+from sesamo_dsl.groups.element import Element
 from sesamo_dsl.groups.finite import FiniteGroup
+from sesamo_dsl.groups.site_map import SiteMap
 from sesamo_dsl.symbols.exact import NumberTable
 
 POINT = sd.Lattice(1)

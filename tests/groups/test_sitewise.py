@@ -15,9 +15,9 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+from sesamo_dsl.algebra.normal_form import NormalForm
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import generic_parameters
-from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.errors import GroupError, NotInvariantError, SesamoError
 from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Translations, direct_product
 from sesamo_dsl.report.derivation import derivation

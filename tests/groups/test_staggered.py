@@ -11,9 +11,9 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+from sesamo_dsl.algebra.normal_form import transformed
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
-from sesamo_dsl.analysis.normal_form import transformed
 from sesamo_dsl.errors import GroupError, NotInvariantError
 from sesamo_dsl.groups import Generator, Staggered, node_permutation, reflection, rotation, translation
 from sesamo_dsl.report.derivation import derivation

@@ -21,7 +21,7 @@ from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Builder, Kind, Program
 from sesamo_dsl.ir.text import program_text
 from sesamo_dsl.lowering.expressions import lower
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.fields import FieldComponent
 from sesamo_dsl.symbols.lattice import SiteSum
 from sesamo_theories.gaussian_mixture import gaussian_mixture

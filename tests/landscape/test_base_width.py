@@ -5,10 +5,11 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.flows.spec import GaussianBase
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.fields import FieldComponent
-from sesamo_dsl.training.training import TrainingOptions, make_base
 
 
 def base(action: sp.Expr, *fields: FieldComponent) -> GaussianBase:

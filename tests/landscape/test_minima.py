@@ -9,7 +9,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.landscape.minima import Minimum, find_minima
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 
 
 def search(theory: sd.Theory) -> tuple[Minimum, ...]:

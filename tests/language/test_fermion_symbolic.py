@@ -12,9 +12,9 @@ import sympy as sp
 from scipy.linalg import expm
 
 import sesamo_dsl as sd
+from sesamo_dsl.algebra.normal_form import NormalForm, transformed
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
-from sesamo_dsl.analysis.normal_form import NormalForm, transformed
 from sesamo_dsl.errors import (
     FieldError,
     GroupError,
@@ -26,8 +26,8 @@ from sesamo_dsl.errors import (
 )
 from sesamo_dsl.groups import Automorphisms, PointGroup, SiteMap, Translations, node_permutation
 from sesamo_dsl.groups.element import Element
-from sesamo_dsl.language.fermions import Hopping
 from sesamo_dsl.symbols.exact import NumberTable
+from sesamo_dsl.symbols.fermions import Hopping
 
 BETA, U, H = sd.parameters("beta U h")
 PAIR, RING, TRIANGLE = nx.path_graph(2), nx.cycle_graph(4), nx.cycle_graph(3)

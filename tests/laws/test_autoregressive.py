@@ -17,7 +17,8 @@ from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral
 from sesamo_dsl.ir import sectors
 from sesamo_dsl.laws.autoregressive import AutoregressiveSpec, Together
-from sesamo_dsl.training.training import TrainingOptions, make_base, notes_on
+from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.options import TrainingOptions, notes_on
 from support import untrained
 
 Array = np.ndarray[Any, Any]

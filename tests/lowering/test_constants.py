@@ -11,7 +11,7 @@ import sympy as sp
 import sesamo_dsl as sd
 from sesamo_dsl.estimates.samples import Estimate
 from sesamo_dsl.lowering.constants import split_constant
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 
 LATTICE = sd.Lattice(2, 3)
 PHI = sd.ScalarField("phi", LATTICE)

@@ -10,7 +10,7 @@ import pytest
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError, RunError
 from sesamo_dsl.report import samples_picture, save, training_picture
-from sesamo_dsl.training.training import History
+from sesamo_dsl.training.history import History
 
 
 def drawn(theory: sd.Theory, directory: Path, **options: str) -> tuple[sd.Run, sd.Samples]:

@@ -13,7 +13,7 @@ import sesamo_dsl as sd
 import support
 from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.training.training import TrainingOptions
+from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.scalar_phi4 import scalar_phi4
 from support import untrained

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import sesamo_dsl as sd
-from sesamo_dsl.training.training import TrainingOptions, make_base
+from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.options import TrainingOptions
 from support import EXAMPLES
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,))

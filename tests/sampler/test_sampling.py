@@ -23,8 +23,11 @@ from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import RunError, TrainingDivergedError
 from sesamo_dsl.estimates.reference import Reference, exact_reference
 from sesamo_dsl.estimates.samples import Samples
+from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_dsl.training.divergence import Cause
-from sesamo_dsl.training.training import History, TrainingOptions, make_base, train
+from sesamo_dsl.training.history import History
+from sesamo_dsl.training.loop import train
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 from support import untrained

@@ -12,9 +12,9 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+from sesamo_dsl.algebra.normal_form import NormalForm, transformed
 from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
-from sesamo_dsl.analysis.normal_form import NormalForm, transformed
 from sesamo_dsl.errors import FieldError, GroupError, LatticeError, NotClosedError, SesamoError
 from sesamo_dsl.groups import Automorphisms, PointGroup, SiteMap, Translations, node_permutation
 from sesamo_dsl.groups.automorphisms import automorphisms

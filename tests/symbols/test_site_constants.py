@@ -14,10 +14,10 @@ import sympy as sp
 import torch
 
 import sesamo_dsl as sd
+from sesamo_dsl.algebra.normal_form import NormalForm
 from sesamo_dsl.analysis.evaluate import evaluate
-from sesamo_dsl.analysis.normal_form import NormalForm
 from sesamo_dsl.errors import FieldError, LatticeError, ParameterError, RunError, TheoryError
-from sesamo_dsl.groups.element import node_permutation, reflection, rotation, translation
+from sesamo_dsl.groups.site_map import node_permutation, reflection, rotation, translation
 from sesamo_dsl.groups.symmetry import Generator
 from sesamo_dsl.ir.interpreter import run as interpret
 from sesamo_dsl.landscape.minima import find_minima

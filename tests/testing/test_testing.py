@@ -31,7 +31,7 @@ from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import BackendError
 from sesamo_dsl.ir.source import module_source
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.exact import NumberTable
 from sesamo_dsl.testing import (
     LAWS,

@@ -17,7 +17,7 @@ from sesamo_dsl.errors import OptionError
 from sesamo_dsl.ir import fermions
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.observables import correlators
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_theories.hubbard import honeycomb, hubbard, ring, square, two_sites
 
 Array = np.ndarray[Any, Any]

@@ -20,7 +20,7 @@ from sesamo_dsl.estimates.samples import observable_names, observable_values
 from sesamo_dsl.flows.spec import FlowSpec
 from sesamo_dsl.laws.orbits import von_mises_fisher
 from sesamo_dsl.observables.measurements import _uniform_histogram
-from sesamo_dsl.training.training import make_base
+from sesamo_dsl.plan.base import make_base
 from sesamo_theories.clock_phi4 import clock_phi4
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.complex_phi4_collinear import complex_phi4_collinear

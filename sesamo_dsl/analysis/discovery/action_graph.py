@@ -15,7 +15,7 @@ from typing import cast
 
 import sympy as sp
 
-from ...groups.element import SiteMap
+from ...groups.site_map import SiteMap
 from ...symbols.exact import NumberTable
 from ...symbols.fields import FieldComponent
 from ...symbols.lattice import Lattice, SiteSum

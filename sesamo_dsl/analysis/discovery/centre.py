@@ -15,7 +15,8 @@ import sympy as sp
 from scipy.optimize import root
 
 from ...errors import GroupError
-from ...groups.element import Element, SiteMap
+from ...groups.element import Element
+from ...groups.site_map import SiteMap
 from ...symbols.exact import floats
 from ...symbols.fields import FieldComponent
 from ..evaluate import sufficient_shape

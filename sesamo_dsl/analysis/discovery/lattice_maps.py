@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from ...groups.element import SiteMap, translation
 from ...groups.finite import FiniteGroup
+from ...groups.site_map import SiteMap, translation
 from ...symbols.exact import floats
 from ...symbols.lattice import Lattice
 from ...symbols.site_constants import SiteConstant

@@ -19,11 +19,11 @@ import numpy as np
 import sympy as sp
 from scipy.linalg import expm
 
+from ...algebra.linear_algebra import Row, echelon_form, null_space, rank
+from ...algebra.regularity import regular_parts
 from ...symbols.exact import floats
 from ..evaluate import sufficient_shape
 from ..lie import coefficients, lie_derivative
-from ..linear_algebra import Row, echelon_form, null_space, rank
-from ..regularity import regular_parts
 from .names import recognise
 from .result import LieAlgebra
 from .search import Array, Search

@@ -7,8 +7,9 @@ from math import prod
 
 import sympy as sp
 
-from ...groups.element import Element, SiteMap
+from ...groups.element import Element
 from ...groups.finite import FiniteGroup
+from ...groups.site_map import SiteMap
 from ...language.theory import Theory
 from ...symbols.fields import Field
 from ..invariance import Verdict

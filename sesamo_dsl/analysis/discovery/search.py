@@ -10,17 +10,18 @@ from typing import Any, cast
 import numpy as np
 import sympy as sp
 
-from ...couplings import Coupling, Couplings
-from ...groups.element import Element, SiteMap
+from ...algebra.normal_form import NormalForm
+from ...groups.element import Element
+from ...groups.site_map import SiteMap
 from ...language.theory import Theory
 from ...symbols.exact import NumberTable
 from ...symbols.fields import FieldComponent, Parameter
 from ...symbols.lattice import SiteSum
 from ...symbols.site_constants import SiteConstant
+from ...values.couplings import Coupling, Couplings
 from ..evaluate import sufficient_shape
 from ..invariance import Verdict, act, generic_parameters, judge
 from ..lie import judge_generator
-from ..normal_form import NormalForm
 from .polynomial import read_polynomial
 from .size import LARGEST_EXPANSION, expanded_terms
 

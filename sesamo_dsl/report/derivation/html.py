@@ -15,7 +15,7 @@ from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
-from ...language.fermions import FermionLogDet
+from ...symbols.fermions import FermionLogDet
 from ...symbols.fields import FieldComponent
 from ...symbols.lattice import SiteSum
 from .lines import Line

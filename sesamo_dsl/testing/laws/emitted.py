@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ...backend import call
-from ...couplings import Coupling
 from ...ir.program import Kind
 from ...ir.source import argument_name
 from ...laws.orbits import uniform_directions
+from ...values.couplings import Coupling
 from ..law import EPS, Law, Measurement, largest
 from ..rounding import error_bounds
 from ..strategies import configurations, couplings

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from ...training.training import TrainingOptions
+from ...plan.options import TrainingOptions
 from ..law import Law, Measurement, has_slices
 from ..significance import STAGE_LEVEL, samples_at, student_bound
 from ..subject import BATCH, Subject

@@ -1,41 +1,29 @@
-"""What training is, for every backend: options, schedule, the loop, and what stops it."""
+"""What is asked of a model and of its training, and what the compiler chooses where nothing is asked."""
 
 from __future__ import annotations
 
-import itertools
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import checks
 from ..analysis.result import Analysis
-from ..backend import Model
-from ..couplings import Couplings
-from ..errors import OptionError, TrainingDivergedError
-from ..flows.spec import FlowSpec, GaussianBase
+from ..errors import OptionError
+from ..flows.spec import FlowSpec
 from ..ir.facts import Facts
-from ..ir.program import Program
-from ..landscape.vacua import find_vacuum, searched_vacuum, self_consistent
-from ..language.theory import Precision
-from ..machine.memory import check_training_memory
-from .divergence import Cause
+from ..values.precision import Precision
+from .memory import check_training_memory
 
 Law = Literal["uniform", "learned", "conditional", "heat_bath"]
 Strategy = Literal["fold", "penalty", "chart", "canonicalize", "none"]
 Gradient = Literal["path", "reparametrised"]
 LawGradient = Literal["enumerate", "reinforce"]
 
-BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
-_POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2
+POINT_RATE, LATTICE_RATE = 2e-3, 2e-2
 _FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
-_SNAPSHOT_EVERY = 100
 _MOST = 10**12
-_LARGEST_RATE = 1e30  # what float32 holds; training has long diverged
 _INTERVAL = "checkpoint_seconds"
 LEAKY = ("penalty", "canonicalize")
 """Strategies under which a flow may leave its domain."""
@@ -189,7 +177,7 @@ class TrainingOptions:
             "flow_precision": flow_precision,
             "reasons": tuple(reasons),
             "learning_rate": self.learning_rate
-            or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
+            or (LATTICE_RATE if theory.lattice.volume > 1 else POINT_RATE),
         }
         return TrainingOptions(**{**_shallow(self), **changes})
 
@@ -273,6 +261,7 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
     )
 
 
+
 def jumps(options: TrainingOptions, facts: Facts, count: int) -> bool:
     """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to.
 
@@ -321,183 +310,3 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def make_base(program: Program, parameters: Couplings, options: TrainingOptions) -> GaussianBase:
-    """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal.
-
-    Without a vacuum it is the Gaussian around zero that is closest to the theory.
-    """
-    components = len(program.components)
-    if options.base == "standard":
-        return GaussianBase.standard(components, program.shape, program.nodes)
-    searches = (find_vacuum, searched_vacuum, self_consistent)
-    vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)
-    u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
-    rotation = program.constants["INVERSES"][u]
-    precision = np.einsum(
-        "ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation)
-    )
-    return GaussianBase.from_precision(rotation @ vacuum.mean, precision, program.nodes)
-
-
-def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the distances from the walls under the base, (1, [1,] facets) each."""
-    walls = program.constants["WALLS"]
-    covariance = base.mean_covariance(program.blocks)
-    width = np.sqrt(np.einsum("ja,ab,jb->j", walls, covariance, walls))
-    shape = (1, 1, len(walls)) if program.blocks else (1, len(walls))
-    return np.maximum(walls @ base.mean, 0).reshape(shape), width.reshape(shape)
-
-
-def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
-    """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
-    warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
-    peak = options.learning_rate or _POINT_RATE
-    decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return min(peak, _LARGEST_RATE) * warm_up * decay
-
-
-@dataclass
-class Course:
-    """How far a training has come, and where its schedule began.
-
-    Attributes
-    ----------
-    steps, seconds
-        Done so far, those of earlier parts of an interrupted training included.
-    first_step, first_second
-        Where the schedule of the learning rate began: at zero, unless it was started anew.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    first_step: int = 0
-    first_second: float = 0.0
-
-    def progress(self, options: TrainingOptions) -> float:
-        """Part of the schedule that is over, 1 at the end; ``options`` count steps and seconds from zero."""
-        if options.seconds is not None:
-            return (self.seconds - self.first_second) / (options.seconds - self.first_second)
-        return (self.steps - self.first_step) / (options.steps - self.first_step)
-
-
-@dataclass(repr=False)
-class History:
-    """Metrics of every step."""
-
-    columns: dict[str, list[float]] = field(default_factory=dict)
-
-    def append(self, metrics: Mapping[str, float]) -> None:
-        """Add one step."""
-        for name, value in metrics.items():
-            self.columns.setdefault(name, []).append(float(value))
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), []))
-
-    def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.6g}" for name, values in self.columns.items() if values)
-        return f"History({len(self)} steps{last and f', last {last}'})"
-
-    def cut(self, length: int) -> None:
-        """Forget what came later."""
-        for values in self.columns.values():
-            del values[length:]
-
-    def csv(self) -> str:
-        """Text with one line per step; numbers read back as they were."""
-        rows = [",".join(["step", *self.columns])]
-        for i, values in enumerate(zip(*self.columns.values(), strict=True)):
-            rows.append(",".join([str(i), *(f"{v!r}" for v in values)]))
-        return "\n".join(rows) + "\n"
-
-
-def train(
-    model: Model,
-    options: TrainingOptions,
-    history: History,
-    *,
-    progress: bool = True,
-    keep: Callable[[dict[str, np.ndarray]], str] = lambda state: "memory",
-    reference: np.ndarray | None = None,
-    explain: Callable[[], Cause],
-    course: Course | None = None,
-    stop: Callable[[], object] = lambda: False,
-) -> None:
-    """Run the optimisation to its end, or until it has to stop; leaves the model at its last state.
-
-    Parameters
-    ----------
-    keep
-        Called with the state every ``checkpoint_seconds``, and with the last good one when a training
-        diverges; history and course are those of that state then. Returns where it was put.
-    reference
-        Configurations of the target, for the forward part of the objective, (n, components, *lattice).
-    explain
-        Finds out why a training diverged, with the model back at its last good state.
-    course
-        Where the training goes on from, by default the beginning; it is kept up to date.
-    stop
-        Asked between steps whether to stop.
-
-    Raises
-    ------
-    TrainingDivergedError
-        When the loss or its gradient is NaN or infinite. The model is put back to the last good state.
-    """
-    course = Course() if course is None else course
-    begin, first = time.perf_counter(), course.steps
-    before, kept = course.seconds, begin
-    good, good_course, good_rows = model.state(), replace(course), len(history)
-    batches = _batches(options, reference, int(good["step"]))
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[shown]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, disable=not progress, transient=False) as bar:
-        total = None if options.seconds else options.steps
-        task = bar.add_task("training", total=total, completed=first, shown="")
-        while not stop():
-            now = time.perf_counter()
-            course.seconds = before + now - begin
-            done = course.progress(options)
-            if done >= 1:
-                break
-            if now - kept >= options.checkpoint_seconds:
-                keep(model.state())
-                kept = now
-            rate = learning_rate(options, done, course.steps - course.first_step)
-            metrics = model.step(rate) if batches is None else model.step(rate, next(batches))
-            if not all(math.isfinite(value) for value in metrics.values()):
-                step, course.steps, course.seconds = course.steps, good_course.steps, good_course.seconds
-                history.cut(good_rows)
-                model.load_state(good)
-                place, cause = keep(good), explain()
-                figures = ", ".join(f"{name} = {value}" for name, value in metrics.items())
-                raise TrainingDivergedError(
-                    f"training, step {step}",
-                    expected="a finite loss and gradient",
-                    found=f"{figures}; {cause.found}",
-                    remedy=f"{cause.remedy}; the state of step {good_course.steps} is kept in {place}",
-                )
-            history.append({**metrics, "seconds": course.seconds})
-            course.steps += 1
-            if (course.steps - first) % _SNAPSHOT_EVERY == 0:
-                good, good_course, good_rows = model.state(), replace(course), len(history)
-            if course.steps % 10 == 0 or course.steps == options.steps:
-                shown = f"loss {metrics['loss']:.4f}  batch ESS {metrics['ess']:.4f}"
-                bar.update(task, completed=course.steps, shown=shown)
-
-
-def _batches(
-    options: TrainingOptions, reference: np.ndarray | None, first: int
-) -> Iterator[np.ndarray] | None:
-    """A batch of the reference for every step from number ``first`` on, functions of seed and step alone."""
-    if reference is None or options.forward_weight == 0:
-        return None
-    return (
-        reference[np.random.default_rng([options.seed, 5, step]).integers(len(reference), size=options.batch)]
-        for step in itertools.count(first)
-    )

@@ -18,8 +18,8 @@ import sympy as sp
 from ..errors import GroupError
 from ..groups.element import Element
 from ..groups.staggering import Axes, sign_constant, sign_of_step
-from ..language.fermions import FermionLogDet, canonical_species
 from ..symbols.exact import NumberTable
+from ..symbols.fermions import FermionLogDet, canonical_species
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Hops, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant, exact_value

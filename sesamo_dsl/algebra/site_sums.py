@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ..groups.element import SiteMap
+from ..groups.site_map import SiteMap
 from ..symbols.exact import NumberTable, numeric
 from ..symbols.lattice import SiteSum
 from ..symbols.site_constants import SiteConstant, exact_value

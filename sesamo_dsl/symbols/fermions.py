@@ -14,9 +14,9 @@ from scipy.linalg import expm
 
 from ..checks import as_integer, shown
 from ..errors import FieldError, LatticeError, ParameterError, TheoryError
-from ..symbols.exact import exact_matrix, floats, numeric, rational, symbolic
-from ..symbols.fields import FieldComponent, Parameter
-from ..symbols.lattice import Functional, GraphLattice, SiteSum
+from .exact import exact_matrix, floats, numeric, rational, symbolic
+from .fields import FieldComponent, Parameter
+from .lattice import Functional, GraphLattice, SiteSum
 
 
 class Hopping(sp.Atom):

@@ -1,0 +1,201 @@
+"""A Program with its emitted module on a backend: all that models are made of, whatever it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .backend import Backend, call, framework_couplings
+from .checks import real, spelling
+from .errors import ConfigurationError, OptionError, ParameterError
+from .ir.facts import Facts
+from .ir.interpreter import run
+from .ir.program import Program
+from .ir.source import argument_name
+from .machine.cache import load_source
+from .values.couplings import Coupling, Couplings
+from .values.precision import Precision
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CompiledProgram:
+    """A program compiled for one backend; a run that is read back has no more than this.
+
+    Attributes
+    ----------
+    facts
+        What models have to know beside the program.
+    precision
+        Floating-point type of models.
+    source
+        Path of the emitted module: readable, standalone, to be copied and imported anywhere.
+    module
+        That module, imported.
+    """
+
+    program: Program
+    facts: Facts
+    backend: Backend
+    precision: Precision
+    source: Path
+    module: ModuleType
+
+    @classmethod
+    def of(cls, program: Program, facts: Facts, backend: Backend, precision: Precision) -> CompiledProgram:
+        """Emit and import."""
+        with backend.scope(precision):  # constants of the module are made as it is loaded
+            path, module = load_source(f"{program.theory}_{backend.name}", backend.emit(program))
+        return cls(
+            program=program, facts=facts, backend=backend, precision=precision, source=path, module=module
+        )
+
+    def __repr__(self) -> str:
+        return f"CompiledProgram({self.program.theory!r}, {self.backend.name}, {self.precision})"
+
+    def __reduce__(self) -> Any:
+        """The module is emitted again where the program arrives."""
+        return CompiledProgram.of, (self.program, self.facts, self.backend, self.precision)
+
+    def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, Coupling]:
+        """All couplings by name, defaults replaced by ``overrides``; raises ParameterError."""
+        program = self.program
+        values = dict(program.parameters)
+        ops = (op for f in program.functions.values() for op in f.ops)
+        site_dependent = {op.attribute for op in ops if op.name == "site_parameter"}
+        for key, value in ({} if overrides is None else overrides).items():
+            name = spelling(str(getattr(key, "name", key)))
+            subject = f"parameter {name} of theory {program.theory}"
+            if name not in values:
+                raise ParameterError(
+                    subject,
+                    expected=f"one of: {', '.join(sorted(values)) or 'none, the theory has no parameters'}",
+                    found=name,
+                    remedy="check the spelling",
+                )
+            if name in site_dependent and np.shape(value) == program.shape:
+                values[name] = np.asarray(value, dtype=np.float64)
+                continue
+            number = real(
+                value,
+                subject,
+                expected="a finite real number",
+                least=-math.inf,
+                error=ParameterError,
+                remedy="give a number",
+            )
+            values[name] = np.full(program.shape, number) if name in site_dependent else number
+        known = {name: value for name, value in values.items() if value is not None}
+        missing = [name for name in values if name not in known]
+        if missing or not all(np.isfinite(value).all() for value in known.values()):
+            raise ParameterError(
+                f"theory {program.theory}",
+                expected=f"a finite value for each of {', '.join(values)}",
+                found=f"none for {', '.join(missing)}" if missing else "NaN or infinity",
+                remedy=f"pass parameters={{'{(missing or list(values))[0]}': …}}",
+            )
+        return known
+
+    def evaluate(
+        self,
+        function: str,
+        x: np.ndarray,
+        parameters: Mapping[Any, Coupling] | None = None,
+        **inputs: np.ndarray,
+    ) -> tuple[np.ndarray, ...]:
+        """Evaluate an emitted function on NumPy configurations (batch, components, *lattice).
+
+        Raises ConfigurationError for arrays of another shape, dtype or with non-finite entries, and
+        ParameterError for couplings that are unknown or missing.
+        """
+        x = self.check_configurations(x)
+        function = spelling(function) if isinstance(function, str) else ""
+        if function not in self.program.functions:
+            raise OptionError(
+                f"function {function} of theory {self.program.theory}",
+                expected=f"one of {', '.join(self.program.functions)}",
+                found=repr(function),
+                remedy="check the spelling; observables are called observable_<name>",
+            )
+        signature = self.program.functions[function]
+        name = signature.inputs[0][0]
+        # a function without couplings, such as the modulation, can be called without giving them
+        values = self.parameter_values(parameters) if parameters or signature.parameters else {}
+        needed = {p: values[p] for p in signature.parameters}
+        return call(
+            self.backend,
+            self.module,
+            function,
+            {name: x, **inputs},
+            {argument_name(k): v for k, v in needed.items()},
+            self.precision,
+        )
+
+    def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
+        """The emitted functions on framework arrays, with their couplings filled in.
+
+        What samplers see as ``action`` and ``action_and_gradient`` is S less :meth:`constant`.
+        """
+        values = framework_couplings(self.backend, parameters, self.precision)
+        functions = {
+            name: partial(getattr(self.module, name), **{argument_name(p): values[p] for p in f.parameters})
+            for name, f in self.program.functions.items()
+        }
+        relative = {
+            n: functions.get(f"relative_{n}", functions[n]) for n in ("action", "action_and_gradient")
+        }
+        return functions | relative
+
+    def constant(self, parameters: Couplings) -> float:
+        """The part of S that no field is in, in float64, where it is split off; else 0."""
+        if "constant" not in self.program.functions:
+            return 0.0
+        x = np.zeros((1, *self.program.configuration_shape))
+        return float(run(self.program, "constant", {"x": x}, parameters)[0][0])
+
+    def action(self, x: np.ndarray, parameters: Mapping[Any, Coupling] | None = None) -> np.ndarray:
+        """S(x), (batch, components, *lattice) → (batch,), its constant included, in the models' precision."""
+        return self.evaluate("action", x, parameters)[0]
+
+    def check_configurations(self, x: np.ndarray) -> np.ndarray:
+        """Return ``x`` in the model's precision, or raise ConfigurationError."""
+        program = self.program
+        return check_configurations(program.theory, program.configuration_shape, x, self.precision)
+
+
+def check_configurations(name: str, shape: tuple[int, ...], x: Any, precision: Precision) -> np.ndarray:
+    """Configurations of a theory as a float array (batch, components, *lattice), or ConfigurationError."""
+    try:
+        array = np.asarray(x)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0)
+    subject = f"configurations of theory {name}"
+    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
+        raise ConfigurationError(
+            subject,
+            expected=f"shape (batch, {', '.join(map(str, shape))})",
+            found=f"shape {array.shape}",
+            remedy="stack the components of all fields on axis 1 and put the batch first",
+        )
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise ConfigurationError(
+            subject,
+            expected="real numbers",
+            found=f"dtype {array.dtype}",
+            remedy="hold complex fields as two real components",
+        )
+    array = array.astype(precision)
+    if not np.isfinite(array).all():
+        raise ConfigurationError(
+            subject,
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(array)).sum())} entries that are NaN or infinite in {precision}",
+            remedy="check where the configurations come from",
+        )
+    return array

@@ -1,0 +1,161 @@
+"""The Gaussian base of a flow, translation-invariant, as a filter in momentum space."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import OptionError
+from ..values.node_order import NodeOrder
+from .spec import check_geometry
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianBase:
+    """A translation-invariant Gaussian, x = mean + Re ifftn_k( A(k) fftn(z)(k) ) with z standard normal.
+
+    Attributes
+    ----------
+    mean
+        Mean of each component, (components,).
+    filter
+        A(k) = H(k)^(-1/2), Hermitian with A(-k) = conj A(k), (*shape, components, components).
+    log_det
+        log |det dx/dz| = Σ_k log |det A(k)|.
+    nodes
+        The nodes of a graph, if that is what the last axis counts.
+    """
+
+    mean: NDArray[np.float64]
+    filter: NDArray[np.complex128]
+    log_det: float
+    nodes: NodeOrder | None = None
+
+    @classmethod
+    def standard(
+        cls, components: int, shape: tuple[int, ...], nodes: NodeOrder | None = None
+    ) -> GaussianBase:
+        """Mean 0, covariance 1."""
+        check_geometry(components, shape)
+        identity = np.broadcast_to(np.eye(components), (*shape, components, components))
+        return cls.from_precision(np.zeros(components), identity, nodes)
+
+    @classmethod
+    def from_precision(
+        cls, mean: ArrayLike, precision: ArrayLike, nodes: NodeOrder | None = None
+    ) -> GaussianBase:
+        """The density ∝ exp(−½ Σ_k δ(k)† H(k) δ(k) / volume), δ = fftn(x − mean).
+
+        Parameters
+        ----------
+        mean
+            (components,).
+        precision
+            H(k), Hermitian and positive definite with H(−k) = conj H(k), (*shape, components, components).
+
+        Raises
+        ------
+        OptionError
+            If shapes disagree or the precision is not one of a real field.
+        """
+        center = np.asarray(mean, dtype=np.float64)
+        matrix = np.asarray(precision, dtype=np.complex128)
+        _base(center.ndim == 1, "mean", "shape (components,)", center.shape)
+        _base(
+            matrix.shape[-2:] == 2 * center.shape,
+            "precision",
+            f"shape (*shape, {center.size}, {center.size})",
+            matrix.shape,
+        )
+        size = float(np.abs(matrix).max())
+        hermitian = float(np.abs(matrix - matrix.conj().swapaxes(-1, -2)).max())
+        _base(
+            hermitian <= 1e-9 * size,
+            "precision",
+            "a Hermitian matrix at every k",
+            f"a defect of {hermitian:.3g}",
+        )
+        real = float(np.abs(_reflect(matrix) - matrix.conj()).max())
+        _base(real <= 1e-9 * size, "precision", "H(-k) = conj H(k)", f"a defect of {real:.3g}")
+        values, vectors = np.linalg.eigh(matrix)
+        _base(
+            bool(values.min() > 0),
+            "precision",
+            "a positive definite matrix",
+            f"eigenvalue {values.min():.6g}",
+        )
+        root = (vectors / np.sqrt(values)[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+        log_det = -0.5 * float(np.log(values).sum())
+        return cls(center, np.asarray(root, dtype=np.complex128), log_det, nodes)
+
+    @property
+    def components(self) -> int:
+        """Number of field components."""
+        return self.mean.size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lattice extents."""
+        return self.filter.shape[:-2]
+
+    @property
+    def inverse_filter(self) -> NDArray[np.complex128]:
+        """A(k)^(-1), of the shape of `filter`."""
+        return np.asarray(np.linalg.inv(self.filter), dtype=np.complex128)
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Standard deviation of each component at a site, (components,)."""
+        power = np.abs(self.filter) ** 2
+        return np.sqrt(power.sum(axis=-1).reshape(-1, self.components).mean(axis=0))
+
+    def mean_covariance(self, blocks: tuple[int, ...] = ()) -> NDArray[np.float64]:
+        """Covariance of the means over the sites of one block, (components, components).
+
+        ``blocks`` are the axes whose points are blocks; without any it is that of the spatial mean.
+        """
+        origin = tuple(slice(None) if mu in blocks else 0 for mu in range(len(self.shape)))
+        modes = self.filter[origin].reshape(-1, self.components, self.components)
+        sites = math.prod(extent for mu, extent in enumerate(self.shape) if mu not in blocks)
+        return (modes @ modes.conj().swapaxes(-1, -2)).mean(axis=0).real / sites
+
+    def apply(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Noise to configuration, (batch, components, *shape) → the same."""
+        return self._filtered(self.filter, z) + self._broadcast_mean()
+
+    def invert(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Configuration to noise, (batch, components, *shape) → the same."""
+        return self._filtered(self.inverse_filter, x - self._broadcast_mean())
+
+    def _broadcast_mean(self) -> NDArray[np.float64]:
+        return self.mean.reshape(-1, *(1 for _ in self.shape))
+
+    def _filtered(self, matrix: NDArray[np.complex128], field: NDArray[np.float64]) -> NDArray[np.float64]:
+        axes = tuple(range(2, field.ndim))
+        waves = np.moveaxis(np.fft.fftn(field, axes=axes), 1, -1)
+        product = (matrix @ waves[..., None])[..., 0]
+        return np.fft.ifftn(np.moveaxis(product, -1, 1), axes=axes).real
+
+
+def mixture_bases(base: GaussianBase, count: int, seed: int) -> list[GaussianBase]:
+    """Bases of the flows of a mixture: the given one, moved by two of its standard deviations at random.
+
+    Flows that start alike would stay alike.
+    """
+    steps = np.random.default_rng([seed, 7]).normal(size=(count, base.components))
+    return [replace(base, mean=base.mean + 2 * base.scale * step) for step in steps]
+
+
+def _reflect(matrix: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """H(k) → H(−k), on the leading axes."""
+    axes = tuple(range(matrix.ndim - 2))
+    return np.roll(np.flip(matrix, axes), 1, axes)
+
+
+def _base(valid: bool, name: str, expected: str, found: object) -> None:
+    if not valid:
+        remedy = "see GaussianBase"
+        raise OptionError(f"Gaussian base, {name}", expected=expected, found=str(found), remedy=remedy)

@@ -1,0 +1,28 @@
+"""Whether a step of training fits into memory, found out before any of it is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ..flows.spec import FlowSpec
+from ..machine.memory import check_memory
+
+
+def check_training_memory(flow: FlowSpec, batch: int, shape: Sequence[int]) -> None:
+    """OptionError if a step of training cannot fit, by a bound from below.
+
+    Parameters
+    ----------
+    shape
+        Of one configuration, (components, *lattice).
+    """
+    components, sites = shape[0], math.prod(shape[1:])
+    seen = components * flow.kernel ** (len(shape) - 1) if sites > 1 else components
+    widths = [seen, *flow.hidden, components * flow.parameters_per_entry]
+    weights = flow.layers * sum(a * b for a, b in pairwise(widths))
+    # weights, gradient and both moments of Adam; a step keeps what hidden layers gave, for the gradient
+    kept = flow.layers * batch * sites * (sum(flow.hidden) + components)
+    check_memory(4 * weights, f"flow {flow}", "choose fewer layers, or narrower ones")
+    check_memory(kept, f"option batch = {batch}", "choose a smaller batch, or a smaller flow")

@@ -1,0 +1,302 @@
+"""The first stage: a theory goes in, verdicts on its symmetries, the split and the domain come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import sympy as sp
+
+from ..algebra.normal_form import NormalForm
+from ..analysis.domain import Domain, dirichlet_domain
+from ..analysis.extents import extent_notes
+from ..analysis.invariance import (
+    Verdict,
+    breaking_representation,
+    enforce_claim,
+    judge,
+    split,
+    surviving_subgroup,
+)
+from ..analysis.lie import enforce_lie_claim, judge_generator, surviving_algebra
+from ..analysis.lie_split import breaking_charges, lie_split
+from ..analysis.local import judge_local, split_local
+from ..analysis.result import Analysis, LieReport, SymmetryReport, weakest
+from ..analysis.slices import Slice, derive_slice, linear_source
+from ..errors import GroupError, LoweringError
+from ..groups.element import Element
+from ..groups.finite import FiniteGroup
+from ..groups.lie import LieSymmetry
+from ..groups.sitewise import Sitewise
+from ..groups.symmetry import Symmetry
+from ..landscape.integrability import Divergence, find_divergence
+from ..landscape.vacua import find_vacuum
+from ..language.theory import Theory, check_theory
+from ..language.walls import check_breaking
+from ..symbols.exact import NumberTable
+from ..symbols.fields import FieldComponent
+from .lower import action_program
+
+
+def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> Analysis:
+    """Verify the symmetries of a theory and derive its modulation; print the result to read it.
+
+    Parameters
+    ----------
+    parameters
+        Couplings to hold at numbers, e.g. ``{h: 0}``: verdicts are about the action at these, in which they
+        are couplings no longer. Default: none, and verdicts are about all values.
+
+    Raises
+    ------
+    ParameterError, TheoryError
+        If there is no such coupling, or the action is not finite at these values.
+    NotInvariantError
+        If a symmetry declared with ``exact=True`` is refuted; the counterexample is in the error.
+    NotClosedError, NotFaithfulError, GroupError
+        If a declared group is not a finite group that can be modulated with.
+    """
+    theory = check_theory(theory)
+    if parameters:
+        theory = theory.held(parameters)
+    numbers = NumberTable()
+    normal_form = NormalForm(numbers)
+    reports, lie_reports = [], []
+    limits = extent_notes(theory)
+    for symmetry in theory.symmetries:
+        if isinstance(symmetry, LieSymmetry):
+            matrices = symmetry.matrices(theory.components, numbers)
+            verdicts = tuple(judge_generator(theory, matrix, normal_form) for matrix in matrices)
+            enforce_lie_claim(theory, symmetry, verdicts)
+            slice_ = derive_slice(symmetry, theory.components, numbers)
+            lie_reports.append(_lie_report(theory, symmetry, matrices, verdicts, slice_, normal_form))
+        elif isinstance(symmetry, Sitewise):
+            reports.append(_sitewise_report(theory, symmetry, numbers, normal_form))
+        else:
+            group = symmetry.verified_group(theory.components, numbers)
+            generators = symmetry.elements(theory.components, numbers)
+            verdicts = tuple(judge(theory, generator, normal_form) for generator in generators)
+            enforce_claim(theory, symmetry, verdicts)
+            reports.append(SymmetryReport(symmetry, group, verdicts))
+    modulating = [report for report in reports if report.symmetry.use != "equivariant"]
+    _check_factors(theory, modulating, lie_reports)
+    group = _joint_group(theory, modulating, numbers)
+    if any(report.diagonal for report in modulating):
+        breaking, reports = _local_breaking(theory, reports, normal_form)
+    else:
+        breaking = _breaking(theory, modulating, lie_reports, group, normal_form, limits)
+    check_breaking(breaking, theory.name)
+    bases = [r.symmetry.symmetry if isinstance(r.symmetry, Sitewise) else r.symmetry for r in modulating]
+    domain = _domain(theory, bases, group)
+    source = None
+    if len(lie_reports) == 1 and group.order == 1 and breaking != 0:
+        source = linear_source(breaking, lie_reports[0].slice, theory.components)
+    surviving, representation = None, None
+    if group.order > 1 and any(r.status != "exact" and r.diagonal is None for r in modulating):
+        surviving = surviving_subgroup(theory, group, normal_form)
+        representation = breaking_representation(theory, group, breaking, normal_form)
+    return Analysis(
+        theory,
+        tuple(reports),
+        tuple(lie_reports),
+        group,
+        breaking,
+        domain,
+        source,
+        surviving,
+        representation,
+        tuple(limits),
+        _divergence(theory),
+    )
+
+
+def _sitewise_report(
+    theory: Theory, symmetry: Sitewise, numbers: NumberTable, normal_form: NormalForm
+) -> SymmetryReport:
+    group, axes = symmetry.symmetry.group(theory.components, numbers), symmetry.axes
+    shifting = next((g for g in group.generators if g.shift), None)
+    if shifting is not None:
+        raise GroupError(
+            f"symmetry {symmetry.name} of theory {theory.name}",
+            expected="a group that acts on components linearly",
+            found=f"the generator {shifting}",
+            remedy="measure the fields from the fixed point of the group",
+        )
+    verdicts = tuple(judge_local(theory, group, g, axes, normal_form) for g in group.generator_indices)
+    enforce_claim(theory, symmetry, verdicts)
+    diagonal = verdicts
+    if any(verdict.status != "exact" for verdict in verdicts):
+        diagonal = tuple(judge(theory, generator, normal_form) for generator in group.generators)
+    return SymmetryReport(symmetry, group, verdicts, axes, weakest(v.status for v in diagonal))
+
+
+def _local_breaking(
+    theory: Theory, reports: list[SymmetryReport], normal_form: NormalForm
+) -> tuple[sp.Expr, list[SymmetryReport]]:
+    """S₁ of the sitewise symmetry, and its report completed with whether that factorises."""
+    i, report = next((i, r) for i, r in enumerate(reports) if isinstance(r.symmetry, Sitewise))
+    breaking, factorised = split_local(theory, report.group, report.axes, normal_form)
+    return breaking, [*reports[:i], replace(report, factorised=factorised), *reports[i + 1 :]]
+
+
+def _lie_report(
+    theory: Theory,
+    symmetry: LieSymmetry,
+    matrices: tuple[sp.ImmutableMatrix, ...],
+    verdicts: tuple[Verdict, ...],
+    slice_: Slice,
+    normal_form: NormalForm,
+) -> LieReport:
+    if all(verdict.status == "exact" for verdict in verdicts):
+        return LieReport(symmetry, matrices, verdicts, slice_, matrices)
+    surviving = surviving_algebra(theory, matrices, normal_form)
+    charges: tuple[sp.Expr, ...] = ()
+    if len(matrices) == 1:
+        charges = breaking_charges(theory, matrices[0], lie_split(theory, matrices, normal_form), normal_form)
+    return LieReport(symmetry, matrices, verdicts, slice_, surviving, charges)
+
+
+def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequence[LieReport]) -> None:
+    """Factors that modulate act on components alone and leave each other's collective coordinates alone."""
+    local = next((r.symmetry for r in finite if isinstance(r.symmetry, Sitewise)), None)
+    others = [r.symmetry.name for r in (*finite, *lie) if r.symmetry is not local]
+    if local is not None and others:
+        raise GroupError(
+            f"symmetry {local.name} of theory {theory.name}",
+            expected="a sitewise group that is the only one to modulate with",
+            found=f"also {', '.join(others)}",
+            remedy="leave the others out: the sitewise group contains the finite group that acts everywhere "
+            "alike; one base group for Sitewise(…) can be a direct_product; Lie groups cannot be combined",
+        )
+    for report in finite:
+        shifting = next((g for g in report.group.generators if g.shift), None)
+        if shifting is not None:
+            point = _fixed_point(report.group)
+            centre = ", ".join(f"{c} = {p}" for c, p in zip(theory.components, point, strict=True))
+            raise GroupError(
+                f"symmetry {report.symmetry.name} of theory {theory.name}",
+                expected="a modulating group that acts on components linearly",
+                found=f"the generator {shifting}, which shifts them; its fixed point is {centre}",
+                remedy="measure the fields from the fixed point, so that the group is linear, or declare it "
+                "with use='equivariant' (it is verified and not modulated)",
+            )
+        moving = next((g for g in report.group.generators if not g.sites.is_identity), None)
+        if moving is not None:
+            raise GroupError(
+                f"symmetry {report.symmetry.name} of theory {theory.name}",
+                expected="a modulating group that acts on components and leaves sites where they are",
+                found=f"the generator {moving}",
+                remedy="declare it with use='equivariant' (it is verified and not modulated), or modulate "
+                "with the part that acts on components alone",
+            )
+    for i, report in enumerate(lie):
+        moved = {a for t in report.matrices for a in range(t.rows) if any(t.row(a))}
+        for earlier in lie[:i]:
+            _require_disjoint(theory, moved, set(earlier.slice.block), report.symmetry, earlier.symmetry)
+        for other in finite:
+            touched = {theory.components.index(c) for g in other.group.generators for c in _moved(g, theory)}
+            _require_disjoint(theory, moved, touched, report.symmetry, other.symmetry)
+
+
+def _fixed_point(group: FiniteGroup[Element]) -> list[sp.Expr]:
+    """The mean of the images of 0, which no element moves."""
+    images = [g.shift_vector for g in group.elements]
+    mean = sum(images, sp.zeros(*images[0].shape)) / group.order
+    return [cast(sp.Expr, sp.expand(p)) for p in mean.flat()]
+
+
+def _moved(element: Element, theory: Theory) -> list[FieldComponent]:
+    identity = sp.eye(element.matrix.rows)
+    return [c for a, c in enumerate(theory.components) if element.matrix.row(a) != identity.row(a)]
+
+
+def _require_disjoint(
+    theory: Theory, a: set[int], b: set[int], one: LieSymmetry, other: Symmetry | Sitewise | LieSymmetry
+) -> None:
+    if a & b:
+        remedy = (
+            f"declare {other.name} with use='equivariant', which verifies it and modulates with {one.name}"
+        )
+        if isinstance(other, LieSymmetry):
+            remedy = (
+                "declare factors that turn different components, such as SU2(a) and SU2(b) in the place of "
+                "SU2(a) and one that turns both; or list first the factor that turns more"
+            )
+        raise GroupError(
+            f"symmetries {other.name} and {one.name} of theory {theory.name}",
+            expected="factors that modulate different components",
+            found=f"both act on {', '.join(str(theory.components[i]) for i in sorted(a & b))}",
+            remedy=remedy,
+        )
+
+
+def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberTable) -> FiniteGroup[Element]:
+    if len(reports) == 1:
+        return reports[0].group
+    generators = tuple(dict.fromkeys(g for report in reports for g in report.group.generators))
+    return FiniteGroup(
+        Element.identity(len(theory.components), theory.lattice),
+        generators,
+        lambda a, b: a.compose(b, numbers),
+        bound=max((_order_bound(report.symmetry) for report in reports), default=1),
+        name=" × ".join(report.symmetry.name for report in reports) or "trivial",
+    )
+
+
+def _order_bound(symmetry: Symmetry | Sitewise) -> int:
+    return (symmetry.symmetry if isinstance(symmetry, Sitewise) else symmetry).order_bound
+
+
+def _breaking(
+    theory: Theory,
+    finite: Sequence[SymmetryReport],
+    lie: Sequence[LieReport],
+    group: FiniteGroup[Element],
+    normal_form: NormalForm,
+    limits: list[str],
+) -> sp.Expr:
+    """S₁ with S − S₁ invariant under all: the Lie groups' part, then the finite group's of the rest."""
+    breaking: sp.Expr = sp.S.Zero
+    matrices = [t for report in lie for t in report.matrices]
+    if any(v.status != "exact" for report in lie for v in report.verdicts):
+        breaking = lie_split(theory, matrices, normal_form, limits)
+    status = {v.status for report in finite for v in report.verdicts}
+    if status - {"exact"}:
+        rest = theory.with_action(cast(sp.Expr, theory.action - breaking))
+        more = split(rest, group, normal_form, proved="undecided" not in status, limits=limits)
+        breaking = normal_form(cast(sp.Expr, breaking + more))
+    return breaking
+
+
+def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[Element]) -> Domain:
+    c = len(theory.components)
+    if not symmetries:
+        nothing = np.zeros((0, 0))
+        return Domain(
+            (),
+            np.zeros((0, c)),
+            np.zeros((1, 0, 0)),
+            np.eye(c)[None],
+            np.zeros(0),
+            np.zeros((1, 0)),
+            nothing,
+            (),
+        )
+    action = action_program(theory)
+    parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
+    vacuum = find_vacuum(action, parameters)
+    return dirichlet_domain(
+        symmetries, group, theory.components, None if vacuum is None else vacuum.mean.round(6)
+    )
+
+
+def _divergence(theory: Theory) -> Divergence | None:
+    """Where ∫ exp(−S) is infinite at the default couplings; None if there are none, or nothing is found."""
+    if any(p.name not in theory.defaults for p in theory.parameters):
+        return None
+    try:
+        return find_divergence(action_program(theory), theory.defaults)
+    except LoweringError:  # an analysis needs no program
+        return None

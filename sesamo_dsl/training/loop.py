@@ -1,0 +1,113 @@
+"""The loop of a training: steps, checkpoints by time, and what stops it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..backend import Model
+from ..errors import TrainingDivergedError
+from ..plan.options import TrainingOptions
+from .divergence import Cause
+from .history import Course, History
+from .schedule import learning_rate
+
+_SNAPSHOT_EVERY = 100
+
+
+def train(
+    model: Model,
+    options: TrainingOptions,
+    history: History,
+    *,
+    progress: bool = True,
+    keep: Callable[[dict[str, np.ndarray]], str] = lambda state: "memory",
+    reference: np.ndarray | None = None,
+    explain: Callable[[], Cause],
+    course: Course | None = None,
+    stop: Callable[[], object] = lambda: False,
+) -> None:
+    """Run the optimisation to its end, or until it has to stop; leaves the model at its last state.
+
+    Parameters
+    ----------
+    keep
+        Called with the state every ``checkpoint_seconds``, and with the last good one when a training
+        diverges; history and course are those of that state then. Returns where it was put.
+    reference
+        Configurations of the target, for the forward part of the objective, (n, components, *lattice).
+    explain
+        Finds out why a training diverged, with the model back at its last good state.
+    course
+        Where the training goes on from, by default the beginning; it is kept up to date.
+    stop
+        Asked between steps whether to stop.
+
+    Raises
+    ------
+    TrainingDivergedError
+        When the loss or its gradient is NaN or infinite. The model is put back to the last good state.
+    """
+    course = Course() if course is None else course
+    begin, first = time.perf_counter(), course.steps
+    before, kept = course.seconds, begin
+    good, good_course, good_rows = model.state(), replace(course), len(history)
+    batches = _batches(options, reference, int(good["step"]))
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[shown]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not progress, transient=False) as bar:
+        total = None if options.seconds else options.steps
+        task = bar.add_task("training", total=total, completed=first, shown="")
+        while not stop():
+            now = time.perf_counter()
+            course.seconds = before + now - begin
+            done = course.progress(options)
+            if done >= 1:
+                break
+            if now - kept >= options.checkpoint_seconds:
+                keep(model.state())
+                kept = now
+            rate = learning_rate(options, done, course.steps - course.first_step)
+            metrics = model.step(rate) if batches is None else model.step(rate, next(batches))
+            if not all(math.isfinite(value) for value in metrics.values()):
+                step, course.steps, course.seconds = course.steps, good_course.steps, good_course.seconds
+                history.cut(good_rows)
+                model.load_state(good)
+                place, cause = keep(good), explain()
+                figures = ", ".join(f"{name} = {value}" for name, value in metrics.items())
+                raise TrainingDivergedError(
+                    f"training, step {step}",
+                    expected="a finite loss and gradient",
+                    found=f"{figures}; {cause.found}",
+                    remedy=f"{cause.remedy}; the state of step {good_course.steps} is kept in {place}",
+                )
+            history.append({**metrics, "seconds": course.seconds})
+            course.steps += 1
+            if (course.steps - first) % _SNAPSHOT_EVERY == 0:
+                good, good_course, good_rows = model.state(), replace(course), len(history)
+            if course.steps % 10 == 0 or course.steps == options.steps:
+                shown = f"loss {metrics['loss']:.4f}  batch ESS {metrics['ess']:.4f}"
+                bar.update(task, completed=course.steps, shown=shown)
+
+
+def _batches(
+    options: TrainingOptions, reference: np.ndarray | None, first: int
+) -> Iterator[np.ndarray] | None:
+    """A batch of the reference for every step from number ``first`` on, functions of seed and step alone."""
+    if reference is None or options.forward_weight == 0:
+        return None
+    return (
+        reference[np.random.default_rng([options.seed, 5, step]).integers(len(reference), size=options.batch)]
+        for step in itertools.count(first)
+    )
