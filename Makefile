@@ -21,6 +21,7 @@ quick: $(VENV)/dev-installed
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 bench: $(VENV)/dev-installed

@@ -311,13 +311,16 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/flows/spec.py",
+        "sesamo_dsl/flows/base.py",
         (
             "Jacobian of the base",
             "Jacobian factor",
             "-0.5 * float(np.log(values).sum())",
             "0.5 * float(np.log(values).sum())",
         ),
+    ),
+    *_in(
+        "sesamo_dsl/flows/couplings.py",
         (
             "unsplit",
             "swapped preimage",

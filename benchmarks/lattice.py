@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from common import REFERENCE, SAMPLES, Row, Task, train, train_run
 
 import sesamo_dsl as sd
-from sesamo_dsl.estimates.samples import Estimate, observable_names
+from sesamo_dsl.estimates.estimate import Estimate
+from sesamo_dsl.estimates.samples import observable_names
 from sesamo_theories.clock_phi4 import clock_phi4
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.complex_phi4_collinear import complex_phi4_collinear

@@ -25,7 +25,7 @@ from scipy.special import gammaln
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import SesamoError
-from sesamo_dsl.estimates.samples import Estimate
+from sesamo_dsl.estimates.estimate import Estimate
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 SECONDS = {"targets": 30.0}

@@ -17,9 +17,10 @@ from . import checks
 from .compiled import CompiledTheory, compile
 from .errors import BackendError, OptionError, RunError, TrainingDivergedError
 from .estimates.chains import Chain
+from .estimates.estimate import Estimate
 from .estimates.hmc import hmc
 from .estimates.reference import Reference, exact_configurations
-from .estimates.samples import Estimate, Samples
+from .estimates.samples import Samples
 from .language.theory import Theory
 from .plan.methods import METHODS, method_options
 from .runs import Run, load_run, resolved_options, start

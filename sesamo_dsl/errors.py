@@ -58,15 +58,15 @@ class KeptRun(Protocol):
         """Where it is kept."""
         ...
 
-    def save(self) -> Path:
+    def save(self) -> None:
         """Try again to keep it."""
         ...
 
-    def resume(self, *, progress: bool = True) -> None:
+    def resume(self, *, progress: bool = True) -> Any:
         """Finish the training."""
         ...
 
-    def sample(self, count: int) -> Any:
+    def sample(self, count: int, *, seed: int = 1) -> Any:
         """Samples of the model as it is."""
         ...
 

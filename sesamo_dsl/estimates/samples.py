@@ -6,11 +6,10 @@ ESS and the reverse KL cannot see a mode that was missed. The mass of every sect
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import logsumexp
@@ -25,21 +24,9 @@ from ..language.derived import Derived
 from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
 from .coverage import Coverage
+from .estimate import Estimate, independent_mean
 from .health import TrainingRecord, examine, not_finite
 from .reference import Reference
-
-
-class Estimate(NamedTuple):
-    """A value with its standard error, which is NaN where there is too little to tell it from."""
-
-    value: float
-    error: float
-
-    def __str__(self) -> str:
-        digits = 6
-        if 0 < self.error < abs(self.value) < np.inf:  # as many as the error says that there are
-            digits = max(6, math.floor(math.log10(abs(self.value))) - math.floor(math.log10(self.error)) + 2)
-        return f"{self.value:.{digits}g} ± {self.error:.2g}"
 
 
 def in_chunks(
@@ -78,15 +65,6 @@ def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.
     chunks = in_chunks(program, parameters, x, "action_and_gradient")
     values = [(y * gradient).sum(axis=tuple(range(1, y.ndim))) for y, _, gradient in chunks]
     return np.concatenate(values) / int(np.prod(x.shape[1:]))
-
-
-def independent_mean(values: np.ndarray) -> Estimate:
-    """Mean of independent values; the error of a single one is NaN, and so is the mean of none."""
-    if not len(values):
-        return Estimate(np.nan, np.nan)
-    with np.errstate(invalid="ignore"):  # of infinite values
-        error = float(values.std() / np.sqrt(len(values))) if len(values) > 1 else np.nan
-        return Estimate(float(values.mean()), error)
 
 
 @dataclass(frozen=True)

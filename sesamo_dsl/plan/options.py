@@ -261,7 +261,6 @@ def _option(name: str, expected: str, found: Any) -> OptionError:
     )
 
 
-
 def jumps(options: TrainingOptions, facts: Facts, count: int) -> bool:
     """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to.
 
@@ -308,5 +307,3 @@ def notes_on(options: TrainingOptions, analysis: Analysis) -> tuple[str, ...]:
             "log q(x) is the density of those that are kept, and lacks what leaked in its integral"
         )
     return tuple(notes)
-
-

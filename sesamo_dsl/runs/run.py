@@ -22,9 +22,10 @@ from ..compiled_program import CompiledProgram
 from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
 from ..estimates.chains import Chain
 from ..estimates.coverage import Coverage
+from ..estimates.estimate import independent_mean
 from ..estimates.health import TrainingRecord
 from ..estimates.reference import Reference, exact_reference
-from ..estimates.samples import ForwardMetrics, Samples, independent_mean
+from ..estimates.samples import ForwardMetrics, Samples
 from ..language.derived import Derived
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory

@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.estimates.samples import Estimate
+from sesamo_dsl.estimates.estimate import Estimate
 from sesamo_dsl.lowering.constants import split_constant
 from sesamo_dsl.stages.lower import lower_theory
 
