@@ -329,7 +329,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/estimates/samples.py",
+        "sesamo_dsl/estimates/weighted.py",
         (
             "ESS",
             "factor",

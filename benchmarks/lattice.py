@@ -10,7 +10,7 @@ from common import REFERENCE, SAMPLES, Row, Task, train, train_run
 
 import sesamo_dsl as sd
 from sesamo_dsl.estimates.estimate import Estimate
-from sesamo_dsl.estimates.samples import observable_names
+from sesamo_dsl.estimates.weighted import observable_names
 from sesamo_theories.clock_phi4 import clock_phi4
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.complex_phi4_collinear import complex_phi4_collinear

@@ -38,7 +38,8 @@ from .errors import (
 from .estimates.chains import Chain, independence_metropolis
 from .estimates.estimate import Estimate
 from .estimates.hmc import hmc
-from .estimates.samples import Samples, observable_names
+from .estimates.samples import Samples
+from .estimates.weighted import observable_names
 from .language.theory_files import is_shipped, load_theory, shipped_theories, source_of
 from .machine.cache import write_bytes, write_text
 from .machine.outputs import check_output, check_picture

@@ -58,6 +58,11 @@ class KeptRun(Protocol):
         """Where it is kept."""
         ...
 
+    @property
+    def finished(self) -> bool:
+        """Whether all that was asked for is done."""
+        ...
+
     def save(self) -> None:
         """Try again to keep it."""
         ...

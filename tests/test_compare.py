@@ -19,7 +19,7 @@ import support
 from sesamo_dsl.cli import app
 from sesamo_dsl.comparison import Trial, _common_log_z
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.estimates.samples import ForwardMetrics
+from sesamo_dsl.estimates.weighted import ForwardMetrics
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.laws.conditional import ConditionalSpec
 from sesamo_dsl.plan.methods import METHODS

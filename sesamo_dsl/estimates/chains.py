@@ -21,7 +21,8 @@ from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
 from .estimate import Estimate
 from .health import Finding
-from .samples import Samples, in_chunks, observable_names, observable_values, virial_values
+from .samples import Samples
+from .weighted import in_chunks, observable_names, observable_values, virial_values
 
 _SHORTEST = 20  # below that no autocorrelation function can be summed
 _LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last

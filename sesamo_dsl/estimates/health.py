@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from ..errors import shown
-from ..ir.program import Program
-from .coverage import Coverage
-from .estimate import Estimate
-from .reference import Reference
+from .weighted import WeightedSamples
 
 SIGMAS = 5.0
 """Standard errors beyond which a deviation is no accident."""
@@ -63,79 +59,6 @@ class Finding:
         return f"{self.name}: {self.found}. Remedy: {self.remedy}"
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingRecord:
-    """What the training of a model says about its samples.
-
-    Attributes
-    ----------
-    done
-        Optimisation steps that the weights have seen.
-    share
-        Part of the training that was asked for and is done, 1 if it was finished.
-    batch_ess
-        ESS of the batch at every step.
-    """
-
-    done: int
-    share: float
-    batch_ess: np.ndarray
-
-
-class Figures(Protocol):
-    """What the checks read of a sample set: :class:`~sesamo_dsl.estimates.samples.Samples` has it all."""
-
-    program: Program
-    x: np.ndarray
-    log_q: np.ndarray
-    action: np.ndarray
-    leaked: np.ndarray
-    exact: Reference | None
-    shortfall: np.ndarray | None
-    training: TrainingRecord | None
-    coverage: Coverage | None
-
-    @property
-    def log_weights(self) -> np.ndarray:
-        """−S − log q, −∞ where the sample leaked, (samples,)."""
-        ...
-
-    @property
-    def weights(self) -> np.ndarray:
-        """Normalised to sum 1, (samples,)."""
-        ...
-
-    @property
-    def ess(self) -> float:
-        """Effective samples per sample."""
-        ...
-
-    @property
-    def log_z(self) -> Estimate:
-        """log Z."""
-        ...
-
-    @property
-    def kl(self) -> Estimate:
-        """KL(q‖p)."""
-        ...
-
-    @property
-    def leaked_fraction(self) -> float:
-        """Part of the samples that left the domain."""
-        ...
-
-    @property
-    def virial(self) -> Estimate:
-        """⟨x·∇S⟩ / n."""
-        ...
-
-    @property
-    def virial_z_score(self) -> float:
-        """How many standard errors it is from 1."""
-        ...
-
-
 def pareto_tail_index(log_weights: np.ndarray) -> float:
     """k̂ of Pareto-smoothed importance sampling: the tail index of the largest weights.
 
@@ -175,7 +98,7 @@ def pareto_tail_index(log_weights: np.ndarray) -> float:
     return (size * index + 10 * 0.5) / (size + 10)
 
 
-def rounding(samples: Figures) -> Finding | None:
+def rounding(samples: WeightedSamples) -> Finding | None:
     """The flow's log q on the way to a sample exceeds the one asked for at the sample."""
     if samples.shortfall is None or not float(samples.shortfall.mean()) > _SHORTFALL:
         return None
@@ -189,7 +112,7 @@ def rounding(samples: Figures) -> Finding | None:
     )
 
 
-def not_finite(samples: Figures) -> Finding | None:
+def not_finite(samples: WeightedSamples) -> Finding | None:
     """NaN or infinity where only a hard wall, S = +∞, may have one."""
     broken = {
         "configurations": ~np.isfinite(samples.x.reshape(len(samples), -1)).all(axis=1),
@@ -217,7 +140,7 @@ def not_finite(samples: Figures) -> Finding | None:
     )
 
 
-def few_samples(samples: Figures) -> Finding | None:
+def few_samples(samples: WeightedSamples) -> Finding | None:
     """Too few samples count for an error bar."""
     effective = samples.ess * len(samples)
     if not effective < FEWEST:
@@ -230,7 +153,7 @@ def few_samples(samples: Figures) -> Finding | None:
     )
 
 
-def low_ess(samples: Figures) -> Finding | None:
+def low_ess(samples: WeightedSamples) -> Finding | None:
     """The ESS itself is low."""
     if not samples.ess < LEAST_ESS:
         return None
@@ -242,7 +165,7 @@ def low_ess(samples: Figures) -> Finding | None:
     )
 
 
-def dominant_weight(samples: Figures) -> Finding | None:
+def dominant_weight(samples: WeightedSamples) -> Finding | None:
     """One sample carries a large part of every mean."""
     largest = float(samples.weights.max())
     if not largest > max(LARGEST_SHARE, 5 / len(samples)):
@@ -256,7 +179,7 @@ def dominant_weight(samples: Figures) -> Finding | None:
     )
 
 
-def heavy_tail(samples: Figures) -> Finding | None:
+def heavy_tail(samples: WeightedSamples) -> Finding | None:
     """The weights have no variance, or none that N samples can show."""
     if not samples.weights.max() * len(samples) > _LARGE_WEIGHT:
         return None
@@ -274,7 +197,7 @@ def heavy_tail(samples: Figures) -> Finding | None:
     )
 
 
-def virial_identity(samples: Figures) -> Finding | None:
+def virial_identity(samples: WeightedSamples) -> Finding | None:
     """⟨x·∇S⟩ = n is violated; at walls of the domain of integration it need not hold."""
     if samples.program.has_walls:
         return None
@@ -291,7 +214,7 @@ def virial_identity(samples: Figures) -> Finding | None:
     )
 
 
-def negative_kl(samples: Figures) -> Finding | None:
+def negative_kl(samples: WeightedSamples) -> Finding | None:
     """KL(q‖p) < 0 with the exact log Z."""
     if samples.exact is None or not samples.kl.value < -SIGMAS * samples.kl.error - 1e-6:
         return None
@@ -302,7 +225,7 @@ def negative_kl(samples: Figures) -> Finding | None:
     )
 
 
-def exact_log_z(samples: Figures) -> Finding | None:
+def exact_log_z(samples: WeightedSamples) -> Finding | None:
     """log Z contradicts quadrature."""
     if samples.exact is None or negative_kl(samples) is not None:
         return None
@@ -322,7 +245,7 @@ def exact_log_z(samples: Figures) -> Finding | None:
     )
 
 
-def batches_disagree(samples: Figures) -> Finding | None:
+def batches_disagree(samples: WeightedSamples) -> Finding | None:
     """The ESS of the last batches in training is not that of the samples."""
     record = samples.training
     if record is None or len(record.batch_ess) < _FINAL_BATCHES:
@@ -341,7 +264,7 @@ def batches_disagree(samples: Figures) -> Finding | None:
     )
 
 
-def unfinished(samples: Figures) -> Finding | None:
+def unfinished(samples: WeightedSamples) -> Finding | None:
     """The model is untrained, or its training was broken off."""
     record = samples.training
     if record is None or (record.done > 0 and record.share >= 1):
@@ -356,7 +279,7 @@ def unfinished(samples: Figures) -> Finding | None:
     )
 
 
-def missed_mode(samples: Figures) -> Finding | None:
+def missed_mode(samples: WeightedSamples) -> Finding | None:
     """A search from outside finds a minimum of S, deep enough to matter, where the model has no density."""
     log_z = samples.log_z
     if samples.coverage is None or not np.isfinite(log_z.value):
@@ -377,7 +300,7 @@ def missed_mode(samples: Figures) -> Finding | None:
     )
 
 
-def thin_region(samples: Figures) -> Finding | None:
+def thin_region(samples: WeightedSamples) -> Finding | None:
     """Walkers under exp(−S) come to where the model has no density, such as kinks between two wells."""
     log_z = samples.log_z
     if samples.coverage is None or not np.isfinite(log_z.value) or missed_mode(samples) is not None:
@@ -395,14 +318,14 @@ def thin_region(samples: Figures) -> Finding | None:
     )
 
 
-def _thin(samples: Figures) -> float:
+def _thin(samples: WeightedSamples) -> float:
     """log of how much too small a density is that is no fluctuation of the log-weights."""
     kept = np.isfinite(samples.log_weights)
     squares = (samples.log_weights[kept] - samples.log_z.value) ** 2
     return max(_THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares)))
 
 
-CHECKS: tuple[Callable[[Figures], Finding | None], ...] = (
+CHECKS: tuple[Callable[[WeightedSamples], Finding | None], ...] = (
     rounding,
     unfinished,
     few_samples,
@@ -419,7 +342,7 @@ CHECKS: tuple[Callable[[Figures], Finding | None], ...] = (
 """Checks of figures that exist; :func:`not_finite` says whether they do."""
 
 
-def examine(samples: Figures) -> tuple[Finding, ...]:
+def examine(samples: WeightedSamples) -> tuple[Finding, ...]:
     """All findings about a sample set. Where figures are NaN or infinite there is nothing else to check."""
     broken = not_finite(samples)
     if broken is not None:

@@ -23,9 +23,10 @@ from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedErr
 from ..estimates.chains import Chain
 from ..estimates.coverage import Coverage
 from ..estimates.estimate import independent_mean
-from ..estimates.health import TrainingRecord
 from ..estimates.reference import Reference, exact_reference
-from ..estimates.samples import ForwardMetrics, Samples
+from ..estimates.samples import Samples
+from ..estimates.training_record import TrainingRecord
+from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory

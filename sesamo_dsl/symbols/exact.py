@@ -172,7 +172,8 @@ class NumberTable:
 
     def matrix(self, matrix: sp.Matrix | sp.ImmutableMatrix) -> sp.ImmutableMatrix:
         """Apply :meth:`canonical` to every entry, with products of cosines turned into sums."""
-        return sp.ImmutableMatrix(matrix.applyfunc(lambda entry: self.canonical(TR8(sp.expand(entry)))))
+        summed = matrix.applyfunc(lambda entry: self.canonical(cast(sp.Expr, TR8(sp.expand(entry)))))
+        return sp.ImmutableMatrix(summed)
 
 
 def symbolic(value: Any) -> sp.Expr | None:

@@ -16,7 +16,8 @@ from sesamo_dsl.cli import app
 from sesamo_dsl.errors import BackendError, OptionError
 from sesamo_dsl.estimates.chains import Chain, gamma_method
 from sesamo_dsl.estimates.reference import exact_reference
-from sesamo_dsl.estimates.samples import ForwardMetrics, Samples
+from sesamo_dsl.estimates.samples import Samples
+from sesamo_dsl.estimates.weighted import ForwardMetrics
 from sesamo_jax.hmc import log_densities, moves
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.gaussian_mixture import gaussian_mixture

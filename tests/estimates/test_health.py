@@ -20,9 +20,10 @@ from sesamo_dsl.errors import TrainingDivergedError
 from sesamo_dsl.estimates.chains import Chain, longest_stay
 from sesamo_dsl.estimates.coverage import Coverage
 from sesamo_dsl.estimates.estimate import independent_mean
-from sesamo_dsl.estimates.health import TrainingRecord, examine, pareto_tail_index
+from sesamo_dsl.estimates.health import examine, pareto_tail_index
 from sesamo_dsl.estimates.reference import Reference
 from sesamo_dsl.estimates.samples import Samples
+from sesamo_dsl.estimates.training_record import TrainingRecord
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.plan.base import make_base

@@ -16,7 +16,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import ConfigurationError, OptionError, RunError, TheoryError, TheoryFileError
 from sesamo_dsl.estimates.chains import Chain
-from sesamo_dsl.estimates.samples import observable_names, observable_values
+from sesamo_dsl.estimates.weighted import observable_names, observable_values
 from sesamo_dsl.flows.spec import FlowSpec
 from sesamo_dsl.laws.orbits import von_mises_fisher
 from sesamo_dsl.observables.measurements import _uniform_histogram

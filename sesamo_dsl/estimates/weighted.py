@@ -1,0 +1,343 @@
+"""Honest metrics of a sample set, in NumPy, the same for every backend.
+
+ESS and the reverse KL cannot see a mode that was missed. The mass of every sector, the virial identity
+⟨x·∇S⟩ = n and the leaked fraction can, and are always computed along with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self, cast
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ..backend import Draws
+from ..checks import spelling
+from ..errors import OptionError
+from ..ir.interpreter import run
+from ..ir.program import Program
+from ..ir.sectors import Sectors
+from ..language.derived import Derived
+from ..machine.memory import chunk_size
+from ..values.couplings import Couplings
+from .coverage import Coverage
+from .estimate import Estimate, independent_mean
+from .reference import Reference
+from .training_record import TrainingRecord
+
+
+def in_chunks(
+    program: Program, parameters: Couplings, x: np.ndarray, function: str
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Input and outputs of a program function in float64, a few thousand configurations at a time."""
+    size = 2 * chunk_size(x.shape[1:])
+    for start in range(0, len(x), size):
+        chunk = x[start : start + size].astype(np.float64)
+        yield chunk, *run(program, function, {program.functions[function].inputs[0][0]: chunk}, parameters)
+
+
+def observable_names(program: Program) -> list[str]:
+    """Names of the declared observables."""
+    prefix = "observable_"
+    return [f.removeprefix(prefix) for f in program.functions if f.startswith(prefix)]
+
+
+def observable_values(program: Program, parameters: Couplings, x: np.ndarray, observable: str) -> np.ndarray:
+    """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
+    known = ["action", *observable_names(program)]
+    observable = spelling(observable) if isinstance(observable, str) else observable
+    if observable not in known:
+        raise OptionError(
+            f"observable {observable} of theory {program.theory}",
+            expected=f"one of {', '.join(known)}",
+            found=repr(observable),
+            remedy="declare it in Theory(observables={…})",
+        )
+    function = observable if observable == "action" else f"observable_{observable}"
+    return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
+
+
+def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
+    """x·∇S(x) per degree of freedom, (n,)."""
+    chunks = in_chunks(program, parameters, x, "action_and_gradient")
+    values = [(y * gradient).sum(axis=tuple(range(1, y.ndim))) for y, _, gradient in chunks]
+    return np.concatenate(values) / int(np.prod(x.shape[1:]))
+
+
+@dataclass(frozen=True)
+class ForwardMetrics:
+    """What configurations of the target say about a model: unlike the model's own, they see missed modes.
+
+    Attributes
+    ----------
+    ess
+        1/(⟨w⟩_p ⟨w⁻¹⟩_p), which is 1/∫p²/q: the ESS of infinitely many samples of the model. Where the
+        strategy leaks, that of the sampler that rejects what leaked.
+    nll
+        −⟨log q⟩_p. With auxiliary coordinates a the model's density is the one on the extended space,
+        log q(x, a) − log N(a): ``ess`` is the one the extended weights have, and ``nll`` is, by Jensen's
+        inequality, an upper bound of that of x alone.
+    uncovered
+        Fraction of the configurations where q = 0. Any at all makes the ESS 0 and the NLL infinite.
+    """
+
+    ess: Estimate
+    nll: Estimate
+    uncovered: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        log_q: np.ndarray,
+        action: np.ndarray,
+        mean: Callable[[np.ndarray], Estimate] = independent_mean,
+    ) -> ForwardMetrics:
+        """From log q and S on configurations of the target, (n,); ``mean`` knows their autocorrelation.
+
+        The error of the ESS is that of its linearisation. A density of zero makes it 0 and the NLL infinite.
+        """
+        log_q, action = log_q.astype(np.float64), action.astype(np.float64)
+        uncovered = float(np.isneginf(log_q).mean())
+        if uncovered:
+            return cls(Estimate(0.0, 0.0), Estimate(np.inf, np.nan), uncovered)
+        log_w = -action - log_q
+        forward = np.exp(log_w - logsumexp(log_w) + np.log(len(log_w)))
+        backward = np.exp(-log_w - logsumexp(-log_w) + np.log(len(log_w)))
+        ess = float(np.exp(2 * np.log(len(log_w)) - logsumexp(log_w) - logsumexp(-log_w)))
+        return cls(Estimate(ess, ess * mean(forward + backward).error), mean(-log_q))
+
+    def __str__(self) -> str:
+        lines = [f"forward ESS        {self.ess}", f"NLL                {self.nll}"]
+        if self.uncovered:
+            lines.append(f"uncovered          {self.uncovered:.2e}   (q = 0 there: ESS 0 and NLL infinite)")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSamples:
+    """Samples of a trained model with their importance weights.
+
+    Attributes
+    ----------
+    x
+        Configurations, (samples, components, *lattice).
+    log_q, action
+        log q(x) and S(x), (samples,).
+    sector
+        Group element u of each sample, (samples,); one per block, (samples, blocks), of a group that acts
+        independently on blocks.
+    leaked
+        Whether the flow left its fundamental domain, or S is infinite; weight zero.
+    exact
+        Quadrature values, for theories of at most two degrees of freedom.
+    notes
+        What the reader must know about how the samples were made, e.g. an inexact law.
+    declared
+        The theory's derived quantities by name.
+    shortfall
+        See :class:`sesamo_dsl.backend.Draws`.
+    training
+        How the model was trained, as far as it is known.
+    coverage
+        What a search for minima of S says about the model, if there is a model to ask.
+    """
+
+    program: Program
+    parameters: Couplings
+    x: np.ndarray
+    log_q: np.ndarray
+    action: np.ndarray
+    sector: np.ndarray
+    leaked: np.ndarray
+    exact: Reference | None
+    notes: tuple[str, ...] = ()
+    declared: Mapping[str, Derived] = field(default_factory=dict)
+    shortfall: np.ndarray | None = None
+    training: TrainingRecord | None = None
+    coverage: Coverage | None = None
+
+    @classmethod
+    def of(
+        cls,
+        draws: Draws,
+        program: Program,
+        parameters: Couplings,
+        exact: Reference | None,
+        notes: tuple[str, ...] = (),
+        declared: Mapping[str, Derived] | None = None,
+        training: TrainingRecord | None = None,
+        coverage: Coverage | None = None,
+    ) -> Self:
+        """Wrap what a model has drawn.
+
+        The action of a model in float32 is computed again in float64: what it rounds is an error of the
+        weights. Samples in a wall have weight zero, as leaked ones do.
+        """
+        action = draws.action
+        if draws.x.dtype == np.float32:
+            action = observable_values(program, parameters, draws.x, "action")
+        arrays = (draws.x, draws.log_q, action, draws.sector, draws.leaked | np.isposinf(action))
+        rest = (exact, notes, declared or {}, draws.shortfall, training, coverage)
+        return cls(program, parameters, *arrays, *rest)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def log_weights(self) -> np.ndarray:
+        """log w = −S(x) − log q(x), −∞ for leaked samples, shape (samples,), float64."""
+        log_w = -self.action.astype(np.float64) - self.log_q.astype(np.float64)
+        return np.where(self.leaked, -np.inf, log_w)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Importance weights normalised to sum 1, shape (samples,); NaN if all samples leaked."""
+        with np.errstate(invalid="ignore"):
+            return np.exp(self.log_weights - logsumexp(self.log_weights))
+
+    @property
+    def ess(self) -> float:
+        """(Σw)²/(N Σw²) ∈ (0, 1], leaked samples counted as weight zero."""
+        log_w = self.log_weights
+        with np.errstate(invalid="ignore"):  # NaN if no sample has a weight
+            log_ess = 2 * cast(Any, logsumexp(log_w)) - logsumexp(2 * log_w)
+        return float(np.exp(log_ess) / len(self))
+
+    @property
+    def _one_counts(self) -> bool:
+        """Whether a single sample has a weight, so that nothing can be said about errors."""
+        return int(np.isfinite(self.log_weights).sum()) < 2
+
+    @property
+    def log_z(self) -> Estimate:
+        """log of the mean weight; the error is that of the mean, to first order, NaN for one sample."""
+        value = float(logsumexp(self.log_weights) - np.log(len(self)))
+        error = np.nan if self._one_counts else float(np.sqrt(max(1 / self.ess - 1, 0.0) / len(self)))
+        return Estimate(value, error)
+
+    @property
+    def free_energy_bound(self) -> Estimate:
+        """⟨log q + S⟩ = KL(q‖p) − log Z: an upper bound of −log Z, and not a KL divergence.
+
+        Leaked samples are left out: it describes the sampler that rejects them.
+        """
+        value, error = independent_mean(-self.log_weights[~self.leaked])
+        with np.errstate(divide="ignore"):
+            return Estimate(float(value - np.log(1 - self.leaked_fraction)), error)
+
+    @property
+    def kl(self) -> Estimate:
+        """KL(q‖p); with the exact log Z if known, else with the estimated one (see ``kl_is_exact``).
+
+        The error of the second form is dominated by the correlation of the two estimates and quoted as the
+        larger of theirs.
+        """
+        bound = self.free_energy_bound
+        if self.exact is not None:
+            return Estimate(bound.value + self.exact.log_z, bound.error)
+        log_z = self.log_z
+        return Estimate(bound.value + log_z.value, max(bound.error, log_z.error))
+
+    @property
+    def kl_is_exact(self) -> bool:
+        """Whether ``kl`` uses the exact log Z."""
+        return self.exact is not None
+
+    @property
+    def leaked_fraction(self) -> float:
+        """Fraction of samples outside the fundamental domain."""
+        return float(self.leaked.mean())
+
+    @property
+    def sector_masses(self) -> np.ndarray:
+        """Probability of each sector under p, by importance weights, shape (sectors,).
+
+        Sectors of independent blocks are numbered with the last block running fastest. Raises OptionError
+        if there are too many of them; ``block_masses`` has those of every block.
+        """
+        return self._countable.masses(self.sector, self.weights)
+
+    @property
+    def sector_errors(self) -> np.ndarray:
+        """Standard errors of ``sector_masses``, shape (order,); NaN for one sample."""
+        # Σ_i w_i² (δ_iu − m_u)², with δ² = δ
+        masses, squares = self.sector_masses, self.weights**2
+        inside = self._countable.masses(self.sector, squares)
+        if self._one_counts:
+            return np.full(len(masses), np.nan)
+        return np.sqrt(inside * (1 - 2 * masses) + masses**2 * squares.sum())
+
+    @property
+    def model_masses(self) -> np.ndarray:
+        """Fraction of samples in each sector before reweighting, shape (sectors,)."""
+        kept = ~self.leaked
+        return self._countable.masses(self.sector, kept / max(kept.sum(), 1))
+
+    @property
+    def block_masses(self) -> np.ndarray:
+        """Probability of each element of the group in each block under p, (blocks, order of one block)."""
+        sector = self.sector.reshape(len(self), -1)
+        order = self.program.sectors.order
+        return np.array([np.bincount(u, weights=self.weights, minlength=order) for u in sector.T])
+
+    @property
+    def _countable(self) -> Sectors:
+        sectors = self.program.sectors
+        if not sectors.enumerable:
+            raise OptionError(
+                f"sector masses of theory {self.program.theory}",
+                expected="few enough sectors to count what falls into each",
+                found=f"{sectors.order}^{sectors.blocks} of them",
+                remedy="ask for block_masses",
+            )
+        return sectors
+
+    @cached_property
+    def virial(self) -> Estimate:
+        """⟨x·∇S⟩ per degree of freedom under p; 1 if the samples span the theory."""
+        return self._reweighted(virial_values(self.program, self.parameters, self.x))
+
+    @property
+    def virial_z_score(self) -> float:
+        """(virial − 1)/error; NaN where there is no error, as for a single sample."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.divide(self.virial.value - 1, self.virial.error))
+
+    def mean(self, observable: str) -> Estimate:
+        """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
+        return self._reweighted(observable_values(self.program, self.parameters, self.x, observable))
+
+    def mean_of(self, values: np.ndarray) -> Estimate:
+        """Mean under p of any values, one for each sample."""
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (len(self),):
+            raise OptionError(
+                "values to average",
+                expected=f"shape ({len(self)},), one for each sample",
+                found=f"shape {values.shape}",
+                remedy="pass one number per configuration of samples.x",
+            )
+        return self._reweighted(values)
+
+    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
+
+        ``samples.derived("susceptibility")``, or
+        ``samples.derived(lambda m2, m: m2 - m**2, "m_squared", "abs_m")``. The error is that of the
+        linearisation, which knows that the observables are correlated.
+        """
+        chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
+        values = [
+            observable_values(self.program, self.parameters, self.x, name) for name in chosen.observables
+        ]
+        return self._reweighted(chosen.linearised([self._reweighted(v).value for v in values], values))
+
+    def _reweighted(self, values: np.ndarray) -> Estimate:
+        values = np.where(self.weights > 0, values, 0)  # S is infinite in a wall
+        with np.errstate(invalid="ignore"):  # of infinite values
+            mean = float(self.weights @ values)
+            error = np.nan if self._one_counts else np.sqrt((self.weights**2) @ (values - mean) ** 2)
+        return Estimate(mean, float(error))
