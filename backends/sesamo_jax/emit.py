@@ -101,6 +101,8 @@ DIALECT = Dialect(
         "site_constant": "jnp.broadcast_to(jnp.asarray({attribute}, x.dtype), x[:, 0].shape)",
         "site_parameter": "jnp.broadcast_to(jnp.asarray({attribute}, x.dtype), x[:, 0].shape)",
         "neighbours": "{0} @ jnp.asarray({attribute}, {0}.dtype)",
+        "gather": "{0}[..., jnp.asarray({attribute}, jnp.int32)]",
+        "scatter": "jnp.zeros_like({0}).at[..., jnp.asarray({attribute}, jnp.int32)].add({0})",
         "site_sum": "{0}.sum(axis={axes})",
         "broadcast": "jnp.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(axis={field_axes})",

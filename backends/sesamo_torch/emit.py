@@ -96,6 +96,8 @@ DIALECT = Dialect(
         "site_constant": "{attribute}.to(x).expand_as(x[:, 0])",
         "site_parameter": "torch.as_tensor({attribute}, dtype=x.dtype, device=x.device).expand_as(x[:, 0])",
         "neighbours": "{0} @ {attribute}.to({0})",
+        "gather": "{0}[..., {attribute}.to({0}.device, torch.int64)]",
+        "scatter": "torch.zeros_like({0}).index_add(-1, {attribute}.to({0}.device, torch.int64), {0})",
         "site_sum": "{0}.sum(dim={axes})",
         "broadcast": "torch.zeros_like(x[:, 0]) + {0}",
         "site_mean": "{0}.mean(dim={field_axes})",

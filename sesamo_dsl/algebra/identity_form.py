@@ -160,14 +160,16 @@ class IdentityForm(NormalForm):
 
     def _without_denominators(self, form: sp.Expr) -> sp.Expr:
         """The summand of all sums in the form, times its denominators."""
-        summands = []
+        summands: dict[sp.Basic | None, list[sp.Expr]] = defaultdict(list)
         for term in sp.Add.make_args(form):
             factor, node = term.as_independent(*term.atoms(Functional), as_Add=False)
             if node.has(Functional) and not isinstance(node, SiteSum):
                 return form
-            summands.append(factor * (node.density if isinstance(node, SiteSum) else node))
-        cleared = self._cleared(cast(sp.Expr, sp.Add(*summands)))
-        return form if cleared is None else cleared[0]
+            bonds = node.bonds if isinstance(node, SiteSum) else None
+            summands[bonds].append(factor * (node.density if isinstance(node, SiteSum) else node))
+        cleared = [self._cleared(cast(sp.Expr, sp.Add(*some))) for some in summands.values()]
+        vanish = all(some is not None and some[0] == 0 for some in cleared)
+        return sp.S.Zero if vanish else form
 
     def _cleared(self, form: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
         """(numerator, denominator) of a form, the numerator in this form; None if there is no denominator."""

@@ -17,12 +17,14 @@ import sympy as sp
 
 from ..errors import GroupError
 from ..groups.element import Element
-from ..groups.staggering import Axes, sign_constant, sign_of_step
+from ..groups.staggering import Axes, sign_at_node, sign_constant, sign_of_step
+from ..symbols.bonds import BondWeight, exchanged
 from ..symbols.exact import NumberTable
 from ..symbols.fermions import FermionLogDet, canonical_species
 from ..symbols.fields import FieldComponent
-from ..symbols.lattice import Hops, Lattice, SiteSum
+from ..symbols.lattice import Bond, Bonds, Hops, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant, exact_value
+from .bond_sums import in_one_orientation, with_sums_over_bonds_together, without_weights
 from .site_sums import site_numbers, sum_of_values, without_cancelling_sums
 
 
@@ -41,7 +43,7 @@ class NormalForm:
 
     def _normalize(self, expr: sp.Expr) -> sp.Expr:
         if isinstance(expr, SiteSum):
-            return self._site_sum(expr)
+            return self._site_sum(expr) if expr.bonds is None else self._bond_sum(expr)
         if isinstance(expr, FermionLogDet):
             return self._determinant(expr)
         if isinstance(expr, SiteConstant):
@@ -68,6 +70,8 @@ class NormalForm:
         }
         if expr.has(SiteConstant):
             terms = without_cancelling_sums(terms, self.numbers)
+        if expr.has(Bonds):
+            terms = with_sums_over_bonds_together(terms, self.numbers)
         return cast(sp.Expr, sp.Add(*(number * rest for rest, number in terms.items())))
 
     def _site_sum(self, expr: SiteSum) -> sp.Expr:
@@ -89,6 +93,23 @@ class NormalForm:
             else:
                 sign, monomial = self._canonical_position(monomial).as_coeff_Mul()
                 terms.append(cast(sp.Expr, factor * sign * SiteSum(expr.lattice.symbol, monomial)))
+        return self._collect(cast(sp.Expr, sp.Add(*terms)))
+
+    def _bond_sum(self, expr: SiteSum) -> sp.Expr:
+        """Every monomial in one position and with one of both ends first, its factors with the bonds."""
+        bonds = cast(Bonds, expr.bonds)
+        terms: list[sp.Expr] = []
+        for term in sp.Add.make_args(self(expr.density)):
+            fields = term.atoms(FieldComponent, BondWeight)
+            factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, sp.S.One)
+            for some, summand in without_weights(bonds, cast(sp.Expr, monomial)):
+                if summand != monomial and not summand.has(BondWeight):  # a weight became a number
+                    terms.append(factor * self(SiteSum(some, summand)))
+                elif not summand.atoms(FieldComponent, BondWeight):
+                    terms.append(cast(sp.Expr, factor * SiteSum(some, summand).of_one * summand))
+                else:
+                    positions = map(self._canonical_position, (summand, exchanged(summand)))
+                    terms.append(cast(sp.Expr, factor * in_one_orientation(some, *positions)))
         return self._collect(cast(sp.Expr, sp.Add(*terms)))
 
     def _determinant(self, expr: FermionLogDet) -> sp.Expr:
@@ -195,9 +216,14 @@ def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponen
     images: dict[sp.Basic, sp.Basic] = {}
     if element.signs:
         for node in expr.atoms(SiteSum):
-            images[node] = node.func(node.args[0], _alternating(node.density, element, components))
+            images[node] = (
+                node.over(_alternating(node.density, element, components))
+                if node.bonds is None
+                else _alternating_bonds(node, element, components)
+            )
     else:
         images |= _images(expr, element, components, {})
+        images |= {bonds: bonds.renamed(element.sites.inverse.nodes) for bonds in expr.atoms(Bonds)}
     for node in expr.atoms(FermionLogDet):
         hopping = node.hopping.renamed(element.sites.nodes)
         field = _alternating(node.field, element, components)
@@ -219,8 +245,39 @@ def _alternating(density: sp.Expr, element: Element, components: tuple[FieldComp
     total: list[sp.Expr] = []
     for values in itertools.product((1, -1), repeat=len(signs)):
         here = sp.Mul(*((1 + s * symbol) / 2 for s, symbol in zip(values, symbols, strict=True)))
-        images = _images(density, element, components, dict(zip(signs, values, strict=True)))
+        images = _images(
+            density, element, components, {(s, 0): v for s, v in zip(signs, values, strict=True)}
+        )
         total.append(cast(sp.Expr, sp.expand(here) * density.xreplace(images)))
+    return cast(sp.Expr, sp.Add(*total))
+
+
+def _alternating_bonds(node: SiteSum, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
+    """The image of a sum over bonds: a sum for all bonds at whose ends the signs are the same."""
+    bonds = cast(Bonds, node.bonds)
+    signs = _signs_in(node.density, element, components)
+    groups: dict[tuple[tuple[int, ...], ...], list[Bond]] = {}
+    for bond in bonds.bonds:
+        at_ends = (tuple(sign_at_node(bonds.lattice, axes, n) for axes in signs) for n in bond[:2])
+        groups.setdefault(tuple(at_ends), []).append(bond)
+    total: list[sp.Expr] = []
+    for at_ends, members in groups.items():
+        known = {(s, end): v for end, of in enumerate(at_ends, 1) for s, v in zip(signs, of, strict=True)}
+        density = cast(sp.Expr, node.density.xreplace(_images(node.density, element, components, known)))
+        later = {
+            key: v * (-1 if any(mu != bonds.lattice.graph_axis for mu in key[0]) else 1)
+            for key, v in known.items()
+        }
+        other = cast(sp.Expr, node.density.xreplace(_images(node.density, element, components, later)))
+        if sp.expand(density - other) != 0:
+            raise GroupError(
+                f"staggered signs of {element}",
+                expected="sums over bonds that are the same at even and at odd times",
+                found=f"{node}",
+                remedy="leave the time axis out with axes=(…), or use lattice.neighbours(phi)",
+            )
+        moved = Bonds(bonds.lattice, members).renamed(element.sites.inverse.nodes)
+        total.append(SiteSum(moved, density))
     return cast(sp.Expr, sp.Add(*total))
 
 
@@ -234,9 +291,15 @@ def _signs_in(density: sp.Expr, element: Element, components: tuple[FieldCompone
 
 
 def _images(
-    expr: sp.Expr, element: Element, components: tuple[FieldComponent, ...], signs: dict[Axes, int]
+    expr: sp.Expr,
+    element: Element,
+    components: tuple[FieldComponent, ...],
+    signs: dict[tuple[Axes, int], int],
 ) -> dict[sp.Basic, sp.Basic]:
-    """The images of fields and site constants, with numbers in the place of the signs χ(x)."""
+    """The images of fields and site constants, with numbers in the place of the signs χ(x).
+
+    These are given for every sign at the running site, 0, or at both ends of the running bond, 1 and 2.
+    """
     images: dict[sp.Basic, sp.Basic] = {}
     back = element.sites.inverse
     position = {(c.field, c.component): a for a, c in enumerate(components)}
@@ -251,7 +314,7 @@ def _images(
         sign = 1
         if element.signs and element.signs[a]:
             axes = element.signs[a]
-            sign = signs[axes] * sign_of_step(field.lattice, axes, field.offset, field.hops)
+            sign = signs[axes, field.end] * sign_of_step(field.lattice, axes, field.offset, field.hops)
         shift = element.shift[a] if element.shift else sp.S.Zero
         row = zip(element.matrix.row(a), components, strict=True)
         images[field] = sp.Add(

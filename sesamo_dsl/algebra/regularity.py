@@ -187,7 +187,7 @@ def _lower_bound(expr: sp.Expr) -> tuple[bool, bool]:
     """(≥ 0, > 0), as SymPy's assumptions see it, sums over sites by their summands."""
     values: dict[sp.Basic, sp.Dummy] = {}
     for node in expr.atoms(SiteSum):
-        nonnegative, positive = _lower_bound(node.density)
+        nonnegative, positive = _lower_bound(node.density) if node.bonds is None else (False, False)
         sign = {"positive": True} if positive else {"nonnegative": True} if nonnegative else {}
         values[node] = sp.Dummy(real=True, **sign)
     bounded = cast(sp.Expr, expr.xreplace(values))

@@ -19,9 +19,10 @@ from sympy.core.relational import Relational
 
 from ..errors import InternalError
 from ..language.theory import Theory
+from ..symbols.bonds import WEIGHT
 from ..symbols.fermions import FermionLogDet
 from ..symbols.fields import FieldComponent
-from ..symbols.lattice import Functional, SiteSum
+from ..symbols.lattice import Bonds, Functional, SiteSum
 from ..symbols.site_constants import SiteConstant
 from ..values.couplings import Coupling, Couplings, Point, couplings_text
 from .evaluate import as_function, evaluate
@@ -225,10 +226,10 @@ class _Trials:
         if not fields or any(f.hops for f in fields):
             return None
         index = {(c.field, c.component): a for a, c in enumerate(self._components)}
-        places = [(index[f.field, f.component], *f.offset) for f in fields]
+        places = [_place(f, index[f.field, f.component], node) for f in fields]
         symbols = [s for s in sorted(boundary.free_symbols, key=str) if s not in fields]
         function = as_function((*fields, *symbols), boundary, precise=False)
-        couplings = [self._at_first_site(cast(sp.Symbol, s)) for s in symbols]
+        couplings = [self._at_first_site(cast(sp.Symbol, s), node) for s in symbols]
 
         def configuration(t: float) -> np.ndarray:
             x = start.copy()
@@ -244,7 +245,9 @@ class _Trials:
 
         return configuration, at_first_site
 
-    def _at_first_site(self, symbol: sp.Symbol) -> float:
+    def _at_first_site(self, symbol: sp.Symbol, node: SiteSum) -> float:
+        if symbol == WEIGHT:
+            return float(cast(Bonds, node.bonds).bonds[0][3])
         if not isinstance(symbol, SiteConstant):
             return cast(float, self._parameters[symbol.name])
         values = self._parameters[symbol.coupling] if symbol.values is None else symbol.values
@@ -279,6 +282,13 @@ _SWITCHES = (
     sp.acot,
     sp.arg,
 )
+
+
+def _place(field: FieldComponent, component: int, node: SiteSum) -> tuple[int, ...]:
+    """Where a field of a summand is at the first site, or at the first bond."""
+    if not field.end:
+        return (component, *field.offset)
+    return (component, *field.offset[:-1], cast(Bonds, node.bonds).bonds[0][field.end - 1])
 
 
 def boundaries(expr: sp.Expr) -> list[sp.Expr]:

@@ -10,10 +10,11 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from ..symbols.bonds import WEIGHT
 from ..symbols.exact import numeric
 from ..symbols.fermions import FermionLogDet
 from ..symbols.fields import FieldComponent, Parameter
-from ..symbols.lattice import Lattice, SiteSum
+from ..symbols.lattice import Bonds, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant
 from ..values.couplings import Couplings, arrays_only
 
@@ -41,7 +42,7 @@ def evaluate(
     for node in sorted(expr.atoms(SiteSum, FermionLogDet), key=sp.default_sort_key):
         with mpmath.workdps(digits or mpmath.mp.dps):
             if isinstance(node, SiteSum):
-                density = np.broadcast_to(read(node.density), shape)
+                density = read.bonds(node) if node.bonds else np.broadcast_to(read(node.density), shape)
                 outer[node] = mpmath.fsum(density.flat) if digits else float(np.sum(density))
             else:
                 field, beta = np.broadcast_to(read(node.field), shape), read(node.beta)
@@ -72,17 +73,39 @@ class _Reader:
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
         self._values = {symbol: mpmath.mpf(v) if digits else v for symbol, v in values.items()}
         self._arrays, self._digits = arrays, digits
+        self._bonds: Bonds | None = None  # those that a density is read at
 
     def __call__(self, density: sp.Expr) -> Any:
         fields = sorted(density.atoms(FieldComponent), key=str)
         constants = sorted(density.atoms(SiteConstant), key=str)
+        weights = [WEIGHT] if density.has(WEIGHT) else []
         function = as_function(
-            (*fields, *constants, *self._values), density, precise=self._digits is not None
+            (*fields, *constants, *weights, *self._values), density, precise=self._digits is not None
         )
-        arguments = [*map(self._field, fields), *map(self._constant, constants), *self._values.values()]
+        arguments = [
+            *map(self._field, fields),
+            *map(self._constant, constants),
+            *(self._weights() for _ in weights),
+            *self._values.values(),
+        ]
         if self._digits:
             return np.frompyfunc(function, len(arguments), 1)(*arguments) if arguments else function()
         return function(*arguments)
+
+    def bonds(self, node: SiteSum) -> Any:
+        """factor · density at all bonds, (*times, bonds)."""
+        self._bonds = bonds = node.bonds
+        assert bonds is not None
+        factors = np.array([numeric(factor, self._digits or 20) for _, _, factor, _ in bonds.bonds])
+        shape = (*self._configuration.shape[1:-1], len(factors))
+        density = np.broadcast_to(self(node.density), shape)
+        self._bonds = None
+        return density * (factors if self._digits else factors.astype(float))
+
+    def _weights(self) -> np.ndarray:
+        assert self._bonds is not None
+        weights = np.array([numeric(weight, self._digits or 20) for *_, weight in self._bonds.bonds])
+        return weights if self._digits else weights.astype(float)
 
     def _constant(self, h: SiteConstant) -> np.ndarray:
         if h.values is None:
@@ -95,6 +118,8 @@ class _Reader:
         values = self._configuration[self._index[field.field, field.component]]
         signed = [o if 2 * o <= e else o - e for o, e in zip(field.offset, field.lattice.shape, strict=True)]
         values = np.roll(values, tuple(-s for s in signed), tuple(range(values.ndim)))
+        if field.end and self._bonds is not None:
+            return values[..., [bond[field.end - 1] for bond in self._bonds.bonds]]
         if field.hops is None:
             return values
         digits = self._digits

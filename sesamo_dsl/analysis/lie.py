@@ -52,9 +52,7 @@ def lie_derivative(
     nodes = sorted(expr.atoms(SiteSum), key=sp.default_sort_key)
     dummies = {node: sp.Dummy(real=True) for node in nodes}
     outer = cast(sp.Expr, expr.xreplace(dummies))
-    terms = [
-        sp.diff(outer, dummy) * node.lattice.sum(density(node.density)) for node, dummy in dummies.items()
-    ]
+    terms = [sp.diff(outer, dummy) * node.over(density(node.density)) for node, dummy in dummies.items()]
     terms.append(density(outer))
     back = {dummy: node for node, dummy in dummies.items()}
     return cast(sp.Expr, sp.Add(*terms).xreplace(back))

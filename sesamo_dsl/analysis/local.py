@@ -108,7 +108,9 @@ class LocalAction:
         classes: dict[_Class, list[FieldComponent]] = {}
         for field in _sorted(density.atoms(FieldComponent)):
             hops = field.hops if self._hops_reach_other_blocks else None
-            classes.setdefault((tuple(field.offset[mu] for mu in self.axes), hops), []).append(field)
+            end = field.end if self._hops_reach_other_blocks else 0
+            place = (*(field.offset[mu] for mu in self.axes), end)
+            classes.setdefault((place, hops), []).append(field)
         return classes
 
     def _marked(self, density: sp.Expr, members: list[FieldComponent], element: Element | None) -> sp.Expr:
@@ -197,4 +199,6 @@ def _renamed(field: FieldComponent, mark: str) -> FieldComponent:
     if not mark:
         return field
     name, label = field.field + mark, field.label + mark
-    return FieldComponent(name, field.component, label, field.lattice, field.offset, field.hops)
+    return FieldComponent(
+        name, field.component, label, field.lattice, field.offset, field.hops, end=field.end
+    )

@@ -85,6 +85,11 @@ def pattern(lattice: Lattice, axes: Axes) -> np.ndarray:
     return signs
 
 
+def sign_at_node(lattice: GraphLattice, axes: Axes, node: int) -> int:
+    """χ at a node at time 0."""
+    return 1 - 2 * _colours(lattice)[node] if lattice.graph_axis in axes else 1
+
+
 def sign_name(lattice: Lattice, axes: Axes) -> str:
     """(-1)^x0, (-1)^(x0+colour), …"""
     names = ["colour" if mu == lattice.graph_axis else f"x{mu}" for mu in axes]

@@ -91,6 +91,8 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
             return [(0, b.shift(adjoint, tuple(-o for o in op.attribute)))]
         case "neighbours":
             return [(0, b.neighbours(b.broadcast(adjoint), op.attribute))]  # the matrix is symmetric
+        case "gather":
+            return [(0, b.scatter(b.broadcast(adjoint), op.attribute))]
         case "fermion_log_det":
             return [(0, times(b.fermion_gradient(args[0], args[1], *op.attribute)))]
         case "site_sum" | "broadcast":

@@ -83,6 +83,12 @@ def evaluate_op(name, args, attribute, program: Program, inputs, parameters, sit
             return np.roll(args[0], tuple(-o for o in attribute), lattice_axes)
         case "neighbours":
             return args[0] @ program.constants[attribute].astype(dtype)
+        case "gather":
+            return args[0][..., program.constants[attribute].astype(int)]
+        case "scatter":
+            result = np.zeros_like(args[0])
+            np.add.at(result.T, program.constants[attribute].astype(int), args[0].T)
+            return result
         case "fermion_log_det":
             field, step = args
             return log_det(field, step, program.constants[attribute[0]], attribute[1]).astype(dtype)

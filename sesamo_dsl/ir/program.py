@@ -88,7 +88,7 @@ UNARY = (
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "lt", "le")
 STEEPNESS = 100.0  # slope that an infinite wall is given, so that what lies in it knows the way out
 
-_GRAPH_OPERATIONS = ("neighbours", "fermion_log_det")
+_GRAPH_OPERATIONS = ("neighbours", "gather", "scatter", "fermion_log_det")
 SITE_VALUES = "SITES_"
 """With the name of a coupling: the constant that holds its given values, one for every site."""
 _SITE_DEPENDENT = ("site_constant", "site_parameter")
@@ -299,6 +299,16 @@ class Builder:
         """result(…, x) = Σ_y A_xy value(…, y) on the last axis, with a named symmetric constant A."""
         self._require(value, Kind.SITE)
         return self._emit("neighbours", (value,), Kind.SITE, matrix)
+
+    def gather(self, value: int, places: str) -> int:
+        """result(…, x) = value(…, p(x)) on the last axis, with a named constant p that holds positions."""
+        self._require(value, Kind.SITE)
+        return self._emit("gather", (value,), Kind.SITE, places)
+
+    def scatter(self, value: int, places: str) -> int:
+        """result(…, y) = Σ_{x: p(x) = y} value(…, x), the transpose of :meth:`gather`."""
+        self._require(value, Kind.SITE)
+        return self._emit("scatter", (value,), Kind.SITE, places)
 
     def unary(self, name: str, value: int) -> int:
         """Element-wise function of one value."""

@@ -37,7 +37,7 @@ def _parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         pieces = []
         parts = _parts(node.density) if isinstance(node, SiteSum) else (node, sp.S.Zero)
         for place, part in enumerate(parts):
-            total = SiteSum(node.lattice.symbol, part) if isinstance(node, SiteSum) and part != 0 else part
+            total = node.over(part) if isinstance(node, SiteSum) and part != 0 else part
             symbol = sp.Dummy(f"sum_{number}_{place}", real=True)
             back[symbol] = cast(sp.Basic, total)
             pieces.append(symbol if part != 0 else sp.S.Zero)

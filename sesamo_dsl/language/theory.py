@@ -17,6 +17,7 @@ from ..errors import FieldError, LatticeError, LoweringError, ParameterError, Th
 from ..groups.lie import LieSymmetry
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
+from ..symbols.bonds import WEIGHT, BondWeight
 from ..symbols.exact import rational
 from ..symbols.fermions import FermionLogDet, check_determinants
 from ..symbols.fields import Field, FieldComponent, Parameter
@@ -176,7 +177,7 @@ class Theory:
                     found=f"{component} on {component.lattice}",
                     remedy="declare all fields of a theory on the same lattice",
                 )
-            if any(component.offset) or component.hops is not None:
+            if any(component.offset) or component.hops is not None or component.end:
                 raise FieldError(
                     f"theory {self.name}",
                     expected="fields at the running site",
@@ -221,7 +222,7 @@ class Theory:
                     remedy="use the lattice of the fields, and no sum inside a sum, nor a determinant",
                 )
         for atom in sorted(expr.atoms(FieldComponent), key=str):
-            if atom.at((0,) * self.lattice.dimension).with_hops(None) not in self.components:
+            if atom.at((0,) * self.lattice.dimension).with_hops(None).at_end(0) not in self.components:
                 raise FieldError(
                     subject,
                     expected=f"fields among {', '.join(map(str, self.components))}",
@@ -237,7 +238,7 @@ class Theory:
                     remedy="declare it on the lattice of the fields",
                 )
         for symbol in sorted(expr.free_symbols, key=str):
-            if not isinstance(symbol, FieldComponent | Parameter | SiteConstant):
+            if not isinstance(symbol, FieldComponent | Parameter | SiteConstant | BondWeight):
                 raise ParameterError(
                     subject,
                     expected="only fields and declared couplings",
@@ -364,7 +365,7 @@ class Theory:
     def _check_real(self, expr: sp.Expr, what: str) -> None:
         """Refute a complex or undefined expression at generic points (SymPy's assumptions decide little)."""
         sums = expr.atoms(SiteSum, FermionLogDet)
-        parts = [node.density if isinstance(node, SiteSum) else node.field for node in sums]
+        parts = [part for node in sums for part in _summands(node)]
         parts.append(cast(sp.Expr, expr.xreplace({node: sp.Dummy(real=True) for node in sums})))
         for part in parts:
             symbols = sorted(part.free_symbols, key=str)
@@ -454,6 +455,16 @@ def _evaluated(expr: sp.Expr, subject: str) -> sp.Expr:
                 remedy="evaluate it with .doit(), and write what comes out",
             )
     return expr
+
+
+def _summands(node: SiteSum | FermionLogDet) -> list[sp.Expr]:
+    """What is summed over, with the weights of all bonds."""
+    if isinstance(node, FermionLogDet):
+        return [node.field]
+    if node.bonds is None or not node.density.has(WEIGHT):
+        return [node.density]
+    weights = dict.fromkeys(weight for *_, weight in node.bonds.bonds)
+    return [cast(sp.Expr, node.density.xreplace({WEIGHT: weight})) for weight in weights]
 
 
 def _outside_sums(expr: sp.Basic) -> set[FieldComponent | SiteConstant]:

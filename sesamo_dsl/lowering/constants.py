@@ -18,8 +18,8 @@ def split_constant(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """(C, expr − C) with C the summands that only numbers and couplings are in, of densities as well."""
     if isinstance(expr, SiteSum):
         constant, rest = split_constant(expr.density)
-        kept = sp.S.Zero if rest == 0 else SiteSum(expr.lattice.symbol, rest)
-        return cast(sp.Expr, constant * expr.lattice.volume), cast(sp.Expr, kept)
+        kept = sp.S.Zero if rest == 0 else expr.over(rest)
+        return cast(sp.Expr, constant * expr.of_one), cast(sp.Expr, kept)
     if all(isinstance(symbol, Parameter) for symbol in expr.free_symbols):
         return expr, sp.S.Zero
     if isinstance(expr, sp.Add):

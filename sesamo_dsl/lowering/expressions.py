@@ -13,11 +13,14 @@ import sympy as sp
 
 from ..errors import LoweringError
 from ..ir.program import SITE_VALUES, Builder, Function, Kind
+from ..symbols.bonds import BondWeight
 from ..symbols.exact import floats
 from ..symbols.fermions import FermionLogDet, Hopping, canonical_species
 from ..symbols.fields import FieldComponent, Parameter
-from ..symbols.lattice import Functional, GraphLattice, SiteSum
+from ..symbols.lattice import Bonds, Functional, GraphLattice, SiteSum
 from ..symbols.site_constants import SiteConstant
+from .bonds import BondLayer, evaluated_once, layers, on_sites
+from .bonds import constants as bond_constants
 from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential, vanishing_ratio
 from .spellings import (
     ERFC_SERIES_FROM,
@@ -97,7 +100,7 @@ def _coupling_names(expr: sp.Expr) -> list[str]:
 def arrays(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
     """The constants that lowered expressions refer to.
 
-    They are the adjacency of a graph lattice, hopping matrices and the values of site constants.
+    They are the adjacency of a graph lattice, its bonds, hopping matrices and the values of site constants.
     """
     found: dict[str, np.ndarray] = {}
     for expr in expressions:
@@ -105,6 +108,8 @@ def arrays(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
             if field.hops is not None and isinstance(field.lattice, GraphLattice):
                 found[ADJACENCY] = floats(field.lattice.adjacency)
         found |= {h.name: floats(h.matrix) for h in expr.atoms(Hopping)}
+        for node in expr.atoms(SiteSum):
+            found |= {} if node.bonds is None else bond_constants(node)
         given = (h for h in expr.atoms(SiteConstant) if h.values is not None)
         found |= {SITE_VALUES + h.coupling: cast(np.ndarray, h.values) for h in given}
     return dict(sorted(found.items()))
@@ -129,7 +134,9 @@ class _Lowering:
         slopes: bool = True,
     ) -> None:
         self._builder, self._blocks, self._slopes = builder, blocks, slopes
+        self._components = components
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
+        self._layer: BondLayer | None = None  # of a sum over bonds, whose density is lowered
         self.known: dict[sp.Basic, int] = {}  # what has been lowered so far
 
     def __call__(self, expr: sp.Expr) -> int:
@@ -144,14 +151,19 @@ class _Lowering:
             value = b.shift(b.component(b.input("x"), self._index[expr.field, expr.component]), expr.offset)
             for _ in range(0 if expr.hops is None else expr.hops.steps):
                 value = b.neighbours(value, ADJACENCY)
+            if expr.end and self._layer is not None:
+                value = b.gather(value, f"{self._layer.name}_{' XY'[expr.end]}")
             b.note(value, expr.name)
             return value
         if isinstance(expr, Parameter):
             return b.parameter(expr.name)
         if isinstance(expr, SiteConstant):
             return self._site_constant(expr)
+        if isinstance(expr, BondWeight):
+            assert self._layer is not None
+            return b.site_constant(f"{self._layer.name}_WEIGHTS")
         if isinstance(expr, SiteSum):
-            density = b.broadcast(self(expr.density))
+            density = b.broadcast(self(expr.density) if expr.bonds is None else self._bonds(expr))
             value = b.block_sum(density, self._blocks) if self._blocks else b.site_sum(density)
             b.note(value, str(expr))
             return value
@@ -197,6 +209,26 @@ class _Lowering:
         if type(expr) in _UNARY:
             return b.unary(_UNARY[type(expr)], self(cast(sp.Expr, expr.args[0])))
         raise _unsupported(expr)
+
+    def _bonds(self, expr: SiteSum) -> int:
+        """A density whose sum over the sites is that over the bonds, as many at a time as there are sites."""
+        b = self._builder
+        node = evaluated_once(expr)
+        bonds = cast(Bonds, node.bonds)
+        total = b.constant(0.0)
+        for layer in layers(bonds):
+            inside = _Lowering(b, self._components, self._blocks, slopes=self._slopes)
+            inside._layer = None if on_sites(bonds) else layer
+            density = inside(node.density)
+            if layer.factor is not None:
+                value = b.mul(b.constant(layer.factor), density)
+            else:
+                factors = b.site_constant(f"{layer.name}_FACTORS")
+                value = b.mul(factors, density)
+                if (layer.factors == 0).any():  # what fills the layer may be infinite
+                    value = b.where(factors, value, b.constant(0.0))
+            total = b.add(total, value)
+        return total
 
     def _extreme(self, name: str, arguments: Sequence[sp.Expr]) -> int:
         """The largest or smallest of several; what overflows where it is not chosen is a branch."""
@@ -600,7 +632,7 @@ def _unsupported(expr: sp.Basic, what: str | None = None) -> LoweringError:
 
 def _leaves(expr: sp.Basic) -> set[sp.Expr]:
     """The fields, sums and determinants of an expression, without those inside of sums and determinants."""
-    if isinstance(expr, Functional | FieldComponent):
+    if isinstance(expr, Functional | FieldComponent | BondWeight):
         return {expr}
     return set().union(*map(_leaves, expr.args)) if expr.args else set()
 

@@ -49,6 +49,8 @@ class FieldComponent(sp.Symbol):
         The lattice the field lives on.
     hops : Hops | None
         Aᵏ, None for the field itself.
+    end : int
+        1 or 2 for the field at one or the other end of a bond that is summed over, else 0.
     around : tuple[int, ...]
         Axes that a shift went around completely, back to the same site: a bond to itself, which the analysis
         tells. A theory knows the component at that site only (:attr:`in_place`).
@@ -61,6 +63,7 @@ class FieldComponent(sp.Symbol):
     label: str
     hops: Hops | None
     around: tuple[int, ...]
+    end: int
 
     def __new__(
         cls,
@@ -71,6 +74,7 @@ class FieldComponent(sp.Symbol):
         offset: tuple[int, ...],
         hops: Hops | None = None,
         around: tuple[int, ...] = (),
+        end: int = 0,
     ) -> FieldComponent:
         offset = lattice.wrap(offset)
         steps = [
@@ -80,9 +84,10 @@ class FieldComponent(sp.Symbol):
         moved = "".join(f"{step:+d}e{mu}" for mu, step in enumerate(shown) if step)
         # __xnew__ by-passes SymPy's symbol cache, which knows nothing of the attributes below.
         name = label if hops is None else f"({_adjacency_name(hops, lattice)} {label})"
-        self = sp.Symbol.__xnew__(cls, f"{name}(x{moved})" if moved else name, real=True)
+        place = f"{'xxy'[end]}{moved}"
+        self = sp.Symbol.__xnew__(cls, f"{name}({place})" if moved or end else name, real=True)
         self.field, self.component, self.label = field, component, label
-        self.lattice, self.offset, self.hops, self.around = lattice, offset, hops, around
+        self.lattice, self.offset, self.hops, self.around, self.end = lattice, offset, hops, around, end
         return self
 
     def __getnewargs_ex__(self) -> Any:
@@ -94,11 +99,18 @@ class FieldComponent(sp.Symbol):
             self.offset,
             self.hops,
             self.around,
+            self.end,
         ), {}
 
     def _hashable_content(self) -> tuple[Any, ...]:
         # the name says what the hops are, and which axes were gone around
-        return (self.name, self.field, self.component, self.offset, self.lattice.shape, self.lattice.digest)
+        place = (self.offset, self.end, self.lattice.shape, self.lattice.digest)
+        return (self.name, self.field, self.component, *place)
+
+    @property
+    def on_bonds(self) -> bool:
+        """Whether it is at an end of a bond, and not at the running site."""
+        return self.end > 0
 
     def shift(self, mu: int, steps: int = 1) -> FieldComponent:
         """The same component at x + steps·e_mu."""
@@ -106,8 +118,9 @@ class FieldComponent(sp.Symbol):
         steps = whole_steps(self, mu, steps)
         offset = tuple(o + steps * (nu == mu) for nu, o in enumerate(self.offset))
         around = self.around if steps == 0 or steps % self.lattice.shape[mu] else (*self.around, mu)
+        around = tuple(sorted({*around}))
         return FieldComponent(
-            self.field, self.component, self.label, self.lattice, offset, self.hops, tuple(sorted({*around}))
+            self.field, self.component, self.label, self.lattice, offset, self.hops, around, self.end
         )
 
     @property
@@ -120,12 +133,16 @@ class FieldComponent(sp.Symbol):
         return self._placed(offset, self.hops)
 
     def placed_like(self, other: FieldComponent) -> FieldComponent:
-        """This component where ``other`` is: with its offset and its hops."""
-        return self._placed(other.offset, other.hops)
+        """This component where ``other`` is: with its offset, its hops and its end of a bond."""
+        return self._placed(other.offset, other.hops, other.end)
 
     def with_hops(self, hops: Hops | None) -> FieldComponent:
         """The same component at the same place, with these hops instead of its own."""
         return self._placed(self.offset, hops)
+
+    def at_end(self, end: int) -> FieldComponent:
+        """The same component at an end of a bond, 1 or 2, or at the running site, 0."""
+        return self._placed(self.offset, self.hops, end)
 
     def neighbours(self) -> FieldComponent:
         """Σ_y w_xy φ_y over the neighbours y of x on a graph lattice."""
@@ -139,8 +156,9 @@ class FieldComponent(sp.Symbol):
         steps = 1 if self.hops is None else self.hops.steps + 1
         return self._placed(self.offset, Hops(steps, self.lattice.edges, len(self.lattice.nodes)))
 
-    def _placed(self, offset: tuple[int, ...], hops: Hops | None) -> FieldComponent:
-        return FieldComponent(self.field, self.component, self.label, self.lattice, offset, hops)
+    def _placed(self, offset: tuple[int, ...], hops: Hops | None, end: int | None = None) -> FieldComponent:
+        end = self.end if end is None else end
+        return FieldComponent(self.field, self.component, self.label, self.lattice, offset, hops, end=end)
 
     @property
     def components(self) -> tuple[FieldComponent, ...]:
@@ -151,8 +169,9 @@ class FieldComponent(sp.Symbol):
         body = printer._print_Symbol(sp.Symbol(self.label))
         if self.hops is not None:
             body = rf"({_adjacency_name(self.hops, self.lattice)}{body})"
-        moved = self.name.partition("(x")[2][:-1].replace("e", r"\hat e_")
-        return rf"{body}(x{moved})" if moved else body
+        moved = self.name.rpartition("xxy"[self.end])[2][:-1].replace("e", r"\hat e_")
+        elsewhere = any(self.offset) or self.end or self.around
+        return body if not elsewhere else rf"{body}({'xxy'[self.end]}{moved})"
 
 
 def _adjacency_name(hops: Hops, lattice: Lattice) -> str:

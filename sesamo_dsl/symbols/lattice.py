@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -102,6 +102,34 @@ class Lattice:
                 else "write it with the symbols themselves; text is never evaluated",
             )
         return cast(sp.Expr, SiteSum(self.symbol, found))
+
+    def bonds(self, density: Callable[..., Any], *, weights: Any = None, oriented: bool = False) -> sp.Expr:
+        """Σ_⟨xy⟩ of a function of what the fields are at both ends of a bond, and of its weight.
+
+        Bonds are the edges of a graph, at every time alike, and nearest neighbours on a hypercubic lattice:
+        one for every site and direction, also where an axis has two sites or one.
+
+        Parameters
+        ----------
+        density
+            (x, y, w) ↦ the summand, with ``x[phi]`` a field, a component, or any expression in fields at one
+            end and ``y[phi]`` the same at the other: ``lambda x, y, w: w * sp.cos(x[theta] - y[theta])``.
+            It has to be the same with x and y exchanged.
+        weights
+            One number for every edge of a graph, in the order of ``lattice.edges``; by default those of the
+            graph. They are exact, and verdicts on symmetries hold for them.
+        oriented
+            The density may change where x and y are exchanged: x is the first node of an edge in
+            ``lattice.edges``, and y = x + e_mu on a hypercubic lattice.
+
+        Raises
+        ------
+        LatticeError
+            If the density is no such function, or changes where x and y are exchanged.
+        """
+        from .bonds import bond_sum  # fields are declared on lattices
+
+        return bond_sum(self, density, weights, oriented)
 
     @property
     def symbol(self) -> sp.Basic:
@@ -293,6 +321,49 @@ class LatticeSymbol(sp.Atom):
         return str(self.lattice)
 
 
+Bond = tuple[int, int, sp.Expr, sp.Expr]
+"""The nodes x and y by position, the factor of the summand, and the weight that the summand sees."""
+
+
+class Bonds(LatticeSymbol):
+    """The bonds that a density is summed over, at every time alike; which end is which may matter to it."""
+
+    bonds: tuple[Bond, ...]
+
+    def __new__(cls, lattice: GraphLattice, bonds: Sequence[Bond]) -> Bonds:
+        self = cast(Bonds, super().__new__(cls, lattice))
+        self.bonds = tuple(bonds)
+        return self
+
+    def __getnewargs__(self) -> Any:
+        return (self.lattice, self.bonds)
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (*super()._hashable_content(), self.bonds)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the bonds."""
+        return hashlib.sha256(repr(self.bonds).encode()).hexdigest()[:8]
+
+    @property
+    def times(self) -> int:
+        """Number of time slices."""
+        return self.lattice.volume // len(self.lattice.nodes)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every bond counts once."""
+        return all(factor == 1 for _, _, factor, _ in self.bonds)
+
+    def renamed(self, images: Sequence[int]) -> Bonds:
+        """The same with node i called images[i]."""
+        return Bonds(self.lattice, [(images[i], images[j], c, w) for i, j, c, w in self.bonds])
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"{len(self.bonds)} bonds {self.digest} of {self.lattice}"
+
+
 @dataclass(frozen=True)
 class Hops:
     """Aᵏ on the graph axis, k = ``steps``, with A given by its edges.
@@ -350,12 +421,29 @@ class Functional(sp.Expr):
 
 
 class SiteSum(Functional):
-    """Σ_x density(x) over the sites of a lattice: an unevaluated SymPy node ``SiteSum(symbol, density)``."""
+    """Σ_x density(x) over the sites of a lattice: an unevaluated SymPy node ``SiteSum(symbol, density)``.
+
+    With :class:`Bonds` in the place of the lattice's symbol it is a sum over these, of a density in fields at
+    their ends.
+    """
 
     def __new__(cls, symbol: sp.Basic, density: sp.Expr) -> SiteSum:
-        lattice = _lattice_of(symbol)
+        lattice, on_bonds = _lattice_of(symbol), isinstance(symbol, Bonds)
         for atom in density.atoms(sp.Symbol):
             other = getattr(atom, "lattice", lattice)
+            if (hasattr(atom, "lattice") or getattr(atom, "on_bonds", False)) and on_bonds != getattr(
+                atom, "on_bonds", False
+            ):
+                raise LatticeError(
+                    f"sum over the {'bonds' if on_bonds else 'sites'} of {lattice}",
+                    expected="fields at the ends of the bond, x[phi] and y[phi], and couplings"
+                    if on_bonds
+                    else "fields and site constants at the running site",
+                    found=f"{atom}",
+                    remedy="write lattice.bonds(lambda x, y, w: w * x[phi] * y[phi]); a coupling that "
+                    "differs from bond to bond is given by weights=[…], and terms of one site are summed by "
+                    "lattice.sum(…)",
+                )
             if other != lattice:
                 raise LatticeError(
                     f"sum over {lattice} of {density}",
@@ -375,14 +463,37 @@ class SiteSum(Functional):
         """The summand."""
         return cast(sp.Expr, self.args[1])
 
+    @property
+    def bonds(self) -> Bonds | None:
+        """What is summed over if it is not the sites."""
+        return self.args[0] if isinstance(self.args[0], Bonds) else None
+
+    @property
+    def of_one(self) -> sp.Expr:
+        """What the sum of 1 is."""
+        if self.bonds is None:
+            return sp.Integer(self.lattice.volume)
+        return cast(sp.Expr, self.bonds.times * sp.Add(*(factor for _, _, factor, _ in self.bonds.bonds)))
+
+    def over(self, density: sp.Expr) -> SiteSum:
+        """The sum of another density over the same sites or bonds."""
+        return SiteSum(self.args[0], density)
+
     def _eval_is_real(self) -> bool | None:
         return self.density.is_real
 
     def _sympystr(self, printer) -> str:
-        return f"Σ_x[{printer.doprint(self.density)}]"
+        return f"Σ_{self._running}[{printer.doprint(self.density)}]"
 
     def _latex(self, printer) -> str:
-        return rf"\sum_x \left[{printer.doprint(self.density)}\right]"
+        running = {"⟨xy⟩": r"{\langle xy\rangle}", "⟨xy⟩ c_xy": r"{\langle xy\rangle} c_{xy}"}
+        return rf"\sum_{running.get(self._running, 'x')} \left[{printer.doprint(self.density)}\right]"
+
+    @property
+    def _running(self) -> str:
+        if self.bonds is None:
+            return "x"
+        return "⟨xy⟩" if self.bonds.is_plain else "⟨xy⟩ c_xy"
 
 
 def _lattice_of(symbol: sp.Basic) -> Lattice:

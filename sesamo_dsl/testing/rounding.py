@@ -69,7 +69,7 @@ def error_bounds(
             matrices = program.constants[attribute[0]]
         elif isinstance(attribute, str):
             matrices = program.constants.get(attribute)
-        if op.name == "neighbours":
+        if op.name in ("neighbours", "gather", "scatter"):
             attribute = matrices
         with np.errstate(all="ignore"):
             error = _propagate(
@@ -104,6 +104,13 @@ def _propagate(name, args, deltas, value, attribute, site_shape, input_error, ro
             return (
                 np.broadcast_to(deltas[0], site_shape) + roundoff * len(matrix) * np.abs(args[0])
             ) @ matrix
+        case "gather":
+            return np.broadcast_to(deltas[0], site_shape)[..., attribute.astype(int)]
+        case "scatter":
+            grown = np.broadcast_to(deltas[0], site_shape) + roundoff * len(attribute) * np.abs(args[0])
+            result = np.zeros(site_shape)
+            np.add.at(result.T, attribute.astype(int), grown.T)
+            return result
         case "broadcast":
             return np.broadcast_to(deltas[0], site_shape)
         case "fermion_log_det" | "fermion_gradient":

@@ -188,7 +188,7 @@ def test_common_subexpressions_are_computed_once() -> None:
 
 HASH_SCRIPT = """
 import sesamo_dsl as sd, sympy as sp
-from sesamo_dsl.stages import lower_theory
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.ir.text import program_text
 from sesamo_theories.scalar_phi4 import scalar_phi4
 lattice = sd.Lattice(3, 4)

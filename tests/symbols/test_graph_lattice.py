@@ -24,6 +24,7 @@ from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.lowering.expressions import arrays as constant_arrays
 from sesamo_dsl.lowering.expressions import lower
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.exact import NumberTable
 from sesamo_dsl.testing.rounding import error_bounds
 
@@ -81,7 +82,7 @@ def test_action_and_gradient_everywhere(name: str) -> None:
     precise = [evaluate(theory.action, y, theory.components, COUPLINGS, digits=30) for y in x]
     np.testing.assert_allclose(direct, expected, rtol=1e-13)
     np.testing.assert_allclose(np.array(precise, dtype=float), expected, rtol=1e-13)
-    program = sd.compiler.lower_theory(sd.analyse(theory))
+    program = lower_theory(sd.analyse(theory))
     value, gradient = run(program, "action_and_gradient", {"x": x}, COUPLINGS)
     np.testing.assert_allclose(value, expected, rtol=1e-13)
     direction = np.random.default_rng(1).normal(size=x.shape)

@@ -45,14 +45,17 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
         before, self._summing = self._summing, True
         density = cast(Element, self._print(expr.density))
         self._summing = before
-        sign = self._tag("munder", self._tag("mo", "∑"), self._tag("mi", "x"))
-        return self._tag("mrow", sign, self._tag("mo", "["), density, self._tag("mo", "]"))
+        running = "x" if expr.bonds is None else "⟨xy⟩"
+        sign = self._tag("munder", self._tag("mo", "∑"), self._tag("mi", running))
+        uniform = expr.bonds is None or expr.bonds.is_plain
+        factor = [] if uniform else [self._tag("msub", self._tag("mi", "c"), self._tag("mi", "xy"))]
+        return self._tag("mrow", sign, *factor, self._tag("mo", "["), density, self._tag("mo", "]"))
 
     def _print_Symbol(self, sym: sp.Symbol, style: str = "plain") -> Element:
         return self._named(sym.name, [])
 
     def _print_FieldComponent(self, expr: FieldComponent) -> Element:
-        site = [self._tag("mi", "x")]
+        site = [self._tag("mi", "xxy"[expr.end])]
         for sign, count, mu in site_steps(expr):
             site += [self._tag("mo", sign), *([self._tag("mn", str(count))] if count > 1 else [])]
             site.append(self._tag("mover", self._tag("mn", str(mu)), self._tag("mo", "^")))

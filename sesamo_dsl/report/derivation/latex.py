@@ -61,7 +61,9 @@ class FieldLatexPrinter(LatexPrinter):
         before, self._summing = self._summing, True
         density = self._print(expr.density)
         self._summing = before
-        return rf"\sum_{{x}} \left[{density}\right]"
+        running, factor = ("x", "") if expr.bonds is None else (r"\langle xy\rangle", "c_{xy}")
+        factor = "" if expr.bonds is None or expr.bonds.is_plain else factor
+        return rf"\sum_{{{running}}} {factor}\left[{density}\right]"
 
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
         return self._named(expr.name, [])
@@ -71,7 +73,7 @@ class FieldLatexPrinter(LatexPrinter):
             f"{'-' if sign == '−' else sign}{k if k > 1 else ''}\\hat{{{mu}}}"
             for sign, k, mu in site_steps(expr)
         )
-        place = [f"x{steps}"] if self._summing or steps else []
+        place = [f"{'xxy'[expr.end]}{steps}"] if self._summing or steps else []
         if count := hop_count(expr):
             power = f"^{{{count}}}" if count > 1 else ""
             return rf"(A{power}{self._named(expr.label, [])})" + (f"_{{{place[0]}}}" if place else "")

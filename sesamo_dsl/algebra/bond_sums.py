@@ -1,0 +1,117 @@
+"""Sums over bonds in normal form: one monomial of fields at both ends, and a factor for every bond.
+
+What differs from bond to bond is kept with the bonds: two sums of one monomial are one, and a sum vanishes
+where its factors do. A map of the nodes carries the bonds along, which come back as the same ones if it is an
+automorphism that keeps their weights.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import sympy as sp
+
+from ..symbols.bonds import WEIGHT, BondWeight
+from ..symbols.exact import NumberTable
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Bond, Bonds, Functional, SiteSum
+
+_MOST_WEIGHTS = 64  # different ones, of which each gets a sum of its own in other functions of the weight
+
+
+def without_weights(bonds: Bonds, monomial: sp.Expr) -> Iterator[tuple[Bonds, sp.Expr]]:
+    """The same sum as sums of functions without the weight: its powers are factors of the bonds.
+
+    In other functions of it the weights become numbers, those that are equal together. If there are too many
+    different ones the weight stays where it is: such sums are equal if they are spelled alike.
+    """
+    power, rest = monomial.as_independent(*monomial.atoms(FieldComponent), as_Add=False)
+    if not rest.has(BondWeight):
+        rows = (
+            (i, j, cast(sp.Expr, f * power.xreplace({WEIGHT: w})), sp.S.One) for i, j, f, w in bonds.bonds
+        )
+        yield Bonds(bonds.lattice, list(rows)), rest
+        return
+    by_weight: dict[sp.Expr, list[Bond]] = defaultdict(list)
+    for bond in bonds.bonds:
+        by_weight[bond[3]].append(bond)
+    if len(by_weight) > _MOST_WEIGHTS:
+        yield bonds, monomial
+        return
+    for weight, members in by_weight.items():
+        alike = [(i, j, factor, cast(sp.Expr, sp.S.One)) for i, j, factor, _ in members]
+        yield Bonds(bonds.lattice, alike), cast(sp.Expr, monomial.xreplace({WEIGHT: weight}))
+
+
+def in_one_orientation(bonds: Bonds, monomial: sp.Expr, other: sp.Expr) -> sp.Expr:
+    """The sum of a monomial, or of its other spelling with both ends exchanged; fields at one end are at x.
+
+    Bonds of a monomial that has both spellings go from the smaller node to the larger one; those of fields
+    at one end are summed at each node.
+    """
+    sign, monomial = _sign_apart(monomial)
+    other_sign, other = _sign_apart(other)
+    rows: Iterable[Bond] = bonds.bonds
+    ends = {f.end for f in monomial.atoms(FieldComponent)}
+    if ends == {2} or (ends != {1} and sp.sstr(other) < sp.sstr(monomial)):
+        sign, monomial = other_sign, other
+        rows = [(j, i, factor, weight) for i, j, factor, weight in rows]
+    elif other == monomial:
+        swap = cast(sp.Expr, sign * other_sign)
+        rows = [(i, j, f, w) if i <= j else (j, i, cast(sp.Expr, swap * f), w) for i, j, f, w in rows]
+    if len(ends) == 1 and not monomial.has(BondWeight):
+        rows = [(i, i, factor, weight) for i, _, factor, weight in rows]
+    return cast(sp.Expr, sign * SiteSum(Bonds(bonds.lattice, _together(rows)), monomial))
+
+
+def _sign_apart(monomial: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    number = monomial.as_coeff_Mul()[0]
+    return (sp.S.NegativeOne, cast(sp.Expr, -monomial)) if number.is_negative else (sp.S.One, monomial)
+
+
+def _together(rows: Iterable[Bond]) -> list[Bond]:
+    """Equal bonds once, sorted."""
+    factors: dict[tuple[int, int, sp.Expr], list[sp.Expr]] = defaultdict(list)
+    for i, j, factor, weight in rows:
+        factors[i, j, weight].append(factor)
+    summed = ((i, j, cast(sp.Expr, sp.expand(sp.Add(*f))), weight) for (i, j, weight), f in factors.items())
+    return sorted(summed, key=lambda bond: (bond[0], bond[1], sp.sstr(bond[3])))
+
+
+def with_sums_over_bonds_together(
+    terms: dict[sp.Expr, sp.Expr], numbers: NumberTable
+) -> dict[sp.Expr, sp.Expr]:
+    """Σ number · term with all sums over bonds of one monomial as one, without bonds whose factor is zero.
+
+    The factor of the first bond is 1.
+    """
+    groups: dict[tuple[sp.Expr, sp.Expr], list[Bond]] = defaultdict(list)
+    found: dict[sp.Expr, sp.Expr] = {}
+    for term, number in terms.items():
+        sums = [f for f in sp.Mul.make_args(term) if isinstance(f, SiteSum) and f.bonds is not None]
+        rest = cast(sp.Expr, term / sums[0]) if len(sums) == 1 else term
+        if len(sums) != 1 or rest.has(Functional):
+            found[term] = number
+            continue
+        bonds = cast(Bonds, sums[0].bonds)
+        scaled = [(i, j, cast(sp.Expr, number * f), w) for i, j, f, w in bonds.bonds]
+        groups[rest, sums[0].density].extend(scaled)
+    lattice = next((b.lattice for t in terms for b in t.atoms(Bonds)), None)
+    for (rest, density), rows in groups.items():
+        assert lattice is not None
+        exact = [(i, j, numbers.canonical(factor), w) for i, j, factor, w in _together(rows)]
+        kept = [bond for bond in exact if bond[2] != 0]
+        if not kept:
+            continue
+        first = kept[0][2]
+        scaled = [(i, j, numbers.canonical(cast(sp.Expr, sp.expand(f / first))), w) for i, j, f, w in kept]
+        node = SiteSum(Bonds(lattice, scaled), density)
+        everywhere = {(i, i) for i in range(len(lattice.nodes))} == {(i, j) for i, j, *_ in scaled}
+        if everywhere and cast(Bonds, node.bonds).is_plain:  # each node once, as in a sum over the sites
+            here = {f: f.at_end(0) for f in density.atoms(FieldComponent)}
+            node = lattice.sum(cast(sp.Expr, density.xreplace(here)))
+        key = cast(sp.Expr, rest * node)
+        found[key] = numbers.canonical(cast(sp.Expr, sp.expand(found.get(key, sp.S.Zero) + first)))
+    return {term: number for term, number in found.items() if number != 0}
