@@ -294,21 +294,19 @@ def train(
     reference = theory if is_shipped(theory) else str(_path(theory).resolve())
     given = {"law": law, "strategy": strategy, "steps": steps}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    chosen |= {"seed": seed, "seconds": seconds, "batch": batch, "learning_rate": learning_rate}
     couplings = _couplings(settings or [])
 
     def begin() -> Run:
         return start(
             compiled,
+            None,
+            chosen,
             parameters=couplings,
             directory=directory,
             source=source_of(reference),
             start_from=start_from,
-            seed=seed,
-            seconds=seconds,
             method=method,
-            batch=batch,
-            learning_rate=learning_rate,
-            **chosen,
         )
 
     _conclude_training(begin, plot)

@@ -22,8 +22,9 @@ from .estimates.hmc import hmc
 from .estimates.reference import Reference, exact_configurations
 from .estimates.samples import Samples
 from .language.theory import Theory
+from .plan.decide import planned
 from .plan.methods import METHODS, method_options
-from .runs import Run, load_run, resolved_options, start
+from .runs import Run, load_run, start
 from .runs.declaration import digest
 from .runs.store import RECORD
 from .values.couplings import Coupling, Couplings, couplings_text, same_couplings
@@ -260,9 +261,11 @@ def compare(
 def _trained(compiled: CompiledTheory, values: Couplings, place: Path, **options: Any) -> Run:
     """The run in a directory: made anew, or the one that is there, finished if it was not."""
     if not (place / RECORD).exists():
-        return start(compiled, parameters=values, directory=place, progress=False, **options)
+        return start(compiled, None, options, parameters=values, directory=place, progress=False)
     run = load_run(place, backend=compiled.backend.name)
-    same = run.options == resolved_options(compiled, None, **options)
+    precision = compiled.requested_precision
+    plan = planned(compiled.analysis, None, options, requested_precision=precision)
+    same = run.plan == plan
     same = same and same_couplings(run.parameters, values)
     if not same or digest(run.compiled) != digest(compiled):
         raise RunError(

@@ -15,7 +15,7 @@ from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
-from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.values.couplings import Couplings
 from sesamo_dsl.values.precision import Precision
 
@@ -70,11 +70,11 @@ class JaxBackend:
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> Model:
         """A fresh model."""
-        with scope(widest(compiled, options)):
-            return JaxModel(compiled, parameters, base, options)
+        with scope(widest(compiled, plan)):
+            return JaxModel(compiled, parameters, base, plan)
 
     def hmc(
         self,

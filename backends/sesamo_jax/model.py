@@ -15,7 +15,7 @@ from jax import Array
 from sesamo_dsl.backend import Draws, EmittedProgram
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.flows.weights import check_state
-from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.training.schedule import BETAS
@@ -51,9 +51,9 @@ def _walled(
     return action
 
 
-def widest(compiled: EmittedProgram, options: TrainingOptions) -> Precision:
+def widest(compiled: EmittedProgram, plan: Plan) -> Precision:
     """The precision that JAX has to be able to compute in: that of the theory or of the flow."""
-    return "float64" if "float64" in (compiled.precision, options.flow_precision) else "float32"
+    return "float64" if "float64" in (compiled.precision, plan.flow_precision) else "float32"
 
 
 class JaxModel(SamplerModel):
@@ -66,31 +66,31 @@ class JaxModel(SamplerModel):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> None:
-        self.scope_precision = widest(compiled, options)
+        self.scope_precision = widest(compiled, plan)
         emitted = compiled.bind(parameters)
         arrays, action = JaxArrays(), emitted["action"]
         if compiled.program.has_walls:
             action = _walled(arrays, emitted["action_and_gradient"])
-        super().__init__(arrays, compiled, emitted, action, parameters, base, options)
+        super().__init__(arrays, compiled, emitted, action, parameters, base, plan)
         self._dtype = jnp.dtype(compiled.precision)
         sampler = self.sampler
         state = sampler.initial_state()
         self._layout = Layout(state)
-        flow_dtype = options.flow_precision or compiled.precision
+        flow_dtype = plan.flow_precision or compiled.precision
         self.weights = {
             name: jnp.asarray(values, flow_dtype if name.startswith("flow.") else compiled.precision)
             for name, values in state.items()
         }
-        self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
+        self._optimizer = optax.chain(optax.clip_by_global_norm(plan.clip), optax.scale_by_adam(*BETAS))
         self._differentiated = jax.value_and_grad(sampler.objective, has_aux=True)
         point = compiled, base, couplings_key(parameters)
         # the flow does not know the law
-        of_flow = options.flow, options.flow_precision, options.flows, options.seed, options.strategy
+        of_flow = plan.flow, plan.flow_precision, plan.flows, plan.seed, plan.strategy
         drawing = shared((*point, of_flow), draw_flow=sampler.draw_flow, log_flow=sampler.log_flow)
         others = shared(
-            (*point, options),
+            (*point, plan),
             modulate=sampler.modulate,
             table=sampler.table,
             canonical=sampler.canonical,

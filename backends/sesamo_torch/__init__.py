@@ -20,7 +20,7 @@ from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
-from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.values.couplings import Couplings
 from sesamo_dsl.values.precision import Precision
 
@@ -74,11 +74,11 @@ class TorchBackend:
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> Model:
         """A fresh model."""
         with scope():
-            return TorchModel(compiled, parameters, base, options)
+            return TorchModel(compiled, parameters, base, plan)
 
     def hmc(
         self,

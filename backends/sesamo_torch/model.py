@@ -12,7 +12,7 @@ from torch import Tensor
 from sesamo_dsl.backend import Draws, EmittedProgram
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.flows.weights import check_state
-from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.training.schedule import BETAS
@@ -50,7 +50,7 @@ class TorchModel(SamplerModel):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = getattr(torch, compiled.precision)
@@ -62,8 +62,8 @@ class TorchModel(SamplerModel):
         def action(x: Tensor) -> Any:
             return _Action.apply(x, emitted["action_and_gradient"], walled)
 
-        super().__init__(arrays, compiled, emitted, action, parameters, base, options)
-        flow_dtype = options.flow_precision or compiled.precision
+        super().__init__(arrays, compiled, emitted, action, parameters, base, plan)
+        flow_dtype = plan.flow_precision or compiled.precision
         self.weights = {
             name: arrays.constant(
                 values, flow_dtype if name.startswith("flow.") else compiled.precision
@@ -127,7 +127,7 @@ class TorchModel(SamplerModel):
         loss, ess = self._objective(self._step, reference)
         self._adam.zero_grad(set_to_none=False)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._options.clip)
+        norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._plan.clip)
         for group in self._adam.param_groups:
             group["lr"] = learning_rate
         self._adam.step()

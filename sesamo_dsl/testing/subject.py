@@ -25,6 +25,7 @@ from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.theory import Theory
 from ..plan.base import make_base, wall_statistics
+from ..plan.decide import decide
 from ..plan.options import TrainingOptions
 from ..stages.analyse import analyse
 from ..stages.lower import lower_theory
@@ -160,8 +161,7 @@ class Subject:
             collective=options.get("strategy", self.strategies[0]) == self.strategies[0],
         )
         chosen = TrainingOptions(flow=flow, flow_precision="float64", batch=BATCH, **options)
-        resolved = chosen.resolve(self.analysis)
-        return compiled.backend.model(compiled, self.parameters, self.base, resolved)
+        return compiled.backend.model(compiled, self.parameters, self.base, decide(chosen, self.analysis))
 
     def interpret(
         self,
@@ -212,7 +212,7 @@ class Subject:
     @cached_property
     def base(self) -> GaussianBase:
         """The base of all models: the very same, so that backends can tell that they are alike."""
-        return make_base(self.program, self.parameters, TrainingOptions().resolve(self.analysis))
+        return make_base(self.program, self.parameters, decide(TrainingOptions(), self.analysis))
 
     @cached_property
     def wall_inputs(self) -> dict[str, np.ndarray]:

@@ -92,7 +92,7 @@ def test_free_propagator(tmp_path: Path) -> None:
         parameters={**FREE, "h": 0.0},
     )
     precision = lattice_precision((4, 6), 0.15)
-    base = make_base(run.compiled.program, run.parameters, run.options)
+    base = make_base(run.compiled.program, run.parameters, run.plan)
     assert np.abs(base.filter[..., 0, 0] ** 2 - 1 / precision).max() < 1e-8
     samples = run.sample(20_000)
     exact = np.fft.ifft(1 / precision[:, 0]).real
@@ -322,7 +322,7 @@ def test_training_starts_from_a_smaller_lattice(backend: str, tmp_path: Path) ->
     fresh = brief(scalar_phi4(8, 8), tmp_path / "fresh", backend, parameters=couplings, flow=SMALL)
     given = brief(scalar_phi4(8, 8), tmp_path / "given", backend, start_from=small, **once)
     read = brief(scalar_phi4(8, 8), tmp_path / "read", backend, start_from=tmp_path / "small", **once)
-    assert given.options.flow == SMALL
+    assert given.plan.flow == SMALL
     assert read.start_from == str(tmp_path / "small")
     a, b, c = (run.sample(2000) for run in (fresh, given, read))
     assert np.array_equal(b.x, c.x)
