@@ -16,7 +16,6 @@ from ..errors import FieldError, GroupError, LatticeError, NotClosedError
 from ..symbols.exact import NumberTable, exact_matrix
 from ..symbols.fields import ComplexField, Field, FieldComponent, ScalarField, VectorField, field_components
 from ..symbols.lattice import GraphLattice, Lattice
-from .automorphisms import automorphisms
 from .element import Element
 from .finite import FiniteGroup
 from .lie import LieSymmetry
@@ -198,6 +197,8 @@ def Automorphisms(lattice: GraphLattice, **options: Unpack[Options]) -> Symmetry
             found=shown(lattice),
             remedy="use Translations and PointGroup on a hypercubic lattice",
         )
+    from .automorphisms import automorphisms
+
     maps, order = automorphisms(lattice)
     if order > _ENUMERABLE and "order_bound" not in options:
         raise NotClosedError(

@@ -10,12 +10,14 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import lcm, prod
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import networkx as nx
 import numpy as np
 
 from ..errors import GroupError, NotClosedError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 E = TypeVar("E", bound=Hashable)
 
@@ -126,6 +128,8 @@ class FiniteGroup(Generic[E]):
 
     def cayley_graph(self) -> nx.DiGraph:
         """Cayley graph: an edge i → elements[i]∘generators[s], labelled ``generator=s``."""
+        import networkx as nx
+
         graph = nx.DiGraph(name=self.name)
         graph.add_nodes_from(range(self.order))
         for i, row in enumerate(self._right):

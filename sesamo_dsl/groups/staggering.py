@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
 from ..checks import as_integer, shown
@@ -59,6 +58,8 @@ def checked_axes(lattice: Lattice, axes: Sequence[Any] | None) -> Axes:
 @lru_cache(maxsize=64)
 def _colours(lattice: Lattice) -> tuple[int, ...]:
     """0 or 1 for every node, so that edges join different colours."""
+    import networkx as nx
+
     assert isinstance(lattice, GraphLattice)
     graph = nx.Graph([(i, j) for i, j, _ in lattice.edges])
     graph.add_nodes_from(range(len(lattice.nodes)))

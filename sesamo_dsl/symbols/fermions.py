@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import mpmath
-import networkx as nx
 import numpy as np
 import sympy as sp
-from scipy.linalg import expm
 
 from ..checks import as_integer, shown
 from ..errors import FieldError, LatticeError, ParameterError, TheoryError
 from .exact import exact_matrix, floats, numeric, rational, symbolic
 from .fields import FieldComponent, Parameter
 from .lattice import Functional, GraphLattice, SiteSum
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Hopping(sp.Atom):
@@ -48,6 +49,8 @@ class Hopping(sp.Atom):
 
         Then the sign flip D of one sublattice turns K into D K D = −K.
         """
+        import networkx as nx
+
         graph = nx.Graph()
         graph.add_nodes_from(range(self.matrix.rows))
         entries = self.matrix.todok()
@@ -178,6 +181,8 @@ class FermionLogDet(Functional):
         field
             φ, shape (Nt, Nx).
         """
+        from scipy.linalg import expm
+
         slices, nodes = field.shape
         hop = expm(floats(self.hopping.matrix) * beta / slices)
         matrix = np.eye(slices * nodes).reshape(slices, nodes, slices, nodes)
@@ -263,6 +268,8 @@ def _lattice(expr: sp.Expr) -> GraphLattice:
 
 
 def _matrix(hopping: Any, lattice: GraphLattice) -> sp.ImmutableMatrix:
+    import networkx as nx
+
     if isinstance(hopping, GraphLattice):
         hopping = _graph_of(hopping)
     if isinstance(hopping, nx.Graph):
@@ -308,6 +315,8 @@ def _is_real_number(entry: Any) -> bool:
 
 
 def _graph_of(lattice: GraphLattice) -> nx.Graph:
+    import networkx as nx
+
     graph = nx.Graph()
     graph.add_nodes_from(lattice.nodes)
     graph.add_edges_from((lattice.nodes[i], lattice.nodes[j], {"weight": w}) for i, j, w in lattice.edges)

@@ -7,15 +7,17 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import networkx as nx
 import numpy as np
 import sympy as sp
 
 from ..checks import as_integer, shown
 from ..errors import LatticeError
 from .exact import rational, symbolic
+
+if TYPE_CHECKING:
+    import networkx as nx  # takes a fifth of a second, and most lattices have no graph
 
 _MOST_SITES, _MOST_AXES = 2**24, 16
 
@@ -183,6 +185,8 @@ class GraphLattice(Lattice):
     edges: tuple[Edge, ...]
 
     def __init__(self, graph: Any, *, time: int | None = None) -> None:
+        import networkx as nx
+
         if not isinstance(graph, nx.Graph) or graph.is_directed() or graph.is_multigraph() or not len(graph):
             raise LatticeError(
                 "GraphLattice",
