@@ -270,7 +270,7 @@ class Run:
                 raise
             self.ended = "finished" if self.course.progress(self.plan) >= 1 else "stopped"
             try:
-                self.save()
+                self._write(self.model.state())
             except RunError as error:
                 raise RunNotKeptError(
                     f"run directory {self.directory}",

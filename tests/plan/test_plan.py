@@ -9,7 +9,6 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
-from support import shaken
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError, RunError
@@ -17,6 +16,7 @@ from sesamo_dsl.plan.options import TrainingFields
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.training.callbacks import Step
 from sesamo_theories.gaussian_mixture import gaussian_mixture
+from support import shaken
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
 TINY: dict[str, Any] = {"flow": SMALL, "batch": 16}
