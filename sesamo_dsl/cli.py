@@ -611,7 +611,7 @@ def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> 
     warnings = samples.warnings
     if chain is None:
         for name in observable_names(samples.program):
-            typer.echo(f"{f'⟨{name}⟩':<18} {samples.mean(name)}")
+            typer.echo(f"{f'⟨{name}⟩':<18} {samples.expect(name)}")
         for name in samples.declared:
             typer.echo(f"{name:<18} {samples.derived(name)}")
     else:
@@ -648,7 +648,7 @@ def _conclude(warnings: tuple[str, ...]) -> None:
 def _comparison(samples: Samples, chain: Chain) -> str:
     """Reweighted means beside those of the chain."""
     rows = {
-        f"⟨{name}⟩": (samples.mean(name), chain.mean(name))
+        f"⟨{name}⟩": (samples.expect(name), chain.expect(name))
         for name in ("action", *observable_names(samples.program))
     }
     rows |= {name: (samples.derived(name), chain.derived(name)) for name in samples.declared}

@@ -22,7 +22,7 @@ from ..values.couplings import Couplings, couplings_text, same_couplings
 from .estimate import Estimate
 from .health import Finding
 from .samples import Samples
-from .weighted import in_chunks, observable_names, observable_values, virial_values
+from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
 
 _SHORTEST = 20  # below that no autocorrelation function can be summed
 _LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last
@@ -124,20 +124,23 @@ class Chain:
         """All of them in one batch, (replicas·length, components, *lattice)."""
         return self.x.reshape(-1, *self.x.shape[2:])
 
-    def series(self, observable: str) -> np.ndarray:
-        """Values of ``"action"`` or a declared observable, (replicas, length)."""
-        if observable == "action":
+    def series(self, observable: Observable) -> np.ndarray:
+        """Values of what :meth:`expect` averages, (replicas, length)."""
+        if isinstance(observable, str) and observable == "action":
             return self.action
-        values = observable_values(self.program, self.parameters, self.configurations, observable)
+        values = values_of(self.program, self.parameters, self.configurations, observable)
         return values.reshape(self.action.shape)
 
-    def mean(self, observable: str) -> ChainEstimate:
-        """⟨O⟩ with error and autocorrelation time; ``"action"`` or a declared observable."""
-        return gamma_method(self.series(observable))
+    def expect(self, observable: Observable) -> ChainEstimate:
+        """⟨O⟩ with error and autocorrelation time.
 
-    def mean_of(self, values: np.ndarray) -> ChainEstimate:
-        """Mean of any values in the order of :attr:`configurations`."""
-        return gamma_method(np.reshape(values, self.action.shape))
+        Parameters
+        ----------
+        observable
+            ``"action"`` or the name of a declared observable; a function of the configurations,
+            (n, components, *lattice) → (n,); or its values in the order of :attr:`configurations`.
+        """
+        return gamma_method(self.series(observable))
 
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> ChainEstimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
@@ -150,12 +153,12 @@ class Chain:
 
     def estimate(self, values: np.ndarray) -> Estimate:
         """The same without the autocorrelation time."""
-        return Estimate(*self.mean_of(values)[:2])
+        return Estimate(*self.expect(np.ravel(values))[:2])
 
     @cached_property
     def virial(self) -> ChainEstimate:
         """⟨x·∇S⟩ per degree of freedom; 1 under p."""
-        return self.mean_of(virial_values(self.program, self.parameters, self.configurations))
+        return self.expect(virial_values(self.program, self.parameters, self.configurations))
 
     @cached_property
     def sector(self) -> np.ndarray:
@@ -186,7 +189,7 @@ class Chain:
                 f"{length} configurations: no autocorrelation time can be told from fewer than {_SHORTEST}",
                 "run a longer chain",
             )
-        tau, name = max((self.mean(name).tau, name) for name in names)
+        tau, name = max((self.expect(name).tau, name) for name in names)
         needed = max(_LENGTH * tau / replicas, _REPLICA * tau)
         if length >= needed:
             return None
@@ -247,7 +250,7 @@ class Chain:
             f"virial ⟨x·∇S⟩/n    {self.virial}",
         ]
         names = ["action", *observable_names(self.program)]
-        lines += [f"{f'⟨{name}⟩':<18} {self.mean(name)}" for name in names]
+        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}" for name in names]
         lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
         if self.program.sectors.count > 1 and self.program.sectors.enumerable:
             lines.append("sector masses")

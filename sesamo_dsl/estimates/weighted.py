@@ -28,6 +28,9 @@ from .estimate import Estimate, independent_mean
 from .reference import Reference
 from .training_record import TrainingRecord
 
+Observable = str | Callable[[np.ndarray], Any] | np.ndarray
+"""A name, a function of configurations (n, components, *lattice), or values (n,)."""
+
 
 def in_chunks(
     program: Program, parameters: Couplings, x: np.ndarray, function: str
@@ -58,6 +61,28 @@ def observable_values(program: Program, parameters: Couplings, x: np.ndarray, ob
         )
     function = observable if observable == "action" else f"observable_{observable}"
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
+
+
+def values_of(program: Program, parameters: Couplings, x: np.ndarray, observable: Observable) -> np.ndarray:
+    """O(x) of whatever names, computes or holds it, (n,), float64; OptionError for anything else."""
+    if isinstance(observable, str):
+        return observable_values(program, parameters, x, observable)
+    try:
+        values = np.asarray(observable(x) if callable(observable) else observable, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise _not_an_observable(len(x), f"{type(error).__name__}: {error}") from error
+    if values.shape != (len(x),):
+        raise _not_an_observable(len(x), f"shape {values.shape}")
+    return values
+
+
+def _not_an_observable(count: int, found: str) -> OptionError:
+    return OptionError(
+        "observable",
+        expected=f"a declared name, a function of the configurations, or values of shape ({count},)",
+        found=found,
+        remedy="give one real number for each configuration, in their order",
+    )
 
 
 def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
@@ -306,21 +331,16 @@ class WeightedSamples:
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(np.divide(self.virial.value - 1, self.virial.error))
 
-    def mean(self, observable: str) -> Estimate:
-        """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
-        return self._reweighted(observable_values(self.program, self.parameters, self.x, observable))
+    def expect(self, observable: Observable) -> Estimate:
+        """⟨O⟩ under p by importance weights.
 
-    def mean_of(self, values: np.ndarray) -> Estimate:
-        """Mean under p of any values, one for each sample."""
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != (len(self),):
-            raise OptionError(
-                "values to average",
-                expected=f"shape ({len(self)},), one for each sample",
-                found=f"shape {values.shape}",
-                remedy="pass one number per configuration of samples.x",
-            )
-        return self._reweighted(values)
+        Parameters
+        ----------
+        observable
+            ``"action"`` or the name of a declared observable; a function of the configurations,
+            (n, components, *lattice) → (n,); or its values, one for each sample.
+        """
+        return self._reweighted(values_of(self.program, self.parameters, self.x, observable))
 
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.

@@ -1,6 +1,6 @@
 """Measurements on configurations that no sum over sites can declare: two-point functions, the angle of M.
 
-All take plain arrays, (samples, components, *lattice); average what they return with ``mean_of`` of samples
+All take plain arrays, (samples, components, *lattice); average what they return with ``expect`` of samples
 or of a chain.
 """
 

@@ -117,7 +117,7 @@ def test_few_samples_have_no_error(count: int) -> None:
     assert names(samples) == ["few samples"]
     if count == 1:
         errors = [samples.log_z.error, samples.virial.error, samples.free_energy_bound.error]
-        errors += [samples.mean("action").error, *samples.sector_errors, samples.virial_z_score]
+        errors += [samples.expect("action").error, *samples.sector_errors, samples.virial_z_score]
         assert np.isnan(errors).all()
         assert "± nan" in samples.text()
 

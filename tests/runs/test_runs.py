@@ -292,7 +292,7 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
     assert not changed.derived
     assert any("root" in note for note in changed.notes)
     np.testing.assert_array_equal(changed.sample(30).x, run.sample(30).x)
-    assert changed.sample(30).mean("second") == run.sample(30).mean("second")
+    assert changed.sample(30).expect("second") == run.sample(30).expect("second")
     file.unlink()
     (tmp_path / "run" / "own.py").write_text(text)  # moved, and as it was
     assert sd.load_run(run.directory).derived.keys() == {"root"}

@@ -344,7 +344,7 @@ def test_sampled_by_hamiltonian_monte_carlo() -> None:
     covariance = np.linalg.inv(np.array([[2.0, -1.0, 0.0], [-1.0, 3.0, -1.0], [0.0, -1.0, 2.0]]))
     exact = covariance[0, 1] + covariance[1, 2]
     chain = sd.hmc(pair(), seed=1, chains=64, trajectories=400, warm_up=100)
-    found = chain.mean("product")
+    found = chain.expect("product")
     assert found.error < 0.02
     assert abs(found.value - exact) < 5 * found.error
 

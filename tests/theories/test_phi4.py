@@ -97,7 +97,7 @@ def test_free_propagator(tmp_path: Path) -> None:
     samples = run.sample(20_000)
     exact = np.fft.ifft(1 / precision[:, 0]).real
     for t, values in enumerate(sd.two_point(samples.x).T):
-        found = samples.mean_of(values)
+        found = samples.expect(values)
         assert abs(found.value - exact[t]) < 4.5 * found.error
 
 
@@ -251,7 +251,7 @@ def test_mistakes_with_derived_quantities() -> None:
     with pytest.raises(OptionError, match="finite values"), np.errstate(all="ignore"):
         samples.derived(lambda m: np.log(m - 10), "abs_m")
     with pytest.raises(OptionError, match="one for each sample"):
-        samples.mean_of(np.zeros(3))
+        samples.expect(np.zeros(3))
     phi = sd.ScalarField("phi", sd.Lattice(2))
     for wrong in (sp.Symbol("unknown"), sp.Integer(3), 2.0):
         with pytest.raises(TheoryError, match="derived quantity a"):
