@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ..backend import Draws
-from ..checks import spelling
+from ..checks import array, shown, spelling
 from ..errors import OptionError
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -48,14 +48,15 @@ def observable_names(program: Program) -> list[str]:
 def observable_values(program: Program, parameters: Couplings, x: np.ndarray, observable: str) -> np.ndarray:
     """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
     known = ["action", *observable_names(program)]
-    observable = spelling(observable) if isinstance(observable, str) else observable
-    if observable not in known:
+    if not isinstance(observable, str) or spelling(observable) not in known:
         raise OptionError(
-            f"observable {observable} of theory {program.theory}",
+            f"observable {observable if isinstance(observable, str) else shown(observable)} of theory "
+            f"{program.theory}",
             expected=f"one of {', '.join(known)}",
-            found=repr(observable),
+            found=shown(observable),
             remedy="declare it in Theory(observables={…})",
         )
+    observable = spelling(observable)
     function = observable if observable == "action" else f"observable_{observable}"
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
 
@@ -312,7 +313,12 @@ class WeightedSamples:
 
     def mean_of(self, values: np.ndarray) -> Estimate:
         """Mean under p of any values, one for each sample."""
-        values = np.asarray(values, dtype=np.float64)
+        values = array(
+            values,
+            "values to average",
+            expected=f"{len(self)} real numbers, one for each sample",
+            remedy="pass one number per configuration of samples.x",
+        ).astype(np.float64)
         if values.shape != (len(self),):
             raise OptionError(
                 "values to average",
