@@ -14,6 +14,7 @@ from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFa
 from ..symbols.exact import NumberTable, floats, is_zero, rational, symbolic
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Lattice
+from ..symbols.site_constants import SiteConstant
 from .element import Element
 from .finite import FiniteGroup
 from .site_map import SiteMap
@@ -360,6 +361,8 @@ def linear_row(declared: Any, components: Sequence[FieldComponent], subject: str
             expected="a linear combination of field components at the same site "
             "with real constant coefficients",
             found=str(declared),
-            remedy="write e.g. {x: -y, y: x}; couplings cannot stand in a group element",
+            remedy="signs that alternate from site to site are declared as groups.Staggered(phi, axes=(0,))"
+            if expr.has(SiteConstant)
+            else "write e.g. {x: -y, y: x}; couplings cannot stand in a group element",
         )
     return row

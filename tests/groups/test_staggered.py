@@ -224,6 +224,15 @@ def test_mistakes_are_group_errors(declare: Any) -> None:
         declare()
 
 
+def test_a_site_constant_in_a_generator_is_told_the_other_declaration() -> None:
+    lattice = sd.Lattice(4, 4)
+    phi = sd.ScalarField("phi", lattice)
+    chi = sd.SiteConstant("chi", lattice, (-1.0) ** np.indices((4, 4)).sum(axis=0))
+    declared = theory(phi**2, sd.Symmetry("signs", [{phi: chi * phi}]), [phi])
+    with pytest.raises(GroupError, match="Staggered"):
+        sd.analyse(declared)
+
+
 def test_an_odd_axis_may_stay_out() -> None:
     strip = sd.Lattice(4, 3)
     phi = sd.ScalarField("phi", strip)
