@@ -35,7 +35,7 @@ from .errors import (
     SesamoError,
     TrainingInterrupted,
 )
-from .estimates.chains import Chain, independence_metropolis
+from .estimates.chains import Chain, check_proposals, independence_metropolis
 from .estimates.estimate import Estimate
 from .estimates.hmc import hmc
 from .estimates.samples import Samples
@@ -179,7 +179,7 @@ def check(
         check_output(output)
     if picture is not None:
         check_picture(picture)
-    analysis = analyse(load_theory(theory), parameters=_couplings(settings or []))
+    analysis = analyse(load_theory(theory), parameters=_couplings(settings or []), normalizable=False)
     text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
     if output is not None:
         write_text(output, text + "\n")
@@ -290,7 +290,8 @@ def train(
         raise typer.BadParameter("give a THEORY, or a run to --resume", param_hint="THEORY")
     if restart:
         raise typer.BadParameter("only with --resume", param_hint="--restart-schedule")
-    compiled = compile(load_theory(theory), backend, precision=precision)
+    # Z is judged at the couplings of --set, when the run starts
+    compiled = compile(load_theory(theory), backend, precision=precision, normalizable=False)
     reference = theory if is_shipped(theory) else str(_path(theory).resolve())
     given = {"law": law, "strategy": strategy, "steps": steps}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -406,6 +407,8 @@ def sample(
         check_output(output)
     if plot is not None:
         check_picture(plot)
+    if exact:
+        check_proposals(count, "--count")
     samples = load_run(run, theory=declaration, backend=backend).sample(count, seed=seed)
     chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
     _report(samples, None, chain)

@@ -150,7 +150,11 @@ class CompiledTheory(DerivedProgram):
 
 
 def compile(
-    theory: Theory | Analysis, backend: str | Backend = "torch", *, precision: Precision | None = None
+    theory: Theory | Analysis,
+    backend: str | Backend = "torch",
+    *,
+    precision: Precision | None = None,
+    normalizable: bool = True,
 ) -> CompiledTheory:
     """Compile a theory (or its finished analysis) for a backend.
 
@@ -160,12 +164,17 @@ def compile(
         Entry-point name, "torch" or "jax" unless others are installed; or a backend object.
     precision
         "float32" or "float64"; default is the theory's own.
+    normalizable
+        Whether ∫ exp(−S) has to be finite at the default couplings. False compiles S even where it is
+        infinite; training and HMC refuse such couplings in any case.
 
     Raises
     ------
+    NotNormalizableError
+        If ∫ exp(−S) is found to be infinite; the direction is in the error.
     BackendError
         For a backend that does not exist or is not installed.
     OptionError
         For any other precision.
     """
-    return CompiledTheory.of_theory(theory, backend, precision)
+    return CompiledTheory.of_theory(theory, backend, precision, normalizable=normalizable)

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import checks
 from ..errors import BackendError, OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
 from .estimate import Estimate
 from .health import Finding
-from .samples import Samples
+from .samples import Samples, check_samples
 from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
 
 _SHORTEST = 20  # below that no autocorrelation function can be summed
@@ -217,6 +218,13 @@ class Chain:
     def joined(self, *others: Chain) -> Chain:
         """One chain with the replicas of all; they must have the same theory, couplings and length."""
         for other in others:
+            if not isinstance(other, Chain):
+                raise OptionError(
+                    "chains to be joined",
+                    expected="chains",
+                    found=checks.shown(other),
+                    remedy="write one.joined(other, …)",
+                )
             couplings = same_couplings(self.parameters, other.parameters)
             same = self.program.theory == other.program.theory and couplings
             if not same or self.x.shape[1:] != other.x.shape[1:]:
@@ -270,6 +278,24 @@ def longest_stay(series: np.ndarray) -> int:
     return int(np.diff(np.concatenate([[-1], changes, [len(series) - 1]])).max()) - 1
 
 
+def _starting_points(count: int) -> int:
+    """How many of so many samples a chain may start at; the others are its proposals."""
+    return -(-count // 10)
+
+
+def check_proposals(count: int, option: str) -> None:
+    """OptionError if so many samples are too few for independence Metropolis with errors by the Γ-method."""
+    least = next(n for n in range(_SHORTEST, 2 * _SHORTEST) if n - _starting_points(n) >= _SHORTEST)
+    if count < least:
+        raise OptionError(
+            option,
+            expected=f"at least {least} samples, for a chain of {_SHORTEST} configurations; far more for "
+            "errors to believe",
+            found=str(count),
+            remedy=f"give a larger {option}, 10000 for instance",
+        )
+
+
 def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
     """Asymptotically exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
 
@@ -284,9 +310,11 @@ def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
     Raises
     ------
     OptionError
-        If none of the first tenth of the samples has a weight.
+        If the first argument is no samples, or none of the first tenth of them has a weight.
     """
-    first = -(-len(samples) // 10)
+    check_samples(samples, "independence Metropolis")
+    seed = checks.seed(seed, "seed of independence Metropolis")
+    first = _starting_points(len(samples))
     log_w = samples.log_weights
     usable = np.isfinite(log_w[:first])
     if not usable.any() or len(samples) < 2:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ..backend import Draws
-from ..checks import spelling
+from ..checks import array, shown, spelling
 from ..errors import OptionError
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -51,14 +51,15 @@ def observable_names(program: Program) -> list[str]:
 def observable_values(program: Program, parameters: Couplings, x: np.ndarray, observable: str) -> np.ndarray:
     """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
     known = ["action", *observable_names(program)]
-    observable = spelling(observable) if isinstance(observable, str) else observable
-    if observable not in known:
+    if not isinstance(observable, str) or spelling(observable) not in known:
         raise OptionError(
-            f"observable {observable} of theory {program.theory}",
+            f"observable {observable if isinstance(observable, str) else shown(observable)} of theory "
+            f"{program.theory}",
             expected=f"one of {', '.join(known)}",
-            found=repr(observable),
+            found=shown(observable),
             remedy="declare it in Theory(observables={…})",
         )
+    observable = spelling(observable)
     function = observable if observable == "action" else f"observable_{observable}"
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
 
@@ -67,22 +68,13 @@ def values_of(program: Program, parameters: Couplings, x: np.ndarray, observable
     """O(x) of whatever names, computes or holds it, (n,), float64; OptionError for anything else."""
     if isinstance(observable, str):
         return observable_values(program, parameters, x, observable)
-    try:
-        values = np.asarray(observable(x) if callable(observable) else observable, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise _not_an_observable(len(x), f"{type(error).__name__}: {error}") from error
+    subject, remedy = "observable", "give one real number for each configuration, in their order"
+    expected = f"a declared name, a function of the configurations, or values of shape ({len(x)},)"
+    given = observable(x) if callable(observable) else observable
+    values = array(given, subject, expected=expected, remedy=remedy)
     if values.shape != (len(x),):
-        raise _not_an_observable(len(x), f"shape {values.shape}")
-    return values
-
-
-def _not_an_observable(count: int, found: str) -> OptionError:
-    return OptionError(
-        "observable",
-        expected=f"a declared name, a function of the configurations, or values of shape ({count},)",
-        found=found,
-        remedy="give one real number for each configuration, in their order",
-    )
+        raise OptionError(subject, expected=expected, found=f"shape {values.shape}", remedy=remedy)
+    return values.astype(np.float64)
 
 
 def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:

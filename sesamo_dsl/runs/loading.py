@@ -52,6 +52,8 @@ def load_run(
     ------
     RunError
         If the directory is not a run, is damaged, or belongs to another theory.
+    BackendError
+        For a backend that does not exist or is not installed.
     """
     store = RunDirectory(checks.path(directory, "run directory", error=RunError))
     given = theory if theory is None or isinstance(theory, Theory) else load_theory(theory)
@@ -63,7 +65,7 @@ def load_run(
         wanted = [str(quantity) for quantity in record.get("derived", ())]
         if record["precision"] not in ("float32", "float64"):
             raise ValueError(f"precision {record['precision']!r}")
-        chosen = str(backend or record["backend"])
+        chosen = str(record["backend"]) if backend is None else backend
         if record["format"] == 2:
             declared = Declaration.read(files)
     except DAMAGES as error:
@@ -71,7 +73,7 @@ def load_run(
     loaded = load_backend(chosen)
     if declared is None:
         given = _declaration_of_format_1(store, record, source, name, given)
-        compiled = DerivedProgram.of_theory(given, loaded, record["precision"])
+        compiled = DerivedProgram.of_theory(given, loaded, record["precision"], normalizable=False)
         _require_same_text(store, record, compiled, given)
     elif given is not None:
         _require_same_action(store, declared.program, given)
@@ -198,7 +200,7 @@ def _require_same_text(
 
 def _require_same_action(store: RunDirectory, program: Program, theory: Theory) -> None:
     """RunError unless a declaration has the same action as the program, at random configurations."""
-    other = lower_theory(analyse(theory))
+    other = lower_theory(analyse(theory, normalizable=False))  # Z was judged when the training began
     same = program.components == other.components and program.shape == other.shape
     same = same and set(program.parameters) == set(other.parameters)
     given, asked = (

@@ -41,6 +41,8 @@ from .store import RunDirectory, Store, sha256
 
 FORMAT = 2
 Ending = Literal["finished", "stopped", "diverged"]
+_LARGEST_RATE = 10.0
+"""Learning rate with which a trained model may be trained on: weights are of order one."""
 
 
 @dataclass(eq=False, repr=False)
@@ -206,6 +208,10 @@ class Run:
         TrainingDivergedError, TrainingInterrupted, RunNotKeptError
             See ``CompiledTheory.train``.
         """
+        restart, progress = (
+            checks.flag(value, f"option {name}")
+            for name, value in (("restart", restart), ("progress", progress))
+        )
         plan = self._plan_of_resume(steps, seconds, learning_rate)
         with self.store.locked():
             if self.store.checksum() != self._checksum:
@@ -223,7 +229,15 @@ class Run:
         return self
 
     def _plan_of_resume(self, steps: int | None, seconds: float | None, learning_rate: float | None) -> Plan:
-        changes: dict[str, Any] = {} if learning_rate is None else {"learning_rate": learning_rate}
+        changes: dict[str, Any] = {}
+        if learning_rate is not None:
+            changes["learning_rate"] = checks.real(
+                learning_rate,
+                "option learning_rate",
+                expected=f"a number > 0 and ≤ {_LARGEST_RATE:g}",
+                most=_LARGEST_RATE,
+                remedy="Adam moves every weight by up to this much in a step: give for instance 0.001",
+            )
         if steps is not None and seconds is not None:
             raise OptionError(
                 "options steps and seconds",

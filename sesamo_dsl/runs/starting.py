@@ -42,7 +42,7 @@ def start(
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
-    values = compiled.parameter_values(parameters)
+    values, progress = compiled.parameter_values(parameters), checks.flag(progress, "option progress")
     require_normalizable(compiled.program, values)
     given = _reference(compiled, reference)
     donor = None if start_from is None else Donor.of(start_from)

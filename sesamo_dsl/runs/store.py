@@ -280,10 +280,13 @@ def record_digest(record: Mapping[str, Any]) -> str:
 
 def not_a_run(place: Path, error: Exception) -> RunError:
     """The error for a directory that cannot be read."""
+    found = f"{type(error).__name__}: {error}"
+    if isinstance(error, SesamoError):  # on one line: its remedy is for values that somebody has given
+        found = f"{error.subject}: {error.found}"
     return RunError(
         f"run directory {place}",
         expected="run.json and the files it names, as a training has written them",
-        found=f"{type(error).__name__}: {error}",
+        found=found,
         remedy="give the directory that the training printed; restore damaged files from a copy",
     )
 

@@ -76,7 +76,7 @@ class Subject:
     @classmethod
     def of(cls, theory: Theory, backends: Sequence[str | Backend] | None = None) -> Subject:
         """Analyse a theory and prepare it for testing; ``backends`` default to all that are registered."""
-        analysis = analyse(theory)
+        analysis = analyse(theory, normalizable=False)  # laws are tested at other couplings than the default
         generic = np.random.default_rng(11).uniform(0.05, 0.25, size=len(theory.parameters))
         parameters = {
             p.name: _switched_on(theory, p, round(float(v), 3))
@@ -90,7 +90,8 @@ class Subject:
         """The theory compiled for a backend."""
         chosen = self._backends.get(backend, backend)
         return self.once(
-            ("compiled", backend, precision), lambda: compile(self.analysis, chosen, precision=precision)
+            ("compiled", backend, precision),
+            lambda: compile(self.analysis, chosen, precision=precision, normalizable=False),
         )
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from ..checks import shown
+from ..errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -30,3 +34,16 @@ class Step:
 
 Callback = Callable[[Step], object]
 """Called after every step; the training stops, and can be resumed, if it returns True."""
+
+
+def checked(callbacks: Any) -> tuple[Callback, ...]:
+    """Functions, several of them; OptionError for anything else."""
+    found = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
+    if not all(map(callable, found)):
+        raise OptionError(
+            "callbacks",
+            expected="a list of functions of a training step",
+            found=shown(callbacks),
+            remedy="write callbacks=[f] with def f(step): …; it may return True to stop",
+        )
+    return found
