@@ -31,7 +31,7 @@ from ..language.derived import Derived
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
 from ..plan.plan import Plan
-from ..training.callbacks import Callback
+from ..training.callbacks import Callback, checked
 from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
@@ -212,6 +212,7 @@ class Run:
             checks.flag(value, f"option {name}")
             for name, value in (("restart", restart), ("progress", progress))
         )
+        watching = checked(callbacks)
         plan = self._plan_of_resume(steps, seconds, learning_rate)
         with self.store.locked():
             if self.store.checksum() != self._checksum:
@@ -225,7 +226,7 @@ class Run:
             if restart:
                 course = self.course
                 self.course = replace(course, first_step=course.steps, first_second=course.seconds)
-            self._train(progress, callbacks)
+            self._train(progress, watching)
         return self
 
     def _plan_of_resume(self, steps: int | None, seconds: float | None, learning_rate: float | None) -> Plan:

@@ -19,7 +19,7 @@ from ..plan.decide import planned
 from ..plan.options import TrainingOptions
 from ..plan.plan import Plan
 from ..stages.compile import DerivedProgram
-from ..training.callbacks import Callback
+from ..training.callbacks import Callback, checked
 from ..values.couplings import Coupling
 from .declaration import Declaration
 from .donor import Donor
@@ -42,6 +42,7 @@ def start(
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
+    watching = checked(callbacks)
     values, progress = compiled.parameter_values(parameters), checks.flag(progress, "option progress")
     require_normalizable(compiled.program, values)
     given = _reference(compiled, reference)
@@ -82,7 +83,7 @@ def start(
             write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
             write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
             run.save()
-        run._train(progress, callbacks)
+        run._train(progress, watching)
     return run
 
 
