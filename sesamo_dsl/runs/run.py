@@ -21,10 +21,10 @@ from ..backend import Model
 from ..compiled_program import CompiledProgram
 from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
 from ..estimates.chains import Chain
-from ..estimates.coverage import Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.reference import Reference, exact_reference
 from ..estimates.samples import Samples
+from ..estimates.search import Search
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
@@ -142,9 +142,9 @@ class Run:
         draws = self.model.sample(count, checks.seed(seed, "seed of samples"))
         share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
         trained = TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
-        coverage = Coverage(self.model, program, self.parameters)
+        search = Search(self.model, program, self.parameters)
         return Samples.of(
-            draws, program, self.parameters, self.exact, self.notes, self.derived, trained, coverage
+            draws, program, self.parameters, self.exact, self.notes, self.derived, trained, search
         )
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
