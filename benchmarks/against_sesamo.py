@@ -74,6 +74,7 @@ def ours(backend: str, limit: float, **options: object) -> dict[str, object]:
     import sesamo_dsl as sd
     from sesamo_dsl.estimates.samples import Samples
     from sesamo_dsl.plan.base import make_base
+    from sesamo_dsl.plan.decide import decide
     from sesamo_dsl.plan.options import TrainingOptions
     from sesamo_dsl.training.schedule import learning_rate
     from sesamo_theories.gaussian_mixture import gaussian_mixture
@@ -81,7 +82,7 @@ def ours(backend: str, limit: float, **options: object) -> dict[str, object]:
     start = time.perf_counter()
     model = sd.compile(gaussian_mixture(8, RADIUS), backend)
     values = model.theory.parameter_values({"h": H})
-    chosen = TrainingOptions(**{"steps": 400, **options}).resolve(model.analysis)
+    chosen = decide(TrainingOptions(**{"steps": 400, **options}), model.analysis)
     sampler = model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
     spent, steps, ess, history = time.perf_counter() - start, 0, 0.0, []
     while spent < limit and ess < TARGET:

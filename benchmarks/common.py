@@ -48,5 +48,5 @@ def train_run(
         model = sd.compile(theory, backend)
         run = model.train(directory=Path(directory) / "run", progress=False, seconds=seconds, **options)
         elapsed = time.perf_counter() - start
-        samples = run.sample(count, seed=1 + run.options.seed)
+        samples = run.sample(count, seed=1 + run.plan.seed)
         return samples, Row(f"seconds, {len(run.history)} steps", elapsed), run

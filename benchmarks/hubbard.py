@@ -71,10 +71,10 @@ def two_by_sixteen(U: float) -> Task:
         fock = FockSpace(hopping, slices, U, beta)
         yield against("log Z", samples.log_z, fock.log_z, 0.0, "Fock space")
         double = correlators.double_occupancy(samples.x, hopping, beta / slices)
-        yield against("double occupancy", samples.mean_of(double), fock.double_occupancy, 0.0, "Fock space")
+        yield against("double occupancy", samples.expect(double), fock.double_occupancy, 0.0, "Fock space")
         spins = correlators.spin_correlations(samples.x, hopping, beta / slices)
         exact = fock.spin_correlation[0, 1]
-        yield against("⟨Sᶻ₀Sᶻ₁⟩", samples.mean_of(spins[:, 0, 1]), exact, 0.0, "Fock space")
+        yield against("⟨Sᶻ₀Sᶻ₁⟩", samples.expect(spins[:, 0, 1]), exact, 0.0, "Fock space")
 
     return rows
 
@@ -107,10 +107,10 @@ def honeycomb_sites(slices: int, beta: float, batch: int, bar: float | None, tra
 
         theirs = measured(chain.configurations)
         for name, values in measured(samples.x).items():
-            reference: ChainEstimate = chain.mean_of(theirs[name])
-            yield against(name, samples.mean_of(values), *reference[:2], "HMC")
-        action = chain.mean("action")
-        yield against("action", samples.mean("action"), *action[:2], "HMC")
+            reference: ChainEstimate = chain.expect(theirs[name])
+            yield against(name, samples.expect(values), *reference[:2], "HMC")
+        action = chain.expect("action")
+        yield against("action", samples.expect("action"), *action[:2], "HMC")
 
     return rows
 

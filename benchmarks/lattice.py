@@ -73,16 +73,16 @@ def observables(case: Case, theory: sd.Theory, samples: sd.Samples) -> Iterator[
     stored = REFERENCE["phi4"]["runs"].get(label(theory, case.parameters))
     if stored is not None:
         for name, value in stored.items():
-            yield against(f"⟨{name}⟩", samples.mean(name), value["value"], value["error"], "stored HMC")
+            yield against(f"⟨{name}⟩", samples.expect(name), value["value"], value["error"], "stored HMC")
         return
     chain = sd.hmc(theory, parameters=case.parameters, chains=128, trajectories=500, warm_up=300)
     for name in observable_names(samples.program):
-        yield against(f"⟨{name}⟩", samples.mean(name), *chain.mean(name)[:2], "HMC")
+        yield against(f"⟨{name}⟩", samples.expect(name), *chain.expect(name)[:2], "HMC")
     for name in samples.declared:
         yield against(name, samples.derived(name), *chain.derived(name)[:2], "HMC")
     ours, theirs = sd.two_point(samples.x), sd.two_point(chain.configurations)
     for t in range(ours.shape[1]):
-        yield against(f"G({t})", samples.mean_of(ours[:, t]), *chain.mean_of(theirs[:, t])[:2], "HMC")
+        yield against(f"G({t})", samples.expect(ours[:, t]), *chain.expect(theirs[:, t])[:2], "HMC")
 
 
 def second_log_z(case: Case, theory: sd.Theory, backend: str, seconds: float) -> tuple[str, Estimate]:

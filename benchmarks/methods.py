@@ -11,6 +11,7 @@ from common import Row
 import sesamo_dsl as sd
 from sesamo_dsl.comparison import compare
 from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.two_sources import two_sources
@@ -114,7 +115,7 @@ def estimators(backend: str, seconds: float) -> Iterator[Row]:
     variances: dict[tuple[str, str], float] = {}
     trained: dict[str, Any] = {}
     for name, options in cases.items():
-        chosen = TrainingOptions(flow=flow, batch=64, steps=400, **options).resolve(model.analysis)
+        chosen = decide(TrainingOptions(flow=flow, batch=64, steps=400, **options), model.analysis)
         sampler: Any = model.backend.model(model, values, make_base(model.program, values, chosen), chosen)
         variances[name, "start"] = variance(sampler)
         law = str(options["law"])

@@ -105,7 +105,7 @@ def judge(target: Target, backend: str, **options: Any) -> Result:
     log_z, pull = samples.log_z, math.nan
     if target.log_z is not None:
         known = {"": target.log_z, **target.means}
-        estimates = {"": log_z, **{name: samples.mean(name) for name in target.means}}
+        estimates = {"": log_z, **{name: samples.expect(name) for name in target.means}}
         pull = max(_pull(estimates[name], exact) for name, exact in known.items())
     right = target.kind == "right" and pull <= SIGMAS
     verdict: Verdict = "warned" if warnings else "right" if right else "silent"

@@ -19,7 +19,7 @@ from sesamo_dsl.flows.weights import check_state
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
 from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
-from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.values.couplings import Couplings
 from sesamo_dsl.values.precision import Precision
@@ -261,10 +261,10 @@ class NumpyModel(SamplerModel):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> None:
-        super().__init__(NumpyArrays(), compiled, parameters, base, options)
-        flow = options.flow_precision or compiled.precision
+        super().__init__(NumpyArrays(), compiled, parameters, base, plan)
+        flow = plan.flow_precision or compiled.precision
         self.weights = {
             name: np.array(values, flow if name.startswith("flow.") else compiled.precision)
             for name, values in self.sampler.initial_state().items()
@@ -352,7 +352,7 @@ class NumpyBackend:
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> Model:
         """Not available, as this backend does not train; :class:`NumpyModel` samples."""
         raise _no(f"model of theory {compiled.program.theory}", "a backend that trains")

@@ -25,4 +25,4 @@ if __name__ == "__main__":
     run = sd.compile(theory, backend="torch").train(steps=int(os.environ.get("STEPS", "300")), seed=0)
     samples = run.sample(10_000)
     print(samples)
-    print("⟨|m|⟩ =", samples.mean("abs_m"))
+    print("⟨|m|⟩ =", samples.expect("abs_m"))

@@ -49,6 +49,7 @@ if _TYPE_CHECKING:
     from .observables.measurements import angle_test as angle_test
     from .observables.measurements import two_point as two_point
     from .plan.options import TrainingOptions as TrainingOptions
+    from .plan.plan import Plan as Plan
     from .runs import Run as Run
     from .runs import load_run as load_run
     from .stages.analyse import analyse as analyse
@@ -70,6 +71,7 @@ _LATER = {  # the module of each name above
     "angle_test": "observables.measurements",
     "two_point": "observables.measurements",
     "TrainingOptions": "plan.options",
+    "Plan": "plan.plan",
     "Run": "runs",
     "load_run": "runs",
     "analyse": "stages.analyse",

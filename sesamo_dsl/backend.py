@@ -17,7 +17,7 @@ from .flows.base import GaussianBase
 from .ir.facts import Facts
 from .ir.program import Program
 from .plan.hmc import HMCOptions, Trajectories
-from .plan.options import TrainingOptions
+from .plan.plan import Plan
 from .values.couplings import Couplings
 from .values.precision import Precision
 
@@ -179,7 +179,7 @@ class Backend(Protocol):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> Model:
         """A fresh, untrained model."""
         ...

@@ -10,8 +10,11 @@ import math
 import operator
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .errors import FieldError, OptionError, SesamoError
 
@@ -65,6 +68,26 @@ def integer(
             found=shown(value),
             remedy=remedy or "give a whole number in this range",
         )
+    return found
+
+
+def listed(value: Any) -> list[Any] | None:
+    """The entries of a list, tuple or array in their order; None for text, sets and all the rest."""
+    ordered = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    if not ordered and not (isinstance(value, np.ndarray) and value.ndim > 0):
+        return None
+    return list(value)
+
+
+def array(value: Any, subject: str, *, expected: str, remedy: str) -> np.ndarray:
+    """Real numbers, or a mask of zeros and ones, as an array of any shape; OptionError for anything else."""
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # rows of different lengths
+        found = np.empty(0, dtype=object)
+    if found.dtype.kind not in "biuf":
+        described = f"dtype {found.dtype}, shape {found.shape}" if found.ndim else shown(value)
+        raise OptionError(subject, expected=expected, found=described, remedy=remedy)
     return found
 
 

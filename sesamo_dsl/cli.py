@@ -35,7 +35,7 @@ from .errors import (
     SesamoError,
     TrainingInterrupted,
 )
-from .estimates.chains import Chain, independence_metropolis
+from .estimates.chains import Chain, check_proposals, independence_metropolis
 from .estimates.estimate import Estimate
 from .estimates.hmc import hmc
 from .estimates.samples import Samples
@@ -179,7 +179,7 @@ def check(
         check_output(output)
     if picture is not None:
         check_picture(picture)
-    analysis = analyse(load_theory(theory), parameters=_couplings(settings or []))
+    analysis = analyse(load_theory(theory), parameters=_couplings(settings or []), normalizable=False)
     text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
     if output is not None:
         write_text(output, text + "\n")
@@ -290,25 +290,24 @@ def train(
         raise typer.BadParameter("give a THEORY, or a run to --resume", param_hint="THEORY")
     if restart:
         raise typer.BadParameter("only with --resume", param_hint="--restart-schedule")
-    compiled = compile(load_theory(theory), backend, precision=precision)
+    # Z is judged at the couplings of --set, when the run starts
+    compiled = compile(load_theory(theory), backend, precision=precision, normalizable=False)
     reference = theory if is_shipped(theory) else str(_path(theory).resolve())
     given = {"law": law, "strategy": strategy, "steps": steps}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    chosen |= {"seed": seed, "seconds": seconds, "batch": batch, "learning_rate": learning_rate}
     couplings = _couplings(settings or [])
 
     def begin() -> Run:
         return start(
             compiled,
+            None,
+            chosen,
             parameters=couplings,
             directory=directory,
             source=source_of(reference),
             start_from=start_from,
-            seed=seed,
-            seconds=seconds,
             method=method,
-            batch=batch,
-            learning_rate=learning_rate,
-            **chosen,
         )
 
     _conclude_training(begin, plot)
@@ -408,6 +407,8 @@ def sample(
         check_output(output)
     if plot is not None:
         check_picture(plot)
+    if exact:
+        check_proposals(count, "--count")
     samples = load_run(run, theory=declaration, backend=backend).sample(count, seed=seed)
     chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
     _report(samples, None, chain)
@@ -613,7 +614,7 @@ def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> 
     warnings = samples.warnings
     if chain is None:
         for name in observable_names(samples.program):
-            typer.echo(f"{f'⟨{name}⟩':<18} {samples.mean(name)}")
+            typer.echo(f"{f'⟨{name}⟩':<18} {samples.expect(name)}")
         for name in samples.declared:
             typer.echo(f"{name:<18} {samples.derived(name)}")
     else:
@@ -650,7 +651,7 @@ def _conclude(warnings: tuple[str, ...]) -> None:
 def _comparison(samples: Samples, chain: Chain) -> str:
     """Reweighted means beside those of the chain."""
     rows = {
-        f"⟨{name}⟩": (samples.mean(name), chain.mean(name))
+        f"⟨{name}⟩": (samples.expect(name), chain.expect(name))
         for name in ("action", *observable_names(samples.program))
     }
     rows |= {name: (samples.derived(name), chain.derived(name)) for name in samples.declared}

@@ -21,9 +21,11 @@ from .estimates.estimate import Estimate
 from .estimates.hmc import hmc
 from .estimates.reference import Reference, exact_configurations
 from .estimates.samples import Samples
+from .landscape.integrability import require_normalizable
 from .language.theory import Theory
+from .plan.decide import planned
 from .plan.methods import METHODS, method_options
-from .runs import Run, load_run, resolved_options, start
+from .runs import Run, load_run, start
 from .runs.declaration import digest
 from .runs.store import RECORD
 from .values.couplings import Coupling, Couplings, couplings_text, same_couplings
@@ -207,19 +209,27 @@ def compare(
     ------
     OptionError, ParameterError
         For methods, options or couplings that do not exist or are out of range.
+    NotNormalizableError
+        If ∫ exp(−S) is found to be infinite at these couplings.
     """
     for name, value, least in (("seeds", seeds, 1), ("samples", samples, 100)):
         checks.integer(value, f"option {name}", least=least, most=10**9, remedy="see compare")
     seeds, samples = int(seeds), int(samples)
     budget = checks.real(budget, "option budget", remedy="see compare")
-    methods = [methods] if isinstance(methods, str) else list(methods)
-    if not methods:
+    named = [methods] if isinstance(methods, str) else checks.listed(methods)
+    if not named or not all(isinstance(method, str) for method in named):
         raise OptionError(
-            "methods", expected=f"some of {', '.join(METHODS)}", found="none", remedy="name at least one"
+            "methods",
+            expected=f"some of {', '.join(METHODS)}",
+            found="none" if named == [] else checks.shown(methods),
+            remedy="name at least one",
         )
-    compiled = theory if isinstance(theory, CompiledTheory) else compile(theory, backend, precision=precision)
+    compiled = theory
+    if not isinstance(compiled, CompiledTheory):
+        compiled = compile(compiled, backend, precision=precision, normalizable=False)
     values = compiled.theory.parameter_values(parameters)
-    chosen = {m: method_options(m, compiled.analysis, **options) for m in dict.fromkeys(methods)}
+    require_normalizable(compiled.program, values)
+    chosen = {m: method_options(m, compiled.analysis, **options) for m in dict.fromkeys(named)}
     truth = _Truth.of(compiled, values, reference)
     length = {} if "steps" in options else {"seconds": budget}
     trials: list[Trial] = []
@@ -260,9 +270,11 @@ def compare(
 def _trained(compiled: CompiledTheory, values: Couplings, place: Path, **options: Any) -> Run:
     """The run in a directory: made anew, or the one that is there, finished if it was not."""
     if not (place / RECORD).exists():
-        return start(compiled, parameters=values, directory=place, progress=False, **options)
+        return start(compiled, None, options, parameters=values, directory=place, progress=False)
     run = load_run(place, backend=compiled.backend.name)
-    same = run.options == resolved_options(compiled, None, **options)
+    precision = compiled.requested_precision
+    plan = planned(compiled.analysis, None, options, requested_precision=precision)
+    same = run.plan == plan
     same = same and same_couplings(run.parameters, values)
     if not same or digest(run.compiled) != digest(compiled):
         raise RunError(

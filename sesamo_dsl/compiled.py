@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from .analysis.result import Analysis
-from .backend import Backend
+from .backend import Backend, Model
 from .estimates.chains import Chain
+from .landscape.integrability import require_normalizable
 from .language.theory import Theory
+from .plan.base import make_base
+from .plan.decide import planned
+from .plan.options import TrainingFields, TrainingOptions
+from .plan.plan import Plan
 from .runs import Run, start
 from .stages.compile import DerivedProgram
+from .training.callbacks import Callback
 from .values.couplings import Coupling
 from .values.precision import Precision
 
@@ -23,25 +29,80 @@ from .values.precision import Precision
 class CompiledTheory(DerivedProgram):
     """A theory compiled for one backend: it evaluates emitted functions and trains samplers."""
 
-    def train(
+    def plan(
         self,
+        options: TrainingOptions | Plan | None = None,
+        *,
+        method: str | None = None,
+        **fields: Unpack[TrainingFields],
+    ) -> Plan:
+        """Every choice that building and training a model needs, with the reasons for those left open.
+
+        Parameters
+        ----------
+        options
+            What is asked, or a plan to change.
+        method
+            A named preset of options, e.g. "sesamo" or "realnvp"; see :mod:`sesamo_dsl.plan.methods`.
+        **fields
+            Single fields of :class:`sesamo_dsl.TrainingOptions`, which come before those of ``options``.
+
+        Raises
+        ------
+        OptionError
+            For options that do not exist, are out of range, or that this theory has no means for.
+        """
+        return planned(
+            self.analysis, options, fields, method=method, requested_precision=self.requested_precision
+        )
+
+    def model(
+        self,
+        plan: Plan | TrainingOptions | None = None,
         *,
         parameters: Mapping[Any, Coupling] | None = None,
-        directory: str | Path | None = None,
+        **fields: Unpack[TrainingFields],
+    ) -> Model:
+        """A model before any training: ``sample(count, seed)`` and ``log_prob(x)`` work.
+
+        Parameters
+        ----------
+        plan
+            What :meth:`plan` has decided, or options; by default the compiler decides.
+        parameters
+            Couplings that differ from the theory's defaults.
+        **fields
+            See :meth:`plan`; ``seed`` is that of the weights.
+        """
+        values = self.parameter_values(parameters)
+        require_normalizable(self.program, values)
+        decided = self.plan(plan, **fields)
+        return self.backend.model(self, values, make_base(self.program, values, decided), decided)
+
+    def train(
+        self,
+        plan: Plan | TrainingOptions | None = None,
+        *,
+        parameters: Mapping[Any, Coupling] | None = None,
+        directory: str | Path | Literal[False] | None = None,
         progress: bool = True,
         reference: np.ndarray | Chain | None = None,
         method: str | None = None,
         start_from: Run | str | Path | None = None,
-        **options: Any,
+        callbacks: Sequence[Callback] = (),
+        **fields: Unpack[TrainingFields],
     ) -> Run:
         """Train a sampler.
 
         Parameters
         ----------
+        plan
+            What :meth:`plan` has decided, or options; by default the compiler decides.
         parameters
             Couplings that differ from the theory's defaults.
         directory
-            Where to keep the run; default a new ``runs/<theory>-<backend>-<time>``.
+            Where to keep the run; default a new ``runs/<theory>-<backend>-<time>``. False: nothing is
+            written, and ``run.save(directory)`` keeps it later.
         progress
             Whether to show a progress bar.
         reference
@@ -52,8 +113,12 @@ class CompiledTheory(DerivedProgram):
         start_from
             A run, or its directory, whose flow weights to start with: of the same fields at other couplings
             or on a smaller lattice. Its architecture is taken over; the base is that of this theory.
-        **options
-            Fields of :class:`sesamo_dsl.TrainingOptions`: steps, seed, batch, learning_rate, law, strategy, …
+        callbacks
+            Functions of a :class:`sesamo_dsl.training.callbacks.Step`, called after every step; the training
+            stops, and ``run.resume()`` goes on, if one of them returns True.
+        **fields
+            Single fields of :class:`sesamo_dsl.TrainingOptions`, which come before those of ``plan``: steps,
+            seed, batch, learning_rate, law, strategy, …
 
         Raises
         ------
@@ -72,18 +137,24 @@ class CompiledTheory(DerivedProgram):
         """
         return start(
             self,
+            plan,
+            fields,
             parameters=parameters,
             directory=directory,
             progress=progress,
             reference=reference,
             method=method,
             start_from=start_from,
-            **options,
+            callbacks=callbacks,
         )
 
 
 def compile(
-    theory: Theory | Analysis, backend: str | Backend = "torch", *, precision: Precision | None = None
+    theory: Theory | Analysis,
+    backend: str | Backend = "torch",
+    *,
+    precision: Precision | None = None,
+    normalizable: bool = True,
 ) -> CompiledTheory:
     """Compile a theory (or its finished analysis) for a backend.
 
@@ -93,12 +164,17 @@ def compile(
         Entry-point name, "torch" or "jax" unless others are installed; or a backend object.
     precision
         "float32" or "float64"; default is the theory's own.
+    normalizable
+        Whether ∫ exp(−S) has to be finite at the default couplings. False compiles S even where it is
+        infinite; training and HMC refuse such couplings in any case.
 
     Raises
     ------
+    NotNormalizableError
+        If ∫ exp(−S) is found to be infinite; the direction is in the error.
     BackendError
         For a backend that does not exist or is not installed.
     OptionError
         For any other precision.
     """
-    return CompiledTheory.of_theory(theory, backend, precision)
+    return CompiledTheory.of_theory(theory, backend, precision, normalizable=normalizable)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .backend import Backend, call, framework_couplings
-from .checks import real, spelling
+from .checks import real, shown, spelling
 from .errors import ConfigurationError, OptionError, ParameterError
 from .ir.facts import Facts
 from .ir.interpreter import run
@@ -69,6 +69,13 @@ class CompiledProgram:
         values = dict(program.parameters)
         ops = (op for f in program.functions.values() for op in f.ops)
         site_dependent = {op.attribute for op in ops if op.name == "site_parameter"}
+        if not isinstance(overrides, Mapping | None):
+            raise ParameterError(
+                f"parameters of theory {program.theory}",
+                expected="a dictionary of values",
+                found=shown(overrides),
+                remedy="write for instance {'h': 0.1}",
+            )
         for key, value in ({} if overrides is None else overrides).items():
             name = spelling(str(getattr(key, "name", key)))
             subject = f"parameter {name} of theory {program.theory}"
@@ -126,7 +133,8 @@ class CompiledProgram:
         signature = self.program.functions[function]
         name = signature.inputs[0][0]
         # a function without couplings, such as the modulation, can be called without giving them
-        values = self.parameter_values(parameters) if parameters or signature.parameters else {}
+        none = parameters is None or (isinstance(parameters, Mapping) and not parameters)
+        values = {} if none and not signature.parameters else self.parameter_values(parameters)
         needed = {p: values[p] for p in signature.parameters}
         return call(
             self.backend,

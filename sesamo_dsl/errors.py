@@ -54,8 +54,8 @@ class KeptRun(Protocol):
         ...
 
     @property
-    def directory(self) -> Path:
-        """Where it is kept."""
+    def directory(self) -> Path | None:
+        """Where it is kept; None if it is not."""
         ...
 
     @property
@@ -63,8 +63,8 @@ class KeptRun(Protocol):
         """Whether all that was asked for is done."""
         ...
 
-    def save(self) -> None:
-        """Try again to keep it."""
+    def save(self, directory: str | Path | None = None) -> None:
+        """Try again to keep it, there or in another place."""
         ...
 
     def resume(self, *, progress: bool = True) -> Any:
@@ -194,7 +194,7 @@ class TrainingInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, signal: Signals, run: KeptRun) -> None:
-        super().__init__(f"{signal.name}: {run.progress}; kept in {run.directory}")
+        super().__init__(f"{signal.name}: {run.progress}; kept in {run.directory or 'memory'}")
         self.signal, self.run = signal, run
 
 

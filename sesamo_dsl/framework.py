@@ -15,7 +15,7 @@ from .flows.base import GaussianBase
 from .ir.program import Program
 from .ir.source import Dialect, module_source
 from .plan.hmc import HMCOptions, Trajectories
-from .plan.options import TrainingOptions
+from .plan.plan import Plan
 from .sampler.trainable import widest
 from .values.couplings import Couplings
 from .values.precision import Precision
@@ -37,7 +37,7 @@ class FrameworkBackend(ABC):
     name: ClassVar[str]
     version: ClassVar[str]
     dialect: ClassVar[Dialect]
-    model_class: ClassVar[Callable[[EmittedProgram, Couplings, GaussianBase, TrainingOptions], Model]]
+    model_class: ClassVar[Callable[[EmittedProgram, Couplings, GaussianBase, Plan], Model]]
 
     @abstractmethod
     def scope(self, precision: Precision) -> AbstractContextManager[None]:
@@ -81,11 +81,11 @@ class FrameworkBackend(ABC):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> Model:
         """See :meth:`.Backend.model`."""
-        with self.scope(widest(compiled, options)):
-            return type(self).model_class(compiled, parameters, base, options)
+        with self.scope(widest(compiled, plan)):
+            return type(self).model_class(compiled, parameters, base, plan)
 
     def hmc(
         self,

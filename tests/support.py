@@ -11,6 +11,7 @@ import numpy as np
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Model
 from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
 
 TESTS = Path(__file__).parent
@@ -22,7 +23,7 @@ def untrained(
     compiled: sd.CompiledTheory, parameters: Mapping[Any, Any] | None = None, **options: Any
 ) -> Model:
     """A model as the compiler makes it, with ``options`` of :class:`TrainingOptions`, before any step."""
-    chosen = TrainingOptions(**options).resolve(compiled.analysis)
+    chosen = decide(TrainingOptions(**options), compiled.analysis)
     values = compiled.theory.parameter_values(parameters)
     base = make_base(compiled.program, values, chosen)
     return compiled.backend.model(compiled, values, base, chosen)

@@ -74,6 +74,20 @@ def test_check_says_whether_z_is_finite_at_these_couplings(tmp_path: Path) -> No
         infinite = run("check", path, "--set", "g=-0.1", "--format", form)
         assert infinite.exit_code == 3
         assert "∫ exp(−S) is infinite: S is unbounded below along" in infinite.stderr
+    assert "no symmetry" in run("check", path, "--set", "g=-0.1").stdout  # verdicts are printed all the same
+    refused(run("train", path, "--set", "g=-0.1", *QUICK, "--directory", tmp_path / "run"), "g = -0.1")
+
+
+def test_a_run_is_judged_at_its_couplings_not_at_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "couplings.py"
+    path.write_text(
+        "import sesamo_dsl as sd\nx = sd.ScalarField('x', sd.Lattice(1))\ng = sd.parameters('g')\n"
+        "theory = sd.Theory('t', fields=[x], action=x**2 + g*x**4, defaults={g: -1})\n"
+    )
+    assert run("check", path).exit_code == 3
+    refused(run("train", path, *QUICK, "--directory", tmp_path / "run"), "g = -1")
+    trained = run("train", path, "--set", "g=1", *QUICK, "--directory", tmp_path / "run")
+    assert trained.exit_code == 0, trained.output
 
 
 def test_check_without_symmetry_and_with_an_exact_one(tmp_path: Path) -> None:
@@ -116,6 +130,15 @@ def test_a_run_of_a_file_is_sampled_from_elsewhere(tmp_path: Path, monkeypatch: 
     result = run("sample", tmp_path / "run", "--count", "50")
     assert result.exit_code == 0, result.output
     assert "⟨chi_squared⟩" in result.stdout
+
+
+def test_too_few_samples_for_a_chain_are_refused_before_any_are_drawn(tmp_path: Path) -> None:
+    refused(run("sample", tmp_path / "none", "--count", "22", "--exact"), "--count", "23")
+    directory = tmp_path / "run"
+    assert run("train", "gaussian_mixture", *QUICK, "--directory", directory).exit_code == 0
+    refused(run("sample", directory, "--count", "10", "--exact"), "give a larger --count")
+    assert run("sample", directory, "--count", "10").exit_code == 0
+    assert run("sample", directory, "--count", "23", "--exact").exit_code == 0
 
 
 @pytest.mark.parametrize("setting", ["h", "h=", "=", "h=high", "h=0.1=2", "0.1", ""])

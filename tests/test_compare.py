@@ -22,6 +22,7 @@ from sesamo_dsl.errors import OptionError
 from sesamo_dsl.estimates.weighted import ForwardMetrics
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.laws.conditional import ConditionalSpec
+from sesamo_dsl.plan.decide import decide, planned
 from sesamo_dsl.plan.methods import METHODS
 from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_theories.gaussian_mixture import gaussian_mixture
@@ -165,21 +166,22 @@ def test_a_surviving_subgroup_is_built_into_the_conditional_law() -> None:
 
 def test_reasons_and_labels(tmp_path: Path) -> None:
     exact = sd.analyse(scalar_phi4(4, 4))
-    chosen = TrainingOptions().resolve(exact)
+    chosen = decide(TrainingOptions(), exact)
     assert [r.split(":")[0] for r in chosen.reasons] == ["strategy fold", "law heat_bath"]
-    assert chosen.resolve(exact).reasons == chosen.reasons, "they are written once"
-    assert not TrainingOptions(strategy="penalty", law="learned").resolve(exact).reasons
+    again = planned(exact, chosen, {"steps": 7})
+    assert (again.reasons, again.law, again.steps) == (chosen.reasons, chosen.law, 7), "they are written once"
+    assert not decide(TrainingOptions(strategy="penalty", law="learned"), exact).reasons
     x = sd.VectorField("x", sd.Lattice(1), 2)
     turn = sd.Symmetry("Z4", [{x[0]: -x[1], x[1]: x[0]}], use="canonicalize")
     theory = sd.Theory("turned", fields=[x], action=(x[0] ** 2 + x[1] ** 2) ** 2, symmetries=[turn])
     run = sd.compile(theory).train(
         directory=tmp_path / "run", progress=False, steps=2, batch=8, flow=SMALL, base="standard"
     )
-    assert run.options.strategy == "canonicalize"
-    assert run.options.law == "uniform"
-    assert "use='canonicalize'" in run.options.reasons[0]
+    assert run.plan.strategy == "canonicalize"
+    assert run.plan.law == "uniform"
+    assert "use='canonicalize'" in run.plan.reasons[0]
     assert any("leak" in note for note in run.sample(100).notes)
-    assert sd.load_run(run.directory, theory=theory).options == run.options
+    assert sd.load_run(run.directory, theory=theory).plan == run.plan
 
 
 @pytest.mark.parametrize(
@@ -219,8 +221,8 @@ def test_a_method_is_one_word_and_can_be_overridden(tmp_path: Path) -> None:
     run = model.train(
         method="sesamo", parameters={"h": 0.1}, directory=tmp_path / "a", progress=False, steps=1, batch=8
     )
-    assert (run.options.strategy, run.options.law) == ("penalty", "learned")
-    assert run.options.law_gradient == "reinforce"
+    assert (run.plan.strategy, run.plan.law) == ("penalty", "learned")
+    assert run.plan.law_gradient == "reinforce"
     chain = sd.independence_metropolis(run.sample(500))
     assert 0 <= chain.acceptance <= 1
     with pytest.raises(OptionError, match=r"expected: +one of ours"):

@@ -471,7 +471,7 @@ def test_samples_and_observables_of_a_run(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="sample count"):
             run.sample(count)
     with pytest.raises(OptionError, match="observable energy"):
-        run.sample(8).mean("energy")
+        run.sample(8).expect("energy")
     with pytest.raises(ConfigurationError, match="shape"):
         run.log_prob(fields(1, 4, 4))
 

@@ -15,7 +15,7 @@ from jax import Array
 
 from sesamo_dsl.backend import EmittedProgram
 from sesamo_dsl.flows.base import GaussianBase
-from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import Arrays, TrainableModel
 from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.sampler.trainable import widest
@@ -59,21 +59,21 @@ class JaxModel(TrainableModel):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> None:
-        self._widest = widest(compiled, options)
-        super().__init__(JaxArrays(), compiled, parameters, base, options)
+        self._widest = widest(compiled, plan)
+        super().__init__(JaxArrays(), compiled, parameters, base, plan)
         self._dtype = jnp.dtype(compiled.precision)
         sampler = self.sampler
         self._layout = Layout(self.weights)
-        self._optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.scale_by_adam(*BETAS))
+        self._optimizer = optax.chain(optax.clip_by_global_norm(plan.clip), optax.scale_by_adam(*BETAS))
         self._differentiated = jax.value_and_grad(sampler.objective, has_aux=True)
         point = compiled, base, couplings_key(parameters)
         # the flow does not know the law
-        of_flow = options.flow, options.flow_precision, options.flows, options.seed, options.strategy
+        of_flow = plan.flow, plan.flow_precision, plan.flows, plan.seed, plan.strategy
         drawing = shared((*point, of_flow), draw_flow=sampler.draw_flow, log_flow=sampler.log_flow)
         others = shared(
-            (*point, options),
+            (*point, plan),
             modulate=sampler.modulate,
             table=sampler.table,
             canonical=sampler.canonical,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sesamo_dsl.backend import EmittedProgram
 from sesamo_dsl.flows.base import GaussianBase
-from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import Arrays, TrainableModel
 from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.training.schedule import BETAS
@@ -48,11 +48,11 @@ class TorchModel(TrainableModel):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = getattr(torch, compiled.precision)
-        super().__init__(TorchArrays(self._device), compiled, parameters, base, options)
+        super().__init__(TorchArrays(self._device), compiled, parameters, base, plan)
         self._adam = torch.optim.Adam(self.weights.values(), betas=BETAS)  # the rate is set at every step
         self._adam_moments()
 
@@ -103,7 +103,7 @@ class TorchModel(TrainableModel):
         loss, ess = self.sampler.objective(self.weights, *inputs)
         self._adam.zero_grad(set_to_none=False)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._options.clip)
+        norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._plan.clip)
         for group in self._adam.param_groups:
             group["lr"] = learning_rate
         self._adam.step()

@@ -288,7 +288,8 @@ def _place(field: FieldComponent, component: int, node: SiteSum) -> tuple[int, .
     """Where a field of a summand is at the first site, or at the first bond."""
     if not field.end:
         return (component, *field.offset)
-    return (component, *field.offset[:-1], cast(Bonds, node.bonds).bonds[0][field.end - 1])
+    first = cast(Bonds, node.bonds).bonds[0]
+    return (component, *field.offset[:-1], first[0] if field.end == 1 else first[1])
 
 
 def boundaries(expr: sp.Expr) -> list[sp.Expr]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import builtins
+import dis
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import mpmath
 import numpy as np
 import sympy as sp
 
+from ..errors import LoweringError
 from ..symbols.bonds import WEIGHT
 from ..symbols.exact import numeric
 from ..symbols.fermions import FermionLogDet
@@ -132,7 +135,22 @@ def as_function(arguments: tuple[sp.Basic, ...], expr: sp.Expr, *, precise: bool
 
     The same one is asked for at many configurations.
     """
-    return sp.lambdify(arguments, expr, "mpmath" if precise else "scipy", cse=True)
+    return numerical(arguments, expr, "mpmath" if precise else "scipy")
+
+
+def numerical(arguments: Sequence[Any], expr: Any, library: Literal["mpmath", "scipy"]) -> Callable[..., Any]:
+    """An expression, or a list of them, as a function of numbers; LoweringError if the library has none."""
+    function = sp.lambdify(arguments, expr, library, cse=True)
+    called = {i.argval for i in dis.get_instructions(function) if i.opname == "LOAD_GLOBAL"}
+    unknown = sorted(called - set(function.__globals__) - set(vars(builtins)))
+    if unknown:
+        raise LoweringError(
+            f"numerical value of {str(expr)[:80]}",
+            expected=f"functions that {library} computes",
+            found=", ".join(unknown),
+            remedy="rewrite the expression with other functions",
+        )
+    return function
 
 
 @lru_cache

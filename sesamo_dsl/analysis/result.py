@@ -140,7 +140,8 @@ class Analysis:
     limits
         What was not computed, and what a reader may not expect of the declaration.
     divergence
-        A direction along which ∫ exp(−S) is infinite at the default couplings; training and HMC refuse it.
+        A direction along which ∫ exp(−S) is infinite at the default couplings. :func:`sesamo_dsl.analyse`
+        raises it unless it is called with ``normalizable=False``; training and HMC refuse it in any case.
     """
 
     theory: Theory

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import checks
 from ..errors import BackendError, OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
 from .estimate import Estimate
 from .health import Finding
-from .samples import Samples
-from .weighted import in_chunks, observable_names, observable_values, virial_values
+from .samples import Samples, check_samples
+from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
 
 _SHORTEST = 20  # below that no autocorrelation function can be summed
 _LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last
@@ -124,20 +125,23 @@ class Chain:
         """All of them in one batch, (replicas·length, components, *lattice)."""
         return self.x.reshape(-1, *self.x.shape[2:])
 
-    def series(self, observable: str) -> np.ndarray:
-        """Values of ``"action"`` or a declared observable, (replicas, length)."""
-        if observable == "action":
+    def series(self, observable: Observable) -> np.ndarray:
+        """Values of what :meth:`expect` averages, (replicas, length)."""
+        if isinstance(observable, str) and observable == "action":
             return self.action
-        values = observable_values(self.program, self.parameters, self.configurations, observable)
+        values = values_of(self.program, self.parameters, self.configurations, observable)
         return values.reshape(self.action.shape)
 
-    def mean(self, observable: str) -> ChainEstimate:
-        """⟨O⟩ with error and autocorrelation time; ``"action"`` or a declared observable."""
-        return gamma_method(self.series(observable))
+    def expect(self, observable: Observable) -> ChainEstimate:
+        """⟨O⟩ with error and autocorrelation time.
 
-    def mean_of(self, values: np.ndarray) -> ChainEstimate:
-        """Mean of any values in the order of :attr:`configurations`."""
-        return gamma_method(np.reshape(values, self.action.shape))
+        Parameters
+        ----------
+        observable
+            ``"action"`` or the name of a declared observable; a function of the configurations,
+            (n, components, *lattice) → (n,); or its values in the order of :attr:`configurations`.
+        """
+        return gamma_method(self.series(observable))
 
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> ChainEstimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
@@ -150,12 +154,12 @@ class Chain:
 
     def estimate(self, values: np.ndarray) -> Estimate:
         """The same without the autocorrelation time."""
-        return Estimate(*self.mean_of(values)[:2])
+        return Estimate(*self.expect(np.ravel(values))[:2])
 
     @cached_property
     def virial(self) -> ChainEstimate:
         """⟨x·∇S⟩ per degree of freedom; 1 under p."""
-        return self.mean_of(virial_values(self.program, self.parameters, self.configurations))
+        return self.expect(virial_values(self.program, self.parameters, self.configurations))
 
     @cached_property
     def sector(self) -> np.ndarray:
@@ -186,7 +190,7 @@ class Chain:
                 f"{length} configurations: no autocorrelation time can be told from fewer than {_SHORTEST}",
                 "run a longer chain",
             )
-        tau, name = max((self.mean(name).tau, name) for name in names)
+        tau, name = max((self.expect(name).tau, name) for name in names)
         needed = max(_LENGTH * tau / replicas, _REPLICA * tau)
         if length >= needed:
             return None
@@ -214,6 +218,13 @@ class Chain:
     def joined(self, *others: Chain) -> Chain:
         """One chain with the replicas of all; they must have the same theory, couplings and length."""
         for other in others:
+            if not isinstance(other, Chain):
+                raise OptionError(
+                    "chains to be joined",
+                    expected="chains",
+                    found=checks.shown(other),
+                    remedy="write one.joined(other, …)",
+                )
             couplings = same_couplings(self.parameters, other.parameters)
             same = self.program.theory == other.program.theory and couplings
             if not same or self.x.shape[1:] != other.x.shape[1:]:
@@ -247,7 +258,7 @@ class Chain:
             f"virial ⟨x·∇S⟩/n    {self.virial}",
         ]
         names = ["action", *observable_names(self.program)]
-        lines += [f"{f'⟨{name}⟩':<18} {self.mean(name)}" for name in names]
+        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}" for name in names]
         lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
         if self.program.sectors.count > 1 and self.program.sectors.enumerable:
             lines.append("sector masses")
@@ -267,6 +278,24 @@ def longest_stay(series: np.ndarray) -> int:
     return int(np.diff(np.concatenate([[-1], changes, [len(series) - 1]])).max()) - 1
 
 
+def _starting_points(count: int) -> int:
+    """How many of so many samples a chain may start at; the others are its proposals."""
+    return -(-count // 10)
+
+
+def check_proposals(count: int, option: str) -> None:
+    """OptionError if so many samples are too few for independence Metropolis with errors by the Γ-method."""
+    least = next(n for n in range(_SHORTEST, 2 * _SHORTEST) if n - _starting_points(n) >= _SHORTEST)
+    if count < least:
+        raise OptionError(
+            option,
+            expected=f"at least {least} samples, for a chain of {_SHORTEST} configurations; far more for "
+            "errors to believe",
+            found=str(count),
+            remedy=f"give a larger {option}, 10000 for instance",
+        )
+
+
 def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
     """Asymptotically exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
 
@@ -281,9 +310,11 @@ def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
     Raises
     ------
     OptionError
-        If none of the first tenth of the samples has a weight.
+        If the first argument is no samples, or none of the first tenth of them has a weight.
     """
-    first = -(-len(samples) // 10)
+    check_samples(samples, "independence Metropolis")
+    seed = checks.seed(seed, "seed of independence Metropolis")
+    first = _starting_points(len(samples))
     log_w = samples.log_weights
     usable = np.isfinite(log_w[:first])
     if not usable.any() or len(samples) < 2:

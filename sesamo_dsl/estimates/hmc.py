@@ -78,7 +78,9 @@ def hmc(
     if initial is not None:
         options.setdefault("chains", np.shape(initial)[0] if np.ndim(initial) else 1)
     settings = HMCOptions(**options)
-    compiled = theory if isinstance(theory, DerivedProgram) else DerivedProgram.of_theory(theory, "jax")
+    compiled = theory
+    if not isinstance(compiled, DerivedProgram):  # Z is judged below, at the couplings of the chain
+        compiled = DerivedProgram.of_theory(compiled, "jax", normalizable=False)
     declared = compiled.theory
     values = declared.parameter_values(parameters)
     require_normalizable(compiled.program, values)

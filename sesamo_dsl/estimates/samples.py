@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from ..checks import shown
+from ..errors import OptionError
 from .health import examine, not_finite
 from .weighted import WeightedSamples
 
@@ -61,6 +64,18 @@ class Samples(WeightedSamples):
 
     def __repr__(self) -> str:
         return f"Samples({self.program.theory}, {len(self)}, ess={self.ess:.4f})"
+
+
+def check_samples(value: Any, subject: str) -> Samples:
+    """The samples, or OptionError for anything else."""
+    if not isinstance(value, Samples):
+        raise OptionError(
+            subject,
+            expected="samples of a trained model",
+            found=f"{type(value).__name__} {shown(value)}",
+            remedy="draw some: run.sample(1000)",
+        )
+    return value
 
 
 def _row(values: np.ndarray) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ..backend import Draws
-from ..checks import spelling
+from ..checks import array, shown, spelling
 from ..errors import OptionError
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -27,6 +27,9 @@ from .coverage import Coverage
 from .estimate import Estimate, independent_mean
 from .reference import Reference
 from .training_record import TrainingRecord
+
+Observable = str | Callable[[np.ndarray], Any] | np.ndarray
+"""A name, a function of configurations (n, components, *lattice), or values (n,)."""
 
 
 def in_chunks(
@@ -48,16 +51,30 @@ def observable_names(program: Program) -> list[str]:
 def observable_values(program: Program, parameters: Couplings, x: np.ndarray, observable: str) -> np.ndarray:
     """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
     known = ["action", *observable_names(program)]
-    observable = spelling(observable) if isinstance(observable, str) else observable
-    if observable not in known:
+    if not isinstance(observable, str) or spelling(observable) not in known:
         raise OptionError(
-            f"observable {observable} of theory {program.theory}",
+            f"observable {observable if isinstance(observable, str) else shown(observable)} of theory "
+            f"{program.theory}",
             expected=f"one of {', '.join(known)}",
-            found=repr(observable),
+            found=shown(observable),
             remedy="declare it in Theory(observables={…})",
         )
+    observable = spelling(observable)
     function = observable if observable == "action" else f"observable_{observable}"
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
+
+
+def values_of(program: Program, parameters: Couplings, x: np.ndarray, observable: Observable) -> np.ndarray:
+    """O(x) of whatever names, computes or holds it, (n,), float64; OptionError for anything else."""
+    if isinstance(observable, str):
+        return observable_values(program, parameters, x, observable)
+    subject, remedy = "observable", "give one real number for each configuration, in their order"
+    expected = f"a declared name, a function of the configurations, or values of shape ({len(x)},)"
+    given = observable(x) if callable(observable) else observable
+    values = array(given, subject, expected=expected, remedy=remedy)
+    if values.shape != (len(x),):
+        raise OptionError(subject, expected=expected, found=f"shape {values.shape}", remedy=remedy)
+    return values.astype(np.float64)
 
 
 def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
@@ -306,21 +323,16 @@ class WeightedSamples:
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(np.divide(self.virial.value - 1, self.virial.error))
 
-    def mean(self, observable: str) -> Estimate:
-        """⟨O⟩ under p by importance weights; ``"action"`` or a declared observable."""
-        return self._reweighted(observable_values(self.program, self.parameters, self.x, observable))
+    def expect(self, observable: Observable) -> Estimate:
+        """⟨O⟩ under p by importance weights.
 
-    def mean_of(self, values: np.ndarray) -> Estimate:
-        """Mean under p of any values, one for each sample."""
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != (len(self),):
-            raise OptionError(
-                "values to average",
-                expected=f"shape ({len(self)},), one for each sample",
-                found=f"shape {values.shape}",
-                remedy="pass one number per configuration of samples.x",
-            )
-        return self._reweighted(values)
+        Parameters
+        ----------
+        observable
+            ``"action"`` or the name of a declared observable; a function of the configurations,
+            (n, components, *lattice) → (n,); or its values, one for each sample.
+        """
+        return self._reweighted(values_of(self.program, self.parameters, self.x, observable))
 
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.

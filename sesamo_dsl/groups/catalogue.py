@@ -11,7 +11,7 @@ import sympy as sp
 from sympy.combinatorics import Permutation, PermutationGroup
 from sympy.combinatorics.named_groups import AlternatingGroup, SymmetricGroup
 
-from ..checks import as_integer, shown
+from ..checks import as_integer, label, shown
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError
 from ..symbols.exact import NumberTable, exact_matrix
 from ..symbols.fields import ComplexField, Field, FieldComponent, ScalarField, VectorField, field_components
@@ -64,8 +64,9 @@ def Phases(order: int, field: ComplexField, charge: int = 1, **options: Unpack[O
             found=shown(field),
             remedy="rotate two real components with Cyclic(n, a, b)",
         )
+    turn = _turn("Phases", order, (field,), charge)
     name = f"Z{order}({field.name})" if charge == 1 else f"Z{order}({field.name}, charge {charge})"
-    return Symmetry(name, [_turn("Phases", order, (field,), charge)], **options)
+    return Symmetry(name, [turn], **options)
 
 
 def Permutations(*fields: Field, **options: Unpack[Options]) -> Symmetry:
@@ -105,7 +106,7 @@ def from_permutation_group(
         )
     images = [cast(list[int], cast(Permutation, p).array_form) for p in group.generators]
     generators = [{components[image]: c for image, c in zip(p, components, strict=True)} for p in images]
-    return Symmetry(name or f"permutations({_names(fields)})", generators, **options)
+    return Symmetry(_named(name, f"permutations({_names(fields)})"), generators, **options)
 
 
 def FromMatrices(
@@ -222,7 +223,7 @@ def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[O
         If the numbers of generators differ, or two of the groups change the same component.
     """
     _check_symmetries("together", symmetries)
-    name = name or " & ".join(s.name for s in symmetries)
+    name = _named(name, " & ".join(s.name for s in symmetries))
     counts = {len(s.generators) for s in symmetries}
     if len(counts) > 1:
         raise GroupError(
@@ -268,7 +269,7 @@ def direct_product(*symmetries: Symmetry, name: str | None = None, **options: Un
         If elements of two of the groups do not commute, or one lies in the product of the others.
     """
     _check_symmetries("direct_product", symmetries)
-    name = name or " × ".join(s.name for s in symmetries)
+    name = _named(name, " × ".join(s.name for s in symmetries))
     groups, numbers = _enumerate(name, symmetries)
     for k, second in enumerate(groups):
         for first in groups[:k]:
@@ -298,7 +299,7 @@ def semidirect_product(
     """
     symmetries = (normal, acting)
     _check_symmetries("semidirect_product", symmetries)
-    name = name or f"{normal.name} ⋊ {acting.name}"
+    name = _named(name, f"{normal.name} ⋊ {acting.name}")
     groups, numbers = _enumerate(name, symmetries)
     inside = set(groups[0].elements)
     for a, k in zip(groups[1].generators, groups[1].generator_indices, strict=True):
@@ -345,6 +346,11 @@ def _turn(subject: str, order: Any, plane: Sequence[Field], charge: Any) -> dict
     angle = 2 * sp.pi * sp.Rational(turns, whole)
     c, s = sp.cos(angle), sp.sin(angle)
     return {a: cast(sp.Expr, c * a - s * b), b: cast(sp.Expr, s * a + c * b)}
+
+
+def _named(name: Any, default: str) -> str:
+    """The name that was given, or GroupError; without any the default."""
+    return default if name is None else label(name, "symmetry", error=GroupError)
 
 
 def _names(fields: Sequence[Field]) -> str:

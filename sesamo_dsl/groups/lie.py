@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import sympy as sp
 
-from ..checks import as_integer, flag, label, shown
+from ..checks import as_integer, flag, label, listed, shown
 from ..errors import FieldError, GroupError
 from ..symbols.exact import NumberTable, is_zero
 from ..symbols.fields import Field, FieldComponent, field_components
@@ -112,7 +112,7 @@ def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False
     field_components("U1", fields)
     names = ", ".join(getattr(field, "name", str(field)) for field in fields)
     given = [1] * len(fields) if charges is None else charges
-    numbers = [as_integer(charge) for charge in given] if isinstance(given, Iterable) else []
+    numbers = [as_integer(charge) for charge in listed(given) or []]
     whole = [number for number in numbers if number is not None]
     pairs = bool(fields) and all(len(f.components) == 2 for f in fields)
     if not pairs or not len(fields) == len(numbers) == len(whole) or not whole[0]:

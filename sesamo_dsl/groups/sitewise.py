@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from ..checks import as_integer, label, shown
+from ..checks import as_integer, label, listed, shown
 from ..errors import GroupError
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Lattice
@@ -62,10 +62,9 @@ class Sitewise:
             axis = lattice.graph_axis
             chosen = tuple(range(lattice.dimension)) if axis is None else (axis,)
         else:
-            try:
-                chosen = tuple(sorted(-1 if (axis := as_integer(mu)) is None else axis for mu in axes))
-            except TypeError:
-                chosen = (-1,)
+            given = listed(axes)
+            numbers = [None] if given is None else [as_integer(mu) for mu in given]
+            chosen = tuple(sorted(-1 if axis is None else axis for axis in numbers))
         if not set(chosen) <= set(range(lattice.dimension)) or len(set(chosen)) < len(chosen):
             raise GroupError(
                 f"Sitewise({symmetry.name})",

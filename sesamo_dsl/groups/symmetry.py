@@ -9,11 +9,12 @@ from typing import Any, Literal, cast
 import numpy as np
 import sympy as sp
 
-from ..checks import flag, integer, label, shown
+from ..checks import flag, integer, label, listed, shown
 from ..errors import FieldError, GroupError, LatticeError, NotClosedError, NotFaithfulError
 from ..symbols.exact import NumberTable, floats, is_zero, rational, symbolic
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Lattice
+from ..symbols.site_constants import SiteConstant
 from .element import Element
 from .finite import FiniteGroup
 from .site_map import SiteMap
@@ -136,11 +137,11 @@ class Symmetry:
             use = "modulate" if not staggered and (changes or not moves_sites) else "equivariant"
         if collective is not None:
             collective = _collective(name, collective)
-        if use not in ("modulate", "canonicalize", "equivariant"):
+        if not isinstance(use, str) or use not in ("modulate", "canonicalize", "equivariant"):
             raise GroupError(
                 f"symmetry {name}",
                 expected="use='modulate', use='canonicalize' or use='equivariant'",
-                found=repr(use),
+                found=shown(use),
                 remedy="choose one of them, or leave it out for the default",
             )
         if staggered and use != "equivariant":
@@ -304,7 +305,8 @@ class Symmetry:
 
 def _collective(name: str, collective: Any) -> tuple[sp.Expr, ...]:
     """Linear combinations of components as SymPy holds them, or GroupError."""
-    found = [symbolic(c) for c in collective] if isinstance(collective, Iterable) else [None]
+    given = listed(collective)
+    found = [None] if given is None else [symbolic(c) for c in given]
     if None in found:
         raise GroupError(
             f"collective of symmetry {name}",
@@ -359,6 +361,8 @@ def linear_row(declared: Any, components: Sequence[FieldComponent], subject: str
             expected="a linear combination of field components at the same site "
             "with real constant coefficients",
             found=str(declared),
-            remedy="write e.g. {x: -y, y: x}; couplings cannot stand in a group element",
+            remedy="signs that alternate from site to site are declared as groups.Staggered(phi, axes=(0,))"
+            if expr.has(SiteConstant)
+            else "write e.g. {x: -y, y: x}; couplings cannot stand in a group element",
         )
     return row

@@ -66,20 +66,25 @@ def find_divergence(program: Program, parameters: Couplings) -> Divergence | Non
 def require_normalizable(program: Program, parameters: Couplings) -> None:
     """Raise NotNormalizableError if ∫ exp(−S) is found to be infinite at these couplings."""
     found = find_divergence(program, parameters)
-    if found is None:
-        return
+    if found is not None:
+        raise not_normalizable(program.theory, parameters, found)
+
+
+def not_normalizable(name: str, parameters: Couplings, found: Divergence) -> NotNormalizableError:
+    """The error that says of a theory along which direction ∫ exp(−S) is infinite at these couplings."""
     at = couplings_text(parameters)
     remedy = "check the signs of the highest powers and of the couplings"
     if found.kind == "flat":
         remedy = (
             "add a term that confines this direction, such as a mass, or leave out what S does not contain"
         )
-    raise NotNormalizableError(
-        f"action of theory {program.theory}" + (f" at {at}" if at else ""),
+    return NotNormalizableError(
+        f"action of theory {name}" + (f" at {at}" if at else ""),
         direction=found.direction,
         expected="an action that grows in all directions, so that exp(−S) can be normalised",
         found=str(found),
-        remedy=remedy,
+        remedy=f"{remedy}; analyse and compile take normalizable=False where verdicts on symmetries, or "
+        "values of S, are all that is asked for",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import sympy as sp
 
 from ..algebra.normal_form import NormalForm
@@ -49,11 +50,51 @@ def _parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 def _plain_parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     if not expr.has(sp.I, *_COMPLEX):
         return expr, sp.S.Zero
-    arguments = {
+    known: dict[Any, Any] = {
         node: sp.atan2(*reversed(_plain_parts(cast(sp.Expr, node.args[0])))) for node in expr.atoms(sp.arg)
     }
-    real, imaginary = cast(sp.Expr, expr.xreplace(cast(Any, arguments))).as_real_imag()
-    return cast(sp.Expr, sp.expand(real)), cast(sp.Expr, sp.expand(imaginary))
+    known |= {node: _modulus(cast(sp.Expr, node.args[0])) for node in expr.atoms(sp.Abs)}
+    plain = cast(sp.Expr, expr.xreplace(known))
+    # SymPy takes roots apart as well, also of what is real, whose sign it does not see afterwards
+    fractional = (p for p in plain.atoms(sp.Pow) if p.exp.is_Rational and not p.exp.is_Integer)
+    roots = [(p, root) for p in sorted(fractional, key=sp.default_sort_key) if (root := _real_root(p))]
+    numbered = {p: sp.Dummy(f"root_{k}", nonnegative=True) for k, (p, _) in enumerate(roots)}
+    real, imaginary = cast(sp.Expr, plain.xreplace(cast(Any, numbered))).as_real_imag()
+    back = {numbered[p]: root for p, root in roots}
+    parts = (sp.expand(part).xreplace(cast(Any, back)) for part in (real, imaginary))
+    return cast(tuple[sp.Expr, sp.Expr], tuple(parts))
+
+
+def _modulus(expr: sp.Expr) -> sp.Expr:
+    """|expr|, that of a product or a natural power factor by factor."""
+    if isinstance(expr, sp.Mul):
+        return cast(sp.Expr, sp.Mul(*(_modulus(cast(sp.Expr, factor)) for factor in expr.args)))
+    if isinstance(expr, sp.Pow) and expr.exp.is_Integer:
+        return cast(sp.Expr, _modulus(expr.base) ** expr.exp)
+    real, imaginary = _plain_parts(expr)
+    return cast(sp.Expr, sp.Abs(real) if imaginary == 0 else sp.sqrt(real**2 + imaginary**2))
+
+
+def _real_root(power: sp.Pow) -> sp.Expr | None:
+    """A root of what is not negative, as z z* in another spelling, without i; None for others."""
+    base = power.base
+    if not power.has(sp.I, *_COMPLEX):
+        return power if base.is_nonnegative else None
+    real, imaginary = _plain_parts(base)
+    nonnegative = imaginary == 0 and (real.is_nonnegative or _is_nowhere_negative(real))
+    return cast(sp.Expr, sp.factor(real) ** power.exp) if nonnegative else None
+
+
+def _is_nowhere_negative(real: sp.Expr) -> bool:
+    """Whether no random point tells that a real expression is negative; a root that is complex is refused."""
+    symbols = sorted(real.free_symbols, key=str)
+    function = sp.lambdify(symbols, real, "numpy")
+    rng = np.random.default_rng(0)
+    for scale in np.repeat([0.1, 0.5, 1.0, 3.0, 10.0], 40):
+        with np.errstate(all="ignore"):
+            if not function(*rng.normal(scale=scale, size=len(symbols))) > -1e-9:
+                return False
+    return True
 
 
 def _outermost(expr: sp.Basic) -> set[Any]:

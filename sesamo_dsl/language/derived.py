@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from ..checks import as_real, shown
 from ..errors import OptionError
 
 
@@ -48,15 +50,15 @@ class Derived:
         """A declared quantity by its name, or a function with the observables whose means it takes."""
         if callable(quantity) and observables:
             return cls(quantity, tuple(observables))
-        if quantity not in declared or observables:
+        if not isinstance(quantity, str) or quantity not in declared or observables:
             raise OptionError(
                 f"derived quantity of theory {theory}",
                 expected=f"one of {', '.join(declared) or 'none that is declared'}, "
                 "or a function and the names of its observables",
-                found=", ".join(map(str, (quantity, *observables))),
+                found=", ".join(map(shown, (quantity, *observables))),
                 remedy='declare it in Theory(derived={…}), or ask for instance derived(f, "m_squared")',
             )
-        return declared[quantity]  # pyright: ignore[reportArgumentType]
+        return declared[quantity]
 
     def linearised(self, means: Sequence[float], values: Sequence[np.ndarray]) -> np.ndarray:
         """f(m) + Σ_i ∂_i f(m) (O_i − m_i): values whose mean is f(m) and whose error is that of f(m).
@@ -64,12 +66,12 @@ class Derived:
         The derivatives are central differences, each on the scale on which its observable fluctuates.
         """
         point = np.array(means, dtype=np.float64)
-        result = np.full(np.shape(values[0]), float(self.function(*point)))
+        result = np.full(np.shape(values[0]), self._at(point))
         for i, series in enumerate(values):
             step = 1e-4 * float(np.std(series))
             if step > 0:
                 shift = step * (np.arange(len(point)) == i)
-                slope = float(self.function(*(point + shift)) - self.function(*(point - shift))) / (2 * step)
+                slope = (self._at(point + shift) - self._at(point - shift)) / (2 * step)
                 result = result + slope * (series - point[i])
         if not np.isfinite(result).all():
             raise OptionError(
@@ -79,3 +81,27 @@ class Derived:
                 remedy="check the function where the means are",
             )
         return result
+
+    def _at(self, point: np.ndarray) -> float:
+        """f at these means; OptionError if it takes another number of them, or gives no real number."""
+        try:
+            inspect.signature(self.function).bind(*point)
+        except TypeError as mismatch:
+            raise OptionError(
+                f"function of {', '.join(self.observables)}",
+                expected=f"one that takes {len(point)} numbers",
+                found=str(mismatch),
+                remedy="name as many observables as the function has arguments",
+            ) from None
+        except ValueError:  # of functions in C no signature is known
+            pass
+        value = self.function(*point)
+        number = as_real(value)
+        if number is None:
+            raise OptionError(
+                f"function of {', '.join(self.observables)}",
+                expected="a real number for the means of the observables",
+                found=shown(value),
+                remedy="return one number; call derived once for each of several",
+            )
+        return number

@@ -11,6 +11,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import Boolean, BooleanAtom
 
 from .. import checks
 from ..errors import FieldError, LatticeError, LoweringError, ParameterError, TheoryError
@@ -118,8 +120,8 @@ class Theory:
             self._check_real(value, f"observable {key}")
 
     def _check_list(self, values: Any, what: str, kind: Any, kinds: str) -> tuple[Any, ...]:
-        if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
-            several = isinstance(values, Sequence) and not isinstance(values, str)
+        several = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+        if not several or not all(isinstance(value, kind) for value in values):
             wrong = next((v for v in values if not isinstance(v, kind)), values) if several else values
             raise TheoryError(
                 f"{what} of theory {self.name}",
@@ -399,6 +401,8 @@ class Theory:
         Raises ParameterError for unknown names and TheoryError where the action is not finite at the values.
         """
         checked = self._check_values(values)
+        if not checked:
+            return self
         check_determinants(self.action, numbers_only({**self.defaults, **checked}), f"theory {self.name}")
         numbers: dict[sp.Basic, sp.Expr] = {
             p: sp.nsimplify(str(checked[p.name]), rational=True)
@@ -444,9 +448,26 @@ def check_theory(value: Any) -> Theory:
     return value
 
 
+_NO_FUNCTIONS = (sp.DiracDelta, sp.SingularityFunction, sp.Order, sp.AccumBounds)
+_CONDITIONS = (Relational, BooleanAtom, sp.And, sp.Or, sp.Not, sp.Xor, sp.ITE)
+
+
 def _evaluated(expr: sp.Expr, subject: str) -> sp.Expr:
-    """The expression; LoweringError for a derivative, integral, sum or limit that is only written down."""
+    """The expression; LoweringError for a part without a number at every configuration.
+
+    Such are a derivative, integral, sum or limit that is only written down, a distribution, the order of a
+    remainder, and a condition that compares no numbers.
+    """
     for node in sp.preorder_traversal(expr):
+        condition = isinstance(node, Boolean) and not isinstance(node, sp.Symbol)
+        if isinstance(node, _NO_FUNCTIONS) or (condition and not isinstance(node, _CONDITIONS)):
+            raise LoweringError(
+                subject,
+                expected="functions of the fields, with branches by <, ≤, >, ≥, =, ≠, And, Or and Not",
+                found=f"{type(node).__name__}, which has no number at a configuration: {node}",
+                remedy="write a function in its place, such as a narrow Gaussian for a DiracDelta, and "
+                "conditions as inequalities",
+            )
         if isinstance(node, sp.Derivative | sp.Subs | sp.Limit | ExprWithLimits):
             raise LoweringError(
                 subject,

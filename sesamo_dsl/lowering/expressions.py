@@ -21,10 +21,12 @@ from ..symbols.lattice import Bonds, Functional, GraphLattice, SiteSum
 from ..symbols.site_constants import SiteConstant
 from .bonds import BondLayer, evaluated_once, layers, on_sites
 from .bonds import constants as bond_constants
+from .removable import SINC, VARIABLE, Removable, poles, removable, split_singular
 from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential, vanishing_ratio
 from .spellings import (
     ERFC_SERIES_FROM,
     branches_of,
+    erfcx_series,
     log_erfc_series,
     log_sinhc,
     multiple_of_erfc,
@@ -52,6 +54,8 @@ _UNARY: dict[Any, str] = {
     sp.erfc: "erfc",
     sp.floor: "floor",
 }
+_SMALLEST_EXPONENT = -745.0  # of e in float64 that is not 0
+_LARGEST_SINGLE = 3.4e38
 _SUPPORTED = (
     "+, ·, powers, exp, log, sin, cos, tan, sec, csc, cot, sinc, asin, acos, atan, atan2; sinh, cosh, tanh, "
     "sech, csch, coth, asinh, acosh, atanh; erf, erfc, gamma and loggamma of positive arguments, "
@@ -138,6 +142,7 @@ class _Lowering:
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
         self._layer: BondLayer | None = None  # of a sum over bonds, whose density is lowered
         self.known: dict[sp.Basic, int] = {}  # what has been lowered so far
+        self._regular: sp.Expr | None = None  # has no removable singularity where it is evaluated
 
     def __call__(self, expr: sp.Expr) -> int:
         if expr not in self.known:
@@ -177,6 +182,9 @@ class _Lowering:
             return value
         if expr.is_number:
             return b.constant(_number(expr))
+        special = self._special(expr)
+        if special is not None:
+            return special
         if grows(expr) and self._overflows(expr):
             ratio, exponent = self._scaled(expr)
             return ratio if exponent is None else b.mul(ratio, b.unary("exp", exponent))
@@ -185,7 +193,7 @@ class _Lowering:
         if isinstance(expr, sp.Mul):
             return self._product(expr)
         if isinstance(expr, sp.exp):
-            return b.unary("exp", self(cast(sp.Expr, expr.args[0])))
+            return self._exp(cast(sp.Expr, expr.args[0]))
         if isinstance(expr, sp.Pow):
             return self._power(expr)
         if isinstance(expr, sp.log) and (folded := branches_of(expr)) is not None:
@@ -203,6 +211,8 @@ class _Lowering:
         if isinstance(expr, sp.gamma | sp.loggamma):
             value = self._log_gamma(cast(sp.Expr, expr.args[0]))
             return value if isinstance(expr, sp.loggamma) else b.unary("exp", value)
+        if isinstance(expr, sp.sinc):
+            return self._removed(cast(sp.Expr, expr.args[0]), cast(Removable, removable(SINC)), SINC)
         spelled = respelled(expr)
         if spelled is not None:
             return self(spelled)
@@ -230,6 +240,106 @@ class _Lowering:
             total = b.add(total, value)
         return total
 
+    def _special(self, expr: sp.Expr) -> int | None:
+        """What is undefined term by term, or factor by factor, where the whole is not; None if nothing is."""
+        parts = None if expr == self._regular else split_singular(expr)
+        if parts is not None:
+            singular, rest = parts
+            found = removable(singular)
+            if found is None:
+                _check_couplings(singular)
+            else:
+                value = self._removed(found.argument, found, found.function)
+                if found.factor != 1:
+                    value = self._builder.mul(self(found.factor), value)
+                if isinstance(expr, sp.Add):
+                    return value if rest == 0 else self._builder.add(value, self(rest))
+                return value if rest == 1 else self._builder.mul(self(rest), value)
+        if isinstance(expr, sp.Mul):
+            for product in (self._scaled_tail, self._flat_product, self._times_log):
+                value = product(expr)
+                if value is not None:
+                    return value
+        return None
+
+    def _removed(self, argument: sp.Expr, found: Removable, function: sp.Expr) -> int:
+        """A function of one variable, by its Taylor polynomial where its denominators are small."""
+        b = self._builder
+        t, zero = self(argument), b.constant(0.0)
+        near = b.binary("lt", b.unary("abs", t), b.constant(found.radius))
+        small = b.where(near, t, zero)
+        coefficients = found.coefficients
+        step = 2 if not any(coefficients[1::2]) or not any(coefficients[::2]) else 1
+        first = next((n for n, c in enumerate(coefficients) if c), 0) % step
+        power = b.power(small, Fraction(step))
+        value = zero
+        for c in reversed(coefficients[first::step]):
+            value = b.add(b.constant(c), b.mul(power, value))
+        value = b.mul(small, value) if first else value
+        far = _Lowering(b, (), slopes=self._slopes)
+        far._regular = found.function
+        far.known[VARIABLE] = b.where(near, b.constant(found.radius), t)
+        return b.where(near, value, far(function))
+
+    def _exp(self, exponent: sp.Expr) -> int:
+        """exp of what may have a pole, as exp(−1/x²): where it underflows its slope is 0."""
+        b = self._builder
+        value = self(exponent)
+        if not self._slopes or not any(poles(exponent)):
+            return b.unary("exp", value)
+        selected = b.binary("lt", b.constant(_SMALLEST_EXPONENT), value)
+        return b.where(selected, b.unary("exp", self._branch(exponent, selected)), b.constant(0.0))
+
+    def _flat_product(self, expr: sp.Mul) -> int | None:
+        """A product with such an exponential, which is 0 where that underflows, whatever else it has."""
+        b = self._builder
+        flat = [f for f in expr.args if isinstance(f, sp.exp) and any(poles(cast(sp.Expr, f.args[0])))]
+        if len(flat) != 1 or expr == self._regular:
+            return None
+        selected = b.binary("lt", b.constant(_SMALLEST_EXPONENT), self(cast(sp.Expr, flat[0].args[0])))
+        return b.where(selected, self._branch(expr, selected, regular=True), b.constant(0.0))
+
+    def _times_log(self, expr: sp.Mul) -> int | None:
+        """A product with log u where u may vanish: 0 where the other factors do so as well, as x² log x²."""
+        b = self._builder
+        logs = [f for f in expr.args if isinstance(f, sp.log) and not f.args[0].is_positive]
+        if len(logs) != 1 or expr == self._regular or not self._slopes:
+            return None
+        (log,) = logs
+        others = cast(sp.Expr, sp.Mul(*(f for f in expr.args if f is not log)))
+        if not others.atoms(FieldComponent) & log.atoms(FieldComponent) or any(poles(log.args[0])):
+            return None
+        value, factor = self(log), self(others)
+        selected = b.binary("lt", b.constant(-_LARGEST_SINGLE), value)
+        inside = self._branch(expr, selected, regular=True)
+        infinite = b.mul(b.unary("hold", value), b.unary("hold", factor))
+        return b.where(selected, inside, b.where(factor, infinite, b.constant(0.0)))
+
+    def _scaled_tail(self, expr: sp.Mul) -> int | None:
+        """A product with erfc(u) and exp(v): where erfc is tiny exp(v − u²) times its asymptotic series."""
+        b = self._builder
+        tails = [(f, tail) for f in expr.args if (tail := multiple_of_erfc(f)) is not None]
+        exponentials = [f for f in expr.args if isinstance(f, sp.exp) and f.has(FieldComponent)]
+        if len(tails) != 1 or not exponentials:
+            return None
+        ((factor, (number, u)),) = tails
+        rest = cast(
+            sp.Expr, number * sp.Mul(*(f for f in expr.args if f is not factor and f not in exponentials))
+        )
+        exponent = cast(sp.Expr, sp.Add(*(cast(sp.Expr, f.args[0]) for f in exponentials)))
+        start, value = b.constant(ERFC_SERIES_FROM), self(u)
+        far = b.binary("lt", start, value)
+        zero = b.constant(0.0)
+        power = b.unary("exp", b.where(far, zero, self(exponent)))
+        product = b.mul(b.unary("erfc", b.where(far, zero, value)), power)
+        large = sp.Dummy(positive=True)
+        lowering = _Lowering(b, ())
+        lowering.known[large] = b.where(far, value, start)
+        gap = b.where(far, self(cast(sp.Expr, sp.expand(exponent - u**2))), zero)
+        series = b.mul(lowering(erfcx_series(large)), b.unary("exp", gap))
+        result = b.where(far, series, product)
+        return result if rest == 1 else b.mul(self(rest), result)
+
     def _extreme(self, name: str, arguments: Sequence[sp.Expr]) -> int:
         """The largest or smallest of several; what overflows where it is not chosen is a branch."""
         b = self._builder
@@ -256,9 +366,12 @@ class _Lowering:
             if q.denominator == 1 or base.is_positive or not self._slopes:
                 return b.power(self(base), q)
             even = _even_power(base)
-            if even is not None:  # which would underflow
+            if even is not None:  # which would underflow, and so would the product of several factors
                 root, n = even
-                return self._kinked(b.unary("abs", self(root)), q * n)
+                value = b.constant(1.0)
+                for factor in sp.Mul.make_args(root):
+                    value = b.mul(value, self._kinked(b.unary("abs", self(cast(sp.Expr, factor))), q * n))
+                return value
             squares = _sum_of_squares(base)
             if squares is not None and q.numerator > 0:
                 return self._kinked(self._norm(squares), 2 * q)
@@ -368,6 +481,13 @@ class _Lowering:
 
     def _log(self, argument: sp.Expr) -> int:
         b = self._builder
+        single = isinstance(argument, sp.Mul) and argument != self._regular
+        parts = split_singular(argument) if single else None
+        found = None if parts is None or ratio_sinhc(argument) else removable(parts[0], sp.log)
+        if parts is not None and found is not None:
+            value = self._removed(found.argument, found, cast(sp.Expr, sp.log(found.function)))
+            rest = cast(sp.Expr, found.factor * parts[1])
+            return value if rest == 1 else b.add(value, self._log(rest))
         positive = exponents(argument)
         if positive is not None:
             found = affine(positive)
@@ -519,8 +639,10 @@ class _Lowering:
             value = b.where(condition, chosen, value)
         return value
 
-    def _branch(self, expr: sp.Expr, selected: int) -> int:
+    def _branch(self, expr: sp.Expr, selected: int, *, regular: bool = False) -> int:
         """A branch of a Piecewise, which sees its fields where it is selected and 1 elsewhere.
+
+        If that is a pole, another number is taken; ``regular`` is for what is no special case any more.
 
         Its value is discarded elsewhere, but what is undefined or overflows there has a derivative that would
         turn 0·∞ into NaN. A quadratic polynomial has none such.
@@ -529,7 +651,9 @@ class _Lowering:
             return self(expr)
         b, leaves = self._builder, sorted(_leaves(expr), key=str)
         branch = _Lowering(b, (), slopes=self._slopes)
-        branch.known.update({leaf: b.where(selected, self(leaf), b.constant(1.0)) for leaf in leaves})
+        elsewhere = b.constant(_ordinary_point(expr, leaves))
+        branch.known.update({leaf: b.where(selected, self(leaf), elsewhere) for leaf in leaves})
+        branch._regular = expr if regular else None
         return branch(expr)
 
     def _least(self, values: list[int]) -> int:
@@ -588,6 +712,33 @@ class _Lowering:
             found=type(condition).__name__,
             remedy="rewrite the condition with inequalities",
         )
+
+
+def _check_couplings(singular: sp.Expr) -> None:
+    """LoweringError for 0/0 that has a limit for all couplings, on which its expansion depends."""
+    couplings = sorted(singular.atoms(Parameter), key=str)
+    values = {c: sp.Rational(2 * k + 3, 7) for k, c in enumerate(couplings)}
+    if couplings and removable(cast(sp.Expr, singular.xreplace(values))) is not None:
+        raise LoweringError(
+            f"expression {singular}",
+            expected="a function of one variable, couplings times fields, where 0/0 occurs",
+            found="0/0, whose limit depends on " + ", ".join(map(str, couplings)),
+            remedy="write it as such functions, as (exp(a·x) − 1)/x, or hold the couplings at numbers",
+        )
+
+
+def _ordinary_point(expr: sp.Expr, leaves: Sequence[sp.Expr]) -> float:
+    """A number that no denominator and no logarithm vanishes at where all leaves have it, 1 if it is none."""
+    critical = [
+        *poles(expr),
+        *(f.args[0] for f in expr.atoms(sp.log)),
+        *(p for e in expr.atoms(sp.exp) for p in poles(cast(sp.Expr, e.args[0]))),
+    ]
+    for number in (1.0, 0.75, 1.25, 0.5):
+        point = dict.fromkeys(leaves, sp.nsimplify(number))
+        if all(c.xreplace(point) != 0 for c in critical):
+            return number
+    return 1.0
 
 
 def _is_natural(exponent: sp.Basic) -> bool:

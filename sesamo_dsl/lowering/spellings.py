@@ -24,11 +24,6 @@ def _heaviside(u: sp.Expr, at_zero: sp.Expr = _HALF) -> sp.Expr:
     return cast(sp.Expr, sp.Piecewise((0, u < 0), (1, u > 0), (at_zero, True)))
 
 
-def _sinc(u: sp.Expr) -> sp.Expr:
-    near = _series([sp.S.NegativeOne**k / sp.factorial(2 * k + 1) for k in range(7)], u)
-    return cast(sp.Expr, sp.Piecewise((near, sp.Abs(u) < _HALF), (sp.sin(u) / u, True)))
-
-
 def log_sinhc(u: sp.Expr) -> sp.Expr:
     """log(sinh(u)/u), which is 0 at 0."""
     # log(sinh(u)/u) = Σ_k 2^(2k−1) B_2k/(k (2k)!) u^2k
@@ -51,6 +46,14 @@ def log_erfc_series(u: sp.Expr) -> sp.Expr:
     return cast(sp.Expr, -(u**2) - sp.log(u) - sp.log(sp.pi) / 2 + sp.log(total))
 
 
+def erfcx_series(u: sp.Expr) -> sp.Expr:
+    """exp(u²) erfc(u) for the same u."""
+    s, total = 1 / (2 * u**2), cast(sp.Expr, sp.S.One)
+    for k in range(14, 0, -1):
+        total = cast(sp.Expr, 1 - (2 * k - 1) * s * total)
+    return cast(sp.Expr, total / (sp.sqrt(sp.pi) * u))
+
+
 SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {
     sp.sec: lambda u: 1 / sp.cos(u),
     sp.csc: lambda u: 1 / sp.sin(u),
@@ -59,7 +62,6 @@ SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {
     sp.csch: lambda u: 1 / sp.sinh(u),
     sp.coth: lambda u: 1 / sp.tanh(u),
     sp.Heaviside: _heaviside,
-    sp.sinc: _sinc,
     sp.ceiling: lambda u: -sp.floor(-u),
     sp.frac: lambda u: u - sp.floor(u),
     sp.Mod: lambda u, v: u - v * sp.floor(u / v),

@@ -23,10 +23,11 @@ def check_memory(numbers: float, subject: str, remedy: str) -> None:
     """OptionError if so many numbers are more than the machine can hold."""
     memory = physical_memory()
     if numbers * _BYTES > memory:
+        most = 2**63  # bytes, of numbers of any size
         raise OptionError(
             subject,
             expected=f"what fits into the memory of this machine, {memory / 2**30:.3g} GiB",
-            found=f"at least {numbers * _BYTES / 2**30:.3g} GiB",
+            found=f"at least {min(numbers * _BYTES, most) / 2**30:.3g} GiB",
             remedy=remedy,
         )
 

@@ -1,11 +1,12 @@
 """Measurements on configurations that no sum over sites can declare: two-point functions, the angle of M.
 
-All take plain arrays, (samples, components, *lattice); average what they return with ``mean_of`` of samples
+All take plain arrays, (samples, components, *lattice); average what they return with ``expect`` of samples
 or of a chain.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2, vonmises
 
-from ..checks import as_integer
+from ..checks import array, as_integer, as_real, listed, shown
 from ..errors import ConfigurationError, OptionError
-from ..estimates.samples import Samples
+from ..estimates.samples import Samples, check_samples
+
+_MOST_BINS = 1000
 
 
 def two_point(x: np.ndarray, *, axis: int = 0) -> np.ndarray:
@@ -34,15 +37,18 @@ def two_point(x: np.ndarray, *, axis: int = 0) -> np.ndarray:
         G(t) for t = 0 … L//2, shape (samples, L//2 + 1). Its mean over p is ⟨φφ⟩; in a broken phase it tends
         to V_⊥⟨m²⟩ and not to zero.
     """
-    x = np.asarray(x)
-    if x.ndim < 3 or not -(x.ndim - 2) <= axis < x.ndim - 2:
+    remedy = "put the batch first, the components second; axis counts lattice directions from 0"
+    expected = "real numbers, (samples, components, *lattice)"
+    x = array(x, "configurations for a two-point function", expected=expected, remedy=remedy)
+    mu = as_integer(axis)
+    if x.ndim < 3 or mu is None or not -(x.ndim - 2) <= mu < x.ndim - 2:
         raise ConfigurationError(
             "configurations for a two-point function",
-            expected=f"shape (samples, components, *lattice) with a lattice axis {axis}",
+            expected=f"shape (samples, components, *lattice) with a lattice axis {shown(axis)}",
             found=f"shape {x.shape}",
-            remedy="put the batch first, the components second; axis counts lattice directions from 0",
+            remedy=remedy,
         )
-    slices = np.moveaxis(x, axis + 2 if axis >= 0 else axis, 2)
+    slices = np.moveaxis(x, mu + 2 if mu >= 0 else mu, 2)
     extent, transverse = slices.shape[2], int(np.prod(slices.shape[3:]))
     sums = slices.reshape(*slices.shape[:3], transverse).sum(axis=3, dtype=np.float64)
     # the correlation theorem: the sum over all origins at once
@@ -76,16 +82,25 @@ def angle_test(samples: Samples, source: Sequence[float] = (0.0, 0.0), *, bins: 
     bins
         Of the histogram, at least 2.
     """
+    check_samples(samples, "angle of M")
     whole = as_integer(bins)
-    if samples.x.shape[1] < 2 or whole is None or whole < 2:
+    if samples.x.shape[1] < 2 or whole is None or not 2 <= whole <= _MOST_BINS:
         raise OptionError(
             "histogram of the angle of M",
-            expected="a field with two components and at least 2 bins",
-            found=f"{samples.x.shape[1]} components, {bins} bins",
+            expected=f"a field with two components, and at least 2 and at most {_MOST_BINS} bins",
+            found=f"{samples.x.shape[1]} components, {shown(bins)} bins",
             remedy="use it on complex fields",
         )
+    given = [as_real(component) for component in listed(source) or []]
+    if len(given) != 2 or not all(h is not None and math.isfinite(h) for h in given):
+        raise OptionError(
+            "source of the angle of M",
+            expected="two finite numbers (h_1, h_2)",
+            found=shown(source),
+            remedy="leave it out without a source",
+        )
     total = samples.x[:, :2].reshape(len(samples), 2, -1).sum(axis=2, dtype=np.float64)
-    h = np.asarray(source, dtype=np.float64)
+    h = np.array(given, dtype=np.float64)
     centre = np.arctan2(-h[1], -h[0])
     angle = (np.arctan2(total[:, 1], total[:, 0]) - centre + np.pi) % (2 * np.pi) - np.pi
     kappa = np.hypot(*h) * np.hypot(*total.T)

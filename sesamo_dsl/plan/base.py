@@ -8,16 +8,16 @@ from ..flows.base import GaussianBase
 from ..ir.program import Program
 from ..landscape.vacua import find_vacuum, searched_vacuum, self_consistent
 from ..values.couplings import Couplings
-from .options import TrainingOptions
+from .plan import Plan
 
 
-def make_base(program: Program, parameters: Couplings, options: TrainingOptions) -> GaussianBase:
+def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBase:
     """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal.
 
     Without a vacuum it is the Gaussian around zero that is closest to the theory.
     """
     components = len(program.components)
-    if options.base == "standard":
+    if plan.base == "standard":
         return GaussianBase.standard(components, program.shape, program.nodes)
     searches = (find_vacuum, searched_vacuum, self_consistent)
     vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)

@@ -12,5 +12,4 @@ from .declaration import digest as digest
 from .donor import Donor as Donor
 from .loading import load_run as load_run
 from .run import Run as Run
-from .starting import resolved_options as resolved_options
 from .starting import start as start

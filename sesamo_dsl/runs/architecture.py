@@ -8,19 +8,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..ir.program import Program
-from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
 
 _LAYER = re.compile(r"flow\.(?:flows\.(\d+)\.)?layers\.(\d+)\.blocks\.(\d+)\.weight\.(\d+)")
 
 
-def check_architecture(options: TrainingOptions, program: Program, state: Mapping[str, np.ndarray]) -> None:
+def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError unless the recorded architecture has the size of the weights.
 
     The weights are there, on disk; an architecture is a few numbers in a text, which can be anything.
     """
-    flow = options.flow
-    if flow is None or options.law is None or options.strategy is None:
-        raise ValueError("options without an architecture, a law or a strategy")
+    flow = plan.flow
     found = {name: match for name in state if (match := _LAYER.fullmatch(name))}
     layers = {int(match[2]) for match in found.values()}
     if layers != set(range(min(flow.layers, len(found) + 1))):
@@ -35,5 +33,5 @@ def check_architecture(options: TrainingOptions, program: Program, state: Mappin
     if program.nodes is None and window > 4 * (inputs + 1):
         raise ValueError(f"weights with {inputs} inputs for a window of {window} entries")
     flows = len({match[1] for match in found.values()})
-    if flows != options.flows:
-        raise ValueError(f"weights of {flows} flows for a mixture of {options.flows}")
+    if flows != plan.flows:
+        raise ValueError(f"weights of {flows} flows for a mixture of {plan.flows}")

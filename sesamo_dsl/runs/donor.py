@@ -45,9 +45,8 @@ class Donor:
     def of(cls, run: Run | str | Path) -> Donor:
         """From a run, or from its directory; RunError if there is none."""
         if isinstance(run, Run):
-            flow, state, shape = run.options.flow, run.model.state(), run.compiled.program.configuration_shape
-            assert flow is not None  # options of a run are resolved
-            return cls(str(run.directory), flow, _flow_weights(state), shape[0], len(shape) - 1)
+            shape, name = run.compiled.program.configuration_shape, str(run.directory or run)
+            return cls(name, run.plan.flow, _flow_weights(run.model.state()), shape[0], len(shape) - 1)
         place = checks.path(run, "start_from")
         record, files = RunDirectory(place).read()
         try:

@@ -20,7 +20,9 @@ from ..language.derived import Derived
 from ..language.theory import Theory
 from ..language.theory_files import is_shipped, load_theory
 from ..plan.base import make_base
+from ..plan.decide import decide
 from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
 from ..stages.analyse import analyse
 from ..stages.compile import DerivedProgram
 from ..stages.lower import lower_theory
@@ -50,6 +52,8 @@ def load_run(
     ------
     RunError
         If the directory is not a run, is damaged, or belongs to another theory.
+    BackendError
+        For a backend that does not exist or is not installed.
     """
     store = RunDirectory(checks.path(directory, "run directory", error=RunError))
     given = theory if theory is None or isinstance(theory, Theory) else load_theory(theory)
@@ -61,7 +65,7 @@ def load_run(
         wanted = [str(quantity) for quantity in record.get("derived", ())]
         if record["precision"] not in ("float32", "float64"):
             raise ValueError(f"precision {record['precision']!r}")
-        chosen = str(backend or record["backend"])
+        chosen = str(record["backend"]) if backend is None else backend
         if record["format"] == 2:
             declared = Declaration.read(files)
     except DAMAGES as error:
@@ -69,29 +73,30 @@ def load_run(
     loaded = load_backend(chosen)
     if declared is None:
         given = _declaration_of_format_1(store, record, source, name, given)
-        compiled = DerivedProgram.of_theory(given, loaded, record["precision"])
+        compiled = DerivedProgram.of_theory(given, loaded, record["precision"], normalizable=False)
         _require_same_text(store, record, compiled, given)
     elif given is not None:
         _require_same_action(store, declared.program, given)
     try:
-        options = TrainingOptions.from_json(record["options"])
         state = load_tensors(state_of(files))
         couplings = dict(record["parameters"])
         if _COUPLINGS in files:
             couplings |= load_tensors(files[_COUPLINGS])
         if declared is None:
             parameters = compiled.theory.parameter_values(couplings)
-            options = options.resolve(compiled.analysis, compiled.requested_precision)
-            base = make_base(compiled.program, parameters, options)
+            asked = TrainingOptions.from_json(record["options"])
+            plan = decide(asked, compiled.analysis, compiled.requested_precision)
+            base = make_base(compiled.program, parameters, plan)
             declared = Declaration.of(compiled, parameters, base)
         else:
             compiled = CompiledProgram.of(declared.program, declared.facts, loaded, record["precision"])
             parameters = compiled.parameter_values(couplings)
-        check_architecture(options, declared.program, state)
-        model = loaded.model(compiled, parameters, declared.base, options)
+            plan = Plan.from_json(record["options"])
+        check_architecture(plan, declared.program, state)
+        model = loaded.model(compiled, parameters, declared.base, plan)
         model.load_state(state)
         history = read_history(state_of(files, "history"))
-        course, ended = _course(record, options, history, int(state["step"]))
+        course, ended = _course(record, plan, history, int(state["step"]))
         reference = load_tensors(files["reference.safetensors"])["x"] if _REFERENCE in files else None
         if reference is not None:
             reference = compiled.check_configurations(reference)
@@ -108,7 +113,7 @@ def load_run(
     return Run(
         compiled,
         parameters,
-        options,
+        plan,
         model,
         store,
         declared,
@@ -127,23 +132,21 @@ def load_run(
 _REFERENCE, _COUPLINGS = "reference.safetensors", "couplings.safetensors"
 
 
-def _course(
-    record: Mapping[str, Any], options: TrainingOptions, history: History, step: int
-) -> tuple[Course, Any]:
+def _course(record: Mapping[str, Any], plan: Plan, history: History, step: int) -> tuple[Course, Any]:
     """How far the training is; ValueError unless weights, history and record are of one moment."""
     if record["format"] == 1:  # of a training that diverged, the history goes on beyond its weights
         history.cut(step)
         seconds = history.columns.get("seconds", [0.0])
         course = Course(step, seconds[-1] if seconds else 0.0)
-        done = options.seconds is not None or step >= options.steps
+        done = plan.seconds is not None or step >= plan.steps
         return course, "finished" if done else None
     steps, seconds = record["steps"], record["seconds"]
     counts = [checks.integer(steps[key], key, least=0) for key in ("done", "schedule_from")]
     times = [checks.real(seconds[key], key, open_below=False) for key in ("done", "schedule_from")]
-    asked = None if options.seconds is not None else options.steps
+    asked = None if plan.seconds is not None else plan.steps
     if not step == len(history) == counts[0] >= counts[1]:
         raise ValueError(f"weights of step {step}, {len(history)} steps of history and {counts[0]} recorded")
-    if (steps["asked"], seconds["asked"]) != (asked, options.seconds) or times[0] < times[1]:
+    if (steps["asked"], seconds["asked"]) != (asked, plan.seconds) or times[0] < times[1]:
         raise ValueError("steps and seconds that are not those of the options")
     if record["ended"] not in ("finished", "stopped", "diverged", None):
         raise ValueError(f"a training that ended as {record['ended']!r}")
@@ -197,7 +200,7 @@ def _require_same_text(
 
 def _require_same_action(store: RunDirectory, program: Program, theory: Theory) -> None:
     """RunError unless a declaration has the same action as the program, at random configurations."""
-    other = lower_theory(analyse(theory))
+    other = lower_theory(analyse(theory, normalizable=False))  # Z was judged when the training began
     same = program.components == other.components and program.shape == other.shape
     same = same and set(program.parameters) == set(other.parameters)
     given, asked = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -30,16 +30,19 @@ from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
-from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
+from ..training.callbacks import Callback, checked
 from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
 from ..values.couplings import Coupling, arrays_only, numbers_only
 from .declaration import Declaration, digest
-from .store import RunDirectory, sha256
+from .store import RunDirectory, Store, sha256
 
 FORMAT = 2
 Ending = Literal["finished", "stopped", "diverged"]
+_LARGEST_RATE = 10.0
+"""Learning rate with which a trained model may be trained on: weights are of order one."""
 
 
 @dataclass(eq=False, repr=False)
@@ -53,8 +56,8 @@ class Run:
         analysis as well, and is a :class:`sesamo_dsl.CompiledTheory`.
     parameters
         Couplings it was trained at.
-    options
-        Resolved training options; steps and seconds are those asked for since the beginning.
+    plan
+        What was decided about model and training; steps and seconds are those asked for since the beginning.
     declaration
         What the model can be built from again.
     history
@@ -77,9 +80,9 @@ class Run:
 
     compiled: CompiledProgram
     parameters: dict[str, Coupling]
-    options: TrainingOptions
+    plan: Plan
     model: Model
-    store: RunDirectory
+    store: Store
     declaration: Declaration
     history: History = field(default_factory=History)
     course: Course = field(default_factory=Course)
@@ -98,8 +101,8 @@ class Run:
         )
 
     @property
-    def directory(self) -> Path:
-        """Where it is kept."""
+    def directory(self) -> Path | None:
+        """Where it is kept; None if it is not."""
         return self.store.path
 
     @property
@@ -115,14 +118,14 @@ class Run:
     @property
     def steps_asked(self) -> int | None:
         """Steps that were asked for since the beginning; None of a training that goes by the clock."""
-        return None if self.options.seconds is not None else self.options.steps
+        return None if self.plan.seconds is not None else self.plan.steps
 
     @property
     def progress(self) -> str:
         """How far the training is, in words."""
         done = f"{self.steps_done} of {self.steps_asked} steps"
-        if self.options.seconds is not None:
-            done = f"{self.steps_done} steps, {self.course.seconds:.0f} of {self.options.seconds:g} seconds"
+        if self.plan.seconds is not None:
+            done = f"{self.steps_done} steps, {self.course.seconds:.0f} of {self.plan.seconds:g} seconds"
         return done if self.finished else f"{done}, {self.ended or 'not finished'}"
 
     @cached_property
@@ -137,7 +140,7 @@ class Run:
         numbers = 2 * count * math.prod(program.configuration_shape)  # chunks, and all of them
         check_memory(numbers, f"sample count = {count}", "draw fewer at a time, with different seeds")
         draws = self.model.sample(count, checks.seed(seed, "seed of samples"))
-        share = 1.0 if self.finished else min(self.course.progress(self.options), math.nextafter(1, 0))
+        share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
         trained = TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
         coverage = Coverage(self.model, program, self.parameters)
         return Samples.of(
@@ -177,6 +180,7 @@ class Run:
         learning_rate: float | None = None,
         restart: bool = False,
         progress: bool = True,
+        callbacks: Sequence[Callback] = (),
     ) -> Run:
         """Finish a training that was interrupted, or train on.
 
@@ -192,6 +196,8 @@ class Run:
             Another peak rate.
         restart
             Start the schedule anew, with its warm-up and the peak rate.
+        callbacks
+            See ``CompiledTheory.train``.
 
         Raises
         ------
@@ -202,27 +208,37 @@ class Run:
         TrainingDivergedError, TrainingInterrupted, RunNotKeptError
             See ``CompiledTheory.train``.
         """
-        options = self._options_of_resume(steps, seconds, learning_rate)
+        restart, progress = (
+            checks.flag(value, f"option {name}")
+            for name, value in (("restart", restart), ("progress", progress))
+        )
+        watching = checked(callbacks)
+        plan = self._plan_of_resume(steps, seconds, learning_rate)
         with self.store.locked():
-            on_disk = self.store.record()
-            if on_disk.get("checksum") != self._checksum:
+            if self.store.checksum() != self._checksum:
                 raise RunError(
                     f"run directory {self.directory}",
                     expected=f"the run as it was read, at step {self.steps_done}",
                     found="one that was trained since",
                     remedy="read it again with load_run",
                 )
-            self.options = options
+            self.plan = plan
             if restart:
                 course = self.course
                 self.course = replace(course, first_step=course.steps, first_second=course.seconds)
-            self._train(progress)
+            self._train(progress, watching)
         return self
 
-    def _options_of_resume(
-        self, steps: int | None, seconds: float | None, learning_rate: float | None
-    ) -> TrainingOptions:
-        changes: dict[str, Any] = {} if learning_rate is None else {"learning_rate": learning_rate}
+    def _plan_of_resume(self, steps: int | None, seconds: float | None, learning_rate: float | None) -> Plan:
+        changes: dict[str, Any] = {}
+        if learning_rate is not None:
+            changes["learning_rate"] = checks.real(
+                learning_rate,
+                "option learning_rate",
+                expected=f"a number > 0 and ≤ {_LARGEST_RATE:g}",
+                most=_LARGEST_RATE,
+                remedy="Adam moves every weight by up to this much in a step: give for instance 0.001",
+            )
         if steps is not None and seconds is not None:
             raise OptionError(
                 "options steps and seconds",
@@ -234,22 +250,22 @@ class Run:
             changes |= {"steps": self.course.steps + checks.integer(steps, "option steps"), "seconds": None}
         elif seconds is not None:
             changes["seconds"] = self.course.seconds + checks.real(seconds, "option seconds")
-        elif self.course.progress(self.options) >= 1:
+        elif self.course.progress(self.plan) >= 1:
             raise OptionError(
                 f"training of {self.directory}",
                 expected="one that is not finished, or how much further to train",
                 found=self.progress,
                 remedy="say for instance resume(500), or train --resume RUN --steps 500",
             )
-        return replace(self.options, **changes)
+        return replace(self.plan, **changes)
 
-    def _train(self, progress: bool) -> None:
+    def _train(self, progress: bool, callbacks: Sequence[Callback]) -> None:
         with self.store.locked(), held_back() as signals:
             self.ended = None
             try:
                 train(
                     self.model,
-                    self.options,
+                    self.plan,
                     self.history,
                     progress=progress,
                     keep=self._keep,
@@ -257,14 +273,19 @@ class Run:
                     explain=lambda: cause_of_divergence(self.model, self.compiled.program, self.parameters),
                     course=self.course,
                     stop=lambda: signals,
+                    callbacks=callbacks,
                 )
             except TrainingDivergedError as error:
                 self.ended, error.run = "diverged", self
                 self._keep(self.model.state())
                 raise
-            self.ended = "finished" if self.course.progress(self.options) >= 1 else "stopped"
+            except BaseException:  # such as a callback raises
+                self.ended = "stopped"
+                self._keep(self.model.state())
+                raise
+            self.ended = "finished" if self.course.progress(self.plan) >= 1 else "stopped"
             try:
-                self.save()
+                self._write(self.model.state())
             except RunError as error:
                 raise RunNotKeptError(
                     f"run directory {self.directory}",
@@ -284,10 +305,27 @@ class Run:
         except RunError as error:
             warnings.warn(f"a checkpoint could not be written: {error.found}", RuntimeWarning, stacklevel=2)
             return "memory"
-        return str(self.directory)
+        return "memory" if self.directory is None else str(self.directory)
 
-    def save(self) -> None:
-        """Write the run as it is now, all of it or nothing; RunError if the place cannot be written."""
+    def save(self, directory: str | Path | None = None) -> None:
+        """Write the run as it is now, all of it or nothing; RunError if the place cannot be written.
+
+        Parameters
+        ----------
+        directory
+            A new place, where the run is kept from now on; needed for one that was trained without any.
+        """
+        if directory is not None:
+            store = RunDirectory(checks.path(directory, "directory of a run"))
+            store.refuse_a_run()
+            self.store = store
+        elif self.directory is None:
+            raise RunError(
+                f"run {self!r}",
+                expected="a directory to keep it in",
+                found="none: it was trained with directory=False",
+                remedy="say where: run.save(directory)",
+            )
         self._write(self.model.state())
 
     def _write(self, state: Mapping[str, np.ndarray]) -> None:
@@ -324,10 +362,10 @@ class Run:
             "steps": {"done": course.steps, "asked": self.steps_asked, "schedule_from": course.first_step},
             "seconds": {
                 "done": course.seconds,
-                "asked": self.options.seconds,
+                "asked": self.plan.seconds,
                 "schedule_from": course.first_second,
             },
-            "options": self.options.as_json(),
+            "options": self.plan.as_json(),
             "notes": list(self.notes),
             "derived": list(self.derived),
             "start_from": self.start_from,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,87 +15,81 @@ from ..estimates.chains import Chain
 from ..landscape.integrability import require_normalizable
 from ..machine.cache import file_stem, write_text
 from ..plan.base import make_base
-from ..plan.methods import method_options
-from ..plan.options import TrainingOptions, notes_on
+from ..plan.decide import planned
+from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
 from ..stages.compile import DerivedProgram
+from ..training.callbacks import Callback, checked
 from ..values.couplings import Coupling
 from .declaration import Declaration
 from .donor import Donor
 from .run import Run
-from .store import RunDirectory
+from .store import Memory, RunDirectory, Store
 
 
 def start(
     compiled: DerivedProgram,
+    begun: Plan | TrainingOptions | None = None,
+    changes: Mapping[str, Any] | None = None,
     *,
     parameters: Mapping[Any, Coupling] | None = None,
-    directory: str | Path | None = None,
+    directory: str | Path | Literal[False] | None = None,
     progress: bool = True,
     source: Mapping[str, str] | None = None,
     reference: np.ndarray | Chain | None = None,
     method: str | None = None,
     start_from: Run | str | Path | None = None,
-    **options: Any,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
-    values = compiled.parameter_values(parameters)
+    watching = checked(callbacks)
+    values, progress = compiled.parameter_values(parameters), checks.flag(progress, "option progress")
     require_normalizable(compiled.program, values)
-    given = _reference(compiled, reference, options)
+    given = _reference(compiled, reference)
     donor = None if start_from is None else Donor.of(start_from)
-    if donor is not None and options.get("flow") is None:
-        options["flow"] = donor.flow
-    resolved = resolved_options(compiled, method, **options)
-    base = make_base(compiled.program, values, resolved)
-    model = compiled.backend.model(compiled, values, base, resolved)
+    changes = dict(changes or {})
+    if donor is not None and changes.get("flow") is None:
+        changes["flow"] = donor.flow
+    plan = planned(
+        compiled.analysis,
+        begun,
+        changes,
+        method=method,
+        with_target=given is not None,
+        requested_precision=compiled.requested_precision,
+    )
+    base = make_base(compiled.program, values, plan)
+    model = compiled.backend.model(compiled, values, base, plan)
     if donor is not None:
-        model.load_state(donor.graft(model.state(), compiled.theory, resolved.flow))
-    store = _directory(compiled, directory)
+        model.load_state(donor.graft(model.state(), compiled.theory, plan.flow))
+    store = _store(compiled, directory)
     with store.locked():
-        store.refuse_a_run()
+        if isinstance(store, RunDirectory):
+            store.refuse_a_run()
         run = Run(
             compiled,
             values,
-            resolved,
+            plan,
             model,
             store,
             Declaration.of(compiled, values, base),
             source=dict(source or {}),
-            notes=notes_on(resolved, compiled.analysis),
+            notes=plan.notes,
             derived=compiled.theory.derived,
             reference=given,
             start_from=None if donor is None else donor.directory,
         )
-        # an unwritable place is found before, not after, the training
-        write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
-        write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
-        run.save()
-        run._train(progress)
+        if store.path is not None:  # an unwritable place is found before, not after, the training
+            write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
+            write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
+            run.save()
+        run._train(progress, watching)
     return run
 
 
-def resolved_options(compiled: DerivedProgram, method: str | None, **options: Any) -> TrainingOptions:
-    """The options of a training with all that is left to the compiler, or OptionError."""
-    if method is not None:
-        options = method_options(method, compiled.analysis, **options)
-    unknown = set(options) - set(TrainingOptions.__dataclass_fields__)
-    if unknown:
-        raise OptionError(
-            f"option {', '.join(sorted(unknown))}",
-            expected=f"one of {', '.join(TrainingOptions.__dataclass_fields__)}",
-            found=", ".join(sorted(unknown)),
-            remedy="check the spelling",
-        )
-    if "steps" in options and options.get("seconds") is not None:
-        raise OptionError(
-            "options steps and seconds",
-            expected="one of them: the length of the training in steps, or in time",
-            found=f"steps={options['steps']} and seconds={options['seconds']}",
-            remedy="leave one out",
-        )
-    return TrainingOptions(**options).resolve(compiled.analysis, compiled.requested_precision)
-
-
-def _directory(compiled: DerivedProgram, directory: str | Path | None) -> RunDirectory:
+def _store(compiled: DerivedProgram, directory: str | Path | Literal[False] | None) -> Store:
+    if directory is False:
+        return Memory()
     if directory is not None:
         return RunDirectory(checks.path(directory, "directory of a run"))
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -103,22 +97,10 @@ def _directory(compiled: DerivedProgram, directory: str | Path | None) -> RunDir
     return RunDirectory.fresh(Path("runs") / f"{stem}-{compiled.backend.name}-{stamp}")
 
 
-def _reference(
-    compiled: DerivedProgram, reference: np.ndarray | Chain | None, options: dict[str, Any]
-) -> np.ndarray | None:
-    """The configurations to train with, checked; fills in the weight of the forward divergence."""
-    weight = options.get("forward_weight")
+def _reference(compiled: DerivedProgram, reference: np.ndarray | Chain | None) -> np.ndarray | None:
+    """The configurations of the target to train with, checked."""
     if reference is None:
-        if weight:
-            raise OptionError(
-                "option forward_weight",
-                expected="configurations of the target along with it",
-                found=f"{weight} without any",
-                remedy="pass reference=…, an array or a chain such as sd.hmc(theory)",
-            )
         return None
-    if weight is None:
-        options["forward_weight"] = 0.5
     x = reference.configurations if isinstance(reference, Chain) else reference
     checked = compiled.check_configurations(x)
     if not len(checked):

@@ -13,9 +13,9 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -49,6 +49,50 @@ _READS = 5
 def sha256(data: bytes) -> str:
     """Hexadecimal digest."""
     return hashlib.sha256(data).hexdigest()
+
+
+class Store(Protocol):
+    """Where a run is kept: a directory, or memory alone."""
+
+    @property
+    def path(self) -> Path | None:
+        """The directory; None if there is none."""
+        ...
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Nobody else writes."""
+        ...
+
+    def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+        """Replace the record and the files that belong to it, all or none; returns its checksum."""
+        ...
+
+    def checksum(self) -> str | None:
+        """Of the record as it is kept now."""
+        ...
+
+
+class Memory:
+    """A run that is kept nowhere: nothing is written, and nobody else can have trained it."""
+
+    path = None
+
+    def __init__(self) -> None:
+        self._checksum: str | None = None
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Nobody else knows of it."""
+        return contextlib.nullcontext()
+
+    def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+        """Only the checksum is kept."""
+        complete = {**record, "files": {name: sha256(data) for name, data in files.items()}}
+        self._checksum = record_digest(complete)
+        return self._checksum
+
+    def checksum(self) -> str | None:
+        """See :class:`Store`."""
+        return self._checksum
 
 
 class RunDirectory:
@@ -130,6 +174,10 @@ class RunDirectory:
             write_bytes(self.path / RECORD, text.encode("utf-8"))
             self._sweep(files)
             return complete["checksum"]
+
+    def checksum(self) -> str | None:
+        """See :class:`Store`; RunError if the record is damaged."""
+        return self.record().get("checksum")
 
     def _holds(self, name: str, digest: str) -> bool:
         with contextlib.suppress(OSError):
@@ -232,10 +280,13 @@ def record_digest(record: Mapping[str, Any]) -> str:
 
 def not_a_run(place: Path, error: Exception) -> RunError:
     """The error for a directory that cannot be read."""
+    found = f"{type(error).__name__}: {error}"
+    if isinstance(error, SesamoError):  # on one line: its remedy is for values that somebody has given
+        found = f"{error.subject}: {error.found}"
     return RunError(
         f"run directory {place}",
         expected="run.json and the files it names, as a training has written them",
-        found=f"{type(error).__name__}: {error}",
+        found=found,
         remedy="give the directory that the training printed; restore damaged files from a copy",
     )
 

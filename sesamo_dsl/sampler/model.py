@@ -16,7 +16,7 @@ from ..backend import Draws, EmittedProgram
 from ..flows.base import GaussianBase
 from ..laws.orbits import uniform_directions
 from ..machine.memory import chunk_size
-from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights
 from .sampler import Sampler
@@ -33,9 +33,9 @@ class SamplerModel(ABC):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> None:
-        self.arrays, self._options, self._precision = arrays, options, compiled.precision
+        self.arrays, self._plan, self._precision = arrays, plan, compiled.precision
         self._constant = compiled.constant(parameters)
         emitted = compiled.bind(parameters)
         self.sampler = Sampler(
@@ -46,7 +46,7 @@ class SamplerModel(ABC):
             compiled.facts,
             parameters,
             base,
-            options,
+            plan,
             compiled.precision,
         )
         self._chunk = chunk_size(self.sampler.shape)
@@ -80,7 +80,7 @@ class SamplerModel(ABC):
 
     def _inputs(self, step: int, reference: np.ndarray | None) -> tuple[Any, ...]:
         """Noise, directions, and reference configurations with their auxiliary coordinates, for a step."""
-        o, law = self._options, self.sampler.orientations.law
+        o, law = self._plan, self.sampler.orientations.law
         noise, directions = self._noise(o.batch, o.seed, 1, step), []
         if law.sampled:
             rng = np.random.default_rng((o.seed, 3, step))

@@ -24,7 +24,7 @@ from ..laws.circle import CircleSpec
 from ..laws.conditional import ConditionalSpec
 from ..laws.orbits import OrbitLaw
 from ..plan.base import wall_statistics
-from ..plan.options import TrainingOptions, jumps
+from ..plan.plan import Plan, is_discontinuous_at_walls
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights, chosen
 from .chain import Chain
@@ -66,57 +66,52 @@ class Sampler:
         facts: Facts,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
         precision: str,
     ) -> None:
-        assert options.flow is not None
-        assert options.law is not None
-        assert options.strategy is not None
         self._arrays, self._emitted, self._action = arrays, emitted, action
-        self._options, self._coupled = options, facts.coupled
+        self._plan, self._coupled = plan, facts.coupled
         self.group = GroupAction(arrays, emitted, program, precision)
-        domain = DOMAIN_MAPS[options.strategy]
+        domain = DOMAIN_MAPS[plan.strategy]
         self.whole_space = not domain.has_domain
-        law = OrbitLaw.of(facts, math.prod(program.shape), parameters, options.law == "heat_bath")
+        law = OrbitLaw.of(facts, math.prod(program.shape), parameters, plan.law == "heat_bath")
         if self.whole_space:
             law = OrbitLaw("none", (), False)
-        turning = CircleSpec.of(options.law, program, facts, base, options.strategy)
+        turning = CircleSpec.of(plan.law, program, facts, base, plan.strategy)
         spline = None if turning is None else CircularSpline(arrays, turning, precision)
         self.orientations = Orientations(self.group, law, spline)
         wall = None
-        if options.strategy == "chart" and "chart" in emitted:
+        if plan.strategy == "chart" and "chart" in emitted:
             wall = wall_statistics(program, base)
         self.domain = domain(self.group, program, precision, bool(law.dimensions), wall)
-        self.flow: Flow = self._make_flow(base, options, precision)
-        self.law = self._make_law(program, facts, base, options, parameters, precision)
-        self._discontinuous = jumps(options, facts, program.sectors.count)
+        self.flow: Flow = self._make_flow(base, plan, precision)
+        self.law = self._make_law(program, facts, base, plan, parameters, precision)
+        self._discontinuous = is_discontinuous_at_walls(plan, facts, program.sectors.count)
         # a learned law starts from the heat bath at the centre of the base
         mean = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self.group.shape)
         self._centre = arrays.constant(mean[None].copy(), precision)
 
-    def _make_flow(self, base: GaussianBase, options: TrainingOptions, precision: str) -> Flow:
-        dtype = options.flow_precision or precision
-        assert options.flow is not None
-        if options.flows > 1:
-            return Mixture(self._arrays, options.flow, base, options.flows, dtype, options.seed)
-        return CouplingFlow(self._arrays, options.flow, base, dtype)
+    def _make_flow(self, base: GaussianBase, plan: Plan, precision: str) -> Flow:
+        dtype = plan.flow_precision or precision
+        if plan.flows > 1:
+            return Mixture(self._arrays, plan.flow, base, plan.flows, dtype, plan.seed)
+        return CouplingFlow(self._arrays, plan.flow, base, dtype)
 
     def _make_law(
         self,
         program: Program,
         facts: Facts,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
         parameters: Couplings,
         precision: str,
     ) -> GroupLaw:
-        if options.law != "conditional":
-            assert options.law is not None
-            return TABLE_LAWS[options.law](self.group)
+        if plan.law != "conditional":
+            return TABLE_LAWS[plan.law](self.group)
         if facts.chained:
-            chain = AutoregressiveSpec.of(program, facts, base, options.strategy, parameters)
+            chain = AutoregressiveSpec.of(program, facts, base, plan.strategy, parameters)
             return Chain(self.group, chain, precision)
-        spec = ConditionalSpec.of(program, facts, base, options.strategy, parameters)
+        spec = ConditionalSpec.of(program, facts, base, plan.strategy, parameters)
         return Conditional(self.group, spec, precision)
 
     # what a framework has to know ------------------------------------------------------------------------
@@ -138,7 +133,7 @@ class Sampler:
 
     def initial_state(self) -> dict[str, np.ndarray]:
         """The weights to begin with, by name; the same on every backend."""
-        seed = self._options.seed
+        seed = self._plan.seed
         state = self.flow.initial_state(seed)
         state["law.logits"] = np.asarray(self._initial_logits())
         state |= self.law.initial_state(seed)
@@ -221,12 +216,12 @@ class Sampler:
         if reference is not None:
             y, log_p, _ = self.canonical(weights, reference[0])
             log_q = log_p + self.log_flow(weights, y, reference[1])
-        value = mixed(reverse.terms, log_q, self._options.forward_weight or 0.0)
+        value = mixed(reverse.terms, log_q, self._plan.forward_weight)
         return value, batch_ess(self._arrays, reverse.log_weights, reverse.shares)
 
     def _reverse(self, weights: Weights, z: Array, uniform: Array, directions: list[Array]) -> Objective:
         """KL(q‖p) on noise, in the form that is differentiated."""
-        o, detach, domain, flow = self._options, self._arrays.detach, self.domain, self.flow
+        o, detach, domain, flow = self._plan, self._arrays.detach, self.domain, self.flow
         placed = domain.place(flow, weights, z)
         log_q = placed.log_drawn
         if o.gradient == "path":
@@ -262,7 +257,7 @@ class Sampler:
             return Energy(self._action(y))
         if self.orientations.integrated:
             return Energy(self.orientations.free_energy(y, self._action(y)))
-        detach, path = self._arrays.detach, self._options.gradient == "path"
+        detach, path = self._arrays.detach, self._plan.gradient == "path"
         log_turned = self._arrays.zeros((len(y),), y) - self.orientations.law.log_area
         fixed = detach(y)
         if self.orientations.law.sampled:
@@ -275,7 +270,7 @@ class Sampler:
         if self._discontinuous:
             energy = self._energy_across_walls(weights, y, fixed, uniform)
             return Energy(energy.value + log_turned, energy.across_walls, energy.log_law)
-        if self._options.law_gradient == "enumerate":
+        if self._plan.law_gradient == "enumerate":
             assert isinstance(self.law, TableLaw)
             table = self.law.table(weights, y)
             change = exact_expectation(self._arrays, self.group.breaking(y), table)
@@ -299,7 +294,7 @@ class Sampler:
         breaking = self.group.breaking(y)
         smooth = action + exact_expectation(self._arrays, breaking, log_heat(self._arrays, breaking))
         at_fixed = log_heat(self._arrays, self.group.breaking(fixed))
-        if self._options.law_gradient == "enumerate":
+        if self._plan.law_gradient == "enumerate":
             assert isinstance(self.law, TableLaw)
             table = self.law.table(weights, fixed)
             return Energy(smooth, kl_to_heat_bath(self._arrays, table, at_fixed))
@@ -309,4 +304,4 @@ class Sampler:
 
     def _weightless(self, value: Array) -> Array:
         """Without the derivative by the weights of a density that was drawn from: it averages to zero."""
-        return self._arrays.detach(value) if self._options.gradient == "path" else value
+        return self._arrays.detach(value) if self._plan.gradient == "path" else value

@@ -17,7 +17,7 @@ import numpy as np
 from ..backend import Draws, EmittedProgram
 from ..flows.base import GaussianBase
 from ..flows.weights import check_state
-from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
 from ..values.couplings import Couplings
 from ..values.precision import Precision
 from .arrays import Array, Arrays
@@ -27,9 +27,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def widest(compiled: EmittedProgram, options: TrainingOptions) -> Precision:
+def widest(compiled: EmittedProgram, plan: Plan) -> Precision:
     """The precision that has to be available: the wider one of the theory and of the flow."""
-    return "float64" if "float64" in (compiled.precision, options.flow_precision) else "float32"
+    return "float64" if "float64" in (compiled.precision, plan.flow_precision) else "float32"
 
 
 def _scoped(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
@@ -52,10 +52,10 @@ class TrainableModel(SamplerModel):
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
-        options: TrainingOptions,
+        plan: Plan,
     ) -> None:
-        super().__init__(arrays, compiled, parameters, base, options)
-        flow = options.flow_precision or self._precision
+        super().__init__(arrays, compiled, parameters, base, plan)
+        flow = plan.flow_precision or self._precision
         self.weights = {
             name: self._parameter(values, flow if name.startswith("flow.") else self._precision)
             for name, values in self.sampler.initial_state().items()

@@ -25,13 +25,14 @@ from ..analysis.lie_split import breaking_charges, lie_split
 from ..analysis.local import judge_local, split_local
 from ..analysis.result import Analysis, LieReport, SymmetryReport, weakest
 from ..analysis.slices import Slice, derive_slice, linear_source
+from ..checks import flag
 from ..errors import GroupError, LoweringError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
-from ..landscape.integrability import Divergence, find_divergence
+from ..landscape.integrability import Divergence, find_divergence, not_normalizable
 from ..landscape.vacua import find_vacuum
 from ..language.theory import Theory, check_theory
 from ..language.walls import check_breaking
@@ -40,7 +41,9 @@ from ..symbols.fields import FieldComponent
 from .lower import action_program
 
 
-def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> Analysis:
+def analyse(
+    theory: Theory, *, parameters: Mapping[Any, Any] | None = None, normalizable: bool = True
+) -> Analysis:
     """Verify the symmetries of a theory and derive its modulation; print the result to read it.
 
     Parameters
@@ -48,9 +51,15 @@ def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> A
     parameters
         Couplings to hold at numbers, e.g. ``{h: 0}``: verdicts are about the action at these, in which they
         are couplings no longer. Default: none, and verdicts are about all values.
+    normalizable
+        Whether ∫ exp(−S) has to be finite at ``parameters`` and the default couplings. False: verdicts on
+        symmetries are given even where it is infinite, such as on φ → φ + 2π of cos φ, and the direction is
+        in ``Analysis.divergence``.
 
     Raises
     ------
+    NotNormalizableError
+        If ∫ exp(−S) is found to be infinite; the direction is in the error.
     ParameterError, TheoryError
         If there is no such coupling, or the action is not finite at these values.
     NotInvariantError
@@ -58,9 +67,8 @@ def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> A
     NotClosedError, NotFaithfulError, GroupError
         If a declared group is not a finite group that can be modulated with.
     """
-    theory = check_theory(theory)
-    if parameters:
-        theory = theory.held(parameters)
+    declared, normalizable = check_theory(theory), flag(normalizable, "option normalizable")
+    theory = declared if parameters is None else declared.held(parameters)
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []
@@ -97,6 +105,9 @@ def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> A
     if group.order > 1 and any(r.status != "exact" and r.diagonal is None for r in modulating):
         surviving = surviving_subgroup(theory, group, normal_form)
         representation = breaking_representation(theory, group, breaking, normal_form)
+    divergence = _divergence(theory)
+    if normalizable and divergence is not None:
+        raise not_normalizable(theory.name, declared.parameter_values(parameters), divergence)
     return Analysis(
         theory,
         tuple(reports),
@@ -108,7 +119,7 @@ def analyse(theory: Theory, *, parameters: Mapping[Any, Any] | None = None) -> A
         surviving,
         representation,
         tuple(limits),
-        _divergence(theory),
+        divergence,
     )
 
 

@@ -8,10 +8,11 @@ from typing import Any, Self, cast
 
 from ..analysis.result import Analysis
 from ..backend import Backend, load_backend
-from ..checks import shown
+from ..checks import flag, shown
 from ..compiled_program import CompiledProgram
 from ..errors import OptionError
 from ..ir.program import Program
+from ..landscape.integrability import not_normalizable
 from ..language.theory import Theory, check_theory
 from ..machine.cache import load_source
 from ..values.couplings import Coupling
@@ -38,7 +39,12 @@ class DerivedProgram(CompiledProgram):
 
     @classmethod
     def of_theory(
-        cls, theory: Theory | Analysis, backend: str | Backend, precision: Precision | None = None
+        cls,
+        theory: Theory | Analysis,
+        backend: str | Backend,
+        precision: Precision | None = None,
+        *,
+        normalizable: bool = True,
     ) -> Self:
         """Compile; see :func:`sesamo_dsl.compile`."""
         known = isinstance(precision, str) and precision in ("float32", "float64")
@@ -59,7 +65,10 @@ class DerivedProgram(CompiledProgram):
             )
         named = isinstance(backend, str) or not hasattr(backend, "emit")
         loaded = load_backend(cast(str, backend)) if named else cast(Backend, backend)
-        analysis = theory if isinstance(theory, Analysis) else analyse(theory)
+        normalizable = flag(normalizable, "option normalizable")
+        analysis = theory if isinstance(theory, Analysis) else analyse(theory, normalizable=normalizable)
+        if normalizable and analysis.divergence is not None:
+            raise not_normalizable(declared.name, declared.defaults, analysis.divergence)
         program = lower_theory(analysis)
         requested = precision or declared.requested_precision
         return cls.emitted(declared, analysis, program, loaded, precision or declared.precision, requested)

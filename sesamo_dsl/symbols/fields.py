@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import sympy as sp
 
@@ -232,8 +232,22 @@ class VectorField:
         self.name, self.lattice, self.components = name, components[0].lattice, components
         return self
 
-    def __getitem__(self, index: int) -> FieldComponent:
-        return self.components[index]
+    @overload
+    def __getitem__(self, index: int) -> FieldComponent: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[FieldComponent, ...]: ...
+    def __getitem__(self, index: int | slice) -> FieldComponent | tuple[FieldComponent, ...]:
+        if isinstance(index, slice):
+            return self.components[index]
+        whole = checks.as_integer(index)
+        if whole is None or not -len(self) <= whole < len(self):
+            raise FieldError(
+                f"component {checks.shown(index)} of field {self.name}",
+                expected=f"an index from 0 to {len(self) - 1}",
+                found=checks.shown(index),
+                remedy="components are counted from 0",
+            )
+        return self.components[whole]
 
     def __len__(self) -> int:
         return len(self.components)
@@ -314,7 +328,8 @@ def field_components(subject: str, fields: Any) -> tuple[FieldComponent, ...]:
     """All components of one field or of several, or FieldError."""
     if isinstance(fields, Field):
         fields = (fields,)
-    if not isinstance(fields, Sequence) or not all(isinstance(f, Field) for f in fields):
+    text = isinstance(fields, str | bytes)
+    if text or not isinstance(fields, Sequence) or not all(isinstance(f, Field) for f in fields):
         raise FieldError(
             subject,
             expected="fields or components of fields",

@@ -8,7 +8,7 @@ along by an automorphism of a graph, and its coefficients with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
@@ -27,12 +27,13 @@ def site_values(values: Any, lattice: Lattice, what: str) -> np.ndarray:
         array = np.asarray(values)
     except ValueError:  # rows of different lengths
         array = np.empty(0)
-    number = array.dtype.kind in "iuf"
+    # NumPy reads True among numbers as 1
+    number = array.dtype.kind in "iuf" and not any(map(_is_flag, _entries(values)))
     if array.shape != lattice.shape or not number:
         raise ParameterError(
             what,
             expected=f"an array of real numbers of shape {lattice.shape}, one for every site of {lattice}",
-            found=f"shape {array.shape}" if number else f"dtype {array.dtype}, shape {array.shape}",
+            found=f"shape {array.shape}" if number else checks.shown(values),
             remedy="give one value per site, the axes in the order of the lattice",
         )
     array = np.array(array, dtype=np.float64, order="C")
@@ -47,6 +48,19 @@ def site_values(values: Any, lattice: Lattice, what: str) -> np.ndarray:
     array += 0.0  # −0 is 0
     array.flags.writeable = False
     return array
+
+
+def _entries(values: Any) -> Iterator[Any]:
+    """All that nested lists hold."""
+    if isinstance(values, list | tuple):
+        for value in values:
+            yield from _entries(value)
+    else:
+        yield values
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_
 
 
 class SiteConstant(sp.Symbol):

@@ -28,6 +28,7 @@ from ..ir.source import argument_name
 from ..language.theory import Theory
 from ..machine.cache import load_source
 from ..plan.base import make_base
+from ..plan.decide import decide
 from ..plan.options import TrainingOptions
 from ..symbols.fields import ComplexField, ScalarField, VectorField, parameters
 from ..symbols.lattice import Lattice
@@ -180,7 +181,7 @@ def _models(backend: Backend) -> None:
     theory = conformance_theories()[0]
     compiled = compile(theory, backend, precision="float64")
     parameters = theory.parameter_values()
-    options = TrainingOptions(batch=4).resolve(compiled.analysis)
+    options = decide(TrainingOptions(batch=4), compiled.analysis)
     base = GaussianBase.standard(1, theory.lattice.shape)
     try:
         model: Model = backend.model(compiled, parameters, base, options)
@@ -220,7 +221,7 @@ def _free_field(backend: Backend) -> None:
     action = lattice.sum(phi**2 / 2 - kappa * hopping)
     theory = Theory("free_field", fields=[phi], action=action, symmetries=[Z2(phi)])
     compiled = compile(theory, backend, precision="float64")
-    options = TrainingOptions(batch=16).resolve(compiled.analysis)
+    options = decide(TrainingOptions(batch=16), compiled.analysis)
     try:
         model = backend.model(compiled, {}, make_base(compiled.program, {}, options), options)
     except BackendError:

@@ -25,6 +25,7 @@ from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.theory import Theory
 from ..plan.base import make_base, wall_statistics
+from ..plan.decide import decide
 from ..plan.options import TrainingOptions
 from ..stages.analyse import analyse
 from ..stages.lower import lower_theory
@@ -75,7 +76,7 @@ class Subject:
     @classmethod
     def of(cls, theory: Theory, backends: Sequence[str | Backend] | None = None) -> Subject:
         """Analyse a theory and prepare it for testing; ``backends`` default to all that are registered."""
-        analysis = analyse(theory)
+        analysis = analyse(theory, normalizable=False)  # laws are tested at other couplings than the default
         generic = np.random.default_rng(11).uniform(0.05, 0.25, size=len(theory.parameters))
         parameters = {
             p.name: _switched_on(theory, p, round(float(v), 3))
@@ -89,7 +90,8 @@ class Subject:
         """The theory compiled for a backend."""
         chosen = self._backends.get(backend, backend)
         return self.once(
-            ("compiled", backend, precision), lambda: compile(self.analysis, chosen, precision=precision)
+            ("compiled", backend, precision),
+            lambda: compile(self.analysis, chosen, precision=precision, normalizable=False),
         )
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
@@ -160,8 +162,7 @@ class Subject:
             collective=options.get("strategy", self.strategies[0]) == self.strategies[0],
         )
         chosen = TrainingOptions(flow=flow, flow_precision="float64", batch=BATCH, **options)
-        resolved = chosen.resolve(self.analysis)
-        return compiled.backend.model(compiled, self.parameters, self.base, resolved)
+        return compiled.backend.model(compiled, self.parameters, self.base, decide(chosen, self.analysis))
 
     def interpret(
         self,
@@ -212,7 +213,7 @@ class Subject:
     @cached_property
     def base(self) -> GaussianBase:
         """The base of all models: the very same, so that backends can tell that they are alike."""
-        return make_base(self.program, self.parameters, TrainingOptions().resolve(self.analysis))
+        return make_base(self.program, self.parameters, decide(TrainingOptions(), self.analysis))
 
     @cached_property
     def wall_inputs(self) -> dict[str, np.ndarray]:

@@ -16,8 +16,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ..backend import Backend
-from ..errors import SesamoError
-from ..language.theory import Theory
+from ..checks import listed, shown
+from ..errors import BackendError, SesamoError
+from ..language.theory import Theory, check_theory
 from .law import Law, Measurement
 from .laws import LANES, LAWS
 from .subject import Subject
@@ -195,7 +196,19 @@ def theory_suite(
     laws
         The laws to test; default all.
     """
-    chosen = None if backends is None else tuple(backends)
+    if not isinstance(theory, Theory) and not callable(theory):
+        check_theory(theory)
+    chosen = None
+    if backends is not None:
+        given = listed(backends)
+        if given is None or not all(isinstance(b, str) or hasattr(b, "emit") for b in given):
+            raise BackendError(
+                "backends of a suite",
+                expected="a list of names or backend objects",
+                found=shown(backends),
+                remedy='write backends=["torch"], or leave it out for all that are registered',
+            )
+        chosen = tuple(given)
 
     def method(law: Law) -> Callable[[unittest.TestCase], None]:
         def test(self: unittest.TestCase) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
 
 
 @dataclass
@@ -25,11 +25,11 @@ class Course:
     first_step: int = 0
     first_second: float = 0.0
 
-    def progress(self, options: TrainingOptions) -> float:
-        """Part of the schedule that is over, 1 at the end; ``options`` count steps and seconds from zero."""
-        if options.seconds is not None:
-            return (self.seconds - self.first_second) / (options.seconds - self.first_second)
-        return (self.steps - self.first_step) / (options.steps - self.first_step)
+    def progress(self, plan: Plan) -> float:
+        """Part of the schedule that is over, 1 at the end; ``plan`` count steps and seconds from zero."""
+        if plan.seconds is not None:
+            return (self.seconds - self.first_second) / (plan.seconds - self.first_second)
+        return (self.steps - self.first_step) / (plan.steps - self.first_step)
 
 
 @dataclass(repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..backend import Model
 from ..errors import TrainingDivergedError
-from ..plan.options import TrainingOptions
+from ..plan.plan import Plan
+from .callbacks import Callback, Step
 from .divergence import Cause
 from .history import Course, History
 from .schedule import learning_rate
@@ -23,7 +24,7 @@ _SNAPSHOT_EVERY = 100
 
 def train(
     model: Model,
-    options: TrainingOptions,
+    plan: Plan,
     history: History,
     *,
     progress: bool = True,
@@ -32,6 +33,7 @@ def train(
     explain: Callable[[], Cause],
     course: Course | None = None,
     stop: Callable[[], object] = lambda: False,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Run the optimisation to its end, or until it has to stop; leaves the model at its last state.
 
@@ -48,6 +50,8 @@ def train(
         Where the training goes on from, by default the beginning; it is kept up to date.
     stop
         Asked between steps whether to stop.
+    callbacks
+        Called after every step; the training stops if one returns True.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def train(
     begin, first = time.perf_counter(), course.steps
     before, kept = course.seconds, begin
     good, good_course, good_rows = model.state(), replace(course), len(history)
-    batches = _batches(options, reference, int(good["step"]))
+    batches = _batches(plan, reference, int(good["step"]))
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -67,18 +71,18 @@ def train(
         TimeRemainingColumn(),
     )
     with Progress(*columns, disable=not progress, transient=False) as bar:
-        total = None if options.seconds else options.steps
+        total = None if plan.seconds else plan.steps
         task = bar.add_task("training", total=total, completed=first, shown="")
         while not stop():
             now = time.perf_counter()
             course.seconds = before + now - begin
-            done = course.progress(options)
+            done = course.progress(plan)
             if done >= 1:
                 break
-            if now - kept >= options.checkpoint_seconds:
+            if now - kept >= plan.checkpoint_seconds:
                 keep(model.state())
                 kept = now
-            rate = learning_rate(options, done, course.steps - course.first_step)
+            rate = learning_rate(plan, done, course.steps - course.first_step)
             metrics = model.step(rate) if batches is None else model.step(rate, next(batches))
             if not all(math.isfinite(value) for value in metrics.values()):
                 step, course.steps, course.seconds = course.steps, good_course.steps, good_course.seconds
@@ -96,18 +100,21 @@ def train(
             course.steps += 1
             if (course.steps - first) % _SNAPSHOT_EVERY == 0:
                 good, good_course, good_rows = model.state(), replace(course), len(history)
-            if course.steps % 10 == 0 or course.steps == options.steps:
+            if course.steps % 10 == 0 or course.steps == plan.steps:
                 shown = f"loss {metrics['loss']:.4f}  batch ESS {metrics['ess']:.4f}"
                 bar.update(task, completed=course.steps, shown=shown)
+            if callbacks:
+                told = Step(course.steps, course.seconds, min(course.progress(plan), 1.0), metrics)
+                answers = [callback(told) for callback in callbacks]  # all of them are called
+                if True in answers:
+                    break
 
 
-def _batches(
-    options: TrainingOptions, reference: np.ndarray | None, first: int
-) -> Iterator[np.ndarray] | None:
+def _batches(plan: Plan, reference: np.ndarray | None, first: int) -> Iterator[np.ndarray] | None:
     """A batch of the reference for every step from number ``first`` on, functions of seed and step alone."""
-    if reference is None or options.forward_weight == 0:
+    if reference is None or plan.forward_weight == 0:
         return None
     return (
-        reference[np.random.default_rng([options.seed, 5, step]).integers(len(reference), size=options.batch)]
+        reference[np.random.default_rng([plan.seed, 5, step]).integers(len(reference), size=plan.batch)]
         for step in itertools.count(first)
     )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 
-from ..plan.options import POINT_RATE, TrainingOptions
+from ..plan.plan import Plan
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
 _LARGEST_RATE = 1e30  # what float32 holds; training has long diverged
 
 
-def learning_rate(options: TrainingOptions, progress: float, step: int) -> float:
+def learning_rate(plan: Plan, progress: float, step: int) -> float:
     """Linear warm-up over 3 % of the training (at least 20 steps), then half a cosine to 1 % of the peak."""
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
-    peak = options.learning_rate or POINT_RATE
     decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return min(peak, _LARGEST_RATE) * warm_up * decay
+    return min(plan.learning_rate, _LARGEST_RATE) * warm_up * decay

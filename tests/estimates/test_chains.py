@@ -108,9 +108,9 @@ def test_bad_proposals_give_exact_samples(leaks: bool) -> None:
     for mass, expected in zip(chain.sector_masses, exact.sector_masses, strict=True):
         within(mass, expected)
     within(chain.virial, 1)
-    assert chain.mean("action").tau > 0.7
+    assert chain.expect("action").tau > 0.7
     # ⟨x₁⟩ in closed form: the mixture times exp(−h·x) is a mixture of shifted Gaussians
-    within(chain.mean_of(chain.configurations[:, 0, 0]), exact_mixture_mean())
+    within(chain.expect(chain.configurations[:, 0, 0]), exact_mixture_mean())
     unweighted = proposals(20_000, 0).x[:, 0, 0]
     assert abs(unweighted.mean() - exact_mixture_mean()) > 20 * unweighted.std() / np.sqrt(20_000)
 
@@ -142,7 +142,7 @@ def test_metropolis_refusals() -> None:
     with pytest.raises(OptionError, match="to be joined"):
         chain.joined(other)
     with pytest.raises(OptionError, match="observable nothing"):
-        chain.mean("nothing")
+        chain.expect("nothing")
 
 
 def vars_of(samples: Samples) -> dict[str, Any]:
@@ -206,8 +206,8 @@ def test_metropolis_weights_and_hmc_agree_on_a_slice(h: float, tmp_path: Any) ->
     assert samples.ess > 0.5
     assert metropolis.acceptance > 0.5
     for name in theory.observables:
-        exact = truth.mean(name)
-        for found in (samples.mean(name), metropolis.mean(name)):
+        exact = truth.expect(name)
+        for found in (samples.expect(name), metropolis.expect(name)):
             assert abs(found.value - exact.value) < 5 * np.hypot(found.error, exact.error), name
     for name in theory.derived:
         exact = truth.derived(name)
@@ -233,9 +233,9 @@ def test_scalar_phi4_against_long_simulations() -> None:
         "m_fourth": (20.71465, 0.00626),
     }
     for name, (value, error) in known.items():
-        found = chain.mean(name)
+        found = chain.expect(name)
         assert abs(found.value - value) < 5 * np.hypot(found.error, error), name
-    action = chain.mean("action")
+    action = chain.expect("action")
     assert abs(action.value / 64 + 0.19792) < 5 * np.hypot(action.error / 64, 0.00007)
     within(chain.virial, 1)
     assert 0.7 < chain.acceptance < 0.9

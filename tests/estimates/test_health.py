@@ -27,6 +27,7 @@ from sesamo_dsl.estimates.training_record import TrainingRecord
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_dsl.stages.lower import lower_theory
 
@@ -116,7 +117,7 @@ def test_few_samples_have_no_error(count: int) -> None:
     assert names(samples) == ["few samples"]
     if count == 1:
         errors = [samples.log_z.error, samples.virial.error, samples.free_energy_bound.error]
-        errors += [samples.mean("action").error, *samples.sector_errors, samples.virial_z_score]
+        errors += [samples.expect("action").error, *samples.sector_errors, samples.virial_z_score]
         assert np.isnan(errors).all()
         assert "± nan" in samples.text()
 
@@ -230,7 +231,7 @@ def wells(heights: tuple[float, ...], name: str = "wells", **declared: Any) -> s
 def untrained(theory: sd.Theory, backend: str = "torch", **options: Any) -> tuple[Any, Samples]:
     """A model as it comes from its base, a Gaussian in the deepest well, and samples of it."""
     compiled = sd.compile(theory, backend, precision="float64")
-    chosen = TrainingOptions(flow=SMALL, **options).resolve(compiled.analysis)
+    chosen = decide(TrainingOptions(flow=SMALL, **options), compiled.analysis)
     base = make_base(compiled.program, theory.parameter_values({}), chosen)
     model = compiled.backend.model(compiled, theory.parameter_values({}), base, chosen)
     coverage = Coverage(model, compiled.program, theory.parameter_values({}))

@@ -174,7 +174,7 @@ def analysed(name: str) -> sd.Analysis:
     theory = sd.Theory(
         "sitewise", fields=[case.field], action=case.action, symmetries=[case.symmetry], defaults=defaults
     )
-    return sd.analyse(theory)
+    return sd.analyse(theory, normalizable=False)
 
 
 def block_action(analysis: sd.Analysis, choice: np.ndarray, x: np.ndarray) -> np.ndarray:

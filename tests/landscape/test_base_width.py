@@ -7,6 +7,7 @@ import sympy as sp
 import sesamo_dsl as sd
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.fields import FieldComponent
@@ -15,7 +16,7 @@ from sesamo_dsl.symbols.fields import FieldComponent
 def base(action: sp.Expr, *fields: FieldComponent) -> GaussianBase:
     theory = sd.Theory("example", fields=fields, action=action)
     program = lower_theory(sd.analyse(theory))
-    return make_base(program, {}, TrainingOptions().resolve(sd.analyse(theory)))
+    return make_base(program, {}, decide(TrainingOptions(), sd.analyse(theory)))
 
 
 @pytest.mark.parametrize(("rate", "centre"), [(1, 0), (1000, 0), (sp.Rational(1, 50), 0), (5, 3)])

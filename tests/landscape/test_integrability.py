@@ -8,7 +8,7 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.errors import NotNormalizableError
+from sesamo_dsl.errors import NotNormalizableError, OptionError
 from sesamo_dsl.symbols.fields import FieldComponent
 
 Density = Callable[..., sp.Expr]
@@ -77,12 +77,39 @@ FINITE: dict[str, sd.Theory] = {
 @pytest.mark.parametrize("name", INFINITE)
 def test_what_cannot_be_normalised_is_named(name: str) -> None:
     declared, kind = INFINITE[name]
-    found = sd.analyse(declared).divergence
+    with pytest.raises(NotNormalizableError, match="normalizable=False") as refused:
+        sd.analyse(declared)
+    analysis = sd.analyse(declared, normalizable=False)
+    found = analysis.divergence
     assert found is not None
     assert found.kind == kind
     assert found.direction.shape == declared.configuration_shape
     assert np.linalg.norm(found.direction) == pytest.approx(1)
-    assert "∫ exp(−S) is infinite" in str(sd.analyse(declared))
+    np.testing.assert_array_equal(refused.value.direction, found.direction)
+    assert found.name in str(refused.value)
+    assert "∫ exp(−S) is infinite" in str(analysis)
+
+
+def test_what_cannot_be_normalised_is_compiled_for_its_values_alone(tmp_path: Path) -> None:
+    declared, _ = INFINITE["a negative quartic"]
+    analysis = sd.analyse(declared, normalizable=False)
+    messages = set()
+    for given in (declared, analysis):
+        with pytest.raises(NotNormalizableError, match="unbounded below") as refused:
+            sd.compile(given, "torch")
+        messages.add(str(refused.value))
+    assert len(messages) == 1
+    model = sd.compile(declared, "torch", precision="float64", normalizable=False)
+    np.testing.assert_allclose(model.action(np.full((1, 1, 1), 2.0)), [2 - 16 / 50], rtol=1e-14)
+    with pytest.raises(NotNormalizableError, match="unbounded below"):
+        model.train(steps=2, progress=False, directory=tmp_path / "run")
+    with pytest.raises(NotNormalizableError, match="unbounded below"):
+        sd.compare(model, "ours", steps=2, seeds=1)
+    for wrong in (1, None, "no"):
+        with pytest.raises(OptionError, match="normalizable"):
+            sd.analyse(declared, normalizable=wrong)  # pyright: ignore[reportArgumentType]
+        with pytest.raises(OptionError, match="normalizable"):
+            sd.compile(declared, "torch", normalizable=wrong)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("name", FINITE)
@@ -100,7 +127,7 @@ def test_shipped_theories_are_not_refused(reference: str) -> None:
 
 
 def test_the_direction_is_the_one_that_is_flat() -> None:
-    found = sd.analyse(INFINITE["a difference"][0]).divergence
+    found = sd.analyse(INFINITE["a difference"][0], normalizable=False).divergence
     assert found is not None
     np.testing.assert_allclose(found.direction.reshape(-1), np.array([3, 2]) / np.sqrt(13), atol=1e-6)
     assert "x0" in found.name
@@ -112,6 +139,9 @@ def test_couplings_are_judged_when_they_are_given(tmp_path: Path) -> None:
     lam, mass = sd.parameters("lam mass")
     declared = sd.Theory("couplings", fields=[x], action=mass * x**2 + lam * x**4)
     assert sd.analyse(declared).divergence is None  # nothing is known yet
+    with pytest.raises(NotNormalizableError, match=r"lam = -0.1"):
+        sd.analyse(declared, parameters={mass: 1, lam: -0.1})
+    assert sd.analyse(declared, parameters={mass: 1, lam: 0.1}).divergence is None
     model = sd.compile(declared, "torch")
     options = {"progress": False, "steps": 2, "directory": tmp_path / "run"}
     with pytest.raises(NotNormalizableError, match=r"lam = -0.1") as refused:
@@ -127,3 +157,15 @@ def test_hmc_refuses_too() -> None:
     pytest.importorskip("blackjax")
     with pytest.raises(NotNormalizableError, match="unbounded below"):
         sd.hmc(INFINITE["a cubic"][0], chains=2, trajectories=20)
+
+
+def test_only_the_couplings_of_a_chain_count() -> None:
+    """The default couplings need not have a finite Z where others are given."""
+    pytest.importorskip("blackjax")
+    x = sd.ScalarField("x", sd.Lattice(1))
+    lam = sd.parameters("lam")
+    declared = sd.Theory("default", fields=[x], action=x**2 / 2 + lam * x**4, defaults={lam: -1})
+    with pytest.raises(NotNormalizableError, match="lam = -1"):
+        sd.analyse(declared)
+    chain = sd.hmc(declared, parameters={lam: 1}, chains=2, trajectories=20, warm_up=50)
+    assert np.isfinite(chain.action).all()

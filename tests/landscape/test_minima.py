@@ -13,7 +13,7 @@ from sesamo_dsl.stages.lower import lower_theory
 
 
 def search(theory: sd.Theory) -> tuple[Minimum, ...]:
-    return find_minima(lower_theory(sd.analyse(theory)), theory.parameter_values())
+    return find_minima(lower_theory(sd.analyse(theory, normalizable=False)), theory.parameter_values())
 
 
 def point(

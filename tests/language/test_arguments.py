@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import os
 import pickle
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import sympy as sp
@@ -21,6 +23,8 @@ import sesamo_dsl as sd
 from sesamo_dsl import checks, errors
 from sesamo_dsl.ir.source import argument_name, docstring
 from sesamo_dsl.machine import cache
+from sesamo_dsl.runs.store import not_a_run
+from sesamo_dsl.testing import theory_suite
 
 LATTICE = sd.Lattice(4)
 KEYWORDS = ("lambda", "class", "None", "__debug__", "match", "self")
@@ -320,3 +324,228 @@ def test_the_pytest_plugin_imports_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Arguments of the wrong type, to everything that is exported
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A run with its samples and a chain, and samples of a complex field."""
+    place = tmp_path_factory.mktemp("runs")
+    z = sd.ComplexField("z", LATTICE)
+    circle = sd.Theory("circle", fields=[z], action=LATTICE.sum(z.abs2 + z.abs2**2), symmetries=[sd.U1(z)])
+    options: dict[str, Any] = {"steps": 2, "batch": 8, "progress": False}
+    run = sd.compile(declared(), "torch").train(directory=place / "named", **options)
+    turning = sd.compile(circle, "torch").train(directory=place / "circle", **options)
+    samples = run.sample(200)
+    chain = sd.independence_metropolis(samples)
+    return {"run": run, "samples": samples, "chain": chain, "circle": turning.sample(200)}
+
+
+PHI, SITES, GRAPH = sd.ScalarField("phi", LATTICE), sd.Lattice(3), sd.GraphLattice(nx.path_graph(3), time=2)
+Z, V, W = sd.ComplexField("z", LATTICE), sd.VectorField("v", LATTICE, 3), sd.VectorField("w", LATTICE, 4)
+SIGN = [{PHI: -PHI}]
+WRONG: dict[str, Any] = {
+    "a number": 2.5,
+    "a flag": True,
+    "NaN": math.nan,
+    "bytes": b"x",
+    "an array": np.zeros((2, 2)),
+    "text in an array": np.array(["a", "b"]),
+    "rows of different lengths": [[1], [1, 2]],
+    "a function": lambda *_: None,
+    "a symbol": sp.Symbol("q"),
+    "an object": object(),
+    "unhashable": [{}],
+    "a tensor": torch.zeros(3),
+    "a huge integer": -(10**400),
+}
+PASSED: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "find_symmetries": lambda v, _: sd.find_symmetries(v),
+    "find_symmetries at": lambda v, _: sd.find_symmetries(declared(), at=v),
+    "find_symmetries seconds": lambda v, _: sd.find_symmetries(declared(), seconds=v),
+    "independence_metropolis": lambda v, _: sd.independence_metropolis(v),
+    "independence_metropolis seed": lambda v, d: sd.independence_metropolis(d["samples"], v),
+    "angle_test": lambda v, _: sd.angle_test(v),
+    "angle_test source": lambda v, d: sd.angle_test(d["circle"], v),
+    "angle_test bins": lambda v, d: sd.angle_test(d["circle"], bins=v),
+    "two_point": lambda v, _: sd.two_point(v),
+    "two_point axis": lambda v, _: sd.two_point(X, axis=v),
+    "analyse": lambda v, _: sd.analyse(v),
+    "analyse parameters": lambda v, _: sd.analyse(declared(), parameters=v),
+    "compile": lambda v, _: sd.compile(v),
+    "compile backend": lambda v, _: sd.compile(declared(), v),
+    "compile precision": lambda v, _: sd.compile(declared(), precision=v),
+    "compare": lambda v, _: sd.compare(v),
+    "compare methods": lambda v, _: sd.compare(declared(), v),
+    "compare seeds": lambda v, _: sd.compare(declared(), seeds=v),
+    "hmc": lambda v, _: sd.hmc(v),
+    "load_run": lambda v, _: sd.load_run(v),
+    "load_run backend": lambda v, d: sd.load_run(d["run"].directory, backend=v),
+    "load_theory": lambda v, _: sd.load_theory(v),
+    "Lattice": lambda v, _: sd.Lattice(v),
+    "GraphLattice": lambda v, _: sd.GraphLattice(v),
+    "ScalarField": lambda v, _: sd.ScalarField(v, LATTICE),
+    "ComplexField": lambda v, _: sd.ComplexField("z", v),
+    "VectorField": lambda v, _: sd.VectorField("v", LATTICE, v),
+    "index of a component": lambda v, _: V[v],
+    "dot": lambda v, _: V.dot(v),
+    "parameters": lambda v, _: sd.parameters(v),
+    "SiteConstant": lambda v, _: sd.SiteConstant("h", SITES, v),
+    "FermionLogDet": lambda v, _: sd.FermionLogDet(v, 1, sd.ScalarField("g", GRAPH)),
+    "FlowSpec": lambda v, _: sd.FlowSpec(layers=2, hidden=v),
+    "TrainingOptions": lambda v, _: sd.TrainingOptions(batch=v),
+    "Z2": lambda v, _: sd.Z2(v),
+    "Cyclic": lambda v, _: sd.Cyclic(v, Z),
+    "SO": lambda v, _: sd.SO(v),
+    "SU": lambda v, _: sd.SU(v, W),
+    "SU2": lambda v, _: sd.SU2(v),
+    "U1": lambda v, _: sd.U1(Z, charges=v),
+    "LieSymmetry": lambda v, _: sd.LieSymmetry("R", v),
+    "Sitewise": lambda v, _: sd.Sitewise(sd.Z2(PHI), v),
+    "Symmetry": lambda v, _: sd.Symmetry("s", v),
+    "Symmetry use": lambda v, _: sd.Symmetry("s", SIGN, use=v),
+    "Symmetry collective": lambda v, _: declared(symmetries=[sd.Symmetry("s", SIGN, collective=v)]),
+    "together name": lambda v, _: sd.groups.together(sd.Z2(PHI), sd.Z2(Z), name=v),
+    "direct_product name": lambda v, _: sd.groups.direct_product(sd.Z2(PHI), sd.Z2(Z), name=v),
+    "Phases charge": lambda v, _: sd.groups.Phases(3, Z, charge=v),
+    "Theory symmetries": lambda v, _: declared(symmetries=v),
+    "Theory defaults": lambda v, _: declared(defaults=v),
+    "theory_suite": lambda v, _: theory_suite(declared(), v),
+    "train parameters": lambda v, d: d["run"].compiled.train(parameters=v),
+    "train callbacks": lambda v, d: d["run"].compiled.train(callbacks=v),
+    "train plan": lambda v, d: d["run"].compiled.train(v),
+    "train directory": lambda v, d: d["run"].compiled.train(directory=v),
+    "train progress": lambda v, d: d["run"].compiled.train(progress=v),
+    "train reference": lambda v, d: d["run"].compiled.train(reference=v),
+    "train start_from": lambda v, d: d["run"].compiled.train(start_from=v),
+    "action at": lambda v, d: d["run"].compiled.action(X, v),
+    "sample": lambda v, d: d["run"].sample(v),
+    "log_prob": lambda v, d: d["run"].log_prob(v),
+    "resume restart": lambda v, d: d["run"].resume(5, restart=v),
+    "expect": lambda v, d: d["samples"].expect(v),
+    "derived": lambda v, d: d["samples"].derived(v),
+    "derived of": lambda v, d: d["samples"].derived(lambda m: m, v),
+    "expect of a chain": lambda v, d: d["chain"].expect(v),
+    "derived of a chain": lambda v, d: d["chain"].derived(v),
+    "joined": lambda v, d: d["chain"].joined(v),
+}
+MEANT = {  # what is right here, or taken for what it stands for
+    ("find_symmetries seconds", "a number"),
+    ("resume restart", "a flag"),
+    ("train progress", "a flag"),
+    ("theory_suite", "text in an array"),
+    ("SiteConstant", "a tensor"),
+    ("Symmetry", "unhashable"),
+    ("Phases charge", "a huge integer"),
+}
+
+
+@pytest.mark.parametrize("call", PASSED)
+def test_a_wrong_type_is_explained(call: str, drawn: dict[str, Any]) -> None:
+    for kind, value in WRONG.items():
+        if (call, kind) in MEANT:
+            continue
+        try:
+            PASSED[call](value, drawn)
+        except sd.SesamoError as refused:
+            explained = refused
+        else:
+            pytest.fail(f"{call} takes {kind}")
+        assert explained.expected.strip(), kind
+        assert explained.remedy.strip(), kind
+
+
+def test_everything_that_is_exported_is_among_them() -> None:
+    """Functions that take no values of theirs, and types that only results have, are left out by name."""
+    called = {name.partition(" ")[0] for name in PASSED} | {"Theory"}
+    results = {"Analysis", "Chain", "Comparison", "CompiledTheory", "Plan", "Run", "Samples"}
+    known = {name: getattr(sd, name) for name in dir(sd) if not name.startswith("_")}
+    exported = {n for n, v in known.items() if callable(v)}
+    exported -= {n for n, v in known.items() if isinstance(v, type) and issubclass(v, BaseException)}
+    assert exported - results - {"backend_names", "shipped_theories"} <= called
+
+
+@pytest.mark.parametrize("value", [True, -1, 0, math.nan, math.inf, "5"])
+def test_a_time_is_a_number_above_zero(value: Any) -> None:
+    with pytest.raises(errors.OptionError, match="seconds of find_symmetries"):
+        sd.find_symmetries(declared(), seconds=value)
+
+
+def test_flags_and_bytes_are_no_numbers() -> None:
+    for values in ([True, 1, 2], [1.0, np.True_, 2], (0, 1, False)):
+        with pytest.raises(errors.ParameterError, match="real numbers"):
+            sd.SiteConstant("h", SITES, values)
+    assert sd.SiteConstant("h", SITES, [0, 1, 2]).array is not None
+    for charges in (b"x", "1", {1}, {1: 2}, [True]):
+        with pytest.raises(errors.GroupError, match="integer charge"):
+            sd.U1(Z, charges=charges)  # pyright: ignore[reportArgumentType]
+    assert sd.U1(Z, charges=np.array([2])).generators
+
+
+def test_functions_of_means_give_one_number(drawn: dict[str, Any]) -> None:
+    for function, word in ((lambda a, b: a, "takes 1"), (lambda a: "a", "real"), (lambda a: [a], "real")):
+        with pytest.raises(errors.OptionError, match=word):
+            drawn["samples"].derived(function, "size")
+    assert drawn["samples"].derived(np.sqrt, "size").value > 0  # its signature is not known
+    mask = drawn["samples"].x[:, 0, 0] > 0
+    assert 0 < drawn["samples"].expect(mask).value < 1
+
+
+NO_FUNCTIONS = {
+    "a distribution": sp.DiracDelta(PHI),
+    "a derivative of one": sp.DiracDelta(PHI, 1),
+    "a singular function": sp.SingularityFunction(PHI, 0, 1),
+    "a set": sp.Piecewise((1, sp.Contains(PHI, sp.Interval(0, 1))), (0, True)),
+    "not in a set": sp.Piecewise((1, sp.Not(sp.Contains(PHI, sp.Integers))), (0, True)),
+    "an order": sp.Order(PHI),
+    "a spherical harmonic": sp.Ynm(0, 0, PHI, 0),
+    "a hypergeometric function": sp.hyper([1], [2], PHI),
+}
+
+
+@pytest.mark.parametrize("name", NO_FUNCTIONS)
+def test_what_has_no_number_at_a_configuration(name: str) -> None:
+    for search in (sd.analyse, sd.find_symmetries):
+        with pytest.raises(sd.SesamoError):
+            search(_theory(LATTICE.sum(PHI**2 + NO_FUNCTIONS[name])))
+    branches = sp.Piecewise((1, sp.Not(sp.And(PHI > 0, PHI < 1))), (0, True))
+    assert _theory(LATTICE.sum(PHI**2 + branches))
+
+
+def _theory(action: sp.Expr) -> sd.Theory:
+    return sd.Theory("t", fields=[PHI], action=action, symmetries=[sd.Z2(PHI)])
+
+
+def test_what_was_found_is_one_line() -> None:
+    found = sd.find_symmetries(declared())
+    assert len(repr(found).splitlines()) == 1
+    assert "named" in repr(found)
+    assert len(str(found).splitlines()) > 2
+
+
+def test_a_rate_that_ruins_a_run_is_refused_before_it_is_touched(drawn: dict[str, Any]) -> None:
+    run = drawn["run"]
+    before = {path.name: path.read_bytes() for path in run.directory.iterdir() if path.is_file()}
+    for rate in (1e300, 11, 0, True):
+        with pytest.raises(errors.OptionError, match="learning_rate"):
+            run.resume(1, learning_rate=rate, progress=False)
+    assert {path.name: path.read_bytes() for path in run.directory.iterdir() if path.is_file()} == before
+    assert run.plan.learning_rate < 1
+    assert sd.load_run(run.directory).finished
+
+
+def test_a_corrupt_reference_is_one_error(tmp_path: Path) -> None:
+    model = sd.compile(declared(), "torch")
+    run = model.train(steps=2, batch=8, progress=False, directory=tmp_path / "run", reference=X)
+    path = run.directory / "reference.safetensors"
+    whole = path.read_bytes()
+    for data in (whole[:-8], b"", whole[:-8] + b"\0" * 8):
+        path.write_bytes(data)
+        with pytest.raises(errors.RunError, match=r"reference\.safetensors is damaged") as refused:
+            sd.load_run(run.directory)
+        assert str(refused.value).count("remedy:") == 1
+    nested = not_a_run(run.directory, errors.ConfigurationError("x", expected="a", found="b", remedy="c"))
+    assert str(nested).count("remedy:") == 1
+    assert "x: b" in str(nested)

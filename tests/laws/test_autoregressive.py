@@ -18,7 +18,8 @@ from sesamo_dsl.groups import Dihedral
 from sesamo_dsl.ir import sectors
 from sesamo_dsl.laws.autoregressive import AutoregressiveSpec, Together
 from sesamo_dsl.plan.base import make_base
-from sesamo_dsl.plan.options import TrainingOptions, notes_on
+from sesamo_dsl.plan.decide import decide, notes_on
+from sesamo_dsl.plan.options import TrainingOptions
 from support import untrained
 
 Array = np.ndarray[Any, Any]
@@ -269,7 +270,7 @@ def test_the_gradient_is_unbiased(name: str, h: float, gradient: str) -> None:
     program, batch, steps = two_wells(h, name), 256, 160 if h else 100
     away = 1.0 if h else 0.3  # without a source turning both wells is no part of the law's task
     options = {"flow": SMALL, "strategy": "chart", "gradient": gradient, "batch": batch}
-    chosen = TrainingOptions(**options).resolve(program.analysis)
+    chosen = decide(TrainingOptions(**options), program.analysis)
     assert (chosen.law, chosen.law_gradient) == ("conditional", "reinforce")
     values = program.theory.parameter_values(None)
     model: Any = program.backend.model(program, values, make_base(program.program, values, chosen), chosen)
@@ -305,16 +306,16 @@ def test_the_gradient_is_unbiased(name: str, h: float, gradient: str) -> None:
 
 def test_it_is_the_default_where_blocks_are_coupled(monkeypatch: pytest.MonkeyPatch) -> None:
     analysis = compiled("(Z₂)^7", "torch").analysis
-    chosen = TrainingOptions().resolve(analysis)
+    chosen = decide(TrainingOptions(), analysis)
     assert (chosen.law, chosen.law_gradient) == ("conditional", "reinforce")
     assert any("one block is drawn given those before" in reason for reason in chosen.reasons)
     assert any("as good as its training" in note for note in notes_on(chosen, analysis))
     assert "p(u|y) is learned" in analysis.text()
     for option in ({"law": "heat_bath"}, {"law_gradient": "enumerate"}):
         with pytest.raises(OptionError, match="couples 7 blocks"):
-            TrainingOptions(**option).resolve(analysis)
+            decide(TrainingOptions(**option), analysis)
     monkeypatch.setattr(sectors, "_JOINT", 128)
-    chosen = TrainingOptions().resolve(analysis)
+    chosen = decide(TrainingOptions(), analysis)
     assert (chosen.law, chosen.law_gradient) == ("heat_bath", "enumerate")
     assert "exact (heat bath)" in analysis.text()
 

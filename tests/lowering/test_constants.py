@@ -70,7 +70,7 @@ def test_log_z_in_float32(name: str, backend: str, tmp_path: Path) -> None:
     assert samples.ess > 0.9
     tolerance = 5 * samples.log_z.error + 1e-6
     assert abs(samples.log_z.value + SHIFT - EXACT) < tolerance
-    assert abs(samples.mean("action").value - SHIFT - 0.5) < 5 * samples.mean("action").error
+    assert abs(samples.expect("action").value - SHIFT - 0.5) < 5 * samples.expect("action").error
     assert abs(samples.free_energy_bound.value - SHIFT + EXACT) < 0.1
     assert not [w for w in samples.warnings if "KL" in w or "log q" in w]
     if name != "not separable":
@@ -82,7 +82,7 @@ def test_log_z_in_float32(name: str, backend: str, tmp_path: Path) -> None:
 def test_chains_and_reweighting_know_it() -> None:
     theory = sd.Theory("large", fields=[X], action=X**2 / 2 + SHIFT)
     chain = sd.hmc(theory, chains=8, trajectories=100, warm_up=60, seed=0, precision="float32")
-    energy = chain.mean("action")
+    energy = chain.expect("action")
     assert abs(energy.value - SHIFT - 0.5) < 5 * energy.error
     assert energy.error < 0.2
 

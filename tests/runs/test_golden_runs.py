@@ -47,7 +47,7 @@ def test_a_run_of_an_earlier_version_draws_the_same(name: str, backend: str, tmp
     run = sd.load_run(place, theory=analysed(name), backend=backend)
     then = np.load(place / f"samples_{backend}.npz")
     drawn = run.sample(len(then["x"]), seed=1)
-    rounding = ROUNDING[run.options.flow_precision or run.compiled.precision]
+    rounding = ROUNDING[run.plan.flow_precision or run.compiled.precision]
     assert np.array_equal(drawn.sector, then["sector"])
     assert np.array_equal(drawn.leaked, then["leaked"])
     for now, before in ((drawn.x, "x"), (drawn.log_q, "log_q"), (drawn.action, "action")):

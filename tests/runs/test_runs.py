@@ -126,7 +126,7 @@ def test_what_resuming_refuses(finished: Path, tmp_path: Path) -> None:
         with pytest.raises(OptionError):
             run.resume(**wrong)
     other = sd.load_run(run.directory).resume(2, learning_rate=1e-4, progress=False)
-    assert other.options.learning_rate == 1e-4
+    assert other.plan.learning_rate == 1e-4
     with pytest.raises(RunError, match="trained since"):
         run.resume(1, progress=False)
 
@@ -280,10 +280,11 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
 
     run = start(
         sd.compile(sd.load_theory(file)),
+        None,
+        {"steps": 2, "flow": SMALL, "batch": 8},
         directory=tmp_path / "run",
-        steps=2,
+        progress=False,
         source=source_of(str(file)),
-        **TINY,
     )
     assert run.derived.keys() == sd.load_run(run.directory).derived.keys() == {"root"}
     file.write_text("raise SystemExit('it was run')\n" + text)
@@ -291,7 +292,7 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
     assert not changed.derived
     assert any("root" in note for note in changed.notes)
     np.testing.assert_array_equal(changed.sample(30).x, run.sample(30).x)
-    assert changed.sample(30).mean("second") == run.sample(30).mean("second")
+    assert changed.sample(30).expect("second") == run.sample(30).expect("second")
     file.unlink()
     (tmp_path / "run" / "own.py").write_text(text)  # moved, and as it was
     assert sd.load_run(run.directory).derived.keys() == {"root"}
@@ -307,10 +308,11 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
     helper.write_text("")
     run = start(
         sd.compile(sd.load_theory(file)),
+        None,
+        {"steps": 2, "flow": SMALL, "batch": 8},
         directory=tmp_path / "importing",
-        steps=2,
+        progress=False,
         source=source_of(str(file)),
-        **TINY,
     )
     helper.write_text("open(__file__ + '.run', 'w')")
     unasked = sd.load_run(run.directory)

@@ -124,4 +124,4 @@ def test_no_chart_where_walls_depend_on_each_other() -> None:
     assert len(analysis.domain.facets) == 4
     assert analysis.domain.edges is None
     with pytest.raises(OptionError, match="independent"):
-        sd.TrainingOptions(strategy="chart").resolve(analysis)
+        sd.compile(analysis, "torch").plan(strategy="chart")

@@ -13,6 +13,7 @@ import sesamo_dsl as sd
 import support
 from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import OptionError
+from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.scalar_phi4 import scalar_phi4
@@ -31,13 +32,13 @@ def shaken(name: str, **options: Any) -> Model:
 
 
 def test_what_the_compiler_chooses() -> None:
-    with_determinant = TrainingOptions().resolve(COMPILED["torch"].analysis)
+    with_determinant = decide(TrainingOptions(), COMPILED["torch"].analysis)
     assert with_determinant.flow_precision == "float32"
     assert any("flow_precision float32" in reason for reason in with_determinant.reasons)
-    asked = TrainingOptions(flow_precision="float64").resolve(COMPILED["torch"].analysis)
+    asked = decide(TrainingOptions(flow_precision="float64"), COMPILED["torch"].analysis)
     assert asked.flow_precision == "float64"
-    assert TrainingOptions().resolve(sd.analyse(scalar_phi4(4, 2))).flow_precision is None
-    requested = TrainingOptions().resolve(COMPILED["torch"].analysis, requested_precision="float64")
+    assert decide(TrainingOptions(), sd.analyse(scalar_phi4(4, 2))).flow_precision is None
+    requested = decide(TrainingOptions(), COMPILED["torch"].analysis, requested_precision="float64")
     assert requested.flow_precision is None, "the flow has the precision of the model"
     assert not any("flow_precision" in reason for reason in requested.reasons)
     assert TrainingOptions.from_json(asked.as_json()) == asked
@@ -84,14 +85,14 @@ def test_training_keeps_precisions_and_is_read_back(name: str, tmp_path: Path) -
     run = COMPILED[name].train(
         flow=SPEC, batch=64, steps=60, learning_rate=0.01, directory=tmp_path / "run", progress=False
     )
-    assert run.options.flow_precision == "float32"
+    assert run.plan.flow_precision == "float32"
     samples = run.sample(2000, seed=1)
     assert samples.ess > 0.3
     z = samples.virial_z_score
     assert abs(z) < 5
     again = sd.load_run(tmp_path / "run", theory=COMPILED[name].theory)
     assert np.array_equal(again.log_prob(samples.x[:20]), run.log_prob(samples.x[:20]))
-    assert again.options.flow_precision == "float32"
+    assert again.plan.flow_precision == "float32"
 
 
 @pytest.mark.parametrize("where", ["compiled", "declared"])

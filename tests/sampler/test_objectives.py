@@ -223,7 +223,7 @@ def test_a_run_keeps_its_reference(name: str) -> None:
     flow = sd.FlowSpec(layers=2, hidden=(6,), kernel=1, transform="affine")
     arguments: dict[str, Any] = {"progress": False, "steps": 2, "batch": 8, "flow": flow, "reference": x}
     run = compiled(name).train(parameters=COUPLINGS, directory=place / "a", **arguments)
-    assert run.options.forward_weight == 0.5
+    assert run.plan.forward_weight == 0.5
     copy = shutil.copytree(run.directory, place / "b")  # a run that was trained since it was read is refused
     loaded = sd.load_run(copy, theory=theory())
     assert loaded.reference is not None

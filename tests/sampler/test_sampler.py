@@ -11,6 +11,7 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
 from support import EXAMPLES
 
@@ -75,8 +76,8 @@ def models(case: str) -> list[Any]:
     for backend in ("torch", NUMPY.BACKEND):
         compiled = sd.compile(theory, backend, precision="float64")
         values = compiled.theory.parameter_values(couplings)
-        chosen = TrainingOptions(**{"flow": SMALL, "batch": 16, **options}).resolve(
-            compiled.analysis, "float64"
+        chosen = decide(
+            TrainingOptions(**{"flow": SMALL, "batch": 16, **options}), compiled.analysis, "float64"
         )
         base = make_base(compiled.program, values, chosen)
         make = compiled.backend.model if backend == "torch" else NUMPY.NumpyModel

@@ -24,6 +24,7 @@ from sesamo_dsl.errors import RunError, TrainingDivergedError
 from sesamo_dsl.estimates.reference import Reference, exact_reference
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
 from sesamo_dsl.training.divergence import Cause
 from sesamo_dsl.training.history import History
@@ -289,7 +290,7 @@ def test_models_of_jax_that_are_alike_share_what_is_compiled_but_no_weights() ->
     base = make_base(theory.program, theory.theory.parameter_values({"h": H}), TrainingOptions())
 
     def model(h: float = H, **options: Any) -> Any:
-        chosen = TrainingOptions(flow=SMALL, batch=64, **options).resolve(theory.analysis)
+        chosen = decide(TrainingOptions(flow=SMALL, batch=64, **options), theory.analysis)
         return theory.backend.model(theory, theory.theory.parameter_values({"h": h}), base, chosen)
 
     first, twin, other_law, other_couplings = model(), model(), model(law="learned"), model(h=2 * H)
@@ -420,7 +421,7 @@ def test_an_action_that_becomes_nan_is_stopped(tmp_path: Path) -> None:
 def test_run_directory_round_trip(name: str) -> None:
     run = trained(name)
     loaded = sd.load_run(run.directory, theory=mixture())
-    assert loaded.options == run.options
+    assert loaded.plan == run.plan
     assert loaded.parameters == run.parameters == {"h": H}
     assert len(loaded.history) == len(run.history) == 150
     assert np.allclose(loaded.history.columns["loss"], run.history.columns["loss"], rtol=1e-7)

@@ -92,12 +92,12 @@ def test_free_propagator(tmp_path: Path) -> None:
         parameters={**FREE, "h": 0.0},
     )
     precision = lattice_precision((4, 6), 0.15)
-    base = make_base(run.compiled.program, run.parameters, run.options)
+    base = make_base(run.compiled.program, run.parameters, run.plan)
     assert np.abs(base.filter[..., 0, 0] ** 2 - 1 / precision).max() < 1e-8
     samples = run.sample(20_000)
     exact = np.fft.ifft(1 / precision[:, 0]).real
     for t, values in enumerate(sd.two_point(samples.x).T):
-        found = samples.mean_of(values)
+        found = samples.expect(values)
         assert abs(found.value - exact[t]) < 4.5 * found.error
 
 
@@ -251,7 +251,7 @@ def test_mistakes_with_derived_quantities() -> None:
     with pytest.raises(OptionError, match="finite values"), np.errstate(all="ignore"):
         samples.derived(lambda m: np.log(m - 10), "abs_m")
     with pytest.raises(OptionError, match="one for each sample"):
-        samples.mean_of(np.zeros(3))
+        samples.expect(np.zeros(3))
     phi = sd.ScalarField("phi", sd.Lattice(2))
     for wrong in (sp.Symbol("unknown"), sp.Integer(3), 2.0):
         with pytest.raises(TheoryError, match="derived quantity a"):
@@ -322,7 +322,7 @@ def test_training_starts_from_a_smaller_lattice(backend: str, tmp_path: Path) ->
     fresh = brief(scalar_phi4(8, 8), tmp_path / "fresh", backend, parameters=couplings, flow=SMALL)
     given = brief(scalar_phi4(8, 8), tmp_path / "given", backend, start_from=small, **once)
     read = brief(scalar_phi4(8, 8), tmp_path / "read", backend, start_from=tmp_path / "small", **once)
-    assert given.options.flow == SMALL
+    assert given.plan.flow == SMALL
     assert read.start_from == str(tmp_path / "small")
     a, b, c = (run.sample(2000) for run in (fresh, given, read))
     assert np.array_equal(b.x, c.x)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...checks import real
 from ...errors import LatticeError
-from ...language.theory import Theory
+from ...language.theory import Theory, check_theory
 from ...symbols.fields import Parameter
 from .internal_maps import internal_group
 from .lattice_maps import lattice_group
@@ -43,9 +44,14 @@ def find_symmetries(
 
     Raises
     ------
+    TheoryError, ParameterError, OptionError
+        For arguments that are no theory, no couplings of it, or no time.
     LatticeError
         On graph lattices, whose symmetries are declared.
     """
+    theory = check_theory(theory)
+    if seconds is not None:
+        seconds = real(seconds, "option seconds of find_symmetries", remedy="give a time in seconds, or none")
     if theory.lattice.graph_axis is not None or theory.has_determinants:
         raise LatticeError(
             f"find_symmetries of theory {theory.name}",
@@ -54,7 +60,7 @@ def find_symmetries(
             remedy="declare the groups to be verified: groups.Automorphisms(lattice), groups.Translations("
             "lattice), Z2(phi), …",
         )
-    search = Search(theory.held(at) if at else theory, seconds)
+    search = Search(theory if at is None else theory.held(at), seconds)
     algebra = lie_algebra(search)
     internal = internal_group(search, algebra)
     lattice = lattice_group(search)

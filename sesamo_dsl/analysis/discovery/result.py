@@ -203,7 +203,10 @@ class Discovery:
                 )
         return "\n".join([*lines, *(f"limit: {limit}" for limit in self.limits)])
 
-    __str__ = __repr__ = text
+    __str__ = text
+
+    def __repr__(self) -> str:
+        return f"Discovery({self.theory.name!r}, {self.name})"
 
     def _field_map(self, verdict: Verdict) -> str:
         """The components that change, e.g. ``x → -y, y → x``."""

@@ -19,7 +19,7 @@ from ...symbols.fields import FieldComponent, Parameter
 from ...symbols.lattice import SiteSum
 from ...symbols.site_constants import SiteConstant
 from ...values.couplings import Coupling, Couplings
-from ..evaluate import sufficient_shape
+from ..evaluate import numerical, sufficient_shape
 from ..invariance import Verdict, act, generic_parameters, judge
 from ..lie import judge_generator
 from .polynomial import read_polynomial
@@ -207,10 +207,10 @@ class CompiledAction:
 
     def _compile(self, outer: Any, densities: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
         inner = [
-            sp.lambdify([*fields, *constants, *self._parameters], density, "scipy", cse=True)
+            numerical([*fields, *constants, *self._parameters], density, "scipy")
             for fields, constants, density in zip(self._fields, self._constants, densities, strict=True)
         ]
-        return sp.lambdify([*self._totals, *self._parameters], outer, "scipy", cse=True), inner
+        return numerical([*self._totals, *self._parameters], outer, "scipy"), inner
 
     def _component(self, field: FieldComponent) -> int:
         return self._index[field.field, field.component]

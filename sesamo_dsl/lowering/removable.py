@@ -1,0 +1,202 @@
+"""Removable singularities: (eˣ − 1)/x, coth x − 1/x and their like have a value and a slope at 0.
+
+A function of one variable t whose denominators vanish at t = 0 is taken there from its Taylor polynomial. Its
+coefficients are those of the Laurent series on a circle around 0, computed in many digits: the singularity is
+removable if those of negative powers are zero, and the function is analytic inside of the circle if the
+polynomial reproduces it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import mpmath
+import sympy as sp
+
+from ..symbols.fields import FieldComponent
+from ..symbols.lattice import Functional, Lattice
+
+_DIGITS = 40
+_POINTS = 64  # on the circle
+_TERMS = 32  # of the polynomial at most
+_RADII = (0.5, 0.125, 1 / 32)  # within which the polynomial stands, half of that of the circle
+_ROUNDING = 1e-18  # of the terms that are left out
+_FIELDS = 6  # in the denominators at most
+_LARGEST = 60  # operations of a function that is looked at
+_POLES = (sp.coth, sp.csch, sp.cot, sp.csc)
+
+VARIABLE = FieldComponent("°t", 0, "°t", Lattice(1), (0,))
+"""t: a field component, for what is lowered asks what depends on fields."""
+
+SINC = cast(sp.Expr, sp.sin(VARIABLE) / VARIABLE)
+
+
+@dataclass(frozen=True)
+class Removable:
+    """factor · function(t) at t = argument.
+
+    Attributes
+    ----------
+    factor
+        What does not depend on the argument.
+    argument
+        An expression in fields that the singularity lies at the zeros of.
+    function
+        An expression in ``VARIABLE``.
+    radius
+        Within |t| < radius the polynomial stands for the function.
+    coefficients
+        Of 1, t, t², …; every second one is zero for an even or an odd function.
+    """
+
+    factor: sp.Expr
+    argument: sp.Expr
+    function: sp.Expr
+    radius: float
+    coefficients: tuple[float, ...]
+
+
+def split_singular(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """(singular, rest) of a sum or a product: the terms or factors that share the fields of a denominator.
+
+    None if no denominator is seen that may vanish.
+    """
+    parts = cast(tuple[sp.Expr, ...], expr.args)
+    if not isinstance(expr, sp.Add | sp.Mul) or expr.has(Functional):
+        return None
+    fields: set[FieldComponent] = set()
+    for part in parts:
+        for pole in poles(part):
+            fields |= pole.atoms(FieldComponent)
+    if not fields or len(fields) > _FIELDS:
+        return None
+    if isinstance(expr, sp.Mul):
+        singular = [part for part in parts if part.atoms(FieldComponent) & fields]
+    else:
+        singular = [part for part in parts if any(poles(part))]
+    rest = [part for part in parts if part not in singular]
+    return cast(sp.Expr, expr.func(*singular)), cast(sp.Expr, expr.func(*rest))
+
+
+def poles(expr: sp.Expr) -> Iterator[sp.Expr]:
+    """Denominators that may vanish, and functions that have poles; none inside of functions."""
+    if isinstance(expr, sp.Add | sp.Mul):
+        for arg in expr.args:
+            yield from poles(cast(sp.Expr, arg))
+    elif isinstance(expr, sp.Pow):
+        if expr.exp.is_negative and expr.has(FieldComponent) and not expr.base.is_positive:
+            yield expr.base
+        elif not expr.exp.is_negative:
+            yield from poles(expr.base)
+    elif isinstance(expr, _POLES) and expr.has(FieldComponent):
+        yield cast(sp.Expr, expr.args[0])
+
+
+@lru_cache(maxsize=256)
+def removable(expr: sp.Expr, outer: Callable[..., sp.Expr] | None = None) -> Removable | None:
+    """The expression as a function of one variable with a removable singularity, None if none is seen.
+
+    Parameters
+    ----------
+    outer
+        A function, sp.log, that the function of one variable is put into.
+    """
+    if sp.count_ops(expr) > _LARGEST:
+        return None
+    for argument in _arguments(expr):
+        found = _of_one_variable(expr, argument)
+        if found is None:
+            continue
+        factor, function = found
+        if not _is_singular(function):
+            continue
+        series = _taylor(function if outer is None else outer(function))
+        if series is not None:
+            return Removable(factor, argument, function, *series)
+    return None
+
+
+def _arguments(expr: sp.Expr) -> list[sp.Expr]:
+    """What the variable may be: arguments of functions, denominators and fields, the simplest first."""
+    found: list[Any] = [*poles(expr), *expr.atoms(FieldComponent)]
+    for function in expr.atoms(sp.Function, sp.exp):
+        found += [arg for arg in function.args if arg.has(FieldComponent)]
+    found += [part for f in found for part in f.atoms(sp.Abs, sp.Pow) if part.has(FieldComponent)]
+    return sorted(
+        dict.fromkeys(found),
+        key=lambda e: (bool(e.free_symbols - e.atoms(FieldComponent)), sp.count_ops(e), str(e)),
+    )
+
+
+def _of_one_variable(expr: sp.Expr, argument: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """(factor, function of ``VARIABLE``) with expr = factor · function at the argument."""
+    candidates = [cast(sp.Expr, expr.xreplace({argument: VARIABLE}))]
+    if isinstance(argument, sp.Pow) and argument.exp == sp.Rational(1, 2):
+        candidates.append(cast(sp.Expr, candidates[0].xreplace({argument.base: VARIABLE**2})))
+    fields = argument.atoms(FieldComponent)
+    candidates = [image for image in candidates if not image.atoms(FieldComponent) & fields]
+    for field in sorted(fields, key=str):
+        slope = sp.diff(argument, field)
+        if slope != 0 and not slope.has(FieldComponent):
+            rest = sp.expand(argument - slope * field)
+            candidates.append(cast(sp.Expr, expr.xreplace({field: (VARIABLE - rest) / slope})))
+    for image in candidates:
+        for spelling in (image, sp.factor_terms(image), sp.factor_terms(sp.expand(image))):
+            factor, function = cast(sp.Expr, spelling).as_independent(VARIABLE, as_Add=False)
+            if function.free_symbols == {VARIABLE}:
+                return cast(sp.Expr, factor), cast(sp.Expr, function)
+    return None
+
+
+def _is_singular(function: sp.Expr) -> bool:
+    """Whether a denominator vanishes at t = 0."""
+    return any(pole.xreplace({VARIABLE: sp.S.Zero}) == 0 for pole in poles(function))
+
+
+def _taylor(function: sp.Expr) -> tuple[float, tuple[float, ...]] | None:
+    """(radius, coefficients), None if the singularity is not removable or another one is close."""
+    try:
+        f = sp.lambdify(VARIABLE, function, "mpmath")
+    except (KeyError, TypeError, ValueError):
+        return None
+    with mpmath.workdps(_DIGITS):
+        for radius in _RADII:
+            try:
+                coefficients = _coefficients(f, mpmath.mpf(1.5) * radius, radius)
+            except (ArithmeticError, ValueError, TypeError, AttributeError):
+                return None
+            if coefficients is not None:
+                return radius, coefficients
+    return None
+
+
+def _coefficients(f: Callable[[Any], Any], circle: Any, radius: float) -> tuple[float, ...] | None:
+    roots = [mpmath.expjpi(mpmath.mpf(2 * k + 1) / _POINTS) for k in range(_POINTS)]
+    values = [mpmath.mpmathify(f(circle * root)) for root in roots]
+    size = max(map(abs, values))
+    if not mpmath.isfinite(size):
+        return None
+
+    def coefficient(n: int) -> Any:
+        total = mpmath.fsum(value / root**n for value, root in zip(values, roots, strict=True))
+        return total / (_POINTS * circle**n)
+
+    if any(abs(coefficient(-n)) > size * circle**n * mpmath.mpf(10) ** -15 for n in range(1, 9)):
+        return None
+    found = [mpmath.re(coefficient(n)) for n in range(_TERMS)]
+    scale = max(size, 1)
+    kept = max((n + 1 for n, c in enumerate(found) if abs(c) * radius**n > _ROUNDING * scale), default=1)
+    if kept == _TERMS:
+        return None
+    found = [
+        c if abs(c) * radius**n > _ROUNDING * scale * 1e-3 else mpmath.mpf(0)
+        for n, c in enumerate(found[:kept])
+    ]
+    for inside in (radius, -radius, radius / 3, -radius / 7, radius * 1j, radius * (1 + 1j) / 2):
+        polynomial = mpmath.polyval(found[::-1], mpmath.mpmathify(inside))
+        if abs(polynomial - f(mpmath.mpmathify(inside))) > 100 * _ROUNDING * scale:
+            return None
+    return tuple(float(c) for c in found)

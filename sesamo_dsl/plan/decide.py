@@ -1,0 +1,229 @@
+"""What the compiler chooses where nothing was asked for, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from ..analysis.result import Analysis
+from ..checks import shown
+from ..errors import OptionError
+from ..flows.spec import FlowSpec
+from ..values.precision import Precision
+from .memory import check_training_memory
+from .methods import method_options
+from .options import Law, LawGradient, Strategy, TrainingOptions, option_error
+from .plan import LEAKY, Plan
+
+_POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2
+_FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
+
+
+def planned(
+    analysis: Analysis,
+    begun: Plan | TrainingOptions | None,
+    changes: Mapping[str, Any],
+    *,
+    method: str | None = None,
+    with_target: bool | None = None,
+    requested_precision: Precision | None = None,
+) -> Plan:
+    """The plan that comes of a plan or of options, of a method's preset, and of single options.
+
+    Parameters
+    ----------
+    begun
+        What to begin with: a plan, whose choices stay, or options.
+    changes
+        Fields of :class:`TrainingOptions`, which come before those of ``begun``.
+    with_target
+        Whether there are configurations of the target to train with; None if that is not known yet.
+    """
+    names = {f.name: f.default for f in fields(TrainingOptions)}
+    unknown = sorted(set(changes) - set(names))
+    if unknown:
+        raise OptionError(
+            f"option {', '.join(unknown)}",
+            expected=f"one of {', '.join(names)}",
+            found=", ".join(unknown),
+            remedy="check the spelling",
+        )
+    if "steps" in changes and changes.get("seconds") is not None:
+        raise OptionError(
+            "options steps and seconds",
+            expected="one of them: the length of the training in steps, or in time",
+            found=f"steps={changes['steps']} and seconds={changes['seconds']}",
+            remedy="leave one out",
+        )
+    if begun is not None and not isinstance(begun, Plan | TrainingOptions):
+        raise OptionError(
+            "plan",
+            expected="a plan, as compiled.plan() makes them, or TrainingOptions",
+            found=shown(begun),
+            remedy="pass single options by their names: train(steps=1000)",
+        )
+    kept = {} if begun is None else {n: getattr(begun, n) for n in names if getattr(begun, n) != names[n]}
+    if isinstance(begun, Plan) and begun.forward_weight == 0:
+        kept.pop("forward_weight", None)  # for want of configurations when the plan was made
+    if "steps" in changes:
+        kept.pop("seconds", None)
+    values = {**kept, **changes}
+    if method is not None:
+        values = method_options(method, analysis, **values)
+    if with_target and values.get("forward_weight") is None:
+        values["forward_weight"] = 0.5
+    if with_target is False and values.get("forward_weight"):
+        raise OptionError(
+            "option forward_weight",
+            expected="configurations of the target along with it",
+            found=f"{values['forward_weight']} without any",
+            remedy="pass reference=…, an array or a chain such as sd.hmc(theory)",
+        )
+    plan = decide(TrainingOptions(**values), analysis, requested_precision)
+    if isinstance(begun, Plan):
+        plan = replace(plan, reasons=(*begun.reasons, *plan.reasons))
+    return plan
+
+
+def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Precision | None = None) -> Plan:
+    """The plan for a theory: what was asked, and the compiler's choice of the rest with its reasons.
+
+    A precision that was requested is that of the flow too, unless the options have another one.
+
+    Raises
+    ------
+    OptionError
+        If the theory has no means for what was asked, or a step does not fit into memory.
+    """
+    theory, reasons = analysis.theory, []
+    strategy, law = asked.strategy, asked.law
+    if strategy is None:
+        strategy, reason = _strategy(analysis)
+        reasons.append(f"strategy {strategy}: {reason}")
+    if law is None:
+        law, reason = _law(analysis, strategy)
+        reasons.append(f"law {law}: {reason}")
+    law_gradient = asked.law_gradient
+    if law_gradient is None:
+        law_gradient = "reinforce" if analysis.coupled else "enumerate"
+        if analysis.coupled:
+            reasons.append(f"law_gradient reinforce: {_coupling(analysis)}")
+    flow_precision = asked.flow_precision
+    if flow_precision is None and requested_precision is None and theory.has_determinants:
+        flow_precision = "float32"
+        reasons.append("flow_precision float32: float64 is for the determinants of the action alone")
+    _check_strategy(strategy, analysis)
+    _check_law(law, law_gradient, analysis)
+    flow = asked.flow or FlowSpec.default(len(theory.components), theory.lattice.shape)
+    check_training_memory(flow, asked.batch, theory.configuration_shape)
+    plan = Plan.of(
+        asked,
+        law=law,
+        law_gradient=law_gradient,
+        strategy=strategy,
+        flow=flow,
+        flow_precision=flow_precision,
+        reasons=tuple(reasons),
+        learning_rate=asked.learning_rate or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
+    )
+    return replace(plan, notes=notes_on(plan, analysis))
+
+
+def _has_chart(analysis: Analysis) -> bool:
+    return analysis.group.order == 1 or analysis.domain.edges is not None
+
+
+def _strategy(analysis: Analysis) -> tuple[Strategy, str]:
+    """The strategy that a theory gets unless another is asked for, and why."""
+    count = analysis.sectors.count
+    if any(r.symmetry.use == "canonicalize" for r in analysis.reports):
+        return "canonicalize", "a symmetry is declared with use='canonicalize'"
+    if not analysis.is_modulated:
+        return "fold", "there is no symmetry to modulate with, and nothing to fold"
+    if count <= _FOLD_LIMIT:
+        return "fold", f"exact, and a sum over {count} sectors is affordable"
+    if _has_chart(analysis):
+        return "chart", f"exact; {count} sectors are too many to sum over"
+    return "penalty", f"{count} sectors are too many to sum over, and the walls of Ω have no chart; may leak"
+
+
+def _law(analysis: Analysis, strategy: Strategy) -> tuple[Law, str]:
+    """The law that a theory gets unless another is asked for, and why."""
+    if strategy in ("none", "canonicalize"):
+        return "uniform", f"the strategy {strategy} has no other"
+    if analysis.breaking == 0:
+        return "uniform", "the symmetry is exact, and so is 1/|G|"
+    if analysis.chained:
+        return "conditional", f"{_coupling(analysis)}: one block is drawn given those before"
+    if analysis.coupled:
+        return "conditional", f"{_coupling(analysis)}, and the blocks too many for a chain: a product"
+    return "heat_bath", "S₁ is known, and with it the exact conditional"
+
+
+def _coupling(analysis: Analysis) -> str:
+    return f"S₁ couples {analysis.sectors.blocks} blocks, whose sectors are too many to sum over"
+
+
+def _check_law(law: Law, law_gradient: LawGradient, analysis: Analysis) -> None:
+    """Refuse sums over sectors that are too many."""
+    if analysis.coupled and law == "heat_bath":
+        raise option_error(
+            "law", "'conditional', 'learned' or 'uniform'", f"'heat_bath': {_coupling(analysis)}"
+        )
+    if analysis.coupled and law_gradient == "enumerate":
+        raise option_error("law_gradient", "'reinforce'", f"'enumerate': {_coupling(analysis)}")
+
+
+def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
+    """Refuse what a theory has no means for."""
+    if strategy == "fold" and not analysis.sectors.enumerable:
+        few = "few enough sectors for a sum of the density over them"
+        raise option_error("strategy", few, f"'fold' with {analysis.sectors.count} sectors")
+    if strategy == "chart" and analysis.is_modulated and not _has_chart(analysis):
+        walls = f"'chart' with {len(analysis.domain.facets)} walls that are not independent"
+        raise option_error("strategy", "a domain with linearly independent walls", walls)
+    if strategy == "canonicalize":
+        matrices = analysis.domain.matrices
+        products = np.einsum("gab,gcb->gac", matrices, matrices)
+        if analysis.lie_reports or not np.allclose(products, np.eye(matrices.shape[1])):
+            raise option_error("strategy", "a finite group of orthogonal maps", "'canonicalize'")
+
+
+def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:
+    """What a reader of results must know about the theory, and about a choice that is not exact."""
+    notes = list(analysis.theory.notes)
+    if analysis.theory.is_site_dependent:
+        notes.append(
+            "couplings depend on the site: base and convolutional flow are alike at all sites, what differs "
+            "between sites is left to the weights; strong disorder shows in the ESS"
+        )
+    if chosen.strategy == "none":
+        if analysis.is_modulated:
+            notes.append("no modulation: a flow that misses a sector does not show it in ESS or KL")
+        return tuple(notes)
+    if analysis.breaking != 0 and chosen.law in ("uniform", "learned"):
+        notes.append(
+            f"{chosen.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
+            "the weights correct for it"
+        )
+    if chosen.law == "conditional":
+        notes.append("conditional law: p(u|y) is as good as its training; the weights correct for the rest")
+    if analysis.lie_reports and analysis.orbit_law == "none":
+        notes.append(
+            "no exact conditional law is known on the orbits: orientations are uniform, "
+            "weights correct for it"
+        )
+    if chosen.strategy == "chart" and analysis.sectors.count > 1:
+        notes.append(
+            "chart strategy: exact, but where modes overlap on the walls a flow may hardly reach them, which "
+            "ESS and KL do not show; compare log Z with another strategy"
+        )
+    if chosen.strategy in LEAKY and analysis.is_modulated:
+        notes.append(
+            f"{chosen.strategy} strategy: samples that leak out of the domain are rejected (weight zero); "
+            "log q(x) is the density of those that are kept, and lacks what leaked in its integral"
+        )
+    return tuple(notes)

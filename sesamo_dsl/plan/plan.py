@@ -1,0 +1,119 @@
+"""What is decided about a model and its training: every choice made, with the reasons for those left open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from ..flows.spec import FlowSpec
+from ..ir.facts import Facts
+from ..values.precision import Precision
+from .options import Gradient, Law, LawGradient, Strategy, TrainingOptions
+
+LEAKY = ("penalty", "canonicalize")
+"""Strategies under which a flow may leave its domain."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Plan:
+    """How a model is built and trained; printed, it says what was chosen and why.
+
+    Fields are those of :class:`sesamo_dsl.TrainingOptions`, none of them open; ``dataclasses.replace`` makes
+    another plan.
+
+    Attributes
+    ----------
+    flow_precision
+        Floating-point type of the flow; None where it is that of the model.
+    forward_weight
+        w in (1 − w) KL(q‖p) + w KL(p‖q), 0 without configurations of the target.
+    seconds
+        Length of the training by the clock; None if it goes by steps.
+    reasons
+        Why the compiler chose what was left to it.
+    notes
+        What a reader of results must know about a choice that is not exact.
+    """
+
+    law: Law
+    strategy: Strategy
+    gradient: Gradient
+    law_gradient: LawGradient
+    forward_weight: float
+    flows: int
+    base: Literal["vacuum", "standard"]
+    flow: FlowSpec
+    flow_precision: Precision | None
+    steps: int
+    seconds: float | None
+    batch: int
+    learning_rate: float
+    clip: float
+    penalty_height: float
+    penalty_slope: float
+    checkpoint_seconds: float
+    seed: int
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        names = [f.name for f in fields(TrainingOptions)]
+        checked = TrainingOptions(**{name: getattr(self, name) for name in names})
+        for name in names:  # numbers of NumPy become plain ones
+            object.__setattr__(self, name, getattr(checked, name))
+
+    def __str__(self) -> str:
+        length = f"{self.steps} steps" if self.seconds is None else f"{self.seconds:g} s"
+        flow, precision = self.flow, self.flow_precision or "as the model"
+        several = f"{self.flows} flows, each with " if self.flows > 1 else ""
+        lines = [
+            f"strategy   {self.strategy}",
+            f"law        {self.law}, gradient by {self.law_gradient}",
+            f"flow       {several}{flow.layers} {flow.transform} layers, hidden {flow.hidden}, {precision}",
+            f"base       {self.base}",
+            f"objective  {self.gradient} gradient, forward weight {self.forward_weight:g}",
+            f"training   {length} of batch {self.batch}, rate {self.learning_rate:g}, seed {self.seed}",
+            *(f"because    {reason}" for reason in self.reasons),
+            *(f"note       {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Plan({self.strategy}, {self.law}, {self.flow.layers} {self.flow.transform} layers)"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for the run directory."""
+        values = asdict(self)
+        del values["notes"]  # a run keeps those of its own
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Plan:
+        """Inverse of :meth:`as_json`; ValueError for choices that are open."""
+        reasons = tuple(map(str, values.get("reasons", ())))
+        return cls.of(TrainingOptions.from_json(values), reasons=reasons)
+
+    @classmethod
+    def of(cls, asked: TrainingOptions, **decided: Any) -> Plan:
+        """What was asked, completed by what is decided; ValueError if a choice is still open."""
+        chosen = {f.name: getattr(asked, f.name) for f in fields(asked)} | decided
+        chosen["forward_weight"] = chosen["forward_weight"] or 0.0
+        missing = [name for name in _NEEDED if chosen[name] is None]
+        if missing:
+            raise ValueError(f"a plan without {', '.join(missing)}")
+        return cls(**chosen)
+
+
+_NEEDED = ("law", "strategy", "law_gradient", "flow", "learning_rate")
+
+
+def is_discontinuous_at_walls(plan: Plan, facts: Facts, count: int) -> bool:
+    """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to.
+
+    ``count`` is that of the sectors.
+    """
+    blind = plan.law == "learned" or (
+        plan.law == "conditional" and (facts.chained or bool(facts.slice_dimensions))
+    )
+    return blind and facts.is_broken and plan.strategy == "fold" and count > 1

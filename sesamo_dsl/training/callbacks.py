@@ -1,0 +1,49 @@
+"""What a user's function sees after every step of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..checks import shown
+from ..errors import OptionError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a training, as it is done.
+
+    Attributes
+    ----------
+    number
+        Steps done since the beginning.
+    seconds
+        Time that they took.
+    progress
+        Part of the training that is over, in [0, 1].
+    metrics
+        ``loss``, ``ess`` of the batch and ``gradient_norm``.
+    """
+
+    number: int
+    seconds: float
+    progress: float
+    metrics: Mapping[str, float]
+
+
+Callback = Callable[[Step], object]
+"""Called after every step; the training stops, and can be resumed, if it returns True."""
+
+
+def checked(callbacks: Any) -> tuple[Callback, ...]:
+    """Functions, several of them; OptionError for anything else."""
+    found = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
+    if not all(map(callable, found)):
+        raise OptionError(
+            "callbacks",
+            expected="a list of functions of a training step",
+            found=shown(callbacks),
+            remedy="write callbacks=[f] with def f(step): …; it may return True to stop",
+        )
+    return found
