@@ -384,18 +384,6 @@ FAULTS: tuple[Fault, ...] = (
             '"rotate": \'xp.einsum("nab,nb...->na...", {1}[:, :, :1], {0}[:, :1])\'',
         ),
         (
-            "torch: constants in float32",
-            "float32",
-            'array="torch.tensor({values}, dtype=torch.float64)',
-            'array="torch.tensor({values}, dtype=torch.float32)',
-        ),
-        (
-            "torch: literals in float32",
-            "float32",
-            "torch.as_tensor({0}, dtype=x.dtype",
-            "torch.as_tensor({0}, dtype=torch.float32",
-        ),
-        (
             "emitted outputs in float64",
             "dtype",
             '"lt": "({0} < {1}).astype(x.dtype)"',
@@ -567,6 +555,21 @@ FAULTS: tuple[Fault, ...] = (
             "normaliser",
             "(self._shared, 1)) - math.log(self._shared)",
             "(self._shared, 1))",
+        ),
+    ),
+    *_in(
+        "backends/sesamo_torch/emit.py",
+        (
+            "torch: constants in float32",
+            "float32",
+            'array="torch.tensor({values}, dtype=torch.float64)',
+            'array="torch.tensor({values}, dtype=torch.float32)',
+        ),
+        (
+            "torch: literals in float32",
+            "float32",
+            "torch.as_tensor({0}, dtype=x.dtype",
+            "torch.as_tensor({0}, dtype=torch.float32",
         ),
     ),
     *_in(
