@@ -147,7 +147,7 @@ def dialect(
     array: str,
     scalar_operand: str,
 ) -> Dialect:
-    """This module in words such as ``{"xp": "torch", "axis": "dim"}``, and what is the framework's own."""
+    """What stands here in words such as ``{"xp": "torch", "axis": "dim"}``, and the framework's own."""
     return Dialect(
         framework,
         imports,
