@@ -363,43 +363,31 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "backends/sesamo_torch/emit.py",
+        "sesamo_dsl/ir/array_api.py",
         (
-            "torch: mean over sites",
+            "emitted mean over sites",
             "normaliser",
-            '"{0}.mean(dim={field_axes})"',
-            '"{0}.sum(dim={field_axes})"',
+            '"{0}.mean(axis={field_axes})"',
+            '"{0}.sum(axis={field_axes})"',
         ),
-        ("torch: ≤", "sign", '"le": "({0} <= {1}).to(x.dtype)"', '"le": "({0} >= {1}).to(x.dtype)"'),
+        ("emitted ≤", "sign", '"le": "({0} <= {1}).astype(x.dtype)"', '"le": "({0} >= {1}).astype(x.dtype)"'),
         (
-            "torch: rotations transposed",
+            "emitted rotations transposed",
             "swapped preimage",
-            '"rotate": \'torch.einsum("nab,',
-            '"rotate": \'torch.einsum("nba,',
+            '"rotate": \'xp.einsum("nab,',
+            '"rotate": \'xp.einsum("nba,',
         ),
         (
-            "torch: collinear modulation",
+            "emitted collinear modulation",
             "a collinear modulation",
-            '"rotate": \'torch.einsum("nab,nb...->na...", {1}, {0})\'',
-            '"rotate": \'torch.einsum("nab,nb...->na...", {1}[:, :, :1], {0}[:, :1])\'',
+            '"rotate": \'xp.einsum("nab,nb...->na...", {1}, {0})\'',
+            '"rotate": \'xp.einsum("nab,nb...->na...", {1}[:, :, :1], {0}[:, :1])\'',
         ),
         (
-            "torch: constants in float32",
-            "float32",
-            'array="torch.tensor({values}, dtype=torch.float64)',
-            'array="torch.tensor({values}, dtype=torch.float32)',
-        ),
-        (
-            "torch: literals in float32",
-            "float32",
-            "torch.as_tensor({0}, dtype=x.dtype",
-            "torch.as_tensor({0}, dtype=torch.float32",
-        ),
-        (
-            "torch: outputs in float64",
+            "emitted outputs in float64",
             "dtype",
-            '"lt": "({0} < {1}).to(x.dtype)"',
-            '"lt": "({0} < {1}).to(torch.float64)"',
+            '"lt": "({0} < {1}).astype(x.dtype)"',
+            '"lt": "({0} < {1}).astype(xp.float64)"',
         ),
     ),
     *_in(
@@ -570,6 +558,21 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
+        "backends/sesamo_torch/emit.py",
+        (
+            "torch: constants in float32",
+            "float32",
+            'array="torch.tensor({values}, dtype=torch.float64)',
+            'array="torch.tensor({values}, dtype=torch.float32)',
+        ),
+        (
+            "torch: literals in float32",
+            "float32",
+            "torch.as_tensor({0}, dtype=x.dtype",
+            "torch.as_tensor({0}, dtype=torch.float32",
+        ),
+    ),
+    *_in(
         "backends/sesamo_torch/model.py",
         (
             "torch: model in float32",
@@ -577,7 +580,29 @@ FAULTS: tuple[Fault, ...] = (
             "self._dtype = getattr(torch, compiled.precision)",
             "self._dtype = torch.float32",
         ),
-        ("torch: loading forgets the step", "state", 'self._step = int(state["step"])', "self._step = 0"),
+    ),
+    *_in(
+        "sesamo_dsl/sampler/trainable.py",
+        (
+            "loading forgets the step",
+            "state",
+            'self._steps_done = int(state["step"])',
+            "self._steps_done = 0",
+        ),
+    ),
+    *_in(
+        "sesamo_dsl/sampler/arrays.py",
+        ("SiLU", "function", "self.nn.silu(values)", "self.nn.gelu(values)"),
+    ),
+    *_in(
+        "sesamo_dsl/ir/array_api.py",
+        (
+            "emitted special functions",
+            "function",
+            "special.{function}({{0}})",
+            "special.{function}(1.01 * {{0}})",
+        ),
+        ("emitted atan2", "swap", "xp.atan2({0}, {1})", "xp.atan2({1}, {0})"),
     ),
     *_in(
         "sesamo_dsl/ir/half_line.py",
@@ -606,18 +631,18 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "backends/sesamo_torch/emit.py",
+        "sesamo_dsl/ir/array_api.py",
         (
-            "torch: blocks along the wrong axes",
+            "emitted blocks along the wrong axes",
             "broadcasting",
-            "matrices.movedim(1, -1), x, axes) * x[:, None]).sum(dim=2)",
-            "matrices.movedim(1, -1), x, axes) * x[:, None]).sum(dim=1)",
+            "xp.moveaxis(matrices, 1, -1), x, axes) * x[:, None]).sum(axis=2)",
+            "xp.moveaxis(matrices, 1, -1), x, axes) * x[:, None]).sum(axis=1)",
         ),
         (
-            "torch: constant added to blocks",
+            "emitted constant added to blocks",
             "sign",
-            "return x + _over_blocks(steps.transpose(1, 2), x, axes)",
-            "return x - _over_blocks(steps.transpose(1, 2), x, axes)",
+            "return x + _over_blocks(steps.swapaxes(1, 2), x, axes)",
+            "return x - _over_blocks(steps.swapaxes(1, 2), x, axes)",
         ),
     ),
     *_in(
@@ -652,8 +677,6 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_in(
         "backends/sesamo_jax/emit.py",
-        ("jax: erf", "function", "jax.scipy.special.{name}({{0}})", "jax.scipy.special.{name}(1.01 * {{0}})"),
-        ("jax: atan2", "swap", "jnp.arctan2({0}, {1})", "jnp.arctan2({1}, {0})"),
         (
             "jax: constants in float32",
             "float32",
@@ -670,11 +693,15 @@ FAULTS: tuple[Fault, ...] = (
             "return weight @ values + bias",
             "return weight @ values + 0.5 * bias",
         ),
-        ("jax: SiLU", "function", "jax.nn.silu(values)", "jax.nn.gelu(values)"),
     ),
     *_in(
         "backends/sesamo_jax/model.py",
-        ("jax: loading forgets the step", "state", 'self._step = int(state["step"])', "self._step = 0"),
+        (
+            "jax: Adam forgets its step",
+            "state",
+            "count=jnp.asarray(self._steps_done, moments.count.dtype)",
+            "count=jnp.asarray(0, moments.count.dtype)",
+        ),
     ),
 )
 """All faults."""

@@ -263,8 +263,7 @@ class NumpyModel(SamplerModel):
         base: GaussianBase,
         plan: Plan,
     ) -> None:
-        emitted = compiled.bind(parameters)
-        super().__init__(NumpyArrays(), compiled, emitted, emitted["action"], parameters, base, plan)
+        super().__init__(NumpyArrays(), compiled, parameters, base, plan)
         flow = plan.flow_precision or compiled.precision
         self.weights = {
             name: np.array(values, flow if name.startswith("flow.") else compiled.precision)

@@ -97,7 +97,7 @@ class NotFaithfulError(GroupError):
 
 
 class TheoryError(SesamoError):
-    """A theory declaration that is not a theory: no sum over sites, complex action, unknown symbols, …"""
+    """A theory declaration that is not a theory: no sum over sites, a complex action, unknown symbols."""
 
 
 class NotInvariantError(SesamoError):

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sesamo_dsl.backend import Backend, EmittedProgram, Model
+from sesamo_dsl.backend import EmittedProgram
 from sesamo_dsl.errors import BackendError
-from sesamo_dsl.flows.base import GaussianBase
-from sesamo_dsl.ir.program import Program
+from sesamo_dsl.framework import FrameworkBackend
 from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
-from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.values.couplings import Couplings
 from sesamo_dsl.values.precision import Precision
 
-from .emit import emit
-from .model import JaxModel, widest
+from .emit import DIALECT
+from .model import JaxModel
 from .scope import scope
 
 
-class JaxBackend:
+class JaxBackend(FrameworkBackend):
     """Implements ``sesamo_dsl.backend.Backend``."""
 
-    name = "jax"
-
-    def versions(self) -> dict[str, str]:
-        """Version of JAX."""
-        return {"jax": jax.__version__}
-
-    def emit(self, program: Program) -> str:
-        """Source of the module for a program."""
-        return emit(program)
+    name, version = "jax", jax.__version__
+    dialect, model_class = DIALECT, JaxModel
 
     def scope(self, precision: Precision) -> AbstractContextManager[None]:
         """float64 exists inside, if that is the precision."""
@@ -51,30 +42,9 @@ class JaxBackend:
         """JAX array → NumPy."""
         return np.asarray(values)
 
-    def derivative(
-        self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
-    ) -> np.ndarray:
-        """Directional derivative of the first output, in float64."""
-
-        def first(*arrays: jax.Array) -> jax.Array:
-            output = function(*arrays)
-            return output[0] if isinstance(output, tuple) else output
-
-        with scope("float64"):
-            primal = tuple(self.to_array(a, "float64") for a in inputs)
-            along = tuple(self.to_array(a, "float64") for a in tangents)
-            return self.to_numpy(jax.jvp(first, primal, along)[1])
-
-    def model(
-        self,
-        compiled: EmittedProgram,
-        parameters: Couplings,
-        base: GaussianBase,
-        plan: Plan,
-    ) -> Model:
-        """A fresh model."""
-        with scope(widest(compiled, plan)):
-            return JaxModel(compiled, parameters, base, plan)
+    def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+        """By tracing."""
+        return jax.jvp(function, inputs, tangents)[1]
 
     def hmc(
         self,
@@ -98,6 +68,3 @@ class JaxBackend:
 
 
 BACKEND = JaxBackend()
-
-if TYPE_CHECKING:
-    _: Backend = BACKEND

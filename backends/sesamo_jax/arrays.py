@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from sesamo_dsl.sampler import FrameworkArrays
 
-class JaxArrays:
+
+class JaxArrays(FrameworkArrays):
     """Implements ``sesamo_dsl.sampler.Arrays``.
 
     Constants stay NumPy arrays, which become part of the traced function.
     """
 
-    xp = jnp
+    xp, nn, special = jnp, jax.nn, jax.scipy.special
 
     def constant(self, values: np.ndarray, dtype: str) -> Any:
         """A copy, so that JAX does not remember the table; indices have 32 bits whatever is allowed."""
@@ -54,30 +56,6 @@ class JaxArrays:
     def affine(self, bias: Array, weight: Array, values: Array) -> Array:
         """XLA fuses it."""
         return weight @ values + bias
-
-    def silu(self, values: Array) -> Array:
-        """x σ(x)."""
-        return jax.nn.silu(values)
-
-    def softmax(self, values: Array, axis: int) -> Array:
-        """Along an axis."""
-        return jax.nn.softmax(values, axis=axis)
-
-    def log_softmax(self, values: Array, axis: int) -> Array:
-        """Along an axis."""
-        return jax.nn.log_softmax(values, axis=axis)
-
-    def logsumexp(self, values: Array, axis: int) -> Array:
-        """Along an axis."""
-        return jax.nn.logsumexp(values, axis=axis)
-
-    def i0e(self, values: Array) -> Array:
-        """Bessel function."""
-        return jax.scipy.special.i0e(values)
-
-    def i1e(self, values: Array) -> Array:
-        """Bessel function."""
-        return jax.scipy.special.i1e(values)
 
     def scan(
         self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Any, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -12,18 +13,17 @@ import numpy as np
 import optax
 from jax import Array
 
-from sesamo_dsl.backend import Draws, EmittedProgram
+from sesamo_dsl.backend import EmittedProgram
 from sesamo_dsl.flows.base import GaussianBase
-from sesamo_dsl.flows.weights import check_state
 from sesamo_dsl.plan.plan import Plan
-from sesamo_dsl.sampler import SamplerModel
+from sesamo_dsl.sampler import Arrays, TrainableModel
 from sesamo_dsl.sampler.objectives import above_walls
+from sesamo_dsl.sampler.trainable import widest
 from sesamo_dsl.training.schedule import BETAS
 from sesamo_dsl.values.couplings import Couplings, couplings_key
-from sesamo_dsl.values.precision import Precision
 
 from .arrays import JaxArrays
-from .scope import scoped
+from .scope import scope
 from .sharing import shared
 from .weights import Layout
 
@@ -32,7 +32,7 @@ _LENGTHS = (16, 256)
 
 
 def _walled(
-    arrays: JaxArrays, action_and_gradient: Callable[[Array], tuple[Array, Array]]
+    arrays: Arrays, action_and_gradient: Callable[[Array], tuple[Array, Array]]
 ) -> Callable[[Array], Array]:
     """S(x), finite, with the emitted gradient as its derivative, which leads out of a wall."""
 
@@ -51,15 +51,8 @@ def _walled(
     return action
 
 
-def widest(compiled: EmittedProgram, plan: Plan) -> Precision:
-    """The precision that JAX has to be able to compute in: that of the theory or of the flow."""
-    return "float64" if "float64" in (compiled.precision, plan.flow_precision) else "float32"
-
-
-class JaxModel(SamplerModel):
+class JaxModel(TrainableModel):
     """Implements ``sesamo_dsl.backend.Model``."""
-
-    weights: dict[str, Array]
 
     def __init__(
         self,
@@ -68,21 +61,11 @@ class JaxModel(SamplerModel):
         base: GaussianBase,
         plan: Plan,
     ) -> None:
-        self.scope_precision = widest(compiled, plan)
-        emitted = compiled.bind(parameters)
-        arrays, action = JaxArrays(), emitted["action"]
-        if compiled.program.has_walls:
-            action = _walled(arrays, emitted["action_and_gradient"])
-        super().__init__(arrays, compiled, emitted, action, parameters, base, plan)
+        self._widest = widest(compiled, plan)
+        super().__init__(JaxArrays(), compiled, parameters, base, plan)
         self._dtype = jnp.dtype(compiled.precision)
         sampler = self.sampler
-        state = sampler.initial_state()
-        self._layout = Layout(state)
-        flow_dtype = plan.flow_precision or compiled.precision
-        self.weights = {
-            name: jnp.asarray(values, flow_dtype if name.startswith("flow.") else compiled.precision)
-            for name, values in state.items()
-        }
+        self._layout = Layout(self.weights)
         self._optimizer = optax.chain(optax.clip_by_global_norm(plan.clip), optax.scale_by_adam(*BETAS))
         self._differentiated = jax.value_and_grad(sampler.objective, has_aux=True)
         point = compiled, base, couplings_key(parameters)
@@ -101,7 +84,9 @@ class JaxModel(SamplerModel):
         noises = shared((compiled, sampler.shape, sampler.uniforms), noise=self._drawn)
         self._shared = {"draw_flow": drawing, "log_flow": drawing, "noise": noises}, others
         self._adam: Any = self._optimizer.init(self._layout.vectors(self.weights))
-        self._step = 0
+
+    def _action(self, emitted: Mapping[str, Callable[..., Any]], has_walls: bool) -> Callable[[Array], Array]:
+        return _walled(self.arrays, emitted["action_and_gradient"]) if has_walls else emitted["action"]
 
     def compiled(self, name: str) -> Any:
         """A jitted function by name; models that differ in their weights alone share it."""
@@ -139,29 +124,19 @@ class JaxModel(SamplerModel):
         key = jax.random.fold_in(self._key(*seeds), 7)
         return self.compiled("noise")(key, count)[1].reshape(count, -1)[:, 0]
 
+    def _scope(self) -> AbstractContextManager[None]:
+        return scope(self._widest)
+
+    def _parameter(self, values: np.ndarray, dtype: str) -> Array:
+        return jnp.asarray(values, dtype)
+
     # training ----------------------------------------------------------------------------------------------
 
-    @scoped
-    def sample(self, count: int, seed: int) -> Draws:
-        """See ``Model.sample``."""
-        return super().sample(count, seed)
+    def _loss(self, *inputs: Any) -> Array:
+        return self.compiled("objective")(self.weights, *inputs)[0]
 
-    @scoped
-    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
-        """See ``Model.log_prob``."""
-        return super().log_prob(x, auxiliary)
-
-    @scoped
-    def loss(self, step: int, reference: np.ndarray | None = None) -> float:
-        """See ``Model.loss``."""
-        loss = self.compiled("objective")(self.weights, *self._inputs(step, reference))[0]
-        return float(loss) + self._constant
-
-    @scoped
-    def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The estimate of the gradient that the noise of a step gives, by the names of the state."""
-        slopes = self.compiled("gradient")(self.weights, *self._inputs(step, reference))[1]
-        return {name: np.asarray(value) for name, value in slopes.items()}
+    def _gradient(self, *inputs: Any) -> dict[str, Array]:
+        return self.compiled("gradient")(self.weights, *inputs)[1]
 
     def _update(
         self, weights: dict[str, Array], adam: Any, learning_rate: Array, *inputs: Any
@@ -174,42 +149,31 @@ class JaxModel(SamplerModel):
         moved = [w - learning_rate.astype(u.dtype) * u for w, u in pairs]
         return self._layout.arrays(moved), adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
 
-    @scoped
-    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
-        """See ``Model.step``."""
+    def _advance(self, learning_rate: float, *inputs: Any) -> dict[str, Array]:
         rate = jnp.asarray(learning_rate, self._dtype)
-        inputs = self._inputs(self._step, reference)
         self.weights, self._adam, metrics = self.compiled("step")(self.weights, self._adam, rate, *inputs)
-        self._step += 1
-        figures = {name: float(value) for name, value in metrics.items()}
-        return {**figures, "loss": figures["loss"] + self._constant}
+        return metrics
 
     # state -------------------------------------------------------------------------------------------------
 
-    @scoped
-    def state(self) -> dict[str, np.ndarray]:
-        """See ``Model.state``."""
+    def _trained(self) -> dict[str, np.ndarray]:
         moments = self._adam[1]
         arrays = {name: np.array(value) for name, value in self.weights.items()}
         for prefix, vectors in (("adam.mean.", moments.mu), ("adam.square.", moments.nu)):
             named = self._layout.arrays([np.asarray(vector) for vector in vectors])
             arrays |= {f"{prefix}{name}": np.array(value) for name, value in named.items()}
-        return {**arrays, "step": np.array(self._step)}
+        return arrays
 
-    @scoped
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See ``Model.load_state``."""
-        check_state({name: array.shape for name, array in self.state().items()}, state)
+    def _restore(self, state: Mapping[str, np.ndarray]) -> None:
         given = {name: jnp.asarray(state[name], value.dtype) for name, value in self.weights.items()}
 
         def vectors(prefix: str) -> list[Array]:
             named = {name: np.asarray(state[prefix + name], w.dtype) for name, w in given.items()}
             return [jnp.asarray(vector) for vector in self._layout.vectors(named, np)]
 
-        self._step = int(state["step"])
         clip, moments, *rest = self._adam
         moments = moments._replace(
-            count=jnp.asarray(self._step, moments.count.dtype),
+            count=jnp.asarray(self._steps_done, moments.count.dtype),
             mu=vectors("adam.mean."),
             nu=vectors("adam.square."),
         )

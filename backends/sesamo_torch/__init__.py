@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,32 +15,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from sesamo_dsl.backend import Backend, EmittedProgram, Model
-from sesamo_dsl.errors import BackendError
-from sesamo_dsl.flows.base import GaussianBase
-from sesamo_dsl.ir.program import Program
-from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
-from sesamo_dsl.plan.plan import Plan
-from sesamo_dsl.values.couplings import Couplings
+from sesamo_dsl.framework import FrameworkBackend
 from sesamo_dsl.values.precision import Precision
 
-from .emit import emit
+from .emit import DIALECT
 from .model import TorchModel
 from .scope import scope
 
 
-class TorchBackend:
+class TorchBackend(FrameworkBackend):
     """Implements ``sesamo_dsl.backend.Backend``."""
 
-    name = "torch"
-
-    def versions(self) -> dict[str, str]:
-        """Version of PyTorch."""
-        return {"torch": torch.__version__}
-
-    def emit(self, program: Program) -> str:
-        """Source of the module for a program."""
-        return emit(program)
+    name, version = "torch", torch.__version__
+    dialect, model_class = DIALECT, TorchModel
 
     def scope(self, precision: Precision) -> AbstractContextManager[None]:
         """The same for both precisions."""
@@ -55,49 +42,9 @@ class TorchBackend:
         """Tensor → NumPy."""
         return torch.as_tensor(values).detach().cpu().numpy()
 
-    def derivative(
-        self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
-    ) -> np.ndarray:
-        """Directional derivative of the first output, in float64."""
-
-        def first(*arrays: torch.Tensor) -> torch.Tensor:
-            output = function(*arrays)
-            return output[0] if isinstance(output, tuple) else output
-
-        with scope():
-            primal = tuple(self.to_array(a, "float64") for a in inputs)
-            along = tuple(self.to_array(a, "float64") for a in tangents)
-            return self.to_numpy(torch.func.jvp(first, primal, along)[1])
-
-    def model(
-        self,
-        compiled: EmittedProgram,
-        parameters: Couplings,
-        base: GaussianBase,
-        plan: Plan,
-    ) -> Model:
-        """A fresh model."""
-        with scope():
-            return TorchModel(compiled, parameters, base, plan)
-
-    def hmc(
-        self,
-        compiled: EmittedProgram,
-        parameters: Couplings,
-        initial: np.ndarray,
-        options: HMCOptions,
-    ) -> Trajectories:
-        """Not available: HMC runs on JAX, whatever backend the models use."""
-        raise BackendError(
-            f"HMC of theory {compiled.program.theory}",
-            expected="the jax backend",
-            found="the torch backend",
-            remedy="pass the theory itself, sd.hmc(theory), or compile it with backend='jax'; "
-            "needs pip install 'sesamo-dsl[hmc]'",
-        )
+    def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+        """By dual numbers."""
+        return torch.func.jvp(function, inputs, tangents)[1]
 
 
 BACKEND = TorchBackend()
-
-if TYPE_CHECKING:
-    _: Backend = BACKEND

@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sesamo_dsl.sampler import FrameworkArrays
 
-class TorchArrays:
+
+class TorchArrays(FrameworkArrays):
     """Implements ``sesamo_dsl.sampler.Arrays`` on one device."""
 
     xp = array_api_compat.torch
+    nn, special = torch.nn.functional, torch.special
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -57,30 +60,6 @@ class TorchArrays:
     def affine(self, bias: Tensor, weight: Tensor, values: Tensor) -> Tensor:
         """One fused product."""
         return torch.addmm(bias, weight, values)
-
-    def silu(self, values: Tensor) -> Tensor:
-        """Fused."""
-        return torch.nn.functional.silu(values)
-
-    def softmax(self, values: Tensor, axis: int) -> Tensor:
-        """Fused."""
-        return torch.softmax(values, dim=axis)
-
-    def log_softmax(self, values: Tensor, axis: int) -> Tensor:
-        """Fused."""
-        return torch.log_softmax(values, dim=axis)
-
-    def logsumexp(self, values: Tensor, axis: int) -> Tensor:
-        """Fused."""
-        return torch.logsumexp(values, dim=axis)
-
-    def i0e(self, values: Tensor) -> Tensor:
-        """Bessel function."""
-        return torch.special.i0e(values)
-
-    def i1e(self, values: Tensor) -> Tensor:
-        """Bessel function."""
-        return torch.special.i1e(values)
 
     def scan(
         self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Tensor, ...]

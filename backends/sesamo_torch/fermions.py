@@ -5,9 +5,17 @@ The algorithm is described in ``sesamo_dsl.ir.fermions``.
 
 from __future__ import annotations
 
-import inspect
-
 import torch
+
+from sesamo_dsl.ir.fermion_tree import (
+    _fermion_interleave,
+    _fermion_join,
+    _fermion_merged,
+    _fermion_multiplied,
+    _fermion_pairs,
+    _fermion_rescaled,
+    source,
+)
 
 
 class _FermionLogDet(torch.autograd.Function):
@@ -64,117 +72,45 @@ def _fermion_solve(field, step, matrix, species, with_gradient):
 
 def _fermion_tree(phi, hop, with_gradient):
     """log|det| and its gradient by φ for one species, by merging slices in a binary tree."""
-    n = phi.shape[2]
     # the first levels multiply, while products are small enough to be accurate
     scale = torch.exp(phi)
     right, products = hop * scale[..., None, :], []
     small = bool((right.abs() < 1e4).all())
     while small and right.shape[1] > 1 and len(products) < 4:
         first, second, rest = _fermion_pairs(right)
-        product = _fermion_join(second @ first, rest)
+        product = _fermion_join(torch, second @ first, rest)
         small = bool((product.abs() < 1e4).all())
         if small:
             products.append((first, second))
             right = product
     if products:
-        left, log = torch.eye(n).to(right).expand_as(right), torch.zeros_like(phi[:, 0, 0])
+        left, taken_out = torch.eye(phi.shape[2]).to(right).expand_as(right), 0
     else:
-        left, scale, log = _fermion_rescaled(phi)
+        descending = phi.sort(dim=2, descending=True).values
+        left, scale, taken_out = _fermion_rescaled(torch, torch.take_along_dim, phi, descending)
         right = hop * scale[..., None, :]
-    # up the tree: P₁ x₁ = R₁ x₀ and P₂ x₂ = R₂ x₁ without x₁
-    merges = []
-    while left.shape[1] > 1:
-        (left_1, left_2, left_rest), (right_1, right_2, right_rest) = (
-            _fermion_pairs(left),
-            _fermion_pairs(right),
-        )
-        q, t, log_t = _fermion_triangular(torch.cat([left_1, -right_2], dim=-2))
-        log = log + log_t
-        merges.append((right_1, left_2, q, t))
-        left = _fermion_join(q[..., n:, n:] @ left_2, left_rest)
-        right = _fermion_join(q[..., n:, :n] @ right_1, right_rest)
-    q, t, log_t = _fermion_triangular(left + right)
-    log = log + log_t
-    if not with_gradient:
+    log, before = _fermion_merged(torch, _fermion_upper, left, right, with_gradient)
+    log = log + taken_out
+    if before is None:
         return log, None
-    # down the tree: x after and before an equation for unit right-hand sides of it
-    after = torch.linalg.solve_triangular(t, q, upper=True)
-    before = -after
-    for right_1, left_2, q, t in reversed(merges):
-        count = t.shape[1]
-        last, start = after[:, :count] @ q[..., n:, :], before[:, :count] @ q[..., n:, :]
-        known = q[..., :n, :] + q[..., :n, :n] @ (right_1 @ start) - q[..., :n, n:] @ (left_2 @ last)
-        middle = torch.linalg.solve_triangular(t, known, upper=True)
-        after = _fermion_interleave(middle[..., :n], last[..., n:], after[:, count:])
-        before = _fermion_interleave(start[..., :n], middle[..., n:], before[:, count:])
-    for first, second in reversed(products[1:]):
-        count = first.shape[1]
-        before = _fermion_interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
     # −tr(x_t ∂(exp(matrix·step) diag exp φ_t)), for both slices of a product of two from the x before it
-    scale_1, scale_2, scale_rest = _fermion_pairs(scale) if products else (scale[:, :0], scale[:, :0], scale)
-    moved = before @ hop
-    both, alone = moved[:, : scale_1.shape[1]], moved[:, scale_1.shape[1] :]
+    if not products:
+        return log, -scale * (before * hop.mT).sum(dim=-1)
+    both, alone, scale_1, scale_2, scale_rest = _fermion_multiplied(torch, before, products, hop, scale)
     return log, -_fermion_interleave(
+        torch,
         scale_1 * ((both * hop.mT) @ scale_2[..., None])[..., 0],
         scale_2 * ((both.mT * hop) @ scale_1[..., None])[..., 0],
         scale_rest * alone.diagonal(dim1=-2, dim2=-1),
     )
 
 
-def _fermion_triangular(a):
-    """Orthogonal q and upper triangular t with q a = (t, 0), and log|det t| summed over dimension 1."""
-    n = a.shape[-1]
-    q, t = torch.linalg.qr(a, mode="complete")
-    t = t[..., :n, :]
-    t = t + torch.finfo(t.dtype).eps * (t == 0) * torch.eye(n).to(t)  # a pivot lost to underflow
-    return q.mT, t, t.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=(1, 2))
+def _fermion_upper(t, b):
+    """x with t x = b for an upper triangular t."""
+    return torch.linalg.solve_triangular(t, b, upper=True)
 
 
-def _fermion_rescaled(phi):
-    """P_t, min(exp(ψ_t), 1) and the scale taken out of log det: the unknowns times max(1, exp(ψ_t)).
-
-    ψ_t = φ_t − μ_t, Σ_t μ_t = 0, with the same number of positive entries on all slices.
-    """
-    margin = 1 + phi.abs().amax(dim=(1, 2), keepdim=True)
-    ordered = phi.sort(dim=2, descending=True).values
-    ordered = torch.cat([ordered[..., :1] + margin, ordered, ordered[..., -1:] - margin], dim=2)
-    totals = ordered.sum(dim=1, keepdim=True)
-    k = (totals >= 0).sum(dim=2, keepdim=True) - 1
-    above, below = totals.gather(2, k), totals.gather(2, k + 1)
-    share = above / (above - below)
-    k = k.expand(-1, phi.shape[1], -1)
-    psi = phi - ((1 - share) * ordered.gather(2, k) + share * ordered.gather(2, k + 1))
-    left = torch.diag_embed(torch.exp(-psi.clamp(min=0)).roll(-1, 1))
-    return left, torch.exp(psi.clamp(max=0)), psi.clamp(min=0).sum(dim=(1, 2))
-
-
-def _fermion_pairs(values):
-    """First and second of each pair along dimension 1, and the last one if their number is odd."""
-    even = values.shape[1] // 2 * 2
-    return values[:, :even:2], values[:, 1:even:2], values[:, even:]
-
-
-def _fermion_interleave(first, second, rest):
-    return _fermion_join(torch.stack([first, second], dim=2).flatten(1, 2), rest)
-
-
-def _fermion_join(values, rest):
-    return torch.cat([values, rest], dim=1) if rest.shape[1] else values
-
-
-SOURCE = "\n\n\n".join(
-    inspect.getsource(part).rstrip()
-    for part in (
-        _FermionLogDet,
-        _fermion_log_det,
-        _fermion_gradient,
-        _fermion_log_det_and_gradient,
-        _fermion_solve,
-        _fermion_tree,
-        _fermion_triangular,
-        _fermion_rescaled,
-        _fermion_pairs,
-        _fermion_interleave,
-        _fermion_join,
-    )
+SOURCE = source(
+    *(_FermionLogDet, _fermion_log_det, _fermion_gradient, _fermion_log_det_and_gradient),
+    *(_fermion_solve, _fermion_tree, _fermion_upper),
 )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sesamo_dsl.backend import Draws, EmittedProgram
+from sesamo_dsl.backend import EmittedProgram
 from sesamo_dsl.flows.base import GaussianBase
-from sesamo_dsl.flows.weights import check_state
 from sesamo_dsl.plan.plan import Plan
-from sesamo_dsl.sampler import SamplerModel
+from sesamo_dsl.sampler import Arrays, TrainableModel
 from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.training.schedule import BETAS
 from sesamo_dsl.values.couplings import Couplings
 
 from .arrays import TorchArrays
-from .scope import scoped
+from .scope import scope
 
 
 class _Action(torch.autograd.Function):
@@ -29,7 +29,7 @@ class _Action(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, emitted: Any, arrays: TorchArrays | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, emitted: Any, arrays: Arrays | None) -> Tensor:
         action, gradient = emitted(x)
         ctx.save_for_backward(gradient)
         return action if arrays is None else above_walls(arrays, action)
@@ -40,10 +40,8 @@ class _Action(torch.autograd.Function):
         return outputs[0].reshape(-1, *(1,) * (gradient.ndim - 1)) * gradient, None, None
 
 
-class TorchModel(SamplerModel):
+class TorchModel(TrainableModel):
     """Implements ``sesamo_dsl.backend.Model``."""
-
-    weights: dict[str, Tensor]
 
     def __init__(
         self,
@@ -54,25 +52,19 @@ class TorchModel(SamplerModel):
     ) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = getattr(torch, compiled.precision)
-        emitted = compiled.bind(parameters)
+        super().__init__(TorchArrays(self._device), compiled, parameters, base, plan)
+        self._adam = torch.optim.Adam(self.weights.values(), betas=BETAS)  # the rate is set at every step
+        self._adam_moments()
 
-        arrays = TorchArrays(self._device)
-        walled = arrays if compiled.program.has_walls else None
+    def _action(
+        self, emitted: Mapping[str, Callable[..., Any]], has_walls: bool
+    ) -> Callable[[Tensor], Tensor]:
+        walled = self.arrays if has_walls else None
 
         def action(x: Tensor) -> Any:
             return _Action.apply(x, emitted["action_and_gradient"], walled)
 
-        super().__init__(arrays, compiled, emitted, action, parameters, base, plan)
-        flow_dtype = plan.flow_precision or compiled.precision
-        self.weights = {
-            name: arrays.constant(
-                values, flow_dtype if name.startswith("flow.") else compiled.precision
-            ).requires_grad_()
-            for name, values in self.sampler.initial_state().items()
-        }
-        self._adam = torch.optim.Adam(self.weights.values(), betas=BETAS)  # the rate is set at every step
-        self._adam_moments()
-        self._step = 0
+        return action
 
     def _noise(self, count: int, *seeds: int) -> tuple[Tensor, Tensor]:
         """Functions of the seeds alone (drawn on the CPU for that reason)."""
@@ -90,50 +82,32 @@ class TorchModel(SamplerModel):
     def _call(self, stage: str, *arguments: Any) -> Any:
         return getattr(self.sampler, stage)(*arguments)
 
+    def _scope(self) -> AbstractContextManager[None]:
+        return scope()
+
+    def _parameter(self, values: np.ndarray, dtype: str) -> Tensor:
+        return self.arrays.constant(values, dtype).requires_grad_()
+
     # training ----------------------------------------------------------------------------------------------
 
-    def _objective(self, step: int, reference: np.ndarray | None) -> tuple[Tensor, Tensor]:
-        return self.sampler.objective(self.weights, *self._inputs(step, reference))
-
-    @scoped
-    def sample(self, count: int, seed: int) -> Draws:
-        """See ``Model.sample``."""
-        return super().sample(count, seed)
-
-    @scoped
-    def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
-        """See ``Model.log_prob``."""
-        return super().log_prob(x, auxiliary)
-
-    @scoped
     @torch.no_grad()
-    def loss(self, step: int, reference: np.ndarray | None = None) -> float:
-        """See ``Model.loss``."""
-        return float(self._objective(step, reference)[0]) + self._constant
+    def _loss(self, *inputs: Any) -> Tensor:
+        return self.sampler.objective(self.weights, *inputs)[0]
 
-    @scoped
-    def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The estimate of the gradient that the noise of a step gives, by the names of the state."""
-        loss = self._objective(step, reference)[0]
-        gradients = torch.autograd.grad(loss, list(self.weights.values()), allow_unused=True)
-        return {
-            name: np.zeros(tuple(w.shape)) if g is None else g.cpu().numpy()
-            for (name, w), g in zip(self.weights.items(), gradients, strict=True)
-        }
+    def _gradient(self, *inputs: Any) -> dict[str, Tensor | None]:
+        loss = self.sampler.objective(self.weights, *inputs)[0]
+        slopes = torch.autograd.grad(loss, list(self.weights.values()), allow_unused=True)
+        return dict(zip(self.weights, slopes, strict=True))
 
-    @scoped
-    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
-        """See ``Model.step``."""
-        loss, ess = self._objective(self._step, reference)
+    def _advance(self, learning_rate: float, *inputs: Any) -> dict[str, Tensor]:
+        loss, ess = self.sampler.objective(self.weights, *inputs)
         self._adam.zero_grad(set_to_none=False)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._plan.clip)
         for group in self._adam.param_groups:
             group["lr"] = learning_rate
         self._adam.step()
-        self._step += 1
-        value = float(loss.detach()) + self._constant
-        return {"loss": value, "ess": float(ess), "gradient_norm": float(norm)}
+        return {"loss": loss.detach(), "ess": ess, "gradient_norm": norm}
 
     # state -------------------------------------------------------------------------------------------------
 
@@ -150,20 +124,13 @@ class TorchModel(SamplerModel):
             moments[f"adam.square.{name}"] = state["exp_avg_sq"]
         return moments
 
-    @scoped
-    def state(self) -> dict[str, np.ndarray]:
-        """See ``Model.state``."""
+    def _trained(self) -> dict[str, np.ndarray]:
         tensors = {**self.weights, **self._adam_moments()}
-        arrays = {name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
-        return {**arrays, "step": np.array(self._step)}
+        return {name: self._numpy(tensor).copy() for name, tensor in tensors.items()}
 
-    @scoped
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See ``Model.load_state``."""
-        check_state({name: array.shape for name, array in self.state().items()}, state)
-        with torch.no_grad():
-            for name, tensor in {**self.weights, **self._adam_moments()}.items():
-                tensor.copy_(torch.as_tensor(np.asarray(state[name])))
-        self._step = int(state["step"])
+    @torch.no_grad()
+    def _restore(self, state: Mapping[str, np.ndarray]) -> None:
+        for name, tensor in {**self.weights, **self._adam_moments()}.items():
+            tensor.copy_(torch.as_tensor(np.asarray(state[name])))
         for parameter in self.weights.values():
-            self._adam.state[parameter]["step"] = torch.tensor(float(self._step))
+            self._adam.state[parameter]["step"] = torch.tensor(float(self._steps_done))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import torch
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @contextmanager
@@ -22,14 +17,3 @@ def scope() -> Iterator[None]:
         if torch.get_default_device().type != "cpu":  # a device that is set makes every call slower
             stack.enter_context(torch.device("cpu"))
         yield
-
-
-def scoped(function: Callable[P, R]) -> Callable[P, R]:
-    """The function inside of the scope."""
-
-    @wraps(function)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        with scope():
-            return function(*args, **kwargs)
-
-    return inside

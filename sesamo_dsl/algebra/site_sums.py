@@ -63,7 +63,7 @@ def _given_factors(density: sp.Expr) -> tuple[tuple[SiteConstant, ...], sp.Expr]
 
 
 def _given_coefficient(term: sp.Expr) -> tuple[sp.Expr, sp.Expr, tuple[SiteConstant, ...]] | None:
-    """(other factors, monomial, site constants) of one sum Σ_x h(x) h'(x) … monomial with given h, h', …"""
+    """(other factors, monomial, site constants) of one sum Σ_x h(x) h'(x) … monomial with given h, h', … ."""
     sums = [factor for factor in sp.Mul.make_args(term) if isinstance(factor, SiteSum)]
     if len(sums) != 1:
         return None

@@ -284,6 +284,7 @@ class SurvivingSubgroup(tuple[int, ...]):
     def __new__(
         cls, survivors: Iterable[int], undecided: Iterable[int] = (), tested: Iterable[int] = ()
     ) -> SurvivingSubgroup:
+        """Sort and keep all three."""
         self = super().__new__(cls, sorted(survivors))
         self.undecided, self.tested = tuple(sorted(undecided)), tuple(tested)
         return self

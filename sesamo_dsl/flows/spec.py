@@ -102,6 +102,7 @@ def check_geometry(components: int, shape: tuple[int, ...]) -> None:
 
 
 def is_count(value: object, least: int) -> bool:
+    """Whether the value is an integer ≥ ``least``."""
     found = checks.as_integer(value)
     return found is not None and found >= least
 

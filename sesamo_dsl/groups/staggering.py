@@ -92,7 +92,7 @@ def sign_at_node(lattice: GraphLattice, axes: Axes, node: int) -> int:
 
 
 def sign_name(lattice: Lattice, axes: Axes) -> str:
-    """(-1)^x0, (-1)^(x0+colour), …"""
+    """The sign as text: (-1)^x0, or (-1)^(x0+colour) on a graph."""
     names = ["colour" if mu == lattice.graph_axis else f"x{mu}" for mu in axes]
     return f"(-1)^{names[0]}" if len(names) == 1 else f"(-1)^({'+'.join(names)})"
 

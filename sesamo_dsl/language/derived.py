@@ -26,6 +26,7 @@ class Formula:
         return sp.lambdify(sorted(self.expr.free_symbols, key=str), self.expr, "scipy")
 
     def __call__(self, *values: Any) -> Any:
+        """The value, given those of the symbols."""
         return self._function(*values)
 
     def __getstate__(self) -> dict[str, Any]:

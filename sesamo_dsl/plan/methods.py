@@ -58,8 +58,9 @@ METHODS: Mapping[str, Callable[[Analysis], dict[str, Any]]] = {
 
 
 def method_options(method: str, analysis: Analysis, **options: Any) -> dict[str, Any]:
-    """The options of a named method for a theory; those given in addition come first, but for
-    strategy and law, which make the method what it is.
+    """The options of a named method for a theory.
+
+    Options that are given in addition come first, but for strategy and law, which make the method what it is.
 
     Raises
     ------

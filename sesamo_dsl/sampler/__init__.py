@@ -6,6 +6,7 @@ so that a framework can differentiate, compile and store them as it likes.
 """
 
 from .arrays import Arrays as Arrays
+from .arrays import FrameworkArrays as FrameworkArrays
 from .arrays import Weights as Weights
 from .domains import DOMAIN_MAPS as DOMAIN_MAPS
 from .domains import DomainMap as DomainMap
@@ -15,3 +16,4 @@ from .laws import GroupLaw as GroupLaw
 from .laws import TableLaw as TableLaw
 from .model import SamplerModel as SamplerModel
 from .sampler import Sampler as Sampler
+from .trainable import TrainableModel as TrainableModel

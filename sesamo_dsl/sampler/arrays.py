@@ -96,6 +96,43 @@ class Arrays(Protocol):
         ...
 
 
+class FrameworkArrays:
+    """The operations that PyTorch and JAX have fused, from the modules where each keeps them.
+
+    Attributes
+    ----------
+    nn, special
+        ``torch.nn.functional`` or ``jax.nn``, and the module of special functions.
+    """
+
+    nn: Any
+    special: Any
+
+    def silu(self, values: Array) -> Array:
+        """See :meth:`Arrays.silu`."""
+        return self.nn.silu(values)
+
+    def softmax(self, values: Array, axis: int) -> Array:
+        """See :meth:`Arrays.softmax`."""
+        return self.nn.softmax(values, axis)
+
+    def log_softmax(self, values: Array, axis: int) -> Array:
+        """See :meth:`Arrays.log_softmax`."""
+        return self.nn.log_softmax(values, axis)
+
+    def logsumexp(self, values: Array, axis: int) -> Array:
+        """See :meth:`Arrays.logsumexp`."""
+        return self.special.logsumexp(values, axis)
+
+    def i0e(self, values: Array) -> Array:
+        """See :meth:`Arrays.i0e`."""
+        return self.special.i0e(values)
+
+    def i1e(self, values: Array) -> Array:
+        """See :meth:`Arrays.i1e`."""
+        return self.special.i1e(values)
+
+
 def perceptron(arrays: Arrays, layers: list[tuple[Array, Array]], values: Array) -> Array:
     """A network of (weight, bias) pairs with SiLU between its layers, (inputs, n) → (outputs, n)."""
     for n, (weight, bias) in enumerate(layers):

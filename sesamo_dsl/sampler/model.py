@@ -23,13 +23,7 @@ from .sampler import Sampler
 
 
 class SamplerModel(ABC):
-    """The part of ``sesamo_dsl.backend.Model`` that does not differ between backends.
-
-    Parameters
-    ----------
-    action
-        S(x) on arrays of the framework, differentiable.
-    """
+    """The part of ``sesamo_dsl.backend.Model`` that does not differ between backends."""
 
     weights: Weights
 
@@ -37,18 +31,17 @@ class SamplerModel(ABC):
         self,
         arrays: Arrays,
         compiled: EmittedProgram,
-        emitted: Mapping[str, Callable[..., Any]],
-        action: Callable[[Array], Array],
         parameters: Couplings,
         base: GaussianBase,
         plan: Plan,
     ) -> None:
         self.arrays, self._plan, self._precision = arrays, plan, compiled.precision
         self._constant = compiled.constant(parameters)
+        emitted = compiled.bind(parameters)
         self.sampler = Sampler(
             arrays,
             emitted,
-            action,
+            self._action(emitted, compiled.program.has_walls),
             compiled.program,
             compiled.facts,
             parameters,
@@ -57,6 +50,10 @@ class SamplerModel(ABC):
             compiled.precision,
         )
         self._chunk = chunk_size(self.sampler.shape)
+
+    def _action(self, emitted: Mapping[str, Callable[..., Any]], has_walls: bool) -> Callable[[Array], Array]:
+        """S(x) on arrays of the framework, differentiable: finite in walls too, where there are any."""
+        return emitted["action"]
 
     @abstractmethod
     def _noise(self, count: int, *seeds: int) -> tuple[Array, Array]:

@@ -36,6 +36,7 @@ from ..landscape.integrability import Divergence, find_divergence, not_normaliza
 from ..landscape.vacua import find_vacuum
 from ..language.theory import Theory, check_theory
 from ..language.walls import check_breaking
+from ..machine.timing import stage
 from ..symbols.exact import NumberTable
 from ..symbols.fields import FieldComponent
 from .lower import action_program
@@ -69,6 +70,15 @@ def analyse(
     """
     declared, normalizable = check_theory(theory), flag(normalizable, "option normalizable")
     theory = declared if parameters is None else declared.held(parameters)
+    with stage("analyse", theory.name):
+        analysis = _derived(theory)
+        if normalizable and analysis.divergence is not None:
+            raise not_normalizable(theory.name, declared.parameter_values(parameters), analysis.divergence)
+    return analysis
+
+
+def _derived(theory: Theory) -> Analysis:
+    """All that follows from the declaration."""
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []
@@ -105,9 +115,6 @@ def analyse(
     if group.order > 1 and any(r.status != "exact" and r.diagonal is None for r in modulating):
         surviving = surviving_subgroup(theory, group, normal_form)
         representation = breaking_representation(theory, group, breaking, normal_form)
-    divergence = _divergence(theory)
-    if normalizable and divergence is not None:
-        raise not_normalizable(theory.name, declared.parameter_values(parameters), divergence)
     return Analysis(
         theory,
         tuple(reports),
@@ -119,7 +126,7 @@ def analyse(
         surviving,
         representation,
         tuple(limits),
-        divergence,
+        _divergence(theory),
     )
 
 

@@ -15,6 +15,7 @@ from ..ir.program import Program
 from ..landscape.integrability import not_normalizable
 from ..language.theory import Theory, check_theory
 from ..machine.cache import load_source
+from ..machine.timing import stage
 from ..values.couplings import Coupling
 from ..values.precision import Precision
 from .analyse import analyse
@@ -69,7 +70,8 @@ class DerivedProgram(CompiledProgram):
         analysis = theory if isinstance(theory, Analysis) else analyse(theory, normalizable=normalizable)
         if normalizable and analysis.divergence is not None:
             raise not_normalizable(declared.name, declared.defaults, analysis.divergence)
-        program = lower_theory(analysis)
+        with stage("lower", declared.name):
+            program = lower_theory(analysis)
         requested = precision or declared.requested_precision
         return cls.emitted(declared, analysis, program, loaded, precision or declared.precision, requested)
 
@@ -85,7 +87,10 @@ class DerivedProgram(CompiledProgram):
     ) -> Self:
         """Emit and import what has been lowered."""
         with backend.scope(precision):  # constants of the module are made as it is loaded
-            path, module = load_source(f"{theory.name}_{backend.name}", backend.emit(program))
+            with stage(f"emit for {backend.name}", theory.name):
+                text = backend.emit(program)
+            with stage(f"load for {backend.name}", theory.name):
+                path, module = load_source(f"{theory.name}_{backend.name}", text)
         return cls(
             theory=theory,
             analysis=analysis,

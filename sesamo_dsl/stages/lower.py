@@ -54,6 +54,7 @@ def _without_constant(theory: Theory, program: Program) -> dict[str, Function]:
 
 
 def action_program(theory: Theory, extra: Mapping[str, Function] | None = None, **fields: Any) -> Program:
+    """The program of S and ∂S/∂x, with further functions and fields of :class:`.Program`."""
     action = lower("action", "S(x) per configuration.", theory.action, theory.components, "action")
     gradient = with_gradient(
         action, "action", len(theory.components), "action_and_gradient", "S(x) and ∂S/∂x, of the shape of x."

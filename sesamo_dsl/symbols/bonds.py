@@ -32,6 +32,7 @@ class BondWeight(sp.Symbol):
     on_bonds = True
 
     def __new__(cls) -> BondWeight:
+        """The one weight that there is."""
         return cast(BondWeight, sp.Symbol.__xnew__(cls, "w", real=True))
 
     def __getnewargs_ex__(self) -> Any:

@@ -26,6 +26,7 @@ class Hopping(sp.Atom):
     matrix: sp.ImmutableMatrix
 
     def __new__(cls, matrix: sp.ImmutableMatrix) -> Hopping:
+        """The symbol of a matrix that has been checked."""
         self = cast(Hopping, super().__new__(cls))
         self.matrix = matrix
         return self
@@ -90,6 +91,7 @@ class FermionLogDet(Functional):
     """
 
     def __new__(cls, hopping: Any, beta: Any, field: Any, species: Any = 1) -> FermionLogDet:
+        """Check and make exact what is given, see the class."""
         expr = symbolic(field)
         if expr is None:
             raise FieldError(

@@ -76,6 +76,7 @@ class FieldComponent(sp.Symbol):
         around: tuple[int, ...] = (),
         end: int = 0,
     ) -> FieldComponent:
+        """Field, component and place: see the class."""
         offset = lattice.wrap(offset)
         steps = [
             o if 2 * o <= extent else o - extent for o, extent in zip(offset, lattice.shape, strict=True)
@@ -133,7 +134,7 @@ class FieldComponent(sp.Symbol):
         return self._placed(offset, self.hops)
 
     def placed_like(self, other: FieldComponent) -> FieldComponent:
-        """This component where ``other`` is: with its offset, its hops and its end of a bond."""
+        """The same component where ``other`` is: with its offset, its hops and its end of a bond."""
         return self._placed(other.offset, other.hops, other.end)
 
     def with_hops(self, hops: Hops | None) -> FieldComponent:
@@ -343,6 +344,7 @@ class Parameter(sp.Symbol):
     """A real coupling whose value is given at run time."""
 
     def __new__(cls, name: str) -> Parameter:
+        """The coupling of this name."""
         return cast(Parameter, super().__new__(cls, checks.name(name, "parameter"), real=True))
 
     def __getnewargs_ex__(self) -> Any:

@@ -309,6 +309,7 @@ class LatticeSymbol(sp.Atom):
     """A graph lattice inside SymPy expressions."""
 
     def __new__(cls, lattice: GraphLattice) -> LatticeSymbol:
+        """The symbol of a lattice."""
         self = cast(LatticeSymbol, super().__new__(cls))
         self.lattice = lattice
         return self
@@ -335,6 +336,7 @@ class Bonds(LatticeSymbol):
     bonds: tuple[Bond, ...]
 
     def __new__(cls, lattice: GraphLattice, bonds: Sequence[Bond]) -> Bonds:
+        """The symbol of these bonds."""
         self = cast(Bonds, super().__new__(cls, lattice))
         self.bonds = tuple(bonds)
         return self
@@ -432,6 +434,7 @@ class SiteSum(Functional):
     """
 
     def __new__(cls, symbol: sp.Basic, density: sp.Expr) -> SiteSum:
+        """The sum, if the density is one of this lattice; raises LatticeError."""
         lattice, on_bonds = _lattice_of(symbol), isinstance(symbol, Bonds)
         for atom in density.atoms(sp.Symbol):
             other = getattr(atom, "lattice", lattice)

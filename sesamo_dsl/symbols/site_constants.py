@@ -94,6 +94,7 @@ class SiteConstant(sp.Symbol):
     places: np.ndarray
 
     def __new__(cls, name: str, lattice: Lattice, values: Any = None) -> SiteConstant:
+        """Check what is given, see the class."""
         name = checks.name(name, "site constant")
         if not isinstance(lattice, Lattice):
             raise ParameterError(

@@ -60,8 +60,9 @@ def affine_maps(search: Search) -> list[Verdict]:
 
 
 def _about(search: Search, centre: tuple[sp.Expr, ...]) -> list[Element]:
-    """Generators of the signed permutations about a centre, as maps of the unshifted fields; those that fix 0
-    are left out.
+    """Generators of the signed permutations about a centre, as maps of the unshifted fields.
+
+    Generators that fix 0 are left out.
     """
     moved: dict[sp.Basic, sp.Basic] = {}
     index = {(c.field, c.component): a for a, c in enumerate(search.components)}

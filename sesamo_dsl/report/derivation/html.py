@@ -24,6 +24,8 @@ from .writer import MarkupWriter, hop_count, name_parts, site_steps
 
 
 class FieldMathMLPrinter(MathMLPresentationPrinter):
+    """SymPy's MathML printer, with fields, sums over sites and functions as the derivation writes them."""
+
     def __init__(self) -> None:
         super().__init__({"mat_delim": "("})
         self._summing = False
@@ -36,9 +38,11 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
         return element
 
     def mathml_tag(self, e: Any) -> str:
+        """The name of the element for an expression, with its special characters."""
         return _characters(super().mathml_tag(e))
 
     def doprint(self, expr: Any) -> str:
+        """MathML text of an expression."""
         return cast(Element, self._print(expr)).toxml()
 
     def _print_SiteSum(self, expr: SiteSum) -> Element:
@@ -98,6 +102,7 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
         return self._tag("msup", self._tag("mi", "e"), cast(Element, self._print(expr.args[0])))
 
     def parenthesize(self, item: Any, level: int, strict: bool = False) -> Element:
+        """Set in parentheses where precedence asks for it; a sum counts as a sum."""
         if isinstance(item, SiteSum) and level >= PRECEDENCE["Pow"]:
             inner = cast(Element, self._print(item))
             return self._tag("mrow", self._tag("mo", "("), inner, self._tag("mo", ")"))
@@ -127,10 +132,13 @@ _TAGS = {
 
 
 class HtmlWriter(MarkupWriter):
+    """The derivation as an HTML page with MathML."""
+
     def __init__(self) -> None:
         self._printer = FieldMathMLPrinter()
 
     def document(self, lines: Sequence[Line]) -> str:
+        """See :meth:`.Writer.document`."""
         title = html.escape(str(lines[0].values[0]))
         out = [
             "<!DOCTYPE html>",
@@ -144,13 +152,16 @@ class HtmlWriter(MarkupWriter):
         return "\n".join([*out, "</body>", "</html>"])
 
     def escape(self, text: str) -> str:
+        """See :meth:`.Writer.escape`."""
         return html.escape(text)
 
     def formula(self, template: str, values: Iterator[Any], display: bool) -> str:
+        """See :meth:`.Writer.formula`."""
         style = "block" if display else "inline"
         return f'<math display="{style}">{self.node(parse(template, values))}</math>'
 
     def token(self, kind: str, content: Any, parts: list[str | None]) -> str:
+        """See :meth:`.MarkupWriter.token`."""
         match kind:
             case "row":
                 return f"<mrow>{''.join(part for part in parts if part is not None)}</mrow>"
@@ -174,7 +185,9 @@ class HtmlWriter(MarkupWriter):
                 return f"<{tag}>{html.escape(content)}</{tag}>"
 
     def vector(self, entries: list[str]) -> str:
+        """See :meth:`.MarkupWriter.vector`."""
         return f"<mrow><mo>(</mo>{'<mo>,</mo>'.join(entries)}<mo>)</mo></mrow>"
 
     def expression(self, expr: Any) -> str:
+        """See :meth:`.MarkupWriter.expression`."""
         return self._printer.doprint(expr)

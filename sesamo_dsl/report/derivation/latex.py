@@ -46,6 +46,8 @@ _WORDS = {
 
 
 class FieldLatexPrinter(LatexPrinter):
+    """SymPy's LaTeX printer, with fields, sums over sites and functions as the derivation writes them."""
+
     def __init__(self) -> None:
         super().__init__()
         self._summing = False
@@ -94,6 +96,7 @@ class FieldLatexPrinter(LatexPrinter):
         return rf"\log{power} \left({self._print(expr.args[0])}\right)"
 
     def parenthesize(self, item: Any, level: int, is_neg: bool = False, strict: bool = False) -> str:
+        """Set in parentheses where precedence asks for it; a sum counts as a sum."""
         if isinstance(item, SiteSum) and level >= PRECEDENCE["Pow"]:
             return rf"\left({self._print(item)}\right)"
         return super().parenthesize(item, level, is_neg=is_neg, strict=strict)
@@ -138,10 +141,13 @@ def _escape(text: str) -> str:
 
 
 class LatexWriter(MarkupWriter):
+    """The derivation as LaTeX."""
+
     def __init__(self) -> None:
         self._printer = FieldLatexPrinter()
 
     def document(self, lines: Sequence[Line]) -> str:
+        """See :meth:`.Writer.document`."""
         out = ["% needs amsmath"]
         for kind, group in groupby(lines, key=lambda line: line.kind):
             texts = [self.line(line) for line in group]
@@ -156,13 +162,16 @@ class LatexWriter(MarkupWriter):
         return "\n".join(out)
 
     def escape(self, text: str) -> str:
+        """See :meth:`.Writer.escape`."""
         return _escape(text)
 
     def formula(self, template: str, values: Iterator[Any], display: bool) -> str:
+        """See :meth:`.Writer.formula`."""
         text = self.node(parse(template, values))
         return _broken(text) if display else f"${text}$"
 
     def token(self, kind: str, content: Any, parts: list[str | None]) -> str:
+        """See :meth:`.MarkupWriter.token`."""
         match kind:
             case "row":
                 return " ".join(part for part in parts if part is not None)
@@ -183,9 +192,11 @@ class LatexWriter(MarkupWriter):
                 return _letters(content)
 
     def vector(self, entries: list[str]) -> str:
+        """See :meth:`.MarkupWriter.vector`."""
         return rf"\left({', '.join(entries)}\right)"
 
     def expression(self, expr: Any) -> str:
+        """See :meth:`.MarkupWriter.expression`."""
         if isinstance(expr, sp.MatrixBase):
             rows = (" & ".join(map(self._printer.doprint, expr.row(i))) for i in range(expr.rows))
             return r"\begin{pmatrix} " + r" \\ ".join(rows) + r" \end{pmatrix}"

@@ -1,0 +1,110 @@
+"""The part of a backend that is the same on every framework with automatic derivatives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .backend import Backend, EmittedProgram, Model
+from .errors import BackendError
+from .flows.base import GaussianBase
+from .ir.program import Program
+from .ir.source import Dialect, module_source
+from .plan.hmc import HMCOptions, Trajectories
+from .plan.plan import Plan
+from .sampler.trainable import widest
+from .values.couplings import Couplings
+from .values.precision import Precision
+
+
+class FrameworkBackend(ABC):
+    """Implements ``sesamo_dsl.backend.Backend`` but for arrays, derivatives and how a program is spelled.
+
+    Attributes
+    ----------
+    name, version
+        Entry-point name, and version of the framework.
+    dialect
+        How the framework spells a program.
+    model_class
+        The sampler, as :meth:`.Backend.model` makes it.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    dialect: ClassVar[Dialect]
+    model_class: ClassVar[Callable[[EmittedProgram, Couplings, GaussianBase, Plan], Model]]
+
+    @abstractmethod
+    def scope(self, precision: Precision) -> AbstractContextManager[None]:
+        """See :meth:`.Backend.scope`."""
+
+    @abstractmethod
+    def to_array(self, values: np.ndarray, precision: Precision) -> Any:
+        """See :meth:`.Backend.to_array`."""
+
+    @abstractmethod
+    def to_numpy(self, values: Any) -> np.ndarray:
+        """See :meth:`.Backend.to_numpy`."""
+
+    @abstractmethod
+    def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+        """The derivative of a function of arrays along tangents, in forward mode."""
+
+    def versions(self) -> dict[str, str]:
+        """The version of the framework."""
+        return {self.name: self.version}
+
+    def emit(self, program: Program) -> str:
+        """See :meth:`.Backend.emit`."""
+        return module_source(program, self.dialect)
+
+    def derivative(
+        self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """See :meth:`.Backend.derivative`."""
+
+        def first(*arrays: Any) -> Any:
+            output = function(*arrays)
+            return output[0] if isinstance(output, tuple) else output
+
+        with self.scope("float64"):
+            primal, along = (tuple(self.to_array(a, "float64") for a in some) for some in (inputs, tangents))
+            return self.to_numpy(self.jvp(first, primal, along))
+
+    def model(
+        self,
+        compiled: EmittedProgram,
+        parameters: Couplings,
+        base: GaussianBase,
+        plan: Plan,
+    ) -> Model:
+        """See :meth:`.Backend.model`."""
+        with self.scope(widest(compiled, plan)):
+            return type(self).model_class(compiled, parameters, base, plan)
+
+    def hmc(
+        self,
+        compiled: EmittedProgram,
+        parameters: Couplings,
+        initial: np.ndarray,
+        options: HMCOptions,
+    ) -> Trajectories:
+        """Not available; a framework that has it says so by a method of its own."""
+        raise BackendError(
+            f"HMC of theory {compiled.program.theory}",
+            expected="the jax backend",
+            found=f"the {self.name} backend",
+            remedy="pass the theory itself, sd.hmc(theory), or compile it with backend='jax'; "
+            "needs pip install 'sesamo-dsl[hmc]'",
+        )
+
+
+if TYPE_CHECKING:
+
+    def _(backend: FrameworkBackend) -> Backend:
+        return backend

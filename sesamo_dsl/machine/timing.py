@@ -1,0 +1,27 @@
+"""How long each stage of the compiler takes, told to the logger ``sesamo_dsl`` at debug level.
+
+``logging.basicConfig()`` and ``logging.getLogger("sesamo_dsl").setLevel("DEBUG")`` show one line per stage,
+with the name of the exception where a stage fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LOGGER = logging.getLogger("sesamo_dsl")
+
+
+@contextmanager
+def stage(name: str, subject: str) -> Iterator[None]:
+    """Time what is done inside as the stage ``name`` for a theory."""
+    start, end = time.perf_counter(), ""
+    try:
+        yield
+    except BaseException as error:
+        end = f", ended by {type(error).__name__}"
+        raise
+    finally:
+        LOGGER.debug("%s %s: %.3f s%s", name, subject, time.perf_counter() - start, end)
