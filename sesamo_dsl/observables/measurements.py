@@ -36,6 +36,13 @@ def two_point(x: np.ndarray, *, axis: int = 0) -> np.ndarray:
     np.ndarray
         G(t) for t = 0 … L//2, shape (samples, L//2 + 1). Its mean over p is ⟨φφ⟩; in a broken phase it tends
         to V_⊥⟨m²⟩ and not to zero.
+
+    Examples
+    --------
+    A field that alternates is correlated with itself two sites on, and anticorrelated one site on:
+
+    >>> [float(g) for g in two_point(np.array([[[1.0, -1.0, 1.0, -1.0]]]))[0]]
+    [1.0, -1.0, 1.0]
     """
     remedy = "put the batch first, the components second; axis counts lattice directions from 0"
     expected = "real numbers, (samples, components, *lattice)"

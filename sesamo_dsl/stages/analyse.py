@@ -67,6 +67,15 @@ def analyse(
         If a symmetry declared with ``exact=True`` is refuted; the counterexample is in the error.
     NotClosedError, NotFaithfulError, GroupError
         If a declared group is not a finite group that can be modulated with.
+
+    Examples
+    --------
+    >>> import sesamo_dsl as sd
+    >>> phi, h = sd.ScalarField("phi", lattice := sd.Lattice(4)), sd.parameters("h")
+    >>> action = lattice.sum(phi**2 + h * phi)
+    >>> theory = sd.Theory("free", fields=[phi], action=action, symmetries=[sd.Z2(phi)], defaults={h: 1})
+    >>> sd.analyse(theory).status, sd.analyse(theory).breaking
+    ('broken', h*Σ_x[phi])
     """
     declared, normalizable = check_theory(theory), flag(normalizable, "option normalizable")
     theory = declared if parameters is None else declared.held(parameters)

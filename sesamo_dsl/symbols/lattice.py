@@ -32,6 +32,14 @@ class Lattice:
     ----------
     *shape
         Extent of each axis, at least one axis, each extent ≥ 1.
+
+    Examples
+    --------
+    >>> lattice = Lattice(8, 4)
+    >>> lattice.volume, lattice.directions
+    (32, (0, 1))
+    >>> lattice.wrap((-1, 5))
+    (7, 1)
     """
 
     shape: tuple[int, ...]

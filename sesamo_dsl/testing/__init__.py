@@ -1,7 +1,8 @@
 """Property tests for compiled theories: strategies, laws, and a suite in one line.
 
 >>> from sesamo_dsl.testing import theory_suite
->>> test_laws = theory_suite(theory)                                                   # doctest: +SKIP
+>>> from sesamo_theories.gaussian_mixture import theory
+>>> test_laws = theory_suite(theory)
 """
 
 from .conformance import backend_suite as backend_suite

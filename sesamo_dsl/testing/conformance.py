@@ -1,6 +1,6 @@
 """What a backend has to pass: one suite for any third party, as a test case or as a table.
 
->>> TestBackend = backend_suite("my_backend")                                          # doctest: +SKIP
+``TestBackend = backend_suite("my_backend")`` in a test file is all of it.
 """
 
 from __future__ import annotations
