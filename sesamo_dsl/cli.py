@@ -39,6 +39,7 @@ from .errors import (
 )
 from .estimates.chains import Chain, check_proposals, independence_metropolis
 from .estimates.estimate import Estimate
+from .estimates.files import read_configurations
 from .estimates.hmc import hmc
 from .estimates.samples import Samples
 from .estimates.weighted import observable_names
@@ -275,6 +276,10 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart-schedule", help="With --resume: begin at the peak rate again.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(help="End with an annealing, a fifth of the time long, that the model is held against."),
+    ] = True,
     plot: PlotOption = None,
 ) -> None:
     """Train a sampler, and measure it on 10 000 samples."""
@@ -286,6 +291,7 @@ def train(
         _refuse_with_resume(context)
         unfinished = load_run(resume, theory=theory, backend=own)
         rest: dict[str, Any] = {"seconds": seconds, "learning_rate": learning_rate, "restart": restart}
+        rest["check"] = check
         _conclude_training(lambda: unfinished.resume(steps, **rest), plot)
         return
     if theory is None:
@@ -310,6 +316,7 @@ def train(
             source=source_of(reference),
             start_from=start_from,
             method=method,
+            check=check,
         )
 
     _conclude_training(begin, plot)
@@ -322,7 +329,7 @@ def _is_default(context: typer.Context, name: str) -> bool:
 
 def _refuse_with_resume(context: typer.Context) -> None:
     """A run that goes on keeps what it was begun with."""
-    free = {"theory", "backend", "steps", "seconds", "learning_rate", "resume", "restart", "plot"}
+    free = {"theory", "backend", "steps", "seconds", "learning_rate", "resume", "restart", "plot", "check"}
     given = [name for name in context.params if name not in free and not _is_default(context, name)]
     if given:
         raise OptionError(
@@ -419,6 +426,43 @@ def sample(
         _save(output, {name: getattr(samples, name) for name in names})
     _draw(samples, plot)
     _require_finite(samples)
+
+
+@app.command("check-run")
+def check_run(
+    run: Annotated[
+        Path, typer.Argument(parser=_path, metavar="RUN", help="The directory that the training printed.")
+    ],
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="NPZ",
+            help="Configurations of the target: x, (n, components, *lattice) or (chains, n, …), and perhaps "
+            "log_weights. By default an annealing, which is kept with the run.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Time of the annealing; by default a fifth of the training's.")
+    ] = None,
+    count: CountOption = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 1,
+    declaration: DeclarationOption = None,
+) -> None:
+    """Hold a trained run against configurations that are not its own; exit code 3 if it misses something."""
+    trained = load_run(run, theory=declaration)
+    if against is None:
+        trained.check(seconds)
+        coverage = trained.sample(count, seed=seed).coverage
+    elif seconds is not None:
+        raise typer.BadParameter("only without --against", param_hint="--seconds")
+    else:
+        shape = trained.compiled.program.configuration_shape
+        x, log_weights = read_configurations(against, shape)
+        coverage = trained.coverage(trained.sample(count, seed=seed), x, log_weights)
+    typer.echo(f"coverage           unknown: {trained.unchecked}" if coverage is None else coverage.text())
+    if coverage is None or coverage.status == "missed":
+        raise typer.Exit(_FAILED)
 
 
 @app.command(context_settings={"allow_extra_args": True})

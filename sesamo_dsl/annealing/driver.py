@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from signal import Signals
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..compiled_program import CompiledProgram
 from ..errors import AnnealingInterrupted, BackendError
 from ..landscape.integrability import require_normalizable
 from ..landscape.laplace import DENSE
+from ..language.derived import Derived
 from ..language.theory import Theory
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
@@ -133,18 +135,14 @@ def anneal(
     if not isinstance(compiled, DerivedProgram):
         compiled = DerivedProgram.of_theory(compiled, backend, normalizable=False)
     values = compiled.parameter_values(parameters)
-    if not hasattr(compiled.backend, "arrays"):
-        raise BackendError(
-            f"annealing of theory {compiled.theory.name}",
-            expected="a backend that lends its arrays and evaluates gradients, such as torch or jax",
-            found=f"the backend {compiled.backend.name}, which does not",
-            remedy="choose backend='torch' or backend='jax'",
-        )
     require_normalizable(compiled.program, values)
     shape = compiled.theory.configuration_shape
     most = chosen.walkers_of(shape) * math.prod(shape) * _ARRAYS
     check_memory(2 * most, "option walkers of anneal", "use fewer walkers, and more populations")
-    annealed, signals = _annealed(_in_float64(compiled), values, chosen, progress, compiled.theory)
+    declared = compiled.theory
+    annealed, signals = anneal_program(
+        compiled, values, chosen, progress=progress, notes=declared.notes, derived=declared.derived
+    )
     if signals:
         raise AnnealingInterrupted(signals[0], annealed)
     return annealed
@@ -156,9 +154,30 @@ def _in_float64(compiled: CompiledProgram) -> CompiledProgram:
     return CompiledProgram.of(compiled.program, compiled.facts, compiled.backend, "float64")
 
 
-def _annealed(
-    compiled: CompiledProgram, values: Couplings, options: AnnealingOptions, progress: bool, theory: Theory
-) -> tuple[Annealed, Sequence[Any]]:
+def anneal_program(
+    compiled: CompiledProgram,
+    values: Couplings,
+    options: AnnealingOptions,
+    *,
+    progress: bool,
+    notes: Sequence[str] = (),
+    derived: Mapping[str, Derived] | None = None,
+) -> tuple[Annealed, Sequence[Signals]]:
+    """Anneal what is compiled, without a declaration; see :func:`anneal`.
+
+    Returns
+    -------
+    tuple
+        What was found, and the signals that came in the meantime, the first of which ended the work.
+    """
+    if not hasattr(compiled.backend, "arrays"):
+        raise BackendError(
+            f"annealing of theory {compiled.program.theory}",
+            expected="a backend that lends its arrays and evaluates gradients, such as torch or jax",
+            found=f"the backend {compiled.backend.name}, which does not",
+            remedy="choose backend='torch' or backend='jax'",
+        )
+    compiled = _in_float64(compiled)
     columns = (TextColumn("annealing"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn())
     with ExitStack() as stack:
         signals = stack.enter_context(held_back())
@@ -177,8 +196,8 @@ def _annealed(
             values,
             compiled.constant(values),
             stopped=clock.stopped,
-            notes=(*theory.notes, *_notes(compiled)),
-            declared=theory.derived,
+            notes=(*notes, *_notes(compiled)),
+            declared=derived or {},
         )
         return annealed, tuple(signals)
 

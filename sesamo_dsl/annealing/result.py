@@ -11,10 +11,12 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import chi2
 
-from ..errors import OptionError
+from ..errors import AnnealingError, OptionError
 from ..estimates.estimate import Estimate
-from ..estimates.health import HEAVY_TAIL, Finding, pareto_tail_index
-from ..estimates.weighted import observable_names, observable_values, virial_values
+from ..estimates.finding import Finding
+from ..estimates.health import HEAVY_TAIL, pareto_tail_index
+from ..estimates.target_sample import MOST, TargetSample
+from ..estimates.weighted import Observable, observable_names, observable_values, values_of, virial_values
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.derived import Derived
@@ -195,23 +197,41 @@ class Annealed:
         """(Σ W)²/Σ W² with the weights of all walkers that descend from one ancestor taken together."""
         return float(1 / np.sum(np.bincount(self.ancestor, weights=self.weights) ** 2))
 
-    def mean(self, observable: str) -> Estimate:
-        """⟨O⟩ under exp(−S)/Z: ``"action"`` or a declared observable."""
-        return self.mean_of(observable_values(self.program, self.parameters, self.samples, observable))
+    def expect(self, observable: Observable) -> Estimate:
+        """⟨O⟩ under exp(−S)/Z.
 
-    def mean_of(self, values: np.ndarray) -> Estimate:
-        """Weighted mean of any values, one for each configuration, (n,)."""
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != (len(self),):
-            raise OptionError(
-                "values to average",
-                expected=f"shape ({len(self)},), one for each configuration",
-                found=f"shape {values.shape}",
-                remedy="pass one number per configuration of .samples",
-            )
+        Parameters
+        ----------
+        observable
+            ``"action"`` or the name of a declared observable; a function of the configurations,
+            (n, components, *lattice) → (n,); or its values, one for each configuration.
+        """
+        values = values_of(self.program, self.parameters, self.samples, observable)
         values = np.where(self.weights > 0, values, 0.0)  # S is infinite in a wall
         variance = genealogy.mean_variance(values, self.weights, self.ancestor)
         return Estimate(float(self.weights @ values), float(np.sqrt(variance)))
+
+    def as_target(self) -> TargetSample:
+        """As a model can be held against it: at most so many configurations, drawn by their weights."""
+        if self.reached < 1:
+            raise AnnealingError(
+                f"annealing of theory {self.program.theory}",
+                expected="configurations of exp(−S)",
+                found=f"{self.stopped} at β = {self.reached:.3g}",
+                remedy="give it more seconds",
+            )
+        count = min(MOST, len(self))
+        edges = np.cumsum(self.weights) * count
+        drawn = np.minimum(np.searchsorted(edges, np.arange(count) + 0.5), len(self) - 1)
+        return TargetSample(
+            self.samples[drawn],
+            self.action[drawn],
+            np.full(count, 1 / count),
+            self.ancestor[drawn],
+            self.estimate,
+            f"annealing of {self.populations} × {self.walkers} walkers",
+            self.warnings,
+        )
 
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables."""
@@ -220,12 +240,12 @@ class Annealed:
             observable_values(self.program, self.parameters, self.samples, name)
             for name in chosen.observables
         ]
-        return self.mean_of(chosen.linearised([self.mean_of(v).value for v in values], values))
+        return self.expect(chosen.linearised([self.expect(v).value for v in values], values))
 
     @cached_property
     def virial(self) -> Estimate:
         """⟨x·∇S⟩ per degree of freedom; 1 under exp(−S)/Z."""
-        return self.mean_of(virial_values(self.program, self.parameters, self.samples))
+        return self.expect(virial_values(self.program, self.parameters, self.samples))
 
     @property
     def sector_masses(self) -> tuple[Estimate, ...]:
@@ -236,10 +256,10 @@ class Annealed:
                 f"sector masses of theory {self.program.theory}",
                 expected="few enough sectors to count what falls into each",
                 found=f"{sectors.order}^{sectors.blocks} of them",
-                remedy="average what you need with mean_of",
+                remedy="average what you need with expect",
             )
         u = sectors.index(run(self.program, "canonicalize", {"x": self.samples})[1])
-        return tuple(self.mean_of((u == sector).astype(np.float64)) for sector in range(sectors.count))
+        return tuple(self.expect((u == sector).astype(np.float64)) for sector in range(sectors.count))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -357,7 +377,7 @@ class Annealed:
             f"virial ⟨x·∇S⟩/n    {self.virial}",
         ]
         names = ["action", *observable_names(self.program)]
-        lines += [f"{f'⟨{name}⟩':<18} {self.mean(name)}" for name in names]
+        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}" for name in names]
         lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
         sectors = self.program.sectors
         if sectors.count > 1 and sectors.enumerable:

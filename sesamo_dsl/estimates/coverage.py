@@ -20,7 +20,9 @@ from .weighted import WeightedSamples, observable_names, observable_values
 
 THIN = 3.0
 """log of how much too small a density is that misses something."""
+_THINNEST = 10.0  # log of what is a miss however much the log-weights fluctuate
 _LEAST_MASS = 1e-4
+_LEAST_PART = 0.1  # of the ESS of the samples, that the forward ESS may be
 _FEWEST_CLUSTERS = 3  # independent ones that have to be where the model is not
 
 Status = Literal["covered", "missed", "unknown"]
@@ -69,6 +71,8 @@ class Coverage:
         Where these are from.
     forward_ess
         1/(⟨w⟩_p ⟨1/w⟩_p), the ESS that infinitely many samples of the model would have; 0 where q = 0.
+    ess
+        That of the samples, which it is equal to where nothing is missed.
     log_z
         log Z by the model and by the source, if it has one.
     observables, sector_masses
@@ -85,6 +89,7 @@ class Coverage:
 
     source: str
     forward_ess: Estimate
+    ess: float
     log_z: Agreement | None
     observables: tuple[Agreement, ...]
     sector_masses: tuple[Agreement, ...]
@@ -125,6 +130,7 @@ class Coverage:
         return cls(
             outside.source,
             _forward_ess(log_w, outside),
+            samples.ess,
             None if outside.log_z is None else Agreement("log Z", samples.log_z, outside.log_z),
             tuple(observables),
             _sector_masses(samples, outside),
@@ -141,6 +147,12 @@ class Coverage:
         return self.configuration is not None and value > max(3 * error, _LEAST_MASS)
 
     @property
+    def lacks_ess(self) -> bool:
+        """Whether the samples have a much larger ESS than the target lets them have."""
+        value, error = self.forward_ess
+        return value + SIGMAS * error < _LEAST_PART * self.ess
+
+    @property
     def differing(self) -> tuple[Agreement, ...]:
         """The quantities that differ by more than an accident."""
         compared = (() if self.log_z is None else (self.log_z,)) + self.observables + self.sector_masses
@@ -151,7 +163,7 @@ class Coverage:
         """``"unknown"`` where the source is to be doubted, else whether anything is missed."""
         if self.doubts:
             return "unknown"
-        return "missed" if self.misses_mass or self.differing else "covered"
+        return "missed" if self.misses_mass or self.lacks_ess or self.differing else "covered"
 
     @property
     def verdict(self) -> str:
@@ -167,6 +179,9 @@ class Coverage:
                 f"density is at least e^{self.threshold:.3g} times too small, such as at "
                 f"{shown(self.configuration)}"
             )
+        if self.lacks_ess:
+            theirs = self.forward_ess.value
+            found.append(f"the ESS of the samples is {self.ess:.2g}, and {theirs:.2g} under the target")
         for pair in self.differing[:3]:
             found.append(f"{pair.name} differs by {abs(pair.z_score):.1f} standard errors")
         return "; ".join(found)
@@ -176,7 +191,7 @@ class Coverage:
         uncovered = f"{self.uncovered}   (log w − log Z > {self.threshold:.3g})"
         lines = [
             f"coverage           {self.status}, by {self.source}",
-            f"forward ESS        {self.forward_ess}",
+            f"forward ESS        {self.forward_ess}   (samples {self.ess:.5f})",
             f"uncovered mass     {uncovered}",
             *([] if self.log_z is None else [str(self.log_z)]),
             *map(str, self.observables),
@@ -201,7 +216,7 @@ def thin_threshold(samples: WeightedSamples) -> float:
     """log of how much too small a density is that is no fluctuation of the log-weights."""
     kept = np.isfinite(samples.log_weights)
     squares = (samples.log_weights[kept] - samples.log_z.value) ** 2
-    return max(THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares)))
+    return min(max(THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares))), _THINNEST)
 
 
 def _forward_ess(log_w: np.ndarray, outside: TargetSample) -> Estimate:

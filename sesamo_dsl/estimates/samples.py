@@ -25,9 +25,12 @@ class Samples(WeightedSamples):
     coverage
         How they compare with configurations that are not the model's own, such as those of the annealing at
         the end of the training; None if there are none.
+    unchecked
+        Why there are none, if so.
     """
 
     coverage: Coverage | None = None
+    unchecked: str = ""
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -71,6 +74,8 @@ class Samples(WeightedSamples):
                 lines.append(f"  … {sectors.count - 16} more")
         if self.coverage is not None:
             lines.append(self.coverage.text())
+        elif self.unchecked:
+            lines.append(f"coverage           unknown: {self.unchecked}")
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         if self.search is not None and self.search.basins is None:
             lines.append("note: no minima of S are known, so nothing was searched for modes that are missed")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError
 from .estimate import Estimate
 
 MOST = 4096
@@ -62,16 +63,36 @@ class TargetSample:
 
     @classmethod
     def of_arrays(
-        cls, x: np.ndarray, action: np.ndarray, log_weights: np.ndarray | None, source: str
+        cls, x: np.ndarray, action: np.ndarray, log_weights: np.ndarray | None = None
     ) -> TargetSample:
-        """Configurations from elsewhere; those that follow each other may depend on each other."""
+        """Configurations from elsewhere; those that follow each other may depend on each other.
+
+        Raises
+        ------
+        OptionError
+            If there are none, none where S is finite, or weights of another number.
+        """
         finite = np.isfinite(action)
+        if not finite.any():
+            raise OptionError(
+                "configurations to hold a model against",
+                expected="some, with finite S",
+                found=f"{len(x)}, of which S is finite at none",
+                remedy="pass configurations of the theory at these couplings",
+            )
+        if log_weights is not None and np.shape(log_weights) != (len(x),):
+            raise OptionError(
+                "log_weights",
+                expected=f"shape ({len(x)},), one for each configuration",
+                found=f"shape {np.shape(log_weights)}",
+                remedy="leave them out if all configurations are alike",
+            )
         log_weights = np.zeros(len(x)) if log_weights is None else np.asarray(log_weights, dtype=np.float64)
         weights = np.where(finite, np.exp(log_weights - log_weights[finite].max()), 0.0)
         cluster = np.arange(len(x)) * min(50, len(x)) // len(x)
         chosen = np.arange(0, len(x), max(1, len(x) // MOST))
         kept = weights[chosen] / weights[chosen].sum()
-        return cls(x[chosen], action[chosen], kept, cluster[chosen], None, source)
+        return cls(x[chosen], action[chosen], kept, cluster[chosen], None, f"{len(x)} given ones")
 
     def as_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain values, and arrays by name."""
