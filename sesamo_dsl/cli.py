@@ -1,4 +1,4 @@
-"""The command line, ``sesamo-dsl``: theories, check, train, sample, compare, test, hmc."""
+"""The command line, ``sesamo-dsl``: theories, check, train, sample, compare, test, hmc, anneal."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from typer.core import TyperGroup
 from . import checks
 from .analysis.result import Analysis
 from .analysis.undeclared import undeclared_symmetries
+from .annealing import anneal
 from .comparison import Trial
 from .comparison import compare as compare_methods
 from .compiled import compile
 from .errors import (
+    AnnealingInterrupted,
     BackendError,
     OptionError,
     ParameterError,
@@ -601,6 +603,73 @@ def run_hmc(
     if output is not None:
         _save(output, {"x": chain.x, "action": chain.action})
     _conclude(chain.warnings)
+
+
+@app.command("anneal")
+def run_anneal(
+    theory: TheoryArgument,
+    settings: SettingsOption = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Time to use; by default until all is done, a minute at most.")
+    ] = None,
+    walkers: Annotated[
+        int | None, typer.Option(help="Walkers of each population; by default as many as seem useful.")
+    ] = None,
+    populations: Annotated[
+        int | None, typer.Option(help="Independent populations; default 8, or as many as fit into --seconds.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "--output",
+            parser=_path,
+            metavar="PATH",
+            help="Write x, log_weights, action and ancestor to this .npz file.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            parser=_path, metavar="PICTURE", help="Draw the annealing to this .png, .pdf or .svg file."
+        ),
+    ] = None,
+) -> None:
+    """Find log Z and weighted samples by annealing walkers; needs no model and no training."""
+    _distinct(out=output, plot=plot)
+    if output is not None:
+        check_output(output)
+    if plot is not None:
+        check_picture(plot)
+    asked = {"seconds": seconds, "walkers": walkers, "populations": populations}
+    stopped: AnnealingInterrupted | None = None
+    try:
+        annealed = anneal(
+            load_theory(theory),
+            parameters=_couplings(settings or []),
+            backend=backend,
+            seed=seed,
+            **{name: value for name, value in asked.items() if value is not None},
+        )
+    except AnnealingInterrupted as interrupted:
+        stopped, annealed = interrupted, interrupted.annealed
+    typer.echo(annealed.text())
+    if output is not None:
+        arrays = {"x": annealed.samples, "log_weights": annealed.log_weights, "action": annealed.action}
+        _save(output, arrays | {"ancestor": annealed.ancestor})
+    if plot is not None:
+        from .report import annealing_picture, save  # matplotlib takes a second to import
+
+        save(annealing_picture(annealed), plot)
+        typer.echo(f"picture            {plot}")
+    _conclude(annealed.warnings)
+    if stopped is not None:
+        typer.echo(f"stopped by {stopped}", err=True)
+        raise typer.Exit(128 + stopped.signal)
+    if not math.isfinite(annealed.log_z):
+        raise typer.Exit(_FAILED)
 
 
 def _save(output: Path, arrays: dict[str, np.ndarray]) -> None:
