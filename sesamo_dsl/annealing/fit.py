@@ -1,6 +1,6 @@
-"""A mixture of Gaussians fitted to weighted walkers by expectation maximisation, with widths that stay.
+"""A mixture of Gaussians fitted to weighted walkers by expectation maximisation.
 
-A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39 (1977) 1.
+A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39 (1977) 1; with widths that cannot collapse.
 """
 
 from __future__ import annotations

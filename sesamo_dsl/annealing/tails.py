@@ -52,8 +52,8 @@ def _growth(landscape: Landscape, centre: np.ndarray, rays: np.ndarray) -> tuple
     """(p, c) of S ~ t^p or c log t along each ray; infinite where S is."""
     rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     base = float(landscape.values(centre[None])[0])
-    near, far = (landscape.values(centre + t * rays) - base for t in (_NEAR, _FAR))
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # of infinite walls
+        near, far = (landscape.values(centre + t * rays) - base for t in (_NEAR, _FAR))
         power = np.log(far / near) / np.log(_FAR / _NEAR)
         slope = (far - near) / np.log(_FAR / _NEAR)
     infinite = ~np.isfinite(far)

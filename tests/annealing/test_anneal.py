@@ -162,7 +162,7 @@ def test_means_and_sector_masses_of_a_lattice_agree_with_another_way() -> None:
     exact = 12 * GAUSS - 0.5 * np.log(stiffness).sum() + 12 * 0.2 * 0.2 / (2 * 1.5)
     assert abs(annealed.log_z - exact) < SIGMAS * annealed.log_z_error
     for name, value in {"phi": shift, "phi2": np.mean(1 / stiffness) + shift**2}.items():
-        mean = annealed.mean(name)
+        mean = annealed.expect(name)
         assert abs(mean.value - value) < SIGMAS * mean.error
         assert mean.error < 0.05
     variance = annealed.derived("variance")
@@ -226,9 +226,9 @@ def test_the_record_is_whole_and_travels() -> None:
     assert other.text() == annealed.text()
     assert other.log_z == annealed.log_z
     with pytest.raises(OptionError):
-        annealed.mean("energy")
+        annealed.expect("energy")
     with pytest.raises(OptionError):
-        annealed.mean_of(np.zeros(3))
+        annealed.expect(np.zeros(3))
 
 
 def test_a_short_budget_is_told() -> None:
