@@ -54,6 +54,9 @@ if _TYPE_CHECKING:
     from .plan.plan import Plan as Plan
     from .runs import Run as Run
     from .runs import load_run as load_run
+    from .sampler import register_base as register_base
+    from .sampler import register_flow as register_flow
+    from .sampler import register_law as register_law
     from .stages.analyse import analyse as analyse
 
 _LATER = {  # the module of each name above
@@ -78,6 +81,9 @@ _LATER = {  # the module of each name above
     "Plan": "plan.plan",
     "Run": "runs",
     "load_run": "runs",
+    "register_base": "sampler",
+    "register_flow": "sampler",
+    "register_law": "sampler",
     "analyse": "stages.analyse",
 }
 

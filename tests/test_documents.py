@@ -31,7 +31,8 @@ def test_every_room_says_what_belongs_there_and_what_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["CONTRIBUTING.md", "README.md", "docs/architecture.md", "docs/backends.md"]
+    "document",
+    ["CONTRIBUTING.md", "README.md", "docs/architecture.md", "docs/backends.md", "docs/extending.md"],
 )
 def test_named_files_exist(document: str) -> None:
     """Paths with a folder or a suffix, from the root or from the package."""

@@ -1,32 +1,44 @@
-"""The Gaussian that a model starts from: its place and width are those of the action at its vacuum."""
+"""The Gaussian that the model of a plan starts from, and how far it is from the walls of the domain."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
+from ..errors import OptionError
 from ..flows.base import GaussianBase
 from ..ir.program import Program
-from ..landscape.vacua import find_vacuum, searched_vacuum, self_consistent
 from ..values.couplings import Couplings
+from .bases import BASES
 from .plan import Plan
 
 
 def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBase:
-    """The Gaussian base: around the vacuum that lies in the fundamental domain, or standard normal.
+    """The Gaussian that the plan names, see :mod:`sesamo_dsl.plan.bases`.
 
-    Without a vacuum it is the Gaussian around zero that is closest to the theory.
+    Raises
+    ------
+    OptionError
+        If the base of a user is none, or not one for this theory.
     """
-    components = len(program.components)
-    if plan.base == "standard":
-        return GaussianBase.standard(components, program.shape, program.nodes)
-    searches = (find_vacuum, searched_vacuum, self_consistent)
-    vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)
-    u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
-    rotation = program.constants["INVERSES"][u]
-    precision = np.einsum(
-        "ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation)
+    base = BASES[plan.base](program, parameters)
+    found = checks.shown(base)
+    if isinstance(base, GaussianBase):
+        if (base.components, base.shape, base.nodes) == (
+            len(program.components),
+            program.shape,
+            program.nodes,
+        ):
+            return base
+        found = f"{base.components} components on {base.shape}"
+        found += "" if base.nodes == program.nodes else ", with other nodes"
+    raise OptionError(
+        f"base {plan.base}",
+        expected=f"a GaussianBase of {len(program.components)} components on the lattice {program.shape}, "
+        "with the nodes of the program",
+        found=found,
+        remedy="return GaussianBase.from_precision(mean, precision, program.nodes)",
     )
-    return GaussianBase.from_precision(rotation @ vacuum.mean, precision, program.nodes)
 
 
 def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from ..checks import shown
 from ..errors import OptionError
 from ..flows.spec import FlowSpec
 from ..values.precision import Precision
+from .extensions import LAWS
 from .memory import check_training_memory
 from .methods import method_options
 from .options import Law, LawGradient, Strategy, TrainingOptions, option_error
@@ -108,9 +109,10 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
         reasons.append(f"law {law}: {reason}")
     law_gradient = asked.law_gradient
     if law_gradient is None:
-        law_gradient = "reinforce" if analysis.coupled else "enumerate"
-        if analysis.coupled:
-            reasons.append(f"law_gradient reinforce: {_coupling(analysis)}")
+        obstacle = _no_enumeration(law, analysis)
+        law_gradient = "reinforce" if obstacle else "enumerate"
+        if obstacle:
+            reasons.append(f"law_gradient reinforce: {obstacle}")
     flow_precision = asked.flow_precision
     if flow_precision is None and requested_precision is None and theory.has_determinants:
         flow_precision = "float32"
@@ -167,14 +169,23 @@ def _coupling(analysis: Analysis) -> str:
     return f"S₁ couples {analysis.sectors.blocks} blocks, whose sectors are too many to sum over"
 
 
-def _check_law(law: Law, law_gradient: LawGradient, analysis: Analysis) -> None:
+def _no_enumeration(law: str, analysis: Analysis) -> str:
+    """Why no sum over all u gives the gradient of a law; empty if one does."""
+    if analysis.coupled:
+        return _coupling(analysis)
+    if LAWS.added(law) and not LAWS[law].has_table:
+        return f"the law {law} has no table over all u"
+    return ""
+
+
+def _check_law(law: str, law_gradient: LawGradient, analysis: Analysis) -> None:
     """Refuse sums over sectors that are too many."""
     if analysis.coupled and law == "heat_bath":
         raise option_error(
             "law", "'conditional', 'learned' or 'uniform'", f"'heat_bath': {_coupling(analysis)}"
         )
-    if analysis.coupled and law_gradient == "enumerate":
-        raise option_error("law_gradient", "'reinforce'", f"'enumerate': {_coupling(analysis)}")
+    if law_gradient == "enumerate" and (obstacle := _no_enumeration(law, analysis)):
+        raise option_error("law_gradient", "'reinforce'", f"'enumerate': {obstacle}")
 
 
 def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
@@ -209,6 +220,8 @@ def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:
             f"{chosen.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
             "the weights correct for it"
         )
+    if LAWS.added(chosen.law):
+        notes.append(f"law {chosen.law}: declared by the user; the weights correct for what it lacks")
     if chosen.law == "conditional":
         notes.append("conditional law: p(u|y) is as good as its training; the weights correct for the rest")
     if analysis.lie_reports and analysis.orbit_law == "none":

@@ -10,15 +10,20 @@ from ..flows.spec import FlowSpec
 from ..machine.memory import check_memory
 
 
-def check_training_memory(flow: FlowSpec, batch: int, shape: Sequence[int]) -> None:
+def check_training_memory(flow: FlowSpec | str, batch: int, shape: Sequence[int]) -> None:
     """OptionError if a step of training cannot fit, by a bound from below.
 
     Parameters
     ----------
+    flow
+        Architecture, or the name of a flow that a user has added, of which no sizes are known.
     shape
         Of one configuration, (components, *lattice).
     """
     components, sites = shape[0], math.prod(shape[1:])
+    if isinstance(flow, str):
+        check_memory(batch * sites * components, f"option batch = {batch}", "choose a smaller batch")
+        return
     seen = components * flow.kernel ** (len(shape) - 1) if sites > 1 else components
     widths = [seen, *flow.hidden, components * flow.parameters_per_entry]
     weights = flow.layers * sum(a * b for a, b in pairwise(widths))

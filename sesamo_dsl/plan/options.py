@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from .. import checks
 from ..errors import OptionError
 from ..flows.spec import FlowSpec
 from ..values.precision import Precision
+from .extensions import BASES, EXTENDABLE, FLOWS, LAWS
+from .extensions import Law as Law
 
-Law = Literal["uniform", "learned", "conditional", "heat_bath"]
 Strategy = Literal["fold", "penalty", "chart", "canonicalize", "none"]
 Gradient = Literal["path", "reparametrised"]
 LawGradient = Literal["enumerate", "reinforce"]
@@ -19,12 +20,10 @@ LawGradient = Literal["enumerate", "reinforce"]
 _MOST = 10**12
 _INTERVAL = "checkpoint_seconds"
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "law": ("uniform", "learned", "conditional", "heat_bath"),
-    "strategy": ("fold", "penalty", "chart", "canonicalize", "none"),
-    "gradient": ("path", "reparametrised"),
-    "law_gradient": ("enumerate", "reinforce"),
-    "base": ("vacuum", "standard"),
-    "flow_precision": ("float32", "float64"),
+    "strategy": get_args(Strategy),
+    "gradient": get_args(Gradient),
+    "law_gradient": get_args(LawGradient),
+    "flow_precision": get_args(Precision),
 }
 _OPEN = ("law", "strategy", "law_gradient", "flow_precision")  # may be left to the compiler
 
@@ -32,14 +31,14 @@ _OPEN = ("law", "strategy", "law_gradient", "flow_precision")  # may be left to 
 class TrainingFields(TypedDict, total=False):
     """The fields of :class:`TrainingOptions` as keyword arguments."""
 
-    law: Law | None
+    law: Law | str | None
     strategy: Strategy | None
     gradient: Gradient
     law_gradient: LawGradient | None
     forward_weight: float | None
     flows: int
-    base: Literal["vacuum", "standard"]
-    flow: FlowSpec | None
+    base: str
+    flow: FlowSpec | str | None
     flow_precision: Precision | None
     steps: int
     seconds: float | None
@@ -64,7 +63,7 @@ class TrainingOptions:
         p(u|y): "uniform" (1/|G|), "learned" (one logit per element), "conditional" (a network of y) or
         "heat_bath" (the exact conditional). Default: uniform if the symmetry is exact, else heat bath; but
         conditional, one block given those before, where S₁ couples too many blocks to sum over. On the circle
-        of a broken U(1) "learned" and "conditional" are circular splines.
+        of a broken U(1) "learned" and "conditional" are circular splines. Or the name of a law of one's own.
     strategy
         How samples stay in the fundamental domain: "fold" (exact; sums over the group), "chart" (exact; a
         bijection from R^n, where the walls are linearly independent) or "penalty" (SESaMo's; may leak).
@@ -81,9 +80,10 @@ class TrainingOptions:
     flows
         Number of flows in a mixture with learned weights.
     base
-        "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1).
+        "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1); or
+        the name of a base of one's own.
     flow
-        Architecture; default by ``FlowSpec.default``.
+        Architecture, or the name of a flow of one's own; default by ``FlowSpec.default``.
     flow_precision
         Floating-point type of the flow, "float32" or "float64". Default: float32 if no precision was asked
         for and nothing but a determinant in the action needs more, else that of the model. Action and law are
@@ -102,14 +102,14 @@ class TrainingOptions:
         Seed of weights and noise.
     """
 
-    law: Law | None = None
+    law: Law | str | None = None
     strategy: Strategy | None = None
     gradient: Gradient = "path"
     law_gradient: LawGradient | None = None
     forward_weight: float | None = None
     flows: int = 1
-    base: Literal["vacuum", "standard"] = "vacuum"
-    flow: FlowSpec | None = None
+    base: str = "vacuum"
+    flow: FlowSpec | str | None = None
     flow_precision: Precision | None = None
     steps: int = 2000
     seconds: float | None = None
@@ -122,7 +122,7 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
+        for name, allowed in {**_CHOICES, "law": LAWS.names, "base": BASES.names}.items():
             value = getattr(self, name)
             known = isinstance(value, str) and value in allowed
             if not known and not (value is None and name in _OPEN):
@@ -137,8 +137,11 @@ class TrainingOptions:
             if name in ("seconds", "learning_rate") and value is None:
                 continue
             plain[name] = checks.real(value, f"option {name}", remedy="see TrainingOptions")
-        if self.flow is not None and not isinstance(self.flow, FlowSpec):
-            raise option_error("flow", "a FlowSpec", self.flow)
+        if self.flow is not None and not isinstance(self.flow, FlowSpec) and not FLOWS.added(self.flow):
+            registered = ", ".join(map(repr, FLOWS.names)) or "of which there is none"
+            raise option_error(
+                "flow", f"a FlowSpec, or the name of a registered flow, {registered}", self.flow
+            )
         weight = self.forward_weight
         if weight is not None:
             plain["forward_weight"] = checks.real(
@@ -163,8 +166,18 @@ class TrainingOptions:
         """From the plain values of a run directory, as those of a plan are; its reasons are none of these."""
         values = {name: value for name, value in values.items() if name != "reasons"}
         flow = values.get("flow")
-        spec = None if flow is None else FlowSpec(**{**flow, "hidden": tuple(flow["hidden"])})
-        return cls(**{**values, "flow": spec})
+        if flow is not None and not isinstance(flow, str):
+            flow = FlowSpec(**{**flow, "hidden": tuple(flow["hidden"])})
+        return cls(**{**values, "flow": flow})
+
+
+def registered(options: Mapping[str, Any]) -> dict[str, str]:
+    """Where what users have added to the package was declared, by the option that names it."""
+    return {
+        option: registry.source(options[option])
+        for option, registry in EXTENDABLE.items()
+        if registry.added(options[option])
+    }
 
 
 def option_error(name: str, expected: str, found: Any) -> OptionError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 from ..flows.spec import FlowSpec
 from ..ir.facts import Facts
 from ..values.precision import Precision
+from .extensions import LAWS
 from .options import Gradient, Law, LawGradient, Strategy, TrainingOptions
 
 LEAKY = ("penalty", "canonicalize")
@@ -36,14 +37,14 @@ class Plan:
         What a reader of results must know about a choice that is not exact.
     """
 
-    law: Law
+    law: Law | str
     strategy: Strategy
     gradient: Gradient
     law_gradient: LawGradient
     forward_weight: float
     flows: int
-    base: Literal["vacuum", "standard"]
-    flow: FlowSpec
+    base: str
+    flow: FlowSpec | str
     flow_precision: Precision | None
     steps: int
     seconds: float | None
@@ -65,12 +66,12 @@ class Plan:
 
     def __str__(self) -> str:
         length = f"{self.steps} steps" if self.seconds is None else f"{self.seconds:g} s"
-        flow, precision = self.flow, self.flow_precision or "as the model"
+        precision = self.flow_precision or "as the model"
         several = f"{self.flows} flows, each with " if self.flows > 1 else ""
         lines = [
             f"strategy   {self.strategy}",
             f"law        {self.law}, gradient by {self.law_gradient}",
-            f"flow       {several}{flow.layers} {flow.transform} layers, hidden {flow.hidden}, {precision}",
+            f"flow       {several}{self._architecture}, {precision}",
             f"base       {self.base}",
             f"objective  {self.gradient} gradient, forward weight {self.forward_weight:g}",
             f"training   {length} of batch {self.batch}, rate {self.learning_rate:g}, seed {self.seed}",
@@ -80,7 +81,13 @@ class Plan:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Plan({self.strategy}, {self.law}, {self.flow.layers} {self.flow.transform} layers)"
+        return f"Plan({self.strategy}, {self.law}, {self._architecture})"
+
+    @property
+    def _architecture(self) -> str:
+        if isinstance(self.flow, str):
+            return self.flow
+        return f"{self.flow.layers} {self.flow.transform} layers, hidden {self.flow.hidden}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for the run directory."""
@@ -113,7 +120,9 @@ def is_discontinuous_at_walls(plan: Plan, facts: Facts, count: int) -> bool:
 
     ``count`` is that of the sectors.
     """
-    blind = plan.law == "learned" or (
-        plan.law == "conditional" and (facts.chained or bool(facts.slice_dimensions))
+    blind = (
+        plan.law == "learned"
+        or LAWS.added(plan.law)  # nothing is known of it
+        or (plan.law == "conditional" and (facts.chained or bool(facts.slice_dimensions)))
     )
     return blind and facts.is_broken and plan.strategy == "fold" and count > 1

@@ -10,6 +10,7 @@ import numpy as np
 from ..ir.program import Program
 from ..plan.plan import Plan
 
+_MEMBER = re.compile(r"flow\.flows\.(\d+)\.")
 _LAYER = re.compile(r"flow\.(?:flows\.(\d+)\.)?layers\.(\d+)\.blocks\.(\d+)\.weight\.(\d+)")
 
 
@@ -17,8 +18,13 @@ def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndar
     """Raise ValueError unless the recorded architecture has the size of the weights.
 
     The weights are there, on disk; an architecture is a few numbers in a text, which can be anything.
+    The sizes of a flow that a user has added are those that its factory gives.
     """
     flow = plan.flow
+    if isinstance(flow, str):
+        if plan.flows > 1:
+            _check_flows({match[1] for name in state if (match := _MEMBER.match(name))}, plan.flows)
+        return
     found = {name: match for name in state if (match := _LAYER.fullmatch(name))}
     layers = {int(match[2]) for match in found.values()}
     if layers != set(range(min(flow.layers, len(found) + 1))):
@@ -32,6 +38,9 @@ def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndar
     # half of the window of a checkerboard is frozen; a graph has no more inputs than sites
     if program.nodes is None and window > 4 * (inputs + 1):
         raise ValueError(f"weights with {inputs} inputs for a window of {window} entries")
-    flows = len({match[1] for match in found.values()})
-    if flows != plan.flows:
-        raise ValueError(f"weights of {flows} flows for a mixture of {plan.flows}")
+    _check_flows({match[1] for match in found.values()}, plan.flows)
+
+
+def _check_flows(found: set[str | None], count: int) -> None:
+    if len(found) != count:
+        raise ValueError(f"weights of {len(found)} flows for a mixture of {count}")

@@ -14,6 +14,7 @@ from ..errors import RunError
 from ..flows.spec import FlowSpec
 from ..language.theory import Theory
 from ..plan.options import TrainingOptions
+from .registered import require_registered
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, state_of
 
@@ -28,7 +29,7 @@ class Donor:
     Attributes
     ----------
     flow
-        Architecture the weights belong to.
+        Architecture the weights belong to, or the name of a flow that a user has added.
     weights
         Arrays of the flow by their names in the state of a model.
     components, dimension
@@ -36,7 +37,7 @@ class Donor:
     """
 
     directory: str
-    flow: FlowSpec
+    flow: FlowSpec | str
     weights: dict[str, np.ndarray]
     components: int
     dimension: int
@@ -49,6 +50,7 @@ class Donor:
             return cls(name, run.plan.flow, _flow_weights(run.model.state()), shape[0], len(shape) - 1)
         place = checks.path(run, "start_from")
         record, files = RunDirectory(place).read()
+        require_registered(place, record)
         try:
             shape = record["configuration_shape"]
             flow = TrainingOptions.from_json(record["options"]).flow
@@ -60,7 +62,7 @@ class Donor:
             raise not_a_run(place, error) from error
 
     def graft(
-        self, state: dict[str, np.ndarray], theory: Theory, flow: FlowSpec | None
+        self, state: dict[str, np.ndarray], theory: Theory, flow: FlowSpec | str
     ) -> dict[str, np.ndarray]:
         """A fresh model's state with these flow weights; RunError unless they fit."""
         found = f"{self.components} components in {self.dimension} dimensions, {self.flow}"

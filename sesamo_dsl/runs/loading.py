@@ -31,6 +31,7 @@ from ..training.history import Course, History
 from ..values.couplings import Coupling, same_couplings
 from .architecture import check_architecture
 from .declaration import Declaration, digest
+from .registered import require_registered
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
 
@@ -52,7 +53,8 @@ def load_run(
     Raises
     ------
     RunError
-        If the directory is not a run, is damaged, or belongs to another theory.
+        If the directory is not a run, is damaged, or belongs to another theory, or if its flow, base or law
+        is one that a user has added and that is not registered.
     BackendError
         For a backend that does not exist or is not installed.
     """
@@ -71,6 +73,7 @@ def load_run(
             declared = Declaration.read(files)
     except DAMAGES as error:
         raise not_a_run(store.path, error) from error
+    require_registered(store.path, record)
     loaded = load_backend(chosen)
     if declared is None:
         given = _declaration_of_format_1(store, record, source, name, given)

@@ -34,6 +34,7 @@ from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
+from ..plan.options import registered
 from ..plan.plan import Plan
 from ..training.callbacks import Callback, checked
 from ..training.divergence import cause_of_divergence
@@ -452,6 +453,7 @@ class Run:
                 "schedule_from": course.first_second,
             },
             "options": self.plan.as_json(),
+            "registered": registered(vars(self.plan)),
             "outside": self.unchecked if self.outside is None else self.outside.as_data()[0],
             "notes": list(self.notes),
             "derived": list(self.derived),

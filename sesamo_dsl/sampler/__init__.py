@@ -10,7 +10,11 @@ from .arrays import FrameworkArrays as FrameworkArrays
 from .arrays import Weights as Weights
 from .domains import DOMAIN_MAPS as DOMAIN_MAPS
 from .domains import DomainMap as DomainMap
+from .extensions import register_base as register_base
+from .extensions import register_flow as register_flow
+from .extensions import register_law as register_law
 from .flow import Flow as Flow
+from .group_action import GroupAction as GroupAction
 from .laws import TABLE_LAWS as TABLE_LAWS
 from .laws import GroupLaw as GroupLaw
 from .laws import TableLaw as TableLaw

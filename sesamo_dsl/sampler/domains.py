@@ -209,4 +209,5 @@ class WholeSpace(DomainMap):
 DOMAIN_MAPS: dict[str, type[DomainMap]] = {
     kind.name: kind for kind in (Fold, Chart, Penalty, CanonicalizedNoise, WholeSpace)
 }
-"""The domain maps by the name of the strategy; a further one is added here."""
+"""The domain maps by the name of the strategy; a further one is added here and in
+:func:`sesamo_dsl.lowering.modulation.preimages`."""

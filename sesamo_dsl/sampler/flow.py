@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -23,7 +24,11 @@ from .couplings import CouplingLayer, ZeroModeLayer
 
 @runtime_checkable
 class Flow(Protocol):
-    """An invertible map of standard normal noise z to configurations x, (batch, components, *lattice)."""
+    """An invertible map of standard normal noise z to configurations x, (batch, components, *lattice).
+
+    A flow of one's own implements this and is registered by :func:`sesamo_dsl.register_flow`; z, x and its
+    weights then come in the floating-point type that its factory was given.
+    """
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """The weights to begin with, by name; the same seed gives the same on every backend."""
@@ -146,11 +151,15 @@ class Mixture:
     """q(x) = Σ_k π_k q_k(x), a variational mixture of flows (ESANN 2020) that start at different points."""
 
     def __init__(
-        self, arrays: Arrays, spec: FlowSpec, base: GaussianBase, count: int, dtype: str, seed: int
+        self,
+        arrays: Arrays,
+        make: Callable[[GaussianBase, str], Flow],
+        base: GaussianBase,
+        count: int,
+        seed: int,
     ) -> None:
-        self._arrays, self._dtype = arrays, dtype
-        bases = mixture_bases(base, count, seed)
-        self._flows = [CouplingFlow(arrays, spec, b, dtype, f"flow.flows.{k}.") for k, b in enumerate(bases)]
+        self._arrays = arrays
+        self._flows = [make(b, f"flow.flows.{k}.") for k, b in enumerate(mixture_bases(base, count, seed))]
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """Those of the flows, and equal π_k."""

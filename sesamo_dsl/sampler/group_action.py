@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.program import Program
+from ..values.couplings import Couplings
 from .arrays import Array, Arrays
 
 Emitted = Mapping[str, Callable[..., Any]]
@@ -17,13 +18,25 @@ Emitted = Mapping[str, Callable[..., Any]]
 class GroupAction:
     """The finite group of a theory as it acts on arrays.
 
+    Attributes
+    ----------
+    arrays, dtype
+        The arrays of the framework, and the floating-point type of configurations.
+    emitted, parameters
+        The emitted functions, and the couplings that are filled in.
+    shape
+        Of a configuration, (components, *lattice).
+
     What is drawn for a configuration is called a choice: the number u of an element, (batch,); of a group
     with blocks the number of a sector of all blocks where these can be enumerated, (batch,), and else the
     element of every block, (batch, blocks).
     """
 
-    def __init__(self, arrays: Arrays, emitted: Emitted, program: Program, dtype: str) -> None:
+    def __init__(
+        self, arrays: Arrays, emitted: Emitted, program: Program, parameters: Couplings, dtype: str
+    ) -> None:
         self.arrays, self.emitted, self.sectors = arrays, emitted, program.sectors
+        self.parameters, self.dtype = parameters, dtype
         self.shape = (len(program.components), *program.shape)
         self._blocks = program.blocks
         matrices, self._elements = program.constants["MATRICES"], None

@@ -10,13 +10,15 @@ conditional    a network of T_u y in the place of −S₁ (``sesamo_dsl.laws.con
                are too many for a table, the chain of :mod:`sesamo_dsl.sampler.chain`
 =============  ===========================================================================================
 
-A law of one's own is a subclass of :class:`GroupLaw`, or of :class:`TableLaw` if it has a table over all u.
+A law of one's own is a subclass of :class:`GroupLaw`, or of :class:`TableLaw` if it has a table over all u,
+and is registered by :func:`sesamo_dsl.register_law`.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,7 +29,13 @@ from .group_action import GroupAction
 
 
 class GroupLaw(ABC):
-    """p(u|y); y has the shape (batch, components, *lattice), choices are those of :class:`GroupAction`."""
+    """p(u|y); y has the shape (batch, components, *lattice), choices are those of :class:`GroupAction`.
+
+    Subclasses have the group as ``self._group`` and the arrays of the framework as ``self._arrays``.
+    """
+
+    has_table: ClassVar[bool] = False
+    """Whether log p(u|y) of every u is at hand, as that of a :class:`TableLaw`."""
 
     def __init__(self, group: GroupAction) -> None:
         self._group, self._arrays = group, group.arrays
@@ -38,7 +46,7 @@ class GroupLaw(ABC):
         return self._group.sectors.law_shape
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Weights beyond ``law.logits`` to begin with, by name."""
+        """Weights beyond ``law.logits`` to begin with, by names that begin with ``law.``."""
         return {}
 
     @abstractmethod
@@ -60,6 +68,8 @@ class GroupLaw(ABC):
 
 class TableLaw(GroupLaw):
     """A law with log p(u|y) of every u at hand."""
+
+    has_table = True
 
     @abstractmethod
     def table(self, weights: Weights, y: Array) -> Array:
@@ -139,4 +149,4 @@ def log_heat(arrays: Arrays, breaking: Array) -> Array:
 
 
 TABLE_LAWS: dict[str, type[TableLaw]] = {"uniform": Uniform, "learned": Learned, "heat_bath": HeatBath}
-"""The laws without a network by name; a further one is added here."""
+"""The laws without a network by name; those that users add are in :data:`sesamo_dsl.plan.extensions.LAWS`."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from ..laws.circle import CircleSpec
 from ..laws.conditional import ConditionalSpec
 from ..laws.orbits import OrbitLaw
 from ..plan.base import wall_statistics
+from ..plan.extensions import LAWS
 from ..plan.plan import Plan, is_discontinuous_at_walls
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights, chosen
@@ -31,7 +31,9 @@ from .chain import Chain
 from .domains import DOMAIN_MAPS
 from .flow import CouplingFlow, Flow, Mixture
 from .group_action import Emitted, GroupAction
+from .law_check import require_law
 from .laws import TABLE_LAWS, Conditional, GroupLaw, TableLaw, log_heat
+from .named_flow import NamedFlow
 from .objectives import (
     Energy,
     Objective,
@@ -71,7 +73,7 @@ class Sampler:
     ) -> None:
         self._arrays, self._emitted, self._action = arrays, emitted, action
         self._plan, self._coupled = plan, facts.coupled
-        self.group = GroupAction(arrays, emitted, program, precision)
+        self.group = GroupAction(arrays, emitted, program, parameters, precision)
         domain = DOMAIN_MAPS[plan.strategy]
         self.whole_space = not domain.has_domain
         law = OrbitLaw.of(facts, math.prod(program.shape), parameters, plan.law == "heat_bath")
@@ -90,12 +92,22 @@ class Sampler:
         # a learned law starts from the heat bath at the centre of the base
         mean = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self.group.shape)
         self._centre = arrays.constant(mean[None].copy(), precision)
+        if LAWS.added(plan.law) and not self.whole_space:
+            require_law(plan.law, self.law, self.group, base, self._law_state())
 
     def _make_flow(self, base: GaussianBase, plan: Plan, precision: str) -> Flow:
         dtype = plan.flow_precision or precision
+
+        def make(base: GaussianBase, prefix: str) -> Flow:
+            if isinstance(plan.flow, str):
+                flow = NamedFlow(self._arrays, plan.flow, base, dtype, prefix)
+                flow.require_sound(plan.seed, with_noise=plan.strategy == "canonicalize")
+                return flow
+            return CouplingFlow(self._arrays, plan.flow, base, dtype, prefix)
+
         if plan.flows > 1:
-            return Mixture(self._arrays, plan.flow, base, plan.flows, dtype, plan.seed)
-        return CouplingFlow(self._arrays, plan.flow, base, dtype)
+            return Mixture(self._arrays, make, base, plan.flows, plan.seed)
+        return make(base, "flow.")
 
     def _make_law(
         self,
@@ -106,6 +118,8 @@ class Sampler:
         parameters: Couplings,
         precision: str,
     ) -> GroupLaw:
+        if LAWS.added(plan.law):
+            return LAWS[plan.law](self.group)
         if plan.law != "conditional":
             return TABLE_LAWS[plan.law](self.group)
         if facts.chained:
@@ -134,15 +148,14 @@ class Sampler:
     def initial_state(self) -> dict[str, np.ndarray]:
         """The weights to begin with, by name; the same on every backend."""
         seed = self._plan.seed
-        state = self.flow.initial_state(seed)
-        state["law.logits"] = np.asarray(self._initial_logits())
-        state |= self.law.initial_state(seed)
+        state = {**self.flow.initial_state(seed), **self._law_state()}
         if self.orientations.spline is not None:
             state |= self.orientations.spline.initial_state(seed)
         return state
 
-    def _initial_logits(self) -> Any:
-        return self._arrays.to_numpy(-self.group.breaking(self._centre)[:, 0])
+    def _law_state(self) -> dict[str, np.ndarray]:
+        logits = self._arrays.to_numpy(-self.group.breaking(self._centre)[:, 0])
+        return {"law.logits": np.asarray(logits), **self.law.initial_state(self._plan.seed)}
 
     # drawing ---------------------------------------------------------------------------------------------
 

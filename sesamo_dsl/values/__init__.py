@@ -1,1 +1,1 @@
-"""Plain values that all rooms hand on: couplings, the precision, the order of the nodes of a graph."""
+"""Plain values that all rooms hand on: couplings, precision, order of nodes, names that users add."""

@@ -1,0 +1,80 @@
+"""How users add to the sampler: a flow, a base, a law of u, each found by its name in the options.
+
+What is registered is used under every strategy and on every backend whose arrays it can compute with. A run
+records the name, and where it came from: to load the run, the same has to be registered again.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from .. import checks
+from ..errors import OptionError
+from ..plan.bases import BASES, BaseFactory
+from ..plan.extensions import FLOWS, LAWS, FlowFactory
+from .laws import GroupLaw
+
+
+def register_flow(name: str, factory: FlowFactory) -> None:
+    """Make ``flow=name`` an option.
+
+    Parameters
+    ----------
+    factory
+        ``factory(arrays, base, dtype)`` returns a :class:`sesamo_dsl.sampler.Flow`: of configurations of
+        ``base.components`` components on a lattice ``base.shape``, on the arrays of one framework
+        (:class:`sesamo_dsl.sampler.Arrays`), in ``"float32"`` or ``"float64"``. A good flow begins near
+        the base.
+
+    Raises
+    ------
+    OptionError
+        If the name is taken, or the factory cannot be called.
+    """
+    _require(callable(factory), f"flow {name}", "a function (arrays, base, dtype) → Flow", factory)
+    FLOWS.register(name, factory)
+
+
+def register_base(name: str, factory: BaseFactory) -> None:
+    """Make ``base=name`` an option.
+
+    Parameters
+    ----------
+    factory
+        ``factory(program, parameters)`` returns a :class:`sesamo_dsl.flows.base.GaussianBase` of
+        ``len(program.components)`` components on ``program.shape``; ``parameters`` are the couplings by name.
+        Its mean is best in the fundamental domain.
+
+    Raises
+    ------
+    OptionError
+        If the name is taken, or the factory cannot be called.
+    """
+    _require(callable(factory), f"base {name}", "a function (program, parameters) → GaussianBase", factory)
+    BASES.register(name, factory)
+
+
+def register_law(name: str, law: type[GroupLaw]) -> None:
+    """Make ``law=name`` an option.
+
+    Parameters
+    ----------
+    law
+        A subclass of :class:`sesamo_dsl.sampler.TableLaw` or :class:`sesamo_dsl.sampler.GroupLaw`, made from
+        a :class:`sesamo_dsl.sampler.GroupAction` alone, which has the couplings as well.
+
+    Raises
+    ------
+    OptionError
+        If the name is taken, or this is no such class.
+    """
+    made = isinstance(law, type) and issubclass(law, GroupLaw) and not inspect.isabstract(law)
+    _require(made, f"law {name}", "a subclass of GroupLaw or TableLaw with all of its abstract methods", law)
+    LAWS.register(name, law)
+
+
+def _require(valid: bool, subject: str, expected: str, found: object) -> None:
+    if not valid:
+        raise OptionError(
+            subject, expected=expected, found=checks.shown(found), remedy="see docs/extending.md"
+        )

@@ -1,0 +1,120 @@
+"""Flows that users have added, found by their names: where weights are kept, and what a flow must fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .. import checks
+from ..errors import OptionError
+from ..flows.base import GaussianBase
+from ..plan.extensions import FLOWS
+from .arrays import Array, Arrays, Weights
+from .flow import Flow
+
+_BATCH = 4
+_TOLERANCE = 1e-2
+"""Of what forward and inverse must agree in: a flow may be in single precision, or inverted by a search."""
+
+
+class NamedFlow:
+    """A registered flow, its weights under the names that they have in the state of a model.
+
+    Parameters
+    ----------
+    name
+        Under which it was registered.
+    dtype
+        ``"float32"`` or ``"float64"``, in which it is computed; results come in the type of the input.
+    prefix
+        What the names of its weights begin with; the flow itself does not see it.
+
+    Raises
+    ------
+    OptionError
+        If the factory makes no flow.
+    """
+
+    def __init__(self, arrays: Arrays, name: str, base: GaussianBase, dtype: str, prefix: str) -> None:
+        self._arrays, self._name, self._base = arrays, name, base
+        self._dtype, self._prefix = dtype, prefix
+        flow = FLOWS[name](arrays, base, dtype)
+        if not isinstance(flow, Flow):
+            raise self._error(
+                "a flow, with the methods initial_state, forward and inverse", checks.shown(flow)
+            )
+        self._flow: Flow = flow
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        """The weights that the flow begins with; OptionError if they are none."""
+        named = self._flow.initial_state(seed)
+        if not isinstance(named, Mapping) or not named or not all(isinstance(name, str) for name in named):
+            raise self._error(
+                "initial_state: a mapping from names to arrays, at least one", checks.shown(named)
+            )
+        state = {f"{self._prefix}{name}": np.asarray(values) for name, values in named.items()}
+        for name, values in state.items():
+            if values.dtype.kind != "f" or not np.isfinite(values).all():
+                found = f"{name} of dtype {values.dtype}, or not finite"
+                raise self._error("initial_state: finite floating-point NumPy arrays", found)
+        return state
+
+    def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
+        """See :class:`Flow`."""
+        x, log_q = self._flow.forward(self._own(weights), self._arrays.cast(z, self._dtype))
+        given = self._arrays.dtype_of(z)
+        return self._arrays.cast(x, given), self._arrays.cast(log_q, given)
+
+    def inverse(self, weights: Weights, x: Array) -> tuple[Array | None, Array]:
+        """See :class:`Flow`."""
+        z, log_q = self._flow.inverse(self._own(weights), self._arrays.cast(x, self._dtype))
+        given = self._arrays.dtype_of(x)
+        return None if z is None else self._arrays.cast(z, given), self._arrays.cast(log_q, given)
+
+    def require_sound(self, seed: int, with_noise: bool) -> None:
+        """OptionError unless, with the first weights, forward and inverse fit together.
+
+        Parameters
+        ----------
+        with_noise
+            Whether ``inverse`` has to give z as well.
+        """
+        constant, shape = self._arrays.constant, (self._base.components, *self._base.shape)
+        weights = {n: constant(values, self._dtype) for n, values in self.initial_state(seed).items()}
+        noise = np.random.default_rng(0).normal(size=(_BATCH, *shape))
+        x, log_q = self._flow.forward(self._own(weights), constant(noise, self._dtype))
+        self._require("forward", "x", x, (_BATCH, *shape))
+        self._require("forward", "log q", log_q, (_BATCH,))
+        z, again = self._flow.inverse(self._own(weights), x)
+        self._require("inverse", "log q", again, (_BATCH,))
+        self._require_equal("log q of forward in inverse", again, self._arrays.to_numpy(log_q))
+        if z is not None:
+            self._require("inverse", "z", z, (_BATCH, *shape))
+            self._require_equal("the noise back from inverse", z, noise)
+        elif with_noise:
+            raise self._error("inverse with z, for the strategy 'canonicalize'", "None in its place")
+
+    def _own(self, weights: Weights) -> dict[str, Array]:
+        prefix = self._prefix
+        return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+
+    def _require(self, method: str, what: str, values: Array, shape: tuple[int, ...]) -> None:
+        found = tuple(getattr(values, "shape", ()))
+        if found != shape:
+            raise self._error(f"{method}: {what} of shape {shape} for a batch of {_BATCH}", f"shape {found}")
+        if not np.isfinite(self._arrays.to_numpy(values)).all():
+            raise self._error(f"{method}: finite {what}", checks.shown(self._arrays.to_numpy(values)))
+
+    def _require_equal(self, what: str, values: Array, expected: np.ndarray) -> None:
+        difference = np.abs(self._arrays.to_numpy(values) - expected)
+        if (difference > _TOLERANCE * (1 + np.abs(expected))).any():
+            raise self._error(what, f"a difference of {difference.max():.3g}")
+
+    def _error(self, expected: str, found: str) -> OptionError:
+        return OptionError(
+            f"flow {self._name}",
+            expected=expected,
+            found=found,
+            remedy="see sesamo_dsl.sampler.Flow for what forward and inverse return, and docs/extending.md",
+        )
