@@ -114,7 +114,7 @@ class _Run:
         self.conditional.append(conditional_ess(self.weights, self.log_ratio, step))
         self.increments.append(log_increment(self.log_ratio, step))
         log_w = self.log_weights + self.increments[-1]
-        total = float(logsumexp(log_w))
+        total = float(np.asarray(logsumexp(log_w)))
         self.log_z, self.log_weights, self.beta = self.log_z + total, log_w - total, beta
         weights = self.weights
         if ess(weights) < _RESAMPLED * len(weights):
