@@ -250,6 +250,16 @@ class NumpyArrays:
             outputs.append(output)
         return np.stack(outputs)
 
+    def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
+        """A Python loop."""
+        for i in range(count):
+            carry = step(i, carry)
+        return carry
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As it is."""
+        return function
+
 
 class NumpyModel(SamplerModel):
     """Implements ``sesamo_dsl.backend.Model`` but for training: the oracle of samplers on other backends."""
@@ -346,6 +356,10 @@ class NumpyBackend:
         weights = {1: np.longdouble(3) / 4, 2: -np.longdouble(3) / 20, 3: np.longdouble(1) / 60}
         total = sum(w * (first(k * h) - first(-k * h)) for k, w in weights.items())
         return np.asarray(total / h, dtype=np.float64)
+
+    def arrays(self) -> NumpyArrays:
+        """NumPy's own."""
+        return NumpyArrays()
 
     def model(
         self,

@@ -35,6 +35,8 @@ from .symbols.site_constants import SiteConstant as SiteConstant
 if _TYPE_CHECKING:
     from .analysis.discovery import find_symmetries as find_symmetries
     from .analysis.result import Analysis as Analysis
+    from .annealing import Annealed as Annealed
+    from .annealing import anneal as anneal
     from .backend import backend_names as backend_names
     from .comparison import Comparison as Comparison
     from .comparison import compare as compare
@@ -57,6 +59,8 @@ if _TYPE_CHECKING:
 _LATER = {  # the module of each name above
     "find_symmetries": "analysis.discovery",
     "Analysis": "analysis.result",
+    "Annealed": "annealing",
+    "anneal": "annealing",
     "backend_names": "backend",
     "Comparison": "comparison",
     "compare": "comparison",

@@ -18,6 +18,7 @@ from .ir.facts import Facts
 from .ir.program import Program
 from .plan.hmc import HMCOptions, Trajectories
 from .plan.plan import Plan
+from .values.arrays import Arrays
 from .values.couplings import Couplings
 from .values.precision import Precision
 
@@ -172,6 +173,10 @@ class Backend(Protocol):
         self, function: Callable[..., Any], inputs: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
     ) -> np.ndarray:
         """Forward-mode derivative of an emitted function's first output along tangents, float64."""
+        ...
+
+    def arrays(self) -> Arrays:
+        """The arrays that samplers and annealing compute with."""
         ...
 
     def model(

@@ -1,4 +1,4 @@
-"""The command line, ``sesamo-dsl``: theories, check, train, sample, compare, test, hmc."""
+"""The command line, ``sesamo-dsl``: theories, check, train, sample, compare, test, hmc, anneal."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from typer.core import TyperGroup
 from . import checks
 from .analysis.result import Analysis
 from .analysis.undeclared import undeclared_symmetries
+from .annealing import anneal
 from .comparison import Trial
 from .comparison import compare as compare_methods
 from .compiled import compile
 from .errors import (
+    AnnealingInterrupted,
     BackendError,
     OptionError,
     ParameterError,
@@ -37,6 +39,7 @@ from .errors import (
 )
 from .estimates.chains import Chain, check_proposals, independence_metropolis
 from .estimates.estimate import Estimate
+from .estimates.files import read_configurations
 from .estimates.hmc import hmc
 from .estimates.samples import Samples
 from .estimates.weighted import observable_names
@@ -273,6 +276,10 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart-schedule", help="With --resume: begin at the peak rate again.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(help="End with an annealing, a fifth of the time long, that the model is held against."),
+    ] = True,
     plot: PlotOption = None,
 ) -> None:
     """Train a sampler, and measure it on 10 000 samples."""
@@ -284,6 +291,7 @@ def train(
         _refuse_with_resume(context)
         unfinished = load_run(resume, theory=theory, backend=own)
         rest: dict[str, Any] = {"seconds": seconds, "learning_rate": learning_rate, "restart": restart}
+        rest["check"] = check
         _conclude_training(lambda: unfinished.resume(steps, **rest), plot)
         return
     if theory is None:
@@ -308,6 +316,7 @@ def train(
             source=source_of(reference),
             start_from=start_from,
             method=method,
+            check=check,
         )
 
     _conclude_training(begin, plot)
@@ -320,7 +329,7 @@ def _is_default(context: typer.Context, name: str) -> bool:
 
 def _refuse_with_resume(context: typer.Context) -> None:
     """A run that goes on keeps what it was begun with."""
-    free = {"theory", "backend", "steps", "seconds", "learning_rate", "resume", "restart", "plot"}
+    free = {"theory", "backend", "steps", "seconds", "learning_rate", "resume", "restart", "plot", "check"}
     given = [name for name in context.params if name not in free and not _is_default(context, name)]
     if given:
         raise OptionError(
@@ -417,6 +426,43 @@ def sample(
         _save(output, {name: getattr(samples, name) for name in names})
     _draw(samples, plot)
     _require_finite(samples)
+
+
+@app.command("check-run")
+def check_run(
+    run: Annotated[
+        Path, typer.Argument(parser=_path, metavar="RUN", help="The directory that the training printed.")
+    ],
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            parser=_path,
+            metavar="NPZ",
+            help="Configurations of the target: x, (n, components, *lattice) or (chains, n, …), and perhaps "
+            "log_weights. By default an annealing, which is kept with the run.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Time of the annealing; by default a fifth of the training's.")
+    ] = None,
+    count: CountOption = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 1,
+    declaration: DeclarationOption = None,
+) -> None:
+    """Hold a trained run against configurations that are not its own; exit code 3 if it misses something."""
+    trained = load_run(run, theory=declaration)
+    if against is None:
+        trained.check(seconds)
+        coverage = trained.sample(count, seed=seed).coverage
+    elif seconds is not None:
+        raise typer.BadParameter("only without --against", param_hint="--seconds")
+    else:
+        shape = trained.compiled.program.configuration_shape
+        x, log_weights = read_configurations(against, shape)
+        coverage = trained.coverage(trained.sample(count, seed=seed), x, log_weights)
+    typer.echo(f"coverage           unknown: {trained.unchecked}" if coverage is None else coverage.text())
+    if coverage is None or coverage.status == "missed":
+        raise typer.Exit(_FAILED)
 
 
 @app.command(context_settings={"allow_extra_args": True})
@@ -601,6 +647,73 @@ def run_hmc(
     if output is not None:
         _save(output, {"x": chain.x, "action": chain.action})
     _conclude(chain.warnings)
+
+
+@app.command("anneal")
+def run_anneal(
+    theory: TheoryArgument,
+    settings: SettingsOption = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Time to use; by default until all is done, a minute at most.")
+    ] = None,
+    walkers: Annotated[
+        int | None, typer.Option(help="Walkers of each population; by default as many as seem useful.")
+    ] = None,
+    populations: Annotated[
+        int | None, typer.Option(help="Independent populations; default 8, or as many as fit into --seconds.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "--output",
+            parser=_path,
+            metavar="PATH",
+            help="Write x, log_weights, action and ancestor to this .npz file.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            parser=_path, metavar="PICTURE", help="Draw the annealing to this .png, .pdf or .svg file."
+        ),
+    ] = None,
+) -> None:
+    """Find log Z and weighted samples by annealing walkers; needs no model and no training."""
+    _distinct(out=output, plot=plot)
+    if output is not None:
+        check_output(output)
+    if plot is not None:
+        check_picture(plot)
+    asked = {"seconds": seconds, "walkers": walkers, "populations": populations}
+    stopped: AnnealingInterrupted | None = None
+    try:
+        annealed = anneal(
+            load_theory(theory),
+            parameters=_couplings(settings or []),
+            backend=backend,
+            seed=seed,
+            **{name: value for name, value in asked.items() if value is not None},
+        )
+    except AnnealingInterrupted as interrupted:
+        stopped, annealed = interrupted, interrupted.annealed
+    typer.echo(annealed.text())
+    if output is not None:
+        arrays = {"x": annealed.samples, "log_weights": annealed.log_weights, "action": annealed.action}
+        _save(output, arrays | {"ancestor": annealed.ancestor})
+    if plot is not None:
+        from .report import annealing_picture, save  # matplotlib takes a second to import
+
+        save(annealing_picture(annealed), plot)
+        typer.echo(f"picture            {plot}")
+    _conclude(annealed.warnings)
+    if stopped is not None:
+        typer.echo(f"stopped by {stopped}", err=True)
+        raise typer.Exit(128 + stopped.signal)
+    if not math.isfinite(annealed.log_z):
+        raise typer.Exit(_FAILED)
 
 
 def _save(output: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -270,7 +270,7 @@ def compare(
 def _trained(compiled: CompiledTheory, values: Couplings, place: Path, **options: Any) -> Run:
     """The run in a directory: made anew, or the one that is there, finished if it was not."""
     if not (place / RECORD).exists():
-        return start(compiled, None, options, parameters=values, directory=place, progress=False)
+        return start(compiled, None, options, parameters=values, directory=place, progress=False, check=False)
     run = load_run(place, backend=compiled.backend.name)
     precision = compiled.requested_precision
     plan = planned(compiled.analysis, None, options, requested_precision=precision)
@@ -290,7 +290,7 @@ def _trained(compiled: CompiledTheory, values: Couplings, place: Path, **options
             found="that it diverged earlier",
             remedy="choose another directory to try again",
         )
-    return run if run.finished else run.resume(progress=False)
+    return run if run.finished else run.resume(progress=False, check=False)
 
 
 def _common_log_z(trials: list[Trial]) -> tuple[list[Trial], str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from .analysis.result import Analysis
+from .annealing.result import Annealed
 from .backend import Backend, Model
 from .estimates.chains import Chain
 from .landscape.integrability import require_normalizable
@@ -86,10 +87,11 @@ class CompiledTheory(DerivedProgram):
         parameters: Mapping[Any, Coupling] | None = None,
         directory: str | Path | Literal[False] | None = None,
         progress: bool = True,
-        reference: np.ndarray | Chain | None = None,
+        reference: np.ndarray | Chain | Annealed | None = None,
         method: str | None = None,
         start_from: Run | str | Path | None = None,
         callbacks: Sequence[Callback] = (),
+        check: bool = True,
         **fields: Unpack[TrainingFields],
     ) -> Run:
         """Train a sampler.
@@ -106,8 +108,8 @@ class CompiledTheory(DerivedProgram):
         progress
             Whether to show a progress bar.
         reference
-            Configurations of the target, (n, components, *lattice) or a chain, for the forward part of the
-            objective; ``forward_weight`` says how large that part is, by default 1/2.
+            Configurations of the target, (n, components, *lattice), a chain, or an annealing, for the forward
+            part of the objective; ``forward_weight`` says how large that part is, by default 1/2.
         method
             A named preset of options, e.g. "sesamo" or "realnvp"; see :mod:`sesamo_dsl.plan.methods`.
         start_from
@@ -116,6 +118,9 @@ class CompiledTheory(DerivedProgram):
         callbacks
             Functions of a :class:`sesamo_dsl.training.callbacks.Step`, called after every step; the training
             stops, and ``run.resume()`` goes on, if one of them returns True.
+        check
+            Whether an annealing ends the training, a fifth of its time and at least 5 s long, whose walkers
+            all samples are held against: ``samples.coverage``.
         **fields
             Single fields of :class:`sesamo_dsl.TrainingOptions`, which come before those of ``plan``: steps,
             seed, batch, learning_rate, law, strategy, …
@@ -146,6 +151,7 @@ class CompiledTheory(DerivedProgram):
             method=method,
             start_from=start_from,
             callbacks=callbacks,
+            check=check,
         )
 
 

@@ -204,6 +204,30 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.signal, self.run = signal, run
 
 
+class AnnealingError(SesamoError):
+    """A theory that cannot be annealed: no start density, or no way from it to exp(−S)."""
+
+
+class AnnealingInterrupted(KeyboardInterrupt):
+    """SIGINT, as by Ctrl-C, or SIGTERM has stopped an annealing.
+
+    Attributes
+    ----------
+    signal
+        Which of them.
+    annealed : sesamo_dsl.Annealed
+        The populations that were done; if there were none, walkers as far as they had come, with
+        ``annealed.reached`` < 1.
+    """
+
+    def __init__(self, signal: Signals, annealed: Any) -> None:
+        done = f"{annealed.populations} population(s) are done"
+        if annealed.reached < 1:
+            done = f"the first walkers had reached β = {annealed.reached:.3g}"
+        super().__init__(f"{signal.name}: {done}")
+        self.signal, self.annealed = signal, annealed
+
+
 class NotNormalizableError(TheoryError):
     """∫ exp(−S) is infinite: the action is unbounded below, or does not grow, along a direction.
 

@@ -17,6 +17,7 @@ from .ir.source import Dialect, module_source
 from .plan.hmc import HMCOptions, Trajectories
 from .plan.plan import Plan
 from .sampler.trainable import widest
+from .values.arrays import Arrays
 from .values.couplings import Couplings
 from .values.precision import Precision
 
@@ -54,6 +55,10 @@ class FrameworkBackend(ABC):
     @abstractmethod
     def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
         """The derivative of a function of arrays along tangents, in forward mode."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """See :meth:`.Backend.arrays`."""
 
     def versions(self) -> dict[str, str]:
         """The version of the framework."""

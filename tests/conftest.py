@@ -53,6 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True)
+def unchecked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training of a few steps is not followed by seconds of annealing, unless a test is ``checked``."""
+    if "checked" not in request.keywords:
+        monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", lambda *_, **__: ("a test", ()))
+
+
 @pytest.fixture(scope="session")
 def coverage_program() -> Program:
     """Functions ``action_<i>`` and ``gradient_<i>`` for the i-th expression."""

@@ -393,6 +393,20 @@ TABLE: dict[str, Bad] = {
         "can be written",
     ),
     "no run there": bad(RunError, lambda p: sd.load_run(p / "nowhere"), "nowhere", "run.json"),
+    # annealing
+    "slit that no start finds": bad(
+        sd.errors.AnnealingError,
+        lambda _: sd.anneal(
+            theory(
+                L.sum(
+                    PHI**2 + sp.Piecewise((sp.S.Zero, abs(PHI - 5) < sp.Rational(1, 10**12)), (sp.oo, True))
+                )
+            ),
+            progress=False,
+        ),
+        "where S is finite",
+    ),
+    "two walkers": bad(OptionError, lambda _: sd.anneal(theory(), walkers=2), "walkers of anneal", "≥ 32"),
     # options
     "unknown option": bad(OptionError, lambda _: train(epochs=10), "option epochs", "learning_rate"),
     "no steps": bad(OptionError, lambda _: train(steps=0), "option steps", "≥ 1", "0"),

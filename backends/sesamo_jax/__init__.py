@@ -17,6 +17,7 @@ from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
 from sesamo_dsl.values.couplings import Couplings
 from sesamo_dsl.values.precision import Precision
 
+from .arrays import JaxArrays
 from .emit import DIALECT
 from .model import JaxModel
 from .scope import scope
@@ -45,6 +46,10 @@ class JaxBackend(FrameworkBackend):
     def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
         """By tracing."""
         return jax.jvp(function, inputs, tangents)[1]
+
+    def arrays(self) -> JaxArrays:
+        """Of ``jax.numpy``."""
+        return JaxArrays()
 
     def hmc(
         self,

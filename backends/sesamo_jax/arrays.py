@@ -62,3 +62,11 @@ class JaxArrays(FrameworkArrays):
     ) -> Array:
         """Compiled once for all rows."""
         return jax.lax.scan(step, carry, rows)[1]
+
+    def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
+        """A loop whose length is an argument of what is compiled."""
+        return jax.lax.fori_loop(0, count, step, carry)
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """By XLA."""
+        return jax.jit(function)

@@ -18,6 +18,7 @@ import torch
 from sesamo_dsl.framework import FrameworkBackend
 from sesamo_dsl.values.precision import Precision
 
+from .arrays import TorchArrays
 from .emit import DIALECT
 from .model import TorchModel
 from .scope import scope
@@ -45,6 +46,10 @@ class TorchBackend(FrameworkBackend):
     def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
         """By dual numbers."""
         return torch.func.jvp(function, inputs, tangents)[1]
+
+    def arrays(self) -> TorchArrays:
+        """Of the CPU."""
+        return TorchArrays(torch.device("cpu"))
 
 
 BACKEND = TorchBackend()

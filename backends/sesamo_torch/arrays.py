@@ -70,3 +70,13 @@ class TorchArrays(FrameworkArrays):
             carry, output = step(carry, row)
             outputs.append(output)
         return torch.stack(outputs)
+
+    def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
+        """A Python loop."""
+        for i in range(count):
+            carry = step(i, carry)
+        return carry
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As it is, without a record for derivatives."""
+        return torch.no_grad()(function)

@@ -21,10 +21,12 @@ from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
 from .estimate import Estimate
-from .health import Finding
+from .finding import Finding
 from .samples import Samples, check_samples
+from .target_sample import MOST, TargetSample
 from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
 
+_STRETCH = 10  # autocorrelation times that one stretch of a chain lasts
 _SHORTEST = 20  # below that no autocorrelation function can be summed
 _LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last
 _LONGEST_STAY, _LARGEST_STAY = 50, 0.02  # steps, and part of a replica, that a chain may stay where it is
@@ -142,6 +144,23 @@ class Chain:
             (n, components, *lattice) → (n,); or its values in the order of :attr:`configurations`.
         """
         return gamma_method(self.series(observable))
+
+    def as_target(self) -> TargetSample:
+        """Its configurations, thinned out, as a model can be held against them; stretches go together."""
+        replicas, length = self.action.shape
+        tau = float(np.nan_to_num(self.expect("action").tau, nan=1.0))
+        stretch = max(1, min(int(_STRETCH * tau) + 1, length))
+        cluster = np.arange(length) // stretch + np.arange(replicas)[:, None] * (length // stretch + 1)
+        chosen = np.arange(0, replicas * length, max(1, replicas * length // MOST))
+        return TargetSample(
+            self.configurations[chosen],
+            self.action.reshape(-1)[chosen],
+            np.full(len(chosen), 1 / len(chosen)),
+            cluster.reshape(-1)[chosen],
+            None,
+            f"{replicas} Markov chains of {length}",
+            self.warnings,
+        )
 
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> ChainEstimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.

@@ -1,299 +1,250 @@
-"""Whether a model covers what its own samples cannot show: the minima of S that a search from outside finds.
+"""What configurations from outside say about a model: what it misses, in numbers and by an example.
 
-ESS, reverse KL and the virial identity are averages over a model's samples, and a mode that it has never
-drawn does not enter them. The search for minima knows nothing of the model. From each minimum a few walkers
-run under exp(−S) until they are typical of its valley; there the model's density is held against exp(−S)/Z.
-
-A mode without a minimum of its own, such as a kink between two wells, is found by walkers that go on from the
-heavy valleys. The part of their time that they spend where the model has too little density is the mass of
-what is missed, or less while they have not come to equilibrium. Less than a few per cent, and what lies
-behind barriers that they do not cross, is not seen by this.
+ESS, reverse KL, sector masses and the virial identity are averages over the model's own samples, and a mode
+that it has never drawn enters none of them. Configurations that do not come from the model, such as those of
+an annealing, see it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 
+from ..errors import shown
 from ..ir.interpreter import run
-from ..landscape.images import Images
-from ..landscape.landscape import Landscape
-from ..landscape.laplace import DENSE, modes_at
-from ..landscape.minima import Minimum, find_minima
-from ..landscape.walkers import WALKERS, Walk
-from ..values.couplings import Couplings, Point
+from .estimate import SIGMAS, Estimate
+from .target_sample import TargetSample
+from .weighted import WeightedSamples, observable_names, observable_values
 
-if TYPE_CHECKING:
-    from ..backend import Model
-    from ..ir.program import Program
+THIN = 3.0
+"""log of how much too small a density is that misses something."""
+_THINNEST = 10.0  # log of what is a miss however much the log-weights fluctuate
+_LEAST_MASS = 1e-4
+_LEAST_PART = 0.1  # of the ESS of the samples, that the forward ESS may be
+_FEWEST_CLUSTERS = 3  # independent ones that have to be where the model is not
 
-_TRAJECTORIES = 10  # so few that walkers stay in their valley
-_LEAST_PART = 0.1  # of the mass of a valley
-_HEAVY = 0.1  # of all mass: valleys from which walkers go on
-_JOURNEY, _SHORTEST = 80, 20  # trajectories of those
-_WORK = 1.2e6  # operations of the action times real variables times trajectories: about two seconds
-_SNAPSHOTS = 4
-_FEWEST_WALKERS = 3  # that must have been where the model is too thin
-
-
-@dataclass(frozen=True, eq=False)
-class Basin:
-    """The valley of a minimum.
-
-    Attributes
-    ----------
-    minimum
-        Where S is lowest.
-    walkers
-        Configurations that are typical of the valley, moved to all images under the modulating group,
-        (walkers, components, *lattice).
-    action
-        S of them, (walkers,).
-    weights
-        How much of the mass of its orbit each walker stands for, (walkers,), with sum 1: images differ where
-        the symmetry is broken.
-    start
-        The walkers before they were moved to images, (walkers, n).
-    """
-
-    minimum: Minimum
-    walkers: np.ndarray
-    action: np.ndarray
-    weights: np.ndarray
-    start: np.ndarray
+Status = Literal["covered", "missed", "unknown"]
 
 
 @dataclass(frozen=True)
-class MissedMode:
-    """A valley of S in which a model has far too little density.
+class Agreement:
+    """One quantity by the model and by the configurations from outside.
 
     Attributes
     ----------
-    configuration
-        The minimum, (components, *lattice).
-    action
-        S there.
-    mass
-        Probability under p, by Laplace's method, of the part that is missed.
-    log_ratio
-        Median of log(e^(−S)/Z) − log q in that part.
+    name
+        What it is.
+    model, outside
+        Its value by each.
     """
 
-    configuration: np.ndarray
-    action: float
-    mass: float
-    log_ratio: float
+    name: str
+    model: Estimate
+    outside: Estimate
+
+    @property
+    def z_score(self) -> float:
+        """The difference in standard errors; 0 where both agree exactly."""
+        difference = self.model.value - self.outside.value
+        error = float(np.hypot(self.model.error, self.outside.error))
+        return 0.0 if difference == 0 else float(np.divide(difference, error)) if error > 0 else np.inf
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the difference may be an accident; NaN is none."""
+        return abs(self.z_score) <= SIGMAS
+
+    def __str__(self) -> str:
+        mark = "" if self.agrees else "   <- differ"
+        return f"{self.name:<18} {self.model}   outside {self.outside}   z = {self.z_score:+.1f}{mark}"
 
 
 @dataclass(frozen=True, eq=False)
-class Journey:
-    """Walkers that have gone on from the heavy valleys, some times after one another.
-
-    Attributes
-    ----------
-    walkers
-        Configurations, (snapshots · walkers, components, *lattice).
-    action
-        S of them.
-    weights
-        What part of exp(−S) each of them stands for, with sum 1.
-    walker
-        Which walker each one is.
-    """
-
-    walkers: np.ndarray
-    action: np.ndarray
-    weights: np.ndarray
-    walker: np.ndarray
-
-
-@dataclass(frozen=True)
-class ThinRegion:
-    """Where walkers under exp(−S) come to, and a model has far too little density.
-
-    Attributes
-    ----------
-    configuration
-        One of it, (components, *lattice).
-    mass
-        Its probability under p, by the time that walkers spend there.
-    log_ratio
-        Median of log(e^(−S)/Z) − log q there.
-    """
-
-    configuration: np.ndarray
-    mass: float
-    log_ratio: float
-
-
-def find_basins(program: Program, parameters: Couplings) -> tuple[Basin, ...] | None:
-    """The valleys of all minima that a search finds; None if there are none, or the theory is too large."""
-    return _basins(program, Point(parameters))
-
-
-@lru_cache(maxsize=16)
-def _basins(program: Program, point: Point) -> tuple[Basin, ...] | None:
-    landscape = Landscape(program, point.values, program.shape)
-    if landscape.size > DENSE:
-        return None
-    basins = [_basin(landscape, minimum) for minimum in find_minima(program, point.values)]
-    return tuple(basin for basin in basins if basin is not None) or None
-
-
-def _basin(landscape: Landscape, minimum: Minimum) -> Basin | None:
-    x = minimum.configuration.reshape(-1)
-    modes = modes_at(landscape, x, Images(landscape).orbit(x)[0])
-    if modes is None:
-        return None
-    variances, directions = np.linalg.eigh(modes.stiffness)
-    kept = variances > 1e-12 * variances.max()
-    root = directions[:, kept] / np.sqrt(variances[kept])
-    walk = Walk.gaussian(landscape, x, root, WALKERS, np.random.default_rng(0))
-    walk.advance(_TRAJECTORIES, adapting=_TRAJECTORIES // 2)
-    fields, action, weights = _on_all_images(landscape, walk)
-    return Basin(minimum, fields, action, weights / weights.sum(), walk.configurations)
-
-
-def _on_all_images(landscape: Landscape, walk: Walk) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Walkers moved to images under the modulating group, S there, and exp(S before − S there)."""
-    fields, sectors = landscape.fields(walk.configurations), landscape.program.sectors
-    if sectors.count == 1 or sectors.blocks is not None:
-        return fields, walk.action, np.ones(len(fields))
-    u = np.arange(len(fields)) % sectors.count
-    fields = run(landscape.program, "modulate", {"y": fields, "u": u})[0]
-    action = landscape.values(fields.reshape(len(fields), -1))
-    return fields, action, np.exp(np.clip(walk.action - action, -700, 700))
-
-
-def find_journey(program: Program, parameters: Couplings) -> Journey | None:
-    """Walkers from the heavy valleys; None if there are no valleys, or walking takes too long."""
-    return _journey(program, Point(parameters))
-
-
-@lru_cache(maxsize=16)
-def _journey(program: Program, point: Point) -> Journey | None:
-    basins = _basins(program, point)
-    if basins is None:
-        return None
-    landscape = Landscape(program, point.values, program.shape)
-    masses = np.array([basin.minimum.log_weight for basin in basins])
-    masses = np.exp(masses - np.logaddexp.reduce(masses))
-    heavy = [(basin, mass) for basin, mass in zip(basins, masses, strict=True) if mass >= _HEAVY]
-    work = len(program.functions["action_and_gradient"].ops) * landscape.size * max(len(heavy), 1)
-    trajectories = min(_JOURNEY, int(_WORK / work))
-    if trajectories < _SHORTEST or not heavy:
-        return None
-    parts = []
-    for number, (basin, mass) in enumerate(heavy):
-        walk = _outward(landscape, basin)
-        for _ in range(_SNAPSHOTS):
-            walk.advance(trajectories // _SNAPSHOTS)
-            fields, action, images = _on_all_images(landscape, walk)
-            weights = mass * images / images.sum()
-            parts.append((fields, action, weights, number * WALKERS + np.arange(len(fields))))
-    walkers, action, weights, walker = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Journey(walkers, action, weights / weights.sum(), walker)
-
-
-def _outward(landscape: Landscape, basin: Basin) -> Walk:
-    """From the walkers of a valley in all directions, along the orbits of Lie groups as well."""
-    x = basin.minimum.configuration.reshape(-1)
-    modes = modes_at(landscape, x, Images(landscape).orbit(x)[0])
-    assert modes is not None  # as when the valley was found
-    stiffness, directions = np.linalg.eigh(modes.stiffness)
-    kept = stiffness > 1e-12 * stiffness.max()
-    root = directions / np.sqrt(np.maximum(stiffness, stiffness[kept].min()))
-    return Walk.at(landscape, x, root, basin.start, np.random.default_rng(1))
-
-
 class Coverage:
-    """What a search from outside says about one model as it was when its samples were drawn.
+    """How a model's samples compare with configurations that are not its own.
 
-    The search runs when it is first asked for. A pickled one holds what was found.
-
-    Parameters
+    Attributes
     ----------
-    model
-        The model, whose weights are kept as they are now.
-    program, parameters
-        Of the theory.
+    source
+        Where these are from.
+    forward_ess
+        1/(⟨w⟩_p ⟨1/w⟩_p), the ESS that infinitely many samples of the model would have; 0 where q = 0.
+    ess
+        That of the samples, which it is equal to where nothing is missed.
+    log_z
+        log Z by the model and by the source, if it has one.
+    observables, sector_masses
+        Expectation values, and probabilities of the sectors of the group if they can be counted.
+    uncovered
+        P_p[log w − log Z > t], the probability under p of where the model's density is e^t times too small.
+    threshold
+        t.
+    configuration
+        One of these, (components, *lattice); None if there is none.
+    doubts
+        Reasons not to believe the source: it then proves nothing.
     """
 
-    def __init__(self, model: Model, program: Program, parameters: Couplings) -> None:
-        self._model, self._state = model, model.state()
-        self._program, self._parameters = program, dict(parameters)
+    source: str
+    forward_ess: Estimate
+    ess: float
+    log_z: Agreement | None
+    observables: tuple[Agreement, ...]
+    sector_masses: tuple[Agreement, ...]
+    uncovered: Estimate
+    threshold: float
+    configuration: np.ndarray | None
+    doubts: tuple[str, ...]
 
-    def __getstate__(self) -> dict[str, object]:
-        return {
-            "basins": self.basins,
-            "log_q": self.log_q,
-            "journey": self.journey,
-            "journey_log_q": self.journey_log_q,
-        }
-
-    @cached_property
-    def basins(self) -> tuple[Basin, ...] | None:
-        """The valleys of S; None if the theory is too large to search, or has no minimum."""
-        return find_basins(self._program, self._parameters)
-
-    @cached_property
-    def log_q(self) -> tuple[np.ndarray, ...]:
-        """The model's density at the walkers of each valley, −∞ where it is not a number."""
-        return tuple(self._log_q([basin.walkers for basin in self.basins or ()]))
-
-    @cached_property
-    def journey(self) -> Journey | None:
-        """Walkers that went on from the valleys; None if that takes too long."""
-        return find_journey(self._program, self._parameters)
-
-    @cached_property
-    def journey_log_q(self) -> np.ndarray:
-        """The model's density at these walkers, −∞ where it is not a number."""
-        return np.zeros(0) if self.journey is None else self._log_q([self.journey.walkers])[0]
-
-    def _log_q(self, configurations: list[np.ndarray]) -> list[np.ndarray]:
-        now = self._model.state()
-        self._model.load_state(self._state)
-        try:
-            found = [self._model.log_prob(x).astype(np.float64) for x in configurations]
-        finally:
-            self._model.load_state(now)
-        return [np.where(np.isnan(log_q), -np.inf, log_q) for log_q in found]
-
-    def missed(self, log_z: float, threshold: float) -> tuple[MissedMode, ...]:
-        """Valleys where log(e^(−S)/Z) − log q > threshold for a tenth of their mass or more, heaviest first.
+    @classmethod
+    def of(cls, samples: WeightedSamples, log_q: np.ndarray, outside: TargetSample) -> Coverage:
+        """Compare.
 
         Parameters
         ----------
-        log_z
-            The model's estimate, which lacks what is missed.
+        log_q
+            The model's density at the configurations from outside, (n,); NaN counts as zero.
         """
-        found: list[tuple[Basin, float, float]] = []
-        for basin, log_q in zip(self.basins or (), self.log_q, strict=True):
-            ratio = -basin.action - log_q - log_z
-            low = ratio > threshold
-            part = float(basin.weights[low].sum())
-            if part >= _LEAST_PART:
-                found.append((basin, np.log(part) + basin.minimum.log_weight, float(np.median(ratio[low]))))
-        total = np.logaddexp.reduce([log_z, *(log_mass for _, log_mass, _ in found)])
-        modes = [
-            MissedMode(b.minimum.configuration, b.minimum.action, float(np.exp(log_mass - total)), ratio)
-            for b, log_mass, ratio in found
+        log_q = np.where(np.isnan(log_q), -np.inf, log_q.astype(np.float64))
+        log_w = -outside.action.astype(np.float64) - log_q
+        log_z = samples.log_z if outside.log_z is None else outside.log_z
+        threshold = thin_threshold(samples)
+        thin = (log_w - log_z.value > threshold) & (outside.weights > 0)
+        uncovered = outside.expect(thin.astype(np.float64))
+        few = len(np.unique(outside.cluster[thin])) < _FEWEST_CLUSTERS
+        configuration = None
+        if thin.any() and not few:
+            order = np.flatnonzero(thin)[np.argsort(log_w[thin], kind="stable")]
+            configuration = outside.x[order[len(order) // 2]]
+        program, parameters = samples.program, samples.parameters
+        observables = [
+            Agreement(
+                f"⟨{name}⟩",
+                samples.expect(name),
+                outside.expect(observable_values(program, parameters, outside.x, name)),
+            )
+            for name in ("action", *observable_names(program))
         ]
-        return tuple(sorted(modes, key=lambda mode: -mode.mass))
+        return cls(
+            outside.source,
+            _forward_ess(log_w, outside),
+            samples.ess,
+            None if outside.log_z is None else Agreement("log Z", samples.log_z, outside.log_z),
+            tuple(observables),
+            _sector_masses(samples, outside),
+            uncovered,
+            threshold,
+            configuration,
+            outside.doubts,
+        )
 
-    def thin(self, log_z: float, threshold: float) -> ThinRegion | None:
-        """Where walkers come to and log(e^(−S)/Z) − log q > threshold, if several of them do."""
-        if self.journey is None:
-            return None
-        ratio = -self.journey.action - self.journey_log_q - log_z
-        low = (ratio > threshold) & (self.journey.weights > 0)
-        if len(np.unique(self.journey.walker[low])) < _FEWEST_WALKERS:
-            return None
-        median = float(np.median(ratio[low]))
-        typical = np.flatnonzero(low)[np.argsort(ratio[low], kind="stable")[int(low.sum()) // 2]]
-        mass = float(self.journey.weights[low].sum())
-        return ThinRegion(self.journey.walkers[typical], mass, median)
+    @property
+    def misses_mass(self) -> bool:
+        """Whether there is a part of the target that the model does not reach."""
+        value, error = self.uncovered
+        return self.configuration is not None and value > max(3 * error, _LEAST_MASS)
+
+    @property
+    def lacks_ess(self) -> bool:
+        """Whether the samples have a much larger ESS than the target lets them have."""
+        value, error = self.forward_ess
+        return value + SIGMAS * error < _LEAST_PART * self.ess
+
+    @property
+    def differing(self) -> tuple[Agreement, ...]:
+        """The quantities that differ by more than an accident."""
+        compared = (() if self.log_z is None else (self.log_z,)) + self.observables + self.sector_masses
+        return tuple(pair for pair in compared if not pair.agrees)
+
+    @property
+    def status(self) -> Status:
+        """``"unknown"`` where the source is to be doubted, else whether anything is missed."""
+        if self.doubts:
+            return "unknown"
+        return "missed" if self.misses_mass or self.lacks_ess or self.differing else "covered"
+
+    @property
+    def verdict(self) -> str:
+        """A sentence that says what was found; what to do is :data:`REMEDY`."""
+        if self.status == "unknown":
+            return f"nothing can be said: {self.doubts[0]}"
+        if self.status == "covered":
+            return "nothing is missed that configurations from outside can see"
+        found = []
+        if self.misses_mass and self.configuration is not None:
+            found.append(
+                f"{100 * self.uncovered.value:.2g} % of the target's probability lies where the model's "
+                f"density is at least e^{self.threshold:.3g} times too small, such as at "
+                f"{shown(self.configuration)}"
+            )
+        if self.lacks_ess:
+            theirs = self.forward_ess.value
+            found.append(f"the ESS of the samples is {self.ess:.2g}, and {theirs:.2g} under the target")
+        for pair in self.differing[:3]:
+            found.append(f"{pair.name} differs by {abs(pair.z_score):.1f} standard errors")
+        return "; ".join(found)
+
+    def text(self) -> str:
+        """The figures as text."""
+        uncovered = f"{self.uncovered}   (log w − log Z > {self.threshold:.3g})"
+        lines = [
+            f"coverage           {self.status}, by {self.source}",
+            f"forward ESS        {self.forward_ess}   (samples {self.ess:.5f})",
+            f"uncovered mass     {uncovered}",
+            *([] if self.log_z is None else [str(self.log_z)]),
+            *map(str, self.observables),
+            *map(str, self.sector_masses[:16]),
+            self.verdict,
+        ]
+        return "\n".join(lines)
+
+    __str__ = text
+
+    def __repr__(self) -> str:
+        return f"Coverage({self.status}, uncovered={self.uncovered.value:.3g}, {self.source})"
+
+
+REMEDY = (
+    "train on configurations of the target (reference=sd.anneal(theory)), with several flows (flows=4), or "
+    "for longer; take log Z and means from the annealing until then"
+)
+
+
+def thin_threshold(samples: WeightedSamples) -> float:
+    """log of how much too small a density is that is no fluctuation of the log-weights."""
+    kept = np.isfinite(samples.log_weights)
+    squares = (samples.log_weights[kept] - samples.log_z.value) ** 2
+    return min(max(THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares))), _THINNEST)
+
+
+def _forward_ess(log_w: np.ndarray, outside: TargetSample) -> Estimate:
+    """1/(⟨w⟩⟨1/w⟩) with its linearised error; 0 where the model has no density at all."""
+    seen = outside.weights > 0
+    if not np.isfinite(log_w[seen]).all():
+        return Estimate(0.0, 0.0)
+    relative = np.where(seen, log_w - log_w[seen].mean(), 0.0)
+    with np.errstate(over="ignore"):
+        w, inverse = np.exp(relative), np.exp(-relative)
+        up, down = outside.expect(w).value, outside.expect(inverse).value
+        if not np.isfinite(up * down):
+            return Estimate(0.0, 0.0)
+        ess = 1 / (up * down)
+        return Estimate(float(ess), float(ess * outside.expect(w / up + inverse / down).error))
+
+
+def _sector_masses(samples: WeightedSamples, outside: TargetSample) -> tuple[Agreement, ...]:
+    sectors = samples.program.sectors
+    if sectors.count == 1 or not sectors.enumerable:
+        return ()
+    u = sectors.index(run(samples.program, "canonicalize", {"x": outside.x})[1])
+    ours = zip(samples.sector_masses, samples.sector_errors, strict=True)
+    return tuple(
+        Agreement(
+            f"mass of sector {sector}",
+            Estimate(float(mass), float(error)),
+            outside.expect((u == sector).astype(np.float64)),
+        )
+        for sector, (mass, error) in enumerate(ours)
+    )

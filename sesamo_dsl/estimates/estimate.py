@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+SIGMAS = 5.0
+"""Standard errors beyond which a deviation is no accident."""
+
 
 class Estimate(NamedTuple):
     """A value with its standard error, which is NaN where there is too little to tell it from."""

@@ -8,15 +8,15 @@ about it, or None. Sound models have no findings at all, so that one that appear
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import shown
+from .coverage import thin_threshold
+from .estimate import SIGMAS
+from .finding import Finding
 from .weighted import WeightedSamples
 
-SIGMAS = 5.0
-"""Standard errors beyond which a deviation is no accident."""
 LEAST_ESS = 0.1
 LARGEST_SHARE = 0.05
 FEWEST = 10
@@ -26,7 +26,6 @@ _SHORTFALL = 0.01  # rounding alone leaves 1e-3 at most
 _FINAL_BATCHES = 50  # of a training, compared with the samples
 _LEAST_TAIL = 20  # weights that a tail index is fitted to
 _LARGE_WEIGHT = 3.0  # in units of the mean: the tail of weights that are all below it does no harm
-_THIN = 3.0  # log of how much too small a density is that misses a mode
 _LEAST_MASS = 1e-4
 _JUMPING = {
     "where",
@@ -35,28 +34,6 @@ _JUMPING = {
     "sign",
     "wall",
 }  # operations whose value may jump where its derivative is zero
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One reason not to believe the figures.
-
-    Attributes
-    ----------
-    name
-        Short name of the check.
-    found
-        What was found, with the numbers.
-    remedy
-        What to do about it.
-    """
-
-    name: str
-    found: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.found}. Remedy: {self.remedy}"
 
 
 def pareto_tail_index(log_weights: np.ndarray) -> float:
@@ -282,9 +259,9 @@ def unfinished(samples: WeightedSamples) -> Finding | None:
 def missed_mode(samples: WeightedSamples) -> Finding | None:
     """A search from outside finds a minimum of S, deep enough to matter, where the model has no density."""
     log_z = samples.log_z
-    if samples.coverage is None or not np.isfinite(log_z.value):
+    if samples.search is None or not np.isfinite(log_z.value):
         return None
-    missed = samples.coverage.missed(log_z.value, _thin(samples))
+    missed = samples.search.missed(log_z.value, thin_threshold(samples))
     missed = [m for m in missed if m.mass > max(2 * np.nan_to_num(log_z.error), _LEAST_MASS)]
     if not missed:
         return None
@@ -303,9 +280,9 @@ def missed_mode(samples: WeightedSamples) -> Finding | None:
 def thin_region(samples: WeightedSamples) -> Finding | None:
     """Walkers under exp(−S) come to where the model has no density, such as kinks between two wells."""
     log_z = samples.log_z
-    if samples.coverage is None or not np.isfinite(log_z.value) or missed_mode(samples) is not None:
+    if samples.search is None or not np.isfinite(log_z.value) or missed_mode(samples) is not None:
         return None
-    region = samples.coverage.thin(log_z.value, _thin(samples))
+    region = samples.search.thin(log_z.value, thin_threshold(samples))
     if region is None or not region.mass > max(2 * np.nan_to_num(log_z.error), _LEAST_MASS):
         return None
     return Finding(
@@ -316,13 +293,6 @@ def thin_region(samples: WeightedSamples) -> Finding | None:
         "train for longer or with a larger flow (layers, flows), or with configurations of the target from "
         "sd.hmc (reference=…)",
     )
-
-
-def _thin(samples: WeightedSamples) -> float:
-    """log of how much too small a density is that is no fluctuation of the log-weights."""
-    kept = np.isfinite(samples.log_weights)
-    squares = (samples.log_weights[kept] - samples.log_z.value) ** 2
-    return max(_THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares)))
 
 
 CHECKS: tuple[Callable[[WeightedSamples], Finding | None], ...] = (

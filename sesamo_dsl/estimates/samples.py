@@ -10,13 +10,27 @@ import numpy as np
 
 from ..checks import shown
 from ..errors import OptionError
+from .coverage import REMEDY, Coverage
+from .finding import Finding
 from .health import examine, not_finite
 from .weighted import WeightedSamples
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Samples(WeightedSamples):
-    """Samples of a trained model with their importance weights; printed, they say what to believe."""
+    """Samples of a trained model with their importance weights; printed, they say what to believe.
+
+    Attributes
+    ----------
+    coverage
+        How they compare with configurations that are not the model's own, such as those of the annealing at
+        the end of the training; None if there are none.
+    unchecked
+        Why there are none, if so.
+    """
+
+    coverage: Coverage | None = None
+    unchecked: str = ""
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -24,7 +38,10 @@ class Samples(WeightedSamples):
 
         The checks are those of :mod:`sesamo_dsl.estimates.health`.
         """
-        return tuple(map(str, examine(self)))
+        found = examine(self)
+        if self.coverage is not None and self.coverage.status == "missed":
+            found = (*found, Finding("coverage", self.coverage.verdict, REMEDY))
+        return tuple(map(str, found))
 
     @property
     def is_finite(self) -> bool:
@@ -55,8 +72,12 @@ class Samples(WeightedSamples):
                 lines.append(f"  {u:3d}  {masses[u]:.5f} ± {errors[u]:.5f}   {model[u]:.5f}   {exact}")
             if sectors.count > 16:
                 lines.append(f"  … {sectors.count - 16} more")
+        if self.coverage is not None:
+            lines.append(self.coverage.text())
+        elif self.unchecked:
+            lines.append(f"coverage           unknown: {self.unchecked}")
         lines += [f"WARNING: {warning}" for warning in self.warnings]
-        if self.coverage is not None and self.coverage.basins is None:
+        if self.search is not None and self.search.basins is None:
             lines.append("note: no minima of S are known, so nothing was searched for modes that are missed")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 

@@ -23,9 +23,9 @@ from ..ir.sectors import Sectors
 from ..language.derived import Derived
 from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
-from .coverage import Coverage
 from .estimate import Estimate, independent_mean
 from .reference import Reference
+from .search import Search
 from .training_record import TrainingRecord
 
 Observable = str | Callable[[np.ndarray], Any] | np.ndarray
@@ -158,7 +158,7 @@ class WeightedSamples:
         See :class:`sesamo_dsl.backend.Draws`.
     training
         How the model was trained, as far as it is known.
-    coverage
+    search
         What a search for minima of S says about the model, if there is a model to ask.
     """
 
@@ -174,7 +174,7 @@ class WeightedSamples:
     declared: Mapping[str, Derived] = field(default_factory=dict)
     shortfall: np.ndarray | None = None
     training: TrainingRecord | None = None
-    coverage: Coverage | None = None
+    search: Search | None = None
 
     @classmethod
     def of(
@@ -186,7 +186,7 @@ class WeightedSamples:
         notes: tuple[str, ...] = (),
         declared: Mapping[str, Derived] | None = None,
         training: TrainingRecord | None = None,
-        coverage: Coverage | None = None,
+        search: Search | None = None,
     ) -> Self:
         """Wrap what a model has drawn.
 
@@ -197,7 +197,7 @@ class WeightedSamples:
         if draws.x.dtype == np.float32:
             action = observable_values(program, parameters, draws.x, "action")
         arrays = (draws.x, draws.log_q, action, draws.sector, draws.leaked | np.isposinf(action))
-        rest = (exact, notes, declared or {}, draws.shortfall, training, coverage)
+        rest = (exact, notes, declared or {}, draws.shortfall, training, search)
         return cls(program, parameters, *arrays, *rest)
 
     def __len__(self) -> int:

@@ -100,7 +100,7 @@ def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
         ):
             minima.append((round(float(found.fun), 8), tuple(round(float(z), 6) + 0.0 for z in found.x)))
     for _, mean in sorted(set(minima), key=lambda m: (m[0], tuple(-z for z in m[1]))):
-        hessian = _hessian(program, parameters, np.array(mean), slices)
+        hessian = wave_hessian(program, parameters, np.array(mean), slices)
         if hessian is not None:
             # rounded for a reproducible choice; a Newton step gives the digits back
             step = np.linalg.solve(
@@ -121,7 +121,7 @@ def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     for minimum in find_minima(program, parameters):
         if minimum.is_constant:
             mean = minimum.configuration.reshape(len(program.components), -1).mean(axis=1)
-            hessian = _hessian(program, parameters, mean, [])
+            hessian = wave_hessian(program, parameters, mean, [])
             return None if hessian is None else Vacuum(mean, minimum.action, hessian)
     return None
 
@@ -207,7 +207,7 @@ def _log_measure(
     return centre, first_order, second_order
 
 
-def _hessian(
+def wave_hessian(
     program: Program,
     parameters: Couplings,
     mean: np.ndarray,

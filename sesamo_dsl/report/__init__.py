@@ -1,5 +1,6 @@
-"""Derivations, and pictures of domains, of samples and of training."""
+"""Derivations, and pictures of domains, of samples, of training and of annealing."""
 
+from .annealing import annealing_picture as annealing_picture
 from .derivation import derivation as derivation
 from .domains import domain_picture as domain_picture
 from .pictures import comparison_picture as comparison_picture

@@ -14,6 +14,7 @@ from .. import checks
 from ..backend import load_backend
 from ..compiled_program import CompiledProgram
 from ..errors import RunError, TheoryFileError
+from ..estimates.target_sample import TargetSample
 from ..ir.interpreter import run as interpret
 from ..ir.program import SITE_VALUES, Program
 from ..language.derived import Derived
@@ -100,6 +101,7 @@ def load_run(
         reference = load_tensors(files["reference.safetensors"])["x"] if _REFERENCE in files else None
         if reference is not None:
             reference = compiled.check_configurations(reference)
+        outside, unchecked = _outside(record.get("outside", ""), files)
     except (*DAMAGES, RuntimeError, AssertionError) as error:
         raise not_a_run(store.path, error) from error
     derived = _derived(store, wanted, source, given)
@@ -125,8 +127,17 @@ def load_run(
         reference,
         record.get("start_from"),
         ended,
-        record.get("checksum"),
+        _checksum=record.get("checksum"),
+        outside=outside,
+        unchecked=unchecked,
     )
+
+
+def _outside(kept: Any, files: Mapping[str, bytes]) -> tuple[TargetSample | None, str]:
+    """The configurations that samples are held against, or why there are none."""
+    if isinstance(kept, str):
+        return None, kept or "runs of an earlier version have no annealing: run.check() makes one"
+    return TargetSample.from_data(kept, load_tensors(state_of(files, "outside"))), ""
 
 
 _REFERENCE, _COUPLINGS = "reference.safetensors", "couplings.safetensors"

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from signal import Signals
 from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from .. import checks
+from ..annealing.result import Annealed
 from ..backend import Model
 from ..compiled_program import CompiledProgram
 from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
@@ -25,6 +27,8 @@ from ..estimates.coverage import Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.reference import Reference, exact_reference
 from ..estimates.samples import Samples
+from ..estimates.search import Search
+from ..estimates.target_sample import TargetSample
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
@@ -36,6 +40,7 @@ from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
 from ..values.couplings import Coupling, arrays_only, numbers_only
+from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .store import RunDirectory, Store, sha256
 
@@ -74,6 +79,10 @@ class Run:
         Configurations of the target that the forward part of the objective is trained with.
     start_from
         Directory of the run whose flow weights it started with, if any.
+    outside
+        Configurations of the target that are not the model's, which its samples are held against.
+    unchecked
+        Why there are none, if so.
     ended
         How the training ended; None while it runs, and of one that was killed.
     """
@@ -92,6 +101,8 @@ class Run:
     reference: np.ndarray | None = None
     start_from: str | None = None
     ended: Ending | None = None
+    outside: TargetSample | None = None
+    unchecked: str = "no annealing was made; run.check() makes one"
     _checksum: str | None = None
 
     def __repr__(self) -> str:
@@ -142,10 +153,73 @@ class Run:
         draws = self.model.sample(count, checks.seed(seed, "seed of samples"))
         share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
         trained = TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
-        coverage = Coverage(self.model, program, self.parameters)
-        return Samples.of(
-            draws, program, self.parameters, self.exact, self.notes, self.derived, trained, coverage
+        search = Search(self.model, program, self.parameters)
+        samples = Samples.of(
+            draws, program, self.parameters, self.exact, self.notes, self.derived, trained, search
         )
+        if self.outside is None:
+            return replace(samples, unchecked=self.unchecked)
+        return replace(samples, coverage=self.coverage(samples, self.outside))
+
+    def coverage(
+        self,
+        samples: Samples,
+        outside: np.ndarray | Chain | Annealed | TargetSample,
+        log_weights: np.ndarray | None = None,
+    ) -> Coverage:
+        """How samples of the model compare with configurations that are not its own.
+
+        Parameters
+        ----------
+        outside
+            Of an annealing, of Markov chains, or from anywhere, (n, components, *lattice) in their order.
+        log_weights
+            Of configurations from anywhere, (n,), up to a constant; by default all are alike.
+
+        Raises
+        ------
+        ConfigurationError, OptionError
+            If these are no configurations of the theory, or none at all.
+        """
+        if isinstance(outside, Chain | Annealed):
+            outside = outside.as_target()
+        if isinstance(outside, TargetSample):
+            target = outside
+        else:
+            x = self.compiled.check_configurations(outside)
+            target = TargetSample.of_arrays(x, self.compiled.action(x, self.parameters), log_weights)
+        return Coverage.of(samples, self.log_prob(target.x), target)
+
+    def check(self, seconds: float | None = None, *, progress: bool = True) -> None:
+        """Anneal, and hold all samples against the walkers from now on; kept with the run.
+
+        Parameters
+        ----------
+        seconds
+            Time of the annealing; by default a fifth of the training's, at least 5 s.
+
+        Raises
+        ------
+        OptionError
+            If the time is no positive number.
+        AnnealingInterrupted
+            For SIGINT and SIGTERM; what is done is kept.
+        """
+        if seconds is not None:
+            seconds = checks.real(seconds, "option seconds of check")
+        signals = self._check(seconds, progress)
+        if self.directory is not None:
+            self.save()
+        if signals:
+            raise TrainingInterrupted(signals[0], self)
+
+    def _check(self, seconds: float | None, progress: bool) -> Sequence[Signals]:
+        found, signals = anneal_for_check(
+            self.compiled, self.parameters, seconds, self.course.seconds, self.plan.seed, progress=progress
+        )
+        self.outside = None if isinstance(found, str) else found
+        self.unchecked = found if isinstance(found, str) else ""
+        return signals
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
@@ -181,6 +255,7 @@ class Run:
         restart: bool = False,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
+        check: bool = True,
     ) -> Run:
         """Finish a training that was interrupted, or train on.
 
@@ -196,8 +271,8 @@ class Run:
             Another peak rate.
         restart
             Start the schedule anew, with its warm-up and the peak rate.
-        callbacks
-            See ``CompiledTheory.train``.
+        callbacks, check
+            See ``CompiledTheory.train``; a run that has configurations to be held against keeps them.
 
         Raises
         ------
@@ -226,7 +301,7 @@ class Run:
             if restart:
                 course = self.course
                 self.course = replace(course, first_step=course.steps, first_second=course.seconds)
-            self._train(progress, watching)
+            self._train(progress, watching, check)
         return self
 
     def _plan_of_resume(self, steps: int | None, seconds: float | None, learning_rate: float | None) -> Plan:
@@ -259,7 +334,7 @@ class Run:
             )
         return replace(self.plan, **changes)
 
-    def _train(self, progress: bool, callbacks: Sequence[Callback]) -> None:
+    def _train(self, progress: bool, callbacks: Sequence[Callback], check: bool) -> None:
         with self.store.locked(), held_back() as signals:
             self.ended = None
             try:
@@ -295,6 +370,9 @@ class Run:
                     "what was kept before is still there",
                     run=self,
                 ) from error
+            if check and self.finished and self.outside is None and not signals:
+                signals = list(self._check(None, progress))
+                self._keep(self.model.state())
         if signals:
             raise TrainingInterrupted(signals[0], self)
 
@@ -335,6 +413,7 @@ class Run:
             f"state-{self.course.steps}-{sha256(weights)[:12]}.safetensors": weights,
             f"history-{self.course.steps}-{sha256(history)[:12]}.csv": history,
             **self._constant_files,
+            **self._outside_files,
         }
         self._checksum = self.store.write(self._record(), files)
 
@@ -346,6 +425,13 @@ class Run:
         arrays = arrays_only(self.parameters)
         couplings = {"couplings.safetensors": save_tensors(arrays)} if arrays else {}
         return {**self.declaration.files(), **couplings, **reference}
+
+    @property
+    def _outside_files(self) -> dict[str, bytes]:
+        if self.outside is None:
+            return {}
+        data = save_tensors(self.outside.as_data()[1])
+        return {f"outside-{sha256(data)[:12]}.safetensors": data}
 
     def _record(self) -> dict[str, Any]:
         program, course = self.compiled.program, self.course
@@ -366,6 +452,7 @@ class Run:
                 "schedule_from": course.first_second,
             },
             "options": self.plan.as_json(),
+            "outside": self.unchecked if self.outside is None else self.outside.as_data()[0],
             "notes": list(self.notes),
             "derived": list(self.derived),
             "start_from": self.start_from,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import checks
+from ..annealing.result import Annealed
 from ..errors import OptionError
 from ..estimates.chains import Chain
 from ..landscape.integrability import require_normalizable
@@ -36,13 +37,14 @@ def start(
     directory: str | Path | Literal[False] | None = None,
     progress: bool = True,
     source: Mapping[str, str] | None = None,
-    reference: np.ndarray | Chain | None = None,
+    reference: np.ndarray | Chain | Annealed | None = None,
     method: str | None = None,
     start_from: Run | str | Path | None = None,
     callbacks: Sequence[Callback] = (),
+    check: bool = True,
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
-    watching = checked(callbacks)
+    watching, check = checked(callbacks), checks.flag(check, "option check")
     values, progress = compiled.parameter_values(parameters), checks.flag(progress, "option progress")
     require_normalizable(compiled.program, values)
     given = _reference(compiled, reference)
@@ -83,7 +85,7 @@ def start(
             write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
             write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
             run.save()
-        run._train(progress, watching)
+        run._train(progress, watching, check)
     return run
 
 
@@ -97,10 +99,14 @@ def _store(compiled: DerivedProgram, directory: str | Path | Literal[False] | No
     return RunDirectory.fresh(Path("runs") / f"{stem}-{compiled.backend.name}-{stamp}")
 
 
-def _reference(compiled: DerivedProgram, reference: np.ndarray | Chain | None) -> np.ndarray | None:
+def _reference(
+    compiled: DerivedProgram, reference: np.ndarray | Chain | Annealed | None
+) -> np.ndarray | None:
     """The configurations of the target to train with, checked."""
     if reference is None:
         return None
+    if isinstance(reference, Annealed):
+        reference = reference.as_target().x
     x = reference.configurations if isinstance(reference, Chain) else reference
     checked = compiled.check_configurations(x)
     if not len(checked):

@@ -18,11 +18,11 @@ import sesamo_dsl as sd
 from sesamo_dsl import cli
 from sesamo_dsl.errors import TrainingDivergedError
 from sesamo_dsl.estimates.chains import Chain, longest_stay
-from sesamo_dsl.estimates.coverage import Coverage
 from sesamo_dsl.estimates.estimate import independent_mean
 from sesamo_dsl.estimates.health import examine, pareto_tail_index
 from sesamo_dsl.estimates.reference import Reference
 from sesamo_dsl.estimates.samples import Samples
+from sesamo_dsl.estimates.search import Search
 from sesamo_dsl.estimates.training_record import TrainingRecord
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
@@ -234,9 +234,9 @@ def untrained(theory: sd.Theory, backend: str = "torch", **options: Any) -> tupl
     chosen = decide(TrainingOptions(flow=SMALL, **options), compiled.analysis)
     base = make_base(compiled.program, theory.parameter_values({}), chosen)
     model = compiled.backend.model(compiled, theory.parameter_values({}), base, chosen)
-    coverage = Coverage(model, compiled.program, theory.parameter_values({}))
+    search = Search(model, compiled.program, theory.parameter_values({}))
     draws = model.sample(N, 1)
-    samples = Samples.of(draws, compiled.program, theory.parameter_values({}), None, coverage=coverage)
+    samples = Samples.of(draws, compiled.program, theory.parameter_values({}), None, search=search)
     return model, samples
 
 
@@ -246,7 +246,7 @@ def test_a_well_that_was_never_drawn_is_found_from_outside(backend: str) -> None
     samples = untrained(wells((0, -2)), backend)[1]
     assert samples.ess > 0.99
     assert names(samples) == ["missed mode"]
-    (mode,) = samples.coverage.missed(samples.log_z.value, 3.0) if samples.coverage else ()
+    (mode,) = samples.search.missed(samples.log_z.value, 3.0) if samples.search else ()
     assert mode.mass == pytest.approx(np.exp(-2) / (1 + np.exp(-2)), rel=0.02)
     assert mode.configuration[:, 0] == pytest.approx([8, 0, 0], abs=1e-3)
     assert mode.log_ratio == pytest.approx(8**2 / 2 - 2, abs=4)
@@ -273,19 +273,19 @@ def test_images_count_as_covered_where_the_model_has_them() -> None:
 def test_what_was_found_is_of_the_model_that_drew_the_samples() -> None:
     """Neither training on nor a pickle changes it."""
     model, samples = untrained(wells((0, -2)))
-    assert samples.coverage is not None
+    assert samples.search is not None
     state = model.state()
     model.load_state({k: v + 0.3 if k.startswith("flow.") else v for k, v in state.items()})
     moved = model.log_prob(samples.x[:5])
-    (first, second) = samples.coverage.log_q
+    (first, second) = samples.search.log_q
     model.load_state(state)
-    basins = samples.coverage.basins
+    basins = samples.search.basins
     assert basins is not None
     assert np.array_equal(first, model.log_prob(basins[0].walkers))
     assert not np.allclose(moved, samples.log_q[:5])
-    copied = pickle.loads(pickle.dumps(samples.coverage))
+    copied = pickle.loads(pickle.dumps(samples.search))
     assert np.array_equal(copied.log_q[1], second)
-    assert [m.mass for m in copied.missed(0, 3)] == [m.mass for m in samples.coverage.missed(0, 3)] != []
+    assert [m.mass for m in copied.missed(0, 3)] == [m.mass for m in samples.search.missed(0, 3)] != []
 
 
 def test_a_theory_too_large_to_search_says_so() -> None:

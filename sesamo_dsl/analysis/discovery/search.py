@@ -198,9 +198,9 @@ class CompiledAction:
     @cached_property
     def _slopes(self) -> tuple[Callable[..., Any], list[Callable[..., Any]]]:
         """∂S/∂(each sum), and each density with its derivatives by the fields in it."""
-        slopes = [sp.diff(self._outer, total) for total in self._totals]
+        slopes = [_slope(self._outer, total) for total in self._totals]
         densities = [
-            [node.density, *(sp.diff(node.density, f) for f in fields)]
+            [node.density, *(_slope(node.density, f) for f in fields)]
             for node, fields in zip(self._sums, self._fields, strict=True)
         ]
         return self._compile(slopes, densities)
@@ -219,6 +219,11 @@ class CompiledAction:
     def _shifted(values: Array, field: FieldComponent) -> Array:
         """The values (…, *lattice) at x + offset, for every x."""
         return np.roll(values, tuple(-o for o in field.offset), tuple(range(-len(field.offset), 0)))
+
+
+def _slope(expr: sp.Basic, symbol: sp.Basic) -> sp.Basic:
+    """The derivative where it exists: random configurations are at no jump."""
+    return cast(sp.Basic, sp.diff(expr, symbol).replace(sp.DiracDelta, lambda *_: sp.S.Zero))
 
 
 def random_couplings(theory: Theory, rng: np.random.Generator) -> dict[str, Coupling]:

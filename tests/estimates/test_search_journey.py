@@ -11,7 +11,7 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.estimates.coverage import Coverage, find_journey
+from sesamo_dsl.estimates.search import Search, find_journey
 from sesamo_dsl.landscape.landscape import Landscape
 from sesamo_dsl.landscape.walkers import WALKERS, Walk
 from sesamo_dsl.stages.lower import lower_theory
@@ -101,14 +101,14 @@ class TwoValleys:
 @pytest.mark.parametrize("slices", [24, 32])
 def test_what_lies_between_two_valleys_is_noticed(slices: int) -> None:
     model: Any = TwoValleys(slices)
-    coverage = Coverage(model, lower_theory(sd.analyse(path_theory(slices))), {})
-    region = coverage.thin(model.log_z, 3.0)
+    search = Search(model, lower_theory(sd.analyse(path_theory(slices))), {})
+    region = search.thin(model.log_z, 3.0)
     assert region is not None
     kinked = kinks_by_transfer_matrix(slices)
     assert 0.3 * kinked < region.mass < kinked + 4 * np.sqrt(kinked * (1 - kinked) / WALKERS)
     assert abs(region.configuration).min() < 0.9  # it comes close to the barrier somewhere
     assert region.log_ratio > 3
-    assert coverage.thin(model.log_z, 1e3) is None
+    assert search.thin(model.log_z, 1e3) is None
 
 
 def test_a_model_without_kinks_comes_with_a_warning(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_model_without_kinks_comes_with_a_warning(tmp_path: Path) -> None:
 
 def test_a_sound_model_is_not(tmp_path: Path) -> None:
     samples = trained(free_theory(24), tmp_path)
-    assert samples.coverage is not None
-    assert samples.coverage.journey is not None
+    assert samples.search is not None
+    assert samples.search.journey is not None
     assert samples.warnings == ()
 
 

@@ -1,0 +1,387 @@
+"""The start density of a theory: a mixture over all minima that are found, and a broad part around them.
+
+Every minimum and its images under the group, under translations, and on the orbits of Lie groups are centres.
+The widths are those of Laplace's method, inflated; weights are the square roots of Laplace's masses, so that
+no minimum has hardly any walkers. On a lattice that looks the same everywhere widths are those of waves; the
+images of one minimum share them. Where no minimum is found, as for actions with determinants, the start is
+the translation-invariant Gaussian that is closest to the theory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ..ir.interpreter import run
+from ..ir.program import Program
+from ..landscape.images import Images
+from ..landscape.landscape import Landscape
+from ..landscape.laplace import DENSE, modes_at
+from ..landscape.minima import Minimum, find_minima
+from ..landscape.vacua import self_consistent, wave_hessian
+from ..laws.orbits import circle, uniform_directions
+from ..values.arrays import Arrays
+from ..values.couplings import Couplings
+from .fit import fit_mixture
+from .start import Family, LogDensity, Shape, StartDensity
+from .tails import Tails, find_tails
+from .whitening import Whitening, real_waves
+
+_MOST_IMAGES = 64  # of one minimum
+_ORBIT_IMAGES = 16  # of a minimum on the orbit of a Lie group
+_LEAST_WEIGHT = 0.05  # of a minimum, in units of the largest
+_FEW = 3  # variables up to which a mixture covers a theory on a lattice
+_INFLATION = 1.5  # of the widths of Laplace's method
+_BROAD, _BROAD_WIDTH, _BROAD_FREEDOM = 0.2, 2.0, 5.0  # weight, width and ν of a part around all minima
+_FITTED, _FITTED_WIDTH = 0.5, 1.5  # weight and width of what is fitted to walkers
+_PARTS = 8  # of a mixture that is fitted, at most
+_MAXIMISATIONS, _KEPT = 10, 0.2  # steps for the weights of the parts, and how much of the first ones is kept
+_LEAST_FREEDOM = 2.5  # ν of tails with a covariance that walkers can tell
+_NEGLIGIBLE = 30.0  # logarithm of how much less a minimum weighs that is left out
+_ALIKE = 1.5  # ratio of variances up to which two minima share their widths
+_SOFT = 1e-6  # of the largest eigenvalue: softer modes are as wide as the orbit or the broad part
+
+
+@dataclass(frozen=True, eq=False)
+class _Basin:
+    """One minimum: its images, their masses, and the covariance they share.
+
+    Attributes
+    ----------
+    centres
+        (images, n).
+    log_masses
+        Laplace's estimate for each image, (images,).
+    covariance
+        A block for each wave, (waves, c, c); one block (n, n) for all.
+    """
+
+    centres: np.ndarray
+    log_masses: np.ndarray
+    covariance: np.ndarray
+
+
+class _Layout:
+    """How covariances of a theory are held: one dense block, or a block for each wave."""
+
+    def __init__(self, program: Program) -> None:
+        action, self.n = program.functions["action"], int(np.prod(program.configuration_shape))
+        alike = not (action.is_site_dependent or action.couples_nodes)
+        determinants = any(op.name == "fermion_log_det" for op in action.ops)
+        self.waves = int(np.prod(program.shape)) > 1 and (alike or determinants or self.n > DENSE)
+        self.field_shape, self.sites = program.configuration_shape, int(np.prod(program.shape))
+        self.nodes = len(program.shape) - 1 if program.nodes is not None else None
+        self.shape = program.configuration_shape if self.waves else (self.n,)
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether the start is one wide Gaussian: the minima of all sites together are too many."""
+        return self.sites > 1 and self.n > _FEW
+
+    def whitening(self, covariance: np.ndarray) -> Whitening:
+        """The linear map of a Gaussian with this covariance."""
+        precision = np.linalg.inv(covariance)
+        precision = (precision + np.swapaxes(precision, 1, 2)) / 2
+        if self.waves:
+            return Whitening.of_waves(precision, self.shape, self.nodes)
+        return Whitening.dense(precision[0])
+
+    def blocks(self, matrix: np.ndarray) -> np.ndarray:
+        """The blocks of a symmetric matrix, (n, n); what couples different waves is left out."""
+        if not self.waves:
+            return matrix[None]
+        rows = self.transformed(matrix).reshape(self.n, self.n)
+        c, sites = self.shape[0], self.n // self.shape[0]
+        both = self.transformed(rows.T).reshape(c, sites, c, sites)
+        return self.averaged(np.einsum("akbk->kab", both))
+
+    def spread(self, differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Blocks of Σ w d dᵀ, (count, n) → (waves, c, c)."""
+        if not self.waves:
+            return ((differences.T * weights) @ differences)[None]
+        waves = self.transformed(differences).reshape(len(differences), self.shape[0], -1)
+        return self.averaged(np.einsum("i,iak,ibk->kab", weights, waves, waves))
+
+    def transformed(self, x: np.ndarray) -> np.ndarray:
+        """Real Fourier transform of configurations, (count, n) → (count, components, *lattice)."""
+        x = x.reshape(len(x), *self.shape)
+        for mu, extent in enumerate(self.shape[1:]):
+            x = np.tensordot(x, np.eye(extent) if mu == self.nodes else real_waves(extent), axes=((2,), (0,)))
+        return x
+
+    def of_waves(self, hessian: np.ndarray) -> np.ndarray:
+        """Real symmetric blocks of H(k), alike for k and its reflections, (waves, c, c)."""
+        c = self.shape[0]
+        return self.averaged(np.real(hessian).reshape(-1, c, c))
+
+    def averaged(self, blocks: np.ndarray) -> np.ndarray:
+        """Blocks alike for k and its reflections along every transformed axis, (waves, c, c)."""
+        grid = blocks.reshape(*self.field_shape[1:], *blocks.shape[1:])
+        for axis in range(len(self.field_shape) - 1):
+            if axis != self.nodes:
+                grid = (grid + np.roll(np.flip(grid, axis), 1, axis)) / 2
+        return grid.reshape(blocks.shape)
+
+
+def start_density(program: Program, parameters: Couplings) -> StartDensity:
+    """The first q₀ of a theory, and the mass matrix of Hamiltonian Monte Carlo; the same every time."""
+    landscape = Landscape(program, parameters, program.shape)
+    layout, rng = _Layout(program), np.random.default_rng(0)
+    basins = _basins(landscape, layout, rng)
+    n, shape = landscape.size, program.configuration_shape
+    if not basins:
+        blocks = layout.of_waves(self_consistent(program, parameters).hessian)
+        covariance = np.linalg.inv(blocks) if layout.waves else _assembled(blocks, program.shape)
+        basins = [_Basin(np.zeros((1, n)), np.zeros(1), covariance)]
+    tails = find_tails(landscape, basins[0].centres[0], rng)
+    log_masses = np.array([np.logaddexp.reduce(b.log_masses) for b in basins])
+    shares = np.maximum(np.exp((log_masses - log_masses.max()) / 2), _LEAST_WEIGHT)
+    shares /= shares.sum()
+    precision = sum(s * np.linalg.inv(b.covariance) for s, b in zip(shares, basins, strict=True))
+    mass = layout.whitening(np.linalg.inv(precision))
+    if layout.is_soft:
+        return StartDensity(shape, (_soft(layout, basins, shares, tails),), mass)
+    families = []
+    for members in _alike(basins):
+        total = shares[members].sum()
+        covariance = sum(shares[i] / total * basins[i].covariance for i in members)
+        log_weights = np.concatenate([np.log(shares[i]) + _shares(basins[i].log_masses) for i in members])
+        centres = np.concatenate([basins[i].centres for i in members]).reshape(-1, *shape)
+        whitening = layout.whitening(covariance).scaled(_INFLATION)
+        families.append(
+            Family(whitening, centres, log_weights + np.log(1 - _BROAD), tails.shape, tails.freedom)
+        )
+    return StartDensity(shape, (*families, *_broad(layout, basins, shares, tails)), mass)
+
+
+def is_soft(program: Program) -> bool:
+    """Whether q₀ is one wide Gaussian, which no walkers refine."""
+    return _Layout(program).is_soft
+
+
+def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tails: Tails) -> Family:
+    """A Gaussian around the middle of all minima whose sites vary as much as the minima differ there.
+
+    Fields that are at one minimum here and at another there have far more weight together than a Gaussian
+    around any minimum has for them. With the least curvature lowered, P − δ, the couplings between sites are
+    kept, and so are the stiff waves, and each site reaches every minimum. Annealing then contracts.
+    """
+    middle, between = _between(layout, basins, shares)
+    covariance = _mean_covariance(basins, shares)
+    wanted = _INFLATION**2 * (np.trace(covariance + between, axis1=1, axis2=2).sum()) / layout.n
+    precision = np.linalg.inv(covariance)
+    values, vectors = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
+    least = values.min()
+    low, high = np.log(1e-8 * least), np.log(least)
+    for _ in range(60):  # bisection in the logarithm of the curvature that is left
+        half = (low + high) / 2
+        if np.mean(1 / (values - least + np.exp(half))) > wanted:
+            low = half
+        else:
+            high = half
+    softened = (vectors / (values - least + np.exp(high))[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    shape = "student" if tails.shape == "product" else tails.shape
+    centre = middle.reshape(1, *layout.field_shape)
+    return Family(layout.whitening(softened), centre, np.zeros(1), shape, tails.freedom)
+
+
+def refined(
+    start: StartDensity, program: Program, arrays: Arrays, x: np.ndarray, weights: np.ndarray
+) -> StartDensity:
+    """q₀ with more parts, a mixture fitted to walkers under exp(−S), and with weights that fit.
+
+    A first guess of the widths by Laplace's method misses what is far from all minima, as the arms of a
+    curved valley. The soft Gaussian of a field on a lattice is left as it is: what is rare among the walkers
+    would be out of its reach if it were made narrower. So are tails without a variance.
+
+    Parameters
+    ----------
+    x, weights
+        Walkers, (walkers, components, *lattice), with normalised weights.
+    """
+    layout, tails = _Layout(program), start.families[0]
+    if layout.is_soft or tails.freedom < _LEAST_FREEDOM or 1 / np.sum(weights**2) < 4 * layout.n:
+        return start
+    rows = x.reshape(len(x), -1)
+    parts = fit_mixture(rows, weights, 1, np.random.default_rng(0))
+    parts += fit_mixture(rows, weights, _PARTS, np.random.default_rng(0))
+    if not parts:
+        return start
+    freedom = min(tails.freedom, _BROAD_FREEDOM)
+    fitted = [
+        Family(
+            layout.whitening(layout.blocks(part.covariance)).scaled(_FITTED_WIDTH),
+            part.mean.reshape(1, *start.field_shape),
+            np.log([_FITTED / len(parts)]),
+            "student",
+            freedom,
+        )
+        for part in parts
+    ]
+    rest = [replace(f, log_weights=f.log_weights + np.log(1 - _FITTED)) for f in start.families]
+    return _reweighted(replace(start, families=(*rest, *fitted)), arrays, x, weights)
+
+
+def _reweighted(start: StartDensity, arrays: Arrays, x: np.ndarray, weights: np.ndarray) -> StartDensity:
+    """Weights of the parts by expectation maximisation on walkers, none much less than it was."""
+    log_parts = LogDensity(arrays, start).parts(x)
+    log_weights = np.concatenate([f.log_weights for f in start.families])
+    before = np.exp(log_weights)
+    log_parts = log_parts - log_weights
+    now = before
+    for _ in range(_MAXIMISATIONS):
+        joint = log_parts + np.log(now)
+        now = weights @ np.exp(joint - logsumexp(joint, axis=1, keepdims=True)) + 1e-300
+    now = np.log((1 - _KEPT) * now / now.sum() + _KEPT * before)
+    ends = np.cumsum([len(f.log_weights) for f in start.families])
+    parts = np.split(now, ends[:-1])
+    return replace(
+        start,
+        families=tuple(replace(f, log_weights=w) for f, w in zip(start.families, parts, strict=True)),
+    )
+
+
+def _shares(log_masses: np.ndarray) -> np.ndarray:
+    """Logarithms of weights that go with the square root of masses and have sum 1."""
+    return log_masses / 2 - np.logaddexp.reduce(log_masses / 2)
+
+
+def _assembled(blocks: np.ndarray, lattice: tuple[int, ...]) -> np.ndarray:
+    """The covariance of all coordinates from the precisions of waves, (1, n, n)."""
+    c = blocks.shape[1]
+    covariance = np.linalg.inv(blocks)
+    whitening = Whitening((c, *lattice), None, np.zeros((0, c, c)))
+    basis = np.eye(c * int(np.prod(lattice))).reshape(-1, c, *lattice)
+    for transform in whitening.transforms:
+        basis = np.tensordot(basis, transform, axes=((2,), (0,)))
+    waves = basis.reshape(len(basis), c, -1)
+    return np.einsum("iak,kab,jbk->ij", waves, covariance, waves)[None]
+
+
+def _mean_covariance(basins: list[_Basin], shares: np.ndarray) -> np.ndarray:
+    return sum(
+        (s * b.covariance for s, b in zip(shares, basins, strict=True)), np.zeros_like(basins[0].covariance)
+    )
+
+
+def _between(layout: _Layout, basins: list[_Basin], shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of all centres, (n,), and their covariance, (waves, c, c)."""
+    weights = np.concatenate([s * np.exp(_shares(b.log_masses)) for s, b in zip(shares, basins, strict=True)])
+    centres = np.concatenate([b.centres for b in basins])
+    middle = weights @ centres
+    return middle, layout.spread(centres - middle, weights)
+
+
+def _broad(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tails: Tails) -> list[Family]:
+    """One wide part around all centres, so that nothing between or beyond them is left out."""
+    middle, between = _between(layout, basins, shares)
+    whitening = layout.whitening(between + _mean_covariance(basins, shares)).scaled(_BROAD_WIDTH)
+    centre, freedom = middle.reshape(1, *layout.field_shape), min(tails.freedom, _BROAD_FREEDOM)
+    shapes: tuple[Shape, ...] = ("product", "student") if tails.shape == "product" else ("student",)
+    weight = np.log([_BROAD / len(shapes)])
+    return [Family(whitening, centre, weight, shape, freedom) for shape in shapes]
+
+
+def _alike(basins: list[_Basin]) -> list[list[int]]:
+    """Numbers of basins whose covariances differ little, and can be one family."""
+    groups: list[list[int]] = []
+    for i, basin in enumerate(basins):
+        for members in groups:
+            ratio = np.linalg.eigvals(np.linalg.solve(basins[members[0]].covariance, basin.covariance)).real
+            if ratio.max() < _ALIKE and ratio.min() > 1 / _ALIKE:
+                members.append(i)
+                break
+        else:
+            groups.append([i])
+    return groups
+
+
+def _basins(landscape: Landscape, layout: _Layout, rng: np.random.Generator) -> list[_Basin]:
+    images = Images(landscape)
+    found = []
+    for minimum in find_minima(landscape.program, landscape.parameters):
+        covariance = _covariance(landscape, layout, images, minimum)
+        if covariance is not None:
+            centres = _centres(landscape, images, minimum.configuration.reshape(-1), rng)
+            heights = landscape.values(centres) - minimum.action
+            log_masses = minimum.log_weight - heights - np.log(len(centres))
+            kept = np.isfinite(log_masses)
+            found.append(_Basin(centres[kept], log_masses[kept], covariance))
+    heaviest = max((basin.log_masses.max() for basin in found), default=0.0)
+    return [basin for basin in found if basin.log_masses.max() > heaviest - _NEGLIGIBLE]
+
+
+def _covariance(landscape: Landscape, layout: _Layout, images: Images, minimum: Minimum) -> np.ndarray | None:
+    """Widths around a minimum, averaged over its images; None if S says nothing about them."""
+    program, x = landscape.program, minimum.configuration.reshape(-1)
+    if layout.waves and (minimum.is_constant or landscape.size > DENSE):
+        mean = minimum.configuration.reshape(len(program.components), -1).mean(axis=1)
+        hessian = wave_hessian(program, landscape.parameters, mean, [])
+        if hessian is None:
+            return None
+        blocks = layout.of_waves(hessian)
+        covariance = np.linalg.inv(blocks)
+    else:
+        tangents = images.orbit(x)[0]
+        modes = modes_at(landscape, x, tangents)
+        if modes is None:
+            return None
+        values, vectors = np.linalg.eigh(modes.stiffness)
+        free = values < _SOFT * values.max()
+        variance = np.where(free, np.sum(x**2) / 4, 1 / np.where(free, 1.0, values))  # a part of the orbit
+        covariance = layout.blocks((vectors * variance) @ vectors.T)
+    return _averaged(program, layout, covariance)
+
+
+def _averaged(program: Program, layout: _Layout, covariance: np.ndarray) -> np.ndarray:
+    """The mean of a covariance over its images under the finite group and the Lie groups."""
+    matrices = program.constants["MATRICES"]
+    if "COLLECTIVE_0" in program.constants:  # all components of a Lie group's block alike
+        rng, c, i = np.random.default_rng(0), len(program.components), 0
+        turned, unit = [], np.eye(c).reshape(c, c, *(1,) * len(program.shape))
+        dimensions = []
+        while f"COLLECTIVE_{i}" in program.constants:
+            dimensions.append(len(program.constants[f"COLLECTIVE_{i}"]))
+            i += 1
+        for _ in range(_MOST_IMAGES):
+            turns = {
+                f"n_{i}": np.repeat(uniform_directions(rng, 1, d), c, axis=0)
+                for i, d in enumerate(dimensions)
+            }
+            fields = np.broadcast_to(unit, (c, c, *program.shape)).copy()
+            turned.append(run(program, "rotate", {"y": fields, **turns})[0].reshape(c, c, -1)[..., 0].T)
+        matrices = np.array([m @ g for m in turned for g in matrices[:_MOST_IMAGES]])
+    matrices = matrices[:_MOST_IMAGES] if len(matrices) <= _MOST_IMAGES else matrices
+    if len(matrices) == 1:
+        return covariance
+    if layout.waves:
+        return np.einsum("gab,kbc,gdc->kad", matrices, covariance, matrices) / len(matrices)
+    c, sites = matrices.shape[1], layout.n // matrices.shape[1]
+    tensor = covariance.reshape(c, sites, c, sites)
+    total = np.einsum("gab,bsct,gdc->asdt", matrices, tensor, matrices, optimize=True) / len(matrices)
+    return total.reshape(1, layout.n, layout.n)
+
+
+def _centres(landscape: Landscape, images: Images, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Different images of a minimum, (images, n), at most a few dozen."""
+    program = landscape.program
+    on_orbit = x[None]
+    if "unrotate" in program.functions and np.linalg.norm(x) > 1e-9:
+        fields = landscape.fields(x[None])
+        y, *orientations = run(program, "unrotate", {"x": fields})
+        dimensions = [n.shape[1] for n in orientations]
+        turns = [
+            circle(_ORBIT_IMAGES)
+            if d == 2 and len(dimensions) == 1
+            else uniform_directions(rng, _ORBIT_IMAGES, d)
+            for d in dimensions
+        ]
+        named = {f"n_{i}": n for i, n in enumerate(turns)}
+        y = np.repeat(y, _ORBIT_IMAGES, axis=0)
+        on_orbit = run(program, "rotate", {"y": y, **named})[0].reshape(_ORBIT_IMAGES, -1)
+    listed = np.concatenate([images.listed(point) for point in on_orbit])
+    if len(listed) <= _MOST_IMAGES:
+        return listed
+    return listed[np.sort(rng.choice(len(listed), _MOST_IMAGES, replace=False))]

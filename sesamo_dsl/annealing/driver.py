@@ -1,0 +1,266 @@
+"""``sd.anneal``: log Z and weighted configurations of a theory without a model and without training."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from signal import Signals
+from typing import Any
+
+import numpy as np
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..backend import Backend
+from ..compiled_program import CompiledProgram
+from ..errors import AnnealingInterrupted, BackendError
+from ..landscape.integrability import require_normalizable
+from ..landscape.laplace import DENSE
+from ..language.derived import Derived
+from ..language.theory import Theory
+from ..machine.interruption import held_back
+from ..machine.memory import check_memory
+from ..stages.compile import DerivedProgram
+from ..values.couplings import Coupling, Couplings
+from .components import is_soft, refined, start_density
+from .ensemble import Ensemble
+from .options import LEAST_POPULATIONS, LEAST_WALKERS, AnnealingOptions
+from .population import Interruption, Population, anneal_population, find_ladder
+from .result import Annealed
+
+_TARGET = 0.9  # of the conditional ESS at every temperature
+_PILOT = 0.4  # of the time, at most, for each pilot
+_LINGERING = 24  # moves of a pilot under exp(−S), that a mixture is then fitted to
+_PLANNED = 8  # populations that the number of walkers is chosen for
+_DETERMINANT_SIZE = 64  # real variables above which theories with determinants are not searched
+_SAFETY = 0.8  # of the time that is left, planned for
+_ARRAYS = 12  # of the size of all walkers that are held at once
+
+
+class _Clock:
+    """The time that is left, the signals that have come, and the bar that shows both."""
+
+    def __init__(self, limit: float, signals: Sequence[Any], show: Callable[[str, float], None]) -> None:
+        self._begin, self._limit, self._signals, self._show = time.perf_counter(), limit, signals, show
+        self.deadline, self.stage, self.stopped = limit, "", ""
+        self._stage_began = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        return time.perf_counter() - self._begin
+
+    @property
+    def left(self) -> float:
+        return self._limit - self.elapsed
+
+    @property
+    def in_stage(self) -> float:
+        """Seconds since the stage began."""
+        return self.elapsed - self._stage_began
+
+    def start(self, stage: str, deadline: float = math.inf) -> None:
+        """Begin a stage of the work that may last for so many seconds."""
+        self._stage_began = self.elapsed
+        self.stage, self.deadline = stage, min(self.elapsed + deadline, self._limit)
+        self._show(stage, 0.0)
+
+    def tick(self, beta: float) -> None:
+        """Raise Interruption if the work has to stop."""
+        self._show(self.stage, beta)
+        if self._signals:
+            self.stopped = f"stopped by {self._signals[0].name}"
+            raise Interruption
+        if self.elapsed > self.deadline:
+            self.stopped = "time was over"
+            raise Interruption
+
+
+def anneal(
+    theory: Theory | DerivedProgram,
+    *,
+    parameters: Mapping[Any, Coupling] | None = None,
+    backend: str | Backend = "torch",
+    progress: bool = True,
+    **options: Any,
+) -> Annealed:
+    """Anneal walkers from a wide start density to exp(−S)/Z by sequential Monte Carlo.
+
+    Nothing is trained. The start density q₀ is a mixture around all minima that are found, or wide enough on
+    each site of a lattice to reach all of them. Walkers pass through γ_β ∝ q₀^(1−β) exp(−βS), are weighted,
+    resampled, and moved by Hamiltonian Monte Carlo and by the declared groups. A pilot finds q₀ and the
+    temperatures, and independent populations follow. All of it is in float64.
+
+    Parameters
+    ----------
+    theory
+        A theory, or one that is compiled.
+    parameters
+        Couplings that differ from the theory's defaults.
+    backend
+        For a theory that is not compiled.
+    progress
+        Whether to show a progress bar.
+    walkers
+        Of each population, at least 32; by default so many that all have about 10⁵ real variables, between
+        256 and 2048, or fewer where the time is too short for them.
+    populations
+        Number of independent populations, at least 4; default 8, or with ``seconds`` as many as fit.
+    seconds
+        Time to use. By default the work ends when all populations are done, and without ``walkers`` after a
+        minute at the latest.
+    seed
+        The same seed gives the same numbers on the same backend, unless time sets the number of walkers.
+
+    Returns
+    -------
+    Annealed
+        log Z with its error, weighted configurations, and warnings.
+
+    Raises
+    ------
+    NotNormalizableError
+        If ∫ exp(−S) is found to be infinite.
+    OptionError, ParameterError
+        For arguments out of range.
+    BackendError
+        If the backend is not installed, or lends no arrays to compute with.
+    AnnealingError
+        If S is finite nowhere near the start, or the temperatures do not reach exp(−S).
+    AnnealingInterrupted
+        A KeyboardInterrupt, for SIGINT as by Ctrl-C and for SIGTERM; what is done is its attribute.
+    """
+    chosen = AnnealingOptions.of(options)
+    compiled = theory
+    if not isinstance(compiled, DerivedProgram):
+        compiled = DerivedProgram.of_theory(compiled, backend, normalizable=False)
+    values = compiled.parameter_values(parameters)
+    require_normalizable(compiled.program, values)
+    shape = compiled.theory.configuration_shape
+    most = chosen.walkers_of(shape) * math.prod(shape) * _ARRAYS
+    check_memory(2 * most, "option walkers of anneal", "use fewer walkers, and more populations")
+    declared = compiled.theory
+    annealed, signals = anneal_program(
+        compiled, values, chosen, progress=progress, notes=declared.notes, derived=declared.derived
+    )
+    if signals:
+        raise AnnealingInterrupted(signals[0], annealed)
+    return annealed
+
+
+def _in_float64(compiled: CompiledProgram) -> CompiledProgram:
+    if compiled.precision == "float64":
+        return compiled
+    return CompiledProgram.of(compiled.program, compiled.facts, compiled.backend, "float64")
+
+
+def anneal_program(
+    compiled: CompiledProgram,
+    values: Couplings,
+    options: AnnealingOptions,
+    *,
+    progress: bool,
+    notes: Sequence[str] = (),
+    derived: Mapping[str, Derived] | None = None,
+) -> tuple[Annealed, Sequence[Signals]]:
+    """Anneal what is compiled, without a declaration; see :func:`anneal`.
+
+    Returns
+    -------
+    tuple
+        What was found, and the signals that came in the meantime, the first of which ended the work.
+    """
+    if not hasattr(compiled.backend, "arrays"):
+        raise BackendError(
+            f"annealing of theory {compiled.program.theory}",
+            expected="a backend that lends its arrays and evaluates gradients, such as torch or jax",
+            found=f"the backend {compiled.backend.name}, which does not",
+            remedy="choose backend='torch' or backend='jax'",
+        )
+    compiled = _in_float64(compiled)
+    columns = (TextColumn("annealing"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn())
+    with ExitStack() as stack:
+        signals = stack.enter_context(held_back())
+        bar = stack.enter_context(Progress(*columns, disable=not progress, transient=False))
+        stack.enter_context(compiled.backend.scope("float64"))
+        task = bar.add_task("annealing", total=1.0, shown="searching for minima")
+
+        def show(stage: str, beta: float) -> None:
+            bar.update(task, completed=beta, shown=f"{stage}, β = {beta:.3g}")
+
+        clock = _Clock(options.limit, signals, show)
+        populations = _populations(compiled, values, options, clock)
+        annealed = Annealed.of(
+            populations,
+            compiled.program,
+            values,
+            compiled.constant(values),
+            stopped=clock.stopped,
+            notes=(*notes, *_notes(compiled)),
+            declared=derived or {},
+        )
+        return annealed, tuple(signals)
+
+
+def _populations(
+    compiled: CompiledProgram, values: Couplings, options: AnnealingOptions, clock: _Clock
+) -> list[Population]:
+    """All populations that are done, or if there are none the walkers as far as they have come."""
+    program, name = compiled.program, compiled.program.theory
+    arrays, emitted = compiled.backend.arrays(), compiled.bind(values)
+    count = options.pilots_of(program.configuration_shape)
+
+    def rng(*stage: int) -> np.random.Generator:
+        return np.random.default_rng([options.seed, 3, *stage])
+
+    start = start_density(program, values)
+    ensemble = Ensemble(arrays, emitted, program, start)
+    clock.start("first pilot", _PILOT * options.limit)
+    lingering = 0 if is_soft(program) else _LINGERING
+    ladder, pilot = find_ladder(ensemble, rng(0), count, _TARGET, name, clock.tick, lingering)
+    if pilot.beta < 1:
+        return [pilot]
+    seconds = clock.in_stage
+    fitted = refined(start, program, arrays, pilot.x, pilot.weights)
+    if fitted is not start:
+        ensemble = Ensemble(arrays, emitted, program, fitted)
+        clock.start("second pilot", _PILOT * options.limit)
+        ladder, pilot = find_ladder(ensemble, rng(1), count, _TARGET, name, clock.tick)
+        if pilot.beta < 1:
+            return [pilot]
+        seconds = clock.in_stage
+    walkers = _walkers(options, program.configuration_shape, count, seconds, clock.left)
+    done: list[Population] = []
+    while len(done) < options.most_populations:
+        began = clock.elapsed
+        clock.start(f"population {len(done) + 1}")
+        found = anneal_population(ensemble, rng(2, len(done)), walkers, ladder, name, clock.tick)
+        if clock.stopped:
+            return done or [found]
+        done.append(found)
+        enough = len(done) >= LEAST_POPULATIONS or options.seconds is None
+        if enough and clock.elapsed - began > clock.left:
+            if len(done) < LEAST_POPULATIONS:
+                clock.stopped = "time was over"
+            break
+    return done
+
+
+def _walkers(
+    options: AnnealingOptions, shape: Sequence[int], pilots: int, seconds: float, left: float
+) -> int:
+    """Walkers of a population: as asked for, else as many as there is time for."""
+    wanted = options.walkers_of(shape)
+    if options.walkers is not None:
+        return wanted
+    populations = min(options.most_populations, _PLANNED)
+    affordable = int(_SAFETY * pilots * left / (max(seconds, 1e-3) * populations))
+    return min(wanted, max(affordable, LEAST_WALKERS))
+
+
+def _notes(compiled: CompiledProgram) -> list[str]:
+    program = compiled.program
+    size = math.prod(program.configuration_shape)
+    if any(op.name == "fermion_log_det" for op in program.functions["action"].ops):
+        return ["minima were not searched; the start is a Gaussian"] if size > _DETERMINANT_SIZE else []
+    return ["minima were searched among constant fields alone"] if size > DENSE else []

@@ -1,0 +1,165 @@
+"""Walkers with everything that moves them: compiled moves, noise from NumPy, and elements of the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.program import Program
+from ..laws.orbits import uniform_directions
+from ..values.arrays import Array, Arrays
+from .moves import Moves, State
+from .start import StartDensity
+from .weights import systematic
+
+_JITTER = 0.2  # relative half-width of step sizes, so that no orbit is periodic
+_SHORT, _DECADES = 0.25, 1.5  # part of the steps that are shorter, and by how many decades at most
+_BLOCK_MOVES = 8  # at most, after every trajectory
+
+Proposal = Callable[[np.random.Generator, Array], Array]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One temperature: β, and how walkers move there.
+
+    Attributes
+    ----------
+    step
+        Typical step size of the leapfrog.
+    leapfrogs
+        Steps of a trajectory.
+    moves
+        Trajectories, each followed by moves of the groups.
+    """
+
+    beta: float
+    step: float
+    leapfrogs: int
+    moves: int
+
+
+class Ensemble:
+    """The moves of one theory, compiled, with their noise.
+
+    Parameters
+    ----------
+    emitted
+        The emitted functions with couplings filled in.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        emitted: Mapping[str, Callable[..., Any]],
+        program: Program,
+        start: StartDensity,
+    ) -> None:
+        self._arrays, self.start = arrays, start
+        self._action = emitted["action"]
+        moves = Moves(arrays, emitted, start)
+        self._state = arrays.compiled(moves.state)
+        self._trajectory = arrays.compiled(moves.trajectory)
+        self._propose = arrays.compiled(moves.propose)
+        self._proposals = _proposals(arrays, emitted, program)
+        self._widths = arrays.constant(np.ones(start.mass.size), "float64")
+
+    def draw(self, rng: np.random.Generator, count: int) -> State:
+        """Independent walkers of q₀."""
+        return self._state(self.start.draw(self._arrays, rng, count))
+
+    def state(self, x: np.ndarray) -> State:
+        """Walkers at given configurations, (walkers, components, *lattice)."""
+        return self._state(self._double(x))
+
+    def log_ratio(self, state: State) -> np.ndarray:
+        """−S − log q₀ of each walker, −∞ in a wall, (walkers,) in NumPy."""
+        return -self._arrays.to_numpy(state.action) - self._arrays.to_numpy(state.log_q)
+
+    def undefined(self, state: State) -> float:
+        """Part of the walkers at which S is not a number."""
+        return float(np.isnan(self._arrays.to_numpy(self._action(state.x))).mean())
+
+    def resampled(self, state: State, parents: np.ndarray) -> State:
+        """The walkers with these numbers."""
+        index = self._arrays.constant(parents, "index")
+        return State(*(self._arrays.take(part, index) for part in state))
+
+    def move(self, rng: np.random.Generator, state: State, setting: Setting) -> tuple[State, float]:
+        """One trajectory and one round of group moves: the walkers, and the mean acceptance probability.
+
+        The acceptance is that of trajectories with steps of the typical size. A part of the steps is shorter,
+        by up to a factor of thirty, for walkers in valleys that are narrower than most.
+        """
+        count = state.action.shape[0]
+        momenta = rng.standard_normal((count, self.start.mass.size))
+        short = rng.uniform(size=count) < _SHORT
+        jitter = rng.uniform(1 - _JITTER, 1 + _JITTER, size=count)
+        factor = np.where(short, 10 ** -rng.uniform(0, _DECADES, size=count), jitter)
+        state, chance = self._trajectory(
+            state,
+            self._double(momenta),
+            self._double(setting.step * factor),
+            self._log_uniform(rng, count),
+            setting.beta,
+            setting.leapfrogs,
+            self._widths,
+        )
+        for proposal in self._proposals:
+            image = proposal(rng, state.x)
+            state = self._propose(state, image, self._log_uniform(rng, count), setting.beta)[0]
+        return state, float(self._arrays.to_numpy(chance)[~short].mean())
+
+    def configurations(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """(x, S) in NumPy."""
+        return np.array(self._arrays.to_numpy(state.x)), np.array(self._arrays.to_numpy(state.action))
+
+    def _double(self, values: np.ndarray) -> Array:
+        return self._arrays.constant(values, "float64")
+
+    def _log_uniform(self, rng: np.random.Generator, count: int) -> Array:
+        return self._double(np.log1p(-rng.uniform(size=count)))
+
+
+def resample(
+    rng: np.random.Generator, ensemble: Ensemble, state: State, weights: np.ndarray
+) -> tuple[State, np.ndarray]:
+    """Systematic resampling: the walkers that are chosen, and their numbers before."""
+    parents = systematic(weights, rng.uniform())
+    return ensemble.resampled(state, parents), parents
+
+
+def _proposals(arrays: Arrays, emitted: Mapping[str, Callable[..., Any]], program: Program) -> list[Proposal]:
+    """Draws of images under the finite group, or one of its blocks, and under each Lie group."""
+    found: list[Proposal] = []
+    sectors = program.sectors
+    if sectors.order > 1:
+        modulate = arrays.compiled(emitted["modulate"])
+
+        def turned(rng: np.random.Generator, x: Array) -> Array:
+            u = rng.integers(sectors.order, size=x.shape[0])
+            if sectors.blocks is not None:
+                everywhere = np.zeros((len(u), sectors.blocks), dtype=np.int64)
+                everywhere[np.arange(len(u)), rng.integers(sectors.blocks, size=len(u))] = u
+                u = everywhere
+            return modulate(x, arrays.constant(u, "index"))
+
+        found += [turned] * min(sectors.blocks or 1, _BLOCK_MOVES)
+    dimensions: list[int] = []
+    while (name := f"COLLECTIVE_{len(dimensions)}") in program.constants:
+        dimensions.append(len(program.constants[name]))
+    rotate = arrays.compiled(emitted["rotate"]) if dimensions else None
+    for which in range(len(dimensions)):
+
+        def rotated(rng: np.random.Generator, x: Array, which: int = which, rotate: Any = rotate) -> Array:
+            """By R(n) with uniform n, whose inverse is R(n') with n' = (n_1, −n_2, …)."""
+            count = x.shape[0]
+            n = [np.repeat(np.eye(1, d), count, axis=0) for d in dimensions]  # R(e_1) = 1
+            n[which] = uniform_directions(rng, count, dimensions[which])
+            return rotate(x, *(arrays.constant(d, "float64") for d in n))
+
+        found.append(rotated)
+    return found

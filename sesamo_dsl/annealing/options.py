@@ -1,0 +1,84 @@
+"""How an annealing is run: the options of :func:`sesamo_dsl.anneal`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import checks
+from ..errors import OptionError
+
+LEAST_POPULATIONS = 4
+LEAST_WALKERS = 32
+_MOST = 10**9
+_POPULATIONS = 8
+SECONDS = 60.0
+"""Time limit where none is asked for."""
+_ENTRIES, _MOST_WALKERS, _FEWEST_WALKERS = 2**17, 2048, 256  # real variables of all walkers together
+_PILOT_ENTRIES, _MOST_PILOT, _FEWEST_PILOT = 2**15, 1024, 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnealingOptions:
+    """What was asked for; None is left to :meth:`walkers_of` and the clock. See :func:`sesamo_dsl.anneal`."""
+
+    walkers: int | None = None
+    populations: int | None = None
+    seconds: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        plain: dict[str, Any] = {"seed": checks.seed(self.seed, "option seed of anneal")}
+        for name, least in {"walkers": LEAST_WALKERS, "populations": LEAST_POPULATIONS}.items():
+            value = getattr(self, name)
+            if value is not None:
+                plain[name] = checks.integer(
+                    value, f"option {name} of anneal", least=least, most=_MOST, remedy="see sd.anneal"
+                )
+        if self.seconds is not None:
+            plain["seconds"] = checks.real(self.seconds, "option seconds of anneal", remedy="see sd.anneal")
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> AnnealingOptions:
+        """From keyword arguments, or OptionError for one that does not exist."""
+        unknown = sorted(set(options) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise OptionError(
+                f"option {', '.join(unknown)} of anneal",
+                expected=f"one of {', '.join(cls.__dataclass_fields__)}",
+                found=", ".join(unknown),
+                remedy="see sd.anneal",
+            )
+        return cls(**options)
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which the work has to end."""
+        if self.seconds is not None:
+            return self.seconds
+        return SECONDS if self.walkers is None else math.inf
+
+    @property
+    def most_populations(self) -> int:
+        """Populations after which the work is done: without bound where there is a time to be used."""
+        if self.populations is not None:
+            return self.populations
+        return _POPULATIONS if self.seconds is None else _MOST
+
+    def walkers_of(self, shape: Sequence[int]) -> int:
+        """Walkers of a population, before time sets a limit; ``shape`` is that of a configuration."""
+        if self.walkers is not None:
+            return self.walkers
+        return _within(_ENTRIES, shape, _FEWEST_WALKERS, _MOST_WALKERS)
+
+    def pilots_of(self, shape: Sequence[int]) -> int:
+        """Walkers of the pilot."""
+        return min(self.walkers_of(shape), _within(_PILOT_ENTRIES, shape, _FEWEST_PILOT, _MOST_PILOT))
+
+
+def _within(entries: int, shape: Sequence[int], least: int, most: int) -> int:
+    return min(max(entries // math.prod(shape), least), most)

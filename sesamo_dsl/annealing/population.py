@@ -1,0 +1,248 @@
+"""Sequential Monte Carlo along γ_β: a pilot that finds the temperatures, and populations that follow them.
+
+The pilot chooses every Δβ so that the conditional ESS stays at its target, adapts the step size to the
+acceptance, and repeats moves until −S − log q₀ of the walkers has decorrelated. It is then thrown away.
+Populations follow the ladder that it has found, so that they are independent of each other and the mean of
+their Z is unbiased. P. Del Moral, A. Doucet, A. Jasra, J. R. Stat. Soc. B 68 (2006) 411; for moves by
+Hamiltonian Monte Carlo A. Buchholz, N. Chopin, P. E. Jacob, Bayesian Anal. 16 (2021) 745.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+from scipy.stats import rankdata
+
+from ..errors import AnnealingError
+from . import genealogy
+from .ensemble import Ensemble, Setting, resample
+from .weights import conditional_ess, ess, log_increment, next_step, normalized
+
+_ACCEPTANCE = 0.75
+_ORBIT = 1.5  # length of a trajectory in units of the widths: about a quarter of a period
+_MOST_LEAPFROGS = 24
+_DECORRELATED = 0.3
+_FEWEST_MOVES, _MOST_MOVES = 2, 12
+_RESAMPLED = 0.5  # ESS below which walkers are resampled
+_UNFINISHED = 1 - 1e-9  # β of walkers that were stopped among their moves at β = 1
+MOST_TEMPERATURES = 2000
+
+
+class Interruption(Exception):
+    """The work ends here: the time is over, or a signal has come."""
+
+
+Tick = Callable[[float], None]
+"""Called with β after every move; raises Interruption."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Walkers of one run and what became of them.
+
+    Attributes
+    ----------
+    x, action
+        Configurations and S, (walkers, components, *lattice) and (walkers,).
+    weights
+        Normalised, (walkers,).
+    ancestors
+        The walker of q₀ that each one descends from, (walkers,).
+    beta
+        Where the run ended, 1 unless it was interrupted.
+    log_z
+        log ∫ γ_β.
+    log_z_variance
+        From the genealogy.
+    ladder
+        The temperatures.
+    acceptance, conditional_ess
+        At each temperature, (temperatures,).
+    log_increments
+        Logarithms of the incremental weights, (temperatures, walkers).
+    undefined
+        Part of the walkers of q₀ at which S is not a number.
+    """
+
+    x: np.ndarray
+    action: np.ndarray
+    weights: np.ndarray
+    ancestors: np.ndarray
+    beta: float
+    log_z: float
+    log_z_variance: float
+    ladder: tuple[Setting, ...]
+    acceptance: np.ndarray
+    conditional_ess: np.ndarray
+    log_increments: np.ndarray
+    undefined: float
+
+
+class _Run:
+    """A population on its way."""
+
+    def __init__(self, ensemble: Ensemble, rng: np.random.Generator, count: int, theory: str) -> None:
+        self.ensemble, self.rng = ensemble, rng
+        self.state = ensemble.draw(rng, count)
+        self.log_ratio = ensemble.log_ratio(self.state)
+        self.undefined = ensemble.undefined(self.state)
+        if np.isneginf(self.log_ratio).all():
+            raise AnnealingError(
+                f"annealing of theory {theory}",
+                expected="a start density with walkers where S is finite",
+                found=f"S infinite or NaN at all of {count} walkers",
+                remedy="check the action near its minima; a wall may leave too little room",
+            )
+        self.log_weights = np.full(count, -np.log(count))
+        self.ancestors = np.arange(count)
+        self.beta = self.log_z = self.noise = 0.0
+        self.acceptance: list[float] = []
+        self.conditional: list[float] = []
+        self.increments: list[np.ndarray] = []
+
+    @property
+    def weights(self) -> np.ndarray:
+        return normalized(self.log_weights)
+
+    def reweight(self, beta: float) -> None:
+        """Go to another temperature, and resample if the weights have become uneven."""
+        step = beta - self.beta
+        self.conditional.append(conditional_ess(self.weights, self.log_ratio, step))
+        self.increments.append(log_increment(self.log_ratio, step))
+        log_w = self.log_weights + self.increments[-1]
+        total = float(logsumexp(log_w))
+        self.log_z, self.log_weights, self.beta = self.log_z + total, log_w - total, beta
+        weights = self.weights
+        if ess(weights) < _RESAMPLED * len(weights):
+            self.noise += genealogy.resampling_noise(weights, self.ancestors)
+            self.state, parents = resample(self.rng, self.ensemble, self.state, weights)
+            self.ancestors = self.ancestors[parents]
+            self.log_weights = np.full(len(weights), -np.log(len(weights)))
+
+    def move(self, setting: Setting, times: int, tick: Tick) -> float:
+        """Moves at one temperature; the mean acceptance."""
+        chances = []
+        for _ in range(times):
+            self.state, chance = self.ensemble.move(self.rng, self.state, setting)
+            chances.append(chance)
+            tick(self.beta)
+        self.log_ratio = self.ensemble.log_ratio(self.state)
+        return float(np.mean(chances))
+
+    def population(self, ladder: tuple[Setting, ...]) -> Population:
+        """The walkers as they are."""
+        x, action = self.ensemble.configurations(self.state)
+        weights = self.weights
+        return Population(
+            x,
+            action,
+            weights,
+            self.ancestors,
+            self.beta,
+            self.log_z,
+            genealogy.log_z_variance(weights, self.ancestors, self.noise),
+            ladder,
+            np.array(self.acceptance),
+            np.array(self.conditional),
+            np.array(self.increments),
+            self.undefined,
+        )
+
+
+def find_ladder(
+    ensemble: Ensemble,
+    rng: np.random.Generator,
+    count: int,
+    target: float,
+    theory: str,
+    tick: Tick,
+    lingering: int = 0,
+) -> tuple[tuple[Setting, ...], Population]:
+    """The temperatures from q₀ to exp(−S) and how to move at each, with the pilot population that found them.
+
+    Where ``tick`` interrupts it the population has β < 1.
+
+    Parameters
+    ----------
+    target
+        Of the conditional ESS.
+    lingering
+        More moves at the end.
+
+    Raises
+    ------
+    AnnealingError
+        If the target is not reached within a bounded number of temperatures.
+    """
+    run = _Run(ensemble, rng, count, theory)
+    step = min(1.0, 1.3 * ensemble.start.mass.size**-0.25)
+    ladder: list[Setting] = []
+    while run.beta < 1:
+        if len(ladder) >= MOST_TEMPERATURES:
+            raise AnnealingError(
+                f"annealing of theory {theory}",
+                expected=f"at most {MOST_TEMPERATURES} temperatures from the start density to exp(−S)",
+                found=f"β = {run.beta:.3g} after as many",
+                remedy="check the action for singularities; more walkers do not help",
+            )
+        run.reweight(run.beta + next_step(run.weights, run.log_ratio, target, 1 - run.beta))
+        ladder.append(Setting(run.beta, step, _leapfrogs(step), 0))
+        run.acceptance.append(np.nan)
+        try:
+            ladder[-1] = _adapted(run, step, tick)
+        except Interruption:
+            run.beta = min(run.beta, _UNFINISHED)
+            break
+        step = ladder[-1].step
+    else:
+        with suppress(Interruption):  # walkers under exp(−S) find what the start did not have
+            for _ in range(lingering):
+                run.move(ladder[-1], 1, tick)
+    return tuple(ladder), run.population(tuple(ladder))
+
+
+def _adapted(run: _Run, step: float, tick: Tick) -> Setting:
+    """Moves at one temperature until the walkers have decorrelated, with a step size that follows."""
+    before, chances = rankdata(run.ensemble.log_ratio(run.state)), []
+    while len(chances) < _MOST_MOVES:
+        chances.append(run.move(Setting(run.beta, step, _leapfrogs(step), 0), 1, tick))
+        step *= float(np.exp(chances[-1] - _ACCEPTANCE))
+        if len(chances) >= _FEWEST_MOVES and _correlation(before, rankdata(run.log_ratio)) < _DECORRELATED:
+            break
+    run.acceptance[-1] = float(np.mean(chances))
+    return Setting(run.beta, step, _leapfrogs(step), len(chances))
+
+
+def anneal_population(
+    ensemble: Ensemble,
+    rng: np.random.Generator,
+    count: int,
+    ladder: tuple[Setting, ...],
+    theory: str,
+    tick: Tick,
+) -> Population:
+    """One population along a ladder; where ``tick`` interrupts it, as far as it has come, with β < 1."""
+    run = _Run(ensemble, rng, count, theory)
+    try:
+        for setting in ladder:
+            run.reweight(setting.beta)
+            run.acceptance.append(np.nan)
+            run.acceptance[-1] = run.move(setting, setting.moves, tick)
+    except Interruption:
+        run.beta = min(run.beta, _UNFINISHED)
+    return run.population(ladder)
+
+
+def _leapfrogs(step: float) -> int:
+    return int(np.clip(round(_ORBIT / step), 1, _MOST_LEAPFROGS))
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Of ranks, 0 if one of them is constant."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])

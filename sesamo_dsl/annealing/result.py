@@ -1,0 +1,401 @@
+"""What an annealing has found: log Z, weighted configurations, and reasons not to believe them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+from scipy.stats import chi2
+
+from ..errors import AnnealingError, OptionError
+from ..estimates.estimate import Estimate
+from ..estimates.finding import Finding
+from ..estimates.health import HEAVY_TAIL, pareto_tail_index
+from ..estimates.target_sample import MOST, TargetSample
+from ..estimates.weighted import Observable, observable_names, observable_values, values_of, virial_values
+from ..ir.interpreter import run
+from ..ir.program import Program
+from ..language.derived import Derived
+from ..values.couplings import Couplings
+from . import genealogy
+from .options import LEAST_POPULATIONS
+from .population import Population
+
+_FEWEST_ANCESTORS, _LEAST_ANCESTORS = 20, 0.05  # of a population: a number, and a part of its walkers
+_DISAGREEMENT = 1e-3  # probability of a scatter of the populations by chance, below which it counts
+_LEAST_ACCEPTANCE, _LEAST_CONDITIONAL_ESS = 0.2, 0.5
+_LARGE_ERROR = 0.5  # of log Z: above it Z has hardly been seen
+_LARGE_WEIGHT = 5.0  # in units of the mean: the tail of weights that are all below it does no harm
+
+
+@dataclass(frozen=True, eq=False)
+class Annealed:
+    """Weighted configurations of exp(−S)/Z by sequential Monte Carlo, with log Z.
+
+    Attributes
+    ----------
+    samples
+        Configurations x, (n, components, *lattice), of one population after the other.
+    log_weights
+        (n,); log Z is the logarithm of their mean.
+    action
+        S(x), (n,).
+    population, ancestor
+        The number of the population that each configuration is of, and of the walker of q₀ that it descends
+        from, which is not shared between populations, (n,) each.
+    ladder
+        The temperatures β, (temperatures,).
+    acceptance, conditional_ess
+        Least of all populations at each temperature, (temperatures,).
+    tail_index
+        Pareto k̂ of the incremental weights at each temperature, (temperatures,).
+    population_log_z, population_variance
+        log Z of each population, and its variance from the genealogy, (populations,).
+    walkers
+        Number of walkers of a population.
+    reached
+        The β that was reached: below 1 these are configurations of γ_β, and log Z is not known.
+    undefined
+        Part of the walkers of q₀ where S is not a number.
+    stopped
+        Why the work ended before it was done, empty if it did not.
+    notes
+        What the reader must know about how this was made.
+    declared
+        The theory's derived quantities by name.
+    """
+
+    program: Program
+    parameters: Couplings
+    samples: np.ndarray
+    log_weights: np.ndarray
+    action: np.ndarray
+    population: np.ndarray
+    ancestor: np.ndarray
+    ladder: np.ndarray
+    acceptance: np.ndarray
+    conditional_ess: np.ndarray
+    tail_index: np.ndarray
+    population_log_z: np.ndarray
+    population_variance: np.ndarray
+    walkers: int
+    reached: float
+    undefined: float
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+    declared: Mapping[str, Derived] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        populations: Sequence[Population],
+        program: Program,
+        parameters: Couplings,
+        constant: float,
+        **rest: Any,
+    ) -> Annealed:
+        """Put populations together; ``constant`` is the part of S that was left out."""
+        count = len(populations[0].weights)
+        log_z = np.array([p.log_z for p in populations]) - constant
+        with np.errstate(divide="ignore"):
+            log_weights = [
+                z + np.log(count) + np.log(p.weights) for z, p in zip(log_z, populations, strict=True)
+            ]
+        length = min(len(p.acceptance) for p in populations)
+        increments = np.stack([p.log_increments[:length] for p in populations], axis=1)
+        return cls(
+            program,
+            parameters,
+            np.concatenate([p.x for p in populations]),
+            np.concatenate(log_weights),
+            np.concatenate([p.action for p in populations]) + constant,
+            np.repeat(np.arange(len(populations)), count),
+            np.concatenate([i * count + p.ancestors for i, p in enumerate(populations)]),
+            np.array([s.beta for s in populations[0].ladder[:length]]),
+            np.fmin.reduce([p.acceptance[:length] for p in populations]),
+            np.min([p.conditional_ess[:length] for p in populations], axis=0),
+            np.array([_tail_index(row.reshape(-1)) for row in increments]),
+            log_z,
+            np.array([p.log_z_variance for p in populations]),
+            count,
+            min(p.beta for p in populations),
+            float(np.mean([p.undefined for p in populations])),
+            **rest,
+        )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Normalised to sum 1, (n,)."""
+        return np.exp(self.log_weights - logsumexp(self.log_weights))
+
+    @property
+    def log_z(self) -> float:
+        """log of the mean of Z over the populations, which is unbiased; NaN if β = 1 was not reached."""
+        if self.reached < 1:
+            return float("nan")
+        return float(logsumexp(self.log_weights) - np.log(len(self)))
+
+    @property
+    def log_z_error(self) -> float:
+        """Standard error of log Z: from the genealogy, or where it is significantly larger the scatter.
+
+        The genealogy of all walkers says more than the scatter of a few populations, as long as both agree.
+        """
+        if self.reached < 1:
+            return float("nan")
+        return self._scatter if self._disagree else self._genealogical
+
+    @property
+    def estimate(self) -> Estimate:
+        """log Z with its error."""
+        return Estimate(self.log_z, self.log_z_error)
+
+    @property
+    def _shares(self) -> np.ndarray:
+        """Z of each population in units of the mean."""
+        return np.exp(self.population_log_z - logsumexp(self.population_log_z)) * self.populations
+
+    @property
+    def _genealogical(self) -> float:
+        return float(np.sqrt(np.sum(self._shares**2 * self.population_variance)) / self.populations)
+
+    @property
+    def _scatter(self) -> float:
+        """NaN for a single population."""
+        if self.populations < 2:
+            return float("nan")
+        return float(self._shares.std(ddof=1) / np.sqrt(self.populations))
+
+    @property
+    def _disagree(self) -> bool:
+        degrees = self.populations - 1
+        if degrees < 1 or not self._scatter > self._genealogical:
+            return False
+        ratio = (self._scatter / self._genealogical) ** 2 if self._genealogical > 0 else np.inf
+        return bool(chi2.sf(degrees * ratio, degrees) < _DISAGREEMENT)
+
+    @property
+    def populations(self) -> int:
+        """Number of independent populations."""
+        return len(self.population_log_z)
+
+    @cached_property
+    def ancestors(self) -> np.ndarray:
+        """Number of walkers of q₀ that those of each population descend from, (populations,)."""
+        distinct = np.unique(self.ancestor[self.weights > 0])
+        return np.bincount(distinct // self.walkers, minlength=self.populations)
+
+    @property
+    def effective_samples(self) -> float:
+        """(Σ W)²/Σ W² with the weights of all walkers that descend from one ancestor taken together."""
+        return float(1 / np.sum(np.bincount(self.ancestor, weights=self.weights) ** 2))
+
+    def expect(self, observable: Observable) -> Estimate:
+        """⟨O⟩ under exp(−S)/Z.
+
+        Parameters
+        ----------
+        observable
+            ``"action"`` or the name of a declared observable; a function of the configurations,
+            (n, components, *lattice) → (n,); or its values, one for each configuration.
+        """
+        values = values_of(self.program, self.parameters, self.samples, observable)
+        values = np.where(self.weights > 0, values, 0.0)  # S is infinite in a wall
+        variance = genealogy.mean_variance(values, self.weights, self.ancestor)
+        return Estimate(float(self.weights @ values), float(np.sqrt(variance)))
+
+    def as_target(self) -> TargetSample:
+        """As a model can be held against it: at most so many configurations, drawn by their weights."""
+        if self.reached < 1:
+            raise AnnealingError(
+                f"annealing of theory {self.program.theory}",
+                expected="configurations of exp(−S)",
+                found=f"{self.stopped} at β = {self.reached:.3g}",
+                remedy="give it more seconds",
+            )
+        count = min(MOST, len(self))
+        edges = np.cumsum(self.weights) * count
+        drawn = np.minimum(np.searchsorted(edges, np.arange(count) + 0.5), len(self) - 1)
+        return TargetSample(
+            self.samples[drawn],
+            self.action[drawn],
+            np.full(count, 1 / count),
+            self.ancestor[drawn],
+            self.estimate,
+            f"annealing of {self.populations} × {self.walkers} walkers",
+            self.warnings,
+        )
+
+    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables."""
+        chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
+        values = [
+            observable_values(self.program, self.parameters, self.samples, name)
+            for name in chosen.observables
+        ]
+        return self.expect(chosen.linearised([self.expect(v).value for v in values], values))
+
+    @cached_property
+    def virial(self) -> Estimate:
+        """⟨x·∇S⟩ per degree of freedom; 1 under exp(−S)/Z."""
+        return self.expect(virial_values(self.program, self.parameters, self.samples))
+
+    @property
+    def sector_masses(self) -> tuple[Estimate, ...]:
+        """Probability of each sector of the modulating finite group; OptionError if they are too many."""
+        sectors = self.program.sectors
+        if not sectors.enumerable:
+            raise OptionError(
+                f"sector masses of theory {self.program.theory}",
+                expected="few enough sectors to count what falls into each",
+                found=f"{sectors.order}^{sectors.blocks} of them",
+                remedy="average what you need with expect",
+            )
+        u = sectors.index(run(self.program, "canonicalize", {"x": self.samples})[1])
+        return tuple(self.expect((u == sector).astype(np.float64)) for sector in range(sectors.count))
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons not to believe the figures, each with its remedy; empty for a sound annealing."""
+        found = (
+            self._unfinished(),
+            self._not_finite(),
+            self._few_ancestors(),
+            self._populations_apart(),
+            self._rejected(),
+            self._uneven(),
+            self._imprecise(),
+        )
+        return tuple(str(finding) for finding in found if finding is not None)
+
+    def _unfinished(self) -> Finding | None:
+        if self.reached < 1:
+            return Finding(
+                "budget",
+                f"{self.stopped} at β = {self.reached:.3g}: these are no configurations of exp(−S), and "
+                "log Z is not known",
+                "give it more seconds",
+            )
+        if self.populations < LEAST_POPULATIONS:
+            return Finding(
+                "budget",
+                f"{self.stopped} after {self.populations} population(s): whether populations agree cannot be "
+                f"told from fewer than {LEAST_POPULATIONS}",
+                "give it more seconds, or fewer walkers",
+            )
+        return None
+
+    def _not_finite(self) -> Finding | None:
+        if self.undefined == 0:
+            return None
+        return Finding(
+            "not finite",
+            f"S is not a number at {100 * self.undefined:.2g} % of the start, which counts as a wall",
+            "check the action for divisions by zero, overflow and logarithms of negative numbers",
+        )
+
+    def _few_ancestors(self) -> Finding | None:
+        mean = float(self.ancestors.mean())
+        if mean >= max(_FEWEST_ANCESTORS, _LEAST_ANCESTORS * self.walkers):
+            return None
+        return Finding(
+            "few ancestors",
+            f"the {self.walkers} walkers of a population descend from {mean:.0f} of the start on average: "
+            "errors cannot be told from so few",
+            "use more walkers, or more seconds",
+        )
+
+    def _populations_apart(self) -> Finding | None:
+        if not self._disagree:
+            return None
+        low, high = self.population_log_z.min(), self.population_log_z.max()
+        return Finding(
+            "populations disagree",
+            f"log Z of the populations lies between {low:.6g} and {high:.6g}, a scatter of "
+            f"{self._scatter:.2g} of the mean where the genealogy lets expect {self._genealogical:.2g}: "
+            "some have missed what others have found",
+            "use more walkers",
+        )
+
+    def _rejected(self) -> Finding | None:
+        worst = int(np.argmin(np.nan_to_num(self.acceptance, nan=1.0)))
+        if not self.acceptance[worst] < _LEAST_ACCEPTANCE:
+            return None
+        return Finding(
+            "acceptance",
+            f"{self.acceptance[worst]:.2g} of the trajectories at β = {self.ladder[worst]:.3g} are accepted: "
+            "walkers hardly move there",
+            "check the action for kinks and singularities; more walkers help a little",
+        )
+
+    def _uneven(self) -> Finding | None:
+        worst = int(np.argmin(self.conditional_ess))
+        if self.conditional_ess[worst] < _LEAST_CONDITIONAL_ESS:
+            return Finding(
+                "uneven weights",
+                f"the step to β = {self.ladder[worst]:.3g} leaves an ESS of "
+                f"{self.conditional_ess[worst]:.2g}: a few walkers have found what others do not know",
+                "use more walkers",
+            )
+        worst = int(np.argmax(self.tail_index))
+        if self.tail_index[worst] > HEAVY_TAIL:
+            return Finding(
+                "heavy tail",
+                f"Pareto k̂ = {self.tail_index[worst]:.2f} > {HEAVY_TAIL} at β = {self.ladder[worst]:.3g}: "
+                "the largest weights grow so fast that error bars are not to be believed",
+                "the start does not cover what matters; use more walkers, and compare",
+            )
+        return None
+
+    def _imprecise(self) -> Finding | None:
+        if not self.log_z_error > _LARGE_ERROR:
+            return None
+        return Finding(
+            "large error",
+            f"log Z is known to {self.log_z_error:.2g} only, where errors are no longer small and symmetric",
+            "use more walkers, or more seconds",
+        )
+
+    def text(self) -> str:
+        """The figures as text."""
+        known = self.acceptance[np.isfinite(self.acceptance)]
+        acceptance = f"{known.mean():.3f}, at least {known.min():.3f}" if len(known) else "unknown"
+        lines = [
+            f"log Z              {self.estimate}",
+            f"walkers            {self.populations} populations × {self.walkers}",
+            f"temperatures       {len(self.ladder)}, β from {self.ladder[0]:.3g} to {self.reached:.3g}",
+            f"acceptance         {acceptance}",
+            f"ancestors          {self.ancestors.mean():.0f} of {self.walkers}",
+            f"effective samples  {self.effective_samples:.0f}",
+            f"virial ⟨x·∇S⟩/n    {self.virial}",
+        ]
+        names = ["action", *observable_names(self.program)]
+        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}" for name in names]
+        lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
+        sectors = self.program.sectors
+        if sectors.count > 1 and sectors.enumerable:
+            lines.append("sector masses")
+            lines += [f"  {u:3d}  {mass}" for u, mass in enumerate(self.sector_masses[:16])]
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    __str__ = text
+
+    def __repr__(self) -> str:
+        size = f"{self.populations} × {self.walkers}"
+        return f"Annealed({self.program.theory}, log_z={self.estimate}, {size} walkers)"
+
+
+def _tail_index(log_increments: np.ndarray) -> float:
+    """Pareto k̂ of incremental weights, −∞ where none is much larger than the mean."""
+    finite = log_increments[np.isfinite(log_increments)]
+    if not len(finite) or np.exp(finite.max() - logsumexp(finite)) * len(finite) < _LARGE_WEIGHT:
+        return -np.inf
+    return pareto_tail_index(finite)

@@ -1,0 +1,174 @@
+"""The density q₀ that annealing starts from: a normalised mixture whose parts are Gaussians or Student t's.
+
+Parts that share a linear map R to whitened coordinates z = R x make up a family. With d² = |R(x − μ)|², the
+part at μ is
+
+    normal    |det R| (2π)^(−n/2) e^(−d²/2)
+    student   |det R| Γ((ν+n)/2)/(Γ(ν/2) (νπ)^(n/2)) (1 + d²/ν)^(−(ν+n)/2)
+    product   |det R| times a Student t in one variable for each coordinate of R(x − μ)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import gammaln
+
+from ..values.arrays import Array, Arrays
+from .whitening import LinearMaps, Whitening
+
+Shape = Literal["normal", "student", "product"]
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Parts of the mixture with one linear map.
+
+    Attributes
+    ----------
+    centres
+        μ of each part, (parts, components, *lattice).
+    log_weights
+        Logarithm of the weight of each part in the whole mixture, (parts,).
+    shape
+        See the head of this file.
+    freedom
+        ν of a Student t.
+    """
+
+    whitening: Whitening
+    centres: np.ndarray
+    log_weights: np.ndarray
+    shape: Shape = "normal"
+    freedom: float = np.inf
+
+    @cached_property
+    def log_peak(self) -> float:
+        """Logarithm of the density of a part at its centre, without its weight."""
+        n, nu = self.whitening.size, self.freedom
+        if self.shape == "normal":
+            norm = -n / 2 * np.log(2 * np.pi)
+        elif self.shape == "student":
+            norm = gammaln((nu + n) / 2) - gammaln(nu / 2) - n / 2 * np.log(nu * np.pi)
+        else:
+            norm = n * (gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi))
+        return self.whitening.log_det + float(norm)
+
+    def noise(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """R(x − μ), (count, n)."""
+        n = self.whitening.size
+        z = rng.standard_normal((count, n))
+        if self.shape == "normal":
+            return z
+        width = 1 if self.shape == "student" else n
+        return z / np.sqrt(rng.chisquare(self.freedom, size=(count, width)) / self.freedom)
+
+
+@dataclass(frozen=True, eq=False)
+class StartDensity:
+    """The mixture q₀.
+
+    Attributes
+    ----------
+    field_shape
+        Of one configuration, (components, *lattice).
+    mass
+        The linear map in which momenta of Hamiltonian Monte Carlo are N(0, 1): of a precision that stands for
+        all minima.
+    """
+
+    field_shape: tuple[int, ...]
+    families: tuple[Family, ...]
+    mass: Whitening
+
+    @property
+    def parts(self) -> int:
+        """Number of parts."""
+        return sum(len(family.centres) for family in self.families)
+
+    def draw(self, arrays: Arrays, rng: np.random.Generator, count: int) -> Array:
+        """Independent configurations on the arrays of a framework, (count, components, *lattice)."""
+        weights = np.exp(np.concatenate([family.log_weights for family in self.families]))
+        chosen = rng.choice(len(weights), size=count, p=weights / weights.sum())
+        x = np.empty((count, *self.field_shape))
+        first = 0
+        for family in self.families:
+            noise = family.noise(rng, count)  # of all, so that the numbers do not depend on who chose whom
+            here = (first <= chosen) & (chosen < first + len(family.centres))
+            maps = LinearMaps(arrays, family.whitening, self.field_shape)
+            spread = arrays.to_numpy(maps.spread(arrays.constant(noise[here], "float64")))
+            x[here] = family.centres[chosen[here] - first] + spread
+            first += len(family.centres)
+        return arrays.constant(x, "float64")
+
+
+class LogDensity:
+    """log q₀ and its gradient on arrays of a framework."""
+
+    def __init__(self, arrays: Arrays, start: StartDensity) -> None:
+        self._arrays, self._xp = arrays, arrays.xp
+        self._families = [_FamilyOn(arrays, family, start.field_shape) for family in start.families]
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """(log q₀, ∂log q₀/∂x), (batch, components, *lattice) → (batch,) and the shape of x."""
+        xp = self._xp
+        coordinates = [family.maps.whiten(x) for family in self._families]
+        heights = [family.log_parts(z) for family, z in zip(self._families, coordinates, strict=True)]
+        log_q = self._arrays.logsumexp(xp.concat(heights, axis=1), axis=1)
+        slope = xp.zeros_like(x)
+        for family, z, height in zip(self._families, coordinates, heights, strict=True):
+            shares = xp.exp(height - log_q[:, None])
+            slope = slope + family.maps.push(family.slope(z, shares))
+        return log_q, slope
+
+    def parts(self, x: np.ndarray) -> np.ndarray:
+        """Logarithm of weight times density of each part, in NumPy, (batch, parts)."""
+        fields = self._arrays.constant(x, "float64")
+        heights = [family.log_parts(family.maps.whiten(fields)) for family in self._families]
+        return np.concatenate([self._arrays.to_numpy(height) for height in heights], axis=1)
+
+
+class _FamilyOn:
+    """A family on arrays of a framework."""
+
+    def __init__(self, arrays: Arrays, family: Family, field_shape: tuple[int, ...]) -> None:
+        self._xp, self._family = arrays.xp, family
+        self.maps = LinearMaps(arrays, family.whitening, field_shape)
+        self._centres = self.maps.whiten(arrays.constant(family.centres, "float64"))
+        self._log_peaks = arrays.constant(family.log_weights + family.log_peak, "float64")
+
+    def _distances(self, z: Array) -> Array:
+        """d² from every centre, (batch, parts)."""
+        xp = self._xp
+        rows = [xp.sum((z - centre) ** 2, axis=1) for centre in self._rows()]
+        return xp.stack(rows, axis=1)
+
+    def _rows(self) -> list[Any]:
+        return [self._centres[k] for k in range(self._centres.shape[0])]
+
+    def log_parts(self, z: Array) -> Array:
+        """Logarithm of weight times density of each part, (batch, n) → (batch, parts)."""
+        xp, nu, n = self._xp, self._family.freedom, self._family.whitening.size
+        if self._family.shape == "product":
+            rows = [xp.sum(xp.log1p((z - centre) ** 2 / nu), axis=1) for centre in self._rows()]
+            return self._log_peaks - (nu + 1) / 2 * xp.stack(rows, axis=1)
+        distances = self._distances(z)
+        if self._family.shape == "normal":
+            return self._log_peaks - distances / 2
+        return self._log_peaks - (nu + n) / 2 * xp.log1p(distances / nu)
+
+    def slope(self, z: Array, shares: Array) -> Array:
+        """Σ over the parts of share · ∂log part/∂z, (batch, n)."""
+        xp, nu, n = self._xp, self._family.freedom, self._family.whitening.size
+        if self._family.shape == "product":
+            return sum(
+                -(nu + 1) * shares[:, k : k + 1] * (z - centre) / (nu + (z - centre) ** 2)
+                for k, centre in enumerate(self._rows())
+            )
+        pull = shares
+        if self._family.shape == "student":
+            pull = shares * (nu + n) / (nu + self._distances(z))
+        return xp.matmul(pull, self._centres) - xp.sum(pull, axis=1, keepdims=True) * z

@@ -1,0 +1,150 @@
+"""Moves leave γ_β invariant: a joint test on walkers that have the density from the start.
+
+J. Geweke, J. Am. Stat. Assoc. 99 (2004) 799. γ_β is known exactly where q₀ and exp(−S) are Gaussians, or can
+be drawn by rejection; walkers that are drawn from it must have it still after the moves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import sesamo_dsl as sd
+from sesamo_dsl.annealing.ensemble import Ensemble, Setting
+from sesamo_dsl.annealing.moves import State
+from sesamo_dsl.annealing.start import Family, StartDensity
+from sesamo_dsl.annealing.whitening import Whitening
+
+COUNT, BETA = 8_000, 0.6
+DRAWN = 40_000
+BOUND = 4.5  # standard deviations
+
+
+def ensemble(theory: sd.Theory, backend: str, width: float = 2.0) -> Ensemble:
+    """With a Gaussian start off the symmetric point, so that q₀ is not invariant."""
+    compiled = sd.compile(theory, backend, precision="float64")
+    shape = compiled.program.configuration_shape
+    n = math.prod(shape)
+    centre = np.full((1, *shape), 0.3)
+    family = Family(Whitening.dense(np.eye(n) / width**2), centre, np.zeros(1))
+    start = StartDensity(shape, (family,), Whitening.dense(np.eye(n)))
+    values = compiled.parameter_values()
+    return Ensemble(compiled.backend.arrays(), compiled.bind(values), compiled.program, start)
+
+
+def bound(ensemble: Ensemble) -> float:
+    """More than −S − log q₀ is anywhere but for a few walkers in a million."""
+    return ensemble.log_ratio(ensemble.draw(np.random.default_rng(7), DRAWN)).max() + 0.5
+
+
+def exact_walkers(ensemble: Ensemble, rng: np.random.Generator) -> np.ndarray:
+    """Draws of γ_β by rejection from q₀: accepted with exp(β (−S − log q₀ − bound))."""
+    top, kept = bound(ensemble), []
+    while sum(map(len, kept)) < COUNT:
+        state = ensemble.draw(rng, DRAWN)
+        accepted = np.log(rng.uniform(size=DRAWN)) < BETA * (ensemble.log_ratio(state) - top)
+        kept.append(ensemble.configurations(state)[0][accepted])
+    return np.concatenate(kept)[:COUNT]
+
+
+def moved(ensemble: Ensemble, x: np.ndarray, rng: np.random.Generator, moves: int = 3) -> np.ndarray:
+    state: State = ensemble.state(x)
+    for _ in range(moves):
+        state, acceptance = ensemble.move(rng, state, Setting(BETA, 0.5, 3, 1))
+        assert acceptance > 0.1
+    return ensemble.configurations(state)[0]
+
+
+def assert_alike(before: np.ndarray, after: np.ndarray) -> None:
+    """Means of many functions agree; walkers move, so that a kernel that does nothing fails."""
+    assert np.mean(np.abs(after - before).reshape(len(before), -1).max(axis=1) > 1e-6) > 0.5
+    b, a = before.reshape(len(before), -1), after.reshape(len(after), -1)
+    functions: list[Callable[[np.ndarray], np.ndarray]] = [
+        lambda x: x[:, 0],
+        lambda x: x[:, -1],
+        lambda x: x[:, 0] * x[:, -1],
+        lambda x: np.sum(x**2, axis=1),
+        lambda x: np.sum(x**4, axis=1),
+        lambda x: np.cos(3 * x[:, 0]),
+        lambda x: np.exp(-(x[:, 0] ** 2) / 0.1),
+        lambda x: (x[:, 0] > 0).astype(float),
+        lambda x: (x.sum(axis=1) > 1).astype(float),
+    ]
+    for f in functions:
+        one, other = f(b), f(a)
+        error = np.sqrt((one.var() + other.var()) / len(one))  # correlated walkers only make it too large
+        assert abs(one.mean() - other.mean()) < BOUND * error
+
+
+def double_well() -> sd.Theory:
+    v = sd.VectorField("v", sd.Lattice(1), 2)
+    action = (v[0] ** 2 - 1) ** 2 + v[1] ** 2 / 2 + v[0] * v[1] / 3 + v[0] / 5
+    return sd.Theory("tilted", fields=[v], action=action, symmetries=[sd.Z2(v)])
+
+
+def square() -> sd.Theory:
+    """Four wells on the axes, broken by a source: a non-trivial finite group."""
+    v = sd.VectorField("v", sd.Lattice(1), 2)
+    action = (v[0] ** 2 + v[1] ** 2 - 1) ** 2 + 2 * v[0] ** 2 * v[1] ** 2 + v[0] / 3 + v[1] / 5
+    return sd.Theory("square", fields=[v], action=action, symmetries=[sd.Cyclic(4, v)])
+
+
+def circle() -> sd.Theory:
+    c = sd.ComplexField("c", sd.Lattice(2))
+    lattice = sd.Lattice(2)
+    re = c.components[0]
+    action = lattice.sum((c.abs2 - 1) ** 2 + re / 3 + (re - re.shift(0)) ** 2 / 2)
+    return sd.Theory("circle", fields=[c], action=action, symmetries=[sd.U1(c)])
+
+
+def sites() -> sd.Theory:
+    lattice = sd.Lattice(3)
+    phi = sd.ScalarField("phi", lattice)
+    action = lattice.sum((phi**2 - 1) ** 2 - phi * phi.shift(0) / 2 + phi / 5)
+    return sd.Theory("sites", fields=[phi], action=action, symmetries=[sd.Sitewise(sd.Z2(phi), axes=(0,))])
+
+
+def walled() -> sd.Theory:
+    v = sd.VectorField("v", sd.Lattice(1), 2)
+    wall = sp.Piecewise((sp.S.Zero, sp.Abs(v[0]) < 1), (sp.oo, True))
+    return sd.Theory("walled", fields=[v], action=v[0] ** 2 / 2 + v[1] ** 2 + v[0] * v[1] / 2 + wall)
+
+
+@pytest.mark.parametrize("theory", [double_well, square, circle, sites, walled])
+def test_moves_leave_the_path_invariant(theory: Callable[[], sd.Theory]) -> None:
+    walkers, rng = ensemble(theory(), "torch"), np.random.default_rng(1)
+    x = exact_walkers(walkers, rng)
+    assert_alike(x, moved(walkers, x, rng))
+
+
+def test_moves_leave_the_path_invariant_on_jax() -> None:
+    from sesamo_dsl.backend import load_backend
+
+    with load_backend("jax").scope("float64"):
+        walkers, rng = ensemble(square(), "jax"), np.random.default_rng(1)
+        x = exact_walkers(walkers, rng)
+        assert_alike(x, moved(walkers, x, rng))
+
+
+@pytest.mark.parametrize("theory", [double_well, square, circle, sites, walled])
+def test_the_bound_of_the_rejection_holds(theory: Callable[[], sd.Theory]) -> None:
+    """Else walkers would not have the density that moves are tested with."""
+    walkers = ensemble(theory(), "torch")
+    state = walkers.draw(np.random.default_rng(2), 2 * DRAWN)
+    assert (walkers.log_ratio(state) > bound(walkers)).mean() < 1e-4
+
+
+def test_one_seed_moves_alike_on_both_backends() -> None:
+    from sesamo_dsl.backend import load_backend
+
+    x = np.random.default_rng(0).normal(size=(50, 2, 1))
+    ends = []
+    for name in ("torch", "jax"):
+        with load_backend(name).scope("float64"):
+            walkers = ensemble(square(), name)
+            ends.append(moved(walkers, x, np.random.default_rng(3)))
+    np.testing.assert_allclose(*ends, rtol=1e-9, atol=1e-9)

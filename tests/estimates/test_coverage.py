@@ -1,0 +1,167 @@
+"""What configurations from outside say: a model that misses a mode is flagged, and sound ones are not."""
+
+from __future__ import annotations
+
+import pickle
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy as sp
+from typer.testing import CliRunner
+
+import sesamo_dsl as sd
+from sesamo_dsl.backend import Draws
+from sesamo_dsl.cli import app
+from sesamo_dsl.errors import ConfigurationError, OptionError
+from sesamo_dsl.estimates.coverage import Coverage
+from sesamo_dsl.estimates.estimate import Estimate
+from sesamo_dsl.estimates.target_sample import TargetSample
+from sesamo_dsl.stages.lower import lower_theory
+
+Array = np.ndarray
+FAR, SHARE = 6.0, 0.1
+SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
+
+
+@cache
+def two_modes() -> sd.Theory:
+    """N(−a, 1) with weight 0.9 and N(a, 1) with weight 0.1; log Z = ½ log 2π."""
+    x = sd.ScalarField("x", sd.Lattice(1))
+    density = (1 - SHARE) * sp.exp(-((x + FAR) ** 2) / 2) + SHARE * sp.exp(-((x - FAR) ** 2) / 2)
+    return sd.Theory("two_modes", fields=[x], action=-sp.log(density), observables={"x": x})
+
+
+def target(count: int, rng: np.random.Generator) -> Array:
+    sign = np.where(rng.random(count) < SHARE, 1, -1)
+    return (sign * FAR + rng.normal(size=count)).reshape(-1, 1, 1)
+
+
+def log_density(x: Array, share: float) -> Array:
+    left, right = (-0.5 * (x.reshape(-1) + s * FAR) ** 2 - 0.5 * np.log(2 * np.pi) for s in (1, -1))
+    with np.errstate(divide="ignore"):
+        return np.logaddexp(np.log(1 - share) + left, np.log(share) + right)
+
+
+def compared(share: float, seed: int, count: int = 4000) -> Coverage:
+    """A model that has the second mode with this share, against as many configurations of the target."""
+    rng = np.random.default_rng(seed)
+    program = lower_theory(sd.analyse(two_modes()))
+    side = np.where(rng.random(count) < share, 1, -1)
+    x = (side * FAR + rng.normal(size=count)).reshape(-1, 1, 1)
+    nothing = np.zeros(count, dtype=np.int64)
+    draws = Draws(x, log_density(x, share), np.zeros(count), nothing, nothing > 0, np.zeros((count, 0)))
+    action = -log_density(x, SHARE) - 0.5 * np.log(2 * np.pi)
+    samples = sd.Samples.of(draws, program, {}, None)
+    samples = sd.Samples(program, {}, x, draws.log_q, action, nothing, nothing > 0, samples.exact)
+    y = target(count, rng)
+    outside = TargetSample(
+        y,
+        -log_density(y, SHARE) - 0.5 * np.log(2 * np.pi),
+        np.full(count, 1 / count),
+        np.arange(count),
+        Estimate(0.5 * np.log(2 * np.pi), 0.002),
+        "exact draws",
+    )
+    return Coverage.of(samples, log_density(y, share), outside)
+
+
+def test_a_missed_mode_is_flagged_with_its_mass_and_an_example() -> None:
+    found = compared(0.0, 0)
+    assert found.status == "missed"
+    assert found.misses_mass
+    assert abs(found.uncovered.value - SHARE) < 5 * found.uncovered.error
+    assert found.configuration is not None
+    assert abs(found.configuration.item() - FAR) < 4
+    assert found.log_z is not None
+    assert not found.log_z.agrees
+    assert found.forward_ess.value < 1e-10
+    assert "10 %" in found.verdict or "9." in found.verdict
+    assert "<- differ" in found.text()
+    assert len(repr(found).splitlines()) == 1
+    assert pickle.loads(pickle.dumps(found)).text() == found.text()
+
+
+def test_sound_models_are_not_flagged() -> None:
+    """Two hundred of them, exact ones and such with the wrong share of the modes, which weights correct."""
+    found = [compared((SHARE, 0.3)[seed % 2], seed, 1000) for seed in range(200)]
+    flagged = [coverage.verdict for coverage in found if coverage.status != "covered"]
+    assert len(flagged) <= 1, flagged
+
+
+def test_forward_ess_is_what_it_says() -> None:
+    """1/∫p²/q over the two modes, far from each other."""
+    for share in (0.05, 0.3):
+        found = compared(share, 1, 100_000).forward_ess
+        exact = 1 / ((1 - SHARE) ** 2 / (1 - share) + SHARE**2 / share)
+        assert abs(found.value - exact) < 5 * found.error + 1e-6
+
+
+def test_where_the_source_is_doubted_nothing_is_said() -> None:
+    found = compared(0.0, 0)
+    doubted = Coverage(**{**vars(found), "doubts": ("few ancestors: 3",)})
+    assert doubted.status == "unknown"
+    assert "few ancestors" in doubted.verdict
+
+
+def test_errors_go_by_clusters() -> None:
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.normal(size=200), 10)
+    alike = np.full(2000, 1 / 2000)
+    apart = TargetSample(np.zeros((2000, 1, 1)), values, alike, np.arange(2000), None, "")
+    together = TargetSample(np.zeros((2000, 1, 1)), values, alike, np.arange(2000) // 10, None, "")
+    assert together.expect(values).error == pytest.approx(np.sqrt(10) * apart.expect(values).error, rel=1e-9)
+    assert together.expect(values).error == pytest.approx(values.std() / np.sqrt(200), rel=1e-9)
+
+
+@pytest.mark.checked
+def test_a_training_ends_with_an_annealing_that_is_kept(tmp_path: Path) -> None:
+    """The default base of two distant modes has both; a narrow start on one of them is found out."""
+    compiled = sd.compile(two_modes(), "torch")
+    run = compiled.train(
+        steps=3, directory=tmp_path / "run", progress=False, base="standard", flow=SMALL, batch=64
+    )
+    samples = run.sample(2000)
+    assert samples.coverage is not None
+    assert samples.coverage.status == "missed"
+    assert any(warning.startswith("coverage:") for warning in samples.warnings)
+    assert samples.coverage.log_z is not None
+    outside = samples.coverage.log_z.outside
+    assert abs(outside.value - 0.5 * np.log(2 * np.pi)) < 5 * outside.error
+    again = sd.load_run(tmp_path / "run").sample(2000)
+    assert again.coverage is not None
+    assert again.coverage.text() == samples.coverage.text()
+    result = CliRunner().invoke(app, ["check-run", str(tmp_path / "run"), "--seconds", "2", "--count", "500"])
+    assert result.exit_code == 3, result.output
+    assert "uncovered mass" in result.output
+
+
+def test_configurations_from_anywhere(tmp_path: Path) -> None:
+    compiled = sd.compile(two_modes(), "torch")
+    run = compiled.train(
+        steps=3, directory=tmp_path / "run", progress=False, base="standard", flow=SMALL, batch=64
+    )
+    samples = run.sample(2000)
+    assert samples.coverage is None
+    assert "coverage           unknown" in samples.text()
+    x = target(3000, np.random.default_rng(0))
+    assert run.coverage(samples, x).status == "missed"
+    np.savez(tmp_path / "chains.npz", x=x.reshape(3, 1000, 1, 1))
+    command = ["check-run", str(tmp_path / "run"), "--against"]
+    result = CliRunner().invoke(app, [*command, str(tmp_path / "chains.npz")])
+    assert result.exit_code == 3, result.output
+    assert "3000 given ones" in result.output
+    wrong: dict[str, Any] = {"a": x, "x": x[..., 0][:0]}
+    for name in ("a", "x"):
+        np.savez(tmp_path / "wrong.npz", **{name: wrong[name]})
+        result = CliRunner().invoke(app, [*command, str(tmp_path / "wrong.npz")])
+        assert isinstance(result.exception, ConfigurationError | SystemExit), result.exception
+        assert result.exit_code != 0
+    with pytest.raises(OptionError, match="log_weights"):
+        run.coverage(samples, x, np.zeros(3))
+    with pytest.raises(OptionError, match="with finite S"):
+        run.coverage(samples, x[:0])
+    trained = compiled.train(steps=2, directory=False, progress=False, flow=SMALL, reference=x)
+    assert trained.plan.forward_weight == 0.5
