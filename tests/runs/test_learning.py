@@ -31,8 +31,11 @@ def test_minima_that_matter_are_counted() -> None:
     for places in (((0.0, 0.0), (6.0, 1.0)), ((-4.0, 0.0), (4.0, 2.0), (0.0, -5.0))):
         assert inequivalent_minima(sd.compile(modes(places), "torch").program, {}) == len(places)
     phi = sd.ScalarField("phi", sd.Lattice(2, 2))
-    well = sd.Theory("well", fields=[phi], action=phi.lattice.sum((phi**2 - 1) ** 2), symmetries=[sd.Z2(phi)])
-    assert inequivalent_minima(sd.compile(well, "torch").program, {}) <= 1
+    kinetic = sum((phi - phi.shift(mu)) ** 2 for mu in phi.lattice.directions)
+    for stiffness, count in ((4, 1), (0, 5)):  # of uncoupled sites all patterns are minima, up to symmetries
+        action = phi.lattice.sum((phi**2 - 1) ** 2 + stiffness * kinetic)
+        well = sd.Theory("well", fields=[phi], action=action, symmetries=[sd.Z2(phi)])
+        assert inequivalent_minima(sd.compile(well, "torch").program, {}) == count
 
 
 @pytest.mark.parametrize("shape", [(1,), (4,), (4, 6)])
@@ -43,7 +46,9 @@ def test_the_base_of_moments_has_them(shape: tuple[int, ...]) -> None:
     program = sd.compile(sd.Theory("g", fields=[a, b], action=a.lattice.sum(density)), "torch").program
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(20_000, 2, *shape))
-    x = np.stack([1 + noise[:, 0] + np.roll(noise[:, 0], 1, 1), 0.3 * noise[:, 1] + 0.5 * noise[:, 0]], axis=1)
+    x = np.stack(
+        [1 + noise[:, 0] + np.roll(noise[:, 0], 1, 1), 0.3 * noise[:, 1] + 0.5 * noise[:, 0]], axis=1
+    )
     base = base_of_moments(program, x)
     np.testing.assert_allclose(base.mean, x.mean(axis=(0, *range(2, x.ndim))), atol=1e-12)
     waves = np.fft.fftn(x - base.mean.reshape(1, 2, *(1,) * len(shape)), axes=tuple(range(2, x.ndim)))
