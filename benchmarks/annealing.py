@@ -33,7 +33,7 @@ def on_targets(cases: Path | None = None) -> Task:
             )
             spent, used = time.perf_counter() - began, time.process_time() - cpu
             pulls = [targets.pull_of(annealed.estimate, target.log_z)]
-            pulls += [targets.pull_of(annealed.mean(name), value) for name, value in target.means.items()]
+            pulls += [targets.pull_of(annealed.expect(name), value) for name, value in target.means.items()]
             names = [warning.partition(":")[0] for warning in annealed.warnings]
             warned += bool(names)
             wrong = max(pulls) > targets.SIGMAS and not names

@@ -66,5 +66,5 @@ def test_log_z_and_means_agree_with_blackjax() -> None:
     assert abs(log_z.mean() - annealed.log_z) < 5 * error  # five: its own error is of six runs only
     for name, column in {"v0": 0, "v1": 1}.items():
         means = np.array([run[1][:, column].mean() for run in runs])
-        own = annealed.mean(name)
+        own = annealed.expect(name)
         assert abs(means.mean() - own.value) < 5 * np.hypot(means.std(ddof=1) / np.sqrt(RUNS), own.error)
