@@ -10,9 +10,9 @@ import math
 import operator
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def listed(value: Any) -> list[Any] | None:
     ordered = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
     if not ordered and not (isinstance(value, np.ndarray) and value.ndim > 0):
         return None
-    return list(value)
+    return list(cast(Iterable[Any], value))
 
 
 def array(value: Any, subject: str, *, expected: str, remedy: str) -> np.ndarray:
@@ -165,8 +165,8 @@ def spelling(text: str) -> str:
 def path(value: Any, what: str, *, error: type[SesamoError] = OptionError) -> Path:
     """A path with ``~`` expanded, or ``error`` where no file or directory can have that name."""
     try:
-        text = os.fspath(value)
-        longest = max(map(len, os.fsencode(text).split(os.sep.encode())))
+        text = cast(object, os.fspath(value))
+        longest = max(map(len, os.fsencode(cast(str, text)).split(os.sep.encode())))
     except (TypeError, UnicodeEncodeError):
         text, longest = "", 0
     if not isinstance(text, str) or not text.strip() or "\0" in text or longest > 255:

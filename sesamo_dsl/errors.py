@@ -114,7 +114,13 @@ class NotInvariantError(SesamoError):
     """
 
     def __init__(
-        self, subject: str, *, counterexample, difference: float, residual, **explanation: str
+        self,
+        subject: str,
+        *,
+        counterexample: np.ndarray,
+        difference: float,
+        residual: Any,
+        **explanation: str,
     ) -> None:
         super().__init__(subject, **explanation)
         self.counterexample, self.difference, self.residual = counterexample, difference, residual
@@ -231,7 +237,7 @@ class NotNormalizableError(TheoryError):
         A unit vector along which this is so, (components, *lattice).
     """
 
-    def __init__(self, subject: str, *, direction, **explanation: str) -> None:
+    def __init__(self, subject: str, *, direction: np.ndarray, **explanation: str) -> None:
         super().__init__(subject, **explanation)
         self.direction = direction
 

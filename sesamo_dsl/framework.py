@@ -35,8 +35,8 @@ class FrameworkBackend(ABC):
         The sampler, as :meth:`.Backend.model` makes it.
     """
 
-    name: ClassVar[str]
-    version: ClassVar[str]
+    name: str
+    version: str
     dialect: ClassVar[Dialect]
     model_class: ClassVar[Callable[[EmittedProgram, Couplings, GaussianBase, Plan], Model]]
 

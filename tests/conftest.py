@@ -28,6 +28,7 @@ SLOW = {
             "testing",
         ),
         *("derivation", "domain", "ir", "resume", "kills", "targets"),
+        *("anneal", "against_blackjax", "command", "moves"),
     )
 }
 
@@ -58,6 +59,7 @@ def unchecked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """A training of a few steps is not followed by seconds of annealing, unless a test is ``checked``."""
     if "checked" not in request.keywords:
         monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", lambda *_, **__: ("a test", ()))
+        monkeypatch.setattr("sesamo_dsl.runs.starting.lesson", lambda *_, **__: (None, ()))
 
 
 @pytest.fixture(scope="session")

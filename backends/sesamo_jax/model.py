@@ -21,6 +21,7 @@ from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.sampler.trainable import widest
 from sesamo_dsl.training.schedule import BETAS
 from sesamo_dsl.values.couplings import Couplings, couplings_key
+from sesamo_dsl.values.precision import Precision
 
 from .arrays import JaxArrays
 from .scope import scope
@@ -61,7 +62,7 @@ class JaxModel(TrainableModel):
         base: GaussianBase,
         plan: Plan,
     ) -> None:
-        self._widest = widest(compiled, plan)
+        self._widest: Precision = widest(compiled, plan)
         super().__init__(JaxArrays(), compiled, parameters, base, plan)
         self._dtype = jnp.dtype(compiled.precision)
         sampler = self.sampler

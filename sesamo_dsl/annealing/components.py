@@ -146,7 +146,7 @@ def start_density(program: Program, parameters: Couplings) -> StartDensity:
     families = []
     for members in _alike(basins):
         total = shares[members].sum()
-        covariance = sum(shares[i] / total * basins[i].covariance for i in members)
+        covariance = np.sum([shares[i] / total * basins[i].covariance for i in members], axis=0)
         log_weights = np.concatenate([np.log(shares[i]) + _shares(basins[i].log_masses) for i in members])
         centres = np.concatenate([basins[i].centres for i in members]).reshape(-1, *shape)
         whitening = layout.whitening(covariance).scaled(_INFLATION)

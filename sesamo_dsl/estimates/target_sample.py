@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,17 @@ class TargetSample:
         _, number = np.unique(self.cluster, return_inverse=True)
         parts = np.bincount(number, weights=self.weights * (values - mean))
         return Estimate(mean, float(np.sqrt(np.sum(parts**2))))
+
+    def part(self, chosen: np.ndarray) -> TargetSample:
+        """Some of them, by a mask, (n,)."""
+        kept = self.weights[chosen]
+        return replace(
+            self,
+            x=self.x[chosen],
+            action=self.action[chosen],
+            weights=kept / kept.sum(),
+            cluster=self.cluster[chosen],
+        )
 
     @classmethod
     def of_arrays(

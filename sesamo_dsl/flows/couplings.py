@@ -79,10 +79,11 @@ def frozen_mask(
     check_geometry(components, shape)
     if components * math.prod(shape) == 1:
         return np.zeros((components, *shape), dtype=np.bool_)
-    parity = np.arange(components).reshape(-1, *(1,) * len(shape)) + _parities(shape, nodes)
-    mask = parity % 2 == layer % 2
+    first: NDArray[np.int64] = np.arange(components).reshape(-1, *(1,) * len(shape))
+    parity = first + _parities(shape, nodes)
+    mask: NDArray[np.bool_] = parity % 2 == layer % 2
     if mask.all() or not mask.any():  # one colour only: half of the entries, in their order
-        mask = np.arange(mask.size).reshape(mask.shape) % 2 == layer % 2
+        mask = np.arange(components * math.prod(shape)).reshape(components, *shape) % 2 == layer % 2
     return mask
 
 
@@ -173,7 +174,8 @@ def _neighbourhood(
     extent, time, node = shape[-1], here // shape[-1], here % shape[-1]
     near = nodes.seen(radius)[:, node]
     steps = range(-radius, radius + 1) if shape[:-1] else (0,)
-    tables, visible = [], []
+    tables: list[NDArray[np.int64]] = []
+    visible: list[NDArray[np.bool_]] = []
     for step in steps:
         site = (time + step) % (volume // extent) * extent + np.maximum(near, 0)
         for component in range(components):

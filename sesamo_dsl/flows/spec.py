@@ -14,8 +14,9 @@ network reads off the frozen entries around each site and off their lattice mean
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from .. import checks
 from ..errors import OptionError
@@ -64,9 +65,10 @@ class FlowSpec:
 
     def __post_init__(self) -> None:
         remedy = "see FlowSpec"
-        widths = self.hidden if isinstance(self.hidden, tuple | list) else (None,)
+        hidden, transform = cast(object, self.hidden), cast(object, self.transform)  # of a user, unchecked
+        widths = cast(Sequence[object], hidden) if isinstance(hidden, tuple | list) else (None,)
         _option(all(is_count(width, 1) for width in widths), "hidden", "a tuple of widths >= 1", self.hidden)
-        known = isinstance(self.transform, str) and self.transform in ("affine", "spline")
+        known = isinstance(transform, str) and transform in ("affine", "spline")
         _option(known, "transform", "'affine' or 'spline'", self.transform)
         plain: dict[str, Any] = {"hidden": tuple(checks.as_integer(width) for width in widths)}
         for name, least, most in (("layers", 1, 10_000), ("kernel", 1, 999), ("bins", 2, 10_000)):

@@ -125,9 +125,10 @@ class StoredFacts:
     ) -> StoredFacts:
         """Inverse of :meth:`as_data`; ValueError for what cannot be facts on a group of this order."""
         table, source = arrays["table"], arrays.get("source")
+        surviving: list[Any] | None
         surviving, dimensions = values["surviving"], values["slice_dimensions"]
         flags = [values[name] for name in _FLAGS]
-        counts = [*values["block_shape"], *dimensions, *(surviving or [])]
+        counts: list[Any] = [*values["block_shape"], *dimensions, *(surviving or [])]
         if table.shape != (order, order) or table.dtype != np.int64:
             raise ValueError(f"a table of products of shape {table.shape}, {table.dtype}")
         if table.min() < 0 or table.max() >= order or any(u >= order for u in surviving or []):

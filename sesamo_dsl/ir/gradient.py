@@ -60,7 +60,7 @@ def with_gradient(function: Function, output: str, components: int, name: str, d
 
 
 def _replay(b: Builder, op: Op, args: list[int]) -> int:
-    return b._emit(op.name, tuple(args), op.kind, op.attribute)
+    return b.emit(op.name, tuple(args), op.kind, op.attribute)
 
 
 def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) -> list[tuple[int, int]]:
@@ -157,9 +157,10 @@ def _pull_back(b: Builder, op: Op, args: list[int], value: int, adjoint: int) ->
             return [(1, b.where(args[0], adjoint, zero)), (2, b.where(args[0], zero, adjoint))]
         case "logsumexp":
             return [(i, times(b.unary("exp", b.sub(a, value)))) for i, a in enumerate(args)]
-    raise LoweringError(
-        f"operation {op.name}",
-        expected="a differentiable operation in an action",
-        found=op.name,
-        remedy="write the action with differentiable functions",
-    )
+        case _:
+            raise LoweringError(
+                f"operation {op.name}",
+                expected="a differentiable operation in an action",
+                found=op.name,
+                remedy="write the action with differentiable functions",
+            )

@@ -116,7 +116,7 @@ class Function:
     parameters: tuple[str, ...]
     ops: tuple[Op, ...]
     outputs: tuple[tuple[str, int], ...]
-    notes: dict[int, str] = field(default_factory=dict, hash=False, compare=False)
+    notes: dict[int, str] = field(default_factory=dict[int, str], hash=False, compare=False)
 
     @property
     def couples_nodes(self) -> bool:
@@ -213,7 +213,8 @@ class Builder:
         self._known: dict[Op, int] = {}
         self._notes: dict[int, str] = {}
 
-    def _emit(self, name: str, args: tuple[int, ...], kind: Kind, attribute: Attribute = None) -> int:
+    def emit(self, name: str, args: tuple[int, ...], kind: Kind, attribute: Attribute = None) -> int:
+        """An operation of any name, as it is; the other methods check what they are given."""
         op = Op(name, args, kind, attribute)
         if op not in self._known:
             self._known[op] = len(self._ops)
@@ -242,19 +243,19 @@ class Builder:
                 found=name,
                 remedy="declare the input in the Builder",
             )
-        return self._emit("input", (), kinds[name], name)
+        return self.emit("input", (), kinds[name], name)
 
     def parameter(self, name: str) -> int:
         """A coupling given at run time."""
-        return self._emit("parameter", (), Kind.SCALAR, self._declared(name))
+        return self.emit("parameter", (), Kind.SCALAR, self._declared(name))
 
     def site_parameter(self, name: str) -> int:
         """A coupling given at run time as an array over the sites, the same for every configuration."""
-        return self._emit("site_parameter", (), Kind.SITE, self._declared(name))
+        return self.emit("site_parameter", (), Kind.SITE, self._declared(name))
 
     def site_constant(self, name: str) -> int:
         """A named constant of the shape of the lattice, the same for every configuration."""
-        return self._emit("site_constant", (), Kind.SITE, name)
+        return self.emit("site_constant", (), Kind.SITE, name)
 
     def _declared(self, parameter: str) -> str:
         if parameter not in self.parameters:
@@ -268,7 +269,7 @@ class Builder:
 
     def constant(self, value: float) -> int:
         """A literal."""
-        return self._emit("constant", (), Kind.SCALAR, float(value))
+        return self.emit("constant", (), Kind.SCALAR, float(value))
 
     def _literal(self, index: int) -> float | None:
         op = self._ops[index]
@@ -277,13 +278,13 @@ class Builder:
     def component(self, fields: int, a: int) -> int:
         """Component a of a configuration."""
         self._require(fields, Kind.FIELDS)
-        return self._emit("component", (fields,), Kind.SITE, a)
+        return self.emit("component", (fields,), Kind.SITE, a)
 
     def stack(self, components: list[int]) -> int:
         """A configuration from its components."""
         for component in components:
             self._require(component, Kind.SITE)
-        return self._emit("stack", tuple(components), Kind.FIELDS)
+        return self.emit("stack", tuple(components), Kind.FIELDS)
 
     def shift(self, value: int, offset: tuple[int, ...]) -> int:
         """result(x) = value(x + offset)."""
@@ -293,22 +294,22 @@ class Builder:
         if op.name == "mul" and self.kind(op.args[0]) in (Kind.SCALAR, Kind.CONFIG):
             return self.mul(op.args[0], self.shift(op.args[1], offset))
         self._require(value, Kind.SITE)
-        return self._emit("shift", (value,), Kind.SITE, offset)
+        return self.emit("shift", (value,), Kind.SITE, offset)
 
     def neighbours(self, value: int, matrix: str) -> int:
         """result(…, x) = Σ_y A_xy value(…, y) on the last axis, with a named symmetric constant A."""
         self._require(value, Kind.SITE)
-        return self._emit("neighbours", (value,), Kind.SITE, matrix)
+        return self.emit("neighbours", (value,), Kind.SITE, matrix)
 
     def gather(self, value: int, places: str) -> int:
         """result(…, x) = value(…, p(x)) on the last axis, with a named constant p that holds positions."""
         self._require(value, Kind.SITE)
-        return self._emit("gather", (value,), Kind.SITE, places)
+        return self.emit("gather", (value,), Kind.SITE, places)
 
     def scatter(self, value: int, places: str) -> int:
         """result(…, y) = Σ_{x: p(x) = y} value(…, x), the transpose of :meth:`gather`."""
         self._require(value, Kind.SITE)
-        return self._emit("scatter", (value,), Kind.SITE, places)
+        return self.emit("scatter", (value,), Kind.SITE, places)
 
     def unary(self, name: str, value: int) -> int:
         """Element-wise function of one value."""
@@ -316,7 +317,7 @@ class Builder:
             raise self._ill_typed(name, (value,))
         if name == "neg":
             return self.mul(self.constant(-1.0), value)
-        return self._emit(name, (value,), self.kind(value))
+        return self.emit(name, (value,), self.kind(value))
 
     def _binary(self, name: str, a: int, b: int) -> int:
         if self.kind(a) not in _RANK or self.kind(b) not in _RANK:
@@ -324,7 +325,7 @@ class Builder:
         kind = max(self.kind(a), self.kind(b), key=_RANK.__getitem__)
         if Kind.BLOCKS in (self.kind(a), self.kind(b)) and kind is not Kind.BLOCKS:
             raise self._ill_typed(name, (a, b))
-        return self._emit(name, (a, b), kind)
+        return self.emit(name, (a, b), kind)
 
     def add(self, a: int, b: int) -> int:
         """a + b."""
@@ -401,36 +402,36 @@ class Builder:
         kinds = [self.kind(v) for v in (condition, yes, no)]
         if any(kind not in _RANK for kind in kinds):
             raise self._ill_typed("where", (condition, yes, no))
-        return self._emit("where", (condition, yes, no), max(kinds, key=_RANK.__getitem__))
+        return self.emit("where", (condition, yes, no), max(kinds, key=_RANK.__getitem__))
 
     def logsumexp(self, terms: list[int]) -> int:
         """log Σ exp(terms), without overflow."""
         kinds = [self.kind(t) for t in terms]
         if not terms or any(kind not in _RANK for kind in kinds):
             raise self._ill_typed("logsumexp", tuple(terms))
-        return self._emit("logsumexp", tuple(terms), max(kinds, key=_RANK.__getitem__))
+        return self.emit("logsumexp", tuple(terms), max(kinds, key=_RANK.__getitem__))
 
     def affine_stack(self, values: list[int], rows: tuple[tuple[float, ...], ...]) -> int:
         """rows[k][0] + Σ_j rows[k][j+1] values[j] for every k: SITE values → STACK."""
         for value in values:
             self._require(value, Kind.SITE)
-        return self._emit("affine_stack", tuple(values), Kind.STACK, rows)
+        return self.emit("affine_stack", tuple(values), Kind.STACK, rows)
 
     def stack_logsumexp(self, stack: int) -> int:
         """log Σ_k exp(stack_k): STACK → SITE."""
         self._require(stack, Kind.STACK)
-        return self._emit("stack_logsumexp", (stack,), Kind.SITE)
+        return self.emit("stack_logsumexp", (stack,), Kind.SITE)
 
     def stack_softmax(self, stack: int, logsumexp: int) -> int:
         """exp(stack_k − logsumexp), given the log-sum-exp of the stack: (STACK, SITE) → STACK."""
         self._require(stack, Kind.STACK)
         self._require(logsumexp, Kind.SITE)
-        return self._emit("stack_softmax", (stack, logsumexp), Kind.STACK)
+        return self.emit("stack_softmax", (stack, logsumexp), Kind.STACK)
 
     def stack_dot(self, stack: int, weights: tuple[float, ...]) -> int:
         """Σ_k weights_k stack_k: STACK → SITE."""
         self._require(stack, Kind.STACK)
-        return self._emit("stack_dot", (stack,), Kind.SITE, weights)
+        return self.emit("stack_dot", (stack,), Kind.SITE, weights)
 
     def site_sum(self, value: int) -> int:
         """Σ_x value(x); couplings are pulled out."""
@@ -438,7 +439,7 @@ class Builder:
         if op.name == "mul" and self.kind(op.args[0]) in (Kind.SCALAR, Kind.CONFIG):
             return self.mul(op.args[0], self.site_sum(op.args[1]))
         self._require(value, Kind.SITE)
-        return self._emit("site_sum", (value,), Kind.CONFIG)
+        return self.emit("site_sum", (value,), Kind.CONFIG)
 
     def fermion_log_det(self, value: int, step: int, matrix: str, species: int) -> int:
         """log|det(1 + B_Nt … B_1)| with B_t = exp(K·step) diag(exp(species·value_t)): → CONFIG.
@@ -447,27 +448,27 @@ class Builder:
         """
         self._require(value, Kind.SITE)
         self._require(step, Kind.SCALAR)
-        return self._emit("fermion_log_det", (value, step), Kind.CONFIG, (matrix, species))
+        return self.emit("fermion_log_det", (value, step), Kind.CONFIG, (matrix, species))
 
     def fermion_gradient(self, value: int, step: int, matrix: str, species: int) -> int:
         """Derivative of :meth:`fermion_log_det` by the value: → SITE."""
         self._require(value, Kind.SITE)
         self._require(step, Kind.SCALAR)
-        return self._emit("fermion_gradient", (value, step), Kind.SITE, (matrix, species))
+        return self.emit("fermion_gradient", (value, step), Kind.SITE, (matrix, species))
 
     def broadcast(self, value: int) -> int:
         """A constant density."""
-        return value if self.kind(value) is Kind.SITE else self._emit("broadcast", (value,), Kind.SITE)
+        return value if self.kind(value) is Kind.SITE else self.emit("broadcast", (value,), Kind.SITE)
 
     def site_mean(self, fields: int) -> int:
         """Spatial mean of every component: FIELDS → VECTOR."""
         self._require(fields, Kind.FIELDS)
-        return self._emit("site_mean", (fields,), Kind.VECTOR)
+        return self.emit("site_mean", (fields,), Kind.VECTOR)
 
     def block_mean(self, fields: int, axes: tuple[int, ...]) -> int:
         """Mean of every component over the sites of each block: FIELDS → VECTOR with blocks."""
         self._require(fields, Kind.FIELDS)
-        return self._emit("block_mean", (fields,), Kind.VECTOR, axes)
+        return self.emit("block_mean", (fields,), Kind.VECTOR, axes)
 
     def block_sum(self, value: int, axes: tuple[int, ...]) -> int:
         """Σ over the sites of each block; couplings are pulled out: SITE → BLOCKS."""
@@ -475,19 +476,19 @@ class Builder:
         if op.name == "mul" and self.kind(op.args[0]) is Kind.SCALAR:
             return self.mul(op.args[0], self.block_sum(op.args[1], axes))
         self._require(value, Kind.SITE)
-        return self._emit("block_sum", (value,), Kind.BLOCKS, axes)
+        return self.emit("block_sum", (value,), Kind.BLOCKS, axes)
 
     def act_on_blocks(self, fields: int, index: int, matrices: str, axes: tuple[int, ...]) -> int:
         """x_a(site) ↦ Σ_b M[index of its block]_ab x_b(site) with a named constant M, (order, c, c)."""
         self._require(fields, Kind.FIELDS)
         self._require(index, Kind.INDEX)
-        return self._emit("act_on_blocks", (fields, index), Kind.FIELDS, (matrices, axes))
+        return self.emit("act_on_blocks", (fields, index), Kind.FIELDS, (matrices, axes))
 
     def spread(self, fields: int, vector: int, matrix: str, axes: tuple[int, ...]) -> int:
         """x_a(site) ↦ x_a(site) + Σ_j M_aj v_j, v that of the site's block, with a named constant M."""
         self._require(fields, Kind.FIELDS)
         self._require(vector, Kind.VECTOR)
-        return self._emit("spread", (fields, vector), Kind.FIELDS, (matrix, axes))
+        return self.emit("spread", (fields, vector), Kind.FIELDS, (matrix, axes))
 
     def half_line(self, name: str, vector: int, location: int, width: int) -> int:
         """half_line, its inverse half_line_inverse, or half_line_log_slope, entry by entry.
@@ -498,59 +499,59 @@ class Builder:
             raise self._ill_typed(name, (vector, location, width))
         for value in (vector, location, width):
             self._require(value, Kind.VECTOR)
-        return self._emit(name, (vector, location, width), Kind.VECTOR)
+        return self.emit(name, (vector, location, width), Kind.VECTOR)
 
     def difference(self, a: int, b: int) -> int:
         """a − b of two vectors."""
         self._require(a, Kind.VECTOR)
         self._require(b, Kind.VECTOR)
-        return self._emit("difference", (a, b), Kind.VECTOR)
+        return self.emit("difference", (a, b), Kind.VECTOR)
 
     def total(self, vector: int) -> int:
         """Sum of all entries, of all blocks: VECTOR → CONFIG."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("total", (vector,), Kind.CONFIG)
+        return self.emit("total", (vector,), Kind.CONFIG)
 
     def flatten(self, vector: int) -> int:
         """The vectors of all blocks one after the other, (batch, blocks·k)."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("flatten", (vector,), Kind.VECTOR)
+        return self.emit("flatten", (vector,), Kind.VECTOR)
 
     def linear(self, vector: int, matrix: str) -> int:
         """result_i = Σ_j M_ij v_j with a named constant M."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("linear", (vector,), Kind.VECTOR, matrix)
+        return self.emit("linear", (vector,), Kind.VECTOR, matrix)
 
     def argmax(self, vector: int) -> int:
         """Index of the largest entry, the first one of equals."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("argmax", (vector,), Kind.INDEX)
+        return self.emit("argmax", (vector,), Kind.INDEX)
 
     def act(self, fields: int, index: int, matrices: str) -> int:
         """x_a(site) ↦ Σ_b M[index]_ab x_b(site) with a named constant M of shape (order, c, c)."""
         self._require(fields, Kind.FIELDS)
         self._require(index, Kind.INDEX)
-        return self._emit("act", (fields, index), Kind.FIELDS, matrices)
+        return self.emit("act", (fields, index), Kind.FIELDS, matrices)
 
     def entry(self, vector: int, i: int) -> int:
         """v_i, VECTOR → CONFIG."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("entry", (vector,), Kind.CONFIG, i)
+        return self.emit("entry", (vector,), Kind.CONFIG, i)
 
     def tail(self, vector: int) -> int:
         """(v_2, …, v_N)."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("tail", (vector,), Kind.VECTOR)
+        return self.emit("tail", (vector,), Kind.VECTOR)
 
     def norm(self, vector: int) -> int:
         """|v|, VECTOR → CONFIG."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("norm", (vector,), Kind.CONFIG)
+        return self.emit("norm", (vector,), Kind.CONFIG)
 
     def direction(self, vector: int) -> int:
         """v/|v|, and the first unit vector where v = 0."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("direction", (vector,), Kind.VECTOR)
+        return self.emit("direction", (vector,), Kind.VECTOR)
 
     def atan2(self, y: int, x: int) -> int:
         """Angle of (x, y) in (−π, π]."""
@@ -559,25 +560,25 @@ class Builder:
     def filled(self, like: int, value: float) -> int:
         """The same number for every configuration."""
         self._require(like, Kind.CONFIG)
-        return self._emit("filled", (like,), Kind.CONFIG, float(value))
+        return self.emit("filled", (like,), Kind.CONFIG, float(value))
 
     def combination(self, vector: int, matrices: str) -> int:
         """Σ_i v_i M_i with a named constant M of shape (k, c, c): VECTOR → MATRIX."""
         self._require(vector, Kind.VECTOR)
-        return self._emit("combination", (vector,), Kind.MATRIX, matrices)
+        return self.emit("combination", (vector,), Kind.MATRIX, matrices)
 
     def matrix_polynomial(self, matrix: int, coefficients: list[int]) -> int:
         """Σ_j a_j A^j with per-configuration coefficients a_j."""
         self._require(matrix, Kind.MATRIX)
         for value in coefficients:
             self._require(value, Kind.CONFIG)
-        return self._emit("matrix_polynomial", (matrix, *coefficients), Kind.MATRIX)
+        return self.emit("matrix_polynomial", (matrix, *coefficients), Kind.MATRIX)
 
     def rotate(self, fields: int, matrix: int, *, back: bool = False) -> int:
         """x(site) ↦ A x(site), or Aᵀ x(site)."""
         self._require(fields, Kind.FIELDS)
         self._require(matrix, Kind.MATRIX)
-        return self._emit("rotate_back" if back else "rotate", (fields, matrix), Kind.FIELDS)
+        return self.emit("rotate_back" if back else "rotate", (fields, matrix), Kind.FIELDS)
 
     def finish(self, /, **outputs: int) -> Function:
         """The function with these outputs, without the operations that none of them needs."""

@@ -53,7 +53,7 @@ class Dialect:
     array: str
     scalar_operand: str
     helpers: Mapping[str, str]
-    joint: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    joint: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
 
 def argument_name(parameter: str) -> str:
@@ -194,11 +194,12 @@ def _value_names(function: Function, program: Program) -> list[str]:
             name = "math.inf" if op.attribute == math.inf else repr(op.attribute)
             name = f"({name})" if name.startswith("-") else name
         elif op.name == "component":
-            name = _free(program.components[op.attribute])
+            name = _free(program.components[int(op.attribute)])
         elif op.name == "shift" and function.ops[op.args[0]].name == "component":
+            offsets: tuple[int, ...] = op.attribute
             steps = [
                 (o if 2 * o <= e else o - e) if o > 0 else o
-                for o, e in zip(op.attribute, program.shape, strict=True)
+                for o, e in zip(offsets, program.shape, strict=True)
             ]
             moved = "".join(f"_{'p' if s > 0 else 'm'}{abs(s)}e{mu}" for mu, s in enumerate(steps) if s)
             name = names[op.args[0]] + moved

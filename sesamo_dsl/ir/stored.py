@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def _function_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndar
     inputs = tuple((_identifier(name), Kind(kind)) for name, kind in data["inputs"])
     parameters = tuple(_identifier(name) for name in data["parameters"])
     known = {*constants, *parameters, *(name for name, _ in inputs)}
-    ops = []
+    ops: list[Op] = []
     for name, args, kind, attribute in data["ops"]:
         if not all(type(a) is int and 0 <= a < len(ops) for a in args):
             raise ValueError(f"operation {len(ops)} of {data['name']}: arguments {args} that are not there")
@@ -110,7 +110,7 @@ def _function_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndar
 
 def _attribute_as_data(attribute: Attribute) -> Any:
     if isinstance(attribute, tuple):
-        return [_attribute_as_data(part) for part in attribute]
+        return [_attribute_as_data(part) for part in cast(tuple[Attribute, ...], attribute)]
     if isinstance(attribute, float) and not math.isfinite(attribute):
         return {"float": repr(float(attribute))}
     if isinstance(attribute, np.generic):
@@ -122,9 +122,9 @@ def _attribute_as_data(attribute: Attribute) -> Any:
 
 def _attribute_from_data(data: Any) -> Attribute:
     if isinstance(data, list):
-        return tuple(_attribute_from_data(part) for part in data)
+        return tuple(_attribute_from_data(part) for part in cast(list[Any], data))
     if isinstance(data, dict):
-        return float(data["float"])
+        return float(cast(dict[str, Any], data)["float"])
     if data is None or isinstance(data, bool | int | float | str):
         return data
     raise TypeError(f"attribute {data!r}")
@@ -132,7 +132,7 @@ def _attribute_from_data(data: Any) -> Attribute:
 
 def _parts(attribute: Attribute) -> Iterator[Any]:
     if isinstance(attribute, tuple):
-        for part in attribute:
+        for part in cast(tuple[Attribute, ...], attribute):
             yield from _parts(part)
     else:
         yield attribute

@@ -98,7 +98,7 @@ def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | N
     for factor in sp.Mul.make_args(numerator):
         number, factors = sp.expand(factor).as_coeff_mul()
         if number.is_positive and factors and all(isinstance(f, sp.exp) for f in factors):
-            exponent += sp.log(number) + sp.Add(*(f.args[0] for f in factors))
+            exponent += sp.log(number) + sp.Add(*(cast(sp.Expr, f.args[0]) for f in factors))
         elif grows(factor):
             return None
         else:

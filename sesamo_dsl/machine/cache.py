@@ -40,10 +40,9 @@ def cache_directory() -> Path:
     try:
         place = (Path(root) if root else Path.home() / ".cache") / "sesamo-dsl"
         _made(place)
-        usable = os.access(place, os.W_OK | os.X_OK)
     except (OSError, RuntimeError, ValueError):  # a file in the way, a disk to read from only, no home at all
-        usable = False
-    return _private(place) if usable else _temporary()
+        return _temporary()
+    return _private(place) if os.access(place, os.W_OK | os.X_OK) else _temporary()
 
 
 @lru_cache(maxsize=1)

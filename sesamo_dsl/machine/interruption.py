@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -13,7 +13,7 @@ _HELD = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_D
 
 
 @contextmanager
-def held_back() -> Iterator[list[signal.Signals]]:
+def held_back() -> Generator[list[signal.Signals], None, None]:
     """SIGINT and SIGTERM are put into the list; a second one of the same kind acts at once.
 
     A handler that is not Python's own is left alone, and so is everything outside the main thread.

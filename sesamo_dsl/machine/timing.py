@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 LOGGER = logging.getLogger("sesamo_dsl")
 
 
 @contextmanager
-def stage(name: str, subject: str) -> Iterator[None]:
+def stage(name: str, subject: str) -> Generator[None, None, None]:
     """Time what is done inside as the stage ``name`` for a theory."""
     start, end = time.perf_counter(), ""
     try:

@@ -1,17 +1,30 @@
-"""The annealing at the end of a training: configurations that the model is held against from then on."""
+"""Annealing for a training: configurations that a model is held against, and learns from where it has to.
+
+Where S has several minima that no symmetry relates, a model that starts at one of them does not find the
+others. Then the annealing comes first: one half of its walkers is learned from, the other half the model is
+held against.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from signal import Signals
+
+import numpy as np
 
 from ..annealing.driver import anneal_program
 from ..annealing.options import AnnealingOptions
 from ..compiled_program import CompiledProgram
 from ..errors import AnnealingError, BackendError
 from ..estimates.target_sample import TargetSample
+from ..ir.program import Program
+from ..landscape.laplace import DENSE
+from ..landscape.minima import find_minima
 from ..values.couplings import Couplings
 
+_LEAST_MASS = 1e-3  # of a minimum beside the deepest one, by Laplace's estimate
 LEAST_SECONDS = 5.0
 PART = 0.2  # of the time of the training
 
@@ -41,3 +54,58 @@ def anneal_for_check(
         return annealed.as_target(), signals
     except (AnnealingError, BackendError) as error:
         return f"{error.subject}: {error.found}", ()
+
+
+def inequivalent_minima(program: Program, parameters: Couplings) -> int:
+    """How many minima of S matter that no symmetry relates; 0 of theories that are too large to search."""
+    if math.prod(program.configuration_shape) > DENSE:
+        return 0
+    minima = find_minima(program, parameters)
+    weights = np.array([minimum.log_weight for minimum in minima])
+    return int(np.sum(weights > weights.max(initial=-np.inf) + math.log(_LEAST_MASS)))
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a training learns from and is held against.
+
+    Attributes
+    ----------
+    learned
+        Configurations for the forward part of the objective, (n, components, *lattice).
+    outside
+        Others, which the model never sees.
+    reason
+        Why, as the plan says it.
+    """
+
+    learned: np.ndarray
+    outside: TargetSample
+    reason: str
+
+
+def lesson(
+    compiled: CompiledProgram, parameters: Couplings, trained: float, seed: int, *, progress: bool
+) -> tuple[Lesson | None, Sequence[Signals]]:
+    """Anneal before the training, where S has several minima; None where it has not, or nothing came of it.
+
+    Parameters
+    ----------
+    trained
+        Seconds that the training is to last, 0 if that is not known.
+    """
+    minima = inequivalent_minima(compiled.program, parameters)
+    if minima < 2:
+        return None, ()
+    found, signals = anneal_for_check(compiled, parameters, None, trained, seed, progress=progress)
+    if isinstance(found, str) or found.doubts:
+        return None, signals
+    clusters = np.unique(found.cluster)
+    first = np.isin(found.cluster, clusters[: len(clusters) // 2])
+    if not 0 < first.sum() < len(first):
+        return None, signals
+    reason = (
+        f"forward_weight and base: S has {minima} minima that no symmetry relates; half of the walkers of an "
+        "annealing are learned from, and the base has their mean and covariance"
+    )
+    return Lesson(found.x[first], found.part(~first), reason), signals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +12,18 @@ import numpy as np
 
 from .. import checks
 from ..annealing.result import Annealed
-from ..errors import OptionError
+from ..errors import OptionError, TrainingInterrupted
 from ..estimates.chains import Chain
 from ..landscape.integrability import require_normalizable
 from ..machine.cache import file_stem, write_text
-from ..plan.base import make_base
+from ..plan.base import base_of_moments, make_base
 from ..plan.decide import planned
 from ..plan.options import TrainingOptions
 from ..plan.plan import Plan
 from ..stages.compile import DerivedProgram
 from ..training.callbacks import Callback, checked
 from ..values.couplings import Coupling
+from .checking import lesson
 from .declaration import Declaration
 from .donor import Donor
 from .run import Run
@@ -52,15 +54,21 @@ def start(
     changes = dict(changes or {})
     if donor is not None and changes.get("flow") is None:
         changes["flow"] = donor.flow
-    plan = planned(
-        compiled.analysis,
-        begun,
-        changes,
-        method=method,
-        with_target=given is not None,
-        requested_precision=compiled.requested_precision,
-    )
-    base = make_base(compiled.program, values, plan)
+
+    def decide(with_target: bool) -> Plan:
+        precision = compiled.requested_precision
+        asked = {"method": method, "with_target": with_target, "requested_precision": precision}
+        return planned(compiled.analysis, begun, changes, **asked)
+
+    plan, taught, signals = decide(given is not None), None, ()
+    if given is None and check and _may_learn(compiled, plan, method, donor):
+        taught, signals = lesson(compiled, values, plan.seconds or 0.0, plan.seed, progress=progress)
+    if taught is not None:
+        given, plan = taught.learned.astype(compiled.precision), decide(True)
+        plan = replace(plan, reasons=(*plan.reasons, taught.reason))
+        base = base_of_moments(compiled.program, taught.learned)
+    else:
+        base = make_base(compiled.program, values, plan)
     model = compiled.backend.model(compiled, values, base, plan)
     if donor is not None:
         model.load_state(donor.graft(model.state(), compiled.theory, plan.flow))
@@ -80,13 +88,22 @@ def start(
             derived=compiled.theory.derived,
             reference=given,
             start_from=None if donor is None else donor.directory,
+            outside=None if taught is None else taught.outside,
         )
         if store.path is not None:  # an unwritable place is found before, not after, the training
             write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
             write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
             run.save()
+        if signals:
+            raise TrainingInterrupted(signals[0], run)
         run._train(progress, watching, check)
     return run
+
+
+def _may_learn(compiled: DerivedProgram, plan: Plan, method: str | None, donor: Donor | None) -> bool:
+    """Whether the compiler may choose to learn from an annealing: nothing else was asked for."""
+    simple = compiled.program.nodes is None and not compiled.facts.slice_dimensions
+    return simple and plan.base == "vacuum" and method is None and donor is None
 
 
 def _store(compiled: DerivedProgram, directory: str | Path | Literal[False] | None) -> Store:

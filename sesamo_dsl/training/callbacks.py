@@ -38,7 +38,7 @@ Callback = Callable[[Step], object]
 
 def checked(callbacks: Any) -> tuple[Callback, ...]:
     """Functions, several of them; OptionError for anything else."""
-    found = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
+    found: tuple[Any, ...] = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
     if not all(map(callable, found)):
         raise OptionError(
             "callbacks",

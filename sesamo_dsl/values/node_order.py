@@ -27,7 +27,7 @@ class NodeOrder:
 
     def seen(self, radius: int) -> NDArray[np.int64]:
         """Nodes within a distance, a column for every node, −1 where one sees less than others, (K, N)."""
-        rows = []
+        rows: list[tuple[int, ...]] = []
         for distance in range(radius + 1):
             shells = [node[distance] if distance < len(node) else () for node in self.shells]
             rows += list(itertools.zip_longest(*shells, fillvalue=-1))

@@ -1,0 +1,90 @@
+"""Where S has several minima that no symmetry relates, a training learns from an annealing and is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import sesamo_dsl as sd
+from sesamo_dsl.plan.base import base_of_moments
+from sesamo_dsl.runs.checking import inequivalent_minima, lesson
+
+HALF_LOG = 0.5 * float(np.log(2 * np.pi))
+
+
+def modes(places: tuple[tuple[float, float], ...]) -> sd.Theory:
+    """Unit Gaussians at places in a plane, the first with half of the mass: log Z = log 2π."""
+    x, y = (sd.ScalarField(name, sd.Lattice(1)) for name in "xy")
+    rest = sp.Rational(1, 2 * (len(places) - 1))
+    weights = [sp.Rational(1, 2), *[rest] * (len(places) - 1)]
+    terms = [
+        w * sp.exp(-((x - sp.Rational(str(a))) ** 2 + (y - sp.Rational(str(b))) ** 2) / 2)
+        for w, (a, b) in zip(weights, places, strict=True)
+    ]
+    return sd.Theory("modes", fields=[x, y], action=-sp.log(sum(terms)), observables={"x": x, "y": y})
+
+
+def test_minima_that_matter_are_counted() -> None:
+    for places in (((0.0, 0.0), (6.0, 1.0)), ((-4.0, 0.0), (4.0, 2.0), (0.0, -5.0))):
+        assert inequivalent_minima(sd.compile(modes(places), "torch").program, {}) == len(places)
+    phi = sd.ScalarField("phi", sd.Lattice(2, 2))
+    kinetic = sum((phi - phi.shift(mu)) ** 2 for mu in phi.lattice.directions)
+    for stiffness, count in ((4, 1), (0, 5)):  # of uncoupled sites all patterns are minima, up to symmetries
+        action = phi.lattice.sum((phi**2 - 1) ** 2 + stiffness * kinetic)
+        well = sd.Theory("well", fields=[phi], action=action, symmetries=[sd.Z2(phi)])
+        assert inequivalent_minima(sd.compile(well, "torch").program, {}) == count
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (4, 6)])
+def test_the_base_of_moments_has_them(shape: tuple[int, ...]) -> None:
+    """Mean, and covariance of every mode, of a Gaussian field that is not at rest."""
+    a, b = (sd.ScalarField(name, sd.Lattice(*shape)) for name in "ab")
+    density = (a - 2) ** 2 + a * b / 2 + b**2 + sum((a - a.shift(mu)) ** 2 for mu in a.lattice.directions)
+    program = sd.compile(sd.Theory("g", fields=[a, b], action=a.lattice.sum(density)), "torch").program
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(20_000, 2, *shape))
+    x = np.stack(
+        [1 + noise[:, 0] + np.roll(noise[:, 0], 1, 1), 0.3 * noise[:, 1] + 0.5 * noise[:, 0]], axis=1
+    )
+    base = base_of_moments(program, x)
+    np.testing.assert_allclose(base.mean, x.mean(axis=(0, *range(2, x.ndim))), atol=1e-12)
+    waves = np.fft.fftn(x - base.mean.reshape(1, 2, *(1,) * len(shape)), axes=tuple(range(2, x.ndim)))
+    for k in ((0,) * len(shape), (shape[0] // 2,) + (0,) * (len(shape) - 1)):
+        seen = np.einsum("na,nb->ab", waves[(..., *k)], waves[(..., *k)].conj()) / (len(x) * np.prod(shape))
+        given = base.filter[k] @ base.filter[k].conj().T
+        np.testing.assert_allclose(given, seen, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.checked
+def test_three_unrelated_modes_are_all_found(tmp_path: Path) -> None:
+    places = ((-5.0, 0.0), (4.0, 3.0), (1.0, -6.0))
+    theory = modes(places)
+    run = sd.compile(theory, "torch").train(steps=700, directory=tmp_path / "run", progress=False)
+    assert any("3 minima" in reason for reason in run.plan.reasons)
+    assert run.plan.forward_weight == 0.5
+    samples = run.sample(8000)
+    assert samples.coverage is not None
+    assert samples.coverage.status == "covered", samples.coverage.text()
+    log_z = samples.log_z
+    assert abs(log_z.value - 2 * HALF_LOG) < 4 * log_z.error
+    exact = np.average(np.array(places), axis=0, weights=[0.5, 0.25, 0.25])
+    for name, value in zip("xy", exact, strict=True):
+        found = samples.expect(name)
+        assert abs(found.value - value) < 4 * found.error
+    assert not samples.warnings
+    again = sd.load_run(tmp_path / "run")
+    np.testing.assert_array_equal(again.sample(50).x, run.sample(50).x)
+
+
+@pytest.mark.checked
+def test_learned_from_and_held_against_are_different() -> None:
+    compiled = sd.compile(modes(((0.0, 0.0), (7.0, 0.0))), "torch", precision="float64")
+    taught, signals = lesson(compiled, {}, 0.0, 0, progress=False)
+    assert not signals
+    assert taught is not None
+    both = {row.tobytes() for row in taught.learned} & {row.tobytes() for row in taught.outside.x}
+    assert not both
+    assert taught.outside.weights.sum() == pytest.approx(1)
