@@ -6,7 +6,7 @@ Names are checked here, where options are; what they stand for is used by the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from ..flows.base import GaussianBase
 from ..values.arrays import Arrays
@@ -23,7 +23,10 @@ FlowFactory = Callable[[Arrays, GaussianBase, str], object]
 class LawClass(Protocol):
     """A class of laws, :class:`sesamo_dsl.sampler.GroupLaw`, as far as a plan has to know it."""
 
-    has_table: ClassVar[bool]
+    @property
+    def has_table(self) -> bool:
+        """Whether log p(u|y) of every u is at hand."""
+        ...
 
     def __call__(self, group: Any) -> Any:
         """The law of a group as it acts on arrays."""
@@ -33,7 +36,7 @@ class LawClass(Protocol):
 FLOWS: Registry[FlowFactory] = Registry("flow")
 """Flows by name; the package's own are a :class:`~sesamo_dsl.flows.spec.FlowSpec` instead."""
 
-LAWS: Registry[LawClass] = Registry("law", get_args(Law))
+LAWS: Registry[LawClass] = Registry("law", reserved=get_args(Law))
 """Laws of u by name; what those of the package are is in :mod:`sesamo_dsl.sampler.laws`."""
 
 EXTENDABLE: Mapping[str, Registry[Any]] = {registry.option: registry for registry in (FLOWS, BASES, LAWS)}

@@ -22,6 +22,7 @@ from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.plan.base import make_base
 from sesamo_dsl.plan.extensions import FLOWS, LAWS
 from sesamo_dsl.sampler import GroupLaw, TableLaw
+from sesamo_dsl.sampler.laws import Learned
 from sesamo_dsl.values.registry import Registry
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from support import EXAMPLES, ROOT, shaken
@@ -90,11 +91,11 @@ def test_a_flow_of_zuko_is_trained_kept_loaded_and_resumed(tmp_path: Path) -> No
 def test_the_density_of_a_flow_of_zuko(strategy: str) -> None:
     """log q as drawn is log_prob, and ∫q = 1 by weights against a wider density."""
     example("own_flow")
-    law: dict[str, Any] = {"law": "heat_bath"} if strategy in ("fold", "chart") else {}
+    options: dict[str, Any] = {"flow": "zuko", "strategy": strategy, "base": "standard"}
+    if strategy in ("fold", "chart"):
+        options["law"] = "heat_bath"
     theory = sd.compile(gaussian_mixture(radius=2), "torch", precision="float64")
-    model = shaken(
-        theory.model(flow="zuko", strategy=strategy, base="standard", parameters=H, **law), size=0.3
-    )
+    model = shaken(theory.model(parameters=H, **options), size=0.3)
     drawn = model.sample(400, 1)
     kept = ~drawn.leaked
     assert np.abs(model.log_prob(drawn.x) - drawn.log_q)[kept].max() < 1e-9
@@ -207,7 +208,12 @@ class Drawn(GroupLaw):
         return self._arrays.zeros((len(y),), y) - math.log(self._group.sectors.order)
 
 
+class Logits(Learned):
+    """One logit for every element, under another name, of which nothing is known at the walls."""
+
+
 sd.register_law("formula", Formula)
+sd.register_law("logits", Logits)
 sd.register_law("drawn", Drawn)
 
 
@@ -220,6 +226,13 @@ def test_a_law_given_by_a_formula_is_exact() -> None:
     assert np.abs(ours.log_q - exact.log_q).max() < 1e-9
     assert np.abs(runs[0].log_prob(exact.x) - exact.log_q).max() < 1e-9
     assert runs[0].model.loss(3) == pytest.approx(runs[1].model.loss(3), abs=1e-9)
+
+
+def test_a_law_that_does_not_see_the_walls_has_the_gradient_of_the_learned_one() -> None:
+    runs = [train(2, law=law, flow=SMALL, seed=4) for law in ("logits", "learned")]
+    ours, known = (run.model.state() for run in runs)
+    assert np.abs(ours["law.logits"]).max() > 0
+    assert all(np.array_equal(ours[name], known[name]) for name in known)
 
 
 def test_a_law_without_a_table_is_trained_by_draws() -> None:
@@ -251,10 +264,41 @@ def test_a_run_says_what_has_to_be_imported(
     assert record["registered"] == {option: "recipes"}
     x = run.sample(8).x
     assert np.array_equal(sd.load_run(tmp_path / "run").log_prob(x), run.log_prob(x))
-    monkeypatch.delitem(registry._entries, name)
+    monkeypatch.delitem(registry._entries, name)  # as in another process
     for read in (sd.load_run, lambda place: train(1, start_from=place)):
         with pytest.raises(RunError, match=rf"the {option} '{name}'.*\n.*\n.*import .*recipes"):
             read(tmp_path / "run")
+
+
+def test_a_theory_file_brings_its_flow_along(tmp_path: Path) -> None:
+    """It is run twice, with the module beside it, and says the same; when that has changed it is refused."""
+    beside = tmp_path / "flow_beside.py"
+    recipe = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("```python\n")[1]
+    code = recipe.split("compiled =")[0].replace('"affine"', '"beside"')
+    beside.write_text(code, encoding="utf-8")
+    file = tmp_path / "mixture.py"
+    file.write_text(
+        "import flow_beside\nfrom sesamo_theories.gaussian_mixture import gaussian_mixture\n"
+        "theory = gaussian_mixture()\n",
+        encoding="utf-8",
+    )
+    theory = sd.load_theory(file)
+    sd.compile(theory, "torch").train(
+        steps=1, flow="beside", batch=16, directory=tmp_path / "run", progress=False
+    )
+    assert FLOWS.source("beside") == f"flow_beside ({beside})"
+    found = sd.load_run(tmp_path / "run", theory=file)
+    assert found.plan.flow == "beside"
+    beside.write_text(code.replace("np.zeros", "np.ones"), encoding="utf-8")
+    with pytest.raises(OptionError, match="not taken"):
+        sd.load_theory(file)
+
+
+def test_a_first_state_depends_on_the_seed() -> None:
+    example("own_flow")
+    first, same, other = (compiled().model(flow="zuko", seed=seed).state() for seed in (1, 1, 2))
+    assert all(np.array_equal(first[name], same[name]) for name in first)
+    assert any(not np.array_equal(first[name], other[name]) for name in first if name.startswith("flow."))
 
 
 def test_a_source_names_the_file() -> None:
