@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import annealing
 import hubbard
 import methods
 import numpy as np
@@ -218,6 +219,7 @@ TASKS: dict[str, Task] = {
     "compile": compile_time,
     "speed": speed,
     **methods.TASKS,
+    **annealing.TASKS,
     "targets": targets.task(),
 }
 
@@ -254,10 +256,15 @@ def main() -> int:
     backends = ("torch", "jax") if chosen.backend == "both" else (chosen.backend,)
     table = Table("task", "backend", "figure", "value", "± error", "bar", "", box=None, pad_edge=False)
     records, missed = [], 0
-    tasks = TASKS | {"targets": targets.task(chosen.cases)}
+    tasks = TASKS | {
+        "targets": targets.task(chosen.cases),
+        "anneal-targets": annealing.on_targets(chosen.cases),
+    }
     for name in chosen.only:
         for backend in backends:
-            seconds = chosen.seconds or (SECONDS | hubbard.SECONDS | targets.SECONDS).get(name, 120.0)
+            seconds = chosen.seconds or (SECONDS | hubbard.SECONDS | targets.SECONDS | annealing.SECONDS).get(
+                name, 120.0
+            )
             for row in map(plain, tasks[name](backend, seconds)):
                 verdict = {None: "", True: "pass", False: "MISS"}[row.passed]
                 missed += row.passed is False

@@ -106,13 +106,13 @@ def judge(target: Target, backend: str, **options: Any) -> Result:
     if target.log_z is not None:
         known = {"": target.log_z, **target.means}
         estimates = {"": log_z, **{name: samples.expect(name) for name in target.means}}
-        pull = max(_pull(estimates[name], exact) for name, exact in known.items())
+        pull = max(pull_of(estimates[name], exact) for name, exact in known.items())
     right = target.kind == "right" and pull <= SIGMAS
     verdict: Verdict = "warned" if warnings else "right" if right else "silent"
     return Result(target, verdict, log_z, pull, warnings)
 
 
-def _pull(estimate: Estimate, exact: float) -> float:
+def pull_of(estimate: Estimate, exact: float) -> float:
     """Deviation in standard errors, less what the digits of the exact value leave open; infinite if NaN."""
     digits = len(f"{exact!r}".partition(".")[2])
     off = max(abs(estimate.value - exact) - 0.5 * 10.0**-digits, 0.0)

@@ -28,6 +28,7 @@ SLOW = {
             "testing",
         ),
         *("derivation", "domain", "ir", "resume", "kills", "targets"),
+        *("anneal", "against_blackjax", "command", "moves"),
     )
 }
 

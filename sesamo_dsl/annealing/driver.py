@@ -30,11 +30,11 @@ from .population import Interruption, Population, anneal_population, find_ladder
 from .result import Annealed
 
 _TARGET = 0.9  # of the conditional ESS at every temperature
-_PILOT = 0.4  # of the time, at most, for each pilot
+_PILOT, _ONLY_PILOT = 0.4, 0.6  # of the time, at most, for each pilot
 _LINGERING = 24  # moves of a pilot under exp(−S), that a mixture is then fitted to
-_PLANNED = 8  # populations that the number of walkers is chosen for
+_PLANNED = 5  # populations that the number of walkers is chosen for
 _DETERMINANT_SIZE = 64  # real variables above which theories with determinants are not searched
-_SAFETY = 0.8  # of the time that is left, planned for
+_SAFETY = 0.65  # of the time that is left, planned for
 _ARRAYS = 12  # of the size of all walkers that are held at once
 
 
@@ -44,7 +44,6 @@ class _Clock:
     def __init__(self, limit: float, signals: Sequence[Any], show: Callable[[str, float], None]) -> None:
         self._begin, self._limit, self._signals, self._show = time.perf_counter(), limit, signals, show
         self.deadline, self.stage, self.stopped = limit, "", ""
-        self._stage_began = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -54,14 +53,8 @@ class _Clock:
     def left(self) -> float:
         return self._limit - self.elapsed
 
-    @property
-    def in_stage(self) -> float:
-        """Seconds since the stage began."""
-        return self.elapsed - self._stage_began
-
     def start(self, stage: str, deadline: float = math.inf) -> None:
         """Begin a stage of the work that may last for so many seconds."""
-        self._stage_began = self.elapsed
         self.stage, self.deadline = stage, min(self.elapsed + deadline, self._limit)
         self._show(stage, 0.0)
 
@@ -215,12 +208,12 @@ def _populations(
 
     start = start_density(program, values)
     ensemble = Ensemble(arrays, emitted, program, start)
-    clock.start("first pilot", _PILOT * options.limit)
-    lingering = 0 if is_soft(program) else _LINGERING
+    soft = is_soft(program)
+    clock.start("first pilot", (_ONLY_PILOT if soft else _PILOT) * options.limit)
+    lingering = 0 if soft else _LINGERING
     ladder, pilot = find_ladder(ensemble, rng(0), count, _TARGET, name, clock.tick, lingering)
     if pilot.beta < 1:
         return [pilot]
-    seconds = clock.in_stage
     fitted = refined(start, program, arrays, pilot.x, pilot.weights)
     if fitted is not start:
         ensemble = Ensemble(arrays, emitted, program, fitted)
@@ -228,8 +221,8 @@ def _populations(
         ladder, pilot = find_ladder(ensemble, rng(1), count, _TARGET, name, clock.tick)
         if pilot.beta < 1:
             return [pilot]
-        seconds = clock.in_stage
-    walkers = _walkers(options, program.configuration_shape, count, seconds, clock.left)
+    seconds = pilot.rate * sum(setting.moves * ensemble.work(setting) for setting in ladder) / count
+    walkers = _walkers(options, program.configuration_shape, seconds, clock.left)
     done: list[Population] = []
     while len(done) < options.most_populations:
         began = clock.elapsed
@@ -246,15 +239,16 @@ def _populations(
     return done
 
 
-def _walkers(
-    options: AnnealingOptions, shape: Sequence[int], pilots: int, seconds: float, left: float
-) -> int:
-    """Walkers of a population: as asked for, else as many as there is time for."""
+def _walkers(options: AnnealingOptions, shape: Sequence[int], seconds: float, left: float) -> int:
+    """Walkers of a population: as asked for, else as many as there is time for.
+
+    ``seconds`` is the time that one walker takes, ``left`` what there is.
+    """
     wanted = options.walkers_of(shape)
     if options.walkers is not None:
         return wanted
     populations = min(options.most_populations, _PLANNED)
-    affordable = int(_SAFETY * pilots * left / (max(seconds, 1e-3) * populations))
+    affordable = int(_SAFETY * left / (seconds * populations))
     return min(wanted, max(affordable, LEAST_WALKERS))
 
 

@@ -113,6 +113,10 @@ class Ensemble:
             state = self._propose(state, image, self._log_uniform(rng, count), setting.beta)[0]
         return state, float(self._arrays.to_numpy(chance)[~short].mean())
 
+    def work(self, setting: Setting) -> int:
+        """Evaluations of S in one move."""
+        return setting.leapfrogs + len(self._proposals)
+
     def configurations(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         """(x, S) in NumPy."""
         return np.array(self._arrays.to_numpy(state.x)), np.array(self._arrays.to_numpy(state.action))

@@ -17,7 +17,7 @@ _POPULATIONS = 8
 SECONDS = 60.0
 """Time limit where none is asked for."""
 _ENTRIES, _MOST_WALKERS, _FEWEST_WALKERS = 2**17, 2048, 256  # real variables of all walkers together
-_PILOT_ENTRIES, _MOST_PILOT, _FEWEST_PILOT = 2**15, 1024, 64
+_PILOT_ENTRIES, _MOST_PILOT, _FEWEST_PILOT = 2**14, 1024, 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ Hamiltonian Monte Carlo A. Buchholz, N. Chopin, P. E. Jacob, Bayesian Anal. 16 (
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Population:
         Logarithms of the incremental weights, (temperatures, walkers).
     undefined
         Part of the walkers of q₀ at which S is not a number.
+    rate
+        Typical time of one evaluation of S for all walkers, in seconds; compilation does not enter it.
     """
 
     x: np.ndarray
@@ -80,6 +83,7 @@ class Population:
     conditional_ess: np.ndarray
     log_increments: np.ndarray
     undefined: float
+    rate: float
 
 
 class _Run:
@@ -103,6 +107,7 @@ class _Run:
         self.acceptance: list[float] = []
         self.conditional: list[float] = []
         self.increments: list[np.ndarray] = []
+        self.rates: list[float] = []
 
     @property
     def weights(self) -> np.ndarray:
@@ -127,8 +132,10 @@ class _Run:
         """Moves at one temperature; the mean acceptance."""
         chances = []
         for _ in range(times):
+            began = time.perf_counter()
             self.state, chance = self.ensemble.move(self.rng, self.state, setting)
             chances.append(chance)
+            self.rates.append((time.perf_counter() - began) / self.ensemble.work(setting))
             tick(self.beta)
         self.log_ratio = self.ensemble.log_ratio(self.state)
         return float(np.mean(chances))
@@ -150,6 +157,7 @@ class _Run:
             np.array(self.conditional),
             np.array(self.increments),
             self.undefined,
+            float(np.median(self.rates)) if self.rates else np.inf,
         )
 
 

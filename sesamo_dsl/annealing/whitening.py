@@ -16,6 +16,8 @@ import numpy as np
 
 from ..values.arrays import Array, Arrays
 
+_SMALL = 128  # coordinates up to which a map is held as one matrix
+
 
 def real_waves(extent: int) -> np.ndarray:
     """The matrix (cos + sin)(2πkx/L)/√L, orthogonal and symmetric, (extent, extent)."""
@@ -34,7 +36,7 @@ class Whitening:
     nodes
         An axis that is not transformed, as the nodes of a graph.
     roots
-        R after the transform, an upper triangular block for each wave, (waves, components, components).
+        R after the transform, a block for each wave, (waves, components, components).
     """
 
     shape: tuple[int, ...]
@@ -62,12 +64,7 @@ class Whitening:
     @cached_property
     def log_det(self) -> float:
         """log|det R|."""
-        return float(np.log(np.diagonal(self.roots, axis1=1, axis2=2)).sum())
-
-    @cached_property
-    def precisions(self) -> np.ndarray:
-        """RᵀR after the transform, (waves, components, components)."""
-        return np.swapaxes(self.roots, 1, 2) @ self.roots
+        return float(np.linalg.slogdet(self.roots)[1].sum())
 
     @property
     def transforms(self) -> tuple[np.ndarray, ...]:
@@ -75,9 +72,14 @@ class Whitening:
         extents = enumerate(self.shape[1:])
         return tuple(np.eye(n) if mu == self.nodes else real_waves(n) for mu, n in extents)
 
-    def with_precisions(self, precisions: np.ndarray) -> Whitening:
-        """The same layout with other blocks."""
-        return Whitening(self.shape, self.nodes, np.array([_root(block) for block in precisions]))
+    def as_one_block(self) -> Whitening:
+        """The same map as a dense matrix, which has (waves, components) in the order of its coordinates."""
+        c, sites = self.shape[0], len(self.roots)
+        unit = np.eye(self.size).reshape(-1, *self.shape)
+        for transform in self.transforms:
+            unit = np.tensordot(unit, transform, axes=((2,), (0,)))
+        root = np.einsum("kab,ibk->aki", self.roots, unit.reshape(self.size, c, sites))
+        return Whitening((self.size,), None, root.reshape(1, self.size, self.size))
 
     def scaled(self, factor: float) -> Whitening:
         """That of a Gaussian that is ``factor`` times as wide."""
@@ -87,10 +89,13 @@ class Whitening:
 class LinearMaps:
     """R, R⁻¹ and their transposes on arrays of a framework.
 
-    Fields are (batch, components, *lattice), coordinates (batch, n).
+    Fields are (batch, components, *lattice), coordinates (batch, n). In few variables one product with a
+    matrix is faster than a transform of each axis.
     """
 
     def __init__(self, arrays: Arrays, whitening: Whitening, field_shape: tuple[int, ...]) -> None:
+        if len(whitening.roots) > 1 and whitening.size <= _SMALL:
+            whitening = whitening.as_one_block()
         self._xp, self._shape, self._fields = arrays.xp, whitening.shape, field_shape
         self._size, self._waves = whitening.size, len(whitening.roots)
         self._transforms = [arrays.constant(f, "float64") for f in whitening.transforms]

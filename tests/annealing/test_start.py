@@ -11,6 +11,7 @@ import sympy as sp
 from scipy.stats import kstest
 
 import sesamo_dsl as sd
+from sesamo_dsl.annealing import whitening as whitening_module
 from sesamo_dsl.annealing.components import refined, start_density
 from sesamo_dsl.annealing.fit import fit_mixture
 from sesamo_dsl.annealing.start import Family, LogDensity, Shape, StartDensity
@@ -44,6 +45,14 @@ def test_real_waves_are_orthogonal_and_symmetric(extent: int) -> None:
     np.testing.assert_allclose(f, f.T, atol=1e-14)
 
 
+@pytest.fixture(params=["one matrix", "axis by axis"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps of waves as they are in few variables, and as they are in many."""
+    if request.param == "axis by axis":
+        monkeypatch.setattr(whitening_module, "_SMALL", 0)
+
+
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize("shape", [(1, 4), (2, 3, 4), (2, 5), (3, 2, 2, 3)])
 def test_a_whitening_of_waves_is_the_precision_by_fourier_transform(shape: tuple[int, ...]) -> None:
     blocks = precision_of_waves(shape)
@@ -56,6 +65,7 @@ def test_a_whitening_of_waves_is_the_precision_by_fourier_transform(shape: tuple
     np.testing.assert_allclose((ARRAYS.to_numpy(z) ** 2).sum(axis=1), expected, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize("dense", [False, True])
 def test_the_four_maps_of_a_whitening_fit_together(dense: bool) -> None:
     shape = (2, 3, 4)
