@@ -61,9 +61,10 @@ def anneal_for_check(
 
 
 def inequivalent_minima(program: Program, parameters: Couplings) -> int:
-    """How many minima of S matter that neither an exact nor a broken symmetry relates; 0 if too many variables.
+    """How many minima of S matter that neither an exact nor a broken symmetry relates.
 
-    In the domain Ω the density is Σ_u exp(−S(T_u y)); minima with no barrier of it between them are one.
+    0 of theories with too many variables or sectors to search. In the domain Ω the density is
+    Σ_u exp(−S(T_u y)); minima with no barrier of it between them are one.
     """
     sectors = program.sectors
     if math.prod(program.configuration_shape) > DENSE or sectors.count > _MOST_SECTORS:
