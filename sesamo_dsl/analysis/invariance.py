@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, cast
 
 import mpmath
@@ -12,6 +14,7 @@ import sympy as sp
 
 from ..algebra.identity_form import IdentityForm
 from ..algebra.normal_form import NormalForm, transformed
+from ..algebra.size import LARGEST_EXPANSION, expanded_terms
 from ..errors import NotInvariantError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
@@ -24,13 +27,17 @@ from ..symbols.fields import FieldComponent, Parameter
 from ..symbols.lattice import Functional, SiteSum
 from ..symbols.site_constants import SiteConstant
 from ..values.couplings import Coupling, couplings_text
-from .counterexamples import Counterexample, refuse_contradiction, search_counterexample
+from .counterexamples import Counterexample, Move, refuse_contradiction, search_counterexample
 from .evaluate import evaluate, sufficient_shape
 
 BY_IDENTITIES = "the change vanishes by identities of exponentials, angles, logarithms and branches"
 _DIGITS = 40
+_LARGEST_PRECISE = 1024  # numbers in a configuration that is evaluated with so many digits
 _POINTS = 8
 _MOST_IMAGES = 20_000  # elements of a group times operations in the terms that are averaged over it
+_IRRATIONAL = 10  # how much more work a term is whose coefficients are no fractions
+_COMPARED = 20  # how much work a comparison of two arguments is, in terms
+_VISIBLE = 1e-20  # relative change of a term, with 40 digits, that refutes its invariance
 _LARGEST_NUMBER = 150  # operations; beyond this, expanding a product of two takes minutes
 
 Status = Literal["exact", "broken", "undecided"]
@@ -61,13 +68,25 @@ class Verdict:
     part: sp.Expr | None = None
 
 
-def judge(theory: Theory, generator: Element, normal_form: NormalForm) -> Verdict:
-    """Decide invariance of the action under one group element."""
+def judge(
+    theory: Theory, generator: Element, normal_form: NormalForm, limits: list[str] | None = None
+) -> Verdict:
+    """Decide invariance of the action under one group element.
+
+    Parameters
+    ----------
+    limits
+        Gets a sentence if S∘T_g − S of a refuted element is too large to be multiplied out.
+    """
     image = transformed(theory.action, generator, theory.components)
-    residual: sp.Expr = sp.S.Zero  # an image that is spelled alike needs no normal form, which may be large
-    if image != theory.action:
-        residual = normal_form(cast(sp.Expr, normal_form(image) - normal_form(theory.action)))
     counterexample = find_counterexample(theory, generator)
+    residual: sp.Expr = sp.S.Zero  # an image that is spelled alike needs no normal form, which may be large
+    if counterexample is not None and work(image, [generator]) > LARGEST_EXPANSION:
+        residual = cast(sp.Expr, image - theory.action)
+        if limits is not None:
+            limits.append(f"S∘T_g − S for g = {generator} is shown as it is, not multiplied out")
+    elif image != theory.action:
+        residual = normal_form(cast(sp.Expr, normal_form(image) - normal_form(theory.action)))
     if residual == 0:
         refuse_contradiction(theory, str(generator), counterexample)
         return Verdict(generator, "exact", residual, "proved: both actions have the same normal form")
@@ -92,6 +111,49 @@ def judge(theory: Theory, generator: Element, normal_form: NormalForm) -> Verdic
     return Verdict(
         generator, "broken", residual, f"the action changes by 1e{exponent} of its size on random points"
     )
+
+
+def work(image: sp.Expr, elements: Sequence[Element]) -> int:
+    """Terms of an image under one of the elements when it is multiplied out, weighted by their numbers.
+
+    It is a count, so that what is given up does not depend on the machine.
+    """
+    rational = all(entry.is_Rational for g in elements for entry in g.matrix.flat())
+    # SymPy compares all arguments of a maximum with each other
+    pairs = sum(len(node.args) * (len(node.args) - 1) // 2 for node in image.atoms(sp.Max, sp.Min))
+    weight = 1 if rational else _IRRATIONAL if is_polynomial(image) else 3 * _IRRATIONAL
+    return (expanded_terms(image) + _COMPARED * pairs) * weight
+
+
+def visibly_changes(theory: Theory, expr: sp.Expr, move: Move, *, whole: bool = False) -> bool:
+    """Whether a part of the action changes under a map at a random configuration, with 40 digits.
+
+    What does needs no attempt at a proof. False if no configuration could tell, or is too large.
+
+    Parameters
+    ----------
+    whole
+        Whether the map is one of the whole lattice: others are tried on a smaller one.
+    """
+    shape = theory.lattice.shape if whole else sufficient_shape(expr, theory.lattice)
+    shape = (len(theory.components), *shape)
+    if math.prod(shape) > _LARGEST_PRECISE:
+        return False
+    rng, parameters = np.random.default_rng(4), generic_parameters(theory)
+    for _ in range(2):
+        x = rng.normal(size=shape)
+        try:
+            with mpmath.workdps(_DIGITS):
+                before, after = (
+                    evaluate(expr, z, theory.components, parameters, digits=_DIGITS)
+                    for z in (x, move(x, _DIGITS))
+                )
+                changes = abs(after - before) > _VISIBLE * (1 + abs(before))
+        except (ArithmeticError, ValueError, TypeError):  # no value there
+            continue
+        if changes and mpmath.isfinite(before) and mpmath.isfinite(after):
+            return True
+    return False
 
 
 def find_counterexample(
@@ -219,10 +281,14 @@ def split(
     """
 
     def is_invariant(expr: sp.Expr) -> bool:
+        for g in group.generators:
+            whole = bool(g.signs) or not g.sites.is_identity
+            if visibly_changes(theory, expr, partial(act, g), whole=whole):
+                return False
         changes = [normal_form(transformed(expr, g, theory.components) - expr) for g in group.generators]
         return all(
             # the normal form of polynomials leaves nothing to find
-            change == 0 or (not _is_polynomial(expr) and IdentityForm.vanish(normal_form, change))
+            change == 0 or (not is_polynomial(expr) and IdentityForm.vanish(normal_form, change))
             for change in changes
         )
 
@@ -232,12 +298,12 @@ def split(
     for alike in _grouped(terms, _coupling):
         changed = [t for t in alike if not is_invariant(t)]
         singly += len(changed)
-        for some in [changed] if is_invariant(sp.Add(*changed)) else _grouped(changed, _is_polynomial):
+        for some in [changed] if is_invariant(sp.Add(*changed)) else _grouped(changed, is_polynomial):
             moved += [] if is_invariant(sp.Add(*some)) else some
     block = cast(sp.Expr, sp.Add(*moved))
     if not moved or not proved:
         return block
-    if group.order * sp.count_ops(block) > _MOST_IMAGES:
+    if group.order * _size_of_image(theory, block, group) > _MOST_IMAGES:
         if limits is not None:
             limits.append(f"S₁ is the whole of {block}: its average over the group was not computed")
         return block
@@ -245,6 +311,16 @@ def split(
     average = normal_form(cast(sp.Expr, sp.Add(*images) / group.order))
     breaking = normal_form(cast(sp.Expr, block - average))
     return breaking if len(sp.Add.make_args(breaking)) <= singly else block
+
+
+def _size_of_image(theory: Theory, block: sp.Expr, group: FiniteGroup[Element]) -> int:
+    """The work of one image of a block: its operations, or its terms multiplied out where those are more."""
+    operations = sp.count_ops(block)
+    if not is_polynomial(block):
+        image = transformed(block, group.generators[0], theory.components)
+        return max(operations, work(image, group.generators))
+    rational = all(entry.is_Rational for g in group.generators for entry in g.matrix.flat())
+    return operations * (1 if rational else _IRRATIONAL)
 
 
 def _grouped(terms: Sequence[sp.Expr], key: Callable[[sp.Expr], Any]) -> list[list[sp.Expr]]:
@@ -260,7 +336,8 @@ def _coupling(term: sp.Expr) -> sp.Expr:
     return cast(sp.Expr, sp.Mul(*factors))
 
 
-def _is_polynomial(term: sp.Expr) -> bool:
+def is_polynomial(term: sp.Expr) -> bool:
+    """Whether a part of the action is a polynomial in sums of polynomials in the fields."""
     densities = [node.density for node in term.atoms(SiteSum)]
     outer = cast(sp.Expr, term.xreplace({node: sp.Dummy() for node in term.atoms(Functional)}))
     polynomial = all(bool(d.is_polynomial(*d.atoms(FieldComponent))) for d in densities)
@@ -313,7 +390,9 @@ def surviving_subgroup(
         if broken[generated].any():
             broken[double_coset(np.array([g]))] = True
             continue
-        status = judge(theory, group.elements[g], normal_form).status
+        element = group.elements[g]
+        refuted = find_counterexample(theory, element) is not None
+        status = "broken" if refuted else judge(theory, element, normal_form).status
         tested.append(g)
         if status == "exact":
             survivors = generated
@@ -359,13 +438,22 @@ _Vector = dict[sp.Expr, sp.Expr]
 
 
 def breaking_representation(
-    theory: Theory, group: FiniteGroup[Element], breaking: sp.Expr, normal_form: NormalForm
+    theory: Theory,
+    group: FiniteGroup[Element],
+    breaking: sp.Expr,
+    normal_form: NormalForm,
+    limits: list[str] | None = None,
 ) -> BreakingRepresentation | None:
     """The representation in which S₁ transforms, by exact linear algebra on the terms of its normal form.
 
     Only generators are applied: to S₁, and to every new direction that appears, until the span closes.
     Terms count as linearly independent functions of fields and couplings. For polynomials they are; for other
     functions the representation is that of the terms, of which the functions' own is a quotient.
+
+    Parameters
+    ----------
+    limits
+        Gets a sentence if the images are too large to be multiplied out.
 
     Returns
     -------
@@ -374,6 +462,13 @@ def breaking_representation(
         different ways, and the normal form does not see that they are. None, too, where the quotients of
         nested roots that elimination makes outgrow what SymPy can expand.
     """
+    images = (transformed(breaking, g, theory.components) for g in group.generators)
+    if group.order * max(work(image, group.generators) for image in images) > _MOST_IMAGES:
+        if limits is not None:
+            limits.append(
+                "the representation in which S₁ transforms was not computed: its images are too large"
+            )
+        return None
     try:
         return _closed_span(theory, group, breaking, normal_form)
     except _UnwieldyNumberError:

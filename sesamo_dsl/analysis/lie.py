@@ -17,6 +17,7 @@ from scipy.linalg import expm
 from ..algebra.identity_form import IdentityForm
 from ..algebra.normal_form import NormalForm
 from ..algebra.regularity import regular_parts
+from ..algebra.size import LARGEST_EXPANSION, expanded_size
 from ..errors import GroupError, NotInvariantError
 from ..groups.element import Element
 from ..groups.lie import LieSymmetry
@@ -37,6 +38,9 @@ def lie_derivative(
     expr: sp.Expr, generator: sp.ImmutableMatrix, components: tuple[FieldComponent, ...]
 ) -> sp.Expr:
     """L_T of an action or a density; what it says of functions that jump, ``regularity`` knows."""
+    if expr.is_Add:  # term by term, each with its own sums
+        terms = [lie_derivative(cast(sp.Expr, term), generator, components) for term in expr.args]
+        return cast(sp.Expr, sp.Add(*terms))
     position = {(c.field, c.component): a for a, c in enumerate(components)}
 
     def moved(field: FieldComponent) -> sp.Expr:
@@ -58,14 +62,30 @@ def lie_derivative(
     return cast(sp.Expr, sp.Add(*terms).xreplace(back))
 
 
-def judge_generator(theory: Theory, generator: sp.ImmutableMatrix, normal_form: NormalForm) -> Verdict:
-    """Decide invariance of the action under the one-parameter group exp(θT)."""
+def judge_generator(
+    theory: Theory,
+    generator: sp.ImmutableMatrix,
+    normal_form: NormalForm,
+    limits: list[str] | None = None,
+) -> Verdict:
+    """Decide invariance of the action under the one-parameter group exp(θT).
+
+    Parameters
+    ----------
+    limits
+        Gets a sentence if the Lie derivative of a refuted generator is too large to be multiplied out.
+    """
     _refuse_determinants(theory, generator)
     shown = Element(generator, SiteMap.identity(theory.lattice))
     action = normal_form(theory.action)
     parts = regular_parts(action, moved_by([generator], theory.components))
-    changes = [normal_form(lie_derivative(part, generator, theory.components)) for part in parts]
+    changes = [lie_derivative(part, generator, theory.components) for part in parts]
     found, angle = counterexample(theory, generator)
+    if found is not None and sum(map(expanded_size, changes)) > LARGEST_EXPANSION:
+        if limits is not None:
+            limits.append(f"the Lie derivative by T = {shown} is shown as it is, not multiplied out")
+    else:
+        changes = [normal_form(change) for change in changes]
     if not any(changes):
         refuse_contradiction(theory, f"exp(θT), T = {shown}", found)
         evidence = "proved: the Lie derivative of the action has normal form 0"
@@ -116,14 +136,14 @@ def lie_change(verdict: Verdict) -> str:
 
 def counterexample(theory: Theory, generator: sp.ImmutableMatrix) -> tuple[Counterexample | None, float]:
     """A configuration that a rotation changes the action at, and the angle."""
-    rotations = {angle: _rotation(generator, angle) for angle in _ANGLES}
+    rotations = {angle: rotation(generator, angle) for angle in _ANGLES}
     found = search_counterexample(theory, generic_parameters(theory), list(rotations.values()))
     if found is None:
         return None, 0.0
     return found[0], next(angle for angle, move in rotations.items() if move is found[1])
 
 
-def _rotation(generator: sp.ImmutableMatrix, angle: float) -> Move:
+def rotation(generator: sp.ImmutableMatrix, angle: float) -> Move:
     """exp(angle·T)."""
     matrix = expm(angle * floats(generator))
 
@@ -155,19 +175,31 @@ def enforce_lie_claim(theory: Theory, symmetry: LieSymmetry, verdicts: Sequence[
 
 
 def surviving_algebra(
-    theory: Theory, generators: Sequence[sp.ImmutableMatrix], normal_form: NormalForm
+    theory: Theory,
+    generators: Sequence[sp.ImmutableMatrix],
+    normal_form: NormalForm,
+    limits: list[str] | None = None,
 ) -> tuple[sp.ImmutableMatrix, ...]:
-    """A basis of the combinations Σ w_b T_b that leave the action invariant, by an exact null space."""
+    """A basis of the combinations Σ w_b T_b that leave the action invariant, by an exact null space.
+
+    Parameters
+    ----------
+    limits
+        Gets a sentence if the Lie derivatives are too large to be multiplied out, and none is found.
+    """
     parts = regular_parts(normal_form(theory.action), moved_by(generators, theory.components))
+    changes = [[lie_derivative(part, t, theory.components) for part in parts] for t in generators]
+    if sum(expanded_size(change) for row in changes for change in row) > LARGEST_EXPANSION:
+        if limits is not None:
+            limits.append("combinations of generators that survive were not looked for: too many terms")
+        return ()
     moved = [
         {
             (i, monomial): number
-            for i, part in enumerate(parts)
-            for monomial, number in coefficients(
-                normal_form(lie_derivative(part, t, theory.components))
-            ).items()
+            for i, change in enumerate(row)
+            for monomial, number in coefficients(normal_form(change)).items()
         }
-        for t in generators
+        for row in changes
     ]
     rows = sorted(
         {key for row in moved for key in row}, key=lambda key: (key[0], sp.default_sort_key(key[1]))

@@ -23,7 +23,8 @@ from ..algebra.regularity import regular_parts
 from ..language.theory import Theory
 from ..symbols.fields import FieldComponent, Parameter
 from ..symbols.lattice import Functional, SiteSum
-from .lie import coefficients, lie_derivative, moved_by
+from .invariance import is_polynomial, visibly_changes
+from .lie import coefficients, lie_derivative, moved_by, rotation
 
 _MAX_DEGREE = 12  # of the polynomial p
 _MAX_WORK = 300  # terms that generators are applied to, all C^k S together
@@ -62,6 +63,7 @@ class _Splitter:
     ) -> None:
         self._components, self._generators, self._normal_form = theory.components, generators, normal_form
         self._moved = moved_by(generators, theory.components)
+        self._theory, self._rotations = theory, [rotation(g, 0.7) for g in generators]
         self._work = 0
 
     def derivative(self, expr: sp.Expr, generator: sp.ImmutableMatrix) -> sp.Expr:
@@ -75,8 +77,17 @@ class _Splitter:
         twice = (self.derivative(self.derivative(expr, g), g) for g in self._generators)
         return self._normal_form(cast(sp.Expr, sp.Add(*twice)))
 
+    def affordable(self, expr: sp.Expr) -> bool:
+        """Whether the Casimir can be applied twice, without which there is no relation."""
+        terms = len(sp.Add.make_args(expr)) * len(self._generators)
+        return self._work + 2 * terms <= _MAX_WORK
+
     def is_invariant(self, expr: sp.Expr) -> bool:
         """Whether an expression in normal form is proved to be invariant."""
+        whole = expr if expr.has(Functional) else self._theory.lattice.sum(expr)
+        # of a polynomial the derivative is quicker than its values
+        if not is_polynomial(expr) and any(visibly_changes(self._theory, whole, r) for r in self._rotations):
+            return False
         parts = regular_parts(expr, self._moved)
         return all(self.derivative(part, g) == 0 for part in parts for g in self._generators)
 
@@ -133,7 +144,7 @@ def lie_split(
     whole: list[sp.Expr] = []
     for multiplet in splitter.multiplets([t for t in terms if not splitter.is_invariant(t)]):
         invariant = None
-        if multiplet.kernel is not None:
+        if multiplet.kernel is not None and splitter.affordable(multiplet.part):
             invariant = _invariant_part(multiplet.part, splitter.casimir)
         elif splitter.is_invariant(multiplet.part):
             invariant = multiplet.part

@@ -18,7 +18,7 @@ from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..ir.facts import OrbitKind
 from ..ir.sectors import Sectors
-from ..landscape.integrability import Divergence
+from ..landscape.integrability import LARGEST, Divergence
 from ..language.theory import Theory
 from ..values.couplings import Couplings
 from .domain import Domain
@@ -257,6 +257,8 @@ class Analysis:
                 f"∫ exp(−S) is not judged without a value for {', '.join(missing)}: "
                 "that is done at the couplings of a run"
             )
+        if self.theory.degrees_of_freedom > LARGEST:
+            return f"∫ exp(−S) is not judged above {LARGEST} real variables"
         return "∫ exp(−S) was not found to be infinite along any direction that was searched"
 
     def text(self) -> str:

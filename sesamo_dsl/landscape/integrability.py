@@ -11,6 +11,7 @@ finite.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ from ..ir.program import Program
 from ..values.couplings import Couplings, couplings_text
 from .landscape import Landscape
 
+LARGEST = 2**14
+"""Real variables up to which directions are searched."""
 _DENSE = 256  # real variables up to which all directions are searched, not plane waves alone
 _DETERMINANTS = 64  # real variables above which only constant fields are tried where S has determinants
 _FAR = np.array([1e3, 1e4, 1e5, 1e6])
@@ -58,7 +61,12 @@ class Divergence:
 
 
 def find_divergence(program: Program, parameters: Couplings) -> Divergence | None:
-    """A direction along which ∫ exp(−S) is infinite, None if none is found."""
+    """A direction along which ∫ exp(−S) is infinite, None if none is found.
+
+    Above ``LARGEST`` real variables nothing is searched.
+    """
+    if len(program.components) * math.prod(program.shape) > LARGEST:
+        return None
     with np.errstate(all="ignore"):  # S may overflow far out
         return _searched(Landscape(program, parameters, program.shape))
 
@@ -161,9 +169,11 @@ def _rays(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
     c, shape = len(landscape.program.components), landscape.shape
     sites = landscape.size // c
     grid = np.indices(shape).reshape(len(shape), -1)
-    profiles = [np.ones(sites), (-1.0) ** grid.sum(axis=0), np.eye(sites)[0]]
+    first, last = np.zeros((2, sites))
+    first[0] = last[-1] = 1.0
+    profiles = [np.ones(sites), (-1.0) ** grid.sum(axis=0), first]
     if sites > 1:
-        profiles.append(np.eye(sites)[0] - np.eye(sites)[-1])
+        profiles.append(first - last)
         profiles += [np.cos(2 * np.pi * x / extent) for x, extent in zip(grid, shape, strict=True)]
     internal = np.concatenate([np.eye(c), _combinations(c), rng.normal(size=(8, c))])
     if landscape.size > _DETERMINANTS and any(

@@ -92,19 +92,22 @@ def _derived(theory: Theory) -> Analysis:
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []
     limits = extent_notes(theory)
+    split_by = _LieSplits(theory, normal_form, limits)
     for symmetry in theory.symmetries:
         if isinstance(symmetry, LieSymmetry):
             matrices = symmetry.matrices(theory.components, numbers)
-            verdicts = tuple(judge_generator(theory, matrix, normal_form) for matrix in matrices)
+            verdicts = tuple(judge_generator(theory, matrix, normal_form, limits) for matrix in matrices)
             enforce_lie_claim(theory, symmetry, verdicts)
             slice_ = derive_slice(symmetry, theory.components, numbers)
-            lie_reports.append(_lie_report(theory, symmetry, matrices, verdicts, slice_, normal_form))
+            lie_reports.append(
+                _lie_report(theory, symmetry, matrices, verdicts, slice_, normal_form, split_by)
+            )
         elif isinstance(symmetry, Sitewise):
             reports.append(_sitewise_report(theory, symmetry, numbers, normal_form))
         else:
             group = symmetry.verified_group(theory.components, numbers)
             generators = symmetry.elements(theory.components, numbers)
-            verdicts = tuple(judge(theory, generator, normal_form) for generator in generators)
+            verdicts = tuple(judge(theory, generator, normal_form, limits) for generator in generators)
             enforce_claim(theory, symmetry, verdicts)
             reports.append(SymmetryReport(symmetry, group, verdicts))
     modulating = [report for report in reports if report.symmetry.use != "equivariant"]
@@ -113,7 +116,7 @@ def _derived(theory: Theory) -> Analysis:
     if any(report.diagonal for report in modulating):
         breaking, reports = _local_breaking(theory, reports, normal_form)
     else:
-        breaking = _breaking(theory, modulating, lie_reports, group, normal_form, limits)
+        breaking = _breaking(theory, modulating, lie_reports, group, normal_form, split_by)
     check_breaking(breaking, theory.name)
     bases = [r.symmetry.symmetry if isinstance(r.symmetry, Sitewise) else r.symmetry for r in modulating]
     domain = _domain(theory, bases, group)
@@ -123,7 +126,7 @@ def _derived(theory: Theory) -> Analysis:
     surviving, representation = None, None
     if group.order > 1 and any(r.status != "exact" and r.diagonal is None for r in modulating):
         surviving = surviving_subgroup(theory, group, normal_form)
-        representation = breaking_representation(theory, group, breaking, normal_form)
+        representation = breaking_representation(theory, group, breaking, normal_form, limits)
     return Analysis(
         theory,
         tuple(reports),
@@ -134,9 +137,23 @@ def _derived(theory: Theory) -> Analysis:
         source,
         surviving,
         representation,
-        tuple(limits),
+        tuple(dict.fromkeys(limits)),
         _divergence(theory),
     )
+
+
+class _LieSplits:
+    """S₁ under continuous groups, each computed once; ``limits`` gets what was not looked for."""
+
+    def __init__(self, theory: Theory, normal_form: NormalForm, limits: list[str]) -> None:
+        self._theory, self._normal_form, self.limits = theory, normal_form, limits
+        self._known: dict[tuple[sp.ImmutableMatrix, ...], sp.Expr] = {}
+
+    def __call__(self, matrices: tuple[sp.ImmutableMatrix, ...]) -> sp.Expr:
+        """S₁ under the group that these matrices generate."""
+        if matrices not in self._known:
+            self._known[matrices] = lie_split(self._theory, matrices, self._normal_form, self.limits)
+        return self._known[matrices]
 
 
 def _sitewise_report(
@@ -175,13 +192,16 @@ def _lie_report(
     verdicts: tuple[Verdict, ...],
     slice_: Slice,
     normal_form: NormalForm,
+    split_by: _LieSplits,
 ) -> LieReport:
     if all(verdict.status == "exact" for verdict in verdicts):
         return LieReport(symmetry, matrices, verdicts, slice_, matrices)
-    surviving = surviving_algebra(theory, matrices, normal_form)
     charges: tuple[sp.Expr, ...] = ()
+    surviving: tuple[sp.ImmutableMatrix, ...] = ()
+    if len(matrices) > 1 or verdicts[0].status != "broken":
+        surviving = surviving_algebra(theory, matrices, normal_form, split_by.limits)
     if len(matrices) == 1:
-        charges = breaking_charges(theory, matrices[0], lie_split(theory, matrices, normal_form), normal_form)
+        charges = breaking_charges(theory, matrices[0], split_by(matrices), normal_form)
     return LieReport(symmetry, matrices, verdicts, slice_, surviving, charges)
 
 
@@ -282,17 +302,17 @@ def _breaking(
     lie: Sequence[LieReport],
     group: FiniteGroup[Element],
     normal_form: NormalForm,
-    limits: list[str],
+    split_by: _LieSplits,
 ) -> sp.Expr:
     """S₁ with S − S₁ invariant under all: the Lie groups' part, then the finite group's of the rest."""
     breaking: sp.Expr = sp.S.Zero
     matrices = [t for report in lie for t in report.matrices]
     if any(v.status != "exact" for report in lie for v in report.verdicts):
-        breaking = lie_split(theory, matrices, normal_form, limits)
+        breaking = split_by(tuple(matrices))
     status = {v.status for report in finite for v in report.verdicts}
     if status - {"exact"}:
         rest = theory.with_action(cast(sp.Expr, theory.action - breaking))
-        more = split(rest, group, normal_form, proved="undecided" not in status, limits=limits)
+        more = split(rest, group, normal_form, proved="undecided" not in status, limits=split_by.limits)
         breaking = normal_form(cast(sp.Expr, breaking + more))
     return breaking
 

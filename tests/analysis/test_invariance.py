@@ -328,7 +328,7 @@ def test_false_claims_are_refuted(name: str) -> None:
     # the same claim, not made, is not an error
     quiet = sd.Symmetry(claimed.name, claimed.generators)
     silent = sd.Theory("silent", fields=[field], action=action, symmetries=[quiet], defaults=defaults)
-    assert sd.analyse(silent).status == "broken"
+    assert sd.analyse(silent, normalizable=False).status == "broken"
 
 
 TINY = sp.Rational(1, 10**20)

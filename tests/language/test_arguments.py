@@ -381,6 +381,8 @@ PASSED: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "compare methods": lambda v, _: sd.compare(declared(), v),
     "compare seeds": lambda v, _: sd.compare(declared(), seeds=v),
     "hmc": lambda v, _: sd.hmc(v),
+    "anneal": lambda v, _: sd.anneal(v),
+    "anneal parameters": lambda v, _: sd.anneal(declared(), parameters=v),
     "load_run": lambda v, _: sd.load_run(v),
     "load_run backend": lambda v, d: sd.load_run(d["run"].directory, backend=v),
     "load_theory": lambda v, _: sd.load_theory(v),
@@ -460,7 +462,7 @@ def test_a_wrong_type_is_explained(call: str, drawn: dict[str, Any]) -> None:
 def test_everything_that_is_exported_is_among_them() -> None:
     """Functions that take no values of theirs, and types that only results have, are left out by name."""
     called = {name.partition(" ")[0] for name in PASSED} | {"Theory"}
-    results = {"Analysis", "Chain", "Comparison", "CompiledTheory", "Plan", "Run", "Samples"}
+    results = {"Analysis", "Annealed", "Chain", "Comparison", "CompiledTheory", "Plan", "Run", "Samples"}
     known = {name: getattr(sd, name) for name in dir(sd) if not name.startswith("_")}
     exported = {n for n, v in known.items() if callable(v)}
     exported -= {n for n, v in known.items() if isinstance(v, type) and issubclass(v, BaseException)}

@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import root
 
-from ...errors import GroupError
+from ...errors import GroupError, LoweringError
 from ...groups.element import Element
 from ...groups.site_map import SiteMap
 from ...symbols.exact import floats
@@ -100,7 +100,7 @@ def _centres(search: Search) -> list[tuple[sp.Expr, ...]]:
             break
         try:
             result = root(gradient, rng.normal(scale=(0.5, 2.0, 5.0)[k % 3], size=search.size), tol=1e-13)
-        except (TypeError, NameError, ValueError, KeyError, AttributeError, NotImplementedError):
+        except (LoweringError, TypeError, ValueError, KeyError, AttributeError, NotImplementedError):
             search.limits.append(
                 "the derivative cannot be evaluated: maps about other points than 0 were not searched"
             )

@@ -20,6 +20,9 @@ from .result import LatticeGroup
 from .search import Search, indispensable
 from .signed_permutations import graph_of, listed_signed_permutations, matrix_of, order_of_all
 
+_MOST_SITES = 2**14
+"""Sites up to which configurations are moved and compared, each site by its own image."""
+
 
 def lattice_group(search: Search) -> LatticeGroup:
     """The point group: every site map is tried with the component maps that could make it a symmetry."""
@@ -37,7 +40,11 @@ def lattice_group(search: Search) -> LatticeGroup:
         )
 
     members, refused = {SiteMap.identity(lattice)}, set[SiteMap]()
-    if lattice.dimension <= 4:
+    if lattice.volume > _MOST_SITES:
+        search.limits.append(
+            f"maps of the lattice are searched on at most {_MOST_SITES} sites: ask on a smaller lattice"
+        )
+    elif lattice.dimension <= 4:
         graph = None if lattice.volume == 1 else graph_of(search)
         for sites in _site_maps(lattice):
             if sites in members or sites in refused:

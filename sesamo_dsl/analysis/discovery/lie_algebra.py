@@ -21,6 +21,7 @@ from scipy.linalg import expm
 
 from ...algebra.linear_algebra import Row, echelon_form, null_space, rank
 from ...algebra.regularity import regular_parts
+from ...errors import LoweringError
 from ...symbols.exact import floats
 from ..evaluate import sufficient_shape
 from ..lie import coefficients, lie_derivative
@@ -111,7 +112,7 @@ def _values(search: Search, entries: _Entries) -> Array | None:
         try:
             point = rng.normal(scale=1 + k % 3, size=shape)
             found.append(search.compiled.variations(point)[rows, columns])
-        except (TypeError, NameError, ValueError, AttributeError, KeyError, NotImplementedError):
+        except (LoweringError, TypeError, ValueError, AttributeError, KeyError, NotImplementedError):
             return None
     values = np.array(found)
     values = values[np.isfinite(values).all(axis=1)]

@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 
 from ...algebra.normal_form import NormalForm
+from ...algebra.size import LARGEST_EXPANSION, expanded_terms
 from ...groups.element import Element
 from ...groups.site_map import SiteMap
 from ...language.theory import Theory
@@ -23,7 +24,6 @@ from ..evaluate import numerical, sufficient_shape
 from ..invariance import Verdict, act, generic_parameters, judge
 from ..lie import judge_generator
 from .polynomial import read_polynomial
-from .size import LARGEST_EXPANSION, expanded_terms
 
 ENUMERATED = 384  # groups and candidate lists up to this size are written out: all of B_4
 TREE = 20_000  # nodes of a backtracking search, terms of an expansion

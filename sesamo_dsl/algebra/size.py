@@ -6,15 +6,21 @@ from math import comb, prod
 
 import sympy as sp
 
-from ...symbols.lattice import SiteSum
+from ..symbols.lattice import SiteSum
 
 LARGEST_EXPANSION = 3000
-"""Terms of an action whose normal form is still computed in a search."""
+"""Terms of an expression whose normal form is still computed where a proof does not depend on it."""
 
 
 def expanded_terms(expr: sp.Basic) -> int:
     """An upper bound on the number of terms, those inside functions included."""
     return sum(_terms(expr))
+
+
+def expanded_size(expr: sp.Basic) -> int:
+    """An upper bound on the terms, each counted with the terms inside the functions it may be made of."""
+    terms, inside = _terms(expr)
+    return terms * (1 + inside)
 
 
 def _terms(expr: sp.Basic) -> tuple[int, int]:
