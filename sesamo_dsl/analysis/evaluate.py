@@ -57,8 +57,16 @@ def evaluate(
     function = as_function((*dummies.values(), *values), rest, precise=digits is not None)
     if digits:
         with mpmath.workdps(digits):
-            return function(*outer.values(), *(mpmath.mpf(v) for v in values.values()))
+            found = function(*outer.values(), *(mpmath.mpf(v) for v in values.values()))
+            return _without_rounding(found, digits)
     return float(function(*outer.values(), *values.values()))
+
+
+def _without_rounding(value: Any, digits: int) -> Any:
+    """The real part, where mpmath takes a way through complex numbers that leaves no more than rounding."""
+    if isinstance(value, mpmath.mpc) and abs(value.imag) <= mpmath.mpf(10) ** (-digits // 2) * abs(value):
+        return value.real
+    return value
 
 
 class _Reader:

@@ -207,8 +207,8 @@ class Coverage:
 
 
 REMEDY = (
-    "train on configurations of the target (reference=sd.anneal(theory)), with several flows (flows=4), or "
-    "for longer; take log Z and means from the annealing until then"
+    "take log Z and means from sd.anneal(theory), which has what the model misses; to train for it, begin "
+    "wide and learn from the annealing, train(base='standard', reference=sd.anneal(theory)), and for longer"
 )
 
 

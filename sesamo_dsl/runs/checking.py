@@ -13,17 +13,21 @@ from dataclasses import dataclass
 from signal import Signals
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ..annealing.driver import anneal_program
 from ..annealing.options import AnnealingOptions
 from ..compiled_program import CompiledProgram
 from ..errors import AnnealingError, BackendError
 from ..estimates.target_sample import TargetSample
+from ..ir.interpreter import run
 from ..ir.program import Program
 from ..landscape.laplace import DENSE
 from ..landscape.minima import find_minima
 from ..values.couplings import Couplings
 
+_MOST_SECTORS = 64  # that a sum goes over
+_BARRIER, _POINTS = 1.0, 33  # of −log of a density, and where it is looked for on a line
 _LEAST_MASS = 1e-3  # of a minimum beside the deepest one, by Laplace's estimate
 LEAST_SECONDS = 5.0
 PART = 0.2  # of the time of the training
@@ -57,12 +61,38 @@ def anneal_for_check(
 
 
 def inequivalent_minima(program: Program, parameters: Couplings) -> int:
-    """How many minima of S matter that no symmetry relates; 0 of theories that are too large to search."""
-    if math.prod(program.configuration_shape) > DENSE:
+    """How many minima of S matter that neither an exact nor a broken symmetry relates.
+
+    0 of theories with too many variables or sectors to search. In the domain Ω the density is
+    Σ_u exp(−S(T_u y)); minima with no barrier of it between them are one.
+    """
+    sectors = program.sectors
+    if math.prod(program.configuration_shape) > DENSE or sectors.count > _MOST_SECTORS:
         return 0
     minima = find_minima(program, parameters)
     weights = np.array([minimum.log_weight for minimum in minima])
-    return int(np.sum(weights > weights.max(initial=-np.inf) + math.log(_LEAST_MASS)))
+    heavy = [m for m in minima if m.log_weight > weights.max() + math.log(_LEAST_MASS)]
+    if len(heavy) < 2:
+        return len(heavy)
+    places = run(program, "canonicalize", {"x": np.stack([m.configuration for m in heavy])})[0]
+    distinct: list[np.ndarray] = []
+    for place in places:
+        if all(_barrier(program, parameters, place, other) > _BARRIER for other in distinct):
+            distinct.append(place)
+    return len(distinct)
+
+
+def _barrier(program: Program, parameters: Couplings, one: np.ndarray, other: np.ndarray) -> float:
+    """How far −log Σ_u exp(−S(T_u y)) rises above both ends on the line between them."""
+    share = np.linspace(0, 1, _POINTS).reshape(-1, *(1,) * one.ndim)
+    y = one + share * (other - one)
+    images, sectors = np.repeat(y[None], program.sectors.count, axis=0), program.sectors
+    u = np.repeat(sectors.elements, _POINTS, axis=0)
+    x = run(program, "modulate", {"y": images.reshape(-1, *one.shape), "u": u})[0]
+    action = run(program, "action", {"x": x}, parameters)[0].reshape(sectors.count, _POINTS)
+    with np.errstate(all="ignore"):
+        depth = -logsumexp(-action, axis=0)
+    return float(np.nan_to_num(depth, nan=np.inf).max() - max(depth[0], depth[-1]))
 
 
 @dataclass(frozen=True)

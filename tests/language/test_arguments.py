@@ -483,7 +483,7 @@ def test_flags_and_bytes_are_no_numbers() -> None:
     for charges in (b"x", "1", {1}, {1: 2}, [True]):
         with pytest.raises(errors.GroupError, match="integer charge"):
             sd.U1(Z, charges=charges)  # pyright: ignore[reportArgumentType]
-    assert sd.U1(Z, charges=np.array([2])).generators
+    assert sd.U1(Z, charges=np.array([2])).generators  # pyright: ignore[reportArgumentType]
 
 
 def test_functions_of_means_give_one_number(drawn: dict[str, Any]) -> None:
@@ -541,6 +541,7 @@ def test_a_rate_that_ruins_a_run_is_refused_before_it_is_touched(drawn: dict[str
 def test_a_corrupt_reference_is_one_error(tmp_path: Path) -> None:
     model = sd.compile(declared(), "torch")
     run = model.train(steps=2, batch=8, progress=False, directory=tmp_path / "run", reference=X)
+    assert run.directory is not None
     path = run.directory / "reference.safetensors"
     whole = path.read_bytes()
     for data in (whole[:-8], b"", whole[:-8] + b"\0" * 8):

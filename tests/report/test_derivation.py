@@ -25,6 +25,7 @@ from sesamo_dsl.report import derivation
 from sesamo_dsl.report.derivation.html import FieldMathMLPrinter
 from sesamo_dsl.report.derivation.latex import FieldLatexPrinter
 from sesamo_dsl.report.derivation.lie import rotation
+from sesamo_dsl.symbols.lattice import SiteSum
 
 LATTICE, POINT = sd.Lattice(4, 4), sd.Lattice(1)
 H, KAPPA = sd.parameters("h kappa")
@@ -160,7 +161,7 @@ def test_every_formula_is_in_every_format(name: str) -> None:
     if analysis.representation is not None:
         formulas += analysis.representation.characters
     if analysis.theory.lattice.volume == 1:  # where sums over one site are left out of what is set
-        sums = {node: node.density for f in formulas for node in f.atoms(sd.lattice.SiteSum)}
+        sums = {node: node.density for f in formulas for node in f.atoms(SiteSum)}
         shown = [f.xreplace(sums) for f in formulas]
     else:
         shown = formulas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,9 +83,21 @@ def _program_is_symbols(subject: Subject, x: np.ndarray) -> Iterator[Measurement
         if name not in subject.program.functions:
             yield Measurement(int(expr != 0), 0, f"{name} is lowered")
             continue
-        value = subject.interpret(name, first)[0][0]
-        exact = evaluate(expr, first[0], theory.components, subject.parameters, digits=30)
-        yield Measurement(float(value - exact), action_bound(subject, name, first, EPS["float64"]), name)
+        for at in (first, _beside(first)):
+            with contextlib.suppress(
+                ZeroDivisionError
+            ):  # SymPy's tree has no value at 0/0; beside it there is one
+                exact = evaluate(expr, at[0], theory.components, subject.parameters, digits=30)
+                value = subject.interpret(name, at)[0][0]
+                yield Measurement(float(value - exact), action_bound(subject, name, at, EPS["float64"]), name)
+                break
+        else:
+            yield Measurement(np.inf, 0, f"{name} has a value beside x")
+
+
+def _beside(x: np.ndarray) -> np.ndarray:
+    """A configuration close by, in which no two numbers are what they were, nor as far apart."""
+    return x + 2.0**-20 * np.sqrt(np.arange(2, x.size + 2)).reshape(x.shape)
 
 
 def _gradient(subject: Subject, example: tuple[np.ndarray, np.ndarray]) -> Iterator[Measurement]:
