@@ -106,7 +106,8 @@ class NotInvariantError(SesamoError):
     Attributes
     ----------
     counterexample
-        Configuration of shape (components, *lattice) at which the action changes.
+        Configuration of shape (components, *lattice) at which the action changes; None where the residual
+        shows it and the theory is too large for a search.
     difference
         S(T_g x) − S(x) at the counterexample.
     residual
@@ -117,7 +118,7 @@ class NotInvariantError(SesamoError):
         self,
         subject: str,
         *,
-        counterexample: np.ndarray,
+        counterexample: np.ndarray | None,
         difference: float,
         residual: Any,
         **explanation: str,

@@ -91,7 +91,7 @@ def _barrier(program: Program, parameters: Couplings, one: np.ndarray, other: np
     x = run(program, "modulate", {"y": images.reshape(-1, *one.shape), "u": u})[0]
     action = run(program, "action", {"x": x}, parameters)[0].reshape(sectors.count, _POINTS)
     with np.errstate(all="ignore"):
-        depth = -logsumexp(-action, axis=0)
+        depth = -np.asarray(logsumexp(-action, axis=0))
     return float(np.nan_to_num(depth, nan=np.inf).max() - max(depth[0], depth[-1]))
 
 

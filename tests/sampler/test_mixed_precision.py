@@ -15,6 +15,7 @@ from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.plan.plan import Plan
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.scalar_phi4 import scalar_phi4
 from support import untrained
@@ -41,7 +42,7 @@ def test_what_the_compiler_chooses() -> None:
     requested = decide(TrainingOptions(), COMPILED["torch"].analysis, requested_precision="float64")
     assert requested.flow_precision is None, "the flow has the precision of the model"
     assert not any("flow_precision" in reason for reason in requested.reasons)
-    assert TrainingOptions.from_json(asked.as_json()) == asked
+    assert Plan.from_json(asked.as_json()) == asked
     with pytest.raises(OptionError, match="flow_precision"):
         TrainingOptions(flow_precision="float16")
 
