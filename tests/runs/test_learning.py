@@ -33,7 +33,7 @@ def test_minima_that_matter_are_counted() -> None:
     phi = sd.ScalarField("phi", sd.Lattice(2, 2))
     kinetic = sum((phi - phi.shift(mu)) ** 2 for mu in phi.lattice.directions)
     for stiffness, count in ((4, 1), (0, 5)):  # of uncoupled sites all patterns are minima, up to symmetries
-        action = phi.lattice.sum((phi**2 - 1) ** 2 + stiffness * kinetic)
+        action = phi.lattice.sum(5 * (phi**2 - 1) ** 2 + stiffness * kinetic)
         well = sd.Theory("well", fields=[phi], action=action, symmetries=[sd.Z2(phi)])
         assert inequivalent_minima(sd.compile(well, "torch").program, {}) == count
 

@@ -385,7 +385,7 @@ def test_the_last_good_state_is_kept(which: str) -> None:
 
     history = History()
     kept: list[dict[str, Array]] = []
-    options = TrainingOptions(steps=400)
+    options = compiled("mixture", "torch").plan(steps=400)
     with pytest.raises(TrainingDivergedError, match="step 200 is kept in there"):
         train(
             Turning(),

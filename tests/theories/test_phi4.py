@@ -250,7 +250,7 @@ def test_mistakes_with_derived_quantities() -> None:
             samples.derived(*arguments)
     with pytest.raises(OptionError, match="finite values"), np.errstate(all="ignore"):
         samples.derived(lambda m: np.log(m - 10), "abs_m")
-    with pytest.raises(OptionError, match="one for each sample"):
+    with pytest.raises(OptionError, match="one real number for each configuration"):
         samples.expect(np.zeros(3))
     phi = sd.ScalarField("phi", sd.Lattice(2))
     for wrong in (sp.Symbol("unknown"), sp.Integer(3), 2.0):
