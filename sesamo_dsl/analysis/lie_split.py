@@ -92,8 +92,11 @@ class _Splitter:
         return all(self.derivative(part, g) == 0 for part in parts for g in self._generators)
 
     def multiplets(self, terms: Sequence[sp.Expr]) -> list[_Multiplet]:
-        """The terms by coupling and kernel; kernels that the group changes are not told apart."""
-        found: dict[tuple[sp.Expr, sp.Expr | None, sp.Basic | None], list[sp.Expr]] = defaultdict(list)
+        """The terms by coupling, kernel and degree; kernels that the group changes are not told apart.
+
+        The group acts linearly, so that it maps homogeneous polynomials to those of the same degree.
+        """
+        found: dict[tuple[sp.Expr, sp.Expr | None, sp.Basic | None, int], list[sp.Expr]] = defaultdict(list)
         for term in terms:
             coupling = sp.Mul(
                 *(f for f in sp.Mul.make_args(term) if f.atoms(Parameter) and not f.has(Functional))
@@ -102,8 +105,9 @@ class _Splitter:
             kernel, part, symbol = _parted(rest)
             if kernel is not None and kernel != 1 and not self.is_invariant(kernel):
                 kernel, part, symbol = None, rest, None
-            found[cast(sp.Expr, coupling), kernel, symbol].append(part)
-        return [_Multiplet(c, k, cast(sp.Expr, sp.Add(*p)), s) for (c, k, s), p in found.items()]
+            degree = 0 if kernel is None else _degree(part)
+            found[cast(sp.Expr, coupling), kernel, symbol, degree].append(part)
+        return [_Multiplet(c, k, cast(sp.Expr, sp.Add(*p)), s) for (c, k, s, _), p in found.items()]
 
 
 def _parted(term: sp.Expr) -> tuple[sp.Expr | None, sp.Expr, sp.Basic | None]:
@@ -119,6 +123,18 @@ def _parted(term: sp.Expr) -> tuple[sp.Expr | None, sp.Expr, sp.Basic | None]:
     powers = [f for f in cast(tuple[sp.Expr, ...], sp.Mul.make_args(node.density)) if _is_polynomial(f)]
     monomial = cast(sp.Expr, sp.Mul(*powers))
     return cast(sp.Expr, node.density / monomial), cast(sp.Expr, number * monomial), node.args[0]
+
+
+def _degree(monomial: sp.Expr) -> int:
+    """In the fields, of a product of powers of them and of sums over sites of such products."""
+    degree = 0
+    for factor in sp.Mul.make_args(monomial):
+        base, exponent = factor.as_base_exp()
+        if isinstance(base, SiteSum):
+            degree += _degree(base.density) * int(exponent)
+        elif base.atoms(FieldComponent):
+            degree += int(exponent)
+    return degree
 
 
 def _is_polynomial(density: sp.Expr) -> bool:
@@ -144,10 +160,10 @@ def lie_split(
     whole: list[sp.Expr] = []
     for multiplet in splitter.multiplets([t for t in terms if not splitter.is_invariant(t)]):
         invariant = None
-        if multiplet.kernel is not None and splitter.affordable(multiplet.part):
-            invariant = _invariant_part(multiplet.part, splitter.casimir)
-        elif splitter.is_invariant(multiplet.part):
+        if splitter.is_invariant(multiplet.part):
             invariant = multiplet.part
+        elif multiplet.kernel is not None and splitter.affordable(multiplet.part):
+            invariant = _invariant_part(multiplet.part, splitter.casimir)
         if invariant is None:
             whole.append(multiplet.whole(multiplet.part))
         else:

@@ -24,6 +24,7 @@ from sesamo_dsl import checks, errors
 from sesamo_dsl.ir.source import argument_name, docstring
 from sesamo_dsl.machine import cache
 from sesamo_dsl.runs.store import not_a_run
+from sesamo_dsl.sampler.laws import Uniform as UniformLaw
 from sesamo_dsl.testing import theory_suite
 
 LATTICE = sd.Lattice(4)
@@ -383,6 +384,12 @@ PASSED: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "hmc": lambda v, _: sd.hmc(v),
     "anneal": lambda v, _: sd.anneal(v),
     "anneal parameters": lambda v, _: sd.anneal(declared(), parameters=v),
+    "register_flow": lambda v, _: sd.register_flow(v, lambda *_: None),
+    "register_flow factory": lambda v, _: sd.register_flow("mine", v),
+    "register_base": lambda v, _: sd.register_base(v, lambda *_: None),
+    "register_base factory": lambda v, _: sd.register_base("mine", v),
+    "register_law": lambda v, _: sd.register_law(v, UniformLaw),
+    "register_law type": lambda v, _: sd.register_law("mine", v),
     "load_run": lambda v, _: sd.load_run(v),
     "load_run backend": lambda v, d: sd.load_run(d["run"].directory, backend=v),
     "load_theory": lambda v, _: sd.load_theory(v),
@@ -435,6 +442,8 @@ PASSED: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 }
 MEANT = {  # what is right here, or taken for what it stands for
     ("find_symmetries seconds", "a number"),
+    ("register_flow factory", "a function"),
+    ("register_base factory", "a function"),
     ("resume restart", "a flag"),
     ("train progress", "a flag"),
     ("theory_suite", "text in an array"),
