@@ -4,62 +4,93 @@ The language is imported at once. Names that analyse, compile, sample or measure
 first asked for: with SciPy and networkx they take longer to import than SymPy.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
+from typing import TYPE_CHECKING, Any
 
-from . import errors as errors
-from . import groups as groups
-from .errors import NotInvariantError as NotInvariantError
-from .errors import SesamoError as SesamoError
-from .groups.catalogue import Z2 as Z2
-from .groups.catalogue import Cyclic as Cyclic
-from .groups.lie import SO as SO
-from .groups.lie import SU as SU
-from .groups.lie import SU2 as SU2
-from .groups.lie import U1 as U1
-from .groups.lie import LieSymmetry as LieSymmetry
-from .groups.sitewise import Sitewise as Sitewise
-from .groups.symmetry import Symmetry as Symmetry
-from .language.theory import Theory as Theory
-from .language.theory_files import load_theory as load_theory
-from .language.theory_files import shipped_theories as shipped_theories
-from .symbols.fermions import FermionLogDet as FermionLogDet
-from .symbols.fields import ComplexField as ComplexField
-from .symbols.fields import ScalarField as ScalarField
-from .symbols.fields import VectorField as VectorField
-from .symbols.fields import parameters as parameters
-from .symbols.lattice import GraphLattice as GraphLattice
-from .symbols.lattice import Lattice as Lattice
-from .symbols.site_constants import SiteConstant as SiteConstant
+from . import errors, groups
+from .errors import NotInvariantError, SesamoError
+from .groups.catalogue import Z2, Cyclic
+from .groups.lie import SO, SU, SU2, U1, LieSymmetry
+from .groups.sitewise import Sitewise
+from .groups.symmetry import Symmetry
+from .language.theory import Theory
+from .language.theory_files import load_theory, shipped_theories
+from .symbols.fermions import FermionLogDet
+from .symbols.fields import ComplexField, ScalarField, VectorField, parameters
+from .symbols.lattice import GraphLattice, Lattice
+from .symbols.site_constants import SiteConstant
 
-if _TYPE_CHECKING:
-    from .analysis.discovery import find_symmetries as find_symmetries
-    from .analysis.result import Analysis as Analysis
-    from .annealing import Annealed as Annealed
-    from .annealing import anneal as anneal
-    from .backend import backend_names as backend_names
-    from .comparison import Comparison as Comparison
-    from .comparison import compare as compare
-    from .compiled import CompiledTheory as CompiledTheory
-    from .compiled import compile as compile
-    from .estimates.chains import Chain as Chain
-    from .estimates.chains import independence_metropolis as independence_metropolis
-    from .estimates.hmc import hmc as hmc
-    from .estimates.samples import Samples as Samples
-    from .flows.spec import FlowSpec as FlowSpec
-    from .observables import correlators as correlators
-    from .observables.measurements import angle_test as angle_test
-    from .observables.measurements import two_point as two_point
-    from .plan.options import TrainingOptions as TrainingOptions
-    from .plan.plan import Plan as Plan
-    from .runs import Run as Run
-    from .runs import load_run as load_run
-    from .sampler import register_base as register_base
-    from .sampler import register_flow as register_flow
-    from .sampler import register_law as register_law
-    from .stages.analyse import analyse as analyse
+if TYPE_CHECKING:
+    from .analysis.discovery import find_symmetries
+    from .analysis.result import Analysis
+    from .annealing import Annealed, anneal
+    from .backend import backend_names
+    from .comparison import Comparison, compare
+    from .compiled import CompiledTheory, compile
+    from .estimates.chains import Chain, independence_metropolis
+    from .estimates.hmc import hmc
+    from .estimates.samples import Samples
+    from .flows.spec import FlowSpec
+    from .observables import correlators
+    from .observables.measurements import angle_test, two_point
+    from .plan.options import TrainingOptions
+    from .plan.plan import Plan
+    from .runs import Run, load_run
+    from .sampler import register_base, register_flow, register_law
+    from .stages.analyse import analyse
 
-_LATER = {  # the module of each name above
+__all__ = [
+    "SO",
+    "SU",
+    "SU2",
+    "U1",
+    "Z2",
+    "Analysis",
+    "Annealed",
+    "Chain",
+    "Comparison",
+    "CompiledTheory",
+    "ComplexField",
+    "Cyclic",
+    "FermionLogDet",
+    "FlowSpec",
+    "GraphLattice",
+    "Lattice",
+    "LieSymmetry",
+    "NotInvariantError",
+    "Plan",
+    "Run",
+    "Samples",
+    "ScalarField",
+    "SesamoError",
+    "SiteConstant",
+    "Sitewise",
+    "Symmetry",
+    "Theory",
+    "TrainingOptions",
+    "VectorField",
+    "analyse",
+    "angle_test",
+    "anneal",
+    "backend_names",
+    "compare",
+    "compile",
+    "correlators",
+    "errors",
+    "find_symmetries",
+    "groups",
+    "hmc",
+    "independence_metropolis",
+    "load_run",
+    "load_theory",
+    "parameters",
+    "register_base",
+    "register_flow",
+    "register_law",
+    "shipped_theories",
+    "two_point",
+]
+
+_LATER = {  # the module of each name that is imported when it is asked for
     "find_symmetries": "analysis.discovery",
     "Analysis": "analysis.result",
     "Annealed": "annealing",
@@ -88,7 +119,7 @@ _LATER = {  # the module of each name above
 }
 
 
-def __getattr__(name: str) -> _Any:
+def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(__import__(f"{__name__}.{_LATER[name]}", fromlist=[name]), name)
@@ -97,4 +128,4 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return __all__

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -21,7 +22,7 @@ print(*sys.modules)
 
 
 def _declared_for_type_checkers() -> dict[str, str]:
-    """name → module, as the block ``if _TYPE_CHECKING`` imports it."""
+    """name → module, as the block ``if TYPE_CHECKING`` imports it."""
     tree = ast.parse(Path(sd.__file__).read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
@@ -42,11 +43,15 @@ def test_names_that_come_later_are_those_of_type_checkers() -> None:
     assert declared == sd._LATER
 
 
-def test_dir_is_complete_and_every_name_can_be_imported() -> None:
-    assert set(_declared_for_type_checkers()) <= set(dir(sd))
-    assert {"Lattice", "Theory", "errors", "groups"} <= set(dir(sd))
-    for name in dir(sd):
+def test_dir_is_what_is_public_and_every_name_can_be_imported() -> None:
+    """Rooms of the package are none of it, whatever has been imported."""
+    assert set(_declared_for_type_checkers()) <= set(sd.__all__)
+    assert {"Lattice", "Theory", "errors", "groups", "correlators"} <= set(sd.__all__)
+    for name in sd.__all__:
         assert getattr(sd, name) is getattr(sd, name), name
+    assert dir(sd) == sorted(sd.__all__)
+    modules = {name for name in dir(sd) if isinstance(getattr(sd, name), ModuleType)}
+    assert modules == {"correlators", "errors", "groups"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
