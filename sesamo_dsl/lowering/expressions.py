@@ -801,6 +801,12 @@ def _even_power(base: sp.Expr) -> tuple[sp.Expr, int] | None:
     return (cast(sp.Expr, base.args[0]), 1) if isinstance(base, sp.Abs) else None
 
 
+def _half_power(root: sp.Expr, exponent: int) -> sp.Expr:
+    """|root|^(exponent/2) up to its sign, which a square does not see."""
+    whole = root ** (exponent // 2)
+    return cast(sp.Expr, whole * sp.sqrt(sp.Abs(root)) if exponent % 2 else whole)
+
+
 def _sum_of_squares(base: sp.Expr) -> list[sp.Expr] | None:
     """Terms t with base = Σ t², if all summands are positive numbers times even powers."""
     terms = []
@@ -809,6 +815,6 @@ def _sum_of_squares(base: sp.Expr) -> list[sp.Expr] | None:
         factors = [_even_power(cast(sp.Expr, f)) for f in sp.Mul.make_args(rest)]
         if not number.is_positive or any(f is None for f in factors):
             return None
-        roots = [cast(Any, f)[0] ** sp.Rational(cast(Any, f)[1], 2) for f in factors]
+        roots = [_half_power(*cast(Any, f)) for f in factors]
         terms.append(cast(sp.Expr, sp.sqrt(number) * sp.Mul(*roots)))
     return terms

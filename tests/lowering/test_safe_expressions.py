@@ -137,6 +137,10 @@ EXPRESSIONS: dict[str, sp.Expr] = {
     "sign": sp.sign(X) * Y,
     "kink inside a logarithm": sp.log(1 + sp.Abs(X)),
     "root of a product": sp.sqrt(X**2 * Y**4),
+    "root of a modulus and a square": sp.sqrt(sp.Abs(X) + X**2),
+    "root of two moduli": sp.sqrt(sp.Abs(X) + sp.Abs(Y)),
+    "root of a cubed modulus and a square": sp.sqrt(sp.Abs(X) ** 3 + Y**2),
+    "cube root of a modulus and a square": (sp.Abs(X) + X**2) ** _THIRD,
     "Huber": _choose((X**2 / 2, sp.Abs(X) < 1), (sp.Abs(X) - _HALF, True)),
     # functions
     "arsinh": sp.asinh(X) ** 2,
