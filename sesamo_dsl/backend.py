@@ -129,6 +129,11 @@ class EmittedProgram(Protocol):
         """Floating-point type of models."""
         ...
 
+    @property
+    def backend(self) -> Backend:
+        """The backend that emitted it."""
+        ...
+
     def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
         """The emitted functions on framework arrays, with their couplings filled in."""
         ...

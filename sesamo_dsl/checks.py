@@ -6,11 +6,12 @@ as numbers, nor does text: both are slips more often than they are meant.
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,6 +90,17 @@ def array(value: Any, subject: str, *, expected: str, remedy: str) -> np.ndarray
         described = f"dtype {found.dtype}, shape {found.shape}" if found.ndim else shown(value)
         raise OptionError(subject, expected=expected, found=described, remedy=remedy)
     return found
+
+
+def mismatch(function: Callable[..., Any], count: int) -> str | None:
+    """Why a function cannot be called with so many arguments; None if it can, or nobody knows."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError as error:
+        return f"{shown(function)}: {error}"
+    except ValueError:  # of functions in C no signature is known
+        pass
+    return None
 
 
 def seed(value: Any, subject: str = "option seed") -> int:

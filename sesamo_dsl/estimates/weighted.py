@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ..backend import Draws
-from ..checks import array, shown, spelling
+from ..checks import array, mismatch, shown, spelling
 from ..errors import OptionError
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -70,6 +70,14 @@ def values_of(program: Program, parameters: Couplings, x: np.ndarray, observable
         return observable_values(program, parameters, x, observable)
     subject, remedy = "observable", "give one real number for each configuration, in their order"
     expected = f"a declared name, a function of the configurations, or values of shape ({len(x)},)"
+    wrong = mismatch(observable, 1) if callable(observable) else None
+    if wrong is not None:
+        raise OptionError(
+            subject,
+            expected="a function of one argument, the configurations",
+            found=wrong,
+            remedy="write expect(lambda x: …); x has the shape (n, components, *lattice)",
+        )
     given = observable(x) if callable(observable) else observable
     values = array(given, subject, expected=expected, remedy=remedy)
     if values.shape != (len(x),):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from ..checks import as_real, shown
+from ..checks import as_real, mismatch, shown
 from ..errors import OptionError
 
 
@@ -85,17 +84,14 @@ class Derived:
 
     def _at(self, point: np.ndarray) -> float:
         """f at these means; OptionError if it takes another number of them, or gives no real number."""
-        try:
-            inspect.signature(self.function).bind(*point)
-        except TypeError as mismatch:
+        wrong = mismatch(self.function, len(point))
+        if wrong is not None:
             raise OptionError(
                 f"function of {', '.join(self.observables)}",
                 expected=f"one that takes {len(point)} numbers",
-                found=str(mismatch),
+                found=wrong,
                 remedy="name as many observables as the function has arguments",
-            ) from None
-        except ValueError:  # of functions in C no signature is known
-            pass
+            )
         value = self.function(*point)
         number = as_real(value)
         if number is None:

@@ -7,6 +7,7 @@ records the name, and where it came from: to load the run, the same has to be re
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from .. import checks
 from ..errors import OptionError
@@ -31,7 +32,7 @@ def register_flow(name: str, factory: FlowFactory) -> None:
     OptionError
         If the name is taken, or the factory cannot be called.
     """
-    _require(callable(factory), f"flow {name}", "a function (arrays, base, dtype) → Flow", factory)
+    _require_factory(factory, 3, f"flow {name}", "a function (arrays, base, dtype) → Flow")
     FLOWS.register(name, factory)
 
 
@@ -50,7 +51,7 @@ def register_base(name: str, factory: BaseFactory) -> None:
     OptionError
         If the name is taken, or the factory cannot be called.
     """
-    _require(callable(factory), f"base {name}", "a function (program, parameters) → GaussianBase", factory)
+    _require_factory(factory, 2, f"base {name}", "a function (program, parameters) → GaussianBase")
     BASES.register(name, factory)
 
 
@@ -68,13 +69,17 @@ def register_law(name: str, law: type[GroupLaw]) -> None:
     OptionError
         If the name is taken, or this is no such class.
     """
-    made = isinstance(law, type) and issubclass(law, GroupLaw) and not inspect.isabstract(law)
-    _require(made, f"law {name}", "a subclass of GroupLaw or TableLaw with all of its abstract methods", law)
+    if not (isinstance(law, type) and issubclass(law, GroupLaw) and not inspect.isabstract(law)):
+        expected = "a subclass of GroupLaw or TableLaw with all of its abstract methods"
+        raise _wrong(f"law {name}", expected, checks.shown(law))
     LAWS.register(name, law)
 
 
-def _require(valid: bool, subject: str, expected: str, found: object) -> None:
-    if not valid:
-        raise OptionError(
-            subject, expected=expected, found=checks.shown(found), remedy="see docs/extending.md"
-        )
+def _require_factory(factory: Any, arguments: int, subject: str, expected: str) -> None:
+    wrong = checks.mismatch(factory, arguments) if callable(factory) else checks.shown(factory)
+    if wrong is not None:
+        raise _wrong(subject, expected, wrong)
+
+
+def _wrong(subject: str, expected: str, found: str) -> OptionError:
+    return OptionError(subject, expected=expected, found=found, remedy="see docs/extending.md")

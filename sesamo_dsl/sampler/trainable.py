@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..backend import Draws, EmittedProgram
+from ..backend import Draws, EmittedProgram, Model
 from ..flows.base import GaussianBase
 from ..flows.weights import check_state
 from ..plan.plan import Plan
@@ -41,6 +41,18 @@ def _scoped(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[An
     return inside
 
 
+def _built(
+    compiled: EmittedProgram,
+    parameters: Couplings,
+    base: GaussianBase,
+    plan: Plan,
+    state: Mapping[str, np.ndarray],
+) -> Model:
+    model = compiled.backend.model(compiled, parameters, base, plan)
+    model.load_state(state)
+    return model
+
+
 class TrainableModel(SamplerModel):
     """Implements ``sesamo_dsl.backend.Model`` for backends with automatic derivatives."""
 
@@ -55,12 +67,17 @@ class TrainableModel(SamplerModel):
         plan: Plan,
     ) -> None:
         super().__init__(arrays, compiled, parameters, base, plan)
+        self._made_of = compiled, parameters, base, plan
         flow = plan.flow_precision or self._precision
         self.weights = {
             name: self._parameter(values, flow if name.startswith("flow.") else self._precision)
             for name, values in self.sampler.initial_state().items()
         }
         self._steps_done = 0
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles are built anew and given the state: emitted functions do not travel."""
+        return _built, (*self._made_of, self.state())
 
     @abstractmethod
     def _scope(self) -> AbstractContextManager[None]:

@@ -15,7 +15,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from ..checks import shown
+from ..checks import mismatch, shown
 from ..errors import LatticeError
 from .exact import rational, symbolic
 from .fields import FieldComponent, Parameter, VectorField
@@ -69,11 +69,12 @@ class BondEnd:
 
 def bond_sum(lattice: Lattice, density: Callable[..., Any], weights: Any, oriented: bool) -> sp.Expr:
     """Σ_⟨xy⟩ density(x, y, w), see :meth:`Lattice.bonds`."""
-    if not callable(density):
+    wrong = mismatch(density, 3) if callable(density) else shown(density)
+    if wrong is not None:
         raise LatticeError(
             f"sum over the bonds of {lattice}",
             expected="a function of both ends and the weight of a bond",
-            found=shown(density),
+            found=wrong,
             remedy="write lattice.bonds(lambda x, y, w: w * x[phi] * y[phi])",
         )
     if not isinstance(lattice, GraphLattice):

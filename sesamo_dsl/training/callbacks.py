@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import shown
+from ..checks import mismatch, shown
 from ..errors import OptionError
 
 
@@ -39,11 +39,12 @@ Callback = Callable[[Step], object]
 def checked(callbacks: Any) -> tuple[Callback, ...]:
     """Functions, several of them; OptionError for anything else."""
     found: tuple[Any, ...] = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
-    if not all(map(callable, found)):
+    wrong = [mismatch(f, 1) if callable(f) else shown(callbacks) for f in found]
+    if any(wrong):
         raise OptionError(
             "callbacks",
             expected="a list of functions of a training step",
-            found=shown(callbacks),
+            found=next(filter(None, wrong)),
             remedy="write callbacks=[f] with def f(step): …; it may return True to stop",
         )
     return found

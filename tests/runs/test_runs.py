@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from sesamo_dsl.ir.text import program_text
 from sesamo_dsl.runs.store import RECORD, RunDirectory, record_digest, sha256
 from sesamo_dsl.testing.coverage import coverage_program
 from sesamo_theories.gaussian_mixture import gaussian_mixture
+from support import shaken
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
 TINY: dict[str, Any] = {"flow": SMALL, "batch": 8, "progress": False}
@@ -426,3 +429,22 @@ def test_text_that_leaves_a_docstring_is_dropped(finished: Path, tmp_path: Path)
 
     declared(change)(place)
     assert "it was run" not in sd.load_run(place).compiled.source.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_model_travels_between_processes(backend: str) -> None:
+    model = shaken(compiled(backend).model(seed=3, flow=SMALL, batch=8))
+    for there in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert there is not model
+        state = there.state()
+        for name, array in model.state().items():
+            np.testing.assert_array_equal(state[name], array, err_msg=name)
+
+
+def test_a_run_travels_between_processes() -> None:
+    run = compiled().train(directory=False, steps=4, check=False, **TINY)
+    x, sent = run.sample(20).x, pickle.loads(pickle.dumps(run))
+    run.resume(3, progress=False, check=False)
+    np.testing.assert_array_equal(sent.sample(20).x, x)
+    sent.resume(3, progress=False, check=False)
+    np.testing.assert_array_equal(sent.sample(20).x, run.sample(20).x)

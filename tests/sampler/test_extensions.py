@@ -432,6 +432,8 @@ def test_names_are_given_once() -> None:
 def test_only_factories_are_registered() -> None:
     wrong: list[tuple[Any, Any]] = [
         (sd.register_flow, SMALL),
+        (sd.register_flow, lambda arrays, base: None),
+        (sd.register_base, lambda: None),
         (sd.register_base, GaussianBase.standard(1, (1,))),
         (sd.register_law, "heat_bath"),
         (sd.register_law, GroupLaw),
