@@ -172,14 +172,13 @@ def test_reasons_and_labels(tmp_path: Path) -> None:
     assert (again.reasons, again.law, again.steps) == (chosen.reasons, chosen.law, 7), "they are written once"
     assert not decide(TrainingOptions(strategy="penalty", law="learned"), exact).reasons
     x = sd.VectorField("x", sd.Lattice(1), 2)
-    turn = sd.Symmetry("Z4", [{x[0]: -x[1], x[1]: x[0]}], use="canonicalize")
+    turn = sd.Symmetry("Z4", [{x[0]: -x[1], x[1]: x[0]}])
     theory = sd.Theory("turned", fields=[x], action=(x[0] ** 2 + x[1] ** 2) ** 2, symmetries=[turn])
-    run = sd.compile(theory).train(
-        directory=tmp_path / "run", progress=False, steps=2, batch=8, flow=SMALL, base="standard"
-    )
+    options = TrainingOptions(strategy="canonicalize", steps=2, batch=8, flow=SMALL, base="standard")
+    run = sd.compile(theory).train(options, directory=tmp_path / "run", progress=False)
     assert run.plan.strategy == "canonicalize"
     assert run.plan.law == "uniform"
-    assert "use='canonicalize'" in run.plan.reasons[0]
+    assert run.plan.reasons == ("law uniform: the strategy canonicalize has no other",)
     assert any("leak" in note for note in run.sample(100).notes)
     assert sd.load_run(run.directory, theory=theory).plan == run.plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import sympy as sp
@@ -20,7 +20,7 @@ from .finite import FiniteGroup
 from .site_map import SiteMap
 from .staggering import checked_axes
 
-Use = Literal["modulate", "canonicalize", "equivariant"]
+Use = Literal["modulate", "equivariant"]
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,10 @@ class Symmetry:
         Largest group order to enumerate before giving up.
     use
         What the sampler does with the group. ``"modulate"``: the flow samples one fundamental domain and a
-        group element takes it to all others. ``"canonicalize"``: the same domain, but noise is folded into
-        it and the flow kept there by a penalty, as a canonicalization flow does; for comparison.
-        ``"equivariant"``: the generators are verified, and the group is left to the flow, which can have it
-        built in; it may then be infinite, as that of φ → φ + 2π. Default: modulate with a group that changes
-        components; maps of the sites do not move spatial means, hence a group of nothing else is equivariant,
-        and so is one with signs that alternate.
+        group element takes it to all others. ``"equivariant"``: the generators are verified, and the group is
+        left to the flow, which can have it built in; it may then be infinite, as that of φ → φ + 2π. Default:
+        modulate with a group that changes components; maps of the sites do not move spatial means, hence a
+        group of nothing else is equivariant, and so is one with signs that alternate.
 
     Raises
     ------
@@ -137,12 +135,13 @@ class Symmetry:
             use = "modulate" if not staggered and (changes or not moves_sites) else "equivariant"
         if collective is not None:
             collective = _collective(name, collective)
-        if not isinstance(use, str) or use not in ("modulate", "canonicalize", "equivariant"):
+        if not isinstance(use, str) or use not in get_args(Use):
             raise GroupError(
                 f"symmetry {name}",
-                expected="use='modulate', use='canonicalize' or use='equivariant'",
+                expected=" or ".join(f"use={known!r}" for known in get_args(Use)),
                 found=shown(use),
-                remedy="choose one of them, or leave it out for the default",
+                remedy="choose one of them, or leave it out for the default; how samples stay in the domain "
+                "is an option of the model: plan(strategy='canonicalize')",
             )
         if staggered and use != "equivariant":
             raise GroupError(

@@ -141,8 +141,6 @@ def _has_chart(analysis: Analysis) -> bool:
 def _strategy(analysis: Analysis) -> tuple[Strategy, str]:
     """The strategy that a theory gets unless another is asked for, and why."""
     count = analysis.sectors.count
-    if any(r.symmetry.use == "canonicalize" for r in analysis.reports):
-        return "canonicalize", "a symmetry is declared with use='canonicalize'"
     if not analysis.is_modulated:
         return "fold", "there is no symmetry to modulate with, and nothing to fold"
     if count <= _FOLD_LIMIT:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, cast, overload
+from typing import Any, Self, TypeVar, cast, overload
 
 import sympy as sp
 
@@ -17,6 +17,7 @@ from ..errors import FieldError, LatticeError, ParameterError
 from .lattice import GraphLattice, Hops, Lattice
 
 _MOST_COMPONENTS = 10_000
+_C = TypeVar("_C", bound="FieldComponent")
 
 
 def whole_steps(shifted: Any, mu: int, steps: Any) -> int:
@@ -91,17 +92,14 @@ class FieldComponent(sp.Symbol):
         self.lattice, self.offset, self.hops, self.around, self.end = lattice, offset, hops, around, end
         return self
 
-    def __getnewargs_ex__(self) -> Any:
-        return (
-            self.field,
-            self.component,
-            self.label,
-            self.lattice,
-            self.offset,
-            self.hops,
-            self.around,
-            self.end,
-        ), {}
+    def __reduce__(self) -> Any:
+        place = (self.lattice, self.offset, self.hops, self.around, self.end)
+        return _component, (type(self), self.field, self.component, self.label, *place)
+
+    @classmethod
+    def class_key(cls) -> tuple[int, int, str]:
+        """Fields of all kinds are put in one order."""
+        return 2, 0, FieldComponent.__name__
 
     def _hashable_content(self) -> tuple[Any, ...]:
         # the name says what the hops are, and which axes were gone around
@@ -113,39 +111,37 @@ class FieldComponent(sp.Symbol):
         """Whether it is at an end of a bond, and not at the running site."""
         return self.end > 0
 
-    def shift(self, mu: int, steps: int = 1) -> FieldComponent:
+    def shift(self, mu: int, steps: int = 1) -> Self:
         """The same component at x + steps·e_mu."""
         mu = self.lattice.axis(mu)
         steps = whole_steps(self, mu, steps)
         offset = tuple(o + steps * (nu == mu) for nu, o in enumerate(self.offset))
         around = self.around if steps == 0 or steps % self.lattice.shape[mu] else (*self.around, mu)
         around = tuple(sorted({*around}))
-        return FieldComponent(
-            self.field, self.component, self.label, self.lattice, offset, self.hops, around, self.end
-        )
+        return self._placed(offset, self.hops, around=around)
 
     @property
-    def in_place(self) -> FieldComponent:
+    def in_place(self) -> Self:
         """The same component, without the record of which axes were gone around to get there."""
         return self.at(self.offset)
 
-    def at(self, offset: tuple[int, ...]) -> FieldComponent:
+    def at(self, offset: tuple[int, ...]) -> Self:
         """The same component at x + offset."""
         return self._placed(offset, self.hops)
 
-    def placed_like(self, other: FieldComponent) -> FieldComponent:
+    def placed_like(self, other: FieldComponent) -> Self:
         """The same component where ``other`` is: with its offset, its hops and its end of a bond."""
         return self._placed(other.offset, other.hops, other.end)
 
-    def with_hops(self, hops: Hops | None) -> FieldComponent:
+    def with_hops(self, hops: Hops | None) -> Self:
         """The same component at the same place, with these hops instead of its own."""
         return self._placed(self.offset, hops)
 
-    def at_end(self, end: int) -> FieldComponent:
+    def at_end(self, end: int) -> Self:
         """The same component at an end of a bond, 1 or 2, or at the running site, 0."""
         return self._placed(self.offset, self.hops, end)
 
-    def neighbours(self) -> FieldComponent:
+    def neighbours(self) -> Self:
         """Σ_y w_xy φ_y over the neighbours y of x on a graph lattice."""
         if not isinstance(self.lattice, GraphLattice):
             raise FieldError(
@@ -157,9 +153,16 @@ class FieldComponent(sp.Symbol):
         steps = 1 if self.hops is None else self.hops.steps + 1
         return self._placed(self.offset, Hops(steps, self.lattice.edges, len(self.lattice.nodes)))
 
-    def _placed(self, offset: tuple[int, ...], hops: Hops | None, end: int | None = None) -> FieldComponent:
+    def _placed(
+        self,
+        offset: tuple[int, ...],
+        hops: Hops | None,
+        end: int | None = None,
+        around: tuple[int, ...] = (),
+    ) -> Self:
         end = self.end if end is None else end
-        return FieldComponent(self.field, self.component, self.label, self.lattice, offset, hops, end=end)
+        place = (self.lattice, offset, hops, around, end)
+        return _component(type(self), self.field, self.component, self.label, *place)
 
     @property
     def components(self) -> tuple[FieldComponent, ...]:
@@ -182,10 +185,26 @@ def _adjacency_name(hops: Hops, lattice: Lattice) -> str:
     return f"A{mark}" + (f"^{hops.steps}" if hops.steps > 1 else "")
 
 
-def ScalarField(name: str, lattice: Lattice) -> FieldComponent:
-    """A real scalar field φ(x); the returned symbol is φ at the running site."""
-    name, lattice = checks.name(name, "field"), _on(name, lattice)
-    return FieldComponent(name, 0, name, lattice, (0,) * lattice.dimension)
+def _component(kind: type[_C], *arguments: Any) -> _C:
+    """A component of this class; the declarations of fields have constructors of their own."""
+    return cast(_C, FieldComponent.__new__(kind, *arguments))
+
+
+class ScalarField(FieldComponent):
+    """A real scalar field: φ(x), a SymPy symbol, and what :meth:`shift` makes of it, φ(x + e_μ).
+
+    Parameters
+    ----------
+    name
+        Name of the field.
+    lattice
+        Where it lives.
+    """
+
+    def __new__(cls, name: str, lattice: Lattice) -> ScalarField:
+        """The field at the running site."""
+        name, lattice = checks.name(name, "field"), _on(name, lattice)
+        return _component(cls, name, 0, name, lattice, (0,) * lattice.dimension)
 
 
 def _on(name: str, lattice: Any) -> Lattice:

@@ -146,6 +146,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[sd.SesamoError], str]] = {
         "only the identity",
     ),
     "unknown use": (lambda: sg.Z2(PHI, use="ignore"), GroupError, "use="),
+    "a strategy as use": (lambda: sg.Z2(PHI, use="canonicalize"), GroupError, "strategy='canonicalize'"),
     "bound 0": (lambda: sg.Z2(PHI, order_bound=0), GroupError, "order_bound"),
     "a bare mapping": (lambda: sg.Symmetry("s", {PHI: -PHI}), GroupError, "a list of"),
     "a bare map": (lambda: sg.Symmetry("s", GLIDE), GroupError, "a list of"),
