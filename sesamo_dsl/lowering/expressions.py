@@ -22,7 +22,17 @@ from ..symbols.site_constants import SiteConstant
 from .bonds import BondLayer, evaluated_once, layers, on_sites
 from .bonds import constants as bond_constants
 from .removable import SINC, VARIABLE, Removable, poles, removable, split_singular
-from .scaled import affine, difference_of_exponentials, exponents, grows, is_exponential, vanishing_ratio
+from .scaled import (
+    LARGEST_DEGREE,
+    affine,
+    degree,
+    difference_of_exponentials,
+    exponents,
+    grows,
+    is_exponential,
+    is_steep,
+    vanishing_ratio,
+)
 from .spellings import (
     ERFC_SERIES_FROM,
     branches_of,
@@ -185,7 +195,7 @@ class _Lowering:
         special = self._special(expr)
         if special is not None:
             return special
-        if grows(expr) and self._overflows(expr):
+        if self._overflows(expr):
             ratio, exponent = self._scaled(expr)
             return ratio if exponent is None else b.mul(ratio, b.unary("exp", exponent))
         if isinstance(expr, sp.Add):
@@ -521,7 +531,7 @@ class _Lowering:
         spelled = respelled(argument)
         if spelled is not None and grows(spelled):
             argument = spelled
-        if not grows(argument):
+        if not grows(argument) and not is_steep(argument):
             return b.unary("log", self(argument))
         ratio, exponent = self._scaled(argument)
         log_ratio = b.unary("log", ratio)
@@ -538,20 +548,37 @@ class _Lowering:
         return b.where(far, lowering(log_erfc_series(large)), near)
 
     def _overflows(self, expr: sp.Expr) -> bool:
-        """Whether parts of a product or power of exponentials may overflow where the whole is finite."""
+        """Whether parts of a product or power may overflow where the whole is finite.
+
+        They are exponentials, or powers of high degree. A product of whole powers alone is as large as it is.
+        """
         if isinstance(expr, sp.besseli):
-            return True
+            return expr.has(FieldComponent)
         if isinstance(expr, sp.Mul):
-            growing = [factor for factor in expr.args if grows(factor)]
-            return len(growing) > 1 or any(self._overflows(cast(sp.Expr, factor)) for factor in growing)
+            factors = cast(tuple[sp.Expr, ...], expr.args)
+            growing = [factor for factor in factors if grows(factor)]
+            if len(growing) > 1 or any(map(self._overflows, factors)):
+                return True
+            small = [f for f in factors if f in growing or not _is_natural(f.as_base_exp()[1])]
+            steep = degree(sp.Mul(*(f for f in factors if f not in small))) > LARGEST_DEGREE
+            return steep and any(f in growing or degree(f) > 0 for f in small)
         if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational):
-            return not _is_natural(expr.exp)
+            return not _is_natural(expr.exp) and (grows(expr.base) or is_steep(expr.base))
         return False
 
-    def _scaled(self, expr: sp.Expr) -> tuple[int, int | None]:
-        """(r, m) with expr = r·exp(m), r of the size of 1 where exponentials are large; None is m = 0."""
+    def _scaled(self, expr: sp.Expr, *, steep: bool = False) -> tuple[int, int | None]:
+        """(r, m) with expr = r·exp(m), r of the size of 1 where exponentials are large; None is m = 0.
+
+        Parameters
+        ----------
+        steep
+            Whether powers of the fields count as exponentials, c·log|φ|, as they do in what is steep.
+        """
         b = self._builder
-        if not grows(expr):
+        steep = steep or is_steep(expr)
+        if steep and isinstance(expr, sp.Pow) and _is_leaf(expr.base) and expr.exp.is_Integer:
+            return self._scaled_power(self(expr.base), int(expr.exp))
+        if not grows(expr) and not (steep and isinstance(expr, sp.Add | sp.Mul | sp.Pow)):
             return self(expr), None
         if isinstance(expr, sp.exp):
             return b.constant(1.0), self(cast(sp.Expr, expr.args[0]))
@@ -564,16 +591,19 @@ class _Lowering:
             value = self(cast(sp.Expr, argument))
             return b.unary(f"i{order}e", value), b.unary("abs", value)
         if isinstance(expr, sp.Mul):
-            parts = [self._scaled(cast(sp.Expr, factor)) for factor in expr.args]
+            parts = [self._scaled(cast(sp.Expr, factor), steep=steep) for factor in expr.args]
             ratio, total = parts[0]
             for factor, exponent in parts[1:]:
                 ratio = b.mul(ratio, factor)
                 total = total if exponent is None else exponent if total is None else b.add(total, exponent)
             return ratio, total
+        if isinstance(expr, sp.Pow) and not isinstance(expr.exp, sp.Rational):
+            return self(expr), None
         if isinstance(expr, sp.Pow):
             power = Fraction(str(expr.exp))
-            ratio, exponent = self._scaled(expr.base)
-            ratio = b.power(ratio, power)
+            ratio, exponent = self._scaled(expr.base, steep=steep)
+            may_vanish = not (expr.base.is_positive or grows(expr.base))
+            ratio = self._kinked(ratio, power) if may_vanish else b.power(ratio, power)
             return ratio, None if exponent is None else b.mul(b.constant(float(power)), exponent)
         difference = difference_of_exponentials(expr)
         if (
@@ -589,7 +619,15 @@ class _Lowering:
         if isinstance(expr, sp.cosh):
             argument = cast(sp.Expr, expr.args[0])
             expr = cast(sp.Expr, sp.exp(argument) / 2 + sp.exp(-argument) / 2)
-        return self._scaled_sum([self._scaled(cast(sp.Expr, term)) for term in expr.args])
+        return self._scaled_sum([self._scaled(cast(sp.Expr, term), steep=steep) for term in expr.args])
+
+    def _scaled_power(self, base: int, exponent: int) -> tuple[int, int]:
+        """The same for a power of a field."""
+        b = self._builder
+        one = b.constant(1.0)
+        ratio = b.unary("sign", base) if exponent % 2 else b.where(base, one, b.constant(0.0))
+        size = b.unary("log", b.unary("abs", b.where(base, base, one)))
+        return ratio if exponent > 0 else b.div(one, ratio), b.mul(b.constant(float(exponent)), size)
 
     def _scaled_sum(self, parts: list[tuple[int, int | None]]) -> tuple[int, int]:
         """The same for a sum. Its exponent is the largest, held: what it is does not change the sum."""
@@ -743,6 +781,11 @@ def _ordinary_point(expr: sp.Expr, leaves: Sequence[sp.Expr]) -> float:
 
 def _is_natural(exponent: sp.Basic) -> bool:
     return isinstance(exponent, sp.Integer) and int(exponent) >= 0
+
+
+def _is_leaf(expr: sp.Basic) -> bool:
+    """Whether powers of it are taken for what grows."""
+    return isinstance(expr, FieldComponent | Functional | sp.Abs)
 
 
 def _field_powers(term: sp.Expr) -> list[tuple[FieldComponent, int]]:

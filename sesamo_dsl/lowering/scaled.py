@@ -1,8 +1,9 @@
 """Which expressions grow like exponentials, and how sums of positive exponentials are written as exponents.
 
 A quotient or a logarithm of sums of exponentials is finite where its parts overflow. Lowering therefore asks
-whether exponentials occur in an expression as summands or factors (``grows``), and for the log-sum-exp that
-every framework has, what the exponents of a sum with positive coefficients are (``exponents``).
+whether exponentials occur in an expression as summands or factors (``grows``), or powers as high as to
+overflow like them (``is_steep``), and for the log-sum-exp that every framework has, what the exponents of a
+sum with positive coefficients are (``exponents``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sympy as sp
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Functional
 
+LARGEST_DEGREE = 6
 _AFFINE_FROM = 3  # exponents from which one matrix product beats term by term
 _LARGEST_RATIO = 100  # operations of an expression that is brought to one denominator
 _AFFINE_CONSTANTS = 200.0
@@ -28,6 +30,27 @@ def grows(expr: sp.Basic) -> bool:
     if isinstance(expr, sp.Pow):
         return grows(expr.base) if isinstance(expr.exp, sp.Rational) else is_exponential(expr)
     return False
+
+
+def is_steep(expr: sp.Basic) -> bool:
+    """Whether ``expr``, or what it is a root of, is like a power that float32 cannot hold of 10⁶."""
+    if degree(expr) > LARGEST_DEGREE:
+        return True
+    algebraic = isinstance(expr, sp.Add | sp.Mul) or (isinstance(expr, sp.Pow) and expr.exp.is_Rational)
+    return algebraic and any(map(is_steep, expr.args))
+
+
+def degree(expr: sp.Basic) -> sp.Expr:
+    """By which power of its fields an algebraic expression grows or falls at most; 0 of other functions."""
+    if isinstance(expr, FieldComponent | Functional):
+        return sp.S.One
+    if isinstance(expr, sp.Add | sp.Max | sp.Min):
+        return cast(sp.Expr, max(map(degree, expr.args)))
+    if isinstance(expr, sp.Mul):
+        return cast(sp.Expr, sp.Add(*map(degree, expr.args)))
+    if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational):
+        return cast(sp.Expr, degree(expr.base) * abs(expr.exp))
+    return degree(expr.args[0]) if isinstance(expr, sp.Abs) else sp.S.Zero
 
 
 def is_exponential(expr: sp.Basic) -> bool:

@@ -122,6 +122,15 @@ EXPRESSIONS: dict[str, sp.Expr] = {
     "branches that only grow": sp.log(1 + _choose((X**2, X > 0), (sp.exp(-X), True))),
     "Lorentzian to the seventh": (1 + X**2) ** -7,
     "its root times a field": Y * (1 + X**2) ** sp.Rational(-7, 2),
+    # high powers, scaled by the largest
+    "log of a high power": sp.log(1 + X**60),
+    "Hill": X**100 / (1 + X**100),
+    "high root": (1 + X**60) ** sp.Rational(1, 30),
+    "root of two high powers": (X**60 + Y**60) ** sp.Rational(1, 30),
+    "ratio of high powers": X**40 / (1 + X**38),
+    "ratio to a power": X**5 * Y**5 / (1 + X**4 * Y**4),
+    "high power under a Gaussian": X**60 * sp.exp(-(X**2)),
+    "log of a product of powers": sp.log(1 + X**8 * Y**4 + Y**60),
     # kinks
     "three halves": sp.Abs(X) ** sp.Rational(3, 2),
     "square root of a modulus": sp.sqrt(sp.Abs(X)),
