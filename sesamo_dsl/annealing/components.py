@@ -69,8 +69,7 @@ class _Layout:
     def __init__(self, program: Program) -> None:
         action, self.n = program.functions["action"], int(np.prod(program.configuration_shape))
         alike = not (action.is_site_dependent or action.couples_nodes)
-        determinants = any(op.name == "fermion_log_det" for op in action.ops)
-        self.waves = int(np.prod(program.shape)) > 1 and (alike or determinants or self.n > DENSE)
+        self.waves = int(np.prod(program.shape)) > 1 and (alike or program.has_determinants or self.n > DENSE)
         self.field_shape, self.sites = program.configuration_shape, int(np.prod(program.shape))
         self.nodes = len(program.shape) - 1 if program.nodes is not None else None
         self.shape = program.configuration_shape if self.waves else (self.n,)

@@ -255,6 +255,6 @@ def _walkers(options: AnnealingOptions, shape: Sequence[int], seconds: float, le
 def _notes(compiled: CompiledProgram) -> list[str]:
     program = compiled.program
     size = math.prod(program.configuration_shape)
-    if any(op.name == "fermion_log_det" for op in program.functions["action"].ops):
+    if program.has_determinants:
         return ["minima were not searched; the start is a Gaussian"] if size > _DETERMINANT_SIZE else []
     return ["minima were searched among constant fields alone"] if size > DENSE else []

@@ -27,13 +27,6 @@ _FINAL_BATCHES = 50  # of a training, compared with the samples
 _LEAST_TAIL = 20  # weights that a tail index is fitted to
 _LARGE_WEIGHT = 3.0  # in units of the mean: the tail of weights that are all below it does no harm
 _LEAST_MASS = 1e-4
-_JUMPING = {
-    "where",
-    "lt",
-    "le",
-    "sign",
-    "wall",
-}  # operations whose value may jump where its derivative is zero
 
 
 def pareto_tail_index(log_weights: np.ndarray) -> float:
@@ -96,7 +89,7 @@ def not_finite(samples: WeightedSamples) -> Finding | None:
         "log q": ~np.isfinite(samples.log_q),
         "S": np.isnan(samples.action) | np.isneginf(samples.action),
     }
-    if not any(op.name == "wall" for op in samples.program.functions["action"].ops):
+    if not samples.program.has_walls:
         broken["S"] |= np.isposinf(samples.action)
     counts = {name: int((rows & ~samples.leaked).sum()) for name, rows in broken.items()}
     if not any(counts.values()):
@@ -182,7 +175,7 @@ def virial_identity(samples: WeightedSamples) -> Finding | None:
     if few_samples(samples) is not None or not abs(z) > SIGMAS:
         return None
     remedy = "train for longer, or with a wider base"
-    if {op.name for op in samples.program.functions["action"].ops} & _JUMPING:
+    if samples.program.functions["action"].may_jump:
         remedy += "; if S jumps somewhere, the identity does not hold and can be left aside"
     return Finding(
         "virial",

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .program import Attribute, Function, Kind, Op, Program
+from .program import Function, Program
+from .value import Attribute, Kind, Op
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _STANDARD = ("functools", "math")  # what helpers may use of the standard library

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..values.couplings import Coupling
 from ..values.node_order import NodeOrder
-from .program import Attribute, Function, Kind, Op, Program
+from .program import Function, Program
+from .value import Attribute, Kind, Op
 
 
 def program_as_data(program: Program) -> dict[str, Any]:

@@ -176,9 +176,7 @@ def _rays(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
         profiles.append(first - last)
         profiles += [np.cos(2 * np.pi * x / extent) for x, extent in zip(grid, shape, strict=True)]
     internal = np.concatenate([np.eye(c), _combinations(c), rng.normal(size=(8, c))])
-    if landscape.size > _DETERMINANTS and any(
-        op.name == "fermion_log_det" for op in landscape.program.functions["action"].ops
-    ):
+    if landscape.size > _DETERMINANTS and landscape.program.has_determinants:
         return np.concatenate([np.repeat(internal, sites, axis=1) / np.sqrt(sites)])
     rays = [np.outer(a, profile).reshape(-1) for profile in profiles for a in internal]
     rays += list(rng.normal(size=(32, landscape.size)))

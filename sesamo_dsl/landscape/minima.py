@@ -74,7 +74,7 @@ def find_minima(program: Program, parameters: Couplings) -> tuple[Minimum, ...]:
     if full.size <= _SMALL:
         site = full
     rng, count = np.random.default_rng(0), _STARTS
-    if any(op.name == "fermion_log_det" for op in program.functions["action"].ops):
+    if program.has_determinants:
         count = _DETERMINANT_STARTS
         if full.size > _DETERMINANT_SIZE:
             return ()

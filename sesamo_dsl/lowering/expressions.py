@@ -12,7 +12,9 @@ import numpy as np
 import sympy as sp
 
 from ..errors import LoweringError
-from ..ir.program import SITE_VALUES, Builder, Function, Kind
+from ..ir.builder import Builder
+from ..ir.program import SITE_VALUES, Function
+from ..ir.value import Kind
 from ..symbols.bonds import BondWeight
 from ..symbols.exact import floats
 from ..symbols.fermions import FermionLogDet, Hopping, canonical_species
@@ -516,7 +518,7 @@ class _Lowering:
         if vanishing is not None:  # log Σ exp(q − p) has no difference of large numbers
             rest, exponent, terms = vanishing
             gaps = [self(cast(sp.Expr, sp.expand(q - exponent))) for q in terms]
-            value = b.unary("neg", b.logsumexp(gaps))
+            value = b.neg(b.logsumexp(gaps))
             return value if rest == 1 else b.add(value, self._log(rest))
         factors = [(f, *f.as_base_exp()) for f in sp.Mul.make_args(argument)]
         tails = [(f, exponent, tail) for f, base, exponent in factors if (tail := multiple_of_erfc(base))]
@@ -612,9 +614,9 @@ class _Lowering:
             c, p, q = difference
             gap, zero = self(cast(sp.Expr, sp.expand(p - q))), b.constant(0.0)
             below = b.binary("lt", gap, zero)
-            rising = b.unary("expm1", b.unary("neg", b.where(below, zero, gap)))
+            rising = b.unary("expm1", b.neg(b.where(below, zero, gap)))
             falling = b.unary("expm1", b.where(below, gap, zero))
-            ratio = b.mul(b.constant(_number(c)), b.where(below, falling, b.unary("neg", rising)))
+            ratio = b.mul(b.constant(_number(c)), b.where(below, falling, b.neg(rising)))
             return ratio, b.binary("maximum", self(p), self(q))
         if isinstance(expr, sp.cosh):
             argument = cast(sp.Expr, expr.args[0])
@@ -666,7 +668,7 @@ class _Lowering:
         for index, (case, _) in enumerate(branches):
             selected = remaining if index == len(cases) else b.mul(remaining, conditions[index])
             if index in walls:
-                depths = [b.unary("neg", margin) for margin in margins[:index]] + margins[index : index + 1]
+                depths = [b.neg(margin) for margin in margins[:index]] + margins[index : index + 1]
                 values.append(b.unary("wall", self._least(depths)))
             else:
                 values.append(self._branch(case, selected))
@@ -706,13 +708,13 @@ class _Lowering:
         if isinstance(condition, sp.And):
             return self._least([self._margin(part) for part in condition.args])
         if isinstance(condition, sp.Or):
-            parts = [b.unary("neg", self._margin(part)) for part in condition.args]
-            return b.unary("neg", self._least(parts))
+            parts = [b.neg(self._margin(part)) for part in condition.args]
+            return b.neg(self._least(parts))
         assert isinstance(condition, sp.Rel)  # or it would have been refused
         left, right = (self(cast(sp.Expr, side)) for side in condition.args)
         if isinstance(condition, sp.Eq | sp.Ne):
             size = b.unary("abs", b.sub(left, right))
-            return b.unary("neg", size) if isinstance(condition, sp.Eq) else size
+            return b.neg(size) if isinstance(condition, sp.Eq) else size
         greater = isinstance(condition, sp.StrictGreaterThan | sp.GreaterThan)
         return b.sub(left, right) if greater else b.sub(right, left)
 

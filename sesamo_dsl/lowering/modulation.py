@@ -27,7 +27,9 @@ from ..analysis.domain import Domain
 from ..analysis.slices import Slice, rotation_coefficients
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
-from ..ir.program import Builder, Function, Kind, Program
+from ..ir.builder import Builder
+from ..ir.program import Function, Program
+from ..ir.value import Kind
 from ..symbols.exact import floats
 from .expressions import lower_into
 

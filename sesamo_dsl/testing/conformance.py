@@ -102,7 +102,7 @@ def _require(measurement: Measurement, subject: str) -> None:
             subject,
             expected=f"{measurement.what} within {tolerance:.3g}",
             found=f"a residual of {residual:.6g}",
-            remedy="compare the emitted source with sesamo_dsl.ir.interpreter, which defines every operation",
+            remedy="compare the emitted source with sesamo_dsl.ir.operations, which defines every operation",
         )
 
 

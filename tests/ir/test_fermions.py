@@ -18,9 +18,11 @@ import sesamo_torch
 from oracles import dense
 from sesamo_dsl.errors import ProgramError
 from sesamo_dsl.ir import fermions
+from sesamo_dsl.ir.builder import Builder
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
-from sesamo_dsl.ir.program import Builder, Function, Kind, Program
+from sesamo_dsl.ir.program import Function, Program
+from sesamo_dsl.ir.value import Kind
 from sesamo_dsl.testing.rounding import error_bounds
 
 Array = np.ndarray[Any, Any]
@@ -266,4 +268,4 @@ def test_types() -> None:
     with pytest.raises(ProgramError):
         b.fermion_log_det(x, b.constant(1.0), "K", 1)
     with pytest.raises(ProgramError):
-        b.fermion_gradient(b.component(x, 0), b.component(x, 0), "K", 1)
+        b.apply("fermion_gradient", b.component(x, 0), b.component(x, 0), attribute=("K", 1))

@@ -16,10 +16,12 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import LoweringError, ProgramError
+from sesamo_dsl.ir.builder import Builder
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
-from sesamo_dsl.ir.program import Builder, Kind, Program
+from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.text import program_text
+from sesamo_dsl.ir.value import Kind
 from sesamo_dsl.lowering.expressions import lower
 from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.fields import FieldComponent
@@ -227,7 +229,7 @@ BAD_PROGRAMS: dict[str, Callable[[Builder, dict[str, int]], object]] = {
     "shift of a configuration": lambda b, v: b.shift(v["fields"], (1, 0)),
     "shift of an index": lambda b, v: b.shift(v["index"], (1, 0)),
     "function of a configuration": lambda b, v: b.unary("exp", v["fields"]),
-    "function of an index": lambda b, v: b.unary("neg", v["index"]),
+    "function of an index": lambda b, v: b.neg(v["index"]),
     "unknown function": lambda b, v: b.unary("gamma", v["site"]),
     "sum of a density and a configuration": lambda b, v: b.add(v["site"], v["fields"]),
     "product of a density and an index": lambda b, v: b.mul(v["site"], v["index"]),

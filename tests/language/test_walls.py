@@ -12,7 +12,7 @@ from scipy.special import i0, i1
 import sesamo_dsl as sd
 from sesamo_dsl.errors import SesamoError
 from sesamo_dsl.ir.interpreter import run
-from sesamo_dsl.ir.program import STEEPNESS
+from sesamo_dsl.ir.operations.functions import STEEPNESS
 
 POINT = sd.Lattice(1)
 X = sd.ScalarField("x", POINT)

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ...backend import call
-from ...ir.program import Kind
 from ...ir.source import argument_name
+from ...ir.value import Kind
 from ...laws.orbits import uniform_directions
 from ...values.couplings import Coupling
 from ..law import EPS, Law, Measurement, largest

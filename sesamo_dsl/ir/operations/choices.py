@@ -1,0 +1,81 @@
+"""Comparisons, which give 0 or 1, and choices between values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import numpy as np
+
+from ..value import Attribute, Op
+from .functions import undecided
+from .operation import Array, Arrays, Operation, Pointwise, Setting, Writer, largest
+
+
+class Comparison(Pointwise):
+    """1 where the first value is less than the second (or less or equal), else 0."""
+
+    count, may_jump = 2, True
+
+    def __init__(self, name: str, function: Callable[[Array, Array], Array]) -> None:
+        self.name, self._function = name, function
+
+    def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
+        return self._function(args[0], args[1]).astype(at.dtype)
+
+    def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
+        return []
+
+    def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
+        return 1.0 * undecided(args[0] - args[1], deltas[0] + deltas[1])
+
+
+class Extreme(Pointwise):
+    """The larger or the smaller one of two values; where they are equal, the slope is that of the second."""
+
+    count = 2
+
+    def __init__(self, name: str, function: Callable[[Array, Array], Array], *, largest: bool) -> None:
+        self.name, self._function, self._largest = name, function, largest
+
+    def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
+        return self._function(args[0], args[1])
+
+    def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
+        one, other = op.args
+        first = b.apply("lt", other, one) if self._largest else b.apply("lt", one, other)
+        return [(one, b.mul(adjoint, first)), (other, b.mul(adjoint, b.sub(b.constant(1.0), first)))]
+
+    def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
+        return largest(deltas)
+
+
+class Where(Pointwise):
+    """The second value where the first is not 0, else the third."""
+
+    name, count, may_jump = "where", 3, True
+
+    def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
+        return cast(Array, np.where(args[0] != 0, args[1], args[2]))
+
+    def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
+        condition, yes, no = op.args
+        zero = b.constant(0.0)
+        return [
+            (yes, b.apply("where", condition, adjoint, zero)),
+            (no, b.apply("where", condition, zero, adjoint)),
+        ]
+
+    def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
+        either = np.maximum(deltas[1], deltas[2]) + np.abs(args[1] - args[2])
+        chosen = self.value([args[0], deltas[1], deltas[2]], attribute, at)
+        return cast(Array, np.where(np.asarray(deltas[0]) > 0.5, either, chosen))
+
+
+CHOICES: tuple[Operation, ...] = (
+    Comparison("lt", np.less),
+    Comparison("le", np.less_equal),
+    Extreme("maximum", np.maximum, largest=True),
+    Extreme("minimum", np.minimum, largest=False),
+    Where(),
+)

@@ -1,0 +1,299 @@
+"""Functions of one value, entry by entry, and the angle of two."""
+
+# SciPy has no types
+# pyright: basic
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from scipy import special
+
+from ..value import Attribute, Op
+from .operation import Array, Arrays, Operation, Pointwise, Setting, Writer
+
+STEEPNESS = 100.0  # slope that an infinite wall is given, so that what lies in it knows the way out
+_TINY = np.finfo(float).tiny
+
+Slope = Callable[[Writer, int, int, int], int | None]
+"""(b, x, y, adjoint) ↦ adjoint · f′(x) with y = f(x), None where that is left out or zero."""
+Error = Callable[[Array, Array, Array, float], Array]
+"""(x, y, δ, roundoff) ↦ a bound on the error of y = f(x) for an error δ of x."""
+
+
+class Elementwise(Pointwise):
+    """A function of one value.
+
+    Parameters
+    ----------
+    name
+        What it is called in programs, and that of the SymPy function, if it is one, in lower case.
+    function
+        The function in NumPy.
+    slope
+        Its pull-back; None for a function without.
+    error
+        See :data:`Error`.
+    in_formulas
+        Whether it stands for the SymPy function of its name; otherwise only the lowering writes it.
+    may_jump
+        See :class:`.Operation`.
+    """
+
+    count = 1
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Array], Array],
+        *,
+        slope: Slope | None,
+        error: Error,
+        in_formulas: bool = True,
+        may_jump: bool = False,
+    ) -> None:
+        self.name, self.in_formulas, self.may_jump = name, in_formulas, may_jump
+        self._function, self._slope, self._error = function, slope, error
+
+    def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
+        return self._function(args[0])
+
+    def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
+        if self._slope is None:
+            return super().pull_back(b, op, value, adjoint)
+        contribution = self._slope(b, op.args[0], value, adjoint)
+        return [] if contribution is None else [(op.args[0], contribution)]
+
+    def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
+        return self._error(args[0], value, deltas[0], at.roundoff)
+
+
+def of_scipy(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The function in the dtype of its argument, where SciPy has none for extended precision."""
+    return lambda x: function(x).astype(x.dtype)
+
+
+def undecided(value: Array, error: Array) -> Array:
+    """Where rounding may change the sign of a value; a value free of error has its sign."""
+    return (np.abs(value) <= error) & (np.asarray(error) > 0)
+
+
+def _flat(b: Writer, x: int, y: int, adjoint: int) -> None:
+    """No slope, or none that is meant."""
+
+
+def _kept(x: Array, y: Array, delta: Array, roundoff: float) -> Array:
+    """The error of a function whose slope is 1 at most."""
+    return delta
+
+
+def _kept_in_pieces(x: Array, y: Array, delta: Array, roundoff: float) -> Array:
+    """The same where libraries add several parts."""
+    return delta + roundoff
+
+
+def _gaussian(factor: float) -> Slope:
+    """Slope factor · exp(−x²)."""
+
+    def slope(b: Writer, x: int, y: int, adjoint: int) -> int:
+        gaussian = b.apply("exp", b.neg(b.mul(x, x)))
+        return b.mul(adjoint, b.mul(b.constant(factor), gaussian))
+
+    return slope
+
+
+def _arc(sign: int) -> Slope:
+    """Slope sign/√(1 − x²), in factors that do not cancel."""
+
+    def slope(b: Writer, x: int, y: int, adjoint: int) -> int:
+        one = b.constant(1.0)
+        root = b.apply("sqrt", b.mul(b.sub(one, x), b.add(one, x)))
+        return b.div(adjoint if sign > 0 else b.neg(adjoint), root)
+
+    return slope
+
+
+def _bessel_1_slope(b: Writer, x: int, y: int, adjoint: int) -> int:
+    quotient = b.div(y, b.apply("where", x, x, b.constant(1.0)))  # which is 1/2 at 0
+    quotient = b.apply("where", x, quotient, b.constant(0.5))
+    slope = b.sub(b.apply("i0e", x), b.mul(b.apply("sign", x), y))
+    return b.mul(adjoint, b.sub(slope, quotient))
+
+
+def _floor_error(x: Array, y: Array, delta: Array, roundoff: float) -> Array:
+    return 1.0 * undecided(x - np.round(x), delta)
+
+
+_FUNCTIONS: tuple[Operation, ...] = (
+    Elementwise(
+        "exp",
+        np.exp,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, y),
+        error=lambda x, y, delta, roundoff: np.abs(y) * delta,
+    ),
+    Elementwise(
+        "log",
+        np.log,
+        slope=lambda b, x, y, adjoint: b.div(adjoint, x),
+        error=lambda x, y, delta, roundoff: delta / np.abs(x),
+    ),
+    Elementwise(
+        "expm1",
+        np.expm1,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("exp", x)),
+        error=lambda x, y, delta, roundoff: (1 + np.abs(y)) * delta,
+    ),
+    Elementwise(
+        "sqrt",
+        np.sqrt,
+        slope=lambda b, x, y, adjoint: b.div(b.mul(b.constant(0.5), adjoint), y),
+        error=lambda x, y, delta, roundoff: delta / np.maximum(2 * np.abs(y), np.sqrt(_TINY)),
+    ),
+    Elementwise("sin", np.sin, slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("cos", x)), error=_kept),
+    Elementwise(
+        "cos", np.cos, slope=lambda b, x, y, adjoint: b.neg(b.mul(adjoint, b.apply("sin", x))), error=_kept
+    ),
+    Elementwise(
+        "tan",
+        np.tan,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.add(b.constant(1.0), b.mul(y, y))),
+        error=lambda x, y, delta, roundoff: (1 + y**2) * delta,
+    ),
+    Elementwise(
+        "tanh",
+        np.tanh,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.sub(b.constant(1.0), b.mul(y, y))),
+        error=_kept,
+    ),
+    Elementwise(
+        "sinh",
+        np.sinh,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("cosh", x)),
+        error=lambda x, y, delta, roundoff: np.cosh(x) * delta,
+    ),
+    Elementwise(
+        "cosh",
+        np.cosh,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("sinh", x)),
+        error=lambda x, y, delta, roundoff: np.cosh(x) * delta,
+    ),
+    Elementwise(
+        "asin",
+        np.arcsin,
+        slope=_arc(1),
+        error=lambda x, y, delta, roundoff: delta / np.sqrt(np.maximum(1 - x**2, _TINY)),
+    ),
+    Elementwise(
+        "acos",
+        np.arccos,
+        slope=_arc(-1),
+        error=lambda x, y, delta, roundoff: delta / np.sqrt(np.maximum(1 - x**2, _TINY)),
+    ),
+    Elementwise(
+        "atan",
+        np.arctan,
+        slope=lambda b, x, y, adjoint: b.div(adjoint, b.add(b.constant(1.0), b.mul(x, x))),
+        error=_kept,
+    ),
+    Elementwise(
+        "asinh",
+        np.arcsinh,
+        slope=lambda b, x, y, adjoint: b.div(adjoint, b.apply("cosh", y)),
+        error=_kept_in_pieces,
+    ),
+    Elementwise(
+        "acosh",
+        np.arccosh,
+        slope=lambda b, x, y, adjoint: b.div(adjoint, b.apply("sinh", y)),
+        error=lambda x, y, delta, roundoff: delta / np.sqrt(np.maximum(x**2 - 1, _TINY)),
+    ),
+    Elementwise(
+        "atanh",
+        np.arctanh,
+        slope=lambda b, x, y, adjoint: b.div(
+            adjoint, b.mul(b.sub(b.constant(1.0), x), b.add(b.constant(1.0), x))
+        ),
+        error=lambda x, y, delta, roundoff: delta / np.abs(1 - x**2),
+    ),
+    Elementwise(
+        "abs", np.abs, slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("sign", x)), error=_kept
+    ),
+    Elementwise(
+        "sign",
+        np.sign,
+        slope=_flat,
+        error=lambda x, y, delta, roundoff: 2.0 * undecided(x, delta),
+        may_jump=True,
+    ),
+    Elementwise("floor", np.floor, slope=_flat, error=_floor_error, may_jump=True),
+    Elementwise(
+        "erf",
+        of_scipy(special.erf),
+        slope=_gaussian(1.1283791670955126),  # 2/√π
+        error=lambda x, y, delta, roundoff: 1.13 * delta,
+    ),
+    Elementwise(
+        "erfc",
+        of_scipy(special.erfc),
+        slope=_gaussian(-1.1283791670955126),
+        error=lambda x, y, delta, roundoff: 1.13 * delta,
+    ),
+    Elementwise(  # of positive numbers
+        "lgamma",
+        of_scipy(special.gammaln),
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("digamma", x)),
+        error=lambda x, y, delta, roundoff: np.abs(special.digamma(x)) * delta + roundoff,
+        in_formulas=False,
+    ),
+    Elementwise(
+        "digamma",
+        of_scipy(special.digamma),
+        slope=None,
+        error=lambda x, y, delta, roundoff: special.polygamma(1, x) * delta + roundoff,
+        in_formulas=False,
+    ),
+    Elementwise(  # exp(−|x|) I₀(x)
+        "i0e",
+        of_scipy(special.i0e),
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.sub(b.apply("i1e", x), b.mul(b.apply("sign", x), y))),
+        error=_kept_in_pieces,
+        in_formulas=False,
+    ),
+    Elementwise(  # exp(−|x|) I₁(x)
+        "i1e", of_scipy(special.i1e), slope=_bessel_1_slope, error=_kept_in_pieces, in_formulas=False
+    ),
+    # the value itself, whose derivative is left out
+    Elementwise("hold", lambda x: x, slope=_flat, error=_kept, in_formulas=False),
+    Elementwise(  # +∞, whose derivative is that of a steep ramp
+        "wall",
+        lambda x: np.full_like(x, np.inf),
+        slope=lambda b, x, y, adjoint: b.mul(b.constant(STEEPNESS), adjoint),
+        error=lambda x, y, delta, roundoff: 0.0,
+        in_formulas=False,
+        may_jump=True,
+    ),
+)
+
+
+class Atan2(Pointwise):
+    """Angle of (x, y) in (−π, π], from y and x."""
+
+    name, count = "atan2", 2
+
+    def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
+        return np.arctan2(args[0], args[1])
+
+    def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
+        y, x = op.args
+        square = b.add(b.mul(x, x), b.mul(y, y))
+        return [
+            (y, b.mul(adjoint, b.div(x, square))),
+            (x, b.neg(b.mul(adjoint, b.div(y, square)))),
+        ]
+
+    def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
+        return (deltas[0] + deltas[1]) / np.maximum(np.hypot(args[0], args[1]), _TINY)
+
+
+FUNCTIONS: tuple[Operation, ...] = (*_FUNCTIONS, Atan2())

@@ -1,0 +1,228 @@
+"""What an operation of a Program is: everything that is known about it but how frameworks spell it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from ...errors import LoweringError
+from ...values.couplings import Couplings
+from ..value import Attribute, Kind, Op
+
+Array = Any
+"""A NumPy array, or a number where nothing depends on the configuration."""
+Arrays = Sequence[Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a value depends on beside the arguments of its operation.
+
+    Attributes
+    ----------
+    constants, inputs, parameters
+        By name: those of the program, and those that a function is called with.
+    site_shape
+        (batch, *lattice), the shape of a SITE value.
+    dtype
+        In which values are computed.
+    roundoff
+        Unit roundoff of the arithmetic that is judged.
+    input_errors
+        Errors that inputs carry, by name; 0 for others.
+    """
+
+    constants: Mapping[str, np.ndarray]
+    inputs: Mapping[str, np.ndarray]
+    parameters: Couplings
+    site_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    roundoff: float = 0.0
+    input_errors: Mapping[str, Array] = field(default_factory=dict[str, Array])
+
+    @property
+    def lattice_axes(self) -> tuple[int, ...]:
+        """Those of a SITE value."""
+        return tuple(range(1, len(self.site_shape)))
+
+    @property
+    def depth(self) -> float:
+        """Roundings of a sum over all sites, pairwise or in blocks: like log2; libraries may do worse."""
+        return float(np.log2(int(np.prod(self.site_shape[1:])) + 1))
+
+    def constant(self, name: str) -> np.ndarray:
+        """A constant of the program in the dtype of values."""
+        return self.constants[name].astype(self.dtype)
+
+
+class Writer(Protocol):
+    """The function under construction, as far as operations write in it: a :class:`.Builder`."""
+
+    def op(self, index: int) -> Op:
+        """The operation that defines a value."""
+        ...
+
+    def kind(self, index: int) -> Kind:
+        """Kind of a value."""
+        ...
+
+    def emit(self, name: str, args: tuple[int, ...], attribute: Attribute = None) -> int:
+        """An operation as it is."""
+        ...
+
+    def apply(self, name: str, *args: int, attribute: Attribute = None) -> int:
+        """An operation in its simplest form."""
+        ...
+
+    def constant(self, value: float) -> int:
+        """A literal."""
+        ...
+
+    def add(self, a: int, b: int) -> int:
+        """a + b."""
+        ...
+
+    def sub(self, a: int, b: int) -> int:
+        """a − b."""
+        ...
+
+    def mul(self, a: int, b: int) -> int:
+        """a·b."""
+        ...
+
+    def div(self, a: int, b: int) -> int:
+        """a/b."""
+        ...
+
+    def neg(self, a: int) -> int:
+        """−a."""
+        ...
+
+
+class Operation(ABC):
+    """An operation: its type rule, its value, its pull-back and how far rounding moves it.
+
+    Attributes
+    ----------
+    name
+        What it is called in programs and dialects.
+    is_exact
+        Whether it makes no rounding error of its own.
+    couples_nodes
+        Whether sites meet along an axis without translations, the graph axis.
+    is_site_dependent
+        Whether it brings in numbers that differ from site to site.
+    may_jump
+        Whether its value may jump where its derivative is zero.
+    """
+
+    name: str
+    is_exact: ClassVar[bool] = False
+    couples_nodes: ClassVar[bool] = False
+    is_site_dependent: ClassVar[bool] = False
+    may_jump: bool = False
+
+    @property
+    @abstractmethod
+    def arguments(self) -> str:
+        """The kinds that it takes, in words."""
+
+    @abstractmethod
+    def kind(self, kinds: Sequence[Kind], attribute: Attribute) -> Kind | None:
+        """Kind of the result, None if it does not act on arguments of these kinds."""
+
+    def simplified(self, b: Writer, args: tuple[int, ...], attribute: Attribute) -> int:
+        """The result in its simplest form, which may be one of other operations; the default is none."""
+        return b.emit(self.name, args, attribute)
+
+    @abstractmethod
+    def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
+        """The result in NumPy, which is what the operation means.
+
+        Arguments can be broadcast to each other.
+        """
+
+    def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
+        """Values that the result depends on, with what is added to their adjoints.
+
+        Most often these are the arguments; what the operation does not depend on smoothly is left out.
+        """
+        raise LoweringError(
+            f"operation {self.name}",
+            expected="a differentiable operation in an action",
+            found=self.name,
+            remedy="write the action with differentiable functions",
+        )
+
+    @abstractmethod
+    def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
+        """A bound on the error of the result for errors ``deltas`` of the arguments, to first order.
+
+        The rounding of the result itself, one unit roundoff, is added by the caller (``is_exact``).
+        """
+
+    def is_extensive(self, kinds: Sequence[Kind]) -> bool:
+        """Whether a CONFIG result is a linear combination of site sums if the CONFIG arguments are."""
+        return False
+
+
+class Fixed(Operation):
+    """An operation on arguments of given kinds.
+
+    Attributes
+    ----------
+    takes, gives
+        Kinds of the arguments and of the result.
+    """
+
+    takes: ClassVar[tuple[Kind, ...]]
+    gives: ClassVar[Kind]
+
+    @property
+    def arguments(self) -> str:
+        return ", ".join(kind.value for kind in self.takes) or "none"
+
+    def kind(self, kinds: Sequence[Kind], attribute: Attribute) -> Kind | None:
+        return self.gives if tuple(kinds) == self.takes else None
+
+
+RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.BLOCKS: 1, Kind.SITE: 2}
+"""Kinds that are broadcast against each other, the largest last; blocks only against blocks and numbers."""
+
+
+class Pointwise(Operation):
+    """An operation on corresponding entries of its arguments, which are broadcast against each other.
+
+    Attributes
+    ----------
+    count
+        Number of arguments; None for any number of them.
+    """
+
+    count: int | None = None
+
+    @property
+    def arguments(self) -> str:
+        number = "one or more" if self.count is None else str(self.count)
+        return f"{number} of scalar, config and site, or of scalar and blocks"
+
+    def kind(self, kinds: Sequence[Kind], attribute: Attribute) -> Kind | None:
+        if not kinds or len(kinds) != (self.count or len(kinds)) or any(k not in RANK for k in kinds):
+            return None
+        if Kind.BLOCKS in kinds:
+            return Kind.BLOCKS if {*kinds} <= {Kind.BLOCKS, Kind.SCALAR} else None
+        return max(kinds, key=RANK.__getitem__)
+
+
+def largest(values: Arrays) -> Array:
+    """The largest of the corresponding entries."""
+    return np.max(np.stack(np.broadcast_arrays(*values)), axis=0)
+
+
+def grown(arg: Array, delta: Array, roundings: float) -> Array:
+    """The error of an argument together with that of ``roundings`` of its size."""
+    return np.broadcast_to(delta, np.shape(arg)) + roundings * np.abs(arg)
