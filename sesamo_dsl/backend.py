@@ -87,12 +87,33 @@ class Model(Protocol):
         """
         ...
 
+    @property
+    def optimizer(self) -> str | None:
+        """The name of the user's optimiser that it is trained with; None for Adam."""
+        ...
+
+    def use_optimizer(self, optimizer: Any) -> None:
+        """Train with an optimiser of the user's; None goes on with the one that the training began with.
+
+        It is one of the framework, with a rate of its own; its memory is part of the state. A model that was
+        loaded cannot be trained on before it is given again.
+
+        Raises
+        ------
+        OptionError
+            For anything else, and for another one than the training began with.
+        """
+        ...
+
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """The ``loss`` of a step with this number, with the weights as they are; nothing changes."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything needed to go on training or to sample, names and shapes the same for all backends."""
+        """Everything needed to go on training or to sample, names and shapes the same for all backends.
+
+        Only what an optimiser of the user's remembers, ``optimizer…``, is of one framework.
+        """
         ...
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:

@@ -91,6 +91,7 @@ class CompiledTheory(DerivedProgram):
         method: str | None = None,
         start_from: Run | str | Path | None = None,
         callbacks: Sequence[Callback] = (),
+        optimizer: Any = None,
         check: bool = True,
         **fields: Unpack[TrainingFields],
     ) -> Run:
@@ -118,6 +119,12 @@ class CompiledTheory(DerivedProgram):
         callbacks
             Functions of a :class:`sesamo_dsl.training.callbacks.Step`, called after every step; the training
             stops, and ``run.resume()`` goes on, if one of them returns True.
+        optimizer
+            An optimiser in the place of Adam: for torch a function of the parameters that makes a
+            ``torch.optim.Optimizer``, such as ``lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9)``; for
+            jax an ``optax.GradientTransformation``. Rate and schedule are then its own, and ``learning_rate``
+            means nothing; the gradient is clipped at the norm ``clip`` before it sees it. A run that is
+            loaded needs the same again to be trained on: ``load_run(…).resume(optimizer=…)``.
         check
             Whether an annealing ends the training, a fifth of its time and at least 5 s long, whose walkers
             all samples are held against: ``samples.coverage``.
@@ -128,7 +135,7 @@ class CompiledTheory(DerivedProgram):
         Raises
         ------
         OptionError, ParameterError
-            For options or couplings that do not exist or are out of range.
+            For options or couplings that do not exist or are out of range, and an optimiser that is none.
         RunError
             If the directory cannot be written, another process trains a run in it, or the weights to start
             from do not fit.
@@ -151,6 +158,7 @@ class CompiledTheory(DerivedProgram):
             method=method,
             start_from=start_from,
             callbacks=callbacks,
+            optimizer=optimizer,
             check=check,
         )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,13 @@ import optax
 from jax import Array
 
 from sesamo_dsl.backend import EmittedProgram
+from sesamo_dsl.checks import shown
 from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.flows.weights import check_state
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import Arrays, TrainableModel
 from sesamo_dsl.sampler.objectives import above_walls
-from sesamo_dsl.sampler.trainable import widest
+from sesamo_dsl.sampler.trainable import not_an_optimizer, widest
 from sesamo_dsl.training.schedule import BETAS
 from sesamo_dsl.values.couplings import Couplings, couplings_key
 from sesamo_dsl.values.precision import Precision
@@ -27,6 +30,8 @@ from .arrays import JaxArrays
 from .scope import scope
 from .sharing import shared
 from .weights import Layout
+
+EXPECTED = "an optax.GradientTransformation, such as optax.adamw(0.001)"
 
 # Lengths of batches beside the chunk: a function is compiled anew for every length.
 _LENGTHS = (16, 256)
@@ -67,7 +72,8 @@ class JaxModel(TrainableModel):
         self._dtype = jnp.dtype(compiled.precision)
         sampler = self.sampler
         self._layout = Layout(self.weights)
-        self._optimizer = optax.chain(optax.clip_by_global_norm(plan.clip), optax.scale_by_adam(*BETAS))
+        self._clip = optax.clip_by_global_norm(plan.clip)
+        self._adam_rule = optax.chain(self._clip, optax.scale_by_adam(*BETAS))
         self._differentiated = jax.value_and_grad(sampler.objective, has_aux=True)
         point = compiled, base, couplings_key(parameters)
         # the flow does not know the law
@@ -84,7 +90,7 @@ class JaxModel(TrainableModel):
         )
         noises = shared((compiled, sampler.shape, sampler.uniforms), noise=self._drawn)
         self._shared = {"draw_flow": drawing, "log_flow": drawing, "noise": noises}, others
-        self._adam: Any = self._optimizer.init(self._layout.vectors(self.weights))
+        self._adam: Any = self._adam_rule.init(self._layout.vectors(self.weights))
 
     def _action(self, emitted: Mapping[str, Callable[..., Any]], has_walls: bool) -> Callable[[Array], Array]:
         return _walled(self.arrays, emitted["action_and_gradient"]) if has_walls else emitted["action"]
@@ -145,31 +151,37 @@ class JaxModel(TrainableModel):
         (loss, ess), gradient = self._differentiated(weights, *inputs)
         slopes = self._layout.vectors(gradient)
         norm = optax.tree.norm(slopes)
-        updates, adam = self._optimizer.update(slopes, adam)
+        updates, adam = self._adam_rule.update(slopes, adam)
         pairs = zip(self._layout.vectors(weights), jax.tree.leaves(updates), strict=True)
         moved = [w - learning_rate.astype(u.dtype) * u for w, u in pairs]
         return self._layout.arrays(moved), adam, {"loss": loss, "ess": ess, "gradient_norm": norm}
 
-    def _advance(self, learning_rate: float, *inputs: Any) -> dict[str, Array]:
+    def _advance(self, learning_rate: float | None, *inputs: Any) -> dict[str, Array]:
+        if learning_rate is None:
+            step, memory = self._optimizer
+            self.weights, memory, metrics = step(self.weights, memory, *inputs)
+            self._optimizer = step, memory
+            return metrics
         rate = jnp.asarray(learning_rate, self._dtype)
         self.weights, self._adam, metrics = self.compiled("step")(self.weights, self._adam, rate, *inputs)
         return metrics
 
     # state -------------------------------------------------------------------------------------------------
 
-    def _trained(self) -> dict[str, np.ndarray]:
+    def _moments(self) -> dict[str, np.ndarray]:
         moments = self._adam[1]
-        arrays = {name: np.array(value) for name, value in self.weights.items()}
+        arrays = {}
         for prefix, vectors in (("adam.mean.", moments.mu), ("adam.square.", moments.nu)):
             named = self._layout.arrays([np.asarray(vector) for vector in vectors])
             arrays |= {f"{prefix}{name}": np.array(value) for name, value in named.items()}
         return arrays
 
-    def _restore(self, state: Mapping[str, np.ndarray]) -> None:
-        given = {name: jnp.asarray(state[name], value.dtype) for name, value in self.weights.items()}
+    def _restore(self, weights: Mapping[str, np.ndarray]) -> None:
+        self.weights = {name: jnp.asarray(weights[name], value.dtype) for name, value in self.weights.items()}
 
+    def _restore_moments(self, state: Mapping[str, np.ndarray]) -> None:
         def vectors(prefix: str) -> list[Array]:
-            named = {name: np.asarray(state[prefix + name], w.dtype) for name, w in given.items()}
+            named = {name: np.asarray(state[prefix + name], w.dtype) for name, w in self.weights.items()}
             return [jnp.asarray(vector) for vector in self._layout.vectors(named, np)]
 
         clip, moments, *rest = self._adam
@@ -178,4 +190,39 @@ class JaxModel(TrainableModel):
             mu=vectors("adam.mean."),
             nu=vectors("adam.square."),
         )
-        self._adam, self.weights = (clip, moments, *rest), given
+        self._adam = (clip, moments, *rest)
+
+    # an optimiser of the user's ----------------------------------------------------------------------------
+
+    def _adopted(self, optimizer: Any) -> tuple[str, Any]:
+        if not isinstance(optimizer, optax.GradientTransformation):
+            raise not_an_optimizer(EXPECTED, shown(optimizer))
+        rule = optax.with_extra_args_support(optax.chain(self._clip, optimizer))
+        try:
+            memory = rule.init(self.weights)
+        except Exception as error:
+            raise not_an_optimizer(EXPECTED, f"{shown(optimizer)}: {error}") from error
+
+        def step(weights: dict[str, Array], memory: Any, *inputs: Any) -> tuple[dict[str, Array], Any, Any]:
+            (loss, ess), slopes = self._differentiated(weights, *inputs)
+            # for those that search along a line, or look at the loss
+            extra = {"value": loss, "grad": slopes}
+            extra["value_fn"] = lambda weights: self.sampler.objective(weights, *inputs)[0]
+            updates, memory = rule.update(slopes, memory, weights, **extra)
+            figures = {"loss": loss, "ess": ess, "gradient_norm": optax.tree.norm(slopes)}
+            return cast(dict[str, Array], optax.apply_updates(weights, updates)), memory, figures
+
+        states = str(jax.tree.structure(cast(Any, memory)[1])).removeprefix("PyTreeDef")
+        kinds = dict.fromkeys(re.findall(r"[A-Z]\w*(?=\()", states))  # functions have no names worth keeping
+        return f"optax: {', '.join(kinds) or 'without a state'}", (jax.jit(step), memory)
+
+    def _remembered(self) -> dict[str, np.ndarray]:
+        leaves = jax.tree.leaves(self._optimizer[1])
+        return {str(number): np.array(leaf) for number, leaf in enumerate(leaves)}
+
+    def _recalled(self, made: Any, memory: Mapping[str, np.ndarray]) -> Any:
+        step, fresh = made
+        leaves, structure = jax.tree.flatten(fresh)
+        check_state({str(number): np.shape(leaf) for number, leaf in enumerate(leaves)}, memory)
+        kept = [jnp.asarray(memory[str(n)], jnp.result_type(leaf)) for n, leaf in enumerate(leaves)]
+        return step, jax.tree.unflatten(structure, kept)

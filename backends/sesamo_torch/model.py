@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,15 +12,19 @@ import torch
 from torch import Tensor
 
 from sesamo_dsl.backend import EmittedProgram
+from sesamo_dsl.checks import shown
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import Arrays, TrainableModel
 from sesamo_dsl.sampler.objectives import above_walls
+from sesamo_dsl.sampler.trainable import not_an_optimizer
 from sesamo_dsl.training.schedule import BETAS
 from sesamo_dsl.values.couplings import Couplings
 
 from .arrays import TorchArrays
 from .scope import scope
+
+EXPECTED = "a function of parameters that returns a torch.optim.Optimizer, such as torch.optim.AdamW"
 
 
 class _Action(torch.autograd.Function):
@@ -99,15 +104,23 @@ class TorchModel(TrainableModel):
         slopes = torch.autograd.grad(loss, list(self.weights.values()), allow_unused=True)
         return dict(zip(self.weights, slopes, strict=True))
 
-    def _advance(self, learning_rate: float, *inputs: Any) -> dict[str, Tensor]:
-        loss, ess = self.sampler.objective(self.weights, *inputs)
-        self._adam.zero_grad(set_to_none=False)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._plan.clip)
-        for group in self._adam.param_groups:
-            group["lr"] = learning_rate
-        self._adam.step()
-        return {"loss": loss.detach(), "ess": ess, "gradient_norm": norm}
+    def _advance(self, learning_rate: float | None, *inputs: Any) -> dict[str, Tensor]:
+        optimizer = self._adam if self._optimizer is None else self._optimizer
+        figures: list[dict[str, Tensor]] = []
+
+        def closure() -> Tensor:
+            loss, ess = self.sampler.objective(self.weights, *inputs)
+            optimizer.zero_grad(set_to_none=False)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._plan.clip)
+            figures.append({"loss": loss.detach(), "ess": ess, "gradient_norm": norm})
+            return loss
+
+        if learning_rate is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+        optimizer.step(closure)  # which calls it once, or like L-BFGS more often
+        return figures[0]
 
     # state -------------------------------------------------------------------------------------------------
 
@@ -124,13 +137,44 @@ class TorchModel(TrainableModel):
             moments[f"adam.square.{name}"] = state["exp_avg_sq"]
         return moments
 
-    def _trained(self) -> dict[str, np.ndarray]:
-        tensors = {**self.weights, **self._adam_moments()}
-        return {name: self._numpy(tensor).copy() for name, tensor in tensors.items()}
+    def _moments(self) -> dict[str, np.ndarray]:
+        return {name: self._numpy(tensor).copy() for name, tensor in self._adam_moments().items()}
 
-    @torch.no_grad()
-    def _restore(self, state: Mapping[str, np.ndarray]) -> None:
-        for name, tensor in {**self.weights, **self._adam_moments()}.items():
-            tensor.copy_(torch.as_tensor(np.asarray(state[name])))
+    def _restore_moments(self, state: Mapping[str, np.ndarray]) -> None:
+        self._copy(self._adam_moments(), state)
         for parameter in self.weights.values():
             self._adam.state[parameter]["step"] = torch.tensor(float(self._steps_done))
+
+    def _restore(self, weights: Mapping[str, np.ndarray]) -> None:
+        self._copy(self.weights, weights)
+
+    @staticmethod
+    @torch.no_grad()
+    def _copy(tensors: Mapping[str, Tensor], values: Mapping[str, np.ndarray]) -> None:
+        for name, tensor in tensors.items():
+            tensor.copy_(torch.as_tensor(np.asarray(values[name])))
+
+    # an optimiser of the user's ----------------------------------------------------------------------------
+
+    def _adopted(self, optimizer: Any) -> tuple[str, torch.optim.Optimizer]:
+        weights = list(self.weights.values())
+        try:
+            made = optimizer(weights)
+        except Exception as error:
+            raise not_an_optimizer(EXPECTED, f"{shown(optimizer)}: {error}") from error
+        if not isinstance(made, torch.optim.Optimizer):
+            raise not_an_optimizer(EXPECTED, f"a function that returns {shown(made)}")
+        moved = {id(parameter) for group in made.param_groups for parameter in group["params"]}
+        if not moved <= {id(weight) for weight in weights}:
+            raise not_an_optimizer(EXPECTED, "an optimizer of other parameters than those of the model")
+        return f"{type(made).__module__}.{type(made).__qualname__}", made
+
+    def _remembered(self) -> dict[str, np.ndarray]:
+        stream = io.BytesIO()
+        torch.save(self._optimizer.state_dict(), stream)
+        return {"state_dict": np.frombuffer(stream.getvalue(), np.uint8)}
+
+    def _recalled(self, made: Any, memory: Mapping[str, np.ndarray]) -> Any:
+        stream = io.BytesIO(memory["state_dict"].tobytes())
+        made.load_state_dict(torch.load(stream, map_location=self._device, weights_only=True))
+        return made

@@ -51,6 +51,16 @@ _LARGEST_RATE = 10.0
 """Learning rate with which a trained model may be trained on: weights are of order one."""
 
 
+def rate_of_an_optimizer(rate: float) -> OptionError:
+    """What is said of a learning rate beside an optimiser of the user's."""
+    return OptionError(
+        "option learning_rate",
+        expected="none beside an optimizer, which has a rate and a schedule of its own",
+        found=checks.shown(rate),
+        remedy="give the rate to the optimizer, and leave learning_rate out",
+    )
+
+
 @dataclass(eq=False, repr=False)
 class Run:
     """A model in training or use; made by :func:`start` and :func:`load_run`.
@@ -256,6 +266,7 @@ class Run:
         restart: bool = False,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
+        optimizer: Any = None,
         check: bool = True,
     ) -> Run:
         """Finish a training that was interrupted, or train on.
@@ -272,13 +283,17 @@ class Run:
             Another peak rate.
         restart
             Start the schedule anew, with its warm-up and the peak rate.
+        optimizer
+            The one that the training began with, if that was not Adam; it goes on with its memory. A run of
+            this process has it already.
         callbacks, check
             See ``CompiledTheory.train``; a run that has configurations to be held against keeps them.
 
         Raises
         ------
         OptionError
-            For options out of range, or if there is nothing left to do.
+            For options out of range, if there is nothing left to do, and for another optimiser than the
+            training began with.
         RunError
             If another process is training the run, or has trained it since it was read.
         TrainingDivergedError, TrainingInterrupted, RunNotKeptError
@@ -290,6 +305,9 @@ class Run:
         )
         watching = checked(callbacks)
         plan = self._plan_of_resume(steps, seconds, learning_rate)
+        self.model.use_optimizer(optimizer)
+        if learning_rate is not None and self.model.optimizer is not None:
+            raise rate_of_an_optimizer(learning_rate)
         with self.store.locked():
             if self.store.checksum() != self._checksum:
                 raise RunError(
@@ -453,6 +471,7 @@ class Run:
                 "schedule_from": course.first_second,
             },
             "options": self.plan.as_json(),
+            "optimizer": self.model.optimizer or "Adam",
             "registered": registered(vars(self.plan)),
             "outside": self.unchecked if self.outside is None else self.outside.as_data()[0],
             "notes": list(self.notes),

@@ -26,7 +26,7 @@ from ..values.couplings import Coupling
 from .checking import lesson
 from .declaration import Declaration
 from .donor import Donor
-from .run import Run
+from .run import Run, rate_of_an_optimizer
 from .store import Memory, RunDirectory, Store
 
 
@@ -43,6 +43,7 @@ def start(
     method: str | None = None,
     start_from: Run | str | Path | None = None,
     callbacks: Sequence[Callback] = (),
+    optimizer: Any = None,
     check: bool = True,
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
@@ -52,6 +53,8 @@ def start(
     given = _reference(compiled, reference)
     donor = None if start_from is None else Donor.of(start_from)
     changes = dict(changes or {})
+    if optimizer is not None and changes.get("learning_rate") is not None:
+        raise rate_of_an_optimizer(changes["learning_rate"])
     if donor is not None and changes.get("flow") is None:
         changes["flow"] = donor.flow
 
@@ -72,6 +75,8 @@ def start(
     model = compiled.backend.model(compiled, values, base, plan)
     if donor is not None:
         model.load_state(donor.graft(model.state(), compiled.theory, plan.flow))
+    if optimizer is not None:
+        model.use_optimizer(optimizer)
     store = _store(compiled, directory)
     with store.locked():
         if isinstance(store, RunDirectory):

@@ -1,6 +1,11 @@
 """A sampler whose weights are trained: steps, gradients and the layout of the state, on every framework.
 
-A backend completes it by its derivatives and its optimiser. All that a user may call happens in the backend's
+A backend completes it by its derivatives and by how Adam, or an optimiser of the user's, moves the weights.
+What such an optimiser remembers is part of the state as arrays ``optimizer.…``, in the place of the moments
+of Adam, and its name as ``optimizer``: a model that is loaded where the optimiser is not can be sampled and
+kept all the same, and is trained on once it is given again.
+
+All that a user may call happens in the backend's
 scope (:meth:`TrainableModel._scope`), and in the precision that :func:`widest` names.
 """
 
@@ -15,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from ..backend import Draws, EmittedProgram, Model
+from ..errors import OptionError
 from ..flows.base import GaussianBase
 from ..flows.weights import check_state
 from ..plan.plan import Plan
@@ -22,6 +28,8 @@ from ..values.couplings import Couplings
 from ..values.precision import Precision
 from .arrays import Array, Arrays
 from .model import SamplerModel
+
+_NAME, _MEMORY = "optimizer", "optimizer."  # in a state, of an optimiser of the user's
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +61,20 @@ def _built(
     return model
 
 
+def not_an_optimizer(expected: str, found: str) -> OptionError:
+    """What a backend says of an ``optimizer`` that is none of its framework."""
+    return OptionError(
+        "optimizer",
+        expected=expected,
+        found=found,
+        remedy="give one of the framework of the backend, or leave it out for Adam",
+    )
+
+
+def _without_prefix(memory: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(_MEMORY): array for name, array in memory.items() if name != _NAME}
+
+
 class TrainableModel(SamplerModel):
     """Implements ``sesamo_dsl.backend.Model`` for backends with automatic derivatives."""
 
@@ -74,6 +96,9 @@ class TrainableModel(SamplerModel):
             for name, values in self.sampler.initial_state().items()
         }
         self._steps_done = 0
+        self._optimizer: Any = None  # of the user's
+        self._own: str | None = None  # its name
+        self._unread: dict[str, np.ndarray] = {}  # the memory of one that is not here
 
     def __reduce__(self) -> Any:
         """Copies and pickles are built anew and given the state: emitted functions do not travel."""
@@ -96,16 +121,41 @@ class TrainableModel(SamplerModel):
         """Its derivative by every weight, None for those that it does not depend on."""
 
     @abstractmethod
-    def _advance(self, learning_rate: float, *inputs: Any) -> Mapping[str, Any]:
-        """One step of the optimiser: the loss, ESS and norm of the gradient, see ``Model.step``."""
+    def _advance(self, learning_rate: float | None, *inputs: Any) -> Mapping[str, Any]:
+        """One step of the optimiser: the loss, ESS and norm of the gradient, see ``Model.step``.
+
+        The rate is None for an optimiser of the user's, which has its own.
+        """
 
     @abstractmethod
-    def _trained(self) -> dict[str, np.ndarray]:
-        """Copies of the weights, and of the moments as ``adam.mean.…`` and ``adam.square.…``."""
+    def _restore(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Give the weights other values."""
 
     @abstractmethod
-    def _restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Inverse of :meth:`_trained`, with the optimiser at step ``_steps_done``."""
+    def _moments(self) -> dict[str, np.ndarray]:
+        """Adam's moments as ``adam.mean.…`` and ``adam.square.…``."""
+
+    @abstractmethod
+    def _restore_moments(self, state: Mapping[str, np.ndarray]) -> None:
+        """Inverse of :meth:`_moments`, with Adam at step ``_steps_done``."""
+
+    @abstractmethod
+    def _adopted(self, optimizer: Any) -> tuple[str, Any]:
+        """The name of a user's optimiser, and what ``_optimizer`` is to be; OptionError if it is none."""
+
+    @abstractmethod
+    def _remembered(self) -> dict[str, np.ndarray]:
+        """All that ``_optimizer`` remembers."""
+
+    @abstractmethod
+    def _recalled(self, made: Any, memory: Mapping[str, np.ndarray]) -> Any:
+        """``made`` with such a memory; ValueError, LookupError or RuntimeError if that is not its own."""
+
+    @property
+    def optimizer(self) -> str | None:
+        """See ``Model.optimizer``."""
+        name = self._unread.get(_NAME)
+        return self._own if name is None else name.tobytes().decode("utf-8")
 
     @_scoped
     def sample(self, count: int, seed: int) -> Draws:
@@ -134,19 +184,70 @@ class TrainableModel(SamplerModel):
     @_scoped
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
         """See ``Model.step``."""
-        metrics = self._advance(learning_rate, *self._inputs(self._steps_done, reference))
+        if self._unread:
+            raise self._another("none")
+        rate = learning_rate if self._own is None else None
+        metrics = self._advance(rate, *self._inputs(self._steps_done, reference))
         self._steps_done += 1
         figures = {name: float(value) for name, value in metrics.items()}
         return {**figures, "loss": figures["loss"] + self._constant}
 
     @_scoped
+    def use_optimizer(self, optimizer: Any) -> None:
+        """See ``Model.use_optimizer``."""
+        if optimizer is None:
+            if self._unread:
+                raise self._another("none")
+            return
+        name, made = self._adopted(optimizer)
+        if name != self.optimizer and (self.optimizer is not None or self._steps_done):
+            raise self._another(name)
+        if self.optimizer is not None:
+            try:
+                made = self._recalled(made, _without_prefix(self._memory()))
+            except (ValueError, LookupError, RuntimeError) as error:
+                raise self._another(f"one of that name with another memory: {error}") from error
+        self._optimizer, self._own, self._unread = made, name, {}
+
+    def _another(self, found: str) -> OptionError:
+        begun = self.optimizer
+        return OptionError(
+            "optimizer",
+            expected=f"{begun or 'Adam, the default'}, which the training began with",
+            found=found,
+            remedy="give the same one: run.resume(optimizer=…)" if begun else "leave it out: run.resume()",
+        )
+
+    def _memory(self) -> dict[str, np.ndarray]:
+        """The optimiser's part of the state."""
+        if self._unread:
+            return self._unread
+        if self._own is None:
+            return self._moments()
+        memory = {f"{_MEMORY}{name}": array for name, array in self._remembered().items()}
+        return {**memory, _NAME: np.frombuffer(self._own.encode("utf-8"), np.uint8)}
+
+    @_scoped
     def state(self) -> dict[str, np.ndarray]:
         """See ``Model.state``."""
-        return {**self._trained(), "step": np.array(self._steps_done)}
+        weights = {name: np.array(self._numpy(w)) for name, w in self.weights.items()}
+        return {**weights, **self._memory(), "step": np.array(self._steps_done)}
 
     @_scoped
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """See ``Model.load_state``."""
-        check_state({name: array.shape for name, array in self.state().items()}, state)
+        own = {name: np.asarray(array) for name, array in state.items() if name.startswith(_NAME)}
+        rest = {name: array for name, array in state.items() if name not in own}
+        moments = {} if own else self._moments()
+        expected = {**self.weights, **moments, "step": np.array(0)}
+        check_state({name: tuple(array.shape) for name, array in expected.items()}, rest)
+        if self._own is not None and not own:
+            raise ValueError(f"a state of Adam for a model that is trained with {self._own}")
         self._steps_done = int(state["step"])
-        self._restore(state)
+        self._restore(rest)
+        if not own:
+            self._restore_moments(rest)
+        elif self._own is None:
+            self._unread = own
+        else:
+            self._optimizer = self._recalled(self._optimizer, _without_prefix(own))
