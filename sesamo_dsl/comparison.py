@@ -7,9 +7,10 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -23,8 +24,10 @@ from .estimates.reference import Reference, exact_configurations
 from .estimates.samples import Samples
 from .landscape.integrability import require_normalizable
 from .language.theory import Theory
-from .plan.decide import planned
+from .plan.decide import asked_in, planned
 from .plan.methods import METHODS, method_options
+from .plan.options import TrainingFields, TrainingOptions
+from .plan.plan import Plan
 from .runs import Run, load_run, start
 from .runs.declaration import digest
 from .runs.store import RECORD
@@ -73,7 +76,7 @@ class Trial:
     steps: int
 
 
-FIGURES = tuple(f.name for f in fields(Trial) if f.name not in ("method", "seed"))
+FIGURES = tuple(f.name for f in fields_of(Trial) if f.name not in ("method", "seed"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +172,7 @@ def _pair(estimate: Estimate, digits: int) -> str:
 def compare(
     theory: Theory | CompiledTheory,
     methods: Sequence[str] = ("ours", "sesamo", "canonicalization", "vmonf", "realnvp"),
+    options: TrainingOptions | Plan | None = None,
     *,
     parameters: Mapping[Any, Coupling] | None = None,
     budget: float = 60.0,
@@ -179,7 +183,7 @@ def compare(
     reference: np.ndarray | Chain | None = None,
     directory: str | Path | None = None,
     report: Callable[[Trial], object] = lambda trial: None,
-    **options: Any,
+    **fields: Unpack[TrainingFields],
 ) -> Comparison:
     """Train every method for the same time and measure all of them alike.
 
@@ -187,6 +191,8 @@ def compare(
     ----------
     methods
         Names out of ``sesamo_dsl.plan.methods.METHODS``.
+    options
+        What overrides the options of all methods.
     parameters
         Couplings that differ from the theory's defaults.
     budget
@@ -202,8 +208,8 @@ def compare(
         Where to keep the runs; by default they are not kept. Those that are there already are gone on with.
     report
         Called with every trial when it is done.
-    **options
-        Fields of :class:`sesamo_dsl.TrainingOptions` that override those of all methods.
+    **fields
+        Single fields of :class:`sesamo_dsl.TrainingOptions`, which come before those of ``options``.
 
     Raises
     ------
@@ -229,9 +235,18 @@ def compare(
         compiled = compile(compiled, backend, precision=precision, normalizable=False)
     values = compiled.theory.parameter_values(parameters)
     require_normalizable(compiled.program, values)
-    chosen = {m: method_options(m, compiled.analysis, **options) for m in dict.fromkeys(named)}
+    asked = {**asked_in(options), **fields}
+    for name, instead in (("seed", "seeds"), ("seconds", "budget")):
+        if name in asked:
+            raise OptionError(
+                f"option {name} of a comparison",
+                expected=f"{instead}, which is that of all methods",
+                found=f"{name}={checks.shown(asked[name])}",
+                remedy=f"write compare(…, {instead}=…)",
+            )
+    chosen = {m: method_options(m, compiled.analysis, **asked) for m in dict.fromkeys(named)}
     truth = _Truth.of(compiled, values, reference)
-    length = {} if "steps" in options else {"seconds": budget}
+    length = {} if "steps" in asked else {"seconds": budget}
     trials: list[Trial] = []
     notes: dict[str, tuple[str, ...]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -240,7 +255,9 @@ def compare(
             for seed in range(seeds):
                 begin = time.perf_counter()
                 try:
-                    run = _trained(compiled, values, place / f"{method}-{seed}", seed=seed, **length, **own)
+                    run = _trained(
+                        compiled, values, place / f"{method}-{seed}", {**own, **length, "seed": seed}
+                    )
                 except TrainingDivergedError:
                     trial = _diverged(method, seed, time.perf_counter() - begin)
                     told = ("a training diverged and counts as ESS 0",)
@@ -267,7 +284,7 @@ def compare(
     )
 
 
-def _trained(compiled: CompiledTheory, values: Couplings, place: Path, **options: Any) -> Run:
+def _trained(compiled: CompiledTheory, values: Couplings, place: Path, options: Mapping[str, Any]) -> Run:
     """The run in a directory: made anew, or the one that is there, finished if it was not."""
     if not (place / RECORD).exists():
         return start(compiled, None, options, parameters=values, directory=place, progress=False, check=False)

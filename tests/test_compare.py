@@ -230,6 +230,14 @@ def test_a_method_is_one_word_and_can_be_overridden(tmp_path: Path) -> None:
         sd.compare(model, seeds=0)
     with pytest.raises(OptionError, match="at least one"):
         sd.compare(model, [])
+    for options, instead in (
+        ({"seed": 3}, "seeds"),
+        ({"seconds": 2.0}, "budget"),
+        ({"options": TrainingOptions(seconds=2.0)}, "budget"),
+        ({"options": {"steps": 3}}, "TrainingOptions"),
+    ):
+        with pytest.raises(OptionError, match=instead):
+            sd.compare(model, ["ours"], **options)
 
 
 @pytest.mark.parametrize("budget", ["soon", "0s", "-1m", "inf", "nan"])
@@ -273,7 +281,8 @@ def test_one_log_z_for_every_kl() -> None:
 
 def test_a_comparison_without_quadrature_says_whose_log_z_it_took() -> None:
     flow = sd.FlowSpec(layers=1, hidden=(4,), kernel=1)
-    result = sd.compare(scalar_phi4(2, 2), ["ours"], steps=2, seeds=2, samples=200, flow=flow)
+    options = TrainingOptions(steps=2, flow=flow)
+    result = sd.compare(scalar_phi4(2, 2), ["ours"], options, seeds=2, samples=200)
     assert "log Z of ours, seed" in result.truth
     assert all(np.isfinite(t.kl) for t in result.trials)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from signal import Signals
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,7 +25,7 @@ from ..stages.compile import DerivedProgram
 from ..values.couplings import Coupling, Couplings
 from .components import is_soft, refined, start_density
 from .ensemble import Ensemble
-from .options import LEAST_POPULATIONS, LEAST_WALKERS, AnnealingOptions
+from .options import LEAST_POPULATIONS, LEAST_WALKERS, AnnealingFields, AnnealingOptions
 from .population import Interruption, Population, anneal_population, find_ladder
 from .result import Annealed
 
@@ -75,7 +75,7 @@ def anneal(
     parameters: Mapping[Any, Coupling] | None = None,
     backend: str | Backend = "torch",
     progress: bool = True,
-    **options: Any,
+    **options: Unpack[AnnealingFields],
 ) -> Annealed:
     """Anneal walkers from a wide start density to exp(−S)/Z by sequential Monte Carlo.
 

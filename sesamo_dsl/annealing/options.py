@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from .. import checks
 from ..errors import OptionError
@@ -18,6 +18,15 @@ SECONDS = 60.0
 """Time limit where none is asked for."""
 _ENTRIES, _MOST_WALKERS, _FEWEST_WALKERS = 2**17, 2048, 256  # real variables of all walkers together
 _PILOT_ENTRIES, _MOST_PILOT, _FEWEST_PILOT = 2**14, 1024, 64
+
+
+class AnnealingFields(TypedDict, total=False):
+    """The fields of :class:`AnnealingOptions` as keyword arguments."""
+
+    walkers: int | None
+    populations: int | None
+    seconds: float | None
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +52,7 @@ class AnnealingOptions:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, options: dict[str, Any]) -> AnnealingOptions:
+    def of(cls, options: Mapping[str, Any]) -> AnnealingOptions:
         """From keyword arguments, or OptionError for one that does not exist."""
         unknown = sorted(set(options) - set(cls.__dataclass_fields__))
         if unknown:

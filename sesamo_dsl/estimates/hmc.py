@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ..compiled_program import check_configurations
 from ..landscape.integrability import require_normalizable
 from ..language.theory import Theory
 from ..machine.memory import check_memory
-from ..plan.hmc import HMCOptions, option_error
+from ..plan.hmc import HMCFields, HMCOptions, option_error
 from ..stages.compile import DerivedProgram
 from ..values.couplings import Coupling
 from .chains import Chain
@@ -31,7 +31,7 @@ def hmc(
     *,
     parameters: Mapping[Any, Coupling] | None = None,
     initial: np.ndarray | None = None,
-    **options: Any,
+    **options: Unpack[HMCFields],
 ) -> Chain:
     """Sample a theory by Hamiltonian Monte Carlo with moves drawn from its groups.
 

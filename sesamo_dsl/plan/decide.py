@@ -43,7 +43,7 @@ def planned(
     with_target
         Whether there are configurations of the target to train with; None if that is not known yet.
     """
-    names = {f.name: f.default for f in fields(TrainingOptions)}
+    names = [f.name for f in fields(TrainingOptions)]
     unknown = sorted(set(changes) - set(names))
     if unknown:
         raise OptionError(
@@ -59,21 +59,12 @@ def planned(
             found=f"steps={changes['steps']} and seconds={changes['seconds']}",
             remedy="leave one out",
         )
-    if begun is not None and not isinstance(begun, Plan | TrainingOptions):
-        raise OptionError(
-            "plan",
-            expected="a plan, as compiled.plan() makes them, or TrainingOptions",
-            found=shown(begun),
-            remedy="pass single options by their names: train(steps=1000)",
-        )
-    kept = {} if begun is None else {n: getattr(begun, n) for n in names if getattr(begun, n) != names[n]}
-    if isinstance(begun, Plan) and begun.forward_weight == 0:
-        kept.pop("forward_weight", None)  # for want of configurations when the plan was made
+    kept = asked_in(begun)
     if "steps" in changes:
         kept.pop("seconds", None)
-    values = {**kept, **changes}
+    values: dict[str, Any] = {**kept, **changes}
     if method is not None:
-        values = method_options(method, analysis, **values)
+        values = {**method_options(method, analysis, **values)}
     if with_target and values.get("forward_weight") is None:
         values["forward_weight"] = 0.5
     if with_target is False and values.get("forward_weight"):
@@ -87,6 +78,24 @@ def planned(
     if isinstance(begun, Plan):
         plan = replace(plan, reasons=(*begun.reasons, *plan.reasons))
     return plan
+
+
+def asked_in(begun: Plan | TrainingOptions | None) -> dict[str, Any]:
+    """The fields of a plan or of options that are not the defaults; OptionError for anything else."""
+    if begun is None:
+        return {}
+    if not isinstance(begun, Plan | TrainingOptions):
+        raise OptionError(
+            "plan",
+            expected="a plan, as compiled.plan() makes them, or TrainingOptions",
+            found=shown(begun),
+            remedy="pass single options by their names: train(steps=1000)",
+        )
+    defaults = {f.name: f.default for f in fields(TrainingOptions)}
+    kept = {n: getattr(begun, n) for n, default in defaults.items() if getattr(begun, n) != default}
+    if isinstance(begun, Plan) and begun.forward_weight == 0:
+        kept.pop("forward_weight", None)  # for want of configurations when the plan was made
+    return kept
 
 
 def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Precision | None = None) -> Plan:

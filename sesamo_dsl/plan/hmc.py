@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -12,6 +12,21 @@ from ..errors import OptionError
 from ..values.precision import Precision
 
 _MOST = 10**9
+
+
+class HMCFields(TypedDict, total=False):
+    """The fields of :class:`HMCOptions` as keyword arguments."""
+
+    chains: int
+    trajectories: int
+    warm_up: int
+    steps: int
+    step_size: float | None
+    target_acceptance: float
+    moves: bool
+    every: int
+    precision: Precision
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,12 @@ realnvp           one affine coupling flow on the whole space
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack, cast
 
 from ..analysis.result import Analysis
 from ..errors import OptionError
 from ..flows.spec import FlowSpec
+from .options import TrainingFields
 
 
 def _affine(analysis: Analysis) -> FlowSpec:
@@ -33,20 +34,22 @@ def _affine(analysis: Analysis) -> FlowSpec:
     return FlowSpec(layers=10, hidden=(40, 40), kernel=1, transform="affine")
 
 
-def _published(analysis: Analysis) -> dict[str, Any]:
+def _published(analysis: Analysis) -> TrainingFields:
     return {"base": "standard", "gradient": "reparametrised", "flow": _affine(analysis)}
 
 
-def _sesamo(analysis: Analysis) -> dict[str, Any]:
-    law = {"law": "uniform"} if analysis.breaking == 0 else {"law": "learned", "law_gradient": "reinforce"}
+def _sesamo(analysis: Analysis) -> TrainingFields:
+    law: TrainingFields = {"law": "uniform"}
+    if analysis.breaking != 0:
+        law = {"law": "learned", "law_gradient": "reinforce"}
     return {**_published(analysis), "strategy": "penalty", **law}
 
 
-def _vmonf(analysis: Analysis) -> dict[str, Any]:
+def _vmonf(analysis: Analysis) -> TrainingFields:
     return {**_published(analysis), "strategy": "none", "flows": max(2, min(8, analysis.sectors.count))}
 
 
-METHODS: Mapping[str, Callable[[Analysis], dict[str, Any]]] = {
+METHODS: Mapping[str, Callable[[Analysis], TrainingFields]] = {
     "ours": lambda analysis: {},
     "conditional": lambda analysis: {"law": "conditional"},
     "learned": lambda analysis: {"law": "learned"},
@@ -57,7 +60,7 @@ METHODS: Mapping[str, Callable[[Analysis], dict[str, Any]]] = {
 }
 
 
-def method_options(method: str, analysis: Analysis, **options: Any) -> dict[str, Any]:
+def method_options(method: str, analysis: Analysis, **options: Unpack[TrainingFields]) -> TrainingFields:
     """The options of a named method for a theory.
 
     Options that are given in addition come first, but for strategy and law, which make the method what it is.
@@ -74,13 +77,14 @@ def method_options(method: str, analysis: Analysis, **options: Any) -> dict[str,
             found=repr(method),
             remedy="check the spelling",
         )
-    own = METHODS[method](analysis)
+    own: dict[str, Any] = {**METHODS[method](analysis)}
+    given: dict[str, Any] = {**options}
     for name in ("strategy", "law"):  # what a method is named after
-        if name in own and options.get(name) not in (None, own[name]):
+        if name in own and given.get(name) not in (None, own[name]):
             raise OptionError(
-                f"method {method} with {name} {options[name]}",
+                f"method {method} with {name} {given[name]}",
                 expected=f"{name} {own[name]!r}, which the method consists of",
-                found=repr(options[name]),
+                found=repr(given[name]),
                 remedy=f"leave out {name} or the method",
             )
-    return {**own, **options}
+    return cast(TrainingFields, {**own, **given})

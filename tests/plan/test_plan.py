@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import sesamo_dsl as sd
+from sesamo_dsl.annealing.options import AnnealingFields, AnnealingOptions
 from sesamo_dsl.errors import OptionError, RunError
+from sesamo_dsl.plan.hmc import HMCFields, HMCOptions
 from sesamo_dsl.plan.options import TrainingFields
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.training.callbacks import Step
@@ -31,6 +33,8 @@ def test_keyword_arguments_are_the_fields_of_the_options() -> None:
     asked = {f.name for f in fields(sd.TrainingOptions)}
     assert set(get_type_hints(TrainingFields)) == asked
     assert {f.name for f in fields(Plan)} == asked | {"reasons", "notes"}
+    for typed, options in ((HMCFields, HMCOptions), (AnnealingFields, AnnealingOptions)):
+        assert set(get_type_hints(typed)) == {f.name for f in fields(options)}
 
 
 def test_a_plan_says_what_was_chosen_and_why() -> None:
