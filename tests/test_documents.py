@@ -6,13 +6,22 @@ import doctest
 import importlib
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
+from sesamo_dsl.cli import app
+from sesamo_theories.scalar_phi4 import scalar_phi4
 from support import ROOT
 
 ROOMS = runpy.run_path(str(ROOT / "docs" / "draw_rooms.py"))
+DOCUMENTS = [
+    "CONTRIBUTING.md",
+    "README.md",
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+]
 WITH_EXAMPLES = sorted(
     path for path in (ROOT / "sesamo_dsl").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")
 )
@@ -47,6 +56,33 @@ def test_named_files_exist(document: str) -> None:
         n for n in sorted(named) if not n.startswith(made) and not any((p / n).exists() for p in places)
     ]
     assert not missing
+
+
+RUN_ELSEWHERE = {"README.md": "test_readme.py", "docs/extending.md": "sampler/test_extensions.py"}
+"""Documents whose Python trains, and the tests that run it with fewer steps."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_python_in_documents_runs(document: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+    if document in RUN_ELSEWHERE:
+        assert blocks
+        test = (ROOT / "tests" / RUN_ELSEWHERE[document]).read_text(encoding="utf-8")
+        assert f'"{document}", "exec"' in test
+        return
+    exec(compile("\n".join(blocks), document, "exec"), {"theory": scalar_phi4(2, 2)})
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_in_documents_exist(document: str) -> None:
+    """With the options that they are given."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+    for line in "".join(blocks).splitlines():
+        program, *words = shlex.split(line, comments=True) or [""]
+        if program == "sesamo-dsl":
+            known = {option for parameter in commands[words[0]].params for option in parameter.opts}
+            assert {word for word in words if word.startswith("--")} <= known, line
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.stem)
