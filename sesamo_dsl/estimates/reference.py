@@ -3,8 +3,9 @@
 The integral runs over all space and is done twice, in coordinates that share no break points: from the origin
 along rays, where every sector is a cone and its mass an integral of its own, and along lines through another
 point, or where that does not converge along other lines and rays. All minima of the action that are found,
-with their images and at several times their widths, and all decades of distance are break points. A value is
-called exact only if two of the integrals have converged by their own estimates, and agree.
+with their images and at several times their widths, what the program of S says about its centres and edges,
+and all decades of distance are break points. A value is called exact only if two of the integrals have
+converged by their own estimates, and agree.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..landscape.images import Images
 from ..landscape.landscape import Landscape
 from ..landscape.laplace import hessian_at
 from ..landscape.minima import find_minima
+from ..landscape.places import places
 from ..values.couplings import Couplings
 from .quadrature import Integral, integrate
 
@@ -31,8 +33,13 @@ _AROUND = np.array([0.0, 1.0, 4.0, 16.0])  # widths from a minimum
 _DECADES = np.logspace(-8, 8, 17)
 _SHIFT = 0.6180339887498949  # of the origin of other coordinates, in widths of the deepest valley
 _END = 1 - 2.0**-50  # of a coordinate that is 1 at infinity
+_PARALLEL = 1 - 1e-9  # cosine of the angle between lines and an axis along which edges were looked for
 _FINE = 4096  # directions among which walls are looked for
 _CENTRES = 64
+_SAME = 0.1  # of the width of a minimum: a place that is closer adds nothing to it
+_DEEP = 50.0  # nats: a place that is higher above the deepest one has no mass
+_WIDEST = 1e2
+_MOST_BOXES = {1: 30_000, 2: 12_000}  # to begin with
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +98,16 @@ def _integrated(program: Program, parameters: Couplings) -> tuple[Reference, Int
         return None
     valleys = _valleys(landscape)
     depth = float(landscape.values(valleys.centres).min(initial=np.inf))
-    if not np.isfinite(depth):
+    if valleys.oblique or not np.isfinite(depth):
         return None
     converged: list[tuple[_Chart, Integral]] = []
     for chart in _charts(landscape, valleys):
         scale = -depth + n * float(np.log(chart.scale))
         limits = {"tolerance": _AIM[n], "evaluations": _EVALUATIONS[n]}
-        integral = integrate(chart.log_density, *chart.boxes(), scale, **limits)
+        boxes = chart.boxes()
+        if len(boxes[2]) > _MOST_BOXES[n]:
+            continue
+        integral = integrate(chart.log_density, *boxes, scale, **limits)
         if integral is None or not integral.relative_error < _ACCEPTED:
             continue
         for earlier, other in converged:
@@ -128,14 +138,30 @@ def _charts(landscape: Landscape, valleys: _Valleys) -> Iterator[_Chart]:
     if landscape.size == 2:
         yield _Lines(landscape, valleys, 1.3, -away, np.eye(2))
         yield _Rays(landscape, valleys, 2.3, away)
+        if len(valleys.edges):
+            yield _Lines(landscape, valleys, 2.9, 2 * away, np.eye(2))
 
 
 @dataclass(frozen=True, eq=False)
 class _Valleys:
-    """All minima with their images, and the widths of the valley around each along the axes, (k, n) both."""
+    """Where S has something to integrate.
+
+    Attributes
+    ----------
+    centres, widths
+        All minima with their images, other centres that the program of S names, and widths along the axes,
+        (k, n) both.
+    edges, axis
+        Where S may jump or have a kink along a line, (m, n), and the axis it is along, (m,).
+    oblique
+        Whether S may jump along other lines, which no boxes resolve.
+    """
 
     centres: np.ndarray
     widths: np.ndarray
+    edges: np.ndarray
+    axis: np.ndarray
+    oblique: bool
 
 
 def _valleys(landscape: Landscape) -> _Valleys:
@@ -146,8 +172,14 @@ def _valleys(landscape: Landscape) -> _Valleys:
         for image in images.listed(x):
             centres.append(image)
             widths.append(width)
-    shape = (-1, landscape.size)
-    return _Valleys(np.array(centres[:_CENTRES]).reshape(shape), np.array(widths[:_CENTRES]).reshape(shape))
+    shape, named = (-1, landscape.size), places(landscape)
+    minima, around = np.array(centres).reshape(shape), np.array(widths).reshape(shape)
+    apart: np.ndarray = np.any(np.abs(named.centres[:, None] - minima) > _SAME * around, axis=2)
+    height = landscape.values(named.centres)
+    deep = apart.all(axis=1) & (height < height.min(initial=np.inf) + _DEEP)
+    centre = np.concatenate([minima, named.centres[deep]])[:_CENTRES]
+    width = np.concatenate([around, np.minimum(named.widths[deep], _WIDEST)])[:_CENTRES]
+    return _Valleys(centre, width, named.edges, named.axis, named.oblique)
 
 
 class _Chart(ABC):
@@ -161,6 +193,7 @@ class _Chart(ABC):
     def __init__(self, landscape: Landscape, valleys: _Valleys, factor: float, origin: np.ndarray) -> None:
         self.landscape, self.origin = landscape, origin
         self.centres, self.width = valleys.centres - origin, valleys.widths.min(axis=1)
+        self.edges, self.axis = valleys.edges - origin, valleys.axis
         self.scale = factor * float((np.abs(self.centres) + valleys.widths).max(initial=1e-8))
 
     @abstractmethod
@@ -213,7 +246,8 @@ class _Rays(_Chart):
 
     def boxes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         radius = np.linalg.norm(self.centres, axis=1)
-        r = np.concatenate([_DECADES, np.abs(self.around(radius))])
+        edges = np.linalg.norm(self.edges, axis=1)
+        r = np.concatenate([_DECADES, np.abs(self.around(radius)), edges])
         s = _breaks(r / (r + self.scale), 0.0, _END)
         if self.landscape.size == 1:
             ends = np.concatenate([-s[::-1], s[1:]])[:, None]
@@ -265,7 +299,9 @@ class _Lines(_Chart):
         zero, decades = -self.origin @ self._axes, _DECADES[::2]
         ends = []
         for axis, marks in enumerate(self.around(self.centres @ self._axes).T):
-            t = np.concatenate([marks, decades, -decades, zero[axis : axis + 1]])
+            along = np.abs(self._axes[self.axis, axis]) > _PARALLEL
+            edges = self.edges[along] @ self._axes[:, axis]
+            t = np.concatenate([marks, decades, -decades, zero[axis : axis + 1], edges])
             ends.append(_breaks(2 * t / (self.scale + np.hypot(self.scale, 2 * t)), -_END, _END))
         lower, upper = (ends[0][:-1, None], ends[0][1:, None]) if len(ends) == 1 else _product(*ends)
         return lower, upper, np.zeros(len(lower), dtype=int)

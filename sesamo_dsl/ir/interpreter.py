@@ -22,8 +22,16 @@ def run(
 ) -> tuple[np.ndarray, ...]:
     """Evaluate function ``name`` of a program; returns its outputs in order.
 
-    ``inputs`` have a leading batch axis; values are computed in their dtype.
+    ``inputs`` have a leading batch axis; values are computed in their dtype. Infinity and NaN are values like
+    any other, without a warning, as on the backends.
     """
+    with np.errstate(all="ignore"):
+        return _evaluated(program, name, inputs, parameters)
+
+
+def _evaluated(
+    program: Program, name: str, inputs: Mapping[str, np.ndarray], parameters: Couplings | None
+) -> tuple[np.ndarray, ...]:
     function = program.functions[name]
     first = next(iter(inputs.values()))
     site_shape = (first.shape[0], *first.shape[2:])  # the lattice may be smaller than the program's

@@ -92,7 +92,10 @@ class Landscape:
         SciPy follows one start at a time; here all starts take their steps together. Starts at which S is not
         finite are left out. Kinks are no obstacle: every step lowers S, whatever the gradient does.
         """
-        x = np.array(starts, dtype=np.float64)
+        with np.errstate(all="ignore"):  # slopes may be so steep that their squares overflow
+            return self._descended(np.array(starts, dtype=np.float64), iterations)
+
+    def _descended(self, x: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
         value, slope = self.slopes(x)
         keep = np.isfinite(value)
         x, value, slope = x[keep], value[keep], slope[keep]

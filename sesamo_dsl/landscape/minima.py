@@ -2,8 +2,9 @@
 
 A sampler that misses a minimum cannot know it from its own samples. Here nothing is sampled: descents start
 from constant fields along rays over fifteen decades, from patterns of the constant minima over the sites, and
-from random fields. A narrow valley far from all of these is missed. Above 512 real variables only constant
-fields are searched; above 64 a theory with fermion determinants is not searched at all.
+from random fields, and from the places that the program of S names itself. A narrow valley far from all of
+these is missed. Above 512 real variables only constant fields are searched; above 64 a theory with fermion
+determinants is not searched at all.
 
 The weight of a minimum is that of Laplace's method, e^(−S*) √det(2π H⁻¹), times the number of its images
 under translations and the modulating group; the orbit of a Lie group counts with its volume.
@@ -21,6 +22,7 @@ from ..values.couplings import Couplings
 from .images import Images, Known
 from .landscape import Landscape
 from .laplace import DENSE, Modes, modes_at
+from .places import places
 
 _NEAREST, _FARTHEST = 1e-9, 1e6  # along rays from where a valley may be
 _PER_DECADE = {1: 400, 2: 100}  # how finely rays are looked at; 8 with more coordinates
@@ -104,15 +106,17 @@ def _ends_from_rays(site: Landscape, rng: np.random.Generator, count: int) -> np
     random = rng.normal(size=(_RANDOM_RAYS.get(c, 16), c))
     directions = np.concatenate([np.eye(c), np.ones((int(c > 1), c)), random])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    found = np.zeros((0, c))
+    found, written = np.zeros((0, c)), places(site).starts(site)
+    written = written[np.argsort(site.values(written), kind="stable")[: count // 2]]
     for _ in range(2):  # a second time from what the first one has found
         centres = np.concatenate([np.zeros((1, c)), found[:4]])
         starts = np.concatenate([_valleys(site, centre, directions) for centre in centres])
         order = np.argsort(site.values(starts), kind="stable")
         deep, rest = order[: count // 2], order[count // 2 :]
         spread = rest[:: max(len(rest) // (count - len(deep)), 1)]  # the deepest may all be in one valley
-        ends = site.descend(starts[np.concatenate([deep, spread])], _ITERATIONS)[0]
-        found = _distinct(np.concatenate([found, ends]), site)
+        starts = np.concatenate([written, starts[deep], starts[spread]])
+        ends = site.descend(starts, _ITERATIONS)[0]
+        found, written = _distinct(np.concatenate([found, ends]), site), found[:0]
     return found
 
 

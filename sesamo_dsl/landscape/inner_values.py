@@ -1,0 +1,155 @@
+"""The arguments of all functions in S that are not polynomials, as functions of a configuration.
+
+Where S has narrow parts they are written in its program: the exponent of a Gaussian, the condition of a case.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.interpreter import run
+from ..ir.program import Function
+from ..ir.value import Kind
+from .landscape import Landscape
+
+_MOST_VALUES = 64
+_BROKEN = frozenset({"abs", "sign", "sqrt", "log"})  # whose argument matters where it changes sign
+_CURVED = _BROKEN | {
+    *(
+        "exp",
+        "expm1",
+        "tanh",
+        "sinh",
+        "cosh",
+        "atan",
+        "erf",
+        "erfc",
+        "asinh",
+        "acosh",
+        "asin",
+        "acos",
+        "atanh",
+    ),
+    *("lgamma", "i0e", "i1e", "sin", "cos", "tan"),
+}
+_COMPARED = frozenset({"lt", "le", "maximum", "minimum"})
+
+
+class Followed:
+    """Values of arguments at many points, (points, n) → (points, values)."""
+
+    def __init__(self, landscape: Landscape, function: Function) -> None:
+        program = replace(landscape.program, functions={"inner": function})
+        self._landscape, self._program = landscape, program
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The values."""
+        fields = self._landscape.fields(x)
+        found = run(self._program, "inner", {"x": fields}, self._landscape.parameters)
+        return np.stack([value.reshape(len(x), -1)[:, 0] for value in found], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class InnerValues:
+    """Arguments of functions that are not polynomials; numbers of those to look at in each way.
+
+    Stationary points matter of the smooth ones, changes of sign of the broken ones, where S may jump at those
+    that jump.
+    """
+
+    follow: Followed
+    smooth: np.ndarray
+    broken: np.ndarray
+    jumping: np.ndarray
+
+
+def inner_values(landscape: Landscape) -> InnerValues | None:
+    """Those of the action; None if it has none, or holds a determinant, which is too slow to follow."""
+    action = landscape.program.functions["action"]
+    if any(op.name == "fermion_log_det" for op in action.ops):
+        return None
+    builder = Builder("inner", "", action.inputs, action.parameters)
+    values = builder.extend(action)
+    moving, logical = _depends_on_x(action), _is_logical(action)
+    wanted: dict[int, set[str]] = {}
+
+    def want(value: int, use: str) -> None:
+        if builder.kind(value) in (Kind.SITE, Kind.CONFIG):
+            wanted.setdefault(value, set()).add(use)
+
+    for index in _seen(action):
+        op = action.ops[index]
+        args = [a for a in op.args if moving[a]]
+        if not args:
+            continue
+        if op.name in _COMPARED and not all(logical[a] for a in args):
+            difference = builder.sub(values[op.args[0]], values[op.args[1]])
+            want(difference, "smooth")
+            want(difference, "broken")
+            if op.name in ("lt", "le"):
+                want(difference, "jumping")
+        elif op.name == "floor":
+            steps = builder.apply("sin", builder.mul(builder.constant(np.pi), values[args[0]]))
+            want(steps, "broken")
+            want(steps, "jumping")
+        elif op.name in _CURVED:
+            want(values[args[0]], "smooth")
+            if op.name in _BROKEN:
+                want(values[args[0]], "broken")
+            if op.name == "sign":
+                want(values[args[0]], "jumping")
+        elif op.name == "div" and moving[op.args[1]]:
+            want(values[op.args[1]], "smooth")
+            want(values[op.args[1]], "broken")
+        elif op.name == "where" and moving[op.args[0]] and not logical[op.args[0]]:
+            want(values[op.args[0]], "broken")
+        elif op.name == "logsumexp":
+            for a in args:
+                want(values[a], "smooth")
+        elif op.name == "affine_stack":
+            for row in op.attribute[:_MOST_VALUES]:
+                total = builder.constant(row[0])
+                for factor, a in zip(row[1:], op.args, strict=True):
+                    if factor:
+                        total = builder.add(total, builder.mul(builder.constant(factor), values[a]))
+                want(total, "smooth")
+    chosen = dict(itertools.islice(wanted.items(), _MOST_VALUES))
+    if not chosen:
+        return None
+    function = builder.finish(**{f"value_{i}": value for i, value in enumerate(chosen)})
+    smooth, broken, jumping = (
+        np.array([i for i, uses in enumerate(chosen.values()) if use in uses], dtype=int)
+        for use in ("smooth", "broken", "jumping")
+    )
+    return InnerValues(Followed(landscape, function), smooth, broken, jumping)
+
+
+def _seen(function: Function) -> list[int]:
+    """The operations whose values S is made of; how deep in a wall one is does not matter to it."""
+    seen = {index for _, index in function.outputs}
+    for index in reversed(range(len(function.ops))):
+        if index in seen and function.ops[index].name not in ("wall", "hold"):
+            seen.update(function.ops[index].args)
+    return sorted(seen)
+
+
+def _depends_on_x(function: Function) -> list[bool]:
+    """Of each value; what is held is a unit that cancels."""
+    moving: list[bool] = []
+    for op in function.ops:
+        moving.append(op.name == "input" or (op.name != "hold" and any(moving[a] for a in op.args)))
+    return moving
+
+
+def _is_logical(function: Function) -> list[bool]:
+    """Which values are 0 or 1: comparisons, and what is made of them."""
+    logical: list[bool] = []
+    for op in function.ops:
+        made = op.name in ("maximum", "minimum", "mul", "sub") and all(logical[a] for a in op.args)
+        literal = op.name == "constant" and op.attribute in (0.0, 1.0)
+        logical.append(op.name in ("lt", "le") or literal or made)
+    return logical
