@@ -41,7 +41,7 @@ _MAXIMISATIONS, _KEPT = 10, 0.2  # steps for the weights of the parts, and how m
 _LEAST_FREEDOM = 2.5  # ν of tails with a covariance that walkers can tell
 _NEGLIGIBLE = 30.0  # logarithm of how much less a minimum weighs that is left out
 _ALIKE = 1.5  # ratio of variances up to which two minima share their widths
-_SOFT = 1e-6  # of the largest eigenvalue: softer modes are as wide as the orbit or the broad part
+_SOFTEST = 1e-14  # of the largest eigenvalue: what is below it is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,8 +328,9 @@ def _covariance(landscape: Landscape, layout: _Layout, images: Images, minimum: 
         if modes is None:
             return None
         values, vectors = np.linalg.eigh(modes.stiffness)
-        free = values < _SOFT * values.max()
-        variance = np.where(free, np.sum(x**2) / 4, 1 / np.where(free, 1.0, values))  # a part of the orbit
+        free = np.arange(len(values)) < len(tangents)  # the stiffness is zero there, and the least
+        stiff = np.maximum(values, _SOFTEST * values.max())
+        variance = np.where(free, np.sum(x**2) / 4, 1 / stiff)  # a part of the orbit
         covariance = layout.blocks((vectors * variance) @ vectors.T)
     return _averaged(program, layout, covariance)
 

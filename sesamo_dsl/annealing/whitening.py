@@ -152,5 +152,10 @@ class LinearMaps:
 
 
 def _root(precision: np.ndarray) -> np.ndarray:
-    """Upper triangular R with RᵀR = P."""
-    return np.linalg.cholesky(precision).T
+    """R with RᵀR = P: upper triangular, or by eigenvalues where rounding has made some of them negative."""
+    try:
+        return np.linalg.cholesky(precision).T
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh((precision + precision.T) / 2)
+        floor = len(values) * np.finfo(np.float64).eps * values.max()
+        return np.sqrt(np.maximum(values, floor))[:, None] * vectors.T

@@ -17,6 +17,7 @@ from sesamo_dsl.annealing.fit import fit_mixture
 from sesamo_dsl.annealing.start import Family, LogDensity, Shape, StartDensity
 from sesamo_dsl.annealing.whitening import LinearMaps, Whitening, real_waves
 from sesamo_dsl.backend import load_backend
+from sesamo_dsl.stages.lower import lower_theory
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.hubbard import hubbard
 
@@ -237,3 +238,22 @@ def test_a_fitted_mixture_finds_separate_clusters() -> None:
         near = [p for p in parts if np.abs(p.mean - centre).max() < 0.2]
         assert len(near) == 1
         assert near[0].weight == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("soft", [1e-3, 1e-5, 1e-8])
+def test_a_valley_much_longer_than_wide_has_its_own_widths(soft: float) -> None:
+    x, y = (sd.ScalarField(name, sd.Lattice(1)) for name in "xy")
+    stiff = 5000
+    action = stiff * (x - y) ** 2 + sp.Rational(soft) * (x + y) ** 2
+    theory = sd.Theory("valley", fields=[x, y], action=action)
+    root = start_density(lower_theory(sd.analyse(theory)), {}).families[0].whitening.roots[0]
+    widths = np.sort(1 / np.linalg.svd(root)[1])
+    expected = 1.5 / np.sqrt(4 * np.array([stiff, soft]))  # as S = 2 · stiff t² + 2 · soft s² along both axes
+    assert widths == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_precision_that_rounding_has_spoilt_is_still_a_map() -> None:
+    spoilt = np.diag([1e12, 1.0, -1e-6])
+    maps = Whitening.dense(spoilt)
+    assert np.isfinite(maps.log_det)
+    assert (maps.roots[0].T @ maps.roots[0])[:2, :2] == pytest.approx(spoilt[:2, :2], rel=1e-12)
