@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sympy as sp
 
+from sesamo_dsl.estimates.coverage import NOT_ASKED
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.testing.coverage import COVERAGE
 from sesamo_dsl.testing.coverage import coverage_program as all_expressions
@@ -58,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def unchecked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training of a few steps is not followed by seconds of annealing, unless a test is ``checked``."""
     if "checked" not in request.keywords:
-        monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", lambda *_, **__: ("a test", ()))
+        monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", lambda *_, **__: (NOT_ASKED, ()))
         monkeypatch.setattr("sesamo_dsl.runs.starting.lesson", lambda *_, **__: (None, ()))
 
 

@@ -23,6 +23,7 @@ THIN = 3.0
 _THINNEST = 10.0  # log of what is a miss however much the log-weights fluctuate
 _LEAST_MASS = 1e-4
 _LEAST_PART = 0.1  # of the ESS of the samples, that the forward ESS may be
+_FEWEST_SAMPLES = 10  # effective ones whose ESS says something
 _FEWEST_CLUSTERS = 3  # independent ones that have to be where the model is not
 
 Status = Literal["covered", "missed", "unknown"]
@@ -46,15 +47,26 @@ class Agreement:
 
     @property
     def z_score(self) -> float:
-        """The difference in standard errors; 0 where both agree exactly."""
-        difference = self.model.value - self.outside.value
+        """The difference in standard errors; 0 where both agree exactly, NaN without an error bar."""
+        if self.difference == 0:
+            return 0.0
         error = float(np.hypot(self.model.error, self.outside.error))
-        return 0.0 if difference == 0 else float(np.divide(difference, error)) if error > 0 else np.inf
+        return float(np.copysign(np.inf, self.difference)) if error == 0 else self.difference / error
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether both values have an error bar; that of a single sample is NaN."""
+        return not (np.isnan(self.model.error) or np.isnan(self.outside.error))
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference may be an accident; NaN is none."""
-        return abs(self.z_score) <= SIGMAS
+        """Whether the difference may be an accident, as any is without an error bar; NaN is none."""
+        return abs(self.z_score) <= SIGMAS or (bool(np.isfinite(self.difference)) and not self.has_errors)
+
+    @property
+    def difference(self) -> float:
+        """Of the model from outside."""
+        return self.model.value - self.outside.value
 
     def __str__(self) -> str:
         mark = "" if self.agrees else "   <- differ"
@@ -71,8 +83,8 @@ class Coverage:
         Where these are from.
     forward_ess
         1/(⟨w⟩_p ⟨1/w⟩_p), the ESS that infinitely many samples of the model would have; 0 where q = 0.
-    ess
-        That of the samples, which it is equal to where nothing is missed.
+    ess, effective
+        That of the samples, which it is equal to where nothing is missed; and times their number.
     log_z
         log Z by the model and by the source, if it has one.
     observables, sector_masses
@@ -90,6 +102,7 @@ class Coverage:
     source: str
     forward_ess: Estimate
     ess: float
+    effective: float
     log_z: Agreement | None
     observables: tuple[Agreement, ...]
     sector_masses: tuple[Agreement, ...]
@@ -131,6 +144,7 @@ class Coverage:
             outside.source,
             _forward_ess(log_w, outside),
             samples.ess,
+            samples.ess * len(samples),
             None if outside.log_z is None else Agreement("log Z", samples.log_z, outside.log_z),
             tuple(observables),
             _sector_masses(samples, outside),
@@ -150,7 +164,7 @@ class Coverage:
     def lacks_ess(self) -> bool:
         """Whether the samples have a much larger ESS than the target lets them have."""
         value, error = self.forward_ess
-        return value + SIGMAS * error < _LEAST_PART * self.ess
+        return self.effective >= _FEWEST_SAMPLES and value + SIGMAS * error < _LEAST_PART * self.ess
 
     @property
     def differing(self) -> tuple[Agreement, ...]:
@@ -205,6 +219,11 @@ class Coverage:
     def __repr__(self) -> str:
         return f"Coverage({self.status}, uncovered={self.uncovered.value:.3g}, {self.source})"
 
+
+NOT_ASKED = "no annealing was made; run.check() makes one"
+"""Why there is no coverage, where none was asked for."""
+
+UNKNOWN_REMEDY = "anneal for longer, run.check(seconds=60), or compare with sd.anneal(theory, seconds=60)"
 
 REMEDY = (
     "take log Z and means from sd.anneal(theory), which has what the model misses; to train for it, begin "

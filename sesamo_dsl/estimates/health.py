@@ -115,6 +115,8 @@ def few_samples(samples: WeightedSamples) -> Finding | None:
     effective = samples.ess * len(samples)
     if not effective < FEWEST:
         return None
+    if len(samples) == 1:
+        return Finding("few samples", "a single sample has no error bar", "draw more samples")
     return Finding(
         "few samples",
         f"{effective:.1f} effective samples of {len(samples)}: errors cannot be told from fewer than "

@@ -10,10 +10,12 @@ import numpy as np
 
 from ..checks import shown
 from ..errors import OptionError
-from .coverage import REMEDY, Coverage
+from .coverage import NOT_ASKED, REMEDY, UNKNOWN_REMEDY, Coverage
 from .finding import Finding
 from .health import examine, not_finite
 from .weighted import WeightedSamples
+
+_UNKNOWN = "whether the model misses a part of exp(−S) is not known"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +43,11 @@ class Samples(WeightedSamples):
         found = examine(self)
         if self.coverage is not None and self.coverage.status == "missed":
             found = (*found, Finding("coverage", self.coverage.verdict, REMEDY))
+        unknown = "" if self.unchecked == NOT_ASKED else self.unchecked
+        if self.coverage is not None and self.coverage.status == "unknown":
+            unknown = self.coverage.doubts[0]
+        if unknown:
+            found = (*found, Finding("coverage", f"{_UNKNOWN}: {unknown}", UNKNOWN_REMEDY))
         return tuple(map(str, found))
 
     @property

@@ -293,7 +293,8 @@ class WeightedSamples:
         inside = self._countable.masses(self.sector, squares)
         if self._one_counts:
             return np.full(len(masses), np.nan)
-        return np.sqrt(inside * (1 - 2 * masses) + masses**2 * squares.sum())
+        variance = inside * (1 - 2 * masses) + masses**2 * squares.sum()
+        return np.sqrt(np.maximum(variance, 0.0))  # which rounding makes negative where a mass is 0 or 1
 
     @property
     def model_masses(self) -> np.ndarray:

@@ -8,6 +8,7 @@ held against.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from signal import Signals
@@ -44,6 +45,8 @@ def anneal_for_check(
 ) -> tuple[TargetSample | str, Sequence[Signals]]:
     """Configurations of the target, or why there are none; and the signals that came in the meantime.
 
+    Whatever goes wrong is a reason and a warning, as there may be a training that would be lost.
+
     Parameters
     ----------
     seconds
@@ -57,7 +60,11 @@ def anneal_for_check(
         annealed, signals = anneal_program(compiled, parameters, options, progress=progress)
         return annealed.as_target(), signals
     except (AnnealingError, BackendError) as error:
-        return f"{error.subject}: {error.found}", ()
+        reason = f"{error.subject}: {error.found}"
+    except Exception as error:  # an error of ours as well: a training that has been computed is never lost
+        reason = f"the annealing failed with {type(error).__name__}: {error}"
+    warnings.warn(f"samples of the run are not checked: {reason}", RuntimeWarning, stacklevel=3)
+    return reason, ()
 
 
 def inequivalent_minima(program: Program, parameters: Couplings) -> int:

@@ -23,7 +23,7 @@ from ..backend import Model
 from ..compiled_program import CompiledProgram
 from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
 from ..estimates.chains import Chain
-from ..estimates.coverage import Coverage
+from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.reference import Reference, exact_reference
 from ..estimates.samples import Samples
@@ -113,7 +113,7 @@ class Run:
     start_from: str | None = None
     ended: Ending | None = None
     outside: TargetSample | None = None
-    unchecked: str = "no annealing was made; run.check() makes one"
+    unchecked: str = NOT_ASKED
     _checksum: str | None = None
 
     def __repr__(self) -> str:

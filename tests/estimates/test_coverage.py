@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,10 @@ import sesamo_dsl as sd
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import ConfigurationError, OptionError
-from sesamo_dsl.estimates.coverage import Coverage
+from sesamo_dsl.estimates.coverage import Agreement, Coverage
 from sesamo_dsl.estimates.estimate import Estimate
 from sesamo_dsl.estimates.target_sample import TargetSample
+from sesamo_dsl.runs import checking
 from sesamo_dsl.stages.lower import lower_theory
 
 Array = np.ndarray
@@ -104,6 +106,47 @@ def test_where_the_source_is_doubted_nothing_is_said() -> None:
     doubted = Coverage(**{**vars(found), "doubts": ("few ancestors: 3",)})
     assert doubted.status == "unknown"
     assert "few ancestors" in doubted.verdict
+
+
+def test_what_is_not_known_is_a_warning() -> None:
+    """Samples whose annealing says nothing, or came to nothing, are not to be taken for covered ones."""
+    run = sd.compile(two_modes(), "torch").train(steps=2, directory=False, progress=False, flow=SMALL)
+    samples = run.sample(500)
+    assert not any(w.startswith("coverage") for w in samples.warnings)  # nobody has asked
+    x = target(3000, np.random.default_rng(0))
+    outside = TargetSample.of_arrays(x, np.zeros(len(x)))
+    run.outside = dataclasses.replace(outside, doubts=("ancestors: 3 of 900",))
+    (warning,) = [w for w in run.sample(500).warnings if w.startswith("coverage")]
+    assert "not known" in warning
+    assert "ancestors: 3" in warning
+    assert "run.check(seconds=" in warning
+
+
+def test_one_sample_is_not_held_against_anything() -> None:
+    pair = Agreement("log Z", Estimate(0.0, np.nan), Estimate(1.0, 0.1))
+    assert pair.agrees
+    assert np.isnan(pair.z_score)
+    assert not Agreement("log Z", Estimate(0.0, 0.0), Estimate(1.0, 0.0)).agrees
+    assert not Agreement("log Z", Estimate(np.nan, np.nan), Estimate(1.0, 0.1)).agrees
+    assert not compared(SHARE, 0, 1).differing
+
+
+class Broken(RuntimeError):
+    """An error of nobody's making."""
+
+
+@pytest.mark.checked
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), Broken("odd"), ValueError("odd")])
+def test_an_annealing_that_fails_loses_no_training(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(checking, "anneal_program", failing)
+    compiled = sd.compile(two_modes(), "torch")
+    with pytest.warns(RuntimeWarning, match=f"not checked.*{type(error).__name__}"):
+        run = compiled.train(steps=2, directory=False, progress=False, base="standard", flow=SMALL)
+    assert run.finished
+    assert any(w.startswith("coverage") and str(error) in w for w in run.sample(100).warnings)
 
 
 def test_errors_go_by_clusters() -> None:
