@@ -1,9 +1,13 @@
-"""What tests of several rooms share: where things lie, untrained models, and models far from their start."""
+"""What tests of several rooms share: paths, examples, untrained models, models far from their start."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,18 @@ from sesamo_dsl.plan.options import TrainingOptions
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 EXAMPLES = ROOT / "examples"
+
+
+@cache
+def example(name: str) -> ModuleType:
+    """A file of examples/ as a module that can be found again by its name."""
+    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def untrained(

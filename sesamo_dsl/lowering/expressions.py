@@ -10,9 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from ..errors import LoweringError
 from ..ir.builder import Builder
+from ..ir.operations import OPERATIONS
+from ..ir.operations.functions import Elementwise
 from ..ir.program import SITE_VALUES, Function
 from ..ir.value import Kind
 from ..symbols.bonds import BondWeight
@@ -47,25 +50,6 @@ from .spellings import (
 )
 
 ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
-_UNARY: dict[Any, str] = {
-    sp.sin: "sin",
-    sp.cos: "cos",
-    sp.tan: "tan",
-    sp.tanh: "tanh",
-    sp.sinh: "sinh",
-    sp.cosh: "cosh",
-    sp.Abs: "abs",
-    sp.sign: "sign",
-    sp.atan: "atan",
-    sp.asin: "asin",
-    sp.acos: "acos",
-    sp.asinh: "asinh",
-    sp.acosh: "acosh",
-    sp.atanh: "atanh",
-    sp.erf: "erf",
-    sp.erfc: "erfc",
-    sp.floor: "floor",
-}
 _SMALLEST_EXPONENT = -745.0  # of e in float64 that is not 0
 _LARGEST_SINGLE = 3.4e38
 _SUPPORTED = (
@@ -228,8 +212,9 @@ class _Lowering:
         spelled = respelled(expr)
         if spelled is not None:
             return self(spelled)
-        if type(expr) in _UNARY:
-            return b.unary(_UNARY[type(expr)], self(cast(sp.Expr, expr.args[0])))
+        function = OPERATIONS.get(type(expr).__name__.lower())  # Abs is called abs
+        if isinstance(function, Elementwise) and function.in_formulas and not isinstance(expr, AppliedUndef):
+            return b.apply(function.name, *(self(cast(sp.Expr, arg)) for arg in expr.args))
         raise _unsupported(expr)
 
     def _bonds(self, expr: SiteSum) -> int:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,22 +22,10 @@ from sesamo_dsl.sampler import GroupLaw, TableLaw
 from sesamo_dsl.sampler.laws import Learned
 from sesamo_dsl.values.registry import Registry
 from sesamo_theories.gaussian_mixture import gaussian_mixture
-from support import EXAMPLES, ROOT, shaken
+from support import ROOT, example, shaken
 
 H = {"h": 0.1}
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
-
-
-@cache
-def example(name: str) -> ModuleType:
-    """A file of examples/ as a module that can be found again by its name."""
-    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import networkx as nx
@@ -13,22 +12,12 @@ import sesamo_dsl as sd
 from sesamo_dsl.plan.base import make_base
 from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
-from support import EXAMPLES
+from support import example
 
 SMALL = sd.FlowSpec(layers=2, hidden=(8,))
-EXAMPLE = EXAMPLES / "numpy_backend.py"
 
 
-def numpy_example() -> Any:
-    spec = importlib.util.spec_from_file_location("numpy_backend", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-NUMPY = numpy_example()
+NUMPY = example("numpy_backend")
 
 
 def coupled_blocks() -> sd.Theory:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 import subprocess
@@ -59,7 +58,7 @@ from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.on_model import on_model
 from sesamo_theories.scalar_phi4 import scalar_phi4
-from support import ROOT
+from support import example
 
 BY_NAME = {law.name: law for law in LAWS}
 THEORY = """
@@ -77,16 +76,7 @@ theory = sd.Theory(
 """
 
 
-def numpy_example() -> Any:
-    spec = importlib.util.spec_from_file_location("numpy_backend", ROOT / "examples" / "numpy_backend.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-EXAMPLE = numpy_example()
+EXAMPLE = example("numpy_backend")
 test_the_numpy_backend_conforms = backend_suite(EXAMPLE.BACKEND)
 
 
