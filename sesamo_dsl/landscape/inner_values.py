@@ -17,25 +17,11 @@ from ..ir.value import Kind
 from .landscape import Landscape
 
 _MOST_VALUES = 64
-_BROKEN = frozenset({"abs", "sign", "sqrt", "log"})  # whose argument matters where it changes sign
-_CURVED = _BROKEN | {
-    *(
-        "exp",
-        "expm1",
-        "tanh",
-        "sinh",
-        "cosh",
-        "atan",
-        "erf",
-        "erfc",
-        "asinh",
-        "acosh",
-        "asin",
-        "acos",
-        "atanh",
-    ),
-    *("lgamma", "i0e", "i1e", "sin", "cos", "tan"),
-}
+# whose argument matters where it changes sign: a kink, or the middle of a step
+_BROKEN = frozenset(
+    {"abs", "sign", "sqrt", "log", "exp", "expm1", "tanh", "sinh", "atan", "asinh", "erf", "erfc"}
+)
+_CURVED = _BROKEN | {"cosh", "acosh", "asin", "acos", "atanh", "lgamma", "i0e", "i1e", "sin", "cos", "tan"}
 _COMPARED = frozenset({"lt", "le", "maximum", "minimum"})
 
 
@@ -50,7 +36,8 @@ class Followed:
         """The values."""
         fields = self._landscape.fields(x)
         found = run(self._program, "inner", {"x": fields}, self._landscape.parameters)
-        return np.stack([value.reshape(len(x), -1)[:, 0] for value in found], axis=1)
+        rows = [value[(slice(None), *(0,) * (value.ndim - 1))] for value in found]  # of the first site
+        return np.stack(rows, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +68,12 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
         if builder.kind(value) in (Kind.SITE, Kind.CONFIG):
             wanted.setdefault(value, set()).add(use)
 
-    for index in _seen(action):
+    seen = _seen(action)
+    inside: set[int] = set()  # values that arguments of curved functions are made of
+    for index in reversed(seen):
+        if action.ops[index].name in _CURVED | {"logsumexp"} or index in inside:
+            inside.update(action.ops[index].args)
+    for index in seen:
         op = action.ops[index]
         args = [a for a in op.args if moving[a]]
         if not args:
@@ -107,6 +99,8 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
             want(values[op.args[1]], "broken")
         elif op.name == "where" and moving[op.args[0]] and not logical[op.args[0]]:
             want(values[op.args[0]], "broken")
+        elif op.name == "mul" and len(set(args)) == 1 and len(op.args) == 2 == len(args) and index in inside:
+            want(values[args[0]], "smooth")  # a fourth power is flat at its centre, its root is not
         elif op.name == "logsumexp":
             for a in args:
                 want(values[a], "smooth")

@@ -278,8 +278,8 @@ def _derivatives(
     pairs = list(itertools.combinations(range(n), 2))
     offsets += [s * (np.eye(n)[i] + np.eye(n)[j]) for i, j in pairs for s in (1, -1)]
     probes = x[:, None] + h[:, None, None] * np.array(offsets)
-    found = follow(probes.reshape(-1, n)).reshape(k, len(offsets), -1)
-    u = found[np.arange(k), :, which]
+    found = follow(probes.reshape(-1, n))
+    u = found.reshape(k, len(offsets), found.shape[1])[np.arange(k), :, which]
     up, down, here = u[:, 1 : n + 1], u[:, n + 1 : 2 * n + 1], u[:, :1]
     with np.errstate(all="ignore"):
         slope = (up - down) / (2 * h[:, None])

@@ -58,6 +58,22 @@ def bottoms(x: sp.Expr) -> sp.Expr:
     return sp.Piecewise((-3, sp.Abs(x - 2) < R(1, 10)), (-8, sp.Abs(x - 50) < R(1, 1000)), (x**2 / 2, True))
 
 
+def smooth_pit(x: sp.Expr) -> sp.Expr:
+    return x**2 / 2 - 20 * (sp.tanh(10**4 * (x - 8)) - sp.tanh(10**4 * (x - R(801, 100))))
+
+
+def smooth_pit_z() -> float:
+    """∫ exp(40 …) over the pit, and the rest of the Gaussian."""
+
+    def density(t: Any) -> Any:
+        steps = mpmath.tanh(10**4 * (t - 8)) - mpmath.tanh(10**4 * (t - mpmath.mpf(801) / 100))
+        return mpmath.exp(-(t**2) / 2) * mpmath.expm1(20 * steps)
+
+    ends = sorted(c + s * 10.0**-p for c in (8, 8.01) for p in (6, 5, 4, 3.5, 3) for s in (1, -1))
+    inside: Any = mpmath.quad(density, [7.9, 7.99, *ends, 8.02, 8.1])
+    return GAUSS + float(inside)
+
+
 def lorentz(x: sp.Expr) -> sp.Expr:
     return x**2 / 2 - 12 / (1 + 10**8 * (x - R(13, 2)) ** 2)
 
@@ -94,6 +110,7 @@ LINES: dict[str, tuple[Action, float]] = {
         lambda x: x**2 / 2 + 3 * sp.sign(x - R(1234, 1000)),
         math.exp(3) * slice_mass(-40, 1.234) + math.exp(-3) * slice_mass(1.234, 40),
     ),
+    "a smooth pit": (smooth_pit, smooth_pit_z()),
     "a Lorentzian well": (lorentz, lorentz_z()),
     "the lower of two parabolas": (
         lambda x: sp.Min(x**2 / 2, 10**6 * (x - R(97, 10)) ** 2 - 3),
@@ -156,6 +173,14 @@ PLANES: dict[str, tuple[Action, float]] = {
             )
         ),
         2 * math.pi + 2 * math.pi,  # 4000 π/(2·100·10)
+    ),
+    "a well as flat as a fourth power": (
+        lambda x, y: (
+            -sp.log(
+                sp.exp(-(x**2 + y**2) / 2) + 10**6 * sp.exp(-((10**5 * ((x - 5) ** 2 + (y - 6) ** 2)) ** 2))
+            )
+        ),
+        2 * math.pi + 10 * math.pi * math.sqrt(math.pi) / 2,  # ∫ exp(−a² r⁴) = π √π/(2a)
     ),
     "a pyramid": (
         lambda x, y: (
