@@ -26,7 +26,8 @@ from ..symbols.lattice import Bonds, Functional, GraphLattice, SiteSum
 from ..symbols.site_constants import SiteConstant
 from .bonds import BondLayer, evaluated_once, layers, on_sites
 from .bonds import constants as bond_constants
-from .removable import SINC, VARIABLE, Removable, poles, removable, split_singular
+from .cancelling import as_product, conjugate, inverse_function, root_of_product
+from .removable import SINC, VARIABLE, Removable, poles, removable, split_singular, vanishing
 from .scaled import (
     LARGEST_DEGREE,
     affine,
@@ -181,6 +182,9 @@ class _Lowering:
         special = self._special(expr)
         if special is not None:
             return special
+        stable = self._stable(expr)
+        if stable is not None:
+            return stable
         if self._overflows(expr):
             ratio, exponent = self._scaled(expr)
             return ratio if exponent is None else b.mul(ratio, b.unary("exp", exponent))
@@ -209,7 +213,7 @@ class _Lowering:
             return value if isinstance(expr, sp.loggamma) else b.unary("exp", value)
         if isinstance(expr, sp.sinc):
             return self._removed(cast(sp.Expr, expr.args[0]), cast(Removable, removable(SINC)), SINC)
-        spelled = respelled(expr)
+        spelled = respelled(expr) or inverse_function(expr)
         if spelled is not None:
             return self(spelled)
         function = OPERATIONS.get(type(expr).__name__.lower())  # Abs is called abs
@@ -265,18 +269,73 @@ class _Lowering:
         t, zero = self(argument), b.constant(0.0)
         near = b.binary("lt", b.unary("abs", t), b.constant(found.radius))
         small = b.where(near, t, zero)
-        coefficients = found.coefficients
-        step = 2 if not any(coefficients[1::2]) or not any(coefficients[::2]) else 1
-        first = next((n for n, c in enumerate(coefficients) if c), 0) % step
-        power = b.power(small, Fraction(step))
-        value = zero
-        for c in reversed(coefficients[first::step]):
-            value = b.add(b.constant(c), b.mul(power, value))
-        value = b.mul(small, value) if first else value
+        value = self._polynomial(found.coefficients, small)
         far = _Lowering(b, (), slopes=self._slopes)
         far._regular = found.function
         far.known[VARIABLE] = b.where(near, b.constant(found.radius), t)
         return b.where(near, value, far(function))
+
+    def _polynomial(self, coefficients: Sequence[float], t: int) -> int:
+        b = self._builder
+        step = 2 if not any(coefficients[1::2]) or not any(coefficients[::2]) else 1
+        first = next((n for n, c in enumerate(coefficients) if c), 0) % step
+        power, value = b.power(t, Fraction(step)), b.constant(0.0)
+        for c in reversed(coefficients[first::step]):
+            value = b.add(b.constant(c), b.mul(power, value))
+        return b.mul(t, value) if first else value
+
+    def _stable(self, expr: sp.Expr) -> int | None:
+        """What cancels, or has a root of what does; None if nothing is seen to."""
+        if expr == self._regular or not self._slopes:
+            return None
+        if isinstance(expr, sp.Add):
+            root = conjugate(expr)
+            if root is None or not root[2].has(FieldComponent):
+                return None
+            numerator, denominator, other = root
+            return self._where_positive(other, cast(sp.Expr, numerator / denominator), denominator, expr)
+        if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational) and not expr.exp.is_Integer:
+            product = root_of_product(expr)
+            if product is not None:
+                return self(product)
+            if expr.exp.is_positive and not expr.base.is_positive and _even_power(expr.base) is None:
+                return None if _sum_of_squares(expr.base) else self._root(expr)
+        return None
+
+    def _where_positive(self, sign: sp.Expr, yes: sp.Expr, regular: sp.Expr, no: sp.Expr) -> int:
+        """``yes`` where ``sign`` > 0, where nothing cancels in its part ``regular``, ``no`` elsewhere."""
+        if sign.is_nonnegative:
+            return self(yes)
+        b = self._builder
+        positive = b.binary("lt", b.constant(0.0), self(sign))
+        plain = cast(sp.Expr, no.args[0] if isinstance(no, sp.log) else no)
+        apart = self._branch(no, b.sub(b.constant(1.0), positive), regular=plain)
+        return b.where(positive, self._branch(yes, positive, regular=regular), apart)
+
+    def _root(self, expr: sp.Pow) -> int | None:
+        """A power of a function of one variable that vanishes at zero: |t|^kq times one of f/t^k there."""
+        found = vanishing(expr.base)
+        if found is None or not found[0].factor.is_positive:
+            return None
+        b, (function, order), power = self._builder, found, Fraction(str(expr.exp))
+        sign, argument = 1, function.argument
+        if order % 2:
+            if not argument.is_nonnegative and not argument.is_nonpositive:
+                return None
+            sign, argument = (1, argument) if argument.is_nonnegative else (-1, cast(sp.Expr, -argument))
+        t = self(function.argument)
+        near = b.binary("lt", b.unary("abs", t), b.constant(function.radius))
+        small = b.where(near, t, b.constant(0.0))
+        if order % 2:
+            size = self(cast(sp.Expr, argument ** (order * expr.exp)))
+        else:
+            size = self._kinked(b.unary("abs", small), power * order)
+        rest = b.power(self._polynomial([sign * c for c in function.coefficients], small), power)
+        far = _Lowering(b, (), slopes=self._slopes)
+        far.known[VARIABLE] = b.where(near, b.constant(function.radius), t)
+        far._regular = cast(sp.Expr, function.function**expr.exp)
+        value = b.where(near, b.mul(size, rest), far(far._regular))
+        return value if function.factor == 1 else b.mul(self(cast(sp.Expr, function.factor**expr.exp)), value)
 
     def _exp(self, exponent: sp.Expr) -> int:
         """exp of what may have a pole, as exp(−1/x²): where it underflows its slope is 0."""
@@ -294,7 +353,7 @@ class _Lowering:
         if len(flat) != 1 or expr == self._regular:
             return None
         selected = b.binary("lt", b.constant(_SMALLEST_EXPONENT), self(cast(sp.Expr, flat[0].args[0])))
-        return b.where(selected, self._branch(expr, selected, regular=True), b.constant(0.0))
+        return b.where(selected, self._branch(expr, selected, regular=expr), b.constant(0.0))
 
     def _times_log(self, expr: sp.Mul) -> int | None:
         """A product with log u where u may vanish: 0 where the other factors do so as well, as x² log x²."""
@@ -308,7 +367,7 @@ class _Lowering:
             return None
         value, factor = self(log), self(others)
         selected = b.binary("lt", b.constant(-_LARGEST_SINGLE), value)
-        inside = self._branch(expr, selected, regular=True)
+        inside = self._branch(expr, selected, regular=expr)
         infinite = b.mul(b.unary("hold", value), b.unary("hold", factor))
         return b.where(selected, inside, b.where(factor, infinite, b.constant(0.0)))
 
@@ -495,7 +554,9 @@ class _Lowering:
             return terms[0] if len(terms) == 1 else b.logsumexp(terms)
         even = _even_power(argument)
         if even is not None and isinstance(argument, sp.Pow):  # whose power would underflow
-            return b.mul(b.constant(float(even[1])), b.unary("log", b.unary("abs", self(even[0]))))
+            root = cast(sp.Expr, sp.Abs(even[0]))
+            logarithm = self._log(root) if grows(root) else b.unary("log", self(root))
+            return b.mul(b.constant(float(even[1])), logarithm)
         ratio = ratio_sinhc(argument)
         if ratio is not None:
             return self(cast(sp.Expr, log_sinhc(ratio[0]) + sp.log(ratio[1])))
@@ -515,6 +576,17 @@ class _Lowering:
             return value
         if isinstance(argument, sp.gamma):
             return self._log_gamma(cast(sp.Expr, argument.args[0]))
+        product = as_product(argument)
+        if product is not None and product.is_nonnegative and argument != self._regular:
+            value = b.constant(0.0)
+            for factor in sp.Mul.make_args(product):  # which may underflow together
+                value = b.add(value, self(cast(sp.Expr, sp.log(factor))))
+            return value
+        root = conjugate(argument)
+        if root is not None and argument != self._regular and not _sum_of_squares(argument):
+            numerator, denominator, other = root
+            whole = cast(sp.Expr, sp.log(numerator) - sp.log(denominator))
+            return self._where_positive(other, whole, denominator, cast(sp.Expr, sp.log(argument)))
         spelled = respelled(argument)
         if spelled is not None and grows(spelled):
             argument = spelled
@@ -562,7 +634,7 @@ class _Lowering:
             Whether powers of the fields count as exponentials, c·log|φ|, as they do in what is steep.
         """
         b = self._builder
-        steep = steep or is_steep(expr)
+        expr, steep = root_of_product(expr) or expr, steep or is_steep(expr)
         if steep and isinstance(expr, sp.Pow) and _is_leaf(expr.base) and expr.exp.is_Integer:
             return self._scaled_power(self(expr.base), int(expr.exp))
         if not grows(expr) and not (steep and isinstance(expr, sp.Add | sp.Mul | sp.Pow)):
@@ -577,6 +649,9 @@ class _Lowering:
                 raise _unsupported(expr, f"besseli of order {order}")
             value = self(cast(sp.Expr, argument))
             return b.unary(f"i{order}e", value), b.unary("abs", value)
+        if isinstance(expr, sp.Abs):
+            ratio, exponent = self._scaled(cast(sp.Expr, expr.args[0]), steep=steep)
+            return b.unary("abs", ratio), exponent
         if isinstance(expr, sp.Mul):
             parts = [self._scaled(cast(sp.Expr, factor), steep=steep) for factor in expr.args]
             ratio, total = parts[0]
@@ -589,8 +664,8 @@ class _Lowering:
         if isinstance(expr, sp.Pow):
             power = Fraction(str(expr.exp))
             ratio, exponent = self._scaled(expr.base, steep=steep)
-            may_vanish = not (expr.base.is_positive or grows(expr.base))
-            ratio = self._kinked(ratio, power) if may_vanish else b.power(ratio, power)
+            has_kink = power.denominator > 1 and not expr.base.is_positive
+            ratio = self._kinked(ratio, power) if has_kink else b.power(ratio, power)
             return ratio, None if exponent is None else b.mul(b.constant(float(power)), exponent)
         difference = difference_of_exponentials(expr)
         if (
@@ -664,10 +739,10 @@ class _Lowering:
             value = b.where(condition, chosen, value)
         return value
 
-    def _branch(self, expr: sp.Expr, selected: int, *, regular: bool = False) -> int:
+    def _branch(self, expr: sp.Expr, selected: int, *, regular: sp.Expr | None = None) -> int:
         """A branch of a Piecewise, which sees its fields where it is selected and 1 elsewhere.
 
-        If that is a pole, another number is taken; ``regular`` is for what is no special case any more.
+        If that is a pole, another number is taken; ``regular`` is what is no special case any more.
 
         Its value is discarded elsewhere, but what is undefined or overflows there has a derivative that would
         turn 0·∞ into NaN. A quadratic polynomial has none such.
@@ -678,7 +753,7 @@ class _Lowering:
         branch = _Lowering(b, (), slopes=self._slopes)
         elsewhere = b.constant(_ordinary_point(expr, leaves))
         branch.known.update({leaf: b.where(selected, self(leaf), elsewhere) for leaf in leaves})
-        branch._regular = expr if regular else None
+        branch._regular = regular
         return branch(expr)
 
     def _least(self, values: list[int]) -> int:

@@ -26,6 +26,7 @@ _RADII = (0.5, 0.125, 1 / 32)  # within which the polynomial stands, half of tha
 _ROUNDING = 1e-18  # of the terms that are left out
 _FIELDS = 6  # in the denominators at most
 _LARGEST = 60  # operations of a function that is looked at
+_ORDERS = 9  # below which a zero is looked for
 _POLES = (sp.coth, sp.csch, sp.cot, sp.csc)
 
 VARIABLE = FieldComponent("°t", 0, "°t", Lattice(1), (0,))
@@ -116,6 +117,24 @@ def removable(expr: sp.Expr, outer: Callable[..., sp.Expr] | None = None) -> Rem
         series = _taylor(function if outer is None else outer(function))
         if series is not None:
             return Removable(factor, argument, function, *series)
+    return None
+
+
+@lru_cache(maxsize=256)
+def vanishing(expr: sp.Expr) -> tuple[Removable, int] | None:
+    """(g, k) with expr = factor · t^k g(t), g(0) ≠ 0 and k > 0 at t = argument; None if none is seen."""
+    if sp.count_ops(expr) > _LARGEST or expr.has(Functional):
+        return None
+    for argument in _arguments(expr):
+        found = _of_one_variable(expr, argument)
+        if found is None or found[1].xreplace({VARIABLE: sp.S.Zero}) != 0:
+            continue
+        factor, function = found
+        for order in range(1, _ORDERS):
+            quotient = cast(sp.Expr, function / VARIABLE**order)
+            series = _taylor(quotient)
+            if series is not None and series[1][0] != 0:
+                return Removable(factor, argument, function, *series), order
     return None
 
 

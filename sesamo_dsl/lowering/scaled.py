@@ -27,6 +27,8 @@ def grows(expr: sp.Basic) -> bool:
         return any(map(grows, expr.args))
     if isinstance(expr, sp.exp | sp.cosh | sp.sinh | sp.besseli):
         return expr.has(FieldComponent)
+    if isinstance(expr, sp.Abs):
+        return grows(expr.args[0])
     if isinstance(expr, sp.Pow):
         return grows(expr.base) if isinstance(expr.exp, sp.Rational) else is_exponential(expr)
     return False
