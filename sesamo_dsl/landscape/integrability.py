@@ -1,12 +1,17 @@
 """Whether ∫ exp(−S) is finite, judged along directions in which it may not be.
 
-Two searches, both on the program that is emitted. First for directions that S does not see at all: v with
-v·∂S = 0 at random configurations, as of massless modes, fields that are not in the action, and angles that
-only appear as differences. Then along rays S(t v) for large t: constant, staggered and single-site fields,
-plane waves, soft directions of the Hessian and random ones. The integral over a tube around a ray is
-∫ dt exp(−E(t)) with E = S(tv) − Σ log(width of the tube across), no wider than t; it is finite if and only if
-E grows faster than log t. Both can only find that Z is infinite; finding nothing is no proof that it is
-finite.
+Four searches, all on the program that is emitted. For directions that S does not see at all: v with v·∂S = 0
+at random configurations, as of massless modes, fields that are not in the action, and angles that only appear
+as differences. For places at a finite distance where S falls to −∞ (``singularities``). Along rays, out to as
+far as float64 reaches: constant, staggered and single-site fields, plane waves, soft directions of the
+Hessian, the directions that what grows fastest far out does not see, and random ones (``directions``). And
+along valleys, straight or bent: S descends on spheres, from one to the next larger one, up to 10¹²; above
+``DENSE`` real variables among constant fields alone, and not where S has determinants. What S does far out
+along rays and valleys is judged with bounds on rounding (``tails``).
+
+All of them can only find that Z is infinite; finding nothing is no proof that it is finite. Missed are
+valleys that no start descends to, bent ones that rise steeply before they fall, and on lattices most of them.
+A confinement that is weaker than the rounding of what else is in S counts as none.
 """
 
 from __future__ import annotations
@@ -20,21 +25,21 @@ import numpy as np
 from ..errors import NotNormalizableError
 from ..ir.program import Program
 from ..values.couplings import Couplings, couplings_text
+from .directions import DENSE, constant_fields, rays, soft_fields, unseen
 from .landscape import Landscape
+from .singularities import singular_place
+from .tails import followed, judged, on_sphere, oscillates, reached, straight
 
 LARGEST = 2**14
 """Real variables up to which directions are searched."""
-_DENSE = 256  # real variables up to which all directions are searched, not plane waves alone
-_DETERMINANTS = 64  # real variables above which only constant fields are tried where S has determinants
-_FAR = np.array([1e3, 1e4, 1e5, 1e6])
-_BLIND = 1e-9  # of the largest slope
-_ROUNDING = 1e-11  # of the largest |S| at the same distance
-_ACROSS = 48  # directions across a ray in which its width is measured
-_MARGIN = 1e-2  # of the power of t that decides
-_FALL = 50.0  # of S between the smallest and the largest distance, so that it is not a logarithm
-_LOGARITHMIC = 60.0  # for each variable: what rises by more between them grows faster than any logarithm
-_BESIDE = 3
-_SUSPECTS = 24  # rays that are looked at closely
+_DISTANCES = np.array([1e3, 1e4, 1e6, 1e9, 1e13, 1e20, 1e40, 1e100])
+_SLOW = 60.0  # for each variable: what rises by more between two distances grows faster than any logarithm
+_SUSPECTS, _SUSPECTS_OF_MANY = 16, 4  # rays that are looked at closely, and above ``DENSE`` variables
+_SPHERES = (1e2, 1.3e2, 2e2, 1e3, 1e4, 1e6, 1e8, 1e10, 1e12)
+_DESCENTS = 12  # on the first sphere, from rays and as many from random directions
+_ITERATIONS = 40
+_FOLLOWED = 3  # valleys that are followed from sphere to sphere
+_ALIKE = 0.999  # cosine of the angle between directions that are one
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,18 +49,21 @@ class Divergence:
     Attributes
     ----------
     direction
-        Unit vector, (components, *lattice).
+        Unit vector, (components, *lattice); where S is singular, one of those along which it is approached.
     kind
-        "flat": S does not grow, or not fast enough; "unbounded": S falls without end.
+        "flat": S does not grow, or not fast enough; "unbounded": S falls without end; "singular": S falls
+        to −∞ at a place, too fast.
     name
-        The direction in words.
+        The direction in words, or the place.
     """
 
     direction: np.ndarray
-    kind: Literal["flat", "unbounded"]
+    kind: Literal["flat", "unbounded", "singular"]
     name: str
 
     def __str__(self) -> str:
+        if self.kind == "singular":
+            return f"exp(−S) is not integrable near {self.name}"
         how = "is unbounded below" if self.kind == "unbounded" else "does not grow, or not fast enough,"
         return f"S {how} along {self.name}"
 
@@ -86,6 +94,8 @@ def not_normalizable(name: str, parameters: Couplings, found: Divergence) -> Not
         remedy = (
             "add a term that confines this direction, such as a mass, or leave out what S does not contain"
         )
+    if found.kind == "singular":
+        remedy = "check the signs of denominators and logarithms, or add a repulsion at short distances"
     return NotNormalizableError(
         f"action of theory {name}" + (f" at {at}" if at else ""),
         direction=found.direction,
@@ -98,150 +108,84 @@ def not_normalizable(name: str, parameters: Couplings, found: Divergence) -> Not
 
 def _searched(landscape: Landscape) -> Divergence | None:
     rng = np.random.default_rng(0)
-    blind = _unseen(landscape, rng)
+    blind = unseen(landscape, rng)
     if blind is not None:
         return _divergence(landscape, blind, "flat")
-    rays = _rays(landscape, rng)
-    beside = np.concatenate([np.zeros((1, landscape.size)), rng.normal(size=(_BESIDE, landscape.size))])
-    # the least of lines side by side: a ray may run along a singularity, or a valley off the origin
-    lines = [[landscape.computed(t * rays + offset) for t in _FAR] for offset in beside]
-    heights = np.fmin.reduce(lines, axis=0).T
-    generic = float(np.abs(heights[np.isfinite(heights[:, -1]), -1]).max(initial=0.0))
-    falling = (heights[:, -1] < -_ROUNDING * generic) & (np.diff(heights, axis=1) < 0).all(axis=1)
-    falling &= heights[:, -1] < heights[:, 0] - _FALL
-    for row in np.flatnonzero(falling | np.isneginf(heights).any(axis=1)):
-        return _divergence(landscape, rays[row], "unbounded")
-    growth = heights[:, -1] - heights[:, 0]
-    slow = np.flatnonzero(growth < _LOGARITHMIC * landscape.size + _ROUNDING * generic)
-    for row in slow[np.argsort(growth[slow], kind="stable")][:_SUSPECTS]:
-        power = _tube_power(landscape, rays[row], beside, rng)
-        if power is not None and power < 1 + _MARGIN:
-            return _divergence(landscape, rays[row], "flat")
+    singular = singular_place(landscape, rng)
+    if singular is not None:
+        place, u, near = singular
+        direction = np.zeros((len(landscape.program.components), *landscape.shape))
+        direction[(slice(None), *(slice(extent) for extent in near.shape))] = near.fields(u[None])[0]
+        return Divergence(direction, "singular", _place_name(near, place))
+    lines = rays(landscape, rng)
+    return _along_rays(landscape, lines, rng) or _along_valleys(landscape, lines, rng)
+
+
+def _along_rays(landscape: Landscape, lines: np.ndarray, rng: np.random.Generator) -> Divergence | None:
+    beside = rng.normal(size=(2, landscape.size)) * np.array([[0.0], [1.0]])
+    # the lesser of two lines side by side: a ray may run along a singularity
+    distances = reached(landscape, _DISTANCES)
+    heights = np.array([[landscape.values(t * lines + offset) for t in distances] for offset in beside])
+    offsets = beside[np.argmin(heights[:, :3].sum(axis=1), axis=0)]
+    heights = heights.min(axis=0).T
+    growth = np.where(np.isposinf(heights[:, 1:]), np.inf, np.diff(heights, axis=1)).min(axis=1)
+    growth[np.isneginf(heights).any(axis=1)] = -np.inf
+    suspect = growth < _SLOW * landscape.size
+    if landscape.size <= DENSE:
+        suspect |= oscillates(landscape, _DISTANCES[1] * lines, rng)
+    rows = np.flatnonzero(suspect)
+    suspects = _SUSPECTS if landscape.size <= DENSE else _SUSPECTS_OF_MANY
+    for row in rows[np.argsort(growth[rows], kind="stable")][:suspects]:
+        tail = judged(landscape, straight(landscape, lines[row], offsets[row]), rng)
+        if tail in ("flat", "unbounded"):
+            return _divergence(landscape, lines[row], tail)
     return None
 
 
-def _unseen(landscape: Landscape, rng: np.random.Generator) -> np.ndarray | None:
-    """A unit vector v with v·∂S = 0 at random configurations, (n,), confirmed by S itself."""
-    n, c = landscape.size, len(landscape.program.components)
-    count = n + 8 if n <= _DENSE else 4 * c + 8
-    scale = rng.choice([0.5, 1.0, 2.0], size=(count, 1))
-    x = scale * rng.normal(size=(count, n))
-    value, slopes = landscape.slopes(x)
-    slopes = slopes[np.isfinite(value)]
-    size = np.linalg.norm(slopes, axis=1, keepdims=True)
-    slopes = slopes / np.where(size > 0, size, 1.0)
-    if len(slopes) < (n if n <= _DENSE else 2 * c):
+def _along_valleys(landscape: Landscape, lines: np.ndarray, rng: np.random.Generator) -> Divergence | None:
+    space = landscape
+    if landscape.size > DENSE:
+        space = constant_fields(landscape)
+        lines = soft_fields(landscape, rng)
+    if space.size == 1 or landscape.program.has_determinants:
         return None
-    candidates = _null_vectors(slopes) if n <= _DENSE else _null_waves(landscape, slopes)
-    points = x[np.argsort(np.where(np.isfinite(value), np.abs(value), np.inf))[:8]]  # away from singularities
-    before = landscape.values(points)
-    for v in candidates:
-        if all(_unchanged(landscape, points, before, t * v) for t in (1.0, 1e2, 1e4)):
-            return v
+    lowest = np.argsort(space.values(_SPHERES[0] * lines), kind="stable")[:_DESCENTS]
+    starts = np.concatenate([lines[lowest], rng.normal(size=(_DESCENTS, space.size))])
+    ends = _distinct(*on_sphere(space, starts, _SPHERES[0], _ITERATIONS))[:_FOLLOWED]
+    for path in followed(space, ends, _SPHERES, _ITERATIONS):
+        points = np.repeat(path, landscape.size // space.size, axis=1)
+        tail = judged(landscape, points, rng)
+        if tail in ("flat", "unbounded"):
+            far = points[np.isfinite(points).all(axis=1)][-1]
+            return _divergence(landscape, far / np.linalg.norm(far), tail)
     return None
 
 
-def _unchanged(landscape: Landscape, points: np.ndarray, before: np.ndarray, step: np.ndarray) -> bool:
-    """Whether S is the same, up to rounding, when all points are moved."""
-    after = landscape.values(points + step)
-    rounding = 1e-15 * np.linalg.norm(step) ** 2 * (1 + np.abs(before))
-    return bool((np.abs(after - before) <= 1e-8 * (1 + np.abs(before)) + rounding).all())
-
-
-def _null_vectors(slopes: np.ndarray) -> np.ndarray:
-    """Unit vectors orthogonal to all slopes, which are in units of their typical length, (k, n)."""
-    _, values, vectors = np.linalg.svd(slopes)
-    full = np.zeros(len(vectors))
-    full[: len(values)] = values
-    return vectors[full <= _BLIND * np.sqrt(len(slopes))]
-
-
-def _null_waves(landscape: Landscape, slopes: np.ndarray) -> np.ndarray:
-    """The same among constant fields."""
-    c = len(landscape.program.components)
-    sites = landscape.size // c
-    constant = _null_vectors(slopes.reshape(len(slopes), c, sites).sum(axis=2) / np.sqrt(sites))
-    return np.repeat(constant, sites, axis=1) / np.sqrt(sites)
-
-
-def _rays(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """Unit vectors of both signs, (rays, n)."""
-    c, shape = len(landscape.program.components), landscape.shape
-    sites = landscape.size // c
-    grid = np.indices(shape).reshape(len(shape), -1)
-    first, last = np.zeros((2, sites))
-    first[0] = last[-1] = 1.0
-    profiles = [np.ones(sites), (-1.0) ** grid.sum(axis=0), first]
-    if sites > 1:
-        profiles.append(first - last)
-        profiles += [np.cos(2 * np.pi * x / extent) for x, extent in zip(grid, shape, strict=True)]
-    internal = np.concatenate([np.eye(c), _combinations(c), rng.normal(size=(8, c))])
-    if landscape.size > _DETERMINANTS and landscape.program.has_determinants:
-        return np.concatenate([np.repeat(internal, sites, axis=1) / np.sqrt(sites)])
-    rays = [np.outer(a, profile).reshape(-1) for profile in profiles for a in internal]
-    rays += list(rng.normal(size=(32, landscape.size)))
-    if landscape.size <= _DENSE:
-        rays += list(_soft(landscape, rng))
-    vectors = np.array(rays)
-    size = np.linalg.norm(vectors, axis=1)
-    vectors = vectors[size > 1e-12] / size[size > 1e-12, None]
-    return np.concatenate([vectors, -vectors])
-
-
-def _combinations(c: int) -> np.ndarray:
-    """e_a ± e_b, for up to eight components."""
-    pairs = [(a, b) for a in range(min(c, 8)) for b in range(a)]
-    rows = np.zeros((2 * len(pairs), c))
-    for i, (a, b) in enumerate(pairs):
-        rows[2 * i, [a, b]] = 1.0
-        rows[2 * i + 1, [a, b]] = 1.0, -1.0
-    return rows
-
-
-def _soft(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """The softest directions of the mean Hessian at random points, (k, n)."""
-    n, step = landscape.size, 1e-3
-    points = rng.normal(size=(2, n))
-    total = np.zeros((n, n))
-    for point in points:
-        slopes = landscape.slopes(np.concatenate([point + step * np.eye(n), point - step * np.eye(n)]))[1]
-        total += (slopes[:n] - slopes[n:]) / (2 * step)
-    return np.linalg.eigh((total + total.T) / 2)[1][:, :4].T
-
-
-def _tube_power(
-    landscape: Landscape, v: np.ndarray, beside: np.ndarray, rng: np.random.Generator
-) -> float | None:
-    """dE/d log t between the two largest distances, for the tube around a ray; None if it cannot be told."""
-    n = landscape.size
-    if n == 1:
-        across = np.zeros((0, 1))
-    elif n <= _ACROSS:
-        across = np.linalg.svd(v[None], full_matrices=True)[2][1:]
-    else:
-        drawn = rng.normal(size=(_ACROSS, n))
-        drawn -= np.outer(drawn @ v, v)
-        across = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-    energies = []
-    for t in (1e3, 1e5):
-        # a periodic S is averaged over
-        shifts = t * (1 + 0.1 * rng.uniform(size=16))
-        offset = beside[np.argmin(landscape.values(t * v + beside))]
-        height = landscape.values(shifts[:, None] * v + offset).mean()
-        if not np.isfinite(height):
-            return None
-        log_width = 0.0
-        if len(across):
-            width = np.minimum(landscape.sections(t * v + offset, across).width, t)
-            log_width = float(np.log(width).mean()) * (n - 1)
-        energies.append(height - log_width)
-    return float((energies[1] - energies[0]) / np.log(100))
+def _distinct(points: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """The lowest points of a sphere, each direction once."""
+    kept: list[np.ndarray] = []
+    for i in np.argsort(heights, kind="stable"):
+        size = np.linalg.norm(points[i])
+        if np.isfinite(heights[i]) and all(points[i] @ other < _ALIKE * size**2 for other in kept):
+            kept.append(points[i])
+    return np.array(kept).reshape(-1, points.shape[1])
 
 
 def _divergence(landscape: Landscape, v: np.ndarray, kind: Literal["flat", "unbounded"]) -> Divergence:
     if kind == "flat" and v[np.argmax(np.abs(v))] < 0:
         v = -v
     return Divergence(landscape.fields(v[None])[0], kind, _name(landscape, v))
+
+
+def _place_name(landscape: Landscape, place: np.ndarray) -> str:
+    """Where a configuration is, in words."""
+    values = place.reshape(len(landscape.program.components), -1)
+    parts = [
+        f"{name} = {0.0 if abs(value) < 1e-9 else value:.4g}" + (f" at site {site}" if row.size > 1 else "")
+        for name, row in zip(landscape.program.components, values, strict=True)
+        for site, value in zip(np.ndindex(landscape.shape), row, strict=True)
+    ]
+    return ", ".join(parts[:4]) + (", …" if len(parts) > 4 else "")
 
 
 def _name(landscape: Landscape, v: np.ndarray) -> str:

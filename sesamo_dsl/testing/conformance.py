@@ -24,6 +24,7 @@ from ..flows.base import GaussianBase
 from ..groups.catalogue import Z2, Cyclic
 from ..groups.lie import SO, U1
 from ..ir.interpreter import run
+from ..ir.rounding import error_bounds
 from ..ir.source import argument_name
 from ..language.theory import Theory
 from ..machine.cache import load_source
@@ -35,7 +36,6 @@ from ..symbols.lattice import Lattice
 from .coverage import COUPLINGS, COVERAGE, coverage_program
 from .law import EPS, Law, Measurement
 from .laws import LAWS
-from .rounding import error_bounds
 from .subject import Subject
 from .suite import LawViolation, require, run_law
 

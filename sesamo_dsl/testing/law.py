@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+from ..ir.rounding import error_bounds
 from ..values.precision import Precision
-from .rounding import error_bounds
 from .subject import Subject
 
 EPS: dict[Precision, float] = {

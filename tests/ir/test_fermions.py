@@ -22,8 +22,8 @@ from sesamo_dsl.ir.builder import Builder
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Function, Program
+from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.ir.value import Kind
-from sesamo_dsl.testing.rounding import error_bounds
 
 Array = np.ndarray[Any, Any]
 BACKENDS = {"torch": sesamo_torch.BACKEND, "jax": sesamo_jax.BACKEND}

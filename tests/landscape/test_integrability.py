@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 import sympy as sp
@@ -22,6 +23,24 @@ def theory(density: Density, shape: tuple[int, ...] = (1,), fields: int = 1) -> 
 
 def gradient(x: FieldComponent) -> sp.Expr:
     return sp.Add(*((x - x.shift(mu)) ** 2 for mu in x.lattice.directions))
+
+
+def graph_theory(density: Density) -> sd.Theory:
+    """On a ring with a chord; squares of differences along bonds are added to the density."""
+    edges = nx.cycle_graph(4)
+    edges.add_edge(0, 2)
+    graph = sd.GraphLattice(edges)
+    x = sd.ScalarField("x", graph)
+    return sd.Theory(
+        "graph", fields=[x], action=graph.sum(density(x)) + graph.bonds(lambda a, b, w: (a[x] - b[x]) ** 2)
+    )
+
+
+def vector_theory(density: Density) -> sd.Theory:
+    """Of |r|² of a vector in three dimensions, with its rotations."""
+    point = sd.Lattice(1)
+    r = sd.VectorField("r", point, 3)
+    return sd.Theory("vector", fields=[r], action=density(sp.Add(*(a**2 for a in r))), symmetries=[sd.SO(r)])
 
 
 INFINITE: dict[str, tuple[sd.Theory, str]] = {
@@ -50,6 +69,70 @@ INFINITE: dict[str, tuple[sd.Theory, str]] = {
     "half a logarithm": (theory(lambda x: sp.log(1 + x**2) / 2), "flat"),
     "a logarithm in the plane": (theory(lambda x, y: sp.log(1 + x**2 + y**2), fields=2), "flat"),
     "a cross": (theory(lambda x, y: x**2 * y**2, fields=2), "flat"),
+    # a soft direction along which only bounded terms are left
+    "a soft direction": (theory(lambda x, y: (x - 2 * y) ** 2 + sp.cos(y), fields=2), "flat"),
+    "an irrational soft direction": (
+        theory(lambda x, y: (x - sp.sqrt(3) * y) ** 2 + sp.sin(x) * sp.cos(y), fields=2),
+        "flat",
+    ),
+    "what two powers leave": (
+        theory(lambda x, y, z: (x - 2 * y) ** 4 + (y - 3 * z) ** 2 + sp.tanh(z), fields=3),
+        "flat",
+    ),
+    "one of four directions": (
+        theory(lambda x, y, z, w: (x - 2 * y) ** 2 + (z + 3 * w) ** 2 + x**2 / (1 + x**2), fields=4),
+        "flat",
+    ),
+    "a soft mixture on a lattice": (theory(lambda x, y: (x - 2 * y) ** 2 + sp.cos(y), (4,), 2), "flat"),
+    "a soft mixture on a large lattice": (
+        theory(lambda x, y: (x - 2 * y) ** 2 + gradient(x) + sp.cos(y), (16, 12), 2),
+        "flat",
+    ),
+    # S falls to −∞ at a finite distance
+    "an inverse square": (theory(lambda x: x**2 - 1 / x**2), "singular"),
+    "a simple pole": (theory(lambda x: x**2 - 1 / x), "singular"),
+    "the pole of a tangent": (theory(lambda x: x**4 + sp.tan(x)), "singular"),
+    "just not integrable": (theory(lambda x: x**2 + sp.log(sp.Abs(x - 1))), "singular"),
+    "a logarithm beside a steep well": (theory(lambda x: 10**6 * x**2 + sp.log(sp.Abs(x - 1))), "singular"),
+    "zeros of a sine": (theory(lambda x: x**2 + sp.log(sp.sin(x) ** 2)), "singular"),
+    "a logarithm at a point": (theory(lambda x, y: x**2 + y**2 + sp.log(x**2 + y**2), fields=2), "singular"),
+    "a logarithm at a line": (
+        theory(lambda x, y: x**2 + y**2 + sp.log(sp.Abs(x - 2 * y)), fields=2),
+        "singular",
+    ),
+    "a logarithm at a circle": (
+        theory(lambda x, y: x**2 + y**2 + sp.log(sp.Abs(x**2 + y**2 - 3)), fields=2),
+        "singular",
+    ),
+    "attraction": (
+        theory(lambda x, y, z: x**2 + y**2 + z**2 - 1 / sp.sqrt(x**2 + y**2 + z**2), fields=3),
+        "singular",
+    ),
+    "a pole between neighbours": (
+        theory(lambda x: x**2 + sp.Rational(6, 5) * sp.log(sp.Abs(x - x.shift(0))), (5,)),
+        "singular",
+    ),
+    # along bent valleys, and in wells that repeat
+    "a bent valley that falls": (
+        theory(lambda x, y: 100 * (y - x**2) ** 2 - x**2 / 100, fields=2),
+        "unbounded",
+    ),
+    "a bent valley that is flat": (theory(lambda x, y: (y - x**2) ** 2, fields=2), "flat"),
+    "a bent valley that waves": (theory(lambda x, y: (y - x**3) ** 2 + sp.cos(x), fields=2), "flat"),
+    "a twisted curve": (theory(lambda x, y, z: (y - x**2) ** 2 + (z - x * y) ** 2, fields=3), "flat"),
+    "a hyperbola": (theory(lambda x, y: (x * y - 1) ** 2, fields=2), "flat"),
+    "a bent valley that rises too slowly": (
+        theory(lambda x, y: 5 * (y - x**2) ** 2 + sp.log(1 + x**2) / 3, fields=2),
+        "flat",
+    ),
+    "wells that narrow": (theory(lambda x: x**2 * sp.sin(x) ** 2), "flat"),
+    "walls that narrow": (theory(lambda x, y: x**4 * y**2 + x**2, fields=2), "flat"),
+    # far out
+    "a cap": (theory(lambda x: sp.Min(x**2, 10**9)), "flat"),
+    "a plateau": (theory(lambda x: 10**6 * x**2 / (1 + x**2)), "flat"),
+    "a fall behind a high wall": (theory(lambda x: x**4 - x**6 / 10**12), "unbounded"),
+    "a fall behind a higher wall": (theory(lambda x: x**2 - x**4 / 10**20), "unbounded"),
+    "four fifths of a logarithm": (theory(lambda x: sp.log(1 + x**4) / 5), "flat"),
 }
 
 FINITE: dict[str, sd.Theory] = {
@@ -71,7 +154,54 @@ FINITE: dict[str, sd.Theory] = {
     "branches": theory(lambda x: sp.Piecewise((x**2, x > 0), (sp.exp(-x), True))),
     "double wells in two dimensions": theory(lambda x: gradient(x) + (x**2 - 1) ** 2, (6, 6)),
     "tails on a lattice": theory(lambda x: gradient(x) + 2 * sp.log(1 + x**2), (8,)),
+    "a well far away": theory(lambda x: (x - 10**6) ** 2),
+    "a weak line": theory(lambda x: sp.Abs(x) / 10**6),
+    "a weak mass": theory(lambda x: x**2 / 10**14),
+    "a weaker mass under waves": theory(lambda x: x**2 / 10**30 + sp.cos(x)),
+    "wells that are very far": theory(lambda x: x**4 / 10**14 - x**2),
+    "an overflow behind a fall": theory(lambda x: sp.exp(x**2 / 10**5) - x**2),
+    "a cosh of a cosh": theory(lambda x: sp.cosh(sp.cosh(x)) - x**2),
+    "a mass that overflows": theory(lambda x: sp.Float(10) ** 307 * x**2),
+    "terms that cancel": theory(
+        lambda x, y: x**2 + y**2 + (x**2 + y**2) ** 5 - sp.expand((x**2 + y**2) ** 5), fields=2
+    ),
+    "a soft mass": theory(lambda x, y: (x - 2 * y) ** 2 + y**2 / 10**8 + sp.cos(y), fields=2),
+    "a soft mass on a lattice": theory(
+        lambda x, y: (x - 2 * y) ** 2 + gradient(x) + y**2 / 10**4 + 3 * sp.cos(y), (6,), 2
+    ),
+    "just integrable": theory(lambda x: x**2 + sp.Rational(99, 100) * sp.log(sp.Abs(x - 1))),
+    "just integrable at a point": theory(
+        lambda x, y: x**2 + y**2 + sp.Rational(9, 10) * sp.log(x**2 + y**2), fields=2
+    ),
+    "just integrable at lines that cross": theory(
+        lambda x, y: x**2 + y**2 + sp.Rational(9, 10) * (sp.log(sp.Abs(x)) + sp.log(sp.Abs(y))), fields=2
+    ),
+    "a point that looks like a line": theory(
+        lambda x, y: x**2 + y**2 + sp.Rational(7, 10) * sp.log(x**2 + y**4), fields=2
+    ),
+    "logarithms on a lattice": theory(
+        lambda x: x**2 + gradient(x) + sp.Rational(4, 5) * sp.log(sp.Abs(x - 2)), (3, 3)
+    ),
+    "a deep well that is no pole": theory(lambda x: x**2 - 1 / (x**2 + sp.Rational(1, 10**6))),
+    "a bent valley that rises": theory(lambda x, y: (y - x**2) ** 2 + x**2 / 10**6, fields=2),
+    "a bent valley with tails": theory(
+        lambda x, y: (y - x**2) ** 2 + sp.Rational(3, 5) * sp.log(1 + x**2), fields=2
+    ),
+    "a twisted curve that rises": theory(
+        lambda x, y, z: (y - x**2) ** 2 + (z - x * y) ** 2 + x**2 / 100, fields=3
+    ),
+    "wells that narrow fast": theory(lambda x: x**4 * sp.sin(x) ** 2 + sp.log(1 + x**2) / 8),
+    "walls that narrow fast": theory(lambda x, y: x**4 * y**2 + y**2, fields=2),
+    "six fifths of a logarithm": theory(lambda x: sp.Rational(3, 10) * sp.log(1 + x**4)),
+    "a graph": graph_theory(lambda x: x**2 / 100),
+    "a vector": vector_theory(lambda r2: sp.Rational(8, 5) * sp.log(1 + r2)),
 }
+INFINITE["a massless graph"] = (graph_theory(lambda x: sp.cos(x)), "flat")
+INFINITE["a vector with tails too fat"] = (
+    vector_theory(lambda r2: sp.Rational(3, 2) * sp.log(1 + r2)),
+    "flat",
+)
+INFINITE["a vector that falls"] = (vector_theory(lambda r2: r2**2 - r2**3 / 10**15), "unbounded")
 
 
 @pytest.mark.parametrize("name", INFINITE)
@@ -151,6 +281,24 @@ def test_couplings_are_judged_when_they_are_given(tmp_path: Path) -> None:
     with pytest.raises(NotNormalizableError, match="grow"):
         model.train(parameters={"mass": 0, "lam": 0}, **options)
     model.train(parameters={"mass": -1, "lam": 0.1}, **options)
+
+
+@pytest.mark.parametrize("k", [1e308, 1e300, 1e-200])
+def test_couplings_at_the_ends_of_float64_are_judged(k: float) -> None:
+    x = sd.ScalarField("x", sd.Lattice(1))
+    strength = sd.parameters("k")
+    declared = sd.Theory("extreme", fields=[x], action=strength * x**2)
+    assert sd.analyse(declared, parameters={strength: k}).divergence is None
+    with pytest.raises(NotNormalizableError, match="unbounded"):
+        sd.analyse(declared, parameters={strength: -k})
+
+
+def test_the_place_of_a_singularity_is_named() -> None:
+    y = sp.Rational(3, 2)
+    declared = theory(lambda a, b: a**2 + b**2 - 1 / ((a - 2) ** 2 + (b - y) ** 2), fields=2)
+    found = sd.analyse(declared, normalizable=False).divergence
+    assert found is not None
+    assert found.name == "x0 = 2, x1 = 1.5"
 
 
 def test_hmc_refuses_too() -> None:

@@ -21,11 +21,11 @@ from sesamo_dsl.groups.element import Element
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
+from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.lowering.expressions import arrays, lower
 from sesamo_dsl.report.derivation import derivation
 from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.exact import NumberTable
-from sesamo_dsl.testing.rounding import error_bounds
 
 J, LAM = sd.parameters("J lam")
 COUPLINGS = {"J": 0.7, "lam": 0.3}

@@ -22,11 +22,11 @@ from sesamo_dsl.groups.element import Element
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
+from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.lowering.expressions import arrays as constant_arrays
 from sesamo_dsl.lowering.expressions import lower
 from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.exact import NumberTable
-from sesamo_dsl.testing.rounding import error_bounds
 
 KAPPA, LAM = sd.parameters("kappa lam")
 COUPLINGS = {"kappa": 0.3, "lam": 0.2}

@@ -29,6 +29,7 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.analysis.invariance import act
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import BackendError
+from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.ir.source import module_source
 from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.exact import NumberTable
@@ -50,7 +51,6 @@ from sesamo_dsl.testing import (
 )
 from sesamo_dsl.testing.laws import LANES
 from sesamo_dsl.testing.reference_density import ReferenceDensity
-from sesamo_dsl.testing.rounding import error_bounds
 from sesamo_dsl.testing.significance import SUITE_LEVEL, bernstein, student_bound, vanishing_mean
 from sesamo_dsl.testing.suite import require
 from sesamo_dsl.testing.table import counterexample, results_table

@@ -9,12 +9,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ...backend import call
+from ...ir.rounding import error_bounds
 from ...ir.source import argument_name
 from ...ir.value import Kind
 from ...laws.orbits import uniform_directions
 from ...values.couplings import Coupling
 from ..law import EPS, Law, Measurement, largest
-from ..rounding import error_bounds
 from ..strategies import configurations, couplings
 from ..subject import Subject
 from .domain import differs, height, wall_width

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.interpreter import arguments
-from ..ir.operations import OPERATIONS
-from ..ir.operations.operation import Setting
-from ..ir.program import Program
 from ..values.couplings import Couplings
+from .interpreter import arguments
+from .operations import OPERATIONS
+from .operations.operation import Setting
+from .program import Program
 
 _SAFETY = 4.0  # covers the second order and library functions that are off by a few units in the last place
 
