@@ -17,8 +17,8 @@ from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.operations import OPERATIONS, register
 from sesamo_dsl.ir.operations.operation import Fixed, Pointwise
 from sesamo_dsl.ir.program import Function, Program
+from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.ir.value import Kind
-from sesamo_dsl.testing.rounding import error_bounds
 from support import example
 
 Array = np.ndarray[Any, Any]

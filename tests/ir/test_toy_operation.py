@@ -23,10 +23,10 @@ from sesamo_dsl.ir.operations import OPERATIONS, register
 from sesamo_dsl.ir.operations.functions import Elementwise
 from sesamo_dsl.ir.operations.operation import Writer
 from sesamo_dsl.ir.program import Program
+from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.ir.source import Dialect, module_source
 from sesamo_dsl.ir.value import Kind
 from sesamo_dsl.lowering.expressions import lower
-from sesamo_dsl.testing.rounding import error_bounds
 from support import example
 
 Array = np.ndarray[Any, Any]
