@@ -111,6 +111,8 @@ class IdentityForm(NormalForm):
             return self(cast(sp.Expr, expr.func(*args).rewrite(sp.exp)))
         if isinstance(expr, sp.exp):
             return self._finished(self._exp(cast(sp.Expr, args[0])))
+        if isinstance(expr, sp.erfc):
+            return self(cast(sp.Expr, 1 - sp.erf(args[0])))
         if isinstance(expr, sp.ceiling):
             return self(cast(sp.Expr, -sp.floor(-expr.args[0])))
         if isinstance(expr, sp.frac):

@@ -154,6 +154,8 @@ SPELLINGS: dict[str, tuple[Any, sp.Expr, Any]] = {
         lambda _: sd.LieSymmetry("R", [{X: -Y, Y: X}]),
     ),
     "sitewise": (PHI, LINE.sum(PHI**2 + sp.log(1 + sp.exp(PHI)) - PHI / 2), lambda f: sd.Sitewise(sd.Z2(f))),
+    "product of tails": (X, sp.erfc(X) * sp.erfc(-X) + X**2, sd.Z2),
+    "tail about one half": (X, (sp.erfc(X) - 1) ** 2 + X**2, sd.Z2),
 }
 
 
