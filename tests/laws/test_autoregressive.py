@@ -130,7 +130,7 @@ def log_law(theory: str, name: str, y: Array, u: Array) -> Array:
 
 
 def with_small_ones_on_jax(theories: Iterable[str]) -> Any:
-    """The law is one for both backends (:func:`test_both_backends_have_the_same_law`), and XLA takes its time."""
+    """Both backends have the same law, which is a test below, and XLA takes its time."""
     cases = [(theory, "torch") for theory in theories] + [("(Z₂)^3", "jax")]
     return pytest.mark.parametrize(("theory", "name"), cases)
 
