@@ -15,6 +15,7 @@ import numpy as np
 
 from ..values.couplings import Coupling
 from ..values.node_order import NodeOrder
+from .operations import OPERATIONS
 from .program import Function, Program
 from .value import Attribute, Kind, Op
 
@@ -99,7 +100,8 @@ def _function_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndar
         strange = [part for part in _parts(value) if isinstance(part, str) and part not in known]
         if strange:
             raise ValueError(f"operation {len(ops)} of {data['name']}: {strange[0]!r} is unknown")
-        ops.append(Op(_identifier(name), tuple(args), Kind(kind), value))
+        ops.append(Op(name, tuple(args), Kind(kind), value))
+        _check_types(ops, inputs)
     outputs = tuple((_identifier(name), _count(index, 0)) for name, index in data["outputs"])
     if not all(index < len(ops) for _, index in outputs):
         raise ValueError(f"outputs of {data['name']} that are not computed")
@@ -107,6 +109,20 @@ def _function_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndar
     return Function(
         _identifier(data["name"]), _text(data["doc"]), inputs, parameters, tuple(ops), outputs, notes
     )
+
+
+def _check_types(ops: list[Op], inputs: tuple[tuple[str, Kind], ...]) -> None:
+    """ValueError if the last operation is none, or its kind is not what its type rule says."""
+    op = ops[-1]
+    if op.name not in OPERATIONS:
+        raise ValueError(f"operation {len(ops) - 1}: {op.name!r} is unknown")
+    found = (
+        dict(inputs).get(op.attribute)
+        if op.name == "input"
+        else OPERATIONS[op.name].kind([ops[a].kind for a in op.args], op.attribute)
+    )
+    if found is not op.kind:
+        raise ValueError(f"operation {len(ops) - 1}: {op.name} of these arguments is not {op.kind.value}")
 
 
 def _attribute_as_data(attribute: Attribute) -> Any:

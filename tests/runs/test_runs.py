@@ -267,6 +267,26 @@ def test_programs_survive_the_way_through_json() -> None:
     assert program_text(program_from_data(data, program.constants)) == program_text(program)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({0: "system"}, "'system' is unknown"),
+        ({2: "index"}, "is not index"),
+        ({1: [0, 0]}, "is not config"),
+        ({1: [99]}, "not there"),
+    ],
+)
+def test_what_is_read_has_types(change: dict[int, Any], reason: str) -> None:
+    """The last operation of an action is a sum over sites."""
+    program = coverage_program()
+    data = json.loads(json.dumps(program_as_data(program)))
+    op = next(op for op in data["functions"][0]["ops"] if op[0] == "site_sum")
+    for place, value in change.items():
+        op[place] = value
+    with pytest.raises(ValueError, match=reason):
+        program_from_data(data, program.constants)
+
+
 def test_no_file_is_run(tmp_path: Path) -> None:
     """A run of a user's file is read when the file is gone, and when it would do harm."""
     file = tmp_path / "own.py"
