@@ -1,4 +1,4 @@
-"""One run of the laws for ``mutation.py``: small theories, exact laws first, stops at the first failure."""
+"""One run of the properties for ``mutation.py``: small theories, exact ones first, stops at the first failure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import sympy as sp
 import sesamo_dsl as sd
 from sesamo_dsl.backend import load_backend
 from sesamo_dsl.errors import SesamoError
-from sesamo_dsl.testing import LAWS, Subject, run_law
+from sesamo_dsl.testing import PROPERTIES, Subject, check_property
 from sesamo_dsl.testing.conformance import CHECKS
 from sesamo_dsl.testing.coverage import coverage_theory
 
-# rounds of laws: the exact ones, then means of samples, then quadrature
+# rounds of properties: the exact ones, then means of samples, then quadrature
 _LATER = ({"bridge", "schwinger_dyson", "loss"}, {"normalised", "partition_function"})
-_ROUNDS = ({law.name for law in LAWS}.difference(*_LATER), *_LATER)
+_ROUNDS = ({law.name for law in PROPERTIES}.difference(*_LATER), *_LATER)
 _OF_A_BACKEND = (
     {"emitted_is_program", "emitted_canonical", "density_of_samples", "law_of_the_group"},
     {"normalised"},
@@ -142,7 +142,7 @@ def _triangle(v: sd.VectorField) -> sp.Expr:
 
 
 def outcome(backend_name: str) -> tuple[str, str]:
-    """(``caught``, by what), (``crashed``, how) before any law could judge, or (``survives``, nothing)."""
+    """(``caught``, by what), (``crashed``, how) before any property is tested, or (``survives``, nothing)."""
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     backend = load_backend(backend_name)
@@ -168,9 +168,9 @@ def outcome(backend_name: str) -> tuple[str, str]:
                 return "caught", f"a {type(error).__name__} on {theory.name}"
             except Exception as error:
                 return "crashed", f"{type(error).__name__} on {theory.name}: {str(error)[:60]}"
-            for law in (law for law in LAWS if law.name in names and law.applies(subject)):
+            for law in (law for law in PROPERTIES if law.name in names and law.applies(subject)):
                 try:
-                    result = run_law(
+                    result = check_property(
                         law, subject, examples=min(law.count, _EXAMPLES[backend_name]), shrink=False
                     )
                 except Exception as error:

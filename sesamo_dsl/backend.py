@@ -46,7 +46,7 @@ class Draws:
         Whether y left the domain, (samples,); such samples have weight zero.
     auxiliary
         Auxiliary coordinates that complete the slices of Lie groups, (samples, k); k = 0 without slices.
-    shortfall
+    log_prob_mismatch
         How far the flow's log q, accumulated on the way to a sample, exceeds log q̃ asked for at the sample,
         (samples,); in exact arithmetic it never does. None if the model cannot tell.
     """
@@ -57,7 +57,7 @@ class Draws:
     sector: np.ndarray
     leaked: np.ndarray
     auxiliary: np.ndarray
-    shortfall: np.ndarray | None = None
+    log_prob_mismatch: np.ndarray | None = None
 
     def raised(self, constant: float) -> Draws:
         """The same with a constant added to the action, in float64."""

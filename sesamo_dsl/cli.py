@@ -63,7 +63,7 @@ _VERDICTS = {
 }
 
 
-_FAILED = 3  # exit code of a law or a check that fails
+_FAILED = 3  # exit code of a property or a check that fails
 
 
 class _Commands(TyperGroup):
@@ -86,7 +86,7 @@ app = typer.Typer(
     add_completion=False,
     help="Declare a field theory in SymPy, check its symmetries, train a sampler that has them built in.",
     epilog="Exit codes: 0 done; 1 something that was given is wrong, as the message says; 2 wrong usage; "
-    "3 a law or a check failed, or results are NaN or infinite; 130 interrupted.",
+    "3 a property or a check failed, or results are NaN or infinite; 130 interrupted.",
 )
 
 
@@ -562,13 +562,13 @@ def run_tests(
         list[str] | None,
         typer.Option(help="Backends to compare; may be repeated. By default all that are registered."),
     ] = None,
-    examples: Annotated[int | None, typer.Option(min=1, help="Examples of each law.")] = None,
+    examples: Annotated[int | None, typer.Option(min=1, help="Examples of each property.")] = None,
     random: Annotated[
         int, typer.Option("--random", min=0, help="Test this many random theories instead.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Number of the first random theory.")] = 0,
 ) -> None:
-    """Test every law that a theory has to obey; exit code 3 and a counterexample if one fails."""
+    """Test every property that a theory has to have; exit code 3 and a counterexample if one fails."""
     try:
         from .testing.table import print_random, print_results, print_summary
     except ImportError as error:
@@ -578,7 +578,7 @@ def run_tests(
             found=str(error),
             remedy="pip install 'sesamo-dsl[test]'",
         ) from error
-    from .testing import RandomResult, run_laws, run_random
+    from .testing import RandomResult, check_properties, run_random
 
     console = Console()
     if (theory is None) == (random == 0):
@@ -601,11 +601,11 @@ def run_tests(
         raise typer.Exit(_FAILED if any(result.status == "failed" for result in drawn) else 0)
     began = time.perf_counter()
     with console.status("testing") as status:
-        results = run_laws(
+        results = check_properties(
             load_theory(theory),
             backend,
             examples=examples,
-            report=lambda result: status.update(f"testing: {result.law.name} done"),
+            report=lambda result: status.update(f"testing: {result.prop.name} done"),
         )
     print_results(results, time.perf_counter() - began, console)
     raise typer.Exit(0 if all(result.holds for result in results) else _FAILED)

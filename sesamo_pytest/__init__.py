@@ -1,4 +1,4 @@
-"""pytest plugin: ``pytest --sesamo-theory my_theory.py`` runs every law on the theory that a file declares.
+"""pytest plugin: ``pytest --sesamo-theory my_theory.py`` tests every property of a declared theory.
 
 The option may be repeated, and names shipped theories as well. ``--sesamo-backend`` chooses backends and
 ``--sesamo-examples`` the number of examples of each law.
@@ -18,13 +18,13 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the options."""
-    group = parser.getgroup("sesamo-dsl", "laws of lattice field theories")
+    group = parser.getgroup("sesamo-dsl", "properties of lattice field theories")
     group.addoption(
         "--sesamo-theory",
         action="append",
         default=[],
         metavar="THEORY",
-        help="run all laws on the theory of this .py file, or on this shipped theory; may be repeated",
+        help="run all properties on the theory of this .py file, or on this shipped theory; may be repeated",
     )
     group.addoption(
         "--sesamo-backend",

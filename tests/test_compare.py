@@ -307,7 +307,7 @@ def test_figures_that_cannot_be_are_named(tmp_path: Path) -> None:
     samples = run.sample(2000)
     assert samples.warnings == ()
     assert "WARNING" not in samples.text()
-    lost = replace(samples, shortfall=np.full(2000, 2.0))
+    lost = replace(samples, log_prob_mismatch=np.full(2000, 2.0))
     assert "rounding" in lost.text()
     assert "float64" in lost.warnings[0]
     impossible = replace(samples, log_q=samples.log_q - 3 * samples.kl.value - 1)

@@ -22,7 +22,7 @@ from ..symbols.bonds import BondWeight, exchanged
 from ..symbols.exact import NumberTable
 from ..symbols.fermions import FermionLogDet, canonical_species
 from ..symbols.fields import FieldComponent
-from ..symbols.lattice import Bond, Bonds, Hops, Lattice, SiteSum
+from ..symbols.lattice import AdjacencyPower, Bond, Bonds, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant, exact_value
 from .bond_sums import in_one_orientation, with_sums_over_bonds_together, without_weights
 from .site_sums import site_numbers, sum_of_values, without_cancelling_sums
@@ -171,7 +171,7 @@ def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:
     return cast(sp.Expr, factor * constant)
 
 
-def _sums_of_weights(lattice: Lattice, hops: Hops) -> sp.Expr | None:
+def _sums_of_weights(lattice: Lattice, hops: AdjacencyPower) -> sp.Expr | None:
     """Aᵏ·1, a number or a site constant; None where floating-point numbers cannot spell it exactly."""
     if hops.on_constants is not None:
         return hops.on_constants

@@ -68,7 +68,7 @@ class Verdict:
     part: sp.Expr | None = None
 
 
-def judge(
+def check_invariance(
     theory: Theory, generator: Element, normal_form: NormalForm, limits: list[str] | None = None
 ) -> Verdict:
     """Decide invariance of the action under one group element.
@@ -392,7 +392,7 @@ def surviving_subgroup(
             continue
         element = group.elements[g]
         refuted = find_counterexample(theory, element) is not None
-        status = "broken" if refuted else judge(theory, element, normal_form).status
+        status = "broken" if refuted else check_invariance(theory, element, normal_form).status
         tested.append(g)
         if status == "exact":
             survivors = generated

@@ -20,7 +20,7 @@ from ..landscape.images import Images
 from ..landscape.landscape import Landscape
 from ..landscape.laplace import DENSE, modes_at
 from ..landscape.minima import Minimum, find_minima
-from ..landscape.vacua import self_consistent, wave_hessian
+from ..landscape.vacua import variational_gaussian, wave_hessian
 from ..laws.orbits import circle, uniform_directions
 from ..values.arrays import Arrays
 from ..values.couplings import Couplings
@@ -131,7 +131,7 @@ def start_density(program: Program, parameters: Couplings) -> StartDensity:
     basins = _basins(landscape, layout, rng)
     n, shape = landscape.size, program.configuration_shape
     if not basins:
-        blocks = layout.of_waves(self_consistent(program, parameters).hessian)
+        blocks = layout.of_waves(variational_gaussian(program, parameters).hessian)
         covariance = np.linalg.inv(blocks) if layout.waves else _assembled(blocks, program.shape)
         basins = [_Basin(np.zeros((1, n)), np.zeros(1), covariance)]
     tails = find_tails(landscape, basins[0].centres[0], rng)

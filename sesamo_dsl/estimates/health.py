@@ -22,7 +22,7 @@ LARGEST_SHARE = 0.05
 FEWEST = 10
 """Effective samples below which no error bar means anything."""
 HEAVY_TAIL = 0.7
-_SHORTFALL = 0.01  # rounding alone leaves 1e-3 at most
+_MISMATCH = 0.01  # rounding alone leaves 1e-3 at most
 _FINAL_BATCHES = 50  # of a training, compared with the samples
 _LEAST_TAIL = 20  # weights that a tail index is fitted to
 _LARGE_WEIGHT = 3.0  # in units of the mean: the tail of weights that are all below it does no harm
@@ -70,12 +70,12 @@ def pareto_tail_index(log_weights: np.ndarray) -> float:
 
 def rounding(samples: WeightedSamples) -> Finding | None:
     """The flow's log q on the way to a sample exceeds the one asked for at the sample."""
-    if samples.shortfall is None or not float(samples.shortfall.mean()) > _SHORTFALL:
+    if samples.log_prob_mismatch is None or not float(samples.log_prob_mismatch.mean()) > _MISMATCH:
         return None
     return Finding(
         "rounding",
         "the density that is computed at the samples is too low by a factor "
-        f"e^{samples.shortfall.mean():.2g} on "
+        f"e^{samples.log_prob_mismatch.mean():.2g} on "
         "average, because the flow contracts more than the precision can follow; weights and all figures are "
         "wrong",
         "train with precision='float64'",

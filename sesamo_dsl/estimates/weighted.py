@@ -162,7 +162,7 @@ class WeightedSamples:
         What the reader must know about how the samples were made, e.g. an inexact law.
     declared
         The theory's derived quantities by name.
-    shortfall
+    log_prob_mismatch
         See :class:`sesamo_dsl.backend.Draws`.
     training
         How the model was trained, as far as it is known.
@@ -180,7 +180,7 @@ class WeightedSamples:
     exact: Reference | None
     notes: tuple[str, ...] = ()
     declared: Mapping[str, Derived] = field(default_factory=dict)
-    shortfall: np.ndarray | None = None
+    log_prob_mismatch: np.ndarray | None = None
     training: TrainingRecord | None = None
     search: Search | None = None
 
@@ -205,7 +205,7 @@ class WeightedSamples:
         if draws.x.dtype == np.float32:
             action = observable_values(program, parameters, draws.x, "action")
         arrays = (draws.x, draws.log_q, action, draws.sector, draws.leaked | np.isposinf(action))
-        rest = (exact, notes, declared or {}, draws.shortfall, training, search)
+        rest = (exact, notes, declared or {}, draws.log_prob_mismatch, training, search)
         return cls(program, parameters, *arrays, *rest)
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..checks import as_integer, shown
 from ..errors import GroupError
-from ..symbols.lattice import GraphLattice, Hops, Lattice
+from ..symbols.lattice import AdjacencyPower, GraphLattice, Lattice
 from ..symbols.site_constants import SiteConstant
 from .site_map import SiteMap
 
@@ -102,7 +102,7 @@ def sign_constant(lattice: Lattice, axes: Axes) -> SiteConstant:
     return SiteConstant.given(sign_name(lattice, axes), lattice, pattern(lattice, axes))
 
 
-def sign_of_step(lattice: Lattice, axes: Axes, offset: Sequence[int], hops: Hops | None) -> int:
+def sign_of_step(lattice: Lattice, axes: Axes, offset: Sequence[int], hops: AdjacencyPower | None) -> int:
     """χ(y)/χ(x) for the sites y that are seen from x at x + o and after hops along edges.
 
     Raises

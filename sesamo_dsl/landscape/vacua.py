@@ -126,7 +126,7 @@ def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     return None
 
 
-def self_consistent(program: Program, parameters: Couplings) -> Vacuum:
+def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
     """The translation-invariant Gaussian around zero with the least KL divergence from the theory.
 
     It is stationary where its precision is the mean of the Hessian under itself. By parts ⟨∂²S⟩ ⟨x x†⟩ is

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..flows.base import GaussianBase
 from ..ir.program import Program
-from ..landscape.vacua import find_vacuum, searched_vacuum, self_consistent
+from ..landscape.vacua import find_vacuum, searched_vacuum, variational_gaussian
 from ..values.couplings import Couplings
 from ..values.registry import Registry
 
@@ -21,7 +21,7 @@ def vacuum(program: Program, parameters: Couplings) -> GaussianBase:
 
     Without a vacuum it is the Gaussian around zero that is closest to the theory.
     """
-    searches = (find_vacuum, searched_vacuum, self_consistent)
+    searches = (find_vacuum, searched_vacuum, variational_gaussian)
     vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)
     u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
     rotation = program.constants["INVERSES"][u]

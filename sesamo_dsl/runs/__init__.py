@@ -9,7 +9,7 @@ them. The state has the same layout for all backends: a run trained with one can
 """
 
 from .declaration import digest as digest
-from .donor import Donor as Donor
 from .loading import load_run as load_run
 from .run import Run as Run
 from .starting import start as start
+from .warm_start import WarmStart as WarmStart

@@ -25,9 +25,9 @@ from ..training.callbacks import Callback, checked
 from ..values.couplings import Coupling
 from .checking import lesson
 from .declaration import Declaration
-from .donor import Donor
 from .run import Run, rate_of_an_optimizer
 from .store import Memory, RunDirectory, Store
+from .warm_start import WarmStart
 
 
 def start(
@@ -51,12 +51,12 @@ def start(
     values, progress = compiled.parameter_values(parameters), checks.flag(progress, "option progress")
     require_normalizable(compiled.program, values)
     given = _reference(compiled, reference)
-    donor = None if start_from is None else Donor.of(start_from)
+    warm_start = None if start_from is None else WarmStart.of(start_from)
     changes = dict(changes or {})
     if optimizer is not None and changes.get("learning_rate") is not None:
         raise rate_of_an_optimizer(changes["learning_rate"])
-    if donor is not None and changes.get("flow") is None:
-        changes["flow"] = donor.flow
+    if warm_start is not None and changes.get("flow") is None:
+        changes["flow"] = warm_start.flow
 
     def decide(with_target: bool) -> Plan:
         precision = compiled.requested_precision
@@ -64,7 +64,7 @@ def start(
         return planned(compiled.analysis, begun, changes, **asked)
 
     plan, taught, signals = decide(given is not None), None, ()
-    if given is None and check and _may_learn(compiled, plan, method, donor):
+    if given is None and check and _may_learn(compiled, plan, method, warm_start):
         taught, signals = lesson(compiled, values, plan.seconds or 0.0, plan.seed, progress=progress)
     if taught is not None:
         given, plan = taught.learned.astype(compiled.precision), decide(True)
@@ -73,8 +73,8 @@ def start(
     else:
         base = make_base(compiled.program, values, plan)
     model = compiled.backend.model(compiled, values, base, plan)
-    if donor is not None:
-        model.load_state(donor.graft(model.state(), compiled.theory, plan.flow))
+    if warm_start is not None:
+        model.load_state(warm_start.apply(model.state(), compiled.theory, plan.flow))
     if optimizer is not None:
         model.use_optimizer(optimizer)
     store = _store(compiled, directory)
@@ -92,7 +92,7 @@ def start(
             notes=plan.notes,
             derived=compiled.theory.derived,
             reference=given,
-            start_from=None if donor is None else donor.directory,
+            start_from=None if warm_start is None else warm_start.directory,
             outside=None if taught is None else taught.outside,
         )
         if store.path is not None:  # an unwritable place is found before, not after, the training
@@ -105,10 +105,12 @@ def start(
     return run
 
 
-def _may_learn(compiled: DerivedProgram, plan: Plan, method: str | None, donor: Donor | None) -> bool:
+def _may_learn(
+    compiled: DerivedProgram, plan: Plan, method: str | None, warm_start: WarmStart | None
+) -> bool:
     """Whether the compiler may choose to learn from an annealing: nothing else was asked for."""
     simple = compiled.program.nodes is None and not compiled.facts.slice_dimensions
-    return simple and plan.base == "vacuum" and method is None and donor is None
+    return simple and plan.base == "vacuum" and method is None and warm_start is None
 
 
 def _store(compiled: DerivedProgram, directory: str | Path | Literal[False] | None) -> Store:

@@ -15,8 +15,8 @@ from ..analysis.extents import extent_notes
 from ..analysis.invariance import (
     Verdict,
     breaking_representation,
+    check_invariance,
     enforce_claim,
-    judge,
     split,
     surviving_subgroup,
 )
@@ -107,7 +107,9 @@ def _derived(theory: Theory) -> Analysis:
         else:
             group = symmetry.verified_group(theory.components, numbers)
             generators = symmetry.elements(theory.components, numbers)
-            verdicts = tuple(judge(theory, generator, normal_form, limits) for generator in generators)
+            verdicts = tuple(
+                check_invariance(theory, generator, normal_form, limits) for generator in generators
+            )
             enforce_claim(theory, symmetry, verdicts)
             reports.append(SymmetryReport(symmetry, group, verdicts))
     modulating = [report for report in reports if report.symmetry.use != "equivariant"]
@@ -172,7 +174,7 @@ def _sitewise_report(
     enforce_claim(theory, symmetry, verdicts)
     diagonal = verdicts
     if any(verdict.status != "exact" for verdict in verdicts):
-        diagonal = tuple(judge(theory, generator, normal_form) for generator in group.generators)
+        diagonal = tuple(check_invariance(theory, generator, normal_form) for generator in group.generators)
     return SymmetryReport(symmetry, group, verdicts, axes, weakest(v.status for v in diagonal))
 
 

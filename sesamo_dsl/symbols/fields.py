@@ -14,7 +14,7 @@ import sympy as sp
 
 from .. import checks
 from ..errors import FieldError, LatticeError, ParameterError
-from .lattice import GraphLattice, Hops, Lattice
+from .lattice import AdjacencyPower, GraphLattice, Lattice
 
 _MOST_COMPONENTS = 10_000
 _C = TypeVar("_C", bound="FieldComponent")
@@ -48,7 +48,7 @@ class FieldComponent(sp.Symbol):
         Relative site, wrapped into the lattice.
     lattice : Lattice
         The lattice the field lives on.
-    hops : Hops | None
+    hops : AdjacencyPower | None
         Aᵏ, None for the field itself.
     end : int
         1 or 2 for the field at one or the other end of a bond that is summed over, else 0.
@@ -62,7 +62,7 @@ class FieldComponent(sp.Symbol):
     offset: tuple[int, ...]
     lattice: Lattice
     label: str
-    hops: Hops | None
+    hops: AdjacencyPower | None
     around: tuple[int, ...]
     end: int
 
@@ -73,7 +73,7 @@ class FieldComponent(sp.Symbol):
         label: str,
         lattice: Lattice,
         offset: tuple[int, ...],
-        hops: Hops | None = None,
+        hops: AdjacencyPower | None = None,
         around: tuple[int, ...] = (),
         end: int = 0,
     ) -> FieldComponent:
@@ -133,7 +133,7 @@ class FieldComponent(sp.Symbol):
         """The same component where ``other`` is: with its offset, its hops and its end of a bond."""
         return self._placed(other.offset, other.hops, other.end)
 
-    def with_hops(self, hops: Hops | None) -> Self:
+    def with_hops(self, hops: AdjacencyPower | None) -> Self:
         """The same component at the same place, with these hops instead of its own."""
         return self._placed(self.offset, hops)
 
@@ -151,12 +151,12 @@ class FieldComponent(sp.Symbol):
                 remedy="add up phi.shift(mu) and phi.shift(mu, -1) over lattice.directions",
             )
         steps = 1 if self.hops is None else self.hops.steps + 1
-        return self._placed(self.offset, Hops(steps, self.lattice.edges, len(self.lattice.nodes)))
+        return self._placed(self.offset, AdjacencyPower(steps, self.lattice.edges, len(self.lattice.nodes)))
 
     def _placed(
         self,
         offset: tuple[int, ...],
-        hops: Hops | None,
+        hops: AdjacencyPower | None,
         end: int | None = None,
         around: tuple[int, ...] = (),
     ) -> Self:
@@ -178,7 +178,7 @@ class FieldComponent(sp.Symbol):
         return body if not elsewhere else rf"{body}({'xxy'[self.end]}{moved})"
 
 
-def _adjacency_name(hops: Hops, lattice: Lattice) -> str:
+def _adjacency_name(hops: AdjacencyPower, lattice: Lattice) -> str:
     """A, A^2, …, with a mark on the adjacency of a graph whose nodes were renamed."""
     edges = getattr(lattice, "edges", ())
     mark = "" if hops.edges == edges else f"[{hashlib.sha256(repr(hops.edges).encode()).hexdigest()[:6]}]"

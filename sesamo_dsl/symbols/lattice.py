@@ -379,7 +379,7 @@ class Bonds(LatticeSymbol):
 
 
 @dataclass(frozen=True)
-class Hops:
+class AdjacencyPower:
     """Aᵏ on the graph axis, k = ``steps``, with A given by its edges.
 
     The edges are those of the lattice, or their images where an action was carried along by a map of the
@@ -390,7 +390,7 @@ class Hops:
     edges: tuple[Edge, ...]
     nodes: int
 
-    def renamed(self, images: Sequence[int]) -> Hops:
+    def renamed(self, images: Sequence[int]) -> AdjacencyPower:
         """The same with node i called images[i]."""
         edges = []
         for i, j, weight in self.edges:

@@ -7,9 +7,9 @@
 
 from .conformance import backend_suite as backend_suite
 from .conformance import run_backend as run_backend
-from .law import Law as Law
-from .law import Measurement as Measurement
-from .laws import LAWS as LAWS
+from .properties import PROPERTIES as PROPERTIES
+from .property import Measurement as Measurement
+from .property import Property as Property
 from .random_theories import RandomResult as RandomResult
 from .random_theories import check_random as check_random
 from .random_theories import random_theory as random_theory
@@ -18,8 +18,8 @@ from .strategies import configurations as configurations
 from .strategies import elements as elements
 from .strategies import words as words
 from .subject import Subject as Subject
-from .suite import LawResult as LawResult
-from .suite import LawViolation as LawViolation
-from .suite import run_law as run_law
-from .suite import run_laws as run_laws
+from .suite import PropertyResult as PropertyResult
+from .suite import PropertyViolation as PropertyViolation
+from .suite import check_properties as check_properties
+from .suite import check_property as check_property
 from .suite import theory_suite as theory_suite

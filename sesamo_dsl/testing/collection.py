@@ -1,4 +1,4 @@
-"""What ``pytest --sesamo-theory`` collects: a file for each theory, with an item for each of its laws."""
+"""What ``pytest --sesamo-theory`` collects: a file for each theory, with an item for each property."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from typing import Any
 import pytest
 
 from ..language.theory_files import load_theory
-from .law import Law
-from .laws import LAWS
+from .properties import PROPERTIES
+from .property import Property
 from .subject import Subject
-from .suite import LawViolation, require, run_law
+from .suite import PropertyViolation, check_property, require
 
 
 class TheoryFile(pytest.File):
-    """The laws of one theory."""
+    """The properties of one theory."""
 
     def __init__(self, *, reference: str, **options: Any) -> None:
         super().__init__(**options)
         self._reference = reference
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item for each law that applies."""
+        """One item for each property that applies."""
         backends = self.config.getoption("--sesamo-backend")
         subject = Subject.of(load_theory(self._reference), backends or None)
-        for law in LAWS:
-            if law.applies(subject):
-                yield _LawItem.from_parent(self, name=law.name, law=law, subject=subject)
+        for prop in PROPERTIES:
+            if prop.applies(subject):
+                yield _PropertyItem.from_parent(self, name=prop.name, prop=prop, subject=subject)
 
 
-class _LawItem(pytest.Item):
-    def __init__(self, *, law: Law, subject: Subject, **options: Any) -> None:
+class _PropertyItem(pytest.Item):
+    def __init__(self, *, prop: Property, subject: Subject, **options: Any) -> None:
         super().__init__(**options)
-        self._law, self._subject = law, subject
+        self._property, self._subject = prop, subject
 
     def runtest(self) -> None:
         """Try the law."""
         examples = self.config.getoption("--sesamo-examples")
-        require(run_law(self._law, self._subject, examples=examples), self._subject.theory)
+        require(check_property(self._property, self._subject, examples=examples), self._subject.theory)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A violation explains itself."""
-        if isinstance(excinfo.value, LawViolation):
+        if isinstance(excinfo.value, PropertyViolation):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Where it comes from."""
-        return self.path, None, f"{self._subject.theory.name}: {self._law.statement}"
+        return self.path, None, f"{self._subject.theory.name}: {self._property.statement}"

@@ -34,10 +34,10 @@ from ..plan.options import TrainingOptions
 from ..symbols.fields import ComplexField, ScalarField, VectorField, parameters
 from ..symbols.lattice import Lattice
 from .coverage import COUPLINGS, COVERAGE, coverage_program
-from .law import EPS, Law, Measurement
-from .laws import LAWS
+from .properties import PROPERTIES
+from .property import EPS, Measurement, Property
 from .subject import Subject
-from .suite import LawViolation, require, run_law
+from .suite import PropertyViolation, check_property, require
 
 _EXAMPLES = 6
 
@@ -98,7 +98,7 @@ def conformance_theories() -> tuple[Theory, ...]:
 def _require(measurement: Measurement, subject: str) -> None:
     if not measurement.ratio <= 1:
         residual, tolerance = measurement.worst
-        raise LawViolation(
+        raise PropertyViolation(
             subject,
             expected=f"{measurement.what} within {tolerance:.3g}",
             found=f"a residual of {residual:.6g}",
@@ -108,7 +108,7 @@ def _require(measurement: Measurement, subject: str) -> None:
 
 def _state(condition: bool, subject: str, expected: str, found: object) -> None:
     if not condition:
-        raise LawViolation(subject, expected=expected, found=str(found), remedy="see docs/backends.md")
+        raise PropertyViolation(subject, expected=expected, found=str(found), remedy="see docs/backends.md")
 
 
 def _configurations() -> np.ndarray:
@@ -234,13 +234,13 @@ def _free_field(backend: Backend) -> None:
     _state(abs(metrics["ess"] - 1) < rounding, "ESS of a batch of a free field", "1", metrics)
 
 
-def _law(law: Law, backend: Backend) -> None:
+def _property(prop: Property, backend: Backend) -> None:
     subjects = [_subject(theory, backend) for theory in conformance_theories()]
-    subjects = [subject for subject in subjects if law.applies(subject)]
+    subjects = [subject for subject in subjects if prop.applies(subject)]
     if not subjects:
         raise unittest.SkipTest(f"backend {backend.name} has no models")
     for subject in subjects:
-        require(run_law(law, subject, examples=min(law.count, _EXAMPLES)), subject.theory)
+        require(check_property(prop, subject, examples=min(prop.count, _EXAMPLES)), subject.theory)
 
 
 @cache
@@ -261,8 +261,8 @@ def _expression_check(index: int, name: str) -> Check:
     )
 
 
-def _law_check(law: Law) -> Check:
-    return Check(f"law_{law.name}", law.statement, lambda backend: _law(law, backend))
+def _property_check(prop: Property) -> Check:
+    return Check(f"law_{prop.name}", prop.statement, lambda backend: _property(prop, backend))
 
 
 CHECKS: tuple[Check, ...] = (
@@ -273,7 +273,7 @@ CHECKS: tuple[Check, ...] = (
     Check("models", "the model protocol, or a BackendError", _models),
     Check("free_field", "a new model of a free field is exact: loss −log Z, ESS 1", _free_field),
     # the others say something of the compiler, none of a backend
-    *(_law_check(law) for law in LAWS if law.name not in _CORE),
+    *(_property_check(prop) for prop in PROPERTIES if prop.name not in _CORE),
 )
 """All checks, cheapest first."""
 

@@ -39,10 +39,10 @@ from ..symbols.exact import NumberTable
 from ..symbols.fields import ComplexField, FieldComponent, ScalarField, VectorField, parameters
 from ..symbols.lattice import Lattice
 from ..symbols.site_constants import SiteConstant
-from .law import Law
-from .laws import LAWS
+from .properties import PROPERTIES
+from .property import Property
 from .subject import Subject
-from .suite import require, run_law
+from .suite import check_property, require
 
 Mode = Literal["symmetric", "as drawn", "broken"]
 
@@ -302,9 +302,9 @@ def check_random(seed: int, backends: Sequence[str | Backend] | None = None) -> 
         if drawn.expected == "exact" and drawn.theory.symmetries and subject.analysis.status == "broken":
             found = f"{drawn.theory.action} was made symmetric and is called broken"
             return RandomResult(seed, "failed", found)
-        for law in _laws():
-            if law.applies(subject):
-                require(run_law(law, subject, examples=3), drawn.theory)
+        for prop in _compared_properties():
+            if prop.applies(subject):
+                require(check_property(prop, subject, examples=3), drawn.theory)
     except AssertionError as violation:
         return RandomResult(seed, "failed", str(violation))
     except SesamoError as error:
@@ -314,8 +314,8 @@ def check_random(seed: int, backends: Sequence[str | Backend] | None = None) -> 
     return RandomResult(seed, "agrees")
 
 
-def _laws() -> list[Law]:
-    return [law for law in LAWS if law.name in _COMPARED]
+def _compared_properties() -> list[Property]:
+    return [prop for prop in PROPERTIES if prop.name in _COMPARED]
 
 
 def run_random(

@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 
 from ..backend import Draws
 from ..laws.orbits import log_area, uniform_directions
-from .law import EPS
+from .property import EPS
 from .subject import Subject
 
 _ENUMERATED = 64  # group elements up to which the density is a sum over all images

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from ..backend import Draws
-from .law import Measurement
+from .property import Measurement
 from .subject import SAMPLES, SAMPLES_SEED, Subject
 
 SUITE_LEVEL = 1e-6

@@ -1,4 +1,4 @@
-"""Running the laws: as a list of results, as one pytest test per law, or as a ``unittest.TestCase``."""
+"""Running the properties: as a list of results, as one pytest test each, or as a ``unittest.TestCase``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ..backend import Backend
 from ..checks import listed, shown
 from ..errors import BackendError, SesamoError
 from ..language.theory import Theory, check_theory
-from .law import Law, Measurement
-from .laws import LANES, LAWS
+from .properties import PARALLEL_GROUPS, PROPERTIES
+from .property import Measurement, Property
 from .subject import Subject
 
 
-class LawViolation(SesamoError, AssertionError):
-    """A law failed; the message shows the smallest counterexample that was found."""
+class PropertyViolation(SesamoError, AssertionError):
+    """A property failed; the message shows the smallest counterexample that was found."""
 
 
 @dataclass(frozen=True, eq=False)
-class LawResult:
+class PropertyResult:
     """Outcome of one law.
 
     Attributes
@@ -41,12 +41,12 @@ class LawResult:
     seconds
         How long it took.
     false_alarm
-        Bound on the probability that the law fails although it holds: 0 unless it is statistical.
+        Bound on the probability that the property fails although it holds: 0 unless it is statistical.
     counterexample
-        The smallest failing example, None if the law holds.
+        The smallest failing example, None if the property holds.
     """
 
-    law: Law
+    prop: Property
     examples: int
     worst: Measurement
     seconds: float
@@ -63,14 +63,16 @@ class _Failed(AssertionError):
     pass
 
 
-def run_law(law: Law, subject: Subject, *, examples: int | None = None, shrink: bool = True) -> LawResult:
-    """Try a law on examples drawn by Hypothesis; a failing example is shrunk to a small one if asked for."""
+def check_property(
+    prop: Property, subject: Subject, *, examples: int | None = None, shrink: bool = True
+) -> PropertyResult:
+    """Try a property on examples drawn by Hypothesis; a failing example is shrunk if ``shrink``."""
     worst = Measurement(0.0, 1.0)
     tried, false_alarm, start = 0, 0.0, time.perf_counter()
     failing: list[tuple[Any, Measurement]] = []
 
     @settings(
-        max_examples=examples or law.count,
+        max_examples=examples or prop.count,
         deadline=None,
         derandomize=True,
         database=None,
@@ -78,11 +80,11 @@ def run_law(law: Law, subject: Subject, *, examples: int | None = None, shrink: 
         report_multiple_bugs=False,
         suppress_health_check=cast(list[HealthCheck], list(HealthCheck)),
     )
-    @given(law.examples(subject))
+    @given(prop.examples(subject))
     def check(example: Any) -> None:
         nonlocal worst, tried, false_alarm
         tried += 1
-        for measurement in law.measure(subject, example):
+        for measurement in prop.measure(subject, example):
             false_alarm += measurement.level
             if measurement.ratio > worst.ratio or not worst.what:
                 worst = measurement
@@ -95,37 +97,37 @@ def run_law(law: Law, subject: Subject, *, examples: int | None = None, shrink: 
     except _Failed:
         example, measurement = failing[-1]  # Hypothesis replays the smallest one last
         seconds = time.perf_counter() - start
-        return LawResult(law, tried, measurement, seconds, false_alarm, ("example", example))
-    return LawResult(law, tried, worst, time.perf_counter() - start, false_alarm)
+        return PropertyResult(prop, tried, measurement, seconds, false_alarm, ("example", example))
+    return PropertyResult(prop, tried, worst, time.perf_counter() - start, false_alarm)
 
 
-def run_laws(
+def check_properties(
     theory: Theory,
     backends: Sequence[str | Backend] | None = None,
     *,
     examples: int | None = None,
-    laws: Sequence[Law] = LAWS,
-    report: Callable[[LawResult], None] = lambda result: None,
-) -> list[LawResult]:
-    """All laws that apply to a theory, in two threads; either calls ``report`` with each result as it comes.
+    properties: Sequence[Property] = PROPERTIES,
+    report: Callable[[PropertyResult], None] = lambda result: None,
+) -> list[PropertyResult]:
+    """All properties that apply to a theory, in two threads; each calls ``report`` with its results.
 
     What is found does not depend on the threads. Most of the time is spent outside the interpreter's lock.
     """
     subject = Subject.of(theory, backends)
-    chosen = [law for law in laws if law.applies(subject)]
-    of_densities = deque(law for law in chosen if law in LANES[1])
-    others = deque(law for law in chosen if law not in LANES[1])
+    chosen = [prop for prop in properties if prop.applies(subject)]
+    of_densities = deque(prop for prop in chosen if prop in PARALLEL_GROUPS[1])
+    others = deque(prop for prop in chosen if prop not in PARALLEL_GROUPS[1])
     stopped = Event()
 
-    def go_through(own: deque[Law], spare: deque[Law]) -> list[LawResult]:
+    def go_through(own: deque[Property], spare: deque[Property]) -> list[PropertyResult]:
         results = []
-        while not stopped.is_set() and (law := _next(own, spare)) is not None:
-            results.append(run_law(law, subject, examples=examples))
+        while not stopped.is_set() and (prop := _next(own, spare)) is not None:
+            results.append(check_property(prop, subject, examples=examples))
             report(results[-1])
         return results
 
     with ThreadPoolExecutor(2) as pool:
-        # laws of densities alone may be taken over: all threads share the precision of mpmath
+        # properties of densities alone may be taken over: all threads share the precision of mpmath
         futures = [
             pool.submit(go_through, others, of_densities),
             pool.submit(go_through, of_densities, deque()),
@@ -133,26 +135,26 @@ def run_laws(
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
-            stopped.set()  # also when the user interrupts: at the next law
-    found = {result.law: result for future in futures for result in future.result()}
-    return [found[law] for law in chosen]
+            stopped.set()  # also when the user interrupts: at the next property
+    found = {result.prop: result for future in futures for result in future.result()}
+    return [found[prop] for prop in chosen]
 
 
-def _next(own: deque[Law], spare: deque[Law]) -> Law | None:
-    """The first law of a thread's own, then the last of those that it may take over; None if none is left."""
+def _next(own: deque[Property], spare: deque[Property]) -> Property | None:
+    """The next property of a thread's own, then the last one it may take over; None at the end."""
     try:
         return own.popleft() if own else spare.pop()
     except IndexError:
         return None
 
 
-def require(result: LawResult, theory: Theory) -> None:
-    """Raise LawViolation if a law does not hold."""
+def require(result: PropertyResult, theory: Theory) -> None:
+    """Raise PropertyViolation if a property does not hold."""
     if not result.holds:
         residual, tolerance = result.worst.worst
-        raise LawViolation(
-            f"law {result.law.name} of theory {theory.name}: {result.law.statement}",
-            expected=f"{result.worst.what or result.law.statement} within {tolerance:.3g}",
+        raise PropertyViolation(
+            f"property {result.prop.name} of theory {theory.name}: {result.prop.statement}",
+            expected=f"{result.worst.what or result.prop.statement} within {tolerance:.3g}",
             found=f"a residual of {residual:.6g} at\n{show(result.counterexample[1])}",
             remedy="check the declaration; if it is right, this is a bug of the compiler or a backend",
         )
@@ -179,9 +181,9 @@ def theory_suite(
     backends: Sequence[str | Backend] | None = None,
     *,
     examples: int | None = None,
-    laws: Sequence[Law] = LAWS,
+    properties: Sequence[Property] = PROPERTIES,
 ) -> type[unittest.TestCase]:
-    """A test case with one test per law; one line in a test file: ``TestLaws = theory_suite(theory)``.
+    """A test case with one test per property; one line in a test file: ``TestLaws = theory_suite(theory)``.
 
     Both pytest and unittest collect it, whatever the name it is bound to.
 
@@ -192,9 +194,9 @@ def theory_suite(
     backends
         Backends to compare, by name or as objects; default all that are registered.
     examples
-        How many examples to try of each law, instead of the law's own number.
-    laws
-        The laws to test; default all.
+        How many examples to try of each property, instead of the property's own number.
+    properties
+        The properties to test; default all.
     """
     if not isinstance(theory, Theory) and not callable(theory):
         check_theory(theory)
@@ -210,15 +212,15 @@ def theory_suite(
             )
         chosen = tuple(given)
 
-    def method(law: Law) -> Callable[[unittest.TestCase], None]:
+    def method(prop: Property) -> Callable[[unittest.TestCase], None]:
         def test(self: unittest.TestCase) -> None:
             subject = _subject(theory, chosen)
-            if not law.applies(subject):
-                self.skipTest(f"{law.name} says nothing about this theory")
-            require(run_law(law, subject, examples=examples), subject.theory)
+            if not prop.applies(subject):
+                self.skipTest(f"{prop.name} says nothing about this theory")
+            require(check_property(prop, subject, examples=examples), subject.theory)
 
-        test.__doc__ = law.statement
+        test.__doc__ = prop.statement
         return test
 
-    methods = {f"test_{law.name}": method(law) for law in laws}
+    methods = {f"test_{prop.name}": method(prop) for prop in properties}
     return type("TheoryLaws", (unittest.TestCase,), methods)

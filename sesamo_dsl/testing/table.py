@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from .random_theories import RandomResult
-from .suite import LawResult, show
+from .suite import PropertyResult, show
 
 
-def results_table(results: Sequence[LawResult]) -> Table:
-    """Law, examples tried, worst residual against its tolerance, seconds."""
+def results_table(results: Sequence[PropertyResult]) -> Table:
+    """Property, examples tried, worst residual against its tolerance, seconds."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "law", "statement"):
         table.add_column(name, no_wrap=name == "law")
@@ -24,8 +24,8 @@ def results_table(results: Sequence[LawResult]) -> Table:
         residual, tolerance = result.worst.worst
         table.add_row(
             Text("✓", style="green") if result.holds else Text("✗", style="bold red"),
-            result.law.name,
-            Text(result.law.statement),
+            result.prop.name,
+            Text(result.prop.statement),
             str(result.examples),
             f"{residual:.2g}",
             f"{tolerance:.2g}",
@@ -34,11 +34,11 @@ def results_table(results: Sequence[LawResult]) -> Table:
     return table
 
 
-def counterexample(result: LawResult) -> str:
+def counterexample(result: PropertyResult) -> str:
     """What failed, by how much, and where, as Python."""
     residual, tolerance = result.worst.worst
     return (
-        f"law {result.law.name}: {result.law.statement}\n"
+        f"property {result.prop.name}: {result.prop.statement}\n"
         f"  violated  {result.worst.what}\n"
         f"  residual  {residual:.6g}, tolerance {tolerance:.3g}\n"
         f"  smallest counterexample found:\n"
@@ -46,13 +46,13 @@ def counterexample(result: LawResult) -> str:
     )
 
 
-def print_results(results: Sequence[LawResult], seconds: float, console: Console) -> None:
+def print_results(results: Sequence[PropertyResult], seconds: float, console: Console) -> None:
     """The table, how long it took by the clock, the probability of a false alarm, every counterexample."""
     console.print(results_table(results))
     level = sum(result.false_alarm for result in results)
     failed = [result for result in results if not result.holds]
     console.print(
-        f"\n{len(results) - len(failed)} of {len(results)} laws hold, {seconds:.1f} s; "
+        f"\n{len(results) - len(failed)} of {len(results)} properties hold, {seconds:.1f} s; "
         f"probability of a false alarm below {level:.1g}",
         highlight=False,
     )

@@ -15,8 +15,8 @@ import sesamo_dsl as sd
 from sesamo_dsl.analysis.lie_split import lie_split
 from sesamo_dsl.errors import GroupError
 from sesamo_dsl.groups.catalogue import Dihedral, FromMatrices, Hyperoctahedral, Permutations
-from sesamo_dsl.testing import LAWS, Subject, run_law
-from sesamo_dsl.testing.laws.slices import orbit_jacobian
+from sesamo_dsl.testing import PROPERTIES, Subject, check_property
+from sesamo_dsl.testing.properties.slices import orbit_jacobian
 
 POINT = sd.Lattice(1)
 SQUARE = sd.Lattice(4, 4)
@@ -244,14 +244,14 @@ def test_derivation(name: str) -> None:
 
 SLOW = ("density_of_samples", "normalised", "round_trip", "training", "metrics", "law_of_the_group", "loss")
 SLOW += ("law_of_the_orbits", "bridge", "schwinger_dyson", "partition_function")
-QUICK = [law for law in LAWS if law.name not in SLOW]
+QUICK = [law for law in PROPERTIES if law.name not in SLOW]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_laws(name: str) -> None:
     for law in QUICK:
         if law.applies(subject(name)):
-            result = run_law(law, subject(name), examples=min(law.count, 6))
+            result = check_property(law, subject(name), examples=min(law.count, 6))
             assert result.holds, f"{law.name}: {result.worst} at {result.counterexample}"
 
 
@@ -260,8 +260,8 @@ LOW = [name for name, case in CASES.items() if case.facets == 2 and case.build()
 
 @pytest.mark.parametrize("name", LOW)
 def test_densities_are_normalised(name: str) -> None:
-    law = next(law for law in LAWS if law.name == "normalised")
-    result = run_law(law, subject(name), examples=2)
+    law = next(law for law in PROPERTIES if law.name == "normalised")
+    result = check_property(law, subject(name), examples=2)
     assert result.holds, result.worst
 
 

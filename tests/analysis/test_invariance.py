@@ -14,7 +14,7 @@ import sympy as sp
 import sesamo_dsl as sd
 from sesamo_dsl.algebra.normal_form import NormalForm, transformed
 from sesamo_dsl.analysis.evaluate import evaluate
-from sesamo_dsl.analysis.invariance import act, judge
+from sesamo_dsl.analysis.invariance import act, check_invariance
 from sesamo_dsl.groups.element import Element
 from sesamo_dsl.groups.site_map import SiteMap
 from sesamo_dsl.symbols.exact import NumberTable
@@ -413,9 +413,9 @@ def test_verdicts_on_lattice_automorphisms(index: int) -> None:
     swaps = element.sites.axes == (1, 0)
     isotropic = SQUARE.sum(PHI * PHI.shift(0) + PHI * PHI.shift(1) + PHI**4)
     theory = sd.Theory("iso", fields=[PHI], action=isotropic)
-    assert judge(theory, element, normal_form()).status == "exact"
+    assert check_invariance(theory, element, normal_form()).status == "exact"
     anisotropic = SQUARE.sum(PHI * PHI.shift(0) + 3 * PHI * PHI.shift(1))
-    verdict = judge(sd.Theory("aniso", fields=[PHI], action=anisotropic), element, normal_form())
+    verdict = check_invariance(sd.Theory("aniso", fields=[PHI], action=anisotropic), element, normal_form())
     assert verdict.status == ("broken" if swaps else "exact")
     expected = 2 * SQUARE.sum(PHI * PHI.shift(0)) - 2 * SQUARE.sum(PHI * PHI.shift(1)) if swaps else sp.S.Zero
     normalize = normal_form()

@@ -192,7 +192,7 @@ def test_models_that_are_not_trained_to_the_end() -> None:
     samples = gaussian_samples()
     assert names(replace(samples, training=TrainingRecord(0, 0.0, np.zeros(0)))) == ["untrained"]
     assert names(replace(samples, training=TrainingRecord(30, 0.3, np.ones(30)))) == ["unfinished"]
-    assert names(replace(samples, shortfall=np.full(N, 2.0))) == ["rounding"]
+    assert names(replace(samples, log_prob_mismatch=np.full(N, 2.0))) == ["rounding"]
 
 
 @pytest.mark.parametrize("index", [0.2, 0.5, 0.9, 1.4])

@@ -14,7 +14,7 @@ from sesamo_dsl.analysis.evaluate import evaluate
 from sesamo_dsl.backend import call
 from sesamo_dsl.errors import GroupError, NotInvariantError
 from sesamo_dsl.report.derivation import derivation
-from sesamo_dsl.testing import LAWS, Subject, run_law
+from sesamo_dsl.testing import PROPERTIES, Subject, check_property
 
 POINT, PAIR = sd.Lattice(1), sd.Lattice(2)
 G, H = sd.parameters("g h")
@@ -93,9 +93,9 @@ def test_rotations_are_special_unitary_and_turn_the_slice_anywhere(name: str) ->
 def test_laws_of_the_slice(name: str) -> None:
     """R(n) and its inverse, S₀∘R(n) = S₀, log|J| = log r^(2N−1) by autodiff; interpreter against torch."""
     names = ("slice_pair", "orbit_invariance", "slice_jacobian", "emitted_is_program")
-    for law in LAWS:
+    for law in PROPERTIES:
         if law.name in names and law.applies(subject(name)):
-            result = run_law(law, subject(name), examples=3)
+            result = check_property(law, subject(name), examples=3)
             assert result.holds, f"{law.name}: {result.worst} at {result.counterexample}"
     (report,) = subject(name).analysis.lie_reports
     n, r = report.slice.dimension, report.slice.radius
@@ -143,9 +143,9 @@ def test_unitary_group_and_any_order_of_components() -> None:
     (report,) = analysis.lie_reports
     assert len(report.slice.stages) == 3
     own = Subject.of(declared, ("torch",))
-    for law in LAWS:
+    for law in PROPERTIES:
         if law.name in ("slice_pair", "orbit_invariance", "slice_jacobian"):
-            assert run_law(law, own, examples=3).holds
+            assert check_property(law, own, examples=3).holds
 
 
 def test_the_symplectic_group_of_two_quaternions() -> None:
@@ -165,9 +165,9 @@ def test_the_symplectic_group_of_two_quaternions() -> None:
     own = Subject.of(declared, ("torch",))
     stages = own.analysis.lie_reports[0].slice.stages
     assert [len(stage.directions) for stage in stages] in ([7], [3, 4])
-    for law in LAWS:
+    for law in PROPERTIES:
         if law.name in ("slice_pair", "slice_jacobian"):
-            assert run_law(law, own, examples=3).holds
+            assert check_property(law, own, examples=3).holds
 
 
 def test_rotations_agree_between_the_interpreter_and_torch() -> None:

@@ -34,22 +34,22 @@ from sesamo_dsl.ir.source import module_source
 from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.symbols.exact import NumberTable
 from sesamo_dsl.testing import (
-    LAWS,
-    Law,
-    LawResult,
-    LawViolation,
+    PROPERTIES,
     Measurement,
+    Property,
+    PropertyResult,
+    PropertyViolation,
     RandomResult,
     Subject,
     backend_suite,
+    check_properties,
+    check_property,
     check_random,
     random_theory,
     run_backend,
-    run_law,
-    run_laws,
     theory_suite,
 )
-from sesamo_dsl.testing.laws import LANES
+from sesamo_dsl.testing.properties import PARALLEL_GROUPS
 from sesamo_dsl.testing.reference_density import ReferenceDensity
 from sesamo_dsl.testing.significance import SUITE_LEVEL, bernstein, student_bound, vanishing_mean
 from sesamo_dsl.testing.suite import require
@@ -60,7 +60,7 @@ from sesamo_theories.on_model import on_model
 from sesamo_theories.scalar_phi4 import scalar_phi4
 from support import example
 
-BY_NAME = {law.name: law for law in LAWS}
+BY_NAME = {law.name: law for law in PROPERTIES}
 THEORY = """
 import sesamo_dsl as sd
 lattice = sd.Lattice(3)
@@ -137,11 +137,11 @@ def test_nan_is_a_failure() -> None:
 
 
 def test_the_suite_states_its_false_alarms() -> None:
-    results = run_laws(small(), ["torch"])
-    assert all(result.holds for result in results), [r.law.name for r in results if not r.holds]
+    results = check_properties(small(), ["torch"])
+    assert all(result.holds for result in results), [r.prop.name for r in results if not r.holds]
     level = sum(result.false_alarm for result in results)
     assert 0 < level < SUITE_LEVEL
-    assert {"bridge", "schwinger_dyson"} <= {r.law.name for r in results if r.false_alarm}
+    assert {"bridge", "schwinger_dyson"} <= {r.prop.name for r in results if r.false_alarm}
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -191,7 +191,7 @@ def test_the_reference_density_is_that_of_its_draws(theory) -> None:
 
 def test_a_suite_is_a_unittest_case() -> None:
     chosen = [BY_NAME[name] for name in ("group_axioms", "tiling", "slice_pair")]
-    case = theory_suite(small, ["torch"], laws=chosen, examples=2)
+    case = theory_suite(small, ["torch"], properties=chosen, examples=2)
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
     assert result.testsRun == 3
@@ -199,12 +199,14 @@ def test_a_suite_is_a_unittest_case() -> None:
     assert [reason for _, reason in result.skipped] == ["slice_pair says nothing about this theory"]
 
 
-test_laws_by_pytest = theory_suite(small, ["torch"], laws=[BY_NAME["inverse_pair"], BY_NAME["slice_pair"]])
+test_laws_by_pytest = theory_suite(
+    small, ["torch"], properties=[BY_NAME["inverse_pair"], BY_NAME["slice_pair"]]
+)
 
 
 def test_a_violation_shows_a_counterexample_that_runs() -> None:
     subject = Subject.of(small(), [faulty(site_mean="1.001 * {0}.mean(axis={field_axes})")])
-    result = run_law(BY_NAME["emitted_is_program"], subject, examples=10)
+    result = check_property(BY_NAME["emitted_is_program"], subject, examples=10)
     assert not result.holds
     text = counterexample(result)
     scope: dict[str, Any] = {}
@@ -212,14 +214,14 @@ def test_a_violation_shows_a_counterexample_that_runs() -> None:
     x, couplings = scope["example"]
     assert x.shape[1:] == (1, 2, 3)
     assert set(couplings) == {"kappa", "lambda", "h"}
-    with pytest.raises(LawViolation, match="emitted_is_program"):
+    with pytest.raises(PropertyViolation, match="emitted_is_program"):
         require(result, subject.theory)
 
 
 def test_backends_without_models_are_not_asked_for_any() -> None:
-    results = run_laws(small(), [EXAMPLE.BACKEND], examples=2)
+    results = check_properties(small(), [EXAMPLE.BACKEND], examples=2)
     assert all(result.holds for result in results)
-    assert "bridge" not in {result.law.name for result in results}
+    assert "bridge" not in {result.prop.name for result in results}
     with pytest.raises(BackendError):
         sd.compile(small(), EXAMPLE.BACKEND).train()
 
@@ -227,8 +229,8 @@ def test_backends_without_models_are_not_asked_for_any() -> None:
 def test_results_are_in_the_order_of_the_laws() -> None:
     """Whichever of the threads is done first."""
     names = ["metrics", "group_axioms", "density_of_samples", "tiling"]
-    results = run_laws(small(), ["torch"], laws=[BY_NAME[name] for name in names], examples=1)
-    assert [result.law.name for result in results] == names
+    results = check_properties(small(), ["torch"], properties=[BY_NAME[name] for name in names], examples=1)
+    assert [result.prop.name for result in results] == names
 
 
 def test_what_a_law_raises_comes_out_and_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,11 +247,13 @@ def test_what_a_law_raises_comes_out_and_stops_the_others(monkeypatch: pytest.Mo
         time.sleep(0.5)
         yield Measurement(0, 0)
 
-    wrong = replace(LANES[1][0], name="wrong", examples=lambda s: st.just(0), measure=raising)
-    slow = [Law(f"slow_{k}", "waits", lambda s: st.just(0), waiting) for k in range(40)]
-    monkeypatch.setattr("sesamo_dsl.testing.suite.LANES", ((), (wrong,)))
+    wrong = replace(PARALLEL_GROUPS[1][0], name="wrong", examples=lambda s: st.just(0), measure=raising)
+    slow = [Property(f"slow_{k}", "waits", lambda s: st.just(0), waiting) for k in range(40)]
+    monkeypatch.setattr("sesamo_dsl.testing.suite.PARALLEL_GROUPS", ((), (wrong,)))
     with pytest.raises(ZeroDivisionError, match="of this law"):
-        run_laws(small(), ["torch"], laws=[wrong, *slow], report=lambda result: seen.append(result.law.name))
+        check_properties(
+            small(), ["torch"], properties=[wrong, *slow], report=lambda result: seen.append(result.prop.name)
+        )
     assert seen == [law.name for law in slow[: len(seen)]]
     assert len(seen) < len(slow)
 
@@ -278,7 +282,7 @@ def test_statements_are_shown_as_they_are_written() -> None:
     """Brackets are no markup."""
     shown = Console(file=io.StringIO(), width=250)
     law = BY_NAME["bridge"]
-    shown.print(results_table([LawResult(law, 1, Measurement(0.0, 1.0), 0.0)]))
+    shown.print(results_table([PropertyResult(law, 1, Measurement(0.0, 1.0), 0.0)]))
     assert isinstance(shown.file, io.StringIO)
     assert law.statement in shown.file.getvalue()
 
@@ -299,7 +303,7 @@ def test_the_command(tmp_path: Path) -> None:
     arguments = ["test", str(path), "--backend", "torch", "--examples", "2"]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
     assert result.exit_code == 0, result.output
-    assert "laws hold" in result.output
+    assert "properties hold" in result.output
     assert re.search(r"✓ +tiling +every x lies in exactly one T_u Ω +2 ", result.output)
     assert CliRunner().invoke(app, ["test"]).exit_code == 1
     assert CliRunner().invoke(app, ["test", "scalar_phi4", "--random", "3"]).exit_code == 1
@@ -396,7 +400,7 @@ def test_the_gradient_is_judged_off_kinks() -> None:
     z = sd.ComplexField("z", lattice)
     kink = sp.Piecewise((z.re**2, z.re > z.im), (z.im**2, True))
     theory = sd.Theory("kinks", fields=[z], action=lattice.sum(z.abs2 + z.abs2**2 + kink / 4))
-    result = run_law(BY_NAME["gradient"], Subject.of(theory, ["torch"]), examples=20)
+    result = check_property(BY_NAME["gradient"], Subject.of(theory, ["torch"]), examples=20)
     assert result.holds
 
 
@@ -449,15 +453,15 @@ def local_theories() -> list[sd.Theory]:
 
 @pytest.mark.parametrize("theory", local_theories(), ids=lambda theory: theory.name)
 def test_laws_of_local_groups(theory: sd.Theory) -> None:
-    results = run_laws(theory, ["torch"], examples=5)
-    assert [result.law.name for result in results if not result.holds] == []
-    assert "one_block" in {result.law.name for result in results}
+    results = check_properties(theory, ["torch"], examples=5)
+    assert [result.prop.name for result in results if not result.holds] == []
+    assert "one_block" in {result.prop.name for result in results}
 
 
 @pytest.mark.parametrize("theory", [small(), complex_phi4(2, 2), *local_theories()], ids=lambda t: t.name)
 def test_empty_batches(theory: sd.Theory) -> None:
     """Of every emitted function: charts, slices, local groups and determinants."""
-    result = run_law(BY_NAME["batches"], Subject.of(theory, ["torch", "jax"]), examples=1)
+    result = check_property(BY_NAME["batches"], Subject.of(theory, ["torch", "jax"]), examples=1)
     assert result.holds, counterexample(result)
 
 
@@ -467,7 +471,7 @@ def test_the_law_of_one_block_finds_a_wrong_verdict() -> None:
     (report,) = subject.analysis.reports
     verdicts = tuple(replace(v, residual=v.residual / 2) for v in report.verdicts)
     wrong = replace(subject.analysis, reports=(replace(report, verdicts=verdicts),))
-    result = run_law(BY_NAME["one_block"], replace(subject, analysis=wrong))
+    result = check_property(BY_NAME["one_block"], replace(subject, analysis=wrong))
     assert not result.holds
 
 

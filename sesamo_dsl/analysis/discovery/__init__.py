@@ -10,8 +10,9 @@ Four searches, each with an exact answer on its own ground:
   integers (:mod:`.plane_rotations`);
 - orthogonal maps of a log-sum-exp permute the points its exponents define (:mod:`.point_sets`).
 
-Whatever a search proposes counts only after :func:`~sesamo_dsl.analysis.invariance.judge` has proved it; the
-limits of the searches are part of the answer.
+A proposal of a search counts only after
+:func:`~sesamo_dsl.analysis.invariance.check_invariance` has proved it;
+the limits of the searches are part of the answer.
 """
 
 from .find import find_symmetries as find_symmetries

@@ -46,7 +46,7 @@ def affine_maps(search: Search) -> list[Verdict]:
             break
         for element in _about(search, centre):
             if search.unchanged(floats(element.matrix), shift=floats(element.shift_vector)[:, 0]):
-                verdict = search.judge(element)
+                verdict = search.check_invariance(element)
                 if verdict.status != "broken" and all(str(v.generator) != str(element) for v in found):
                     found.append(verdict)
         if found:

@@ -59,7 +59,7 @@ def internal_group(search: Search, algebra: LieAlgebra) -> InternalGroup:
         matrix = floats(candidate)
         if matrix in tried or not search.unchanged(matrix):
             continue
-        verdict = search.judge(search.element(candidate))
+        verdict = search.check_invariance(search.element(candidate))
         if verdict.status != "broken":
             tried.add(matrix)
         if verdict.status == "undecided":

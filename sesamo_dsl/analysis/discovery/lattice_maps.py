@@ -52,7 +52,7 @@ def lattice_group(search: Search) -> LatticeGroup:
             if search.expired("further maps of the lattice"):
                 break
             matrix = _companion(search, sites, graph)
-            verdict = None if matrix is None else search.judge(search.element(matrix, sites))
+            verdict = None if matrix is None else search.check_invariance(search.element(matrix, sites))
             if verdict is not None and verdict.status == "exact":
                 verdicts.append(verdict)
                 members = set(generated(verdicts).elements)
@@ -94,7 +94,7 @@ def _periods(search: Search) -> tuple[int, ...]:
     def period(mu: int) -> int:
         *steps, extent = sp.divisors(lattice.shape[mu])
         moves = ((step, search.element(identity, translation(lattice, mu, step))) for step in steps)
-        return next((step for step, move in moves if search.judge(move).status == "exact"), extent)
+        return next((step for step, move in moves if search.check_invariance(move).status == "exact"), extent)
 
     return tuple(map(period, lattice.directions))
 

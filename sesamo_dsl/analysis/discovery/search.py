@@ -21,7 +21,7 @@ from ...symbols.lattice import SiteSum
 from ...symbols.site_constants import SiteConstant
 from ...values.couplings import Coupling, Couplings
 from ..evaluate import numerical, sufficient_shape
-from ..invariance import Verdict, act, generic_parameters, judge
+from ..invariance import Verdict, act, check_invariance, generic_parameters
 from ..lie import judge_generator
 from .polynomial import read_polynomial
 
@@ -79,9 +79,9 @@ class Search:
         exact = sp.ImmutableMatrix(matrix) if rational else self.numbers.matrix(matrix)
         return Element(exact, sites or SiteMap.identity(self.lattice))
 
-    def judge(self, element: Element) -> Verdict:
+    def check_invariance(self, element: Element) -> Verdict:
         """The verdict on one element, the same as if it had been declared."""
-        return judge(self.theory, element, self.normal_form)
+        return check_invariance(self.theory, element, self.normal_form)
 
     def judge_generator(self, matrix: sp.ImmutableMatrix) -> Verdict:
         """The verdict on one generator of a Lie group, the same as if it had been declared."""

@@ -1,4 +1,4 @@
-"""Laws of the emitted code: every function, on every backend, in both precisions, is the program's."""
+"""Properties of the emitted code: every function, on every backend, in both precisions, is the program's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...ir.source import argument_name
 from ...ir.value import Kind
 from ...laws.orbits import uniform_directions
 from ...values.couplings import Coupling
-from ..law import EPS, Law, Measurement, largest
+from ..property import EPS, Measurement, Property, largest
 from ..strategies import configurations, couplings
 from ..subject import Subject
 from .domain import differs, height, wall_width
@@ -152,29 +152,29 @@ def _batches(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
                 yield Measurement(a - b, 2 * bound, f"{name} of a batch of n ({backend})")
 
 
-LAWS = (
-    Law(
+PROPERTIES = (
+    Property(
         "emitted_is_program",
         "emitted code = NumPy interpreter, all functions, backends, precisions, couplings",
         lambda s: st.tuples(configurations(s), couplings(s)),
         _emitted_is_program,
         count=15,
     ),
-    Law(
+    Property(
         "emitted_canonical",
         "emitted canonicalize = the interpreter's, up to ties at walls",
         configurations,
         _emitted_canonical,
         count=10,
     ),
-    Law(
+    Property(
         "types",
         "dtype, device and batch of the input are those of the outputs",
         lambda s: configurations(s, kinds=("normal",)),
         _types,
         count=2,
     ),
-    Law(
+    Property(
         "batches",
         "a batch of n is n batches of one",
         lambda s: configurations(s, kinds=("normal", "sector")),

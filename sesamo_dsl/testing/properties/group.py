@@ -1,4 +1,4 @@
-"""Laws of the group and its representation."""
+"""Properties of the group and its representation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ...symbols.exact import floats
-from ..law import EPS, Law, Measurement, modulated
+from ..property import EPS, Measurement, Property, modulated
 from ..strategies import indices, words
 from ..subject import Subject
 
@@ -66,8 +66,12 @@ def _subgroups(subject: Subject, example: tuple[int, int, int]) -> Iterator[Meas
     yield Measurement(int(conjugates not in map(set, classes)), 0, "the class of a is all gag⁻¹")
 
 
-LAWS = (
-    Law("group_axioms", "the multiplication table is that of a group", _triples, _group_axioms, modulated),
-    Law("homomorphism", "D(gh) = D(g) D(h)", words, _homomorphism, modulated),
-    Law("subgroups", "subgroups, cosets, orders and classes are consistent", _triples, _subgroups, modulated),
+PROPERTIES = (
+    Property(
+        "group_axioms", "the multiplication table is that of a group", _triples, _group_axioms, modulated
+    ),
+    Property("homomorphism", "D(gh) = D(g) D(h)", words, _homomorphism, modulated),
+    Property(
+        "subgroups", "subgroups, cosets, orders and classes are consistent", _triples, _subgroups, modulated
+    ),
 )

@@ -1,4 +1,4 @@
-"""Laws about probabilities: ∫q = 1, Schwinger–Dyson identities, log Z; false alarms are counted.
+"""Properties about probabilities: ∫q = 1, Schwinger–Dyson identities, log Z; false alarms are counted.
 
 Above two degrees of freedom ∫q = 1 is the bridge identity E_q[s/(q+s)] = E_s[q/(q+s)] with a reference
 density s: if log q is off by a constant, or describes other samples than those that are drawn, the two sides
@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter
 from scipy.special import expit, log_expit
 
 from ...backend import Draws, Model
-from ..law import Law, Measurement, has_slices
+from ..property import Measurement, Property, has_slices
 from ..reference_density import ReferenceDensity
 from ..significance import RETEST, samples_at, vanishing_mean
 from ..subject import SAMPLES, SAMPLES_SEED, Subject
@@ -242,8 +242,8 @@ def _enumerable(subject: Subject) -> bool:
     return samples(subject) and subject.log_order <= np.log(64) + 1e-9
 
 
-LAWS = (
-    Law(
+PROPERTIES = (
+    Property(
         "normalised",
         "∫ q(x) dx = 1 − leaked, by quadrature",
         choice,
@@ -251,7 +251,7 @@ LAWS = (
         lambda s: samples(s) and s.theory.degrees_of_freedom <= 2 and not has_slices(s),
         4,
     ),
-    Law(
+    Property(
         "bridge",
         "∫ q(x) dx = 1 and log q is that of the samples: E_q[s/(q+s)] = E_s[q/(q+s)]",
         choice,
@@ -259,7 +259,7 @@ LAWS = (
         samples,
         3,
     ),
-    Law(
+    Property(
         "schwinger_dyson",
         "⟨div v − v·∇S⟩ = 0 for three vector fields, the virial identity among them",
         choice,
@@ -267,7 +267,7 @@ LAWS = (
         _enumerable,
         2,
     ),
-    Law(
+    Property(
         "partition_function",
         "weights reproduce log Z of quadrature",
         choice,

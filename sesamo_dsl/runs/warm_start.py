@@ -20,7 +20,7 @@ from .store import DAMAGES, RunDirectory, not_a_run, state_of
 
 
 @dataclass(frozen=True, eq=False)
-class Donor:
+class WarmStart:
     """Flow weights of a finished run, for a run of the same fields at other couplings or on another lattice.
 
     The weights of a coupling flow do not know the extents of the lattice: they are the couplings between
@@ -43,7 +43,7 @@ class Donor:
     dimension: int
 
     @classmethod
-    def of(cls, run: Run | str | Path) -> Donor:
+    def of(cls, run: Run | str | Path) -> WarmStart:
         """From a run, or from its directory; RunError if there is none."""
         if isinstance(run, Run):
             shape, name = run.compiled.program.configuration_shape, str(run.directory or run)
@@ -61,7 +61,7 @@ class Donor:
         except DAMAGES as error:
             raise not_a_run(place, error) from error
 
-    def graft(
+    def apply(
         self, state: dict[str, np.ndarray], theory: Theory, flow: FlowSpec | str
     ) -> dict[str, np.ndarray]:
         """A fresh model's state with these flow weights; RunError unless they fit."""

@@ -12,7 +12,7 @@ from ...estimates.samples import Samples
 from ...laws.autoregressive import Together
 from ...laws.orbits import uniform_directions
 from ..conditional_law import log_conditional_law
-from ..law import EPS, Law, Measurement, action_bound, has_slices, modulated
+from ..property import EPS, Measurement, Property, action_bound, has_slices, modulated
 from ..strategies import configurations, elements
 from ..subject import SAMPLES_SEED, Subject
 from .domain import differs, wall_width
@@ -66,8 +66,8 @@ def _density_of(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
             np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) {where}"
         )
         # backwards the flow has to find at least the density that it drew with: a fold adds other pre-images
-        if draws.shortfall is not None:
-            yield Measurement(draws.shortfall, scale, f"log q of drawing ≤ log q of samples {where}")
+        if draws.log_prob_mismatch is not None:
+            yield Measurement(draws.log_prob_mismatch, scale, f"log q of drawing ≤ log q of samples {where}")
         one = np.concatenate(
             [model.log_prob(draws.x[i : i + 1], draws.auxiliary[i : i + 1]) for i in range(3)]
         )
@@ -250,8 +250,8 @@ def _law_of_the_orbits(
         yield Measurement(after - before - expected, size, f"log q(R(n) x) − log q(x) ({backend}, {options})")
 
 
-LAWS = (
-    Law(
+PROPERTIES = (
+    Property(
         "density_of_samples",
         "log q(sample) = log q(x), batches, sectors, backends",
         lambda s: st.just(choices(s)),
@@ -259,7 +259,7 @@ LAWS = (
         samples,
         1,
     ),
-    Law(
+    Property(
         "law_of_the_group",
         "log q(T_g x) − log q(x) is what p(u|y) says",
         lambda s: st.tuples(choice(s), configurations(s, kinds=("normal", "sector"), batch=16), elements(s)),
@@ -267,7 +267,7 @@ LAWS = (
         lambda s: samples(s) and modulated(s) and not has_slices(s),
         8,
     ),
-    Law(
+    Property(
         "law_normalises",
         "Σ_u p(u|y) = 1: Σ_g q(T_g x) = |G| q(x) with the uniform law",
         lambda s: configurations(
@@ -279,7 +279,7 @@ LAWS = (
         ),
         2,
     ),
-    Law(
+    Property(
         "law_of_the_orbits",
         "log q(R(n) x) − log q(x) is what p(n|y) says",
         lambda s: st.tuples(
@@ -298,7 +298,7 @@ LAWS = (
         ),
         4,
     ),
-    Law(
+    Property(
         "metrics",
         "ESS, log Z, virial and masses are as defined",
         choice,
@@ -306,7 +306,7 @@ LAWS = (
         samples,
         6,
     ),
-    Law(
+    Property(
         "round_trip",
         "a saved model and a seed give the same samples",
         lambda s: st.just(choices(s)),

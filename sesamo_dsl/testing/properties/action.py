@@ -1,4 +1,4 @@
-"""Laws of the action: what the group does to it, its gradient, and that the program is the declaration."""
+"""Properties of the action: how the group changes it, its gradient, and the declaration it came from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ...analysis.evaluate import evaluate
 from ...analysis.invariance import act
-from ..law import EPS, Law, Measurement, action_bound, modulated
+from ..property import EPS, Measurement, Property, action_bound, modulated
 from ..strategies import configurations, x_and_element
 from ..subject import Subject
 
@@ -121,16 +121,18 @@ def _gradient(subject: Subject, example: tuple[np.ndarray, np.ndarray]) -> Itera
     yield Measurement(float((gradient * direction).sum()) - slope, np.abs(bound).sum() + curvature, "v·∇S")
 
 
-LAWS = (
-    Law("invariant_part", "S₀(T_g x) = S₀(x) with S₀ = S − S₁", x_and_element, _invariant_part, modulated),
-    Law(
+PROPERTIES = (
+    Property(
+        "invariant_part", "S₀(T_g x) = S₀(x) with S₀ = S − S₁", x_and_element, _invariant_part, modulated
+    ),
+    Property(
         "declared_residual",
         "S(T_g x) − S(x) is what the analysis says",
         configurations,
         _declared_residual,
         lambda s: any(not r.axes for r in s.analysis.reports),
     ),
-    Law(
+    Property(
         "one_block",
         "acting at one block changes S by what it changes in the residual",
         lambda s: st.tuples(configurations(s), st.integers(0, 63)),
@@ -138,14 +140,14 @@ LAWS = (
         lambda s: any(r.axes for r in s.analysis.reports),
         10,
     ),
-    Law(
+    Property(
         "program_is_symbols",
         "the program is the symbolic action",
         configurations,
         _program_is_symbols,
         count=5,
     ),
-    Law(
+    Property(
         "gradient",
         "the emitted gradient is the derivative",
         lambda s: st.tuples(

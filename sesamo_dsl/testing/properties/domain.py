@@ -1,4 +1,4 @@
-"""Laws of the fundamental domain, stated on the program's functions alone."""
+"""Properties of the fundamental domain, stated on the program's functions alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..law import EPS, JACOBIAN_LIMIT, Law, Measurement, largest, modulated
+from ..property import EPS, JACOBIAN_LIMIT, Measurement, Property, largest, modulated
 from ..strategies import configurations, elements, near_walls
 from ..subject import Subject
 
@@ -94,18 +94,20 @@ def _modulation_jacobian(subject: Subject, g: np.ndarray) -> Iterator[Measuremen
         yield Measurement(n - np.linalg.matrix_rank(columns), 0, f"rank n ({backend})")
 
 
-LAWS = (
-    Law("inverse_pair", "modulate and canonicalize are inverse", configurations, _inverse_pair, modulated),
-    Law("tiling", "every x lies in exactly one T_u Ω", near_walls, _tiling, modulated),
-    Law("facets", "the facets bound Ω", configurations, _facets_match, modulated),
-    Law(
+PROPERTIES = (
+    Property(
+        "inverse_pair", "modulate and canonicalize are inverse", configurations, _inverse_pair, modulated
+    ),
+    Property("tiling", "every x lies in exactly one T_u Ω", near_walls, _tiling, modulated),
+    Property("facets", "the facets bound Ω", configurations, _facets_match, modulated),
+    Property(
         "chart_pair",
         "chart and unchart are inverse, and the chart lands in Ω",
         lambda s: configurations(s, kinds=("constant", "normal")),
         _chart_pair,
         lambda s: "chart" in s.program.functions,
     ),
-    Law(
+    Property(
         "modulation_jacobian",
         "T_g has full rank and log|det| = 0",
         elements,

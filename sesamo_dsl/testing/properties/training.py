@@ -1,4 +1,4 @@
-"""Laws of a training step: its loss is that of the samples, and seed and step number determine it."""
+"""Properties of a training step: its loss is that of the samples, and seed and step number determine it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from ...plan.options import TrainingOptions
-from ..law import Law, Measurement, has_slices
+from ..property import Measurement, Property, has_slices
 from ..significance import STAGE_LEVEL, samples_at, student_bound
 from ..subject import BATCH, Subject
 from .density import choice, choices, samples
@@ -74,8 +74,8 @@ def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measur
         yield measurement
 
 
-LAWS = (
-    Law(
+PROPERTIES = (
+    Property(
         "training",
         "seed and step number determine a training step",
         # what compiles for it takes longest, and most with the first strategy
@@ -84,7 +84,7 @@ LAWS = (
         samples,
         1,
     ),
-    Law(
+    Property(
         "loss",
         "the training loss is the mean of log q + S, and of the penalty",
         choice,

@@ -1,8 +1,8 @@
-"""What a law is: a named property, a strategy of examples, and a residual against a derived tolerance.
+"""What a property is: a named property, a strategy of examples, and a residual against a derived tolerance.
 
-A law measures a residual and the tolerance it may have on one example; ``residual ≤ tolerance`` is the law.
-Laws about probabilities build an untrained model with random weights: what they state is true of every model,
-not of a good one. A measurement that is statistical states the probability ``level`` of a false alarm.
+A property measures a residual and its tolerance on one example, and holds if ``residual ≤ tolerance``.
+Properties about probabilities build an untrained model with random weights: they hold for every model, not
+only for a good one. A measurement that is statistical states the probability ``level`` of a false alarm.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Measurement(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Law:
+class Property:
     """A property of compiled theories.
 
     Attributes
@@ -73,7 +73,7 @@ class Law:
     measure
         Measurements on one example.
     applies
-        Whether the law says anything about a subject.
+        Whether the property says anything about a subject.
     count
         Number of examples to try by default.
     """

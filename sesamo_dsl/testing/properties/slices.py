@@ -1,4 +1,4 @@
-"""Laws of compact Lie groups: slices, rotations off them, and the Faddeev–Popov determinant."""
+"""Properties of compact Lie groups: slices, rotations off them, and the Faddeev–Popov determinant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ...laws.orbits import NODES, tabulated_directions, uniform_directions, von_mises_fisher
-from ..law import EPS, JACOBIAN_LIMIT, Law, Measurement, action_bound, has_slices
+from ..property import EPS, JACOBIAN_LIMIT, Measurement, Property, action_bound, has_slices
 from ..significance import RETEST, vanishing_mean
 from ..strategies import configurations
 from ..subject import Subject
@@ -97,7 +97,7 @@ def _slice_jacobian(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
 
 
 def _directions(subject: Subject, seed: int) -> Iterator[Measurement]:
-    """Orientations are drawn from the density that the orbit law states, however peaked that is.
+    """Orientations are drawn from the density that the orbit property states, however peaked that is.
 
     What a theory's own orbit needs may be too flat to show it: strengths κ of a source, and tables of values
     on the circle, are taken from a wide range instead.
@@ -135,22 +135,22 @@ def _cosines(dimension: int, kappa: float, seed: int, stage: int) -> np.ndarray:
     return n @ mean - float((weight * np.cos(angle)).sum() / weight.sum())
 
 
-LAWS = (
-    Law(
+PROPERTIES = (
+    Property(
         "slice_pair",
         "rotate and unrotate, on_slice and off_slice are inverse",
         configurations,
         _slice_pair,
         has_slices,
     ),
-    Law(
+    Property(
         "orbit_invariance",
         "S₀(R(n) x) = S₀(x)",
         lambda s: st.tuples(configurations(s), st.integers(0, 2**31)),
         _orbit_invariance,
         has_slices,
     ),
-    Law(
+    Property(
         "directions",
         "orientations are drawn from the density that is stated",
         lambda s: st.integers(0, 2**31),
@@ -158,7 +158,7 @@ LAWS = (
         lambda s: s.analysis.orbit_law in ("von_mises", "tabulated"),
         2,
     ),
-    Law(
+    Property(
         "slice_jacobian",
         "(y, n) ↦ x has full rank and log|J| = log Δ, by autodiff",
         lambda s: configurations(s, kinds=("normal", "sector")),
