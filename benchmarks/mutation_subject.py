@@ -1,4 +1,4 @@
-"""One run of the properties for ``mutation.py``: small theories, exact ones first, stops at the first failure."""
+"""The properties tested once for ``mutation.py``: small theories, exact ones first, up to the first failure."""
 
 from __future__ import annotations
 
