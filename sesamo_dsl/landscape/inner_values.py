@@ -57,7 +57,7 @@ class InnerValues:
 def inner_values(landscape: Landscape) -> InnerValues | None:
     """Those of the action; None if it has none, or holds a determinant, which is too slow to follow."""
     action = landscape.program.functions["action"]
-    if any(op.name == "fermion_log_det" for op in action.ops):
+    if landscape.program.has_determinants:
         return None
     builder = Builder("inner", "", action.inputs, action.parameters)
     values = builder.extend(action)

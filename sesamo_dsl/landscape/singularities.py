@@ -19,7 +19,8 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.gradient import with_gradient
-from ..ir.program import Function, Kind
+from ..ir.program import Function
+from ..ir.value import Kind
 from .landscape import Landscape
 from .tails import known
 
@@ -80,13 +81,8 @@ def _squares(landscape: Landscape, function: Function, value: int, cosine: bool)
     first.reshape(-1)[0] = 1.0
     for alone in (False, True) if first.size > 1 else (False,):
         b = Builder("action", function.doc, function.inputs, function.parameters)
-        values: list[int] = []
-        for op in function.ops[: value + 1]:
-            arguments = tuple(values[a] for a in op.args)
-            values.append(
-                b.input(op.attribute) if op.name == "input" else b.emit(op.name, arguments, op.attribute)
-            )
-        root = b.unary("cos", values[-1]) if cosine else values[-1]
+        root = b.extend(function)[value]
+        root = b.apply("cos", root) if cosine else root
         root = b.mul(root, root)
         if b.kind(root) is Kind.SITE:
             root = b.site_sum(b.mul(root, b.site_constant(_FIRST)) if alone else root)
