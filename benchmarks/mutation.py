@@ -3,10 +3,10 @@
 ``python benchmarks/mutation.py --table docs/mutation.md`` applies every fault of ``faults.py``, runs the laws
 on a few small theories in one process per fault, and writes which law caught it.
 
-What counts: a fault is *caught* when a property or a conformance check fails, when one of them raises an exception
-(they raise none without the fault, which is tried first), or when the compiler refuses a theory with one of
-its own errors. A crash before any property runs and a time limit are reported as what they are, and count as not
-caught. A fault that cannot be imported, or whose text is not found exactly once, is an error of the list.
+What counts: a fault is *caught* when a property or a conformance check fails, when one of them raises an
+exception (they raise none without the fault, which is tried first), or when the compiler refuses a theory
+with one of its own errors. A crash before any property runs and a time limit count as not caught. A fault
+that cannot be imported, or whose text is not found exactly once, is an error of the list.
 """
 
 from __future__ import annotations
@@ -167,15 +167,15 @@ def table(rows: list[tuple[Fault, Outcome]], seconds: float) -> str:
         "to a copy of the packages, one at a time, and the properties are tested on a few small theories",
         "(`benchmarks/mutation_subject.py`), with PyTorch, or with JAX if the fault is in the JAX backend.",
         "",
-        f"**{caught} of {len(rows)} faults are caught**, {raised} of them by an exception in a property.{rest}",
+        f"**{caught} of {len(rows)} faults are caught**, {raised} of them by an exception.{rest}",
         f"The campaign took {seconds / 60:.0f} minutes.",
         "",
         "A fault is caught when a property or a conformance check fails; when one of them raises an exception,",
-        "as none does without a fault, which is tried first; or when the compiler refuses a theory with one",
-        "of its own errors. A crash before any property runs and a time limit count as not caught. A fault that",
-        "cannot be imported is an error of the list. Exact properties run first, statistical ones after them, and",
-        "the first that fails is named: it is not the only one that sees the fault. Seconds include the",
-        "start of a process and everything before that property.",
+        "as none does without a fault, which is tried first; or when the compiler refuses a theory with one of",
+        "its own errors. A crash before any property runs and a time limit count as not caught. A fault that",
+        "cannot be imported is an error of the list. Exact properties run first, statistical ones after them;",
+        "the first that fails is named: it is not the only one that sees the fault. Seconds include the start",
+        "of a process and everything before that property.",
         "",
         "| fault | kind | file | caught by | seconds |",
         "|---|---|---|---|---:|",

@@ -1,4 +1,4 @@
-"""The properties tested once for ``mutation.py``: small theories, exact ones first, up to the first failure."""
+"""Properties of small theories, for ``mutation.py``: exact ones first, up to the first failure."""
 
 from __future__ import annotations
 

@@ -152,6 +152,8 @@ def _along_valleys(landscape: Landscape, lines: np.ndarray, rng: np.random.Gener
     lowest = np.argsort(space.values(_SPHERES[0] * lines), kind="stable")[:_DESCENTS]
     starts = np.concatenate([lines[lowest], rng.normal(size=(_DESCENTS, space.size))])
     ends = _distinct(*on_sphere(space, starts, _SPHERES[0], _ITERATIONS))[:_FOLLOWED]
+    if not len(ends):
+        return None
     for path in followed(space, ends, _SPHERES, _ITERATIONS):
         points = np.repeat(path, landscape.size // space.size, axis=1)
         tail = judged(landscape, points, rng)

@@ -335,7 +335,7 @@ TINY = sp.Rational(1, 10**20)
 UNDECIDED: dict[str, sp.Expr] = {
     "arctangent": (sp.atan(sp.exp(PHI)) - sp.pi / 4) ** 2,
     "inverse hyperbolic sine": sp.log(PHI + sp.sqrt(1 + PHI**2)) ** 2,
-    "error function": (sp.erf(sp.exp(PHI)) + sp.erfc(sp.exp(PHI)) - 1) * PHI + PHI**2,
+    "gamma function": (sp.loggamma(sp.exp(PHI) + 1) - sp.loggamma(sp.exp(PHI)) - PHI) * PHI + PHI**2,
 }
 
 
