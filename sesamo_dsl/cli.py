@@ -191,8 +191,6 @@ def check(
         typer.echo(text)
     if output is not None or form == "text":  # a page that is piped into a file stays a page
         typer.echo(f"\n{verdict}")
-        if analysis.divergence is None:
-            typer.echo(f"normalisability: {analysis.normalisability}")
         _report_undeclared(analysis)
     if picture is not None:
         from .report.domains import domain_picture

@@ -13,7 +13,8 @@ from matplotlib.patches import Circle, Polygon
 from sympy import latex
 
 from ..analysis.domain import Domain
-from ..analysis.result import Analysis, LieReport, SymmetryReport
+from ..analysis.findings import LieReport, SymmetryReport
+from ..analysis.result import Analysis
 from ..errors import OptionError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup

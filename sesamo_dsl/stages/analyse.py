@@ -12,6 +12,7 @@ import sympy as sp
 from ..algebra.normal_form import NormalForm
 from ..analysis.domain import Domain, dirichlet_domain
 from ..analysis.extents import extent_notes
+from ..analysis.findings import LieReport, SymmetryReport, weakest
 from ..analysis.invariance import (
     Verdict,
     breaking_representation,
@@ -23,7 +24,7 @@ from ..analysis.invariance import (
 from ..analysis.lie import enforce_lie_claim, judge_generator, surviving_algebra
 from ..analysis.lie_split import breaking_charges, lie_split
 from ..analysis.local import judge_local, split_local
-from ..analysis.result import Analysis, LieReport, SymmetryReport, weakest
+from ..analysis.result import Analysis
 from ..analysis.slices import Slice, derive_slice, linear_source
 from ..checks import flag
 from ..errors import GroupError, LoweringError

@@ -315,14 +315,14 @@ def test_it_is_the_default_where_blocks_are_coupled(monkeypatch: pytest.MonkeyPa
     assert (chosen.law, chosen.law_gradient) == ("conditional", "reinforce")
     assert any("one block is drawn given those before" in reason for reason in chosen.reasons)
     assert any("as good as its training" in note for note in notes_on(chosen, analysis))
-    assert "p(u|y) is learned" in analysis.text()
+    assert "the law of u is learned" in analysis.text()
     for option in ({"law": "heat_bath"}, {"law_gradient": "enumerate"}):
         with pytest.raises(OptionError, match="couples 7 blocks"):
             decide(TrainingOptions(**option), analysis)
     monkeypatch.setattr(sectors, "_JOINT", 128)
     chosen = decide(TrainingOptions(), analysis)
     assert (chosen.law, chosen.law_gradient) == ("heat_bath", "enumerate")
-    assert "exact (heat bath)" in analysis.text()
+    assert "the heat bath over all sectors, which is exact" in analysis.text()
 
 
 def test_a_table_over_blocks_keeps_what_survives(monkeypatch: pytest.MonkeyPatch) -> None:

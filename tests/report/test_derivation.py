@@ -18,13 +18,13 @@ import sympy as sp
 from typer.testing import CliRunner
 
 import sesamo_dsl as sd
+from sesamo_dsl.analysis.derivation.lie import rotation
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Translations
 from sesamo_dsl.report import derivation
 from sesamo_dsl.report.derivation.html import FieldMathMLPrinter
 from sesamo_dsl.report.derivation.latex import FieldLatexPrinter
-from sesamo_dsl.report.derivation.lie import rotation
 from sesamo_dsl.symbols.lattice import SiteSum
 
 LATTICE, POINT = sd.Lattice(4, 4), sd.Lattice(1)
@@ -362,6 +362,14 @@ def test_decimal_walls_are_named() -> None:
     text = derivation(sd.analyse(theory))
     assert "given to six digits" in text
     assert re.search(r"λ_1 = -?0\.\d{4,6}\*c_1 [+-] 0\.\d{4,6}\*c_2 ≤ 0", text)
+
+
+def test_an_analysis_is_printed_as_its_derivation() -> None:
+    """There is one text, and every format says whether Z is finite."""
+    analysis = analysed("none")
+    assert str(analysis) == analysis.text() == derivation(analysis)
+    for form in FORMATS:
+        assert "normalisability" in written("none", form)
 
 
 def test_unknown_format() -> None:

@@ -1,25 +1,23 @@
-"""The derivation of an analysis for a referee, as text, LaTeX or HTML.
+"""The derivation of an analysis in a format for print.
 
-One list of lines says what there is to say, three writers say how it looks. From the ground up:
+What it says is in :mod:`sesamo_dsl.analysis.derivation`, with the plain text. From the ground up:
 
-- ``lines``: a line, in which mathematics is written in one notation for all formats;
-- ``finite``, ``lie``, ``content``: what is said of the finite group, of the Lie groups, and of everything;
-- ``markup``: that notation, parsed;
-- ``writer``: what the formats have in common;
-- ``text``, ``latex``, ``html``: one writer each, with its SymPy printer.
+- ``markup``: the notation of its formulas, parsed;
+- ``writer``: what the formats have in common that set them;
+- ``latex``, ``html``: one writer each, with its SymPy printer.
 """
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+from ...analysis.derivation.content import content
+from ...analysis.derivation.text import TextWriter
+from ...analysis.derivation.writer import Writer
 from ...analysis.result import Analysis
 from ...errors import OptionError
-from .content import content
 from .html import HtmlWriter
 from .latex import LatexWriter
-from .text import TextWriter
-from .writer import Writer
 
 Format = Literal["text", "latex", "html"]
 

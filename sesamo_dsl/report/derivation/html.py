@@ -15,10 +15,10 @@ from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
+from ...analysis.derivation.lines import Line
 from ...symbols.fermions import FermionLogDet
 from ...symbols.fields import FieldComponent
 from ...symbols.lattice import SiteSum
-from .lines import Line
 from .markup import parse
 from .writer import MarkupWriter, hop_count, name_parts, site_steps
 

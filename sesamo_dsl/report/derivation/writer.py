@@ -1,46 +1,16 @@
-"""What the formats of a derivation have in common."""
+"""What the formats have in common that set parsed formulas."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
 from typing import Any, cast
 
 import sympy as sp
 
+from ...analysis.derivation.writer import Writer
 from ...symbols.fields import FieldComponent
 from ...symbols.lattice import SiteSum
-from .lines import Line
 from .markup import Node
-
-
-class Writer(ABC):
-    """One format."""
-
-    @abstractmethod
-    def document(self, lines: Sequence[Line]) -> str:
-        """The whole derivation."""
-
-    @abstractmethod
-    def escape(self, text: str) -> str:
-        """Prose and names."""
-
-    @abstractmethod
-    def formula(self, template: str, values: Iterator[Any], display: bool) -> str:
-        """A formula in the running text, or the content of one on lines of its own."""
-
-    def line(self, line: Line) -> str:
-        """A line with its values filled in."""
-        values = iter(line.values)
-        pieces = []
-        for i, piece in enumerate(line.template.split("$")):
-            if i % 2:
-                pieces.append(self.formula(piece, values, line.kind == "equation"))
-            else:
-                first, *rest = piece.split("{}")
-                pieces.append(self.escape(first))
-                pieces += [self.escape(next(values)) + self.escape(after) for after in rest]
-        return "".join(pieces)
 
 
 class MarkupWriter(Writer):

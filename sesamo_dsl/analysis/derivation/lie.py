@@ -7,14 +7,14 @@ from typing import cast
 
 import sympy as sp
 
-from ...analysis.result import Analysis
-from ...analysis.slices import Slice, Stage, rotation_coefficients
 from ...laws.circle import BINS
 from ...laws.orbits import NODES
+from ..findings import Findings
+from ..slices import Slice, Stage, rotation_coefficients
 from .lines import Line, equation, map_line, say, section, vector
 
 
-def slice_lines(analysis: Analysis, i: int) -> Iterator[Line]:
+def slice_lines(analysis: Findings, i: int) -> Iterator[Line]:
     """Everything on the ``i``-th Lie group."""
     report = analysis.lie_reports[i]
     s, several = report.slice, len(analysis.lie_reports) > 1
@@ -90,7 +90,7 @@ def _series(coefficients: list[sp.Expr]) -> tuple[str, list[sp.Expr]]:
     return " + ".join(terms), values
 
 
-def _law_lines(analysis: Analysis, n: int) -> Iterator[Line]:
+def _law_lines(analysis: Findings, n: int) -> Iterator[Line]:
     """The law of the direction on the sphere in n dimensions."""
     uniform = equation(f"p(n|y) = 1/|S^{n - 1}|")
     if analysis.orbit_law == "uniform":
@@ -127,7 +127,7 @@ def _spline_lines() -> Iterator[Line]:
     )
 
 
-def _von_mises_lines(analysis: Analysis, n: int) -> Iterator[Line]:
+def _von_mises_lines(analysis: Findings, n: int) -> Iterator[Line]:
     assert analysis.source is not None
     size = sp.sqrt(analysis.theory.lattice.volume) * sp.sqrt(sp.Add(*(h**2 for h in analysis.source)))
     name = "von Mises" if n == 2 else "von Mises–Fisher"

@@ -10,16 +10,16 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ...analysis.result import Analysis, SymmetryReport
 from ...groups.symmetry import linear_row
 from ...laws.autoregressive import Together
+from ..findings import Findings, SymmetryReport
 from .lines import Line, equation, fits, item, number, say, section, vector
 
 _EXACT_ORDER = 64  # groups up to here have their invariant inner product averaged exactly
 _SAME = 1e-12
 
 
-def finite_lines(analysis: Analysis) -> Iterator[Line]:
+def finite_lines(analysis: Findings) -> Iterator[Line]:
     """Collective coordinate, domain, modulation and law."""
     domain, group = analysis.domain, analysis.group
     yield section(f"The finite group: order {group.order}{' at each block' if analysis.axes else ''}")
@@ -44,7 +44,7 @@ def finite_lines(analysis: Analysis) -> Iterator[Line]:
     yield from _law_lines(analysis)
 
 
-def _law_lines(analysis: Analysis) -> Iterator[Line]:
+def _law_lines(analysis: Findings) -> Iterator[Line]:
     turn, given = ("R(n) ", "y, n") if analysis.lie_reports else ("", "y")
     yield say("Modulation and its inverse:")
     yield equation(f"x = T_u {turn}y, y ∈ Ω, u = argmax_g ⟨c(x), D_g ρ⟩, {turn}y = T_u⁻¹ x")
@@ -64,7 +64,7 @@ def _law_lines(analysis: Analysis) -> Iterator[Line]:
         yield equation("S_eff(y) = S₀(y) − log Σ_(u ∈ G) exp(−S₁(T_u y))")
 
 
-def _sitewise_law_lines(analysis: Analysis, report: SymmetryReport) -> Iterator[Line]:
+def _sitewise_law_lines(analysis: Findings, report: SymmetryReport) -> Iterator[Line]:
     yield say("Here $u = (u_1, …, u_B)$ has one entry for each block $b$, and so has $y$.")
     if report.factorised:
         yield say("No term of $S₁$ meets two blocks: the law is the heat bath of each, which is exact:")
@@ -99,7 +99,7 @@ def _orthogonal(matrices: np.ndarray) -> bool:
     return bool(np.abs(products - np.eye(matrices.shape[1])).max(initial=0.0) < _SAME)
 
 
-def exact_walls(analysis: Analysis) -> tuple[tuple[sp.Expr, ...], list[sp.Expr]]:
+def exact_walls(analysis: Findings) -> tuple[tuple[sp.Expr, ...], list[sp.Expr]]:
     """(ρ, λ_j in the symbols c_1 … c_k): exact where ρ has a rational direction or the wall is a mirror."""
     domain = analysis.domain
     symbols = [sp.Symbol(f"c_{a + 1}", real=True) for a in range(len(domain.reference))]
@@ -122,7 +122,7 @@ def _rational_direction(reference: np.ndarray) -> sp.Matrix | None:
     return sp.Matrix([sp.Integer(int(q * scale)) for q in ratios])
 
 
-def _exact_normals(analysis: Analysis, direction: sp.Matrix | None) -> list[list[sp.Expr] | None]:
+def _exact_normals(analysis: Findings, direction: sp.Matrix | None) -> list[list[sp.Expr] | None]:
     """(D_g ρ − ρ)ᵀ B for the neighbours, None where it cannot be had exactly and confirmed numerically."""
     domain, group = analysis.domain, analysis.group
     rows = sp.Matrix([linear_row(e, analysis.theory.components, str(e)) for e in domain.collective])

@@ -9,16 +9,16 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
-from ...analysis.result import Analysis, LieReport, SymmetryReport
 from ...groups.sitewise import Sitewise
 from ...groups.staggering import sign_constant
 from ...symbols.fields import ComplexField, FieldComponent, VectorField
+from ..findings import Findings, LieReport, SymmetryReport
 from .finite import finite_lines
 from .lie import slice_lines
 from .lines import Line, equation, formulas, item, map_line, number, say, section, title
 
 
-def content(analysis: Analysis) -> Iterator[Line]:
+def content(analysis: Findings) -> Iterator[Line]:
     """The lines of the derivation."""
     yield from _theory_lines(analysis)
     numbers = count(1)  # the generators of all symmetries are counted through
@@ -37,7 +37,7 @@ def content(analysis: Analysis) -> Iterator[Line]:
     yield from _density_lines(analysis)
 
 
-def _theory_lines(analysis: Analysis) -> Iterator[Line]:
+def _theory_lines(analysis: Findings) -> Iterator[Line]:
     t = analysis.theory
     yield title("Theory {}", t.name)
     for field in t.fields:
@@ -67,6 +67,7 @@ def _theory_lines(analysis: Analysis) -> Iterator[Line]:
     yield equation("S = {}", t.action)
     for note in (*t.notes, *analysis.limits):
         yield item("note: {}", note)
+    yield item("normalisability: {}", analysis.normalisability)
 
 
 def _range(values: np.ndarray) -> tuple[sp.Expr, sp.Expr]:
@@ -117,7 +118,7 @@ def _symmetry_lines(
             yield equation(f"{change} = {{}}", verdict.residual)
 
 
-def _split_lines(analysis: Analysis) -> Iterator[Line]:
+def _split_lines(analysis: Findings) -> Iterator[Line]:
     yield section("The split of the action")
     yield equation("S = S₀ + S₁, S₁ = {}", analysis.breaking)
     if analysis.breaking == 0:
@@ -131,7 +132,7 @@ def _split_lines(analysis: Analysis) -> Iterator[Line]:
         )
 
 
-def _breaking_lines(analysis: Analysis) -> Iterator[Line]:
+def _breaking_lines(analysis: Findings) -> Iterator[Line]:
     """What stays unbroken, and how S₁ transforms."""
     components, broken = analysis.theory.components, [r for r in analysis.lie_reports if r.status != "exact"]
     if analysis.surviving is None and not broken:
@@ -172,7 +173,7 @@ def _breaking_lines(analysis: Analysis) -> Iterator[Line]:
             )
 
 
-def _density_lines(analysis: Analysis) -> Iterator[Line]:
+def _density_lines(analysis: Findings) -> Iterator[Line]:
     yield section("The density of the sampler")
     lies, finite = len(analysis.lie_reports), analysis.group.order > 1
     labels = [f"_{i + 1}" for i in range(lies)] if lies > 1 else [""] * lies
