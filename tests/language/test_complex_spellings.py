@@ -31,7 +31,10 @@ SPELLED = {
     "modulus of a difference": (sp.Abs(Z.value - W.value) ** 2, lambda z, w: abs(z - w) ** 2),
     "modulus of a power": (sp.Abs(Z.value**3), lambda z, w: abs(z) ** 3),
     "modulus of a polynomial": (sp.Abs(Z.value**2 - W.value), lambda z, w: abs(z**2 - w)),
-    "cosine of the argument": (sp.cos(sp.arg(Z.value)) * W.abs2, lambda z, w: z.real / abs(z) * abs(w) ** 2),
+    "cosine of the argument": (
+        sp.cos(sp.arg(Z.value)) * W.abs2 / 2,
+        lambda z, w: z.real / abs(z) * abs(w) ** 2 / 2,
+    ),
     "root of both signs": (
         sp.re(sp.sqrt(Z.value * Z.conjugate - 1)),
         lambda z, w: np.sqrt(abs(z) ** 2 - 1 + 0j).real,
