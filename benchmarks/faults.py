@@ -223,7 +223,7 @@ FAULTS: tuple[Fault, ...] = (
         (
             "scores of the inverse",
             "swapped preimage",
-            "scores = representation @ reference @ metric",
+            "scores = representation @ centre @ metric",
             "scores = np.linalg.inv(representation) @ reference @ metric",
         ),
         (

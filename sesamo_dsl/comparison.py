@@ -19,8 +19,8 @@ from .compiled import CompiledTheory, compile
 from .errors import BackendError, OptionError, RunError, TrainingDivergedError
 from .estimates.chains import Chain
 from .estimates.estimate import Estimate
+from .estimates.exact import ExactValues, exact_configurations
 from .estimates.hmc import hmc
-from .estimates.reference import Reference, exact_configurations
 from .estimates.samples import Samples
 from .landscape.integrability import require_normalizable
 from .language.theory import Theory
@@ -342,7 +342,7 @@ class _Truth:
 
     reference: np.ndarray | Chain | None
     masses: np.ndarray | None
-    exact: Reference | None
+    exact: ExactValues | None
     source: str
 
     @classmethod

@@ -24,7 +24,7 @@ from ..language.derived import Derived
 from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
 from .estimate import Estimate, independent_mean
-from .reference import Reference
+from .exact import ExactValues
 from .search import Search
 from .training_record import TrainingRecord
 
@@ -177,7 +177,7 @@ class WeightedSamples:
     action: np.ndarray
     sector: np.ndarray
     leaked: np.ndarray
-    exact: Reference | None
+    exact: ExactValues | None
     notes: tuple[str, ...] = ()
     declared: Mapping[str, Derived] = field(default_factory=dict)
     log_prob_mismatch: np.ndarray | None = None
@@ -190,7 +190,7 @@ class WeightedSamples:
         draws: Draws,
         program: Program,
         parameters: Couplings,
-        exact: Reference | None,
+        exact: ExactValues | None,
         notes: tuple[str, ...] = (),
         declared: Mapping[str, Derived] | None = None,
         training: TrainingRecord | None = None,

@@ -26,20 +26,20 @@ def shipped_theories() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")))
 
 
-def is_shipped(reference: str) -> bool:
-    """Whether ``reference`` names a theory that comes with the package, on whatever lattice."""
-    return str(reference).partition("@")[0] in shipped_theories()
+def is_shipped(name_or_path: str) -> bool:
+    """Whether ``name_or_path`` names a theory that comes with the package, on whatever lattice."""
+    return str(name_or_path).partition("@")[0] in shipped_theories()
 
 
-def source_of(reference: str) -> dict[str, str]:
+def source_of(name_or_path: str) -> dict[str, str]:
     """What a run records of where its declaration is: the name or path, and the digest of a file."""
-    if is_shipped(reference):
-        return {"reference": reference}
-    return {"reference": reference, "sha256": hashlib.sha256(Path(reference).read_bytes()).hexdigest()}
+    if is_shipped(name_or_path):
+        return {"reference": name_or_path}
+    return {"reference": name_or_path, "sha256": hashlib.sha256(Path(name_or_path).read_bytes()).hexdigest()}
 
 
-def load_theory(reference: str | Path, *, alone: bool = False) -> Theory:
-    """The theory called ``reference``, or declared as ``theory = …`` in the file of that path.
+def load_theory(name_or_path: str | Path, *, alone: bool = False) -> Theory:
+    """The theory called ``name_or_path``, or declared as ``theory = …`` in the file of that path.
 
     ``"scalar_phi4@16x16"`` is the shipped theory on a lattice of these extents.
     A file is run as Python: load only files you would run yourself. It can import modules beside it,
@@ -50,8 +50,8 @@ def load_theory(reference: str | Path, *, alone: bool = False) -> Theory:
     TheoryFileError
         If there is no such theory, the file raises, or it declares none.
     """
-    path = checks.path(reference, "theory", error=TheoryFileError)
-    name = str(reference)
+    path = checks.path(name_or_path, "theory", error=TheoryFileError)
+    name = str(name_or_path)
     if is_shipped(name):
         return _shipped(name)
     if path.suffix != ".py":
@@ -68,8 +68,8 @@ def load_theory(reference: str | Path, *, alone: bool = False) -> Theory:
     return _from_file(path, alone)
 
 
-def _shipped(reference: str) -> Theory:
-    name, at, extents = reference.partition("@")
+def _shipped(name_or_path: str) -> Theory:
+    name, at, extents = name_or_path.partition("@")
     module = importlib.import_module(f"sesamo_theories.{name}")
     if not at:
         return module.theory
@@ -79,7 +79,7 @@ def _shipped(reference: str) -> Theory:
     takes_extents = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(declare).parameters.values())
     if not takes_extents or not all(shape):
         raise TheoryFileError(
-            f"theory {reference}",
+            f"theory {name_or_path}",
             expected="extents ≥ 1 joined by x" if takes_extents else "no extents: it lives on no lattice",
             found=checks.shown(extents),
             remedy=f"write for instance {name}@16x16" if takes_extents else f"write {name}",

@@ -118,12 +118,12 @@ def _draw_line(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> Non
     domain, extent = analysis.domain, _extent(vacuum)
     tints = _tints(domain, analysis.group)
     for u, matrix in enumerate(domain.representation):
-        end = float(np.sign(matrix[0, 0] * domain.reference[0])) * extent
+        end = float(np.sign(matrix[0, 0] * domain.centre[0])) * extent
         axes.axvspan(min(0.0, end), max(0.0, end), color=tints[u], alpha=_opacity(u), linewidth=0)
         _write(axes, np.array([end / 2, 0.55]), _label(u), fontsize=13)
     axes.axhline(0.0, color=_INK, linewidth=1.0)
     axes.axvline(0.0, color=_GREY, linewidth=1.6, label="walls")
-    _arrow(axes, np.array([domain.reference[0] * extent / 3 / abs(domain.reference[0]), 0.0]))
+    _arrow(axes, np.array([domain.centre[0] * extent / 3 / abs(domain.centre[0]), 0.0]))
     if vacuum is not None:
         images = np.unique(np.round([float(m[0, 0]) * vacuum[0] for m in domain.representation], 9))
         _mark(axes, np.array([vacuum[0], 0.0]), np.stack([images, 0 * images], axis=1))
@@ -142,7 +142,7 @@ def _draw_plane(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> No
         if domain.order <= _LABELLED:
             _write(axes, 0.88 * extent * _unit(_centroid([sector])), _label(u), fontsize=11)
     axes.plot([], [], color=_GREY, label="walls")
-    _arrow(axes, domain.reference * extent / 2.2 / np.linalg.norm(domain.reference))
+    _arrow(axes, domain.centre * extent / 2.2 / np.linalg.norm(domain.centre))
     if vacuum is not None:
         _mark(axes, vacuum, domain.representation @ vacuum)
     limits = (-extent, extent)
@@ -196,9 +196,9 @@ def _sphere_triangles() -> np.ndarray:
 
 
 def _draw_sphere(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None, *, back: bool) -> None:
-    """The cones where they meet the unit sphere, seen from the side of the reference or from behind."""
+    """The cones where they meet the unit sphere, seen from the side of the centre or from behind."""
     domain = analysis.domain
-    forward = (-1 if back else 1) * domain.reference / np.linalg.norm(domain.reference)
+    forward = (-1 if back else 1) * domain.centre / np.linalg.norm(domain.centre)
     upward = np.eye(3)[2 if abs(forward[2]) < 0.9 else 1]
     right = np.cross(upward, forward)
     right /= np.linalg.norm(right)

@@ -25,7 +25,7 @@ from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedErr
 from ..estimates.chains import Chain
 from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.estimate import independent_mean
-from ..estimates.reference import Reference, exact_reference
+from ..estimates.exact import ExactValues, exact_values
 from ..estimates.samples import Samples
 from ..estimates.search import Search
 from ..estimates.target_sample import TargetSample
@@ -151,9 +151,9 @@ class Run:
         return done if self.finished else f"{done}, {self.ended or 'not finished'}"
 
     @cached_property
-    def exact(self) -> Reference | None:
+    def exact(self) -> ExactValues | None:
         """Quadrature values where the theory has at most two degrees of freedom."""
-        return exact_reference(self.compiled.program, self.parameters)
+        return exact_values(self.compiled.program, self.parameters)
 
     def sample(self, count: int, *, seed: int = 1) -> Samples:
         """Draw independent samples with weights; the same seed gives the same samples."""

@@ -18,7 +18,7 @@ from ..backend import Backend, Draws, Model, backend_names
 from ..compiled import CompiledTheory, compile
 from ..compiled_program import check_configurations
 from ..errors import BackendError
-from ..estimates.reference import Reference, exact_reference
+from ..estimates.exact import ExactValues, exact_values
 from ..flows.base import GaussianBase
 from ..flows.spec import FlowSpec
 from ..ir.interpreter import run
@@ -206,9 +206,9 @@ class Subject:
         return [identity, *(self.random_element(rng) for _ in range(limit - 1))]
 
     @cached_property
-    def exact(self) -> Reference | None:
+    def exact(self) -> ExactValues | None:
         """What quadrature says of the theory; None above two dimensions."""
-        return exact_reference(self.program, self.parameters)
+        return exact_values(self.program, self.parameters)
 
     @cached_property
     def base(self) -> GaussianBase:

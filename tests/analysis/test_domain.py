@@ -290,7 +290,7 @@ def test_domain_is_centred_on_a_mode(order: int, offset: float) -> None:
     modes = np.array([[radius * math.cos(a), radius * math.sin(a)] for a in map(float, angles)])
     (mode,) = [m for m in modes if (domain.facets @ m <= 0).all()]
     assert np.abs(domain.facets @ mode + radius * math.sin(math.pi / order)).max() < 1e-4
-    assert np.abs(domain.reference - mode / radius).max() < 1e-4
+    assert np.abs(domain.centre - mode / radius).max() < 1e-4
 
 
 def test_vacuum_on_a_wall_does_not_become_the_reference() -> None:

@@ -15,7 +15,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import BackendError, OptionError
 from sesamo_dsl.estimates.chains import Chain, gamma_method
-from sesamo_dsl.estimates.reference import exact_reference
+from sesamo_dsl.estimates.exact import exact_values
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.estimates.weighted import ForwardMetrics
 from sesamo_jax.hmc import log_densities, moves
@@ -103,7 +103,7 @@ def test_bad_proposals_give_exact_samples(leaks: bool) -> None:
     assert chain.action.shape == (3, 18_000)
     assert 0.05 < chain.acceptance < 0.5
     assert np.abs(chain.x).max() < 50
-    exact = exact_reference(chain.program, chain.parameters)
+    exact = exact_values(chain.program, chain.parameters)
     assert exact is not None
     for mass, expected in zip(chain.sector_masses, exact.sector_masses, strict=True):
         within(mass, expected)
@@ -251,7 +251,7 @@ def test_only_moves_find_all_modes(moving: bool) -> None:
     theory = gaussian_mixture()
     start = np.zeros((32, 2, 1)) + np.array([12.0, 0.0])[:, None]
     chain = sd.hmc(theory, parameters={"h": H}, initial=start, moves=moving, **SHORT)
-    exact = exact_reference(chain.program, chain.parameters)
+    exact = exact_values(chain.program, chain.parameters)
     assert exact is not None
     if moving:
         for mass, expected in zip(chain.sector_masses, exact.sector_masses, strict=True):
@@ -302,7 +302,7 @@ def test_finite_moves_leave_the_target_invariant_and_balanced() -> None:
     np.add.at(flow, (u, v), 1)
     assert (flow > 0).all()
     assert (np.abs(flow - flow.T) <= 5 * np.sqrt(flow + flow.T)).all()
-    exact = exact_reference(compiled.program, {"h": H})
+    exact = exact_values(compiled.program, {"h": H})
     assert exact is not None
     masses = np.bincount(v, minlength=4) / len(v)
     assert (np.abs(masses - exact.sector_masses) < 5 * np.sqrt(masses / len(v))).all()

@@ -19,8 +19,8 @@ from sesamo_dsl import cli
 from sesamo_dsl.errors import TrainingDivergedError
 from sesamo_dsl.estimates.chains import Chain, longest_stay
 from sesamo_dsl.estimates.estimate import independent_mean
+from sesamo_dsl.estimates.exact import ExactValues
 from sesamo_dsl.estimates.health import examine, pareto_tail_index
-from sesamo_dsl.estimates.reference import Reference
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.estimates.search import Search
 from sesamo_dsl.estimates.training_record import TrainingRecord
@@ -80,8 +80,8 @@ def test_sound_samples_have_no_warnings(width: float, seed: int) -> None:
     assert names(replace(samples, exact=reference(LOG_Z), training=record)) == []
 
 
-def reference(log_z: float) -> Reference:
-    return replace(Reference(log_z, 1e-12, np.ones(1), 0.0))
+def reference(log_z: float) -> ExactValues:
+    return replace(ExactValues(log_z, 1e-12, np.ones(1), 0.0))
 
 
 def test_samples_that_do_not_span_the_theory_violate_the_virial_identity() -> None:

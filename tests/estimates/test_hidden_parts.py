@@ -10,7 +10,7 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.estimates.reference import exact_reference
+from sesamo_dsl.estimates.exact import exact_values
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.landscape.minima import find_minima
 from sesamo_dsl.stages.lower import lower_theory
@@ -207,7 +207,7 @@ UNRESOLVED = {
 @pytest.mark.parametrize("name", [*LINES, *PLANES])
 def test_what_is_called_exact_is_right(name: str) -> None:
     action, z = {**LINES, **PLANES}[name]
-    found = exact_reference(program(action, 1 if name in LINES else 2), {})
+    found = exact_values(program(action, 1 if name in LINES else 2), {})
     assert (found is None) == (name in UNRESOLVED)
     if found is not None:
         assert found.log_z == pytest.approx(math.log(z), abs=1e-5)

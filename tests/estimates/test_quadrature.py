@@ -9,8 +9,8 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+from sesamo_dsl.estimates.exact import ExactValues, exact_configurations, exact_values
 from sesamo_dsl.estimates.quadrature import integrate
-from sesamo_dsl.estimates.reference import Reference, exact_configurations, exact_reference
 from sesamo_dsl.stages.lower import lower_theory
 
 GAUSS = math.sqrt(2 * math.pi)
@@ -22,8 +22,8 @@ def point(action: Action, n: int, symmetric: bool = False) -> sd.Theory:
     return sd.Theory("point", fields=x, action=action(*x), symmetries=[sd.Z2(*x)] if symmetric else [])
 
 
-def exact(action: Action, n: int = 1, symmetric: bool = False) -> Reference | None:
-    return exact_reference(lower_theory(sd.analyse(point(action, n, symmetric), normalizable=False)), {})
+def exact(action: Action, n: int = 1, symmetric: bool = False) -> ExactValues | None:
+    return exact_values(lower_theory(sd.analyse(point(action, n, symmetric), normalizable=False)), {})
 
 
 def mixture(*parts: tuple[float, tuple[float, ...], float]) -> Action:
@@ -99,7 +99,7 @@ def test_a_ring_in_the_plane() -> None:
     r = sp.sqrt(c.abs2)
     action = -sp.log(sp.exp(-c.abs2 / 2) + sp.exp(-((r - 15) ** 2) / 2) / 5)
     theory = sd.Theory("ring", fields=[c], action=action, symmetries=[sd.U1(c)])
-    found = exact_reference(lower_theory(sd.analyse(theory)), {})
+    found = exact_values(lower_theory(sd.analyse(theory)), {})
     ring = mpmath.quad(lambda t: t * mpmath.exp(-((t - 15) ** 2) / 2), [0, 10, 15, 20, 60])
     assert found is not None
     assert found.log_z == pytest.approx(float(mpmath.log(2 * mpmath.pi * (1 + ring / 5))), abs=1e-7)

@@ -14,7 +14,7 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.estimates.reference import exact_configurations
+from sesamo_dsl.estimates.exact import exact_configurations
 from support import shaken, untrained
 
 Array = np.ndarray[Any, Any]

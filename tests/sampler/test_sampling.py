@@ -21,7 +21,7 @@ import sesamo_dsl as sd
 import support
 from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import RunError, TrainingDivergedError
-from sesamo_dsl.estimates.reference import Reference, exact_reference
+from sesamo_dsl.estimates.exact import ExactValues, exact_values
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.plan.base import make_base
 from sesamo_dsl.plan.decide import decide
@@ -151,9 +151,9 @@ def trained(name: str) -> sd.Run:
 
 
 @cache
-def reference() -> Reference | None:
+def reference() -> ExactValues | None:
     """The package's own quadrature."""
-    return exact_reference(compiled("mixture", "torch").program, {"h": H})
+    return exact_values(compiled("mixture", "torch").program, {"h": H})
 
 
 def exact() -> tuple[float, Array]:
@@ -185,7 +185,7 @@ def test_samples_against_exact_values(name: str) -> None:
     assert samples.exact is not None
     assert abs(samples.exact.log_z - log_z) < 1e-8
     # sector u holds the mode that T_u takes the reference to
-    rotation = program.constants["MATRICES"] @ run.compiled.analysis.domain.reference
+    rotation = program.constants["MATRICES"] @ run.compiled.analysis.domain.centre
     order = np.rint(np.arctan2(rotation[:, 1], rotation[:, 0]) / (np.pi / 2)).astype(int) % 4
     assert sorted(order) == [0, 1, 2, 3]
     assert np.abs(samples.exact.sector_masses - masses[order]).max() < 2e-3

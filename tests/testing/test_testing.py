@@ -49,8 +49,8 @@ from sesamo_dsl.testing import (
     run_backend,
     theory_suite,
 )
+from sesamo_dsl.testing.bridge_density import BridgeDensity
 from sesamo_dsl.testing.properties import PARALLEL_GROUPS
-from sesamo_dsl.testing.reference_density import ReferenceDensity
 from sesamo_dsl.testing.significance import SUITE_LEVEL, bernstein, student_bound, vanishing_mean
 from sesamo_dsl.testing.suite import require
 from sesamo_dsl.testing.table import counterexample, results_table
@@ -174,7 +174,7 @@ def test_the_reference_density_is_that_of_its_draws(theory) -> None:
     """Its score is the gradient of its logarithm, and E_s[score] = 0."""
     subject = Subject.of(theory(), ["torch"])
     law = subject.laws[0]
-    reference = ReferenceDensity.of(subject, subject.model("torch", strategy="fold", law=law).sample(4096, 2))
+    reference = BridgeDensity.of(subject, subject.model("torch", strategy="fold", law=law).sample(4096, 2))
     x, possible = reference.draw(20_000, 4)
     assert possible.all()
     score = reference.log_density_and_score(x)[1]

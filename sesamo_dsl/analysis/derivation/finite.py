@@ -26,11 +26,11 @@ def finite_lines(analysis: Findings) -> Iterator[Line]:
     mean = "a block, one for each block" if analysis.axes else "the sites"
     yield say(f"Collective coordinate, with $⟨·⟩$ the mean over {mean}; $c(T_g x) = D_g c(x)$:")
     yield equation("c = " + vector("⟨{}⟩", len(domain.collective)), *domain.collective)
-    reference, walls = exact_walls(analysis)
+    centre, walls = exact_walls(analysis)
     orthogonal = _orthogonal(domain.representation)
     inner = "$⟨a, b⟩ = aᵀ b$" if orthogonal else "$⟨a, b⟩ = aᵀ B b$, $B = Σ_g D_gᵀ D_g / |G|$"
     yield say(f"The fundamental domain (of Dirichlet), with {inner}, around the reference")
-    yield equation("ρ = {}", reference)
+    yield equation("ρ = {}", centre)
     yield say("which no element but the identity leaves in place ($ρ$ up to its length):")
     yield equation("Ω = { x : ⟨c(x), ρ⟩ ≥ ⟨c(x), D_g ρ⟩ for all g ∈ G }")
     yield say("Walls, redundant ones removed, with the element that leads to the other side:")
@@ -102,19 +102,19 @@ def _orthogonal(matrices: np.ndarray) -> bool:
 def exact_walls(analysis: Findings) -> tuple[tuple[sp.Expr, ...], list[sp.Expr]]:
     """(ρ, λ_j in the symbols c_1 … c_k): exact where ρ has a rational direction or the wall is a mirror."""
     domain = analysis.domain
-    symbols = [sp.Symbol(f"c_{a + 1}", real=True) for a in range(len(domain.reference))]
-    direction = _rational_direction(domain.reference)
+    symbols = [sp.Symbol(f"c_{a + 1}", real=True) for a in range(len(domain.centre))]
+    direction = _rational_direction(domain.centre)
     walls = []
     for exact, facet in zip(_exact_normals(analysis, direction), domain.facets, strict=True):
         normal = [number(v) for v in facet] if exact is None else exact
         walls.append(sp.Add(*(a * c for a, c in zip(normal, symbols, strict=True))))
-    reference = map(number, domain.reference) if direction is None else direction.flat()
-    return tuple(reference), walls
+    centre = map(number, domain.centre) if direction is None else direction.flat()
+    return tuple(centre), walls
 
 
-def _rational_direction(reference: np.ndarray) -> sp.Matrix | None:
-    """The primitive integer vector along ``reference``, None if there is no simple one."""
-    scaled = reference / np.abs(reference).max()
+def _rational_direction(centre: np.ndarray) -> sp.Matrix | None:
+    """The primitive integer vector along ``centre``, None if there is no simple one."""
+    scaled = centre / np.abs(centre).max()
     ratios = [Fraction(float(v)).limit_denominator(12) for v in scaled]
     if max(abs(float(q) - v) for q, v in zip(ratios, scaled, strict=True)) > _SAME:
         return None

@@ -1,6 +1,6 @@
 """Properties about probabilities: ∫q = 1, Schwinger–Dyson identities, log Z; false alarms are counted.
 
-Above two degrees of freedom ∫q = 1 is the bridge identity E_q[s/(q+s)] = E_s[q/(q+s)] with a reference
+Above two degrees of freedom ∫q = 1 is the bridge identity E_q[s/(q+s)] = E_s[q/(q+s)] with a bridge
 density s: if log q is off by a constant, or describes other samples than those that are drawn, the two sides
 differ. Both are means of numbers in [0, 1], so that no tail can spoil their error bars.
 """
@@ -16,8 +16,8 @@ from scipy.ndimage import maximum_filter
 from scipy.special import expit, log_expit
 
 from ...backend import Draws, Model
+from ..bridge_density import BridgeDensity
 from ..property import Measurement, Property, has_slices
-from ..reference_density import ReferenceDensity
 from ..significance import RETEST, samples_at, vanishing_mean
 from ..subject import SAMPLES, SAMPLES_SEED, Subject
 from .density import choice, samples
@@ -91,18 +91,18 @@ def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
         yield Measurement(mass + counted - 1, 2e-3 + noise, f"∫q = 1 − leaked ({backend}, {options})", level)
 
 
-def _reference(subject: Subject, strategy: str) -> ReferenceDensity:
+def _bridge(subject: Subject, strategy: str) -> BridgeDensity:
     """Fitted to other samples than those of the tests, and to more: an uncertain covariance costs overlap."""
 
-    def fit() -> ReferenceDensity:
+    def fit() -> BridgeDensity:
         model = subject.model(subject.samplers[0], strategy=strategy, law=subject.laws[-1])
-        return ReferenceDensity.of(subject, model.sample(4 * SAMPLES, _FIT_SEED))
+        return BridgeDensity.of(subject, model.sample(4 * SAMPLES, _FIT_SEED))
 
     return subject.once(("reference", strategy), fit)
 
 
 class _Drawn(NamedTuple):
-    """Samples of the reference density."""
+    """Samples of the bridge density."""
 
     x: np.ndarray
     possible: np.ndarray  # whether a model can have made their pair
@@ -110,11 +110,11 @@ class _Drawn(NamedTuple):
 
 
 def _drawn(subject: Subject, strategy: str, stage: int) -> _Drawn:
-    reference = _reference(subject, strategy)
+    bridge = _bridge(subject, strategy)
 
     def draw() -> _Drawn:
-        x, possible = reference.draw(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)
-        return _Drawn(x, possible, reference.log_density(x))
+        x, possible = bridge.draw(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)
+        return _Drawn(x, possible, bridge.log_density(x))
 
     return subject.once(("drawn", strategy, stage), draw)
 
@@ -127,11 +127,11 @@ def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarr
 
 def _bridged(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """The values are s/(q+s) at a sample of q minus q/(q+s) at a sample of s, in [−1, 1]."""
-    reference = _reference(subject, options["strategy"])
+    bridge = _bridge(subject, options["strategy"])
 
     def values(backend: str, stage: int) -> np.ndarray:
         draws = samples_at(subject, backend, options, stage)
-        at_q = np.where(draws.leaked, 0.0, expit(reference.log_density(draws.x) - draws.log_q))
+        at_q = np.where(draws.leaked, 0.0, expit(bridge.log_density(draws.x) - draws.log_q))
         x, possible, log_s = _drawn(subject, options["strategy"], stage)
         log_q = _log_q(subject, subject.model(backend, **options), x, SAMPLES_SEED + stage)
         return at_q - np.where(possible, expit(log_q - log_s), 0.0)
@@ -164,9 +164,9 @@ class _Points(NamedTuple):
     t: np.ndarray  # −S − log s
 
     @classmethod
-    def at(cls, subject: Subject, reference: ReferenceDensity, x: np.ndarray) -> _Points:
+    def at(cls, subject: Subject, bridge: BridgeDensity, x: np.ndarray) -> _Points:
         action, gradient = subject.interpret("action_and_gradient", x)
-        log_s, score = reference.log_density_and_score(x)
+        log_s, score = bridge.log_density_and_score(x)
         flat, slope, score = (a.reshape(len(x), -1) for a in (x, gradient, score))
         return cls(flat, slope, log_s, score, -action - log_s)
 
@@ -187,20 +187,20 @@ def _divergence(points: _Points, log_q: np.ndarray, cut: float, field: Field) ->
 def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """The values are those of :func:`_divergence` at a sample of q plus those at a sample of s."""
     strategy = options["strategy"]
-    reference = _reference(subject, strategy)
-    x, _ = reference.draw(SAMPLES, 3)
-    cut = float(np.quantile(-subject.interpret("action", x)[0] - reference.log_density(x), 0.9))
+    bridge = _bridge(subject, strategy)
+    x, _ = bridge.draw(SAMPLES, 3)
+    cut = float(np.quantile(-subject.interpret("action", x)[0] - bridge.log_density(x), 0.9))
 
     def theirs(stage: int) -> _Points:
         x = _drawn(subject, strategy, stage).x
-        return subject.once(("points", strategy, stage), lambda: _Points.at(subject, reference, x))
+        return subject.once(("points", strategy, stage), lambda: _Points.at(subject, bridge, x))
 
     @cache
     def ours(backend: str, stage: int) -> tuple[_Points, Draws, np.ndarray]:
         draws = samples_at(subject, backend, options, stage)
         x = theirs(stage).x.reshape(draws.x.shape)
         log_q = _log_q(subject, subject.model(backend, **options), x, SAMPLES_SEED + stage)
-        return _Points.at(subject, reference, draws.x), draws, log_q
+        return _Points.at(subject, bridge, draws.x), draws, log_q
 
     def values(backend: str, field: Field, stage: int) -> np.ndarray:
         points, draws, log_q = ours(backend, stage)
@@ -221,16 +221,16 @@ def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[M
         return
     for backend in subject.samplers:
         model = subject.fresh_model(backend, **options)
-        reference = ReferenceDensity.of(subject, model.sample(SAMPLES, _FIT_SEED))
+        bridge = BridgeDensity.of(subject, model.sample(SAMPLES, _FIT_SEED))
 
-        def values(stage: int, model: Model = model, reference: ReferenceDensity = reference) -> np.ndarray:
+        def values(stage: int, model: Model = model, bridge: BridgeDensity = bridge) -> np.ndarray:
             count = SAMPLES * RETEST**stage
             draws = model.sample(count, SAMPLES_SEED + stage)
-            x, _ = reference.draw(count, SAMPLES_SEED + stage)
+            x, _ = bridge.draw(count, SAMPLES_SEED + stage)
             log_q = _log_q(subject, model, x, SAMPLES_SEED + stage)
             total = np.full(count, -1.0)
             for at, log_q_at, counts in ((draws.x, draws.log_q, ~draws.leaked), (x, log_q, True)):
-                log_r = np.logaddexp(log_q_at, reference.log_density(at))
+                log_r = np.logaddexp(log_q_at, bridge.log_density(at))
                 log_p = -subject.interpret("action", at)[0] - exact.log_z
                 total += np.where(counts, np.exp(log_p - log_r), 0.0)
             return total

@@ -25,7 +25,7 @@ _INFLATION = 1.2
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceDensity:
+class BridgeDensity:
     """Images of a Gaussian under linear maps.
 
     For groups too large to enumerate the density lives on pairs (x, v) of a configuration and a group
@@ -49,7 +49,7 @@ class ReferenceDensity:
     labelled: bool
 
     @classmethod
-    def of(cls, subject: Subject, draws: Draws) -> ReferenceDensity:
+    def of(cls, subject: Subject, draws: Draws) -> BridgeDensity:
         """Fit to samples of a model."""
         n, shape = subject.theory.degrees_of_freedom, subject.theory.configuration_shape
         y = subject.interpret("canonicalize", draws.x[~draws.leaked])[0]

@@ -43,7 +43,7 @@ _MOST_BOXES = {1: 30_000, 2: 12_000}  # to begin with
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class ExactValues:
     """Exact values at fixed couplings.
 
     Attributes
@@ -60,7 +60,7 @@ class Reference:
     sector_error: float
 
 
-def exact_reference(program: Program, parameters: Couplings) -> Reference | None:
+def exact_values(program: Program, parameters: Couplings) -> ExactValues | None:
     """log Z and sector masses by quadrature; None above two degrees of freedom or if it does not converge."""
     found = _integrated(program, parameters)
     return None if found is None else found[0]
@@ -68,7 +68,7 @@ def exact_reference(program: Program, parameters: Couplings) -> Reference | None
 
 def exact_configurations(
     program: Program, parameters: Couplings, count: int, seed: int
-) -> tuple[Reference, np.ndarray] | None:
+) -> tuple[ExactValues, np.ndarray] | None:
     """Exact values along with independent configurations of the target, (count, components, *lattice).
 
     Boxes of the quadrature are drawn with the mass they would have if the density were twice its largest
@@ -91,7 +91,7 @@ def exact_configurations(
     return exact, x.reshape(count, len(program.components), *program.shape)
 
 
-def _integrated(program: Program, parameters: Couplings) -> tuple[Reference, Integral, _Chart] | None:
+def _integrated(program: Program, parameters: Couplings) -> tuple[ExactValues, Integral, _Chart] | None:
     landscape = Landscape(program, parameters, program.shape)
     n = landscape.size
     if n > 2:
@@ -119,13 +119,13 @@ def _integrated(program: Program, parameters: Couplings) -> tuple[Reference, Int
     return None
 
 
-def _reference(program: Program, integral: Integral, error: float) -> Reference:
+def _reference(program: Program, integral: Integral, error: float) -> ExactValues:
     total, count = integral.mass.sum(), program.sectors.count
     masses, errors = (
         np.bincount(integral.label, weights=part, minlength=count) / total
         for part in (integral.mass, integral.error)
     )
-    return Reference(integral.log_value, error, masses, float(errors.max()))
+    return ExactValues(integral.log_value, error, masses, float(errors.max()))
 
 
 def _charts(landscape: Landscape, valleys: _Valleys) -> Iterator[_Chart]:
