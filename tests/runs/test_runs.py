@@ -69,8 +69,9 @@ def interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize(
+    ("backend", "number"), [("torch", signal.SIGINT), ("torch", signal.SIGTERM), ("jax", signal.SIGTERM)]
+)
 def test_an_interrupted_training_is_finished_bit_for_bit(
     backend: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
