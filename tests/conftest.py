@@ -13,14 +13,57 @@ from sesamo_dsl.ir.program import Program
 from sesamo_dsl.testing.coverage import COVERAGE
 from sesamo_dsl.testing.coverage import coverage_program as all_expressions
 
-SLOW = """
-    against_blackjax algebra anneal arguments autoregressive backends bounded_analysis chains circle
-    command compare coverage derivation discovery discovery_identical domain domain_picture exact
-    fermion_symbolic fermions flows fuzz golden_runs group_catalogue health hidden_parts hubbard
-    invariance ir learning minima mixed_precision moves objectives optimizers phi4 pictures quadrature
-    readme safe_expressions sampler sampling search_journey sitewise special_unitary surviving targets
-    testing undeclared
-""".split()
+SLOW = [
+    "against_blackjax",
+    "algebra",
+    "anneal",
+    "arguments",
+    "autoregressive",
+    "backends",
+    "bounded_analysis",
+    "chains",
+    "circle",
+    "command",
+    "compare",
+    "coverage",
+    "derivation",
+    "discovery",
+    "discovery_identical",
+    "domain",
+    "domain_picture",
+    "exact",
+    "fermion_symbolic",
+    "fermions",
+    "flows",
+    "fuzz",
+    "golden_runs",
+    "group_catalogue",
+    "health",
+    "hidden_parts",
+    "hubbard",
+    "invariance",
+    "ir",
+    "learning",
+    "minima",
+    "mixed_precision",
+    "moves",
+    "objectives",
+    "optimizers",
+    "phi4",
+    "pictures",
+    "quadrature",
+    "readme",
+    "safe_expressions",
+    "sampler",
+    "sampling",
+    "search_journey",
+    "sitewise",
+    "special_unitary",
+    "surviving",
+    "targets",
+    "testing",
+    "undeclared",
+]
 """Files of tests, each of which takes more than a few seconds altogether."""
 
 
