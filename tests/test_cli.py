@@ -102,12 +102,9 @@ def test_check_without_symmetry_and_with_an_exact_one(tmp_path: Path) -> None:
     assert "verdict: exact" in run("check", path).stdout
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_train_then_sample(tmp_path: Path, backend: str) -> None:
+def test_train_then_sample(tmp_path: Path) -> None:
     directory, output, plot = tmp_path / "run", tmp_path / "samples.npz", tmp_path / "picture.png"
-    trained = run(
-        "train", "gaussian_mixture", "--backend", backend, "--set", "h=0.1", *QUICK, "--directory", directory
-    )
+    trained = run("train", "gaussian_mixture", "--set", "h=0.1", *QUICK, "--directory", directory)
     assert trained.exit_code == 0, trained.output
     assert "ESS" in trained.stdout
     assert str(directory) in trained.stdout.replace("\n", "")

@@ -84,12 +84,11 @@ def test_a_canonicalization_flow_covers_what_its_noise_covers() -> None:
         assert abs(np.exp(log_q).sum() * 0.04**2 - kept.mean()) < 5 * 0.5 / np.sqrt(8000) + 5e-3
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_new_conditional_law_is_the_heat_bath_where_it_sees_the_breaking(name: str) -> None:
+def test_a_new_conditional_law_is_the_heat_bath_where_it_sees_the_breaking() -> None:
     """h(x₁ + x₂) and h₁x₁ + h₂x₁x₂ are linear in the features."""
     for theory in (gaussian_mixture(4, 5), two_sources(4, 3)):
-        _, model = fresh(theory, name, law="conditional")
-        _, exact = fresh(theory, name, law="heat_bath")
+        _, model = fresh(theory, "torch", law="conditional")
+        _, exact = fresh(theory, "torch", law="heat_bath")
         x = model.sample(500, seed=3).x
         assert np.abs(model.log_prob(x) - exact.log_prob(x)).max() < 1e-9
 
