@@ -147,6 +147,13 @@ def _has_chart(analysis: Analysis) -> bool:
     return analysis.group.order == 1 or analysis.domain.edges is not None
 
 
+def has_isotropic_group(analysis: Analysis) -> bool:
+    """Whether noise N(0, 1) is as probable as its images: the group is finite and its maps are orthogonal."""
+    matrices = analysis.domain.matrices
+    products = np.einsum("gab,gcb->gac", matrices, matrices)
+    return not analysis.lie_reports and np.allclose(products, np.eye(matrices.shape[1]))
+
+
 def _strategy(analysis: Analysis) -> tuple[Strategy, str]:
     """The strategy that a theory gets unless another is asked for, and why."""
     count = analysis.sectors.count
@@ -203,11 +210,8 @@ def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
     if strategy == "chart" and analysis.is_modulated and not _has_chart(analysis):
         walls = f"'chart' with {len(analysis.domain.facets)} walls that are not independent"
         raise option_error("strategy", "a domain with linearly independent walls", walls)
-    if strategy == "canonicalize":
-        matrices = analysis.domain.matrices
-        products = np.einsum("gab,gcb->gac", matrices, matrices)
-        if analysis.lie_reports or not np.allclose(products, np.eye(matrices.shape[1])):
-            raise option_error("strategy", "a finite group of orthogonal maps", "'canonicalize'")
+    if strategy == "canonicalize" and not has_isotropic_group(analysis):
+        raise option_error("strategy", "a finite group of orthogonal maps", "'canonicalize'")
 
 
 def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.theory import Theory
 from ..plan.base import make_base, wall_statistics
-from ..plan.decide import decide
+from ..plan.decide import decide, has_isotropic_group
 from ..plan.options import TrainingOptions
 from ..stages.analyse import analyse
 from ..stages.lower import lower_theory
@@ -236,10 +236,10 @@ class Subject:
     @property
     def strategies(self) -> tuple[str, ...]:
         """The ways of staying in the domain that a model of this theory can have."""
+        fold = ("fold",) if self.log_order <= math.log(_FOLDED) + 1e-9 else ()
         chart = ("chart",) if "chart" in self.program.functions else ()
-        if self.log_order <= math.log(_FOLDED) + 1e-9:
-            return ("fold", *chart, "penalty")
-        return (*chart, "penalty")
+        noise = ("canonicalize",) if self.analysis.is_modulated and has_isotropic_group(self.analysis) else ()
+        return (*fold, *chart, "penalty", *noise)
 
     @property
     def laws(self) -> tuple[str, ...]:

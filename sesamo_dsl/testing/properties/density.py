@@ -112,9 +112,8 @@ def _law_of_the_group(
     clear = ~differs(v, expected_v)
     for backend in subject.samplers:
         model = subject.model(backend, **options)
-        change = model.log_prob(image) - model.log_prob(x)
-        size = 1e-9 * (1 + np.abs(model.log_prob(x)) + np.abs(model.log_prob(image)))
-        size = size + lost_at_walls(subject, options, x)
+        change, size, reached = _change(model.log_prob(x), model.log_prob(image))
+        size, clear = size + lost_at_walls(subject, options, x), clear & reached
         if options["law"] == "uniform":
             yield Measurement(np.where(clear, change, 0), size, f"log q(T_g x) = log q(x) ({backend})")
         elif options["law"] == "heat_bath":
@@ -140,6 +139,17 @@ def _law_of_the_group(
             )
 
 
+def _change(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """after − before of log q, the size of its rounding error, and where q is not zero at both, (batch,) each.
+
+    A model whose noise is folded has no density on a part of the space, and then on all images of it.
+    """
+    reached = ~(np.isneginf(before) & np.isneginf(after))
+    change = np.subtract(after, before, out=np.zeros_like(after), where=reached)
+    both = np.isfinite(before) & np.isfinite(after)
+    return change, 1e-9 * (1 + np.where(both, np.abs(before) + np.abs(after), 0.0)), reached
+
+
 def _turns_of_rows(subject: Subject, options: dict[str, str], x: np.ndarray) -> Iterator[Measurement]:
     """A chain of blocks leaves the turns of whole rows to the heat bath, whatever its weights are."""
     together = Together.of(subject.analysis)
@@ -152,11 +162,11 @@ def _turns_of_rows(subject: Subject, options: dict[str, str], x: np.ndarray) -> 
         expected = subject.interpret("breaking", x)[0] - subject.interpret("breaking", image)[0]
         for backend in subject.samplers:
             model = subject.model(backend, **options)
-            before, after = model.log_prob(x), model.log_prob(image)
-            size = 1e-9 * (1 + np.abs(before) + np.abs(after)) + lost_at_walls(subject, options, x)
+            change, size, reached = _change(model.log_prob(x), model.log_prob(image))
+            lost = lost_at_walls(subject, options, x)
             yield Measurement(
-                np.where(clear, after - before - expected, 0),
-                size + 1e-12 * np.abs(subject.interpret("action", image)[0]),
+                np.where(clear & reached, change - expected, 0),
+                size + lost + 1e-12 * np.abs(subject.interpret("action", image)[0]),
                 f"log q(T_h x) + S₁(T_h x) does not depend on the turn h of rows ({backend})",
             )
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from ...plan.options import TrainingOptions
+from ...plan.plan import LEAKY
 from ..property import Measurement, Property, has_slices
 from ..significance import STAGE_LEVEL, samples_at, student_bound
 from ..subject import BATCH, Subject
@@ -50,7 +51,7 @@ def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -
     model = subject.model(backend, **options)
     draws = samples_at(subject, backend, options, stage)
     values = draws.log_q + draws.action
-    if options["strategy"] == "penalty" and subject.analysis.group.order > 1:
+    if options["strategy"] in LEAKY and subject.analysis.group.order > 1:
         resolved = TrainingOptions()
         inverse = subject.analysis.group.inverses[draws.sector]
         y = subject.interpret("modulate", draws.x, u=inverse)[0]
