@@ -1,7 +1,7 @@
-"""What arguments of users are checked with: numbers, names and paths, each in one way everywhere.
+"""Checks of user arguments: numbers, names and paths.
 
-NumPy's integers and floats count as Python's do, as they come out of sweeps and arrays. Booleans do not count
-as numbers, nor does text: both are slips more often than they are meant.
+NumPy's integers and floats are accepted like Python's, since they come out of sweeps and arrays. Booleans and
+text are not accepted as numbers: they are slips more often than they are meant.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _LONGEST_NAME = 100
 
 
 def as_integer(value: Any) -> int | None:
-    """The Python integer that a value is, None for booleans and whatever is no integer."""
+    """The value as a Python integer; None for booleans and everything that is not an integer."""
     if isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool"):
         return None
     try:
         return operator.index(value)
-    except (TypeError, ValueError, RuntimeError):  # arrays of several entries say it in different ways
+    except (TypeError, ValueError, RuntimeError):  # arrays of several entries raise any of these
         return None
 
 
 def as_real(value: Any) -> float | None:
-    """The Python float that a real number is, None for booleans, text and whatever is no real number."""
+    """The value as a Python float; None for booleans, text and everything that is not a real number."""
     kind = str(getattr(value, "dtype", ""))
     if isinstance(value, bool | str | bytes | bytearray) or "bool" in kind or "complex" in kind:
         return None
@@ -59,7 +59,7 @@ def integer(
     error: type[SesamoError] = OptionError,
     remedy: str | None = None,
 ) -> int:
-    """A Python integer in a range, or ``error``, which calls it ``what``."""
+    """The value as a Python integer with least ≤ value ≤ most; raises ``error``, which expects ``what``."""
     found = as_integer(value)
     if found is None or found < least or (most is not None and found > most):
         upper = "" if most is None else f" and ≤ {most}"
@@ -93,18 +93,18 @@ def array(value: Any, subject: str, *, expected: str, remedy: str) -> np.ndarray
 
 
 def mismatch(function: Callable[..., Any], count: int) -> str | None:
-    """Why a function cannot be called with so many arguments; None if it can, or nobody knows."""
+    """Why a function cannot be called with ``count`` arguments; None if it can or has no known signature."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError as error:
         return f"{shown(function)}: {error}"
-    except ValueError:  # of functions in C no signature is known
+    except ValueError:  # functions written in C may have no signature
         pass
     return None
 
 
 def seed(value: Any, subject: str = "option seed") -> int:
-    """A seed, or OptionError."""
+    """The value as an integer from 0 to 2⁶³ − 1; raises OptionError for anything else."""
     return integer(value, subject, least=0, most=LARGEST_SEED)
 
 
@@ -119,7 +119,7 @@ def real(
     error: type[SesamoError] = OptionError,
     remedy: str | None = None,
 ) -> float:
-    """A finite Python float above ``least`` (or at it), at most ``most``, or ``error``."""
+    """The value as a float > ``least`` (≥ unless ``open_below``) and ≤ ``most``, or raise ``error``."""
     found = as_real(value)
     if (
         found is None
@@ -138,21 +138,21 @@ def real(
 
 
 def flag(value: Any, subject: str, *, error: type[SesamoError] = OptionError) -> bool:
-    """True or False, or ``error``."""
+    """The value as a Python bool; raises ``error`` for anything but True and False."""
     if type(value).__name__ not in ("bool", "bool_"):  # NumPy's goes by either name
         raise error(subject, expected="True or False", found=shown(value), remedy="give one of the two")
     return bool(value)
 
 
 def label(value: Any, what: str, *, error: type[SesamoError]) -> str:
-    """Any text that is to name something in reports, on one line, or ``error``."""
+    """A text that names something in reports, on one line; raises ``error`` if it is empty or no text."""
     if not isinstance(value, str) or not value.strip():
         raise error(f"name of {what}", expected="a text", found=shown(value), remedy=f"name the {what}")
     return " ".join(value.split())
 
 
 def name(value: Any, what: str) -> str:
-    """A name of a field, parameter, observable or theory in Python's spelling, or FieldError.
+    """A name of a field, parameter, observable or theory in NFKC; raises FieldError for no Python identifier.
 
     Python reads identifiers in the normal form NFKC, in which the micro sign is a μ and the ligature ﬁ is fi.
     So does this package, in the code that it emits and wherever a name is looked up.
@@ -175,7 +175,7 @@ def spelling(text: str) -> str:
 
 
 def path(value: Any, what: str, *, error: type[SesamoError] = OptionError) -> Path:
-    """A path with ``~`` expanded, or ``error`` where no file or directory can have that name."""
+    """A path with ``~`` expanded; raises ``error`` if no file or directory can have that name."""
     try:
         text = cast(object, os.fspath(value))
         longest = max(map(len, os.fsencode(cast(str, text)).split(os.sep.encode())))
@@ -200,7 +200,7 @@ def path(value: Any, what: str, *, error: type[SesamoError] = OptionError) -> Pa
 
 
 def shown(value: Any, width: int = 120) -> str:
-    """A value as an error shows it: on one line that is not too long, whatever its repr does."""
+    """The repr of a value on one line of at most ``width`` characters, for error messages."""
     try:
         text = repr(value)
     except Exception as broken:

@@ -1,4 +1,4 @@
-"""What can go wrong, one class per failure that can be explained.
+"""Exceptions of the package, one class for each kind of failure.
 
 Every error names the object, what was expected, what was found and the remedy, so that the last line of a
 traceback is enough to act on.
@@ -33,7 +33,7 @@ class SesamoError(Exception):
         super().__init__(f"{subject}\n  expected: {expected}\n  found:    {found}\n  remedy:   {remedy}")
 
     def __reduce__(self) -> Any:
-        """Errors travel between processes: arguments and attributes as they are, nothing is built again."""
+        """Pickle arguments and attributes, without ``run``; unpickling does not call ``__init__``."""
         kept = {name: value for name, value in self.__dict__.items() if name != "run"}
         return _restored, (type(self), self.args, kept)
 
@@ -46,25 +46,25 @@ def _restored(kind: type[SesamoError], arguments: tuple[Any, ...], attributes: d
 
 
 class KeptRun(Protocol):
-    """A run as an error hands it on: a :class:`sesamo_dsl.Run`."""
+    """The part of :class:`sesamo_dsl.Run` that is promised of the ``run`` of an error."""
 
     @property
     def progress(self) -> str:
-        """How far the training is, as text."""
+        """The steps or seconds of training done so far, as text."""
         ...
 
     @property
     def directory(self) -> Path | None:
-        """Where it is kept; None if it is not."""
+        """The run directory; None if the run is only in memory."""
         ...
 
     @property
     def finished(self) -> bool:
-        """Whether all that was asked for is done."""
+        """Whether the training has done all steps that were asked for."""
         ...
 
     def save(self, directory: str | Path | None = None) -> None:
-        """Try again to keep it, there or in another place."""
+        """Write the run to its directory, or to another one."""
         ...
 
     def resume(self, *, progress: bool = True) -> Any:
@@ -72,7 +72,7 @@ class KeptRun(Protocol):
         ...
 
     def sample(self, count: int, *, seed: int = 1) -> Any:
-        """Samples of the model as it is."""
+        """``count`` samples of the model as trained so far."""
         ...
 
 
@@ -106,8 +106,8 @@ class NotInvariantError(SesamoError):
     Attributes
     ----------
     counterexample
-        Configuration of shape (components, *lattice) at which the action changes; None where the residual
-        shows it and the theory is too large for a search.
+        Configuration of shape (components, *lattice) at which the action changes; None if the search found
+        none and the residual alone refutes the symmetry.
     difference
         S(T_g x) − S(x) at the counterexample.
     residual
@@ -128,7 +128,7 @@ class NotInvariantError(SesamoError):
 
 
 class InternalError(SesamoError):
-    """The package contradicts itself: a bug of its own, to be reported with the theory that showed it."""
+    """Two results of the package contradict each other: a bug, please report it with the theory."""
 
 
 class ParameterError(SesamoError):
@@ -164,7 +164,7 @@ class RunError(SesamoError):
 
 
 class RunNotKeptError(RunError):
-    """A training is done and cannot be written.
+    """A training is over and its run directory cannot be written.
 
     Attributes
     ----------
@@ -195,7 +195,7 @@ class TrainingInterrupted(KeyboardInterrupt):
     Attributes
     ----------
     signal
-        Which of them.
+        The signal that was received.
     run
         The run, which is kept in its directory; ``run.resume()`` finishes the training.
     """
@@ -215,10 +215,9 @@ class AnnealingInterrupted(KeyboardInterrupt):
     Attributes
     ----------
     signal
-        Which of them.
+        The signal that was received.
     annealed : sesamo_dsl.Annealed
-        The populations that were done; if there were none, walkers as far as they had come, with
-        ``annealed.reached`` < 1.
+        The finished populations; if there are none, the walkers of the first at β = ``annealed.reached`` < 1.
     """
 
     def __init__(self, signal: Signals, annealed: Any) -> None:
@@ -235,7 +234,7 @@ class NotNormalizableError(TheoryError):
     Attributes
     ----------
     direction
-        A unit vector along which this is so, (components, *lattice).
+        Unit vector of such a direction, shape (components, *lattice).
     """
 
     def __init__(self, subject: str, *, direction: np.ndarray, **explanation: str) -> None:
