@@ -1,1 +1,1 @@
-"""What the compiler finds out about a theory; every result is a frozen dataclass."""
+"""Analysis of a theory: symmetries, their breaking, fundamental domains, slices. Results are frozen."""

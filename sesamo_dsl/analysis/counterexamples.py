@@ -1,7 +1,7 @@
-"""The search for a configuration that refutes a symmetry; it runs whatever has been proved.
+"""The search for a configuration that refutes a symmetry; it runs even if the symmetry has been proved.
 
-Random configurations of several sizes do not see a jump that is far away or thin. So configurations on both
-sides of every boundary of the action are added: of branches, signs, steps, kinks and poles.
+Random configurations of several sizes miss a jump of the action that is far away or in a thin region.
+Therefore configurations on both sides of the boundaries of branches, signs, steps, kinks and poles are added.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from .evaluate import as_function, evaluate
 
 _DIGITS = 40
 _VISIBLE = 1e-9  # relative change of the action that refutes a symmetry
-_PRECISE = 1024  # numbers in a configuration that is still evaluated with many digits
+_PRECISE = 1024  # largest number of entries of a configuration that is also evaluated with 40 digits
 _BOUNDARIES = 8
-_LINES = 3  # through configuration space, in search of each boundary
-_CROSSINGS = 2  # per line
+_LINES = 3  # random lines through configuration space on which each boundary is searched
+_CROSSINGS = 2  # of a line with a boundary that are used
 _STEP = 1e-6  # distance of a configuration from the boundary it is placed at
 
 
@@ -45,11 +45,11 @@ class Counterexample:
     configuration
         Array (components, *lattice).
     parameters
-        Couplings it was evaluated with: generic values, a breaking term may be switched off by default.
+        Couplings of S: generic values, because a breaking term may vanish at the defaults.
     difference
         S(T_g x) − S(x) in float64; infinite where one of the two configurations is inside a hard wall.
     block
-        Coordinates of the only block that g acts at, None if it acts everywhere.
+        Coordinates of the block at which alone g acts; None if it acts at all sites.
     """
 
     configuration: np.ndarray
@@ -65,7 +65,7 @@ Move = Callable[[np.ndarray, int | None], np.ndarray]
 def search_counterexample(
     theory: Theory, parameters: Couplings, moves: Sequence[Move]
 ) -> tuple[Counterexample, Move] | None:
-    """A configuration, as simple as possible, at which the action visibly changes under one of the moves."""
+    """(counterexample, move) for the first trial configuration whose action a move changes; else None."""
     trials = _trials(theory.action, theory.components, Point(parameters))
     for configuration, before in trials.values():
         for move in moves:
@@ -76,7 +76,7 @@ def search_counterexample(
 
 
 def refuse_contradiction(theory: Theory, what: str, found: Counterexample | None) -> None:
-    """Raise InternalError if what was proved has a counterexample."""
+    """Raise InternalError if there is a counterexample to a proved invariance."""
     if found is not None:
         raise InternalError(
             f"invariance of theory {theory.name} under {what}",
@@ -88,7 +88,7 @@ def refuse_contradiction(theory: Theory, what: str, found: Counterexample | None
 
 
 def _changed(before: Any, after: Any) -> bool:
-    """Whether two values of the action differ, floats or mpmath numbers; infinite ones are inside a wall."""
+    """Whether two values of S differ by more than rounding; ±∞ is S inside a hard wall, NaN never differs."""
     if mpmath.isnan(before) or mpmath.isnan(after):
         return False
     if mpmath.isinf(before) or mpmath.isinf(after):
@@ -97,7 +97,7 @@ def _changed(before: Any, after: Any) -> bool:
 
 
 class _Trials:
-    """Configurations of one theory, and the action there."""
+    """Trial configurations of one theory, with the values of its action."""
 
     def __init__(
         self, action: sp.Expr, components: tuple[FieldComponent, ...], parameters: Couplings
@@ -109,7 +109,7 @@ class _Trials:
         self._rest = self._configurations()
 
     def values(self) -> Iterator[tuple[np.ndarray, float]]:
-        """Every configuration with the action there."""
+        """Every trial configuration with the value of the action."""
         i = 0
         while True:
             if i == len(self._known):
@@ -121,7 +121,7 @@ class _Trials:
             i += 1
 
     def value(self, configuration: np.ndarray, digits: int | None = None) -> Any:
-        """S there, NaN where it has no value."""
+        """S at a configuration, NaN where it has no value."""
         try:
             with np.errstate(all="ignore"):
                 return evaluate(
@@ -131,10 +131,10 @@ class _Trials:
             return np.nan
 
     def confirmed(self, configuration: np.ndarray, change: float, move: Move) -> bool:
-        """Whether this change is there with more digits, and one next to the configuration as well.
+        """Whether S changes alike with 40 digits, and changes at slightly displaced configurations as well.
 
-        The first excludes that it is rounding; the second that the configuration lies on a boundary and
-        rounding decides on which side its image is.
+        The first test excludes rounding errors. The second excludes configurations on a boundary, where
+        rounding decides on which side the image lies.
         """
         if configuration.size <= _PRECISE:
             with mpmath.workdps(_DIGITS):
@@ -164,7 +164,7 @@ class _Trials:
             yield rng.integers(-2, 3, size=shape).astype(float)
         for _ in range(4):
             yield rng.normal(size=shape)
-        if not self._action.has(FermionLogDet):  # whose own rounding grows with the size of the field
+        if not self._action.has(FermionLogDet):  # a determinant's rounding errors grow with the field
             for scale in (0.05, 5.0, 30.0):
                 yield rng.normal(scale=scale, size=shape)
         for boundary, node in self._boundaries:
@@ -172,7 +172,7 @@ class _Trials:
 
     @cached_property
     def _boundaries(self) -> list[tuple[sp.Expr, SiteSum | None]]:
-        """Functions that vanish where the action may jump, with the sum whose summand does so."""
+        """(f, sum): the summand of the sum may jump where f = 0; None for an f outside of sums."""
         nodes = sorted(self._action.atoms(SiteSum), key=sp.default_sort_key)
         outer = self._action.xreplace({node: node.func(node.args[0], sp.S.Zero) for node in nodes})
         found: dict[sp.Expr, SiteSum | None] = {}
@@ -207,9 +207,9 @@ class _Trials:
     def _line(
         self, boundary: sp.Expr, node: SiteSum | None, rng: np.random.Generator
     ) -> tuple[Callable[[float], np.ndarray], Callable[[Any], np.ndarray]] | None:
-        """Configurations x(t) on a random line, and the boundary's function of t.
+        """(x(t), f(x(t))) on a random line, f the function of the boundary; None if f has no such form.
 
-        Under a sum the fields that are seen from the first site move, else all of them.
+        For the f of a summand only its fields at the first site or bond depend on t, otherwise all fields do.
         """
         start = rng.normal(size=self._shape)
         direction = rng.normal(size=self._shape)
@@ -263,7 +263,7 @@ class _Trials:
 
 @lru_cache(maxsize=8)
 def _trials(action: sp.Expr, components: tuple[FieldComponent, ...], point: Point) -> _Trials:
-    """Every element of a group is tried on the same configurations."""
+    """The trial configurations of an action, cached: all elements of a group are tried on the same."""
     return _Trials(action, components, point.values)
 
 
@@ -285,7 +285,7 @@ _SWITCHES = (
 
 
 def _place(field: FieldComponent, component: int, node: SiteSum) -> tuple[int, ...]:
-    """Where a field of a summand is at the first site, or at the first bond."""
+    """Index (component, *site) of a field in the summand of the first site, or of the first bond."""
     if not field.end:
         return (component, *field.offset)
     first = cast(Bonds, node.bonds).bonds[0]

@@ -50,7 +50,7 @@ class Domain:
     facets
         Unit outward normals ν_j, shape (facets, k): Ω = { λ_j = ν_j · c ≤ 0 }.
     neighbours
-        For each facet, the group element on its other side.
+        For each facet, the index of the group element whose domain lies on its other side.
     """
 
     collective: tuple[sp.Expr, ...]
@@ -139,7 +139,7 @@ def _collective(
 
 
 def _representation(element: Element, rows: sp.Matrix, names: str) -> sp.Matrix:
-    """D_g with C R_g = D_g C."""
+    """The exact k×k matrix D_g with C R_g = D_g C."""
     image = rows * element.matrix
     gram = rows * rows.T
     if is_zero(cast(sp.Expr, sp.expand(gram.det()))) is not False:

@@ -1,4 +1,4 @@
-"""Numerical values of symbolic actions, straight from SymPy: evidence that owes nothing to the compiler."""
+"""Numerical values of symbolic actions, computed from SymPy alone: a check independent of the compiler."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def evaluate(
 
 
 def _without_rounding(value: Any, digits: int) -> Any:
-    """The real part, where mpmath takes a way through complex numbers that leaves no more than rounding."""
+    """The real part of a complex value whose imaginary part is a rounding error; any other value as it is."""
     if isinstance(value, mpmath.mpc) and abs(value.imag) <= mpmath.mpf(10) ** (-digits // 2) * abs(value):
         return value.real
     return value
@@ -84,7 +84,7 @@ class _Reader:
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
         self._values = {symbol: mpmath.mpf(v) if digits else v for symbol, v in values.items()}
         self._arrays, self._digits = arrays, digits
-        self._bonds: Bonds | None = None  # those that a density is read at
+        self._bonds: Bonds | None = None  # the bonds that a density is evaluated at
 
     def __call__(self, density: sp.Expr) -> Any:
         fields = sorted(density.atoms(FieldComponent), key=str)
@@ -139,15 +139,15 @@ class _Reader:
 
 @lru_cache(maxsize=512)
 def as_function(arguments: tuple[sp.Basic, ...], expr: sp.Expr, *, precise: bool) -> Callable[..., Any]:
-    """An expression as a function of mpmath numbers or of arrays, which take erf and the like from SciPy.
+    """An expression as a function of mpmath numbers (``precise``) or, with NumPy and SciPy, of arrays.
 
-    The same one is asked for at many configurations.
+    It is cached, since the same expression is evaluated at many configurations.
     """
     return numerical(arguments, expr, "mpmath" if precise else "scipy")
 
 
 def numerical(arguments: Sequence[Any], expr: Any, library: Literal["mpmath", "scipy"]) -> Callable[..., Any]:
-    """An expression, or a list of them, as a function of numbers; LoweringError if the library has none."""
+    """An expression, or a list of them, as a function; LoweringError for functions the library lacks."""
     function = sp.lambdify(arguments, expr, library, cse=True)
     called = {i.argval for i in dis.get_instructions(function) if i.opname == "LOAD_GLOBAL"}
     unknown = sorted(called - set(function.__globals__) - set(vars(builtins)))
@@ -163,7 +163,7 @@ def numerical(arguments: Sequence[Any], expr: Any, library: Literal["mpmath", "s
 
 @lru_cache
 def _dummy(number: int) -> sp.Dummy:
-    """The symbol in the place of a sum, the same every time."""
+    """The symbol that stands for the sum with this number, the same at every call."""
     return sp.Dummy(f"sum_{number}")
 
 
@@ -172,9 +172,9 @@ _decimal = np.vectorize(lambda value: mpmath.mpf(repr(float(value))), otypes=[ob
 
 
 def sufficient_shape(expr: sp.Expr, lattice: Lattice) -> tuple[int, ...]:
-    """A smaller lattice on which an identity between sums holds exactly when it holds on the lattice.
+    """Shape of a smaller lattice on which an identity between sums holds if and only if it holds on this one.
 
-    The graph axis stays as it is, and so does everything under a determinant or with site constants.
+    The graph axis keeps its extent; the whole shape is kept if there are determinants or site constants.
     """
     shape = lattice.shape
     if expr.has(FermionLogDet, SiteConstant):

@@ -1,4 +1,4 @@
-"""What a reader may not expect of an axis that is as short as a shift along it."""
+"""Notes on axes so short that a shift along them leads back to the same site or the same neighbour."""
 
 from __future__ import annotations
 

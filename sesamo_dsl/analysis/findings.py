@@ -1,4 +1,4 @@
-"""Everything that was derived from a declaration."""
+"""The results of an analysis: verdicts on symmetries, the split S = S₀ + S₁, domain, slices and laws."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .invariance import BreakingRepresentation, Status, SurvivingSubgroup, Verdi
 from .slices import Slice
 
 _LONGEST_CHAIN = 512
-"""Blocks of an autoregressive law, whose matrices grow with their square."""
+"""Largest number of blocks of an autoregressive law, whose matrices grow with its square."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +36,14 @@ class SymmetryReport:
     Attributes
     ----------
     enumerated
-        The group; of a sitewise symmetry the one that acts at each block. None for a group that is infinite,
-        or too large to enumerate, and verified by its generators alone.
+        The group with its elements; for a sitewise symmetry the group that acts at each block. None for a
+        group that is infinite or too large to enumerate, and verified by its generators alone.
     axes
-        Block axes of a sitewise symmetry, () for a group that acts everywhere alike.
+        Block axes of a sitewise symmetry, () for a group that acts at all sites alike.
     diagonal
-        Of a sitewise symmetry: the verdict on the group that acts at all blocks alike.
+        For a sitewise symmetry: the verdict on the diagonal subgroup, which acts at all blocks alike.
     factorised
-        Of a sitewise symmetry: whether S₁ is a sum of functions of one block each.
+        For a sitewise symmetry: whether S₁ is a sum of functions of one block each.
     """
 
     symmetry: Symmetry | Sitewise
@@ -67,7 +67,7 @@ class SymmetryReport:
 
     @property
     def generators(self) -> tuple[Element, ...]:
-        """The generators that the verdicts are about."""
+        """The generators of the group, one for each verdict."""
         return tuple(verdict.generator for verdict in self.verdicts)
 
     @property
@@ -91,7 +91,7 @@ class LieReport:
     Attributes
     ----------
     surviving
-        Basis of the Lie algebra that the breaking part leaves alone.
+        Basis of the subalgebra that leaves the action invariant.
     charges
         For a broken one-parameter group: the k with exp(ikθ) in S₁, in units of the generator.
     """
@@ -117,27 +117,27 @@ def weakest(statuses: Iterable[Status]) -> Status:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What an :class:`sesamo_dsl.Analysis` holds.
+    """The results that an :class:`sesamo_dsl.Analysis` holds.
 
     Attributes
     ----------
     theory
-        What was analysed.
+        The theory that was analysed.
     reports, lie_reports
         One per declared finite and Lie group.
     group
-        The finite group that all modulating symmetries generate together; of a sitewise symmetry the group
+        The finite group that all modulating symmetries generate together; for a sitewise symmetry the group
         that acts at each block.
     breaking
         S₁, the part of the action that the group changes (0 if none).
     domain
         Fundamental domain of the group.
     source
-        h with S₁ = Σ_a h_a Σ_x φ_a on the collective multiplet of the only Lie group, if that is all of S₁.
+        h with S₁ = Σ_a h_a Σ_x φ_a on the collective multiplet of the only Lie group, if S₁ has this form.
     surviving, representation
         For a broken finite group: the subgroup that survives, and how S₁ transforms.
     limits
-        What was not computed, and what a reader may not expect of the declaration.
+        Sentences on results that were not computed, and on consequences of the declaration that may surprise.
     divergence
         A direction along which ∫ exp(−S) is infinite at the default couplings. :func:`sesamo_dsl.analyse`
         raises it unless it is called with ``normalizable=False``; training and HMC refuse it in any case.
@@ -167,7 +167,7 @@ class Findings:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """The block axes, () if the finite group acts everywhere alike."""
+        """The block axes, () if the finite group acts at all sites alike."""
         return () if self.sitewise is None else self.sitewise.axes
 
     @property
@@ -177,27 +177,27 @@ class Findings:
 
     @property
     def sectors(self) -> Sectors:
-        """How many sectors there are, and their numbers."""
+        """The number of sectors and their numbering."""
         shape = self.block_shape
         return Sectors(self.group.order, prod(shape) if shape else None)
 
     @property
     def coupled(self) -> bool:
-        """Whether S₁ couples blocks whose sectors are too many for a table: no heat bath, no sum over u."""
+        """Whether S₁ couples the blocks and there are too many sectors u for a heat bath or a sum over u."""
         return not (self.factorised or self.sectors.joint)
 
     @property
     def chained(self) -> bool:
-        """Whether the conditional law is one block after the other, each given those before."""
+        """Whether the law of u is autoregressive in the blocks, Π_b p(u_b | u_1 … u_(b−1), y)."""
         return self.coupled and (self.sectors.blocks or 1) <= _LONGEST_CHAIN
 
     @property
     def orbit_law(self) -> OrbitKind:
-        """The heat bath on the orbits of the Lie groups: what is available for this theory.
+        """The kind of conditional law on the orbits of the Lie groups that is known for this theory.
 
-        ``uniform``: nothing breaks them. ``von_mises``: a linear source on the only slice, in closed form
-        (von Mises–Fisher above two components). ``tabulated``: any other breaking of one circle.
-        ``none``: no Lie group, or no exact conditional law is known; a uniform one is corrected by weights.
+        ``uniform``: the groups are unbroken. ``von_mises``: S₁ is a linear source on the only slice, a closed
+        form (von Mises–Fisher above two components). ``tabulated``: one circle, broken in any other way.
+        ``none``: no Lie group, or no known conditional law; a uniform law is then corrected by weights.
         """
         if not self.lie_reports:
             return "none"
@@ -219,7 +219,7 @@ class Findings:
 
     @property
     def turns_together(self) -> bool:
-        """Whether the sitewise group that acts at all blocks alike leaves the action alone."""
+        """Whether the action is invariant under a sitewise symmetry that acts at all blocks alike."""
         return self.sitewise is not None and self.sitewise.diagonal == "exact"
 
     @property
@@ -229,12 +229,12 @@ class Findings:
 
     @property
     def table(self) -> np.ndarray:
-        """Products of elements of the finite group, (order, order)."""
+        """Multiplication table of the finite group, (order, order)."""
         return self.group.table
 
     @property
     def slice_dimensions(self) -> tuple[int, ...]:
-        """N of the sphere S^(N−1) that every Lie group sweeps."""
+        """For each Lie group the N of its orbit, the sphere S^(N−1)."""
         return tuple(report.slice.dimension for report in self.lie_reports)
 
     def source_at(self, parameters: Couplings) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Is the action invariant? Proved, refuted with a counterexample, or undecided with numerical evidence."""
+"""Invariance of the action under a finite group: proved, refuted by a counterexample, or undecided."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from .evaluate import evaluate, sufficient_shape
 
 BY_IDENTITIES = "the change vanishes by identities of exponentials, angles, logarithms and branches"
 _DIGITS = 40
-_LARGEST_PRECISE = 1024  # numbers in a configuration that is evaluated with so many digits
+_LARGEST_PRECISE = 1024  # largest number of entries of a configuration that is evaluated with so many digits
 _POINTS = 8
 _MOST_IMAGES = 20_000  # elements of a group times operations in the terms that are averaged over it
-_IRRATIONAL = 10  # how much more work a term is whose coefficients are no fractions
-_COMPARED = 20  # how much work a comparison of two arguments is, in terms
+_IRRATIONAL = 10  # cost of a term with irrational coefficients, in terms with rational ones
+_COMPARED = 20  # cost of a comparison of two arguments, in terms
 _VISIBLE = 1e-20  # relative change of a term, with 40 digits, that refutes its invariance
 _LARGEST_NUMBER = 150  # operations; beyond this, expanding a product of two takes minutes
 
@@ -45,15 +45,15 @@ Status = Literal["exact", "broken", "undecided"]
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What is known about S∘T_g − S for one generator.
+    """The verdict on the invariance of the action under one generator.
 
     Attributes
     ----------
     status
-        ``exact``: the residual's normal form is zero, a proof. ``broken``: non-zero, with a counterexample.
+        ``exact``: the residual is proved to vanish. ``broken``: a numerical evaluation shows that S changes.
         ``undecided``: the normal form does not vanish but no evaluation could tell it from zero.
     residual
-        What does not vanish, in normal form (0 when exact).
+        S∘T_g − S, the Lie derivative, or for a sitewise group the part of S that changes; 0 when exact.
     evidence
         One sentence for the report.
     part
@@ -114,9 +114,9 @@ def check_invariance(
 
 
 def work(image: sp.Expr, elements: Sequence[Element]) -> int:
-    """Terms of an image under one of the elements when it is multiplied out, weighted by their numbers.
+    """The cost of multiplying out an image under one of the elements, in terms with rational coefficients.
 
-    It is a count, so that what is given up does not depend on the machine.
+    It is counted, not timed, so that the decision to give up does not depend on the machine.
     """
     rational = all(entry.is_Rational for g in elements for entry in g.matrix.flat())
     # SymPy compares all arguments of a maximum with each other
@@ -128,12 +128,12 @@ def work(image: sp.Expr, elements: Sequence[Element]) -> int:
 def visibly_changes(theory: Theory, expr: sp.Expr, move: Move, *, whole: bool = False) -> bool:
     """Whether a part of the action changes under a map at a random configuration, with 40 digits.
 
-    What does needs no attempt at a proof. False if no configuration could tell, or is too large.
+    If it does, no proof has to be tried. False, too, where the part has no value or is too large to evaluate.
 
     Parameters
     ----------
     whole
-        Whether the map is one of the whole lattice: others are tried on a smaller one.
+        Whether to evaluate on the whole lattice; a smaller one is enough for maps alike at all sites.
     """
     shape = theory.lattice.shape if whole else sufficient_shape(expr, theory.lattice)
     shape = (len(theory.components), *shape)
@@ -201,10 +201,10 @@ def act(element: Element, configuration: np.ndarray, digits: int | None = None) 
 
 
 def generic_parameters(theory: Theory) -> dict[str, Coupling]:
-    """Couplings near their defaults at which nothing is equal or zero by accident.
+    """Couplings near their defaults, all of them different and none of them zero.
 
-    A coupling that is switched off is switched on, and equal couplings are made to differ: a verdict is about
-    all values.
+    A verdict holds for all values of the couplings, so a coupling with default 0 is switched on, and equal
+    couplings are made to differ.
     """
     generic = np.random.default_rng(1).uniform(0.25, 0.75, size=len(theory.parameters))
     return {
@@ -225,7 +225,7 @@ def _generic_value(
 
 
 def _largest_relative_change(theory: Theory, residual: sp.Expr) -> int | None:
-    """Decimal exponent of |residual| relative to |S| on random points, None below the working precision."""
+    """Decimal exponent of the largest |residual|/(1 + |S|) at random points; None below the precision."""
     rng = np.random.default_rng(2)
     shape = (len(theory.components), *sufficient_shape(residual, theory.lattice))
     parameters = generic_parameters(theory)
@@ -267,12 +267,12 @@ def split(
     proved: bool,
     limits: list[str] | None = None,
 ) -> sp.Expr:
-    """S₁ of S = S₀ + S₁, with S₀ invariant and S₁ as small as the group average makes it.
+    """The breaking part S₁ of S = S₀ + S₁, where S₀ is invariant under the group.
 
-    Terms that every generator leaves alone are never touched, nor are those of one coupling, or the
-    polynomial among them, if these are invariant together. The others are projected on the invariant by
-    averaging over the group; if some invariance could only be tested numerically (``proved`` false), or there
-    are too many images, they all count as breaking, which is always correct and only costs evaluations.
+    Terms that every generator leaves invariant are in S₀; so are all terms with the same coupling, or the
+    polynomials among them, if their sum is invariant. For the other terms S₀ has their average over the
+    group. If an invariance was only tested numerically (``proved`` false), or the average needs too many
+    images, these terms are in S₁ as a whole, which is always correct and only costs evaluations.
 
     Parameters
     ----------
@@ -324,7 +324,7 @@ def _size_of_image(theory: Theory, block: sp.Expr, group: FiniteGroup[Element]) 
 
 
 def _grouped(terms: Sequence[sp.Expr], key: Callable[[sp.Expr], Any]) -> list[list[sp.Expr]]:
-    """Terms with equal keys together."""
+    """The terms, one list for each value of the key."""
     groups: dict[Any, list[sp.Expr]] = {}
     for term in terms:
         groups.setdefault(key(term), []).append(term)
@@ -361,7 +361,7 @@ class SurvivingSubgroup(tuple[int, ...]):
     def __new__(
         cls, survivors: Iterable[int], undecided: Iterable[int] = (), tested: Iterable[int] = ()
     ) -> SurvivingSubgroup:
-        """Sort and keep all three."""
+        """The subgroup with sorted indices."""
         self = super().__new__(cls, sorted(survivors))
         self.undecided, self.tested = tuple(sorted(undecided)), tuple(tested)
         return self
@@ -370,7 +370,7 @@ class SurvivingSubgroup(tuple[int, ...]):
 def surviving_subgroup(
     theory: Theory, group: FiniteGroup[Element], normal_form: NormalForm
 ) -> SurvivingSubgroup:
-    """The unbroken subgroup H of a group: found, not declared.
+    """The unbroken subgroup H = {g : S∘T_g = S} of a finite group.
 
     Only few elements are tested. H is a group, so products of survivors survive; h∘g∘h′ survives with g and
     breaks with g; and g is broken if H and g together generate an element that is known to be broken.
@@ -447,8 +447,8 @@ def breaking_representation(
     """The representation in which S₁ transforms, by exact linear algebra on the terms of its normal form.
 
     Only generators are applied: to S₁, and to every new direction that appears, until the span closes.
-    Terms count as linearly independent functions of fields and couplings. For polynomials they are; for other
-    functions the representation is that of the terms, of which the functions' own is a quotient.
+    Terms count as linearly independent functions of fields and couplings. For polynomials they are. For other
+    functions this is a representation on the terms; the representation on the functions is its quotient.
 
     Parameters
     ----------
@@ -458,9 +458,9 @@ def breaking_representation(
     Returns
     -------
     BreakingRepresentation | None
-        None if more directions appear than the group has elements: equal functions are then spelled in
-        different ways, and the normal form does not see that they are. None, too, where the quotients of
-        nested roots that elimination makes outgrow what SymPy can expand.
+        None if more directions appear than the group has elements: the normal form then does not recognise
+        some equal functions. None, too, if the images are too large, or if elimination produces nested roots
+        that SymPy cannot expand in reasonable time.
     """
     images = (transformed(breaking, g, theory.components) for g in group.generators)
     if group.order * max(work(image, group.generators) for image in images) > _MOST_IMAGES:

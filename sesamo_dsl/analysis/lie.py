@@ -1,7 +1,7 @@
 """Invariance under one-parameter groups.
 
 An S without jumps is invariant under exp(θT) exactly when its Lie derivative L_T S = Σ_ab T_ab φ_b ∂S/∂φ_a
-vanishes, which the normal form decides. Any other S is invariant if it is a function of such invariants.
+vanishes, which the normal form decides. An S with jumps is invariant if it is a function of such invariants.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ANGLES = (0.7, 2.0, -3.9)  # the first refutes nearly everything
 def lie_derivative(
     expr: sp.Expr, generator: sp.ImmutableMatrix, components: tuple[FieldComponent, ...]
 ) -> sp.Expr:
-    """L_T of an action or a density; what it says of functions that jump, ``regularity`` knows."""
+    """The Lie derivative L_T of an action or a density; of functions that jump see ``algebra.regularity``."""
     if expr.is_Add:  # term by term, each with its own sums
         terms = [lie_derivative(cast(sp.Expr, term), generator, components) for term in expr.args]
         return cast(sp.Expr, sp.Add(*terms))
@@ -109,7 +109,7 @@ def judge_generator(
 def moved_by(
     generators: Sequence[sp.ImmutableMatrix], components: tuple[FieldComponent, ...]
 ) -> Callable[[FieldComponent], bool]:
-    """Whether a field component is moved by one of the generators."""
+    """The function that tells whether a field component is moved by one of the generators."""
     moved = {
         (c.field, c.component) for a, c in enumerate(components) if any(any(t.row(a)) for t in generators)
     }
@@ -130,12 +130,12 @@ def _refuse_determinants(theory: Theory, generator: sp.ImmutableMatrix) -> None:
 
 
 def lie_change(verdict: Verdict) -> str:
-    """What the residual of a verdict on a generator T is."""
+    """The name of the residual of a verdict on a generator T, as text."""
     return "L_T S" if verdict.part is None else f"S is a function of f = {verdict.part}, L_T f"
 
 
 def counterexample(theory: Theory, generator: sp.ImmutableMatrix) -> tuple[Counterexample | None, float]:
-    """A configuration that a rotation changes the action at, and the angle."""
+    """(configuration at which exp(θT) changes the action, θ); (None, 0) if none was found."""
     rotations = {angle: rotation(generator, angle) for angle in _ANGLES}
     found = search_counterexample(theory, generic_parameters(theory), list(rotations.values()))
     if found is None:
@@ -144,7 +144,7 @@ def counterexample(theory: Theory, generator: sp.ImmutableMatrix) -> tuple[Count
 
 
 def rotation(generator: sp.ImmutableMatrix, angle: float) -> Move:
-    """exp(angle·T)."""
+    """The map x ↦ exp(angle·T) x of configurations (components, *lattice)."""
     matrix = expm(angle * floats(generator))
 
     def move(configuration: np.ndarray, digits: int | None) -> np.ndarray:
@@ -185,7 +185,7 @@ def surviving_algebra(
     Parameters
     ----------
     limits
-        Gets a sentence if the Lie derivatives are too large to be multiplied out, and none is found.
+        Gets a sentence if the Lie derivatives are too large to be multiplied out; the basis is then empty.
     """
     parts = regular_parts(normal_form(theory.action), moved_by(generators, theory.components))
     changes = [[lie_derivative(part, t, theory.components) for part in parts] for t in generators]

@@ -3,10 +3,9 @@
 The invariant part is found without integrating over the group: with the Casimir C = Σ_T L_T², whose kernel
 are the invariants, the polynomial p of least degree with p(C)·C S = 0 gives S₀ = p(C)S / p(0).
 
-There is such a polynomial if S is a polynomial in the fields, or one with invariant coefficients: the orbits
-of x exp(−r²) span finitely many dimensions, those of cos x do not. Terms of the second kind count as
-breaking in whole, and so do those whose expansion outgrows a bound on its terms, which does not depend on
-the machine.
+Such a p exists if S is a polynomial in the fields whose coefficients are numbers or invariant functions: the
+images of x exp(−r²) under the group span a space of finite dimension, the images of cos x do not. Terms
+without a p are in S₁ as a whole, and so are terms whose expansion exceeds a bound on the number of terms.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ _MAX_WORK = 300  # terms that generators are applied to, all C^k S together
 
 @dataclass(frozen=True)
 class _Multiplet:
-    """Terms with a common factor: coupling·kernel·part, the sum over sites left out if there is a kernel.
+    """Terms with a common coupling and kernel: coupling·part, or coupling·Σ_x kernel·part with a ``symbol``.
 
     Attributes
     ----------
     kernel
-        Factors of the summand that are no powers of fields; 1 for a polynomial, None if the terms are
-        neither and ``part`` is just their sum.
+        Factors of the summand that are no powers of fields; 1 for a polynomial in sums over sites, None for
+        terms of any other form.
     symbol
-        The lattice that kernel·part is summed over.
+        The lattice that kernel·part is summed over; None if ``part`` contains its sums itself.
     """
 
     coupling: sp.Expr
@@ -49,14 +48,14 @@ class _Multiplet:
     symbol: sp.Basic | None = None
 
     def whole(self, part: sp.Expr) -> sp.Expr:
-        """The terms with another part."""
+        """The sum of the terms with this part in the place of their own."""
         if self.kernel is None or self.symbol is None:
             return cast(sp.Expr, self.coupling * part)
         return cast(sp.Expr, self.coupling * SiteSum(self.symbol, cast(sp.Expr, self.kernel * part)))
 
 
 class _Splitter:
-    """What the split and the charges share: invariance of single terms, and the terms in multiplets."""
+    """Shared by split and charges: the Casimir, invariance of single terms, and their multiplets."""
 
     def __init__(
         self, theory: Theory, generators: Sequence[sp.ImmutableMatrix], normal_form: NormalForm
@@ -70,7 +69,7 @@ class _Splitter:
         return self._normal_form(lie_derivative(expr, generator, self._components))
 
     def casimir(self, expr: sp.Expr) -> sp.Expr | None:
-        """C f, None when the work is too much."""
+        """C f in normal form; None beyond the bound on the work."""
         self._work += len(sp.Add.make_args(expr)) * len(self._generators)
         if self._work > _MAX_WORK:
             return None
@@ -78,23 +77,23 @@ class _Splitter:
         return self._normal_form(cast(sp.Expr, sp.Add(*twice)))
 
     def affordable(self, expr: sp.Expr) -> bool:
-        """Whether the Casimir can be applied twice, without which there is no relation."""
+        """Whether the bound on the work leaves room for C twice, the least that a relation needs."""
         terms = len(sp.Add.make_args(expr)) * len(self._generators)
         return self._work + 2 * terms <= _MAX_WORK
 
     def is_invariant(self, expr: sp.Expr) -> bool:
         """Whether an expression in normal form is proved to be invariant."""
         whole = expr if expr.has(Functional) else self._theory.lattice.sum(expr)
-        # of a polynomial the derivative is quicker than its values
+        # for a polynomial the derivative is quicker than numerical values
         if not is_polynomial(expr) and any(visibly_changes(self._theory, whole, r) for r in self._rotations):
             return False
         parts = regular_parts(expr, self._moved)
         return all(self.derivative(part, g) == 0 for part in parts for g in self._generators)
 
     def multiplets(self, terms: Sequence[sp.Expr]) -> list[_Multiplet]:
-        """The terms by coupling, kernel and degree; kernels that the group changes are not told apart.
+        """The terms grouped by coupling, kernel and degree; a kernel that is not invariant becomes None.
 
-        The group acts linearly, so that it maps homogeneous polynomials to those of the same degree.
+        The group acts linearly, so that a homogeneous polynomial keeps its degree.
         """
         found: dict[tuple[sp.Expr, sp.Expr | None, sp.Basic | None, int], list[sp.Expr]] = defaultdict(list)
         for term in terms:
@@ -126,7 +125,7 @@ def _parted(term: sp.Expr) -> tuple[sp.Expr | None, sp.Expr, sp.Basic | None]:
 
 
 def _degree(monomial: sp.Expr) -> int:
-    """In the fields, of a product of powers of them and of sums over sites of such products."""
+    """Degree in the fields of a product of powers of fields and of sums over sites of such products."""
     degree = 0
     for factor in sp.Mul.make_args(monomial):
         base, exponent = factor.as_base_exp()
@@ -147,7 +146,7 @@ def lie_split(
     normal_form: NormalForm,
     limits: list[str] | None = None,
 ) -> sp.Expr:
-    """S₁ of S = S₀ + S₁ under the group the generators span, S₀ its projection on the invariants.
+    """The breaking part S₁ of S = S₀ + S₁, with S₀ the projection of S on the invariants of the Lie group.
 
     Parameters
     ----------
@@ -187,15 +186,15 @@ def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr | None])
             # Σ_k a_k C^k S = 0 over k ≥ 1, hence p(C)S with p = Σ_k a_k C^(k−1) is invariant; p(0) = a_1 ≠ 0
             total = sp.Add(*(a * power for a, power in zip(relation, powers, strict=False)))
             return cast(sp.Expr, total / relation[0])
-    return part  # the Casimir is diagonalisable: what it kills in the end it kills at once
+    return part  # the Casimir is diagonalisable: C^k S = 0 for some k implies C S = 0
 
 
 def breaking_charges(
     theory: Theory, generator: sp.ImmutableMatrix, breaking: sp.Expr, normal_form: NormalForm
 ) -> tuple[sp.Expr, ...]:
-    """The k with terms exp(ikθ) in S₁∘exp(θT), from the eigenvalues −k² of L_T²; () if endless.
+    """The k with terms exp(ikθ) in S₁∘exp(θT), from the eigenvalues −k² of L_T²; () if none are found.
 
-    The rotations by 2π/k for the greatest common divisor of the charges survive.
+    Rotations by 2π/k, k the greatest common divisor of the charges, leave S₁ invariant.
     """
     splitter = _Splitter(theory, [generator], normal_form)
     charges: set[sp.Expr] = set()

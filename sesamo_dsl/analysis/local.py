@@ -1,10 +1,9 @@
 """Invariance under a finite group that acts at every block of sites independently, and the split under it.
 
-It is enough to know what happens when the group acts at one block and nowhere else. In a monomial that
-touches several blocks only the fields of one of them are transformed then, for each of its blocks in turn.
-These fields are given a name of their own, which says where the group acts: after translation to canonical
-positions what is left are linearly independent functions, so that the change vanishes exactly when all of
-them do.
+The action is invariant exactly when it does not change if the group acts at one block and nowhere else. In a
+monomial with fields of several blocks, the fields of one block are transformed, for each of its blocks in
+turn, and are renamed to mark this block. After translation to canonical positions the marked monomials are
+linearly independent functions, so that the change vanishes exactly when every coefficient does.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _Class = tuple[tuple[int, ...], object]
 
 
 class LocalAction:
-    """The terms of an action, and what a group element changes in them when it acts at one block.
+    """The terms of an action, and their change when a group element acts at one block.
 
     Parameters
     ----------
@@ -46,12 +45,12 @@ class LocalAction:
     def change(self, terms: Sequence[sp.Expr], element: Element) -> sp.Expr:
         """The change of some terms in normal form, 0 if it vanishes.
 
-        Terms without a normal form, determinants and products of sums, count as changed if their fields do.
+        Determinants and products of sums have no such form; they count as changed if one of their fields is.
         """
         pieces = []
         for term in terms:
             parts = _coefficient_and_density(term)
-            if parts is None:  # every block meets every other
+            if parts is None:  # a determinant or product of sums, which couples all blocks
                 if any(self._image(f, element, f) != f for f in _sorted(term.atoms(FieldComponent))):
                     pieces.append(term)
                 continue
@@ -62,14 +61,14 @@ class LocalAction:
         return self._normal_form(cast(sp.Expr, sp.Add(*pieces)))
 
     def leaves_alone(self, terms: Sequence[sp.Expr], element: Element) -> bool:
-        """Whether the change is proved to vanish."""
+        """Whether the change of these terms is proved to vanish."""
         change = self.change(terms, element)
         return change == 0 or IdentityForm.vanish(self._normal_form, change)
 
     def breaking(self, elements: Sequence[Element]) -> sp.Expr:
-        """What is left of the action without its average over copies of a finite group, one for each block.
+        """S₁: the terms that an element changes, minus their average over copies of the group at every block.
 
-        Terms that no element changes are not touched; neither is anything where that makes more terms.
+        If the difference has more terms, S₁ is these terms as they are.
         """
         moved = [t for t in self.terms if any(self.change([t], g) != 0 for g in elements)]
         invariant = sp.Add(*(self._invariant_part(term, elements) for term in moved))
@@ -78,7 +77,7 @@ class LocalAction:
         return smaller if len(sp.Add.make_args(smaller)) <= len(moved) else everything
 
     def touches_one_block(self, term: sp.Expr) -> bool:
-        """Whether a term is a sum over sites in which no two blocks meet."""
+        """Whether a term is a sum over sites whose summand has fields of one block only."""
         parts = _coefficient_and_density(term)
         if parts is None:
             return not term.atoms(FieldComponent)
@@ -88,7 +87,7 @@ class LocalAction:
     def _invariant_part(self, term: sp.Expr, elements: Sequence[Element]) -> sp.Expr:
         """The average of a term over all copies of the group, 0 where it is not computed.
 
-        It is that over each block that the term touches, one after the other: the product of the copies is
+        The average is taken at one block of the term after the other, so that the product of the copies is
         never enumerated.
         """
         parts = _coefficient_and_density(term)
@@ -104,7 +103,7 @@ class LocalAction:
         return cast(sp.Expr, factor * SiteSum(node.args[0], density))
 
     def _classes(self, density: sp.Expr) -> dict[_Class, list[FieldComponent]]:
-        """The fields of a density by the block they are in; sums over neighbours are kept apart."""
+        """The fields of a density grouped by their block; sums over neighbours have classes of their own."""
         classes: dict[_Class, list[FieldComponent]] = {}
         for field in _sorted(density.atoms(FieldComponent)):
             hops = field.hops if self._hops_reach_other_blocks else None
@@ -116,7 +115,7 @@ class LocalAction:
     def _marked(self, density: sp.Expr, members: list[FieldComponent], element: Element | None) -> sp.Expr:
         """The density with the fields of one block renamed, after the element has acted on them.
 
-        Of (Aφ)(x) one summand belongs to the block; it is split off as a field of its own.
+        A sum over neighbours (Aφ)(x) has one summand in the block, which is split off as a field of its own.
         """
         images: dict[sp.Basic, sp.Basic] = {}
         for field in members:
@@ -127,7 +126,7 @@ class LocalAction:
         return cast(sp.Expr, density.xreplace(images))
 
     def _image(self, field: FieldComponent, element: Element, place: FieldComponent) -> sp.Expr:
-        """Σ_b R_ab φ_b, each where ``place`` is and with its name if that is a mark."""
+        """Σ_b R_ab φ_b, every φ_b at the site of ``place`` and with the mark of its name."""
         row = element.matrix.row(self._position[field.field, field.component])
         mark = place.field[len(field.field) :]
         terms = (
@@ -150,12 +149,12 @@ def judge_local(
     Parameters
     ----------
     generator
-        Its index in the group.
+        Index of the element in the group.
 
     Returns
     -------
     Verdict
-        Its residual is the part of S that the element changes.
+        The verdict; its residual is the part of S that the element changes.
     """
     local, element = LocalAction(theory, axes, normal_form), group.elements[generator]
     found = find_counterexample(theory, element, axes)
@@ -174,7 +173,7 @@ def judge_local(
 def split_local(
     theory: Theory, group: FiniteGroup[Element], axes: tuple[int, ...], normal_form: NormalForm
 ) -> tuple[sp.Expr, bool]:
-    """(S₁, whether it is a sum of functions of one block each), S₁ as small as averages make it."""
+    """(S₁, whether S₁ is a sum of functions of one block each), S = S₀ + S₁ with S₀ invariant."""
     local = LocalAction(theory, axes, normal_form)
     if all(local.leaves_alone(local.terms, g) for g in group.generators):
         return sp.S.Zero, True

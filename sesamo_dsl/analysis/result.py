@@ -1,4 +1,4 @@
-"""An analysis: what was found, and how it reads."""
+"""The result of an analysis, which prints as a derivation."""
 
 from __future__ import annotations
 

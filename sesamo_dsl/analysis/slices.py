@@ -1,4 +1,4 @@
-"""Slices of compact Lie groups: where the flow lives when the orientation of a collective vector is fixed.
+"""Slices of compact Lie groups: configurations whose collective vector has a fixed direction.
 
 The group rotates c = (c_1 … c_N) = Σ_x φ/√V transitively on spheres. The slice c ∥ e_1, c_1 = r > 0 meets
 every orbit once up to the stabiliser of e_1; x = R(n) y with n on the unit sphere and R(n) e_1 = n. The
@@ -10,8 +10,8 @@ measure is
 the surface measure of the sphere.
 
 R(n) = R_1 R_2 … is a product of stages. A stage rotates e_1 towards some of the directions e_b by exp(αA),
-A = Σ_b m_b T_b, and leaves the directions of all later stages alone, so that the last stage gives n its
-components along its own directions, the one before it those along its own, and so on. SO(N) and SU(2) need
+A = Σ_b m_b T_b, and does not change the directions of later stages. Hence the last stage determines the
+components of n along its directions, the stage before it those along its own, and so on. SO(N) and SU(2) need
 one stage; the directions of SU(N) are not equivalent, and it needs N − 1: a whole S³ first, then one more
 complex component at a time.
 """
@@ -44,7 +44,7 @@ class Stage:
     Attributes
     ----------
     directions
-        The b ≥ 2 that the stage turns e_1 to, counted from 1 along the collective vector.
+        The directions e_b, b ≥ 2, that the stage turns e_1 to, as positions b − 1 in the collective vector.
     basis
         Generators T_b with T_b e_1 = e_b, exact, on all components of the theory.
     speeds
@@ -63,7 +63,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Everything about one Lie factor that the compiler derived.
+    """The slice of one Lie group, its rotations R(n) and its Faddeev–Popov determinant.
 
     Attributes
     ----------
@@ -162,10 +162,10 @@ def _stages(
     symmetry: LieSymmetry,
     numbers: NumberTable,
 ) -> tuple[Stage, ...]:
-    """Stages that turn e_1 to all of these directions, by elements of this algebra.
+    """Stages, with generators in this algebra, that turn e_1 to all of these directions.
 
-    One stage if all directions are equivalent. Else the directions that go with the last one, which its
-    stabiliser leaves alone as well, are left to a last stage of their own, and the stabiliser does the rest.
+    If all directions are equivalent there is one stage. Otherwise the last stage has the directions that the
+    stabiliser of the last direction leaves fixed, and stages of this stabiliser have the others.
     """
     basis = _transitive_basis(algebra, block, directions, symmetry)
     whole = _stage(directions, basis, block)
@@ -191,7 +191,7 @@ def _stages(
 def _stabiliser(
     algebra: Sequence[sp.ImmutableMatrix], component: int, numbers: NumberTable
 ) -> list[sp.ImmutableMatrix]:
-    """A basis of the elements that leave one component alone."""
+    """A basis of the generators t of the algebra with t e_c = 0 for this component c."""
     rows = [
         {i: cast(sp.Expr, t[a, component]) for i, t in enumerate(algebra) if t[a, component] != 0}
         for a in range(algebra[0].rows)
@@ -243,8 +243,8 @@ def _stage(
 ) -> Stage | None:
     """The stage of some directions; None unless its formulas hold for every A = Σ m_b T_b, |m| = 1.
 
-    They are: A e_1 = m and A m = −e_1 on the collective vector, hence exp(αA) e_1 = e_1 cos α + m sin α, and
-    Π_k (A² + k²) A = 0 with rational k.
+    The formulas are A e_1 = m and A m = −e_1 on the collective vector, hence exp(αA) e_1 = e_1 cos α +
+    m sin α, and Π_k (A² + k²) A = 0 with rational k.
     """
     speeds = _speeds(basis[0])
     if speeds is None:

@@ -1,4 +1,4 @@
-"""Exact symmetries that a theory has and does not declare: found, and compared with what was declared."""
+"""Exact symmetries of a theory that it does not declare."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .result import Analysis
 
 
 def undeclared_symmetries(analysis: Analysis, seconds: float) -> tuple[list[str], tuple[str, ...]]:
-    """(one line for each generator that was not declared, what the search could not have found).
+    """(one line for each generator that was not declared, the limits of the search).
 
     Parameters
     ----------

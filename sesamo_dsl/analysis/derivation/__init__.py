@@ -1,9 +1,9 @@
-"""The derivation of an analysis for a referee: what it says, before any format, and its plain text.
+"""The derivation: an analysis written out with all formulas, for a referee.
 
-One list of lines says what there is to say, and a writer how it looks. From the ground up:
+The content is a list of lines, which a writer turns into text of one format. The modules, from the ground up:
 
 - ``lines``: a line, in which mathematics is written in one notation for all formats;
-- ``finite``, ``lie``, ``content``: what is said of the finite group, of the Lie groups, and of everything;
-- ``writer``: what a format is;
+- ``finite``, ``lie``, ``content``: the lines on the finite group, on a Lie group, and on the whole theory;
+- ``writer``: the base class of formats;
 - ``text``: the plain text. Formats for print are in :mod:`sesamo_dsl.report.derivation`.
 """

@@ -1,4 +1,4 @@
-"""What a derivation says, from the theory to the density of the sampler."""
+"""The lines of a whole derivation, from the theory to the density of the sampler."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .lines import Line, equation, formulas, item, map_line, number, say, sectio
 
 
 def content(analysis: Findings) -> Iterator[Line]:
-    """The lines of the derivation."""
+    """All lines of the derivation, in order."""
     yield from _theory_lines(analysis)
-    numbers = count(1)  # the generators of all symmetries are counted through
+    numbers = count(1)  # one count for the generators of all symmetries
     for report in (*analysis.reports, *analysis.lie_reports):
         yield from _symmetry_lines(report, analysis.theory.components, numbers)
     if not analysis.is_modulated:
@@ -133,7 +133,7 @@ def _split_lines(analysis: Findings) -> Iterator[Line]:
 
 
 def _breaking_lines(analysis: Findings) -> Iterator[Line]:
-    """What stays unbroken, and how S₁ transforms."""
+    """Unbroken subgroup and generators, and the representation in which S₁ transforms."""
     components, broken = analysis.theory.components, [r for r in analysis.lie_reports if r.status != "exact"]
     if analysis.surviving is None and not broken:
         return

@@ -1,4 +1,4 @@
-"""What a derivation says of the finite group: its fundamental domain, with exact walls, and its law."""
+"""The lines on the finite group: its fundamental domain, with exact walls, and its law p(u|y)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ...laws.autoregressive import Together
 from ..findings import Findings, SymmetryReport
 from .lines import Line, equation, fits, item, number, say, section, vector
 
-_EXACT_ORDER = 64  # groups up to here have their invariant inner product averaged exactly
+_EXACT_ORDER = 64  # largest order for which the invariant inner product is averaged exactly
 _SAME = 1e-12
 
 
 def finite_lines(analysis: Findings) -> Iterator[Line]:
-    """Collective coordinate, domain, modulation and law."""
+    """Lines on the collective coordinate, the domain, the modulation and the law."""
     domain, group = analysis.domain, analysis.group
     yield section(f"The finite group: order {group.order}{' at each block' if analysis.axes else ''}")
     mean = "a block, one for each block" if analysis.axes else "the sites"
@@ -88,7 +88,7 @@ def _sitewise_law_lines(analysis: Findings, report: SymmetryReport) -> Iterator[
 
 
 def learned_lines(turn: str, given: str) -> Iterator[Line]:
-    """The laws that can be asked for in the place of the exact one."""
+    """Lines on the learned laws that can replace the exact one."""
     yield say("On request a trained law takes its place, and the weights correct for what it is not:")
     yield item(f"conditional, with a network $ψ$: $p(u|{given}) = exp ψ(T_u {turn}y)/Σ_v exp ψ(T_v {turn}y)$")
     yield item("learned, with one weight for each element: $p(u) = exp b_u/Σ_v exp b_v$")
@@ -123,7 +123,7 @@ def _rational_direction(centre: np.ndarray) -> sp.Matrix | None:
 
 
 def _exact_normals(analysis: Findings, direction: sp.Matrix | None) -> list[list[sp.Expr] | None]:
-    """(D_g ρ − ρ)ᵀ B for the neighbours, None where it cannot be had exactly and confirmed numerically."""
+    """(D_g ρ − ρ)ᵀ B for the neighbours, None without an exact form that agrees with the facet."""
     domain, group = analysis.domain, analysis.group
     rows = sp.Matrix([linear_row(e, analysis.theory.components, str(e)) for e in domain.collective])
     inverse = rows.T * (rows * rows.T).inv()
@@ -151,7 +151,7 @@ def _is_parallel(normal: list[sp.Expr], facet: np.ndarray) -> bool:
 
 
 def _primitive(entries: list[sp.Expr]) -> list[sp.Expr]:
-    """Without a common rational factor."""
+    """The entries divided by their common rational factor."""
     factors = [entry.as_content_primitive()[0] for entry in entries if entry != 0]
     common = sp.gcd_list(factors) if factors else sp.S.One
     return [cast(sp.Expr, sp.expand(entry / common)) for entry in entries]

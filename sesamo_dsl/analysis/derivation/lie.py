@@ -1,4 +1,4 @@
-"""What a derivation says of a Lie group: its slice, the rotation, and the law on the orbit."""
+"""The lines on a Lie group: its slice, the rotation R(n), and the law p(n|y) on the orbit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .lines import Line, equation, map_line, say, section, vector
 
 
 def slice_lines(analysis: Findings, i: int) -> Iterator[Line]:
-    """Everything on the ``i``-th Lie group."""
+    """All lines on the ``i``-th Lie group."""
     report = analysis.lie_reports[i]
     s, several = report.slice, len(analysis.lie_reports) > 1
     n = s.dimension
@@ -115,7 +115,7 @@ def _law_lines(analysis: Findings, n: int) -> Iterator[Line]:
 
 
 def _spline_lines() -> Iterator[Line]:
-    """The trained law of an angle, in the place of the derived one."""
+    """Lines on the trained law of an angle, which can replace the derived one."""
     yield say(
         "On request a trained law takes its place: $f$ a monotone rational-quadratic spline of the circle "
         f"with {BINS} bins, and $v$ uniform."

@@ -1,7 +1,7 @@
-"""Lines of a derivation, before any format.
+"""Lines of a derivation, independent of the output format.
 
-A line is prose in which ``$…$`` is mathematics and ``{}`` stands for the next value, so that no format can
-have a formula the others lack. The mathematics is written in Unicode as the text shows it: ``S₁(T_u y)``,
+A line is prose in which ``$…$`` is mathematics and ``{}`` stands for the next value, so that all formats
+have the same formulas. The mathematics is written in Unicode as the text shows it: ``S₁(T_u y)``,
 ``S^(N−1)``, ``√V``, ``q̃``; scripts take one symbol or a group in parentheses. Values are names in prose, and
 in mathematics SymPy expressions, matrices, and tuples for vectors.
 """
@@ -30,7 +30,7 @@ class Line:
 
 
 def title(template: str, *values: Any) -> Line:
-    """The heading of everything."""
+    """The heading of the whole derivation."""
     return Line("title", template, values)
 
 
@@ -65,7 +65,7 @@ def formulas(count: int) -> str:
 
 
 def number(value: float) -> sp.Expr:
-    """A float as it was written, or six digits of what was computed."""
+    """A float as an integer or as a short decimal if it is one, otherwise to six digits."""
     if abs(value - round(value)) < _SAME:
         return sp.Integer(round(value))
     return sp.Float(repr(float(value))) if len(repr(float(value))) <= 8 else sp.Float(value, 6)
@@ -79,7 +79,7 @@ def fits(matrix: sp.MatrixBase) -> bool:
 def map_line(
     name: str, matrix: sp.ImmutableMatrix, components: Sequence[FieldComponent], *, infinitesimal: bool
 ) -> Line:
-    """What a group element or a generator does: its matrix, or φ ↦ Tφ for the components that it moves."""
+    """A group element or generator T as a line: its matrix, or if large, φ ↦ Tφ for components it moves."""
     if fits(matrix):
         return equation(f"{name} = {{}}", matrix)
     moved: list[sp.Expr] = []

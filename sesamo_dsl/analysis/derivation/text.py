@@ -1,4 +1,4 @@
-"""The derivation as plain text: the notation as it stands."""
+"""The derivation as plain text, in the notation of the lines."""
 
 from __future__ import annotations
 

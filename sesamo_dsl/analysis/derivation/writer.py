@@ -1,4 +1,4 @@
-"""What the formats of a derivation have in common."""
+"""The base class of the formats of a derivation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .lines import Line
 
 
 class Writer(ABC):
-    """One format."""
+    """A format of derivations: it turns lines into text."""
 
     @abstractmethod
     def document(self, lines: Sequence[Line]) -> str:
@@ -18,7 +18,7 @@ class Writer(ABC):
 
     @abstractmethod
     def escape(self, text: str) -> str:
-        """Prose and names."""
+        """Prose or a name in this format."""
 
     @abstractmethod
     def formula(self, template: str, values: Iterator[Any], display: bool) -> str:

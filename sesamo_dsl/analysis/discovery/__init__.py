@@ -1,6 +1,6 @@
-"""Which symmetries does an action have? Found from the action alone, nothing has to be declared.
+"""The search for the symmetries of an action, from the action alone: nothing has to be declared.
 
-Four searches, each with an exact answer on its own ground:
+There are four searches:
 
 - the Lie algebra of linear internal symmetries is the null space of an exact linear system
   (:mod:`.lie_algebra`, named in :mod:`.names`);
@@ -12,7 +12,7 @@ Four searches, each with an exact answer on its own ground:
 
 A proposal of a search counts only after
 :func:`~sesamo_dsl.analysis.invariance.check_invariance` has proved it;
-the limits of the searches are part of the answer.
+the result names the limits of the searches.
 """
 
 from .find import find_symmetries as find_symmetries

@@ -1,9 +1,10 @@
 """The action as a coloured graph, whose automorphisms are signed permutations of the components.
 
-The points are ±φ_0, ±φ_1, …. Every expression is a node joined to what it is made of. One that is odd in the
-fields it is made of comes with a node for its negative, so that maps which turn φ_a into −φ_b are seen: a
-product of odd factors is joined to either of the two by all choices of signs, and −2φχ is −2 times φχ as well
-as 2 times −φχ. Displacements between the sites of a summand colour edges, so translates look the same.
+The points are ±φ_0, ±φ_1, …. Every expression is a node with edges to its arguments. An expression f that is
+odd in its arguments has a second node for −f, so that maps φ_a → −φ_b are automorphisms as well: all choices
+of signs of the odd factors of a product are joined to f or to −f, and the term −2φχ is joined to φχ with the
+coefficient −2 and to −φχ with 2. Edges between the sites of a summand are coloured by their displacements, so
+that the graph does not change when a summand is translated.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ LARGEST_GRAPH = 400_000  # nodes and edges
 _EVEN = (sp.cos, sp.cosh, sp.Abs)
 _ODD = (sp.sin, sp.tan, sp.sinh, sp.tanh, sp.asinh, sp.atan, sp.erf, sp.sign, sp.asin, sp.atanh)
 _SYMMETRIC = (sp.And, sp.Or, sp.Max, sp.Min, sp.Eq, sp.Ne)
-_MOST_SIGNS = 6  # odd factors of a product whose signs are all written out
+_MOST_SIGNS = 6  # largest number of odd factors of a product whose choices of signs are all written out
 
 _Pair = tuple[int, int | None]
-"""The node of an expression and that of its negative; None for the latter if no sign is followed."""
+"""(node of an expression, node of its negative); None for the second if the expression is not odd."""
 
 
 class GraphTooLargeError(Exception):
@@ -42,9 +43,9 @@ def action_graph(
     numbers: NumberTable,
     sites: SiteMap | None = None,
 ) -> ColouredGraph:
-    """The graph of an action, or of the action with every φ(x + o) replaced by φ(x + P⁻¹o).
+    """The graph of an action, or with ``sites`` P of the action with every φ(x + o) replaced by φ(x + P⁻¹o).
 
-    Raises GraphTooLargeError where it would be too large.
+    Raises GraphTooLargeError if it has too many nodes and edges.
     """
     return _Writer(components, numbers, sites).graph_of(action)
 
@@ -75,7 +76,7 @@ class _Writer:
         return self._graph.add(colour)
 
     def _both(self, colour: str) -> tuple[int, int]:
-        """A node and its negative."""
+        """Two new nodes, of an expression and of its negative."""
         plus, minus = self._node(colour), self._node(colour)
         self._graph.join(plus, minus, "negative")
         self._graph.join(minus, plus, "negative")
@@ -107,7 +108,7 @@ class _Writer:
         return " + ".join(sorted(parts))
 
     def _pair(self, expr: sp.Basic) -> _Pair:
-        """The node of an expression and that of its negative."""
+        """(node of an expression, node of its negative), written once."""
         if expr not in self._pairs:
             self._pairs[expr] = self._written(expr)
         return self._pairs[expr]
@@ -164,7 +165,7 @@ class _Writer:
         return node, None
 
     def _site_sum(self, expr: SiteSum) -> _Pair:
-        """Each summand of the density has sites and fields of its own, for it can be translated alone."""
+        """Each summand of the density has its own nodes for sites and fields: it can be translated alone."""
         plus, minus = self._both("sum over sites")
         outside = self._pairs, self._places
         for coefficient, rest in self._terms(cast(sp.Expr, expr.density)):

@@ -1,8 +1,8 @@
 """Affine maps x → c + R(x − c): signed permutations R about a point c other than the origin.
 
-The common fixed point of a group that leaves the action unchanged can be chosen stationary. Points at which
-all derivatives vanish, for fields that are the same at all sites, are found by root searches from many
-starts; those whose coordinates are simple fractions, and the mean of the lowest of them, are tried.
+The common fixed point of a group that leaves the action unchanged can be chosen stationary. Stationary points
+among the uniform fields are found by root searches from many starts. Points whose coordinates are simple
+fractions are tried as centres c, and so is the mean of the points of lowest action.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .coloured_graph import automorphisms
 from .search import Array, Search
 from .signed_permutations import matrix_of
 
-_COMPONENTS = 12  # up to so many, stationary points are searched
+_COMPONENTS = 12  # largest number of components for which stationary points are searched
 _STARTS = 16
-_CENTRES = 6  # that are tried
-_DENOMINATOR = 24  # of coordinates that are recognised
+_CENTRES = 6  # largest number of centres that are tried
+_DENOMINATOR = 24  # largest denominator of the coordinates of a centre
 
 
 def affine_maps(search: Search) -> list[Verdict]:
-    """Proved maps about centres other than the origin, none of which the maps before generate with it."""
+    """Verdicts, exact or undecided, on maps about the first centre other than 0 that has any."""
     found: list[Verdict] = []
     if search.size > _COMPONENTS:
         search.limits.append(
@@ -84,7 +84,7 @@ def _about(search: Search, centre: tuple[sp.Expr, ...]) -> list[Element]:
 
 
 def _centres(search: Search) -> list[tuple[sp.Expr, ...]]:
-    """Simple points where all uniform derivatives vanish, and the mean of the lowest ones; not the origin."""
+    """Uniform stationary points in simple fractions, and the mean of the lowest ones; without the origin."""
     rng = np.random.default_rng(7)
     ones = np.ones((1, *sufficient_shape(search.theory.action, search.lattice)))
 

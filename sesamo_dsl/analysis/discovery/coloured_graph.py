@@ -1,4 +1,4 @@
-"""Isomorphisms of coloured graphs: colours are refined by their neighbourhoods, what is left is tried out."""
+"""Isomorphisms of coloured graphs, by refinement of the colours and backtracking."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Images = tuple[int, ...]
-"""Where a map of graphs takes the points, one after the other."""
+"""The images of the points 0, 1, … under a map of graphs."""
 
 
 class ColouredGraph:
     """A directed graph whose nodes and edges have colours; its first nodes are the points to be permuted.
 
-    Every other node has to be told apart from the rest by what it is joined to, once the points are.
+    Once all points have different colours, refinement must give all other nodes different colours, too.
     """
 
     def __init__(self, points: int) -> None:
@@ -27,12 +27,12 @@ class ColouredGraph:
         self._hashes: dict[str, int] = {}
 
     def add(self, colour: str) -> int:
-        """A new node."""
+        """Add a node and return its number."""
         self._colours.append(self._hashed(colour))
         return len(self._colours) - 1
 
     def join(self, tail: int, head: int, colour: str) -> None:
-        """A new edge."""
+        """Add an edge from ``tail`` to ``head``."""
         self._edges.append((tail, head, self._hashed(colour)))
 
     def _hashed(self, colour: str) -> int:
@@ -46,7 +46,7 @@ class ColouredGraph:
         return len(self._colours) + len(self._edges)
 
     def arrays(self) -> _Arrays:
-        """The graph as arrays, for many refinements."""
+        """The nodes and edges as arrays, for fast refinement."""
         count = len(self._colours)
         edges = np.array(self._edges, dtype=np.uint64).reshape(-1, 3)
         tails, heads = edges[:, 0].astype(np.int64), edges[:, 1].astype(np.int64)
@@ -81,7 +81,7 @@ class _Arrays:
         self._out, self._in = np.argsort(self.tails, kind="stable"), np.argsort(self.heads, kind="stable")
 
     def refined(self, colours: Array) -> Array:
-        """Colours after one comparison of neighbourhoods."""
+        """Colours after one refinement: nodes keep equal colours only if their neighbourhoods are equal."""
         total = _mixed(colours + np.uint64(1))
         ways = ((self._out, self.tails, self.heads, 3), (self._in, self.heads, self.tails, 5))
         for order, own, other, salt in ways:
@@ -103,7 +103,7 @@ class Isomorphisms:
     Attributes
     ----------
     stopped
-        Whether a search was given up: what it did not find may exist.
+        Whether a search was given up, so that an isomorphism may have been missed.
     """
 
     def __init__(self, first: ColouredGraph, second: ColouredGraph, steps: int = 2000) -> None:
@@ -120,7 +120,7 @@ class Isomorphisms:
         return self._refine(self._first.colours.copy(), self._second.colours.copy())
 
     def pinned(self, colours: tuple[Array, Array], point: int, image: int) -> tuple[Array, Array] | None:
-        """Refined colours once a point and its image are told apart from all others."""
+        """Refined colours after a point and its image get a new colour; None if the graphs do not match."""
         pair = colours[0].copy(), colours[1].copy()
         for own, node in zip(pair, (point, image), strict=True):
             own[node] = _mixed(own[node : node + 1] + np.uint64(7))[0]
@@ -167,7 +167,7 @@ class Isomorphisms:
         return None
 
     def _verified(self, first: Array, second: Array) -> Array | None:
-        """The map of all nodes that leaves points alone where it can, if it is an isomorphism."""
+        """The map of all nodes that fixes as many points as possible, if it is an isomorphism; else None."""
         points = self._first.points
         guess = _matched(first[:points], second[:points])
         trial = first.copy(), second.copy()
@@ -183,7 +183,7 @@ class Isomorphisms:
 
 
 def _matched(first: Array, second: Array) -> Array:
-    """Images with the same colour: of everything itself if possible, of the rest in order."""
+    """For every node an image of the same colour: the node itself if possible, otherwise in order."""
     images = np.arange(len(first))
     rest = np.flatnonzero(first != second)
     source, target = np.argsort(first[rest], kind="stable"), np.argsort(second[rest], kind="stable")
@@ -200,9 +200,9 @@ def _from_itself(point: int, candidates: Array) -> Iterator[int]:
 def automorphisms(graph: ColouredGraph, base: Sequence[int]) -> tuple[list[Images], int, bool]:
     """(generators, order, whether no search was given up) of the permutations of the points.
 
-    A chain of stabilisers: level i holds the automorphisms that leave the points base[0] … base[i−1] alone,
-    and needs one element for each orbit that joins that of base[i], so the group is never enumerated.
-    ``base`` has to be such that only the identity leaves all its points alone.
+    A chain of stabilisers: level i holds the automorphisms that fix the points base[0] … base[i−1]. It needs
+    one generator for each orbit that merges with the orbit of base[i], so the group is never enumerated. Only
+    the identity may fix all points of ``base``.
     """
     maps = Isomorphisms(graph, graph)
     start = maps.refined()
@@ -231,7 +231,7 @@ def automorphisms(graph: ColouredGraph, base: Sequence[int]) -> tuple[list[Image
 
 
 def orbit(point: int, generators: Sequence[Images]) -> set[int]:
-    """Everything that products of the generators take a point to."""
+    """The orbit of a point under the group that the generators generate."""
     reached, frontier = {point}, [point]
     while frontier:
         frontier = sorted({g[p] for p in frontier for g in generators} - reached)

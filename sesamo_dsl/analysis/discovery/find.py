@@ -30,11 +30,11 @@ def find_symmetries(
     Parameters
     ----------
     theory
-        Its declared symmetries are not looked at.
+        The theory; the search does not use its declared symmetries.
     at
         Couplings to hold at a value, e.g. ``{h: 0}`` for the symmetries without a source.
     seconds
-        Time after which no further search is begun; what was left out is among the limits. Default: none.
+        Time after which no further search is begun; ``limits`` then names what was left out. Default: none.
 
     Returns
     -------

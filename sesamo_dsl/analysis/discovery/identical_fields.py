@@ -1,4 +1,4 @@
-"""Fields that may be exchanged in any way, and what is left of signed permutations without these."""
+"""Sets of fields that can be permuted in any way, split off from the signed permutations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Fields = tuple[int, ...]
 
 
 class IdenticalFields:
-    """Sets of fields of which any two can be exchanged; ``rest`` generates the group with their exchanges.
+    """Sets of fields of which any two can be exchanged; ``exchanges`` and ``rest`` generate the group.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class IdenticalFields:
         self.direct = bool(self.sets) and all(self._acts_alike(g) for g in self.rest)
 
     def _sets(self, search: Search, generators: Sequence[Images]) -> tuple[Fields, ...]:
-        """Exchanges are an equivalence: it is enough to compare each field with one of every set."""
+        """Exchangeability is an equivalence relation: each field is compared with one field of every set."""
         reached = list(range(2 * self._size))  # the orbits of points
         for g in generators:
             for p, image in enumerate(g):
@@ -80,7 +80,7 @@ class IdenticalFields:
         return tuple(points)
 
     def _field_images(self, g: Images) -> list[int | None]:
-        """The field that each field goes to as a whole."""
+        """For each field the field that all its components go to; None if they go to several."""
         of = {a: field for field, block in enumerate(self._blocks) for a in block}
         images = [{of[g[2 * a] // 2] for a in block} for block in self._blocks]
         return [next(iter(fields)) if len(fields) == 1 else None for fields in images]

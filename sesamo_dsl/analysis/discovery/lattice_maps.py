@@ -21,11 +21,11 @@ from .search import Search, indispensable
 from .signed_permutations import graph_of, listed_signed_permutations, matrix_of, order_of_all
 
 _MOST_SITES = 2**14
-"""Sites up to which configurations are moved and compared, each site by its own image."""
+"""Largest number of sites for which maps are searched: configurations are moved site by site."""
 
 
 def lattice_group(search: Search) -> LatticeGroup:
-    """The point group: every site map is tried with the component maps that could make it a symmetry."""
+    """Point group and periods: site maps are tried with component maps that could make them symmetries."""
     lattice = search.lattice
     verdicts: list[Verdict] = []
     undecided: list[Verdict] = []

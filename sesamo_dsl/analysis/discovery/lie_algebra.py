@@ -1,10 +1,10 @@
 """The Lie algebra of linear internal symmetries.
 
 A generates a symmetry exactly if Σ_ab A_ab D_ab = 0 with the derivatives D_ab = Σ_x φ_b(x) ∂S/∂φ_a(x). The
-rank of their values at random points bounds the dimension from above; where it leaves room, matrices come
-from the null space of an exact linear system, and of the values where the normal form does not see all
-relations. Each is then judged as if it had been declared, which includes a search for configurations that
-refute it: a derivative does not see jumps.
+rank of their values at random points gives an upper bound on the dimension of the algebra. Unless this is 0,
+candidates are the null space of an exact linear system, and, where the normal form misses relations, the null
+space of the values. Each candidate is then verified as if it had been declared, which includes a search for
+configurations that refute it, because a derivative does not see jumps.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .names import recognise
 from .result import LieAlgebra
 from .search import Array, Search
 
-_UNKNOWNS = 1024  # entries of A up to which all are searched
-_EXACT_UNKNOWNS = 64  # entries of A up to which the linear system is solved exactly
+_UNKNOWNS = 1024  # largest number of entries of A that are searched
+_EXACT_UNKNOWNS = 64  # largest number of entries of A for which the linear system is solved exactly
 
 _Entries = list[tuple[int, int]]
 
@@ -38,7 +38,7 @@ _Entries = list[tuple[int, int]]
 def lie_algebra(search: Search) -> LieAlgebra:
     """All matrices A for which exp(tA) leaves the action unchanged, whatever the couplings."""
     entries = _entries(search)
-    # where the action jumps its derivative proves nothing; that of the functions it depends on does
+    # where the action jumps its derivative proves nothing; the derivatives of its regular parts do
     parts = regular_parts(search.action, lambda field: True) if search.multiplied_out else (search.action,)
     values = None
     if len(parts) > 1:
@@ -83,7 +83,7 @@ def lie_algebra(search: Search) -> LieAlgebra:
 
 
 def _entries(search: Search) -> _Entries:
-    """The entries of A that are not zero from the outset: all, or those within one field."""
+    """Indices (a, b) of the entries of A that may differ from 0: all, or those within one field."""
     n = search.size
     if n * n <= _UNKNOWNS:
         return list(itertools.product(range(n), range(n)))
@@ -101,7 +101,7 @@ def _entries(search: Search) -> _Entries:
 
 
 def _values(search: Search, entries: _Entries) -> Array | None:
-    """The derivatives at random points, (points, entries), each point scaled; None if NumPy cannot."""
+    """The derivatives at random points, (points, entries), each row scaled; None without values."""
     shape = (search.size, *sufficient_shape(search.theory.action, search.lattice))
     rng = np.random.default_rng(4)
     rows, columns = (list(part) for part in zip(*entries, strict=True)) if entries else ([], [])
@@ -121,7 +121,7 @@ def _values(search: Search, entries: _Entries) -> Array | None:
 
 
 def _null_space(values: Array) -> Array:
-    """Vectors that all rows are orthogonal to, as rows."""
+    """Basis of the vectors orthogonal to all rows, as rows."""
     if not values.size:
         return np.zeros((0, values.shape[-1] if values.ndim > 1 else 0))
     _, singular, right = np.linalg.svd(values, full_matrices=True)

@@ -1,4 +1,4 @@
-"""A group of matrices, as it permutes the orbits of the unit vectors."""
+"""Finite groups of matrices, as groups of permutations of the orbits of the unit vectors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MatrixGroup:
             self.add(generator)
 
     def add(self, generator: Array) -> bool:
-        """Enlarge the group; False, and nothing changes, if an orbit becomes longer than is followed."""
+        """Add a generator; False, without a change, if an orbit becomes longer than is followed."""
         generators = [*self._generators, generator]
         blocks, index = [self._points], dict(self._index)
         frontier = self._points

@@ -130,7 +130,7 @@ def _simple_name(structure: Array, killing: Array, ideal: Array, matrices: Array
 
 
 def whole_name(algebra: LieAlgebra, internal: InternalGroup) -> str:
-    """The internal group as a whole; O(N) if all components rotate and some map reflects."""
+    """Name of the whole internal group, e.g. O(N) if all components rotate and some map reflects."""
     if not algebra.dimension:
         return internal.name
     blocks = _rotation_blocks(algebra.basis)
@@ -177,7 +177,7 @@ def _rotations_of_each(algebra: LieAlgebra, internal: InternalGroup) -> str | No
 
 
 def group_name(group: FiniteGroup[Any]) -> str:
-    """Z_n, D_n, a power of Z_2, A_4 or S_4 if it is one of these, else the order."""
+    """Name of a group if it is Z_n, D_n, a power of Z_2, A_4 or S_4, else its order."""
     n, orders = group.order, group.element_orders
     if n == 1:
         return "trivial"

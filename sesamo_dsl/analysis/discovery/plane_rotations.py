@@ -94,7 +94,7 @@ def _charge(monomial: Monomial, plane: Plane) -> int:
 
 
 def plane_map(size: int, planes: Sequence[Plane], angles: Sequence[sp.Expr]) -> sp.Matrix:
-    """z → exp(iα) z in each plane."""
+    """Matrix of z → exp(iα) z in each plane, with the angle α of the plane."""
     matrix = sp.eye(size)
     for (a, b), angle in zip(planes, angles, strict=True):
         matrix[a, a] = matrix[b, b] = sp.cos(angle)
@@ -104,7 +104,7 @@ def plane_map(size: int, planes: Sequence[Plane], angles: Sequence[sp.Expr]) -> 
 
 
 def plane_reflection(size: int, planes: Sequence[Plane], cosine: sp.Expr, sine: sp.Expr) -> sp.Matrix:
-    """z → exp(iα) z̄ in each plane."""
+    """Matrix of z → exp(iα) z̄ in each plane, from cos α and sin α."""
     matrix = sp.eye(size)
     for a, b in planes:
         matrix[a, a], matrix[a, b], matrix[b, a], matrix[b, b] = cosine, sine, sine, -cosine
@@ -145,7 +145,7 @@ def _rotations_from_charges(charges: Sequence[Sequence[int]]) -> list[list[Fract
 
 
 def turns(fraction: Fraction) -> sp.Expr:
-    """The angle of this fraction of a full turn."""
+    """The angle 2π·fraction."""
     return cast(sp.Expr, 2 * sp.pi * _exact(fraction))
 
 
@@ -205,7 +205,7 @@ def turned_together(size: int, planes: Sequence[Plane], algebra: LieAlgebra) -> 
 
 
 def _complex_planes(theory: Theory) -> list[Plane]:
-    """Real and imaginary part of each complex field."""
+    """The plane (Re φ, Im φ) of each complex field."""
     planes, start = [], 0
     for field in theory.fields:
         if isinstance(field, ComplexField):

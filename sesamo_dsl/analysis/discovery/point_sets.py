@@ -49,7 +49,7 @@ def _exponent_points(search: Search) -> list[tuple[sp.Matrix, str]]:
 
 
 def point_candidates(search: Search) -> list[sp.Matrix]:
-    """Orthogonal maps that permute the points: a basis of them goes to tuples with the same Gram matrix."""
+    """Orthogonal maps that permute the points; they take a basis to points with the same Gram matrix."""
     points = _exponent_points(search)
     if not points:
         return []

@@ -38,7 +38,7 @@ class Polynomial:
 
 
 def canonical(factors: Iterable[Local], lattice: Lattice) -> Monomial:
-    """One spelling of a product of sums: each summand at the position that sorts first, then sorted."""
+    """A product of sums in canonical form: each summand translated to its first position, then sorted."""
     return tuple(sorted(_first_position(local, lattice) for local in factors))
 
 

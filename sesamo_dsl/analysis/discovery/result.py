@@ -1,4 +1,4 @@
-"""What a search for symmetries returns, and how it reads."""
+"""The result of a search for symmetries, and its text."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class LieAlgebra:
     basis
         Matrices A with Σ_ab A_ab φ_b ∂S/∂φ_a ≡ 0, each proved; antisymmetric ones first.
     orthogonal
-        For each, whether it is antisymmetric, so that exp(tA) is a rotation.
+        For each matrix, whether it is antisymmetric, so that exp(tA) is a rotation.
     name
-        What the algebra is, e.g. ``so(3)``.
+        Name of the algebra, e.g. ``so(3)``.
     abelian, compact
-        Its structure. ``compact``: exp(tA) are rotations for some positive definite inner product.
+        Its structure. ``compact``: all exp(tA) are rotations for some positive definite inner product.
     undecided
         Further matrices that could be neither proved nor refuted.
     complete
-        Whether every other matrix that does not depend on the couplings is refuted.
+        Whether all matrices outside the algebra, independent of the couplings, are refuted.
     """
 
     basis: tuple[sp.ImmutableMatrix, ...]
@@ -66,9 +66,9 @@ class InternalGroup:
     signed_permutations
         Order of the subgroup of signed permutations of components, None if it is not known.
     name
-        What the group is, e.g. ``D8``.
+        Name of the group, e.g. ``D8``.
     undecided
-        Verdicts on candidates that no evaluation could tell from a symmetry and no proof reached.
+        Verdicts on candidates that were neither proved nor refuted.
     affine
         Verdicts on maps x → c + R(x − c) about another point c than 0, which are not in the group.
     identical
@@ -104,11 +104,11 @@ class LatticeGroup:
     point_group
         The site maps, enumerated.
     name
-        What the point group is.
+        Name of the point group.
     periods
         The least translation along every axis that is a symmetry: 1 unless couplings depend on the site.
     undecided
-        Verdicts on candidates that no evaluation could tell from a symmetry and no proof reached.
+        Verdicts on candidates that were neither proved nor refuted.
     """
 
     generators: tuple[Element, ...]
@@ -120,7 +120,7 @@ class LatticeGroup:
 
     @property
     def translations(self) -> tuple[int, ...]:
-        """How many translations there are along every axis."""
+        """Number of translations along every axis."""
         shape = self.point_group.elements[0].lattice.shape
         return tuple(extent // period for extent, period in zip(shape, self.periods, strict=True))
 
@@ -132,18 +132,18 @@ class LatticeGroup:
 
 @dataclass(frozen=True, eq=False)
 class Discovery:
-    """Everything :func:`find_symmetries` found; print it to read it.
+    """The symmetries that :func:`find_symmetries` found; print it to read them.
 
     Attributes
     ----------
     theory
-        What was searched.
+        The theory, with couplings held as asked for.
     algebra, internal, lattice
         Continuous internal, discrete internal and lattice symmetries.
     name
         The internal group as a whole, e.g. ``O(3)``.
     limits
-        What the searches could not have found, one sentence each.
+        Symmetries that the searches may have missed, one sentence each.
     """
 
     theory: Theory
@@ -218,7 +218,7 @@ class Discovery:
 
 
 def field_name(field: Field) -> str:
-    """What a field is called."""
+    """Name of a field."""
     return str(getattr(field, "name", field))
 
 

@@ -1,4 +1,4 @@
-"""What all searches share: the normal form, the polynomial if there is one, numerical values, verdicts."""
+"""Common to all searches: normal form, polynomial if the action is one, numerical values, verdicts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ..invariance import Verdict, act, check_invariance, generic_parameters
 from ..lie import judge_generator
 from .polynomial import read_polynomial
 
-ENUMERATED = 384  # groups and candidate lists up to this size are written out: all of B_4
-TREE = 20_000  # nodes of a backtracking search, terms of an expansion
+ENUMERATED = 384  # largest order of groups and length of candidate lists that are enumerated: all of B_4
+TREE = 20_000  # largest number of nodes of a backtracking search and of terms of an expansion
 TOLERANCE = 1e-9  # relative change of the action that refutes a candidate in float64
 
 Array = np.ndarray[Any, Any]
@@ -34,7 +34,7 @@ Matrix = sp.Matrix | sp.ImmutableMatrix
 
 
 class Search:
-    """One theory under search; ``limits`` collects what the searches could not have found.
+    """The theory that is searched; ``limits`` collects sentences on symmetries that may have been missed.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Search:
         self.compiled = CompiledAction(theory)
 
     def expired(self, what: str) -> bool:
-        """Whether the time is over; if so it is a limit that ``what`` was not searched."""
+        """Whether the time is over; if so ``limits`` gets a sentence that ``what`` was not searched."""
         if self._end is None or time.monotonic() < self._end:
             return False
         limit = f"stopped after {self._seconds:g} s: {what} were not searched"
@@ -102,12 +102,12 @@ class Search:
 
     @cached_property
     def _probes(self) -> list[tuple[Array, float]]:
-        """Random configurations, on a lattice that is as small as it may be, and their actions."""
+        """Random configurations, on the smallest sufficient lattice, and their actions."""
         return self._drawn((self.size, *sufficient_shape(self.theory.action, self.lattice)))
 
     @cached_property
     def _whole_probes(self) -> list[tuple[Array, float]]:
-        """The same on the whole lattice."""
+        """Random configurations on the whole lattice, and their actions."""
         return self._drawn(self.theory.configuration_shape)
 
     def _drawn(self, shape: tuple[int, ...]) -> list[tuple[Array, float]]:
@@ -144,7 +144,7 @@ class CompiledAction:
         self._outer = cast(sp.Expr, action.xreplace(dict(zip(self._sums, self._totals, strict=True))))
 
     def value(self, configuration: Array) -> float:
-        """S at couplings at which nothing is equal or zero by accident."""
+        """S at generic couplings, all different and not 0."""
         outer, densities = self._values
         shape = configuration.shape[1:]
         couplings = [self._generic[p.name] for p in self._parameters]
@@ -164,7 +164,7 @@ class CompiledAction:
         return self._changes(configuration, configuration, random_couplings(self._theory, self._random))
 
     def gradient(self, configuration: Array) -> Array:
-        """Σ_x ∂S/∂φ_a(x), (components,), at couplings at which nothing is equal or zero by accident."""
+        """Σ_x ∂S/∂φ_a(x), shape (components,), at generic couplings."""
         ones = np.ones((1, *configuration.shape[1:]))
         return self._changes(configuration, ones, self._generic)[:, 0]
 
@@ -222,12 +222,12 @@ class CompiledAction:
 
 
 def _slope(expr: sp.Basic, symbol: sp.Basic) -> sp.Basic:
-    """The derivative where it exists: random configurations are at no jump."""
+    """The derivative without δ-functions: random configurations do not lie on a jump."""
     return cast(sp.Basic, sp.diff(expr, symbol).replace(sp.DiracDelta, lambda *_: sp.S.Zero))
 
 
 def random_couplings(theory: Theory, rng: np.random.Generator) -> dict[str, Coupling]:
-    """Uniform between 1/4 and 3/4, site-dependent ones at every site."""
+    """Couplings uniform between 1/4 and 3/4, drawn at every site if they depend on it."""
     return {
         p.name: rng.uniform(0.25, 0.75, size=theory.lattice.shape)
         if isinstance(p, SiteConstant)

@@ -14,7 +14,7 @@ from .search import ENUMERATED, Matrix, Search
 
 
 def graph_of(search: Search) -> ColouredGraph | None:
-    """The graph of the action; None, which is a limit, if it would be too large."""
+    """The graph of the action; None, with a sentence in ``limits``, if it would be too large."""
     for action in dict.fromkeys((search.action, search.theory.action)):
         try:
             return action_graph(action, search.components, search.numbers)
@@ -35,12 +35,12 @@ def signed_permutations(search: Search, graph: ColouredGraph | None) -> tuple[li
 
 
 def matrix_of(images: Images) -> sp.ImmutableMatrix:
-    """R with R_ab = ±1 if φ_a is replaced by ±φ_b."""
+    """The matrix R of a signed permutation: R_ab = ±1 if φ_a is replaced by ±φ_b."""
     return signed_matrix([node // 2 for node in images[::2]], [(-1) ** (node % 2) for node in images[::2]])
 
 
 def signed_matrix(axes: Sequence[int], signs: Sequence[int]) -> sp.ImmutableMatrix:
-    """φ_a is replaced by signs[a]·φ_axes[a]."""
+    """The matrix R that replaces φ_a by signs[a]·φ_axes[a]."""
     n = len(axes)
     return sp.ImmutableMatrix(n, n, lambda a, b: signs[a] if axes[a] == b else 0)
 
