@@ -1,1 +1,1 @@
-"""Normal forms: expressions are brought to one spelling, modulo translations of the lattice."""
+"""Normal forms of expressions, modulo translations of the lattice, and exact linear algebra."""

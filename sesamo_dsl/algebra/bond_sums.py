@@ -1,8 +1,8 @@
 """Sums over bonds in normal form: one monomial of fields at both ends, and a factor for every bond.
 
-What differs from bond to bond is kept with the bonds: two sums of one monomial are one, and a sum vanishes
-where its factors do. A map of the nodes carries the bonds along, which come back as the same ones if it is an
-automorphism that keeps their weights.
+The factors are stored with the bonds: sums of the same monomial are added by adding factors, and a sum is
+zero if all its factors are. A map of the nodes maps the bonds; an automorphism that keeps the weights gives
+the same bonds again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from ..symbols.exact import NumberTable
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Bond, Bonds, Functional, SiteSum
 
-_MOST_WEIGHTS = 64  # different ones, of which each gets a sum of its own in other functions of the weight
+_MOST_WEIGHTS = 64  # largest number of different weights that get one sum each
 
 
 def without_weights(bonds: Bonds, monomial: sp.Expr) -> Iterator[tuple[Bonds, sp.Expr]]:
-    """The same sum as sums of functions without the weight: its powers are factors of the bonds.
+    """(bonds, density) of sums that add up to the given one, without the weight w in the density.
 
-    In other functions of it the weights become numbers, those that are equal together. If there are too many
-    different ones the weight stays where it is: such sums are equal if they are spelled alike.
+    Powers of w become factors of the bonds. For other functions of w there is one sum for every weight, with
+    its number in the place of w. If there are too many different weights, w stays in the density, and sums
+    are recognised as equal only if they are spelled alike.
     """
     power, rest = monomial.as_independent(*monomial.atoms(FieldComponent), as_Add=False)
     if not rest.has(BondWeight):
@@ -46,10 +47,11 @@ def without_weights(bonds: Bonds, monomial: sp.Expr) -> Iterator[tuple[Bonds, sp
 
 
 def in_one_orientation(bonds: Bonds, monomial: sp.Expr, other: sp.Expr) -> sp.Expr:
-    """The sum of a monomial, or of its other spelling with both ends exchanged; fields at one end are at x.
+    """The sum of a monomial in a canonical orientation; ``other`` is the monomial with both ends exchanged.
 
-    Bonds of a monomial that has both spellings go from the smaller node to the larger one; those of fields
-    at one end are summed at each node.
+    The monomial that sorts first is kept, and fields at one end only are at x. If both are equal up to a
+    sign, bonds go from the smaller node to the larger one. With fields at one end only, bonds are added up at
+    each node.
     """
     sign, monomial = _sign_apart(monomial)
     other_sign, other = _sign_apart(other)
@@ -72,7 +74,7 @@ def _sign_apart(monomial: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 
 
 def _together(rows: Iterable[Bond]) -> list[Bond]:
-    """Equal bonds once, sorted."""
+    """The bonds sorted, with the factors of equal bonds added."""
     factors: dict[tuple[int, int, sp.Expr], list[sp.Expr]] = defaultdict(list)
     for i, j, factor, weight in rows:
         factors[i, j, weight].append(factor)
@@ -83,9 +85,9 @@ def _together(rows: Iterable[Bond]) -> list[Bond]:
 def with_sums_over_bonds_together(
     terms: dict[sp.Expr, sp.Expr], numbers: NumberTable
 ) -> dict[sp.Expr, sp.Expr]:
-    """Σ number · term with all sums over bonds of one monomial as one, without bonds whose factor is zero.
+    """Σ number · term, with all sums over bonds of the same monomial merged into one.
 
-    The factor of the first bond is 1.
+    Bonds whose factor is zero are left out, and the factor of the first bond is 1.
     """
     groups: dict[tuple[sp.Expr, sp.Expr], list[Bond]] = defaultdict(list)
     found: dict[sp.Expr, sp.Expr] = {}

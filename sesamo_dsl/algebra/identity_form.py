@@ -1,13 +1,13 @@
 """A second normal form, in which identities of exponentials, angles, logarithms and branches hold.
 
-It decides what the first one leaves open and is not made to be read: trigonometric and hyperbolic functions
-become exponentials, whose products are monomials again; logarithms and powers lose the exponentials and
-numbers that can be taken out of them; and everything with branches is written with two indicators,
+It is used where the first normal form cannot decide, and is not meant for reading. Trigonometric and
+hyperbolic functions become exponentials, whose products are monomials again; exponentials and numbers are
+taken out of logarithms and powers; and functions with branches are written with two indicators,
 
     H(v, t) = 1 if v > t else 0,     Z(v, t) = 1 if v = t else 0,
 
-of which products with the same v multiply out. Every rewriting is an identity on the reals, at points where
-the function is finite.
+whose products with the same v reduce to one or to 0. Every rewriting is an identity on the reals, at points
+where the function is finite.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from ..symbols.lattice import Functional, SiteSum
 from .normal_form import NormalForm
 from .regularity import is_positive
 
-_LARGEST = 1500  # operations in an expression that is still rewritten
-_MOST_TERMS = 400  # of an expanded expression
-_MOST_WORK = 800  # terms of all of them together
+_LARGEST = 1500  # largest number of operations in an expression that is rewritten
+_MOST_TERMS = 400  # of one expanded expression
+_MOST_WORK = 800  # terms of all expanded expressions together
 _DENOMINATORS = 6
-_FACTORED = 80  # operations in the argument of a logarithm that is factorised
+_FACTORED = 80  # largest number of operations in the argument of a logarithm that is factorised
 
 _EXPONENTIAL = (
     sp.sin,
@@ -58,7 +58,7 @@ class _TooLargeError(Exception):
 
 
 def _size(expr: sp.Expr) -> int:
-    """How many terms the expansion has at most."""
+    """An upper bound on the number of terms of the expansion."""
     if expr.is_Add:
         return sum(_size(cast(sp.Expr, arg)) for arg in expr.args)
     if expr.is_Mul:
@@ -75,7 +75,7 @@ def _expanded(expr: sp.Expr) -> sp.Expr:
 
 
 class IdentityForm(NormalForm):
-    """Rewrites expressions as above; zero if, and mostly only if, they are zero everywhere."""
+    """The normal form above. It is zero only for expressions that vanish everywhere, and for most of them."""
 
     def __init__(self, numbers: NumberTable) -> None:
         super().__init__(numbers)
@@ -83,7 +83,7 @@ class IdentityForm(NormalForm):
 
     @classmethod
     def vanish(cls, normal_form: NormalForm, *exprs: sp.Expr) -> bool:
-        """Whether one of several spellings of an expression is proved to be zero, with the same numbers."""
+        """Whether an expression is proved to be zero in one of the given spellings."""
         form = cls(normal_form.numbers)
         return any(form.vanishes(expr) for expr in exprs)
 
@@ -161,7 +161,7 @@ class IdentityForm(NormalForm):
         return cast(sp.Expr, sp.expand(sp.Add(*terms), deep=False, power_base=False))
 
     def _without_denominators(self, form: sp.Expr) -> sp.Expr:
-        """The summand of all sums in the form, times its denominators."""
+        """0 if the summands of all sums vanish after multiplication by their denominators, else the form."""
         summands: dict[sp.Basic | None, list[sp.Expr]] = defaultdict(list)
         for term in sp.Add.make_args(form):
             factor, node = term.as_independent(*term.atoms(Functional), as_Add=False)
@@ -192,7 +192,7 @@ class IdentityForm(NormalForm):
     # Exponentials, logarithms, powers
 
     def _exp(self, exponent: sp.Expr) -> sp.Expr:
-        """exp of an exponent in this form: f^r for r log f, numbers apart."""
+        """exp of an exponent in this form: terms r log f become f^r, and numbers become factors."""
         factors: list[Any] = []
         rest = []
         for term in sp.Add.make_args(exponent):
@@ -211,7 +211,7 @@ class IdentityForm(NormalForm):
         return cast(sp.Expr, sp.Mul(*factors, *map(sp.exp, rest)))
 
     def _log(self, argument: sp.Expr) -> sp.Expr:
-        """log of a positive function as a sum of logarithms of what cannot be taken apart."""
+        """log of a positive function as a sum of logarithms of its factors, as far as it is factorised."""
         total: list[Any] = []
         rest: list[Any] = []
         for factor in cast(tuple[sp.Expr, ...], sp.Mul.make_args(argument)):
@@ -232,7 +232,7 @@ class IdentityForm(NormalForm):
         return cast(sp.Expr, sp.Add(*total, *(power * sp.log(f) for f, power in factors)))
 
     def _power(self, base: sp.Expr, exponent: sp.Rational) -> sp.Expr:
-        """A power of a sum in this form: whole powers are left to the expansion."""
+        """A power of a sum in this form; the integer part of the exponent is multiplied out."""
         if exponent.is_Integer and exponent > 0:
             return cast(sp.Expr, base**exponent)
         cleared = self._cleared(base) if exponent.is_Integer else None
@@ -428,8 +428,8 @@ def _linear_variable(v: sp.Expr) -> FieldComponent | None:
 def _unit(form: sp.Expr, *, complex_too: bool = False) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     """(c, E, f) with form = c·exp(E)·f, c > 0 a number, the same f for all such multiples of a form.
 
-    The exponents of its terms are compared as vectors of coefficients, an order that adding the same to all
-    of them does not change; E is the smallest. It is real unless ``complex_too``.
+    E is the smallest exponent of the terms, compared as vectors of coefficients: adding one exponent to all
+    terms does not change their order. E is real unless ``complex_too``.
     """
     exponents = [_exponent(cast(sp.Expr, t)) for t in sp.Add.make_args(form)]
     monomials = sorted({m for e in exponents for m in e}, key=sp.default_sort_key)

@@ -1,4 +1,4 @@
-"""Elimination: exact on sparse rows, where zero is recognised by proof, and in floating point."""
+"""Gaussian elimination: exact on sparse rows, where every zero is proved, and in floating point."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class NormalForm:
         return self._collect(cast(sp.Expr, sp.Add(*terms)))
 
     def _bond_sum(self, expr: SiteSum) -> sp.Expr:
-        """Every monomial in one position and with one of both ends first, its factors with the bonds."""
+        """The sum with monomials in canonical position and orientation, and with all factors on the bonds."""
         bonds = cast(Bonds, expr.bonds)
         terms: list[sp.Expr] = []
         for term in sp.Add.make_args(self(expr.density)):
@@ -113,7 +113,7 @@ class NormalForm:
         return self._collect(cast(sp.Expr, sp.Add(*terms)))
 
     def _determinant(self, expr: FermionLogDet) -> sp.Expr:
-        """Translations in time leave a determinant alone; equal ones get one spelling."""
+        """The determinant at a canonical time, which does not change it, and with a canonical species."""
         field = self._canonical_position(self(expr.field))
         found = canonical_species(FermionLogDet(expr.hopping, self(expr.beta), field, expr.species))
         return found if isinstance(found, FermionLogDet) else self._collect(_sums_in(found, self))
@@ -135,7 +135,7 @@ class NormalForm:
 
 
 def _alphabetical(monomial: sp.Expr) -> tuple[str, str]:
-    """Fields come first: sums of one product with different coefficients stand in the same position."""
+    """Sort key: fields first, so that a product has one position whatever its coefficient."""
     constants = monomial.atoms(SiteConstant)
     fields = cast(sp.Expr, monomial.xreplace(dict.fromkeys(constants, sp.S.One))) if constants else monomial
     return sp.sstr(fields.as_coeff_Mul()[::-1]), sp.sstr(monomial.as_coeff_Mul()[::-1])
@@ -157,7 +157,7 @@ def _primitive(power: sp.Pow) -> sp.Expr:
 
 
 def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:
-    """Aᵏ of a constant, which depends on the site where nodes have different degrees."""
+    """Aᵏ·constant for the hops of a field; a site constant if the nodes have different degrees."""
     if field.hops is None or constant == 0:
         return constant
     factor = _sums_of_weights(field.lattice, field.hops)
@@ -186,9 +186,9 @@ def _sums_in(expr: sp.Expr, normal_form: NormalForm) -> sp.Expr:
 
 
 def _settled(monomial: sp.Expr) -> sp.Expr:
-    """Where neighbours are summed over in a product of two fields: Σ (Aⁱf)(Aʲg) = Σ f (Aⁱ⁺ʲg), A symmetric.
+    """A product of two fields with all hops on one of them: Σ (Aⁱf)(Aʲg) = Σ f (Aⁱ⁺ʲg), A symmetric.
 
-    Both fields can take the hops; the first spelling in the alphabet wins.
+    The hops are on f or on g, whichever product sorts first.
     """
     factors = [f for power in sp.Mul.make_args(monomial) for f in _repeated(power)]
     if len(factors) != 2 or not all(isinstance(f, FieldComponent) for f in factors):
@@ -210,8 +210,8 @@ def _repeated(factor: sp.Basic) -> list[sp.Basic]:
 def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
     """expr∘T_g: every φ_a(x + o) replaced by Σ_b R_ab φ_b(x + P⁻¹o) + s_a, the sum over x relabelled by g.
 
-    A map of the nodes takes the matrices of a graph with it: A_xy to A_(gx)(gy), hopping matrices as well.
-    Any map of the sites takes h(x) to h(gx). Signs that alternate are symbols χ(gx) in the image.
+    A map of the nodes replaces the adjacency A_xy by A_(gx)(gy), and hopping matrices likewise. Any map of
+    the sites replaces h(x) by h(gx). Alternating signs are symbols χ(gx) in the image.
     """
     images: dict[sp.Basic, sp.Basic] = {}
     if element.signs:
@@ -234,8 +234,8 @@ def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponen
 def _alternating(density: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
     """The image of a density.
 
-    Signs take two values each, so that it is d = Σ_s Π_i (1 + s_i χ_i(x))/2 · d_s with the density d_s that
-    has the numbers s_i in the place of the signs χ_i(x).
+    Each sign takes two values, so that the image is Σ_s Π_i (1 + s_i χ_i(x))/2 · d_s, where the density d_s
+    has the numbers s_i = ±1 in the place of the signs χ_i(x).
     """
     signs = _signs_in(density, element, components)
     lattice = element.sites.lattice
@@ -253,7 +253,7 @@ def _alternating(density: sp.Expr, element: Element, components: tuple[FieldComp
 
 
 def _alternating_bonds(node: SiteSum, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
-    """The image of a sum over bonds: a sum for all bonds at whose ends the signs are the same."""
+    """The image of a sum over bonds: one sum for each set of bonds that have equal signs at their ends."""
     bonds = cast(Bonds, node.bonds)
     signs = _signs_in(node.density, element, components)
     groups: dict[tuple[tuple[int, ...], ...], list[Bond]] = {}
@@ -282,7 +282,7 @@ def _alternating_bonds(node: SiteSum, element: Element, components: tuple[FieldC
 
 
 def _signs_in(density: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> list[Axes]:
-    """The different signs that alternate, of all components in a density."""
+    """The distinct alternating signs of the components in a density."""
     if not element.signs:
         return []
     present = {(f.field, f.component) for f in density.atoms(FieldComponent)}
@@ -298,7 +298,7 @@ def _images(
 ) -> dict[sp.Basic, sp.Basic]:
     """The images of fields and site constants, with numbers in the place of the signs χ(x).
 
-    These are given for every sign at the running site, 0, or at both ends of the running bond, 1 and 2.
+    ``signs`` has a number for each (sign, place): place 0 is the running site, 1 and 2 the ends of a bond.
     """
     images: dict[sp.Basic, sp.Basic] = {}
     back = element.sites.inverse

@@ -1,12 +1,12 @@
-"""When a vanishing derivative is a proof: functions whose value cannot jump where their derivative vanishes.
+"""Functions whose vanishing derivative along the orbits of a group proves that they are invariant.
 
-A function that is differentiable but at single points of an orbit, with derivative 0, is constant only if it
-does not jump there. That holds for what is continuous, and for quotients and logarithms of analytic
-functions, which have at a singular point either no limit or the same from both sides. It fails for steps,
-signs and branches, and for functions that are such in disguise: |x|/x, atan(1/x).
+A function that is differentiable except at single points of an orbit, with derivative 0, is constant if it
+does not jump at these points. Continuous functions do not jump; nor do quotients and logarithms of analytic
+functions, which at a singular point have either no limit or the same limit from both sides. Steps, signs and
+branches may jump, and so may functions that equal one of these, such as |x|/x and atan(1/x).
 
-Such functions are taken apart: a function of invariants is invariant whatever it is. ``regular_parts`` gives
-the functions without jumps on which an action depends in this way.
+A function that may jump is taken apart, because every function of invariants is invariant: ``regular_parts``
+gives functions without jumps of which the action is a function.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Moved = Callable[[FieldComponent], bool]
 
 
 class Regularity(IntEnum):
-    """What is known about a function on every orbit."""
+    """The class of a function restricted to an orbit."""
 
     ANALYTIC = 0
     CONTINUOUS = 1
     SINGULAR = 2
-    """In the field that analytic functions and logarithms of their quotients generate."""
+    """An element of the field that analytic functions and logarithms of their quotients generate."""
     MIXED = 3
     """A sum of a continuous and a singular function."""
     UNKNOWN = 4
@@ -106,9 +106,9 @@ def _of_power(expr: sp.Pow, base: Regularity, exponent: Regularity) -> Regularit
 def regular_parts(expr: sp.Expr, moved: Moved) -> tuple[sp.Expr, ...]:
     """Functions without jumps such that the expression is invariant if all of them are.
 
-    A function without jumps is its own only part. Of a step, a branch, a pole inside another function the
-    parts are its arguments; of a sum of terms with equal such factors the factors and what is multiplied by
-    them.
+    A function without jumps is its only part. The parts of a step, a branch or a function of a pole are the
+    parts of its arguments. Terms of a sum that have the same factor of this kind are collected: the parts are
+    those of the factor and of its coefficient.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def is_nonnegative(expr: sp.Expr) -> bool:
 
 
 def _lower_bound(expr: sp.Expr) -> tuple[bool, bool]:
-    """(≥ 0, > 0), as SymPy's assumptions see it, sums over sites by their summands."""
+    """(proved ≥ 0, proved > 0) by SymPy's assumptions; sums over sites have the sign of their summand."""
     values: dict[sp.Basic, sp.Dummy] = {}
     for node in expr.atoms(SiteSum):
         nonnegative, positive = _lower_bound(node.density) if node.bonds is None else (False, False)

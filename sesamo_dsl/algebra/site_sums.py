@@ -1,7 +1,7 @@
-"""Sums over sites with given coefficients: when a linear combination of them is zero.
+"""Sums over sites with given coefficients, and linear combinations of them that are zero.
 
-Σ_x a(x) m(x) with a monomial m of fields vanishes where the array a does, whatever way a is put together:
-h(x) + h(x+1) = 0 for a staggered h is seen from its values.
+Σ_x a(x) m(x) with a monomial m of fields vanishes if the array a does, however a is composed of site
+constants: for a staggered h the values show that h(x) + h(x+1) = 0.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _vanishes(parts: list[tuple[sp.Expr, tuple[SiteConstant, ...]]], numbers: Nu
 def _size(
     parts: list[tuple[sp.Expr, tuple[SiteConstant, ...]]], atoms: list[SiteConstant], columns: _Array
 ) -> float:
-    """The largest of the terms whose sum is asked for."""
+    """The largest absolute value of a term of Σ_i number_i Π_j h_ij(x)."""
     return max(
         abs(float(numeric(number)))
         * float(np.abs(np.prod([columns[:, atoms.index(h)] for h in c], axis=0)).max())

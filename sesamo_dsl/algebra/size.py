@@ -1,4 +1,4 @@
-"""How many terms an expression has when it is multiplied out, without doing it."""
+"""Bounds on the number of terms that an expression would have if it were multiplied out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sympy as sp
 from ..symbols.lattice import SiteSum
 
 LARGEST_EXPANSION = 3000
-"""Terms of an expression whose normal form is still computed where a proof does not depend on it."""
+"""Largest number of terms for which a normal form is computed although no proof depends on it."""
 
 
 def expanded_terms(expr: sp.Basic) -> int:
@@ -18,13 +18,13 @@ def expanded_terms(expr: sp.Basic) -> int:
 
 
 def expanded_size(expr: sp.Basic) -> int:
-    """An upper bound on the terms, each counted with the terms inside the functions it may be made of."""
+    """An upper bound on terms × (1 + terms inside functions)."""
     terms, inside = _terms(expr)
     return terms * (1 + inside)
 
 
 def _terms(expr: sp.Basic) -> tuple[int, int]:
-    """(terms of the expression, terms inside the functions it is made of)."""
+    """(terms of the expression, terms inside its functions)."""
     if isinstance(expr, SiteSum):
         return _terms(expr.density)
     parts = [_terms(arg) for arg in expr.args]
