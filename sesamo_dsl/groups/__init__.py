@@ -1,4 +1,4 @@
-"""Finite groups from generators, and how they act on fields."""
+"""Finite groups and Lie groups, declared by generators, and their action on fields."""
 
 from .catalogue import Z2 as Z2
 from .catalogue import Alternating as Alternating

@@ -15,8 +15,8 @@ from .site_map import SiteMap
 def automorphisms(lattice: GraphLattice) -> tuple[list[SiteMap], int]:
     """(generators, order) of the maps of the nodes that keep the weight of every edge.
 
-    Level i of the chain are the automorphisms that fix the nodes before i. Its orbit of i is found from one
-    automorphism i → j per orbit of what is known already, so that the group itself is never listed.
+    Level i of the chain has the automorphisms that fix the nodes before i. The orbit of i is completed by one
+    automorphism i → j for each j outside the orbit known so far, so that the group is never enumerated.
     """
     graph = _numbered(lattice)
     chain: list[tuple[int, ...]] = []
@@ -34,7 +34,7 @@ def automorphisms(lattice: GraphLattice) -> tuple[list[SiteMap], int]:
 
 
 def node_order(lattice: GraphLattice) -> NodeOrder:
-    """The nodes as a flow sees them; colours are those of a bipartite graph, alternating otherwise."""
+    """Colours (those of a bipartite graph, else alternating) and distance shells of the nodes, for flows."""
     graph = _numbered(lattice)
     count = len(lattice.nodes)
     colours = [i % 2 for i in range(count)]

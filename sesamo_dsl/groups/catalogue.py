@@ -24,7 +24,7 @@ from .sitewise import Sitewise
 from .staggering import checked_axes
 from .symmetry import Generator, Symmetry, Use, common_lattice
 
-_ENUMERABLE = 20_000  # automorphisms
+_ENUMERABLE = 20_000  # largest number of automorphisms that are enumerated by default
 
 
 class Options(TypedDict, total=False):
@@ -138,7 +138,7 @@ def FromMatrices(
 
 
 def Translations(lattice: Lattice, **options: Unpack[Options]) -> Symmetry:
-    """All translations of a periodic lattice, as many as it has sites; on a graph lattice those in time."""
+    """All translations of a periodic lattice, as many as it has sites; on a graph lattice all in time."""
     _dimension(lattice)
     maps = [translation(lattice, mu) for mu in lattice.directions if lattice.shape[mu] > 1]
     options.setdefault("order_bound", max(1152, lattice.volume))
@@ -213,9 +213,9 @@ def Automorphisms(lattice: GraphLattice, **options: Unpack[Options]) -> Symmetry
 
 
 def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[Options]) -> Symmetry:
-    """Several groups turned by one handle: generator k acts as the k-th generator of each, at the same time.
+    """Several groups that act in step: generator k acts as the k-th generator of each group at once.
 
-    ``together(Phases(6, a), Phases(6, b, 2))`` turns a by one angle and b by twice that.
+    ``together(Phases(6, a), Phases(6, b, 2))`` rotates a by multiples of an angle and b by twice the angle.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def together(*symmetries: Symmetry, name: str | None = None, **options: Unpack[O
 
 
 def direct_product(*symmetries: Symmetry, name: str | None = None, **options: Unpack[Options]) -> Symmetry:
-    """The group of all products of elements of groups that commute and share only the identity; exact check.
+    """G_1 × G_2 × …, for groups that commute and share only the identity; both are checked exactly.
 
     Raises
     ------
@@ -349,7 +349,7 @@ def _turn(subject: str, order: Any, plane: Sequence[Field], charge: Any) -> dict
 
 
 def _named(name: Any, default: str) -> str:
-    """The name that was given, or GroupError; without any the default."""
+    """The given name, or the default if it is None; raises GroupError if it cannot be a name."""
     return default if name is None else label(name, "symmetry", error=GroupError)
 
 
@@ -392,7 +392,7 @@ def _check_symmetries(what: str, symmetries: Sequence[Any]) -> None:
 
 
 def _joint_options(symmetries: Sequence[Symmetry], order: int, options: Options) -> Options:
-    """Options of a group made of several; what the user gave comes first."""
+    """Options of a group made of several groups; options that the user gave take precedence."""
     collective: list[sp.Expr] | None = None
     if any(s.collective is not None for s in symmetries):
         moved = [
@@ -421,7 +421,7 @@ def _enumerate(name: str, symmetries: Sequence[Symmetry]) -> tuple[list[FiniteGr
 
 
 def _as_declared(symmetry: Symmetry) -> Symmetry:
-    """Without the demand that it can modulate, which is made of the product and not of its factors."""
+    """The group as an equivariant one: the product has to be fit for modulation, its factors need not."""
     options: Options = {"order_bound": symmetry.order_bound, "use": "equivariant"}
     return Symmetry(symmetry.name, symmetry.generators, **options)
 

@@ -2,8 +2,8 @@
 
 (T_g φ)(x) = χ(x) R φ(g⁻¹x) + s, with R an exact matrix over all components of the theory stacked, s a
 constant vector, mostly zero, and g: x ↦ P x + t a signed permutation P of the axes and a translation t. On a
-graph lattice g permutes the nodes instead, and P and t are those of the time axis. χ, mostly 1, is diagonal:
-signs that alternate from site to site.
+graph lattice g permutes the nodes instead, and P and t act on the time axis. χ, mostly 1, is a diagonal
+matrix of signs that alternate from site to site.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .staggering import Axes, carried, product, sign_name
 class Element:
     """A group element: exact component matrix R, site map g, shift s, signs χ; equal elements compare equal.
 
-    Equality is equality of spelling, so numbers have to come from one ``NumberTable``. A shift of zero is
-    written (), and so are signs of which none alternates.
+    Elements are equal if they are spelled alike, so numbers have to come from one ``NumberTable``. A zero
+    shift is written (), and so are signs if none of them alternates.
 
     Attributes
     ----------
@@ -45,8 +45,8 @@ class Element:
     def compose(self, other: Element, numbers: NumberTable) -> Element:
         """First ``other``, then ``self``.
 
-        Raises GroupError where the product has no such form: if a component becomes a sum of components
-        whose signs alternate differently, or a shift that alternates.
+        Raises GroupError if the product is no Element: if a component becomes a sum of components whose signs
+        alternate differently, or if a shift would alternate.
         """
         first, signs = self.matrix, ()
         if self.signs or other.signs:
@@ -61,7 +61,7 @@ class Element:
         return Element(matrix, sites, tuple(shift.flat()) if any(shift.flat()) else (), signs)
 
     def _signs_of_product(self, other: Element) -> tuple[sp.ImmutableMatrix, tuple[Axes, ...]]:
-        """(R with the constant signs that carrying the other's χ along leaves, χ of the product)."""
+        """(R times the constant signs from χ of ``other`` carried along by g, χ of the product)."""
         size = self.matrix.rows
         behind = [carried(axes, self.sites) for axes in other.signs or ((),) * size]
         columns = sp.diag(*(sign for _, sign in behind))

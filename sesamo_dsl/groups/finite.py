@@ -1,7 +1,6 @@
 """Finite groups from generators: closure, multiplication table, Cayley graph, cosets, orbits, classes.
 
-Nothing here knows what the elements are; it needs only a composition that returns equal objects for equal
-elements.
+The elements can be any hashable objects with a composition that returns equal objects for equal elements.
 """
 
 from __future__ import annotations
@@ -255,7 +254,7 @@ class FiniteGroup(Generic[E]):
 
 @dataclass(frozen=True, eq=False)
 class ProductGroup:
-    """A direct product of finite groups that stays a product: nothing here enumerates its elements.
+    """A direct product of finite groups whose elements are never enumerated.
 
     An element is the tuple of the indices of its parts in the factors, or one index that counts these tuples
     with the last factor running fastest; (0, …, 0) and 0 are the identity.
@@ -311,7 +310,7 @@ class ProductGroup:
         return all(factor.is_abelian for factor in self.factors)
 
     def index(self, element: Sequence[int]) -> int:
-        """Number of an element."""
+        """The number of an element, from 0 to order − 1."""
         number = 0
         for part, order in zip(self._element(element), self.orders, strict=True):
             number = number * order + part

@@ -22,7 +22,7 @@ class LieSymmetry:
     Parameters
     ----------
     name
-        What to call it in reports.
+        Name of the group in reports.
     generators
         Each generator T maps a component φ_a to (Tφ)_a, a linear combination of components; components that
         are not mentioned do not move. ``{re: -im, im: re}`` generates the phase rotations of a complex field.

@@ -198,9 +198,9 @@ def axis_exchange(lattice: Lattice, mu: int, nu: int) -> SiteMap:
 
 
 def node_permutation(lattice: GraphLattice, images: Mapping[Hashable, Hashable]) -> SiteMap:
-    """The map of the sites that renames nodes: ``images`` says where each node goes, missing ones stay.
+    """The map of the sites that takes each node to ``images[node]``; nodes that are missing stay.
 
-    It need not be an automorphism of the graph; whether an action is invariant is for the prover to find out.
+    It need not be an automorphism of the graph; the analysis decides whether the action is invariant.
     """
     if not isinstance(lattice, GraphLattice) or not isinstance(images, Mapping):
         raise LatticeError(

@@ -26,8 +26,8 @@ class Sitewise:
     Parameters
     ----------
     symmetry
-        G₀, a finite group that acts on components. What it says of ``exact``, ``use`` and ``collective`` is
-        meant for the product.
+        G₀, a finite group that acts on components. Its options ``exact`` and ``collective`` apply to the
+        product.
     axes
         The block axes. Default: the graph axis of a graph lattice, all axes of any other.
 
@@ -81,7 +81,7 @@ class Sitewise:
 
     @property
     def use(self) -> Use:
-        """What the sampler does with it."""
+        """How the sampler uses the group: always ``"modulate"``."""
         return self.symmetry.use
 
     @property
@@ -111,7 +111,7 @@ class Sitewise:
 
 
 def _not_finite(declared: Any) -> GroupError:
-    """What is wrong with anything else than a finite group, and what to declare instead."""
+    """The error for a declaration that is no finite group; it says what to declare instead."""
     if isinstance(declared, LieSymmetry):
         planes = len(declared.generators) == 1
         finite = "Cyclic(8, phi)" if planes else "Z2(phi) or groups.Hyperoctahedral(phi)"

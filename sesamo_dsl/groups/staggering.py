@@ -108,7 +108,7 @@ def sign_of_step(lattice: Lattice, axes: Axes, offset: Sequence[int], hops: Adja
     Raises
     ------
     GroupError
-        If an edge joins nodes of one colour, as on a graph whose nodes were renamed it may.
+        If an edge joins nodes of one colour, which happens if a map of the nodes is no automorphism.
     """
     steps = sum(offset[mu] for mu in axes if mu != lattice.graph_axis)
     if hops is not None and lattice.graph_axis in axes:
@@ -151,5 +151,5 @@ def carried(axes: Axes, sites: SiteMap) -> tuple[Axes, int]:
 
 
 def product(a: Axes, b: Axes) -> Axes:
-    """χ_A·χ_B = χ of the axes that are in one of both."""
+    """C with χ_A·χ_B = χ_C: the axes that are in A or B, but not in both."""
     return tuple(sorted(set(a) ^ set(b)))

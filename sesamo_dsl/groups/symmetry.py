@@ -1,4 +1,4 @@
-"""Symmetries as users declare them: by what the generators do to the field components and to the sites."""
+"""Finite symmetries as users declare them: by the action of generators on field components and sites."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Use = Literal["modulate", "equivariant"]
 
 @dataclass(frozen=True)
 class Generator(Mapping[FieldComponent, sp.Expr]):
-    """What one generator does: (T_g φ)(x) = χ(x) R φ(g⁻¹x) + s. Read as a mapping it is its substitution.
+    """A generator (T_g φ)(x) = χ(x) R φ(g⁻¹x) + s of a group. As a mapping it is its substitution.
 
     Parameters
     ----------
     substitution
-        R and s: for each component that changes, the linear combination of components that replaces it, and
-        possibly a number more.
+        R and s: for each component that changes, the linear combination of components, plus a number if there
+        is a shift, that replaces it.
     sites
         g: a map of the lattice sites; None if no site moves.
     signs
@@ -65,26 +65,25 @@ class Symmetry:
     Parameters
     ----------
     name
-        What to call it in reports.
+        Name of the group in reports.
     generators
-        Each generator maps a component to the linear combination of components that replaces it, e.g.
-        ``{x: -y, y: x}`` for a quarter turn (components that are not mentioned stay), or ``{x: 1 - x}`` with
-        a shift, or is a map of the
-        sites like ``translation(lattice, 0)``, or a :class:`Generator` that does both.
+        Each generator maps components to the linear combinations of components that replace them, e.g.
+        ``{x: -y, y: x}`` for a quarter turn or ``{x: 1 - x}`` with a shift; components that are not mentioned
+        stay. Or it is a map of the sites like ``translation(lattice, 0)``, or a :class:`Generator`.
     exact
         Claim that the action is invariant for every value of the parameters. A false claim raises
-        ``NotInvariantError`` with a counterexample; without a claim the compiler finds out.
+        ``NotInvariantError`` with a counterexample; without the claim a broken symmetry is allowed.
     collective
         Linear combinations of components whose spatial means tell the sectors apart. Default: every
         component that some generator changes.
     order_bound
         Largest group order to enumerate before giving up.
     use
-        What the sampler does with the group. ``"modulate"``: the flow samples one fundamental domain and a
-        group element takes it to all others. ``"equivariant"``: the generators are verified, and the group is
-        left to the flow, which can have it built in; it may then be infinite, as that of φ → φ + 2π. Default:
-        modulate with a group that changes components; maps of the sites do not move spatial means, hence a
-        group of nothing else is equivariant, and so is one with signs that alternate.
+        How the sampler uses the group. ``"modulate"``: the flow samples one fundamental domain, and a random
+        group element takes the sample to one of all domains. ``"equivariant"``: the generators are verified,
+        and the flow may be equivariant under the group, which may then be infinite, as for φ → φ + 2π.
+        Default: ``"modulate"`` for groups that change components; ``"equivariant"`` for groups that only move
+        sites, which does not change spatial means, and for groups with alternating signs.
 
     Raises
     ------
@@ -224,12 +223,12 @@ class Symmetry:
     def verified_group(
         self, components: Sequence[FieldComponent], numbers: NumberTable
     ) -> FiniteGroup[Element] | None:
-        """The group where it can be enumerated, as it must be to modulate; None for other equivariant ones.
+        """The enumerated group; None for an equivariant group of more than ``order_bound`` elements.
 
         Raises
         ------
         GroupError
-            Also if a generator of an infinite group changes volumes: the measure has to be invariant.
+            Also if a generator of an equivariant group changes volumes: the measure has to be invariant.
         """
         if self.use != "equivariant":
             return self.group(components, numbers)
@@ -248,7 +247,7 @@ class Symmetry:
             return None
 
     def _check_order(self, generator: Element) -> None:
-        """Refuse at once what can never close: powers in floating point, far more accurate than needed."""
+        """Raise NotClosedError if no power up to ``order_bound`` is 1; floating point is accurate enough."""
         linear, shift = floats(generator.matrix), floats(generator.shift_vector)
         matrix = np.block([[linear, shift], [np.zeros((1, len(linear))), np.ones((1, 1))]])
         power = matrix
@@ -303,7 +302,7 @@ class Symmetry:
 
 
 def _collective(name: str, collective: Any) -> tuple[sp.Expr, ...]:
-    """Linear combinations of components as SymPy holds them, or GroupError."""
+    """The declared linear combinations as SymPy expressions; raises GroupError for anything else."""
     given = listed(collective)
     found = [None] if given is None else [symbolic(c) for c in given]
     if None in found:
@@ -321,7 +320,7 @@ def _moves_sites_only(element: Element) -> bool:
 
 
 def _generator(declared: Any) -> Generator | None:
-    """The generator that was meant, None if it cannot be told."""
+    """The declaration as a Generator; None if it is neither a mapping of components nor a map of sites."""
     if isinstance(declared, SiteMap):
         return Generator(sites=declared)
     whole = declared if isinstance(declared, Generator) else Generator(declared)
@@ -336,7 +335,7 @@ def _generator(declared: Any) -> Generator | None:
 
 
 def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:
-    """The one lattice of a symmetry, or LatticeError."""
+    """The common lattice of a symmetry; raises LatticeError if there are several."""
     for lattice in lattices:
         if lattice != lattices[0]:
             raise LatticeError(
