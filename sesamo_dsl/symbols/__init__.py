@@ -1,1 +1,1 @@
-"""What formulas are written in: lattices, field components, site-dependent couplings, and exact numbers."""
+"""The symbols of formulas: lattices, field components, couplings, sums, determinants, exact numbers."""

@@ -1,7 +1,7 @@
 """Sums over bonds: the edges of a graph, or nearest neighbours on a hypercubic lattice.
 
-On a graph such a sum is a ``SiteSum`` whose symbol holds the bonds, with a factor and a weight each. Its
-density sees every field at the end x (1) and the end y (2) of the running bond, so that what is proved of the
+On a graph the sum is a ``SiteSum`` whose symbol holds the bonds, with a factor and a weight each. Its density
+is an expression in fields at the ends x (1) and y (2) of the running bond, so that an identity proved for the
 density holds for all bonds.
 """
 
@@ -32,7 +32,7 @@ class BondWeight(sp.Symbol):
     on_bonds = True
 
     def __new__(cls) -> BondWeight:
-        """The one weight that there is."""
+        """The symbol w."""
         return cast(BondWeight, sp.Symbol.__xnew__(cls, "w", real=True))
 
     def __getnewargs_ex__(self) -> Any:
@@ -44,7 +44,7 @@ WEIGHT = BondWeight()
 
 @dataclass(frozen=True)
 class BondEnd:
-    """One end of the running bond: ``x[phi]`` is what ``phi`` is there."""
+    """One end x of the running bond: ``x[phi]`` is the field ``phi`` at this end."""
 
     lattice: Lattice
     move: Callable[[FieldComponent], FieldComponent]
@@ -130,7 +130,7 @@ def _summand(
 
 
 def _differ(a: sp.Expr, b: sp.Expr) -> bool:
-    """Whether two expressions differ at generic points; what cannot be evaluated there is not told apart."""
+    """Whether two expressions differ at a generic point; False if they cannot be evaluated there."""
     difference = sp.expand(a - b)
     symbols = sorted(difference.free_symbols, key=str)
     rng = np.random.default_rng(0)

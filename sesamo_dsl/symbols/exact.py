@@ -19,7 +19,7 @@ import numpy as np
 import sympy as sp
 from sympy.simplify.fu import TR8
 
-_MAX_BITS = 200_000  # numbers that need more are left undecided rather than computed for minutes
+_MAX_BITS = 200_000  # largest precision; numbers that need more, and thus minutes, are left undecided
 
 
 class _Bound(NamedTuple):
@@ -179,7 +179,7 @@ class NumberTable:
 def symbolic(value: Any) -> sp.Expr | None:
     """A SymPy expression or a real number as an expression, None for anything else.
 
-    Text is not an expression: SymPy would evaluate it, whatever it says and wherever it was read.
+    Text is not accepted: SymPy would evaluate it as code.
     """
     if isinstance(value, sp.Expr):
         return value
@@ -189,7 +189,7 @@ def symbolic(value: Any) -> sp.Expr | None:
 
 
 def exact_matrix(declared: Any) -> sp.ImmutableMatrix | None:
-    """A SymPy matrix, an array or nested lists of expressions and numbers; None for anything else."""
+    """The matrix of a SymPy matrix, an array or nested lists of expressions; None for anything else."""
     if isinstance(declared, sp.MatrixBase):
         return sp.ImmutableMatrix(declared)
     try:

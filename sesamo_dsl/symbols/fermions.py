@@ -41,7 +41,7 @@ class Hopping(sp.Atom):
 
     @property
     def name(self) -> str:
-        """What emitted programs call the array."""
+        """Name of the array in emitted programs."""
         return f"HOPPING_{self.digest}"
 
     @property
@@ -91,7 +91,7 @@ class FermionLogDet(Functional):
     """
 
     def __new__(cls, hopping: Any, beta: Any, field: Any, species: Any = 1) -> FermionLogDet:
-        """Check and make exact what is given, see the class."""
+        """Check the arguments and make them exact, see the class."""
         expr = symbolic(field)
         if expr is None:
             raise FieldError(
@@ -115,12 +115,12 @@ class FermionLogDet(Functional):
 
     @property
     def hopping(self) -> Hopping:
-        """K."""
+        """K, the hopping matrix."""
         return cast(Hopping, self.args[0])
 
     @property
     def beta(self) -> sp.Expr:
-        """β."""
+        """β, the inverse temperature."""
         return cast(sp.Expr, self.args[1])
 
     @property
@@ -173,10 +173,10 @@ class FermionLogDet(Functional):
         return cast(sp.Expr, sp.log(sp.Abs((sp.eye(nodes) + product).det(method="laplace"))))
 
     def value(self, field: np.ndarray, beta: float) -> float:
-        """The number, from the dense matrix over space and time whose determinant it is.
+        """The value, from the dense matrix over space and time that has the same determinant.
 
-        With −B_t below the diagonal and B_1 in the corner, no product of slices is ever formed: the large and
-        small scales of det(1 + B_Nt … B_1) do not mix.
+        The matrix has −B_t below the diagonal and B_1 in the corner. No product of slices is formed, so that
+        the large and small scales of B_Nt … B_1 do not mix.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class FermionLogDet(Functional):
         return float(np.linalg.slogdet(matrix.reshape(slices * nodes, -1))[1])
 
     def precise_value(self, field: np.ndarray, beta: Any, digits: int) -> Any:
-        """The number to many digits, an ``mpmath.mpf``, from the product of the slices as it is defined."""
+        """The value to ``digits`` digits, an ``mpmath.mpf``, from the product of slices that defines it."""
         slices, nodes = field.shape
         largest = sum(max(abs(v) for v in row) for row in field) + abs(beta) * nodes * 10
         with mpmath.workdps(digits + 20 + int(largest)):  # the product spans 2·largest powers of e
@@ -220,10 +220,10 @@ class FermionLogDet(Functional):
 
 
 def canonical_species(node: FermionLogDet) -> sp.Expr:
-    """One spelling for equal determinants: the sign of φ in the species, and one species if K is bipartite.
+    """A canonical form of determinants: no overall sign of φ, and species +1 if K is bipartite.
 
     det(1 + B_Nt … B_1) = det(B_Nt … B_1) det(1 + B_1⁻¹ … B_Nt⁻¹), and the transpose of the last product is
-    that of exp(−K β/Nt) diag(exp(−φ_t)). On a bipartite graph a sign flip of one sublattice, which
+    the product of all exp(−K β/Nt) diag(exp(−φ_t)). On a bipartite graph a sign flip of one sublattice, which
     commutes with the diagonal factors, turns −K into K, and tr K = 0; so log det[φ] = Σ φ + log det[−φ].
     """
     field, species = node.field, node.species
@@ -236,7 +236,7 @@ def canonical_species(node: FermionLogDet) -> sp.Expr:
 
 
 def check_determinants(expr: sp.Expr, values: Mapping[str, float], subject: str) -> None:
-    """Raise ParameterError if the couplings make some β negative or zero; missing ones are not judged."""
+    """Raise ParameterError if the couplings make a β ≤ 0; a β with missing couplings is not checked."""
     for node in sorted(expr.atoms(FermionLogDet), key=str):
         symbols = cast(set[sp.Symbol], node.beta.free_symbols)
         beta = node.beta.xreplace({p: sp.Float(values[p.name]) for p in symbols if p.name in values})

@@ -1,7 +1,7 @@
 """Fields: named sets of real components at every site.
 
-A component at a relative site is one SymPy symbol, ``FieldComponent``; the declarations below only arrange
-such symbols the way physicists write them.
+A component at a relative site is one SymPy symbol, ``FieldComponent``; the other classes arrange these
+symbols the way physicists write fields.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _C = TypeVar("_C", bound="FieldComponent")
 
 
 def whole_steps(shifted: Any, mu: int, steps: Any) -> int:
-    """A number of lattice spacings to shift by, or FieldError."""
+    """The number of lattice spacings of a shift as an integer; raises FieldError for anything else."""
     whole = checks.as_integer(steps)
     if whole is None:
         raise FieldError(
@@ -53,8 +53,8 @@ class FieldComponent(sp.Symbol):
     end : int
         1 or 2 for the field at one or the other end of a bond that is summed over, else 0.
     around : tuple[int, ...]
-        Axes that a shift went around completely, back to the same site: a bond to itself, which the analysis
-        tells. A theory knows the component at that site only (:attr:`in_place`).
+        Axes that a shift went around completely, back to the same site: a bond of a site to itself, which the
+        analysis notes. The action of a theory has the component without this record (:attr:`in_place`).
     """
 
     field: str
@@ -98,11 +98,11 @@ class FieldComponent(sp.Symbol):
 
     @classmethod
     def class_key(cls) -> tuple[int, int, str]:
-        """Fields of all kinds are put in one order."""
+        """The same key for all kinds of fields, so that SymPy sorts them together."""
         return 2, 0, FieldComponent.__name__
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        # the name says what the hops are, and which axes were gone around
+        # the name contains the hops and the axes that were gone around
         place = (self.offset, self.end, self.lattice.shape, self.lattice.digest)
         return (self.name, self.field, self.component, *place)
 
@@ -166,7 +166,7 @@ class FieldComponent(sp.Symbol):
 
     @property
     def components(self) -> tuple[FieldComponent, ...]:
-        """A single component is its own list of components."""
+        """The component itself, as a field of one component."""
         return (self,)
 
     def _latex(self, printer: Any) -> str:
@@ -191,7 +191,7 @@ def _component(kind: type[_C], *arguments: Any) -> _C:
 
 
 class ScalarField(FieldComponent):
-    """A real scalar field: φ(x), a SymPy symbol, and what :meth:`shift` makes of it, φ(x + e_μ).
+    """A real scalar field φ(x), a SymPy symbol; :meth:`shift` gives φ(x + e_μ).
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ class ScalarField(FieldComponent):
 
 
 def _on(name: str, lattice: Any) -> Lattice:
-    """The lattice that a field is declared on, or LatticeError."""
+    """The lattice that a field is declared on; raises LatticeError for anything else."""
     if not isinstance(lattice, Lattice):
         raise LatticeError(
             f"field {name}",
@@ -345,7 +345,7 @@ Field = FieldComponent | VectorField
 
 
 def field_components(subject: str, fields: Any) -> tuple[FieldComponent, ...]:
-    """All components of one field or of several, or FieldError."""
+    """All components of one field or of several; raises FieldError for anything else."""
     if isinstance(fields, Field):
         fields = (fields,)
     text = isinstance(fields, str | bytes)

@@ -72,7 +72,7 @@ class Lattice:
 
     @property
     def digest(self) -> str:
-        """What tells lattices of one shape apart; empty for hypercubic ones."""
+        """A hash that distinguishes graph lattices of the same shape; empty for hypercubic lattices."""
         return ""
 
     @property
@@ -114,28 +114,28 @@ class Lattice:
         return cast(sp.Expr, SiteSum(self.symbol, found))
 
     def bonds(self, density: Callable[..., Any], *, weights: Any = None, oriented: bool = False) -> sp.Expr:
-        """Σ_⟨xy⟩ of a function of what the fields are at both ends of a bond, and of its weight.
+        """Σ_⟨xy⟩ of a function of the fields at both ends of a bond and of its weight.
 
-        Bonds are the edges of a graph, at every time alike, and nearest neighbours on a hypercubic lattice:
-        one for every site and direction, also where an axis has two sites or one.
+        Bonds are the edges of a graph, the same at every time, and nearest neighbours on a hypercubic
+        lattice: one for every site and direction, also along an axis with two sites or one.
 
         Parameters
         ----------
         density
             (x, y, w) ↦ the summand, with ``x[phi]`` a field, a component, or any expression in fields at one
             end and ``y[phi]`` the same at the other: ``lambda x, y, w: w * sp.cos(x[theta] - y[theta])``.
-            It has to be the same with x and y exchanged.
+            It has to be symmetric in x and y unless ``oriented``.
         weights
-            One number for every edge of a graph, in the order of ``lattice.edges``; by default those of the
-            graph. They are exact, and verdicts on symmetries hold for them.
+            One number for every edge of a graph, in the order of ``lattice.edges``; by default the weights of
+            the graph. They are read as exact numbers, and verdicts on symmetries hold for these numbers.
         oriented
-            The density may change where x and y are exchanged: x is the first node of an edge in
+            Whether the density may change when x and y are exchanged: x is the first node of an edge in
             ``lattice.edges``, and y = x + e_mu on a hypercubic lattice.
 
         Raises
         ------
         LatticeError
-            If the density is no such function, or changes where x and y are exchanged.
+            If the density is no function of (x, y, w), or is not symmetric although not ``oriented``.
         """
         from .bonds import bond_sum  # fields are declared on lattices
 
@@ -151,7 +151,7 @@ class Lattice:
 
 
 def _bounded(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape, or LatticeError if nothing could be computed on so many sites or axes."""
+    """The shape; raises LatticeError for more sites or axes than could be computed with."""
     if len(shape) > _MOST_AXES or prod(shape) > _MOST_SITES:
         raise LatticeError(
             "lattice",
@@ -235,7 +235,7 @@ class GraphLattice(Lattice):
 
     @property
     def graph_axis(self) -> int:
-        """The last axis counts the nodes."""
+        """The last axis, which counts the nodes."""
         return self.dimension - 1
 
     @cached_property
@@ -339,7 +339,7 @@ Bond = tuple[int, int, sp.Expr, sp.Expr]
 
 
 class Bonds(LatticeSymbol):
-    """The bonds that a density is summed over, at every time alike; which end is which may matter to it."""
+    """The bonds of a sum, the same at every time, each oriented from its end x to its end y."""
 
     bonds: tuple[Bond, ...]
 
@@ -367,11 +367,11 @@ class Bonds(LatticeSymbol):
 
     @property
     def is_plain(self) -> bool:
-        """Whether every bond counts once."""
+        """Whether all factors are 1, so that every bond counts once."""
         return all(factor == 1 for _, _, factor, _ in self.bonds)
 
     def renamed(self, images: Sequence[int]) -> Bonds:
-        """The same with node i called images[i]."""
+        """The bonds with every node i replaced by images[i]."""
         return Bonds(self.lattice, [(images[i], images[j], c, w) for i, j, c, w in self.bonds])
 
     def _sympystr(self, printer: Any) -> str:
@@ -382,8 +382,7 @@ class Bonds(LatticeSymbol):
 class AdjacencyPower:
     """Aᵏ on the graph axis, k = ``steps``, with A given by its edges.
 
-    The edges are those of the lattice, or their images where an action was carried along by a map of the
-    nodes that is no automorphism.
+    The edges are those of the lattice, or their images under a map of the nodes that is no automorphism.
     """
 
     steps: int
@@ -391,7 +390,7 @@ class AdjacencyPower:
     nodes: int
 
     def renamed(self, images: Sequence[int]) -> AdjacencyPower:
-        """The same with node i called images[i]."""
+        """Aᵏ with every node i replaced by images[i]."""
         edges = []
         for i, j, weight in self.edges:
             a, b = sorted((images[i], images[j]))
@@ -437,12 +436,12 @@ class Functional(sp.Expr):
 class SiteSum(Functional):
     """Σ_x density(x) over the sites of a lattice: an unevaluated SymPy node ``SiteSum(symbol, density)``.
 
-    With :class:`Bonds` in the place of the lattice's symbol it is a sum over these, of a density in fields at
-    their ends.
+    With :class:`Bonds` in the place of the lattice's symbol it is the sum over these bonds of a density in
+    fields at their ends.
     """
 
     def __new__(cls, symbol: sp.Basic, density: sp.Expr) -> SiteSum:
-        """The sum, if the density is one of this lattice; raises LatticeError."""
+        """The sum; raises LatticeError for a density with symbols of another lattice or kind of sum."""
         lattice, on_bonds = _lattice_of(symbol), isinstance(symbol, Bonds)
         for atom in density.atoms(sp.Symbol):
             other = getattr(atom, "lattice", lattice)
@@ -480,12 +479,12 @@ class SiteSum(Functional):
 
     @property
     def bonds(self) -> Bonds | None:
-        """What is summed over if it is not the sites."""
+        """The bonds that are summed over; None for a sum over sites."""
         return self.args[0] if isinstance(self.args[0], Bonds) else None
 
     @property
     def of_one(self) -> sp.Expr:
-        """What the sum of 1 is."""
+        """The sum of the density 1."""
         if self.bonds is None:
             return sp.Integer(self.lattice.volume)
         return cast(sp.Expr, self.bonds.times * sp.Add(*(factor for _, _, factor, _ in self.bonds.bonds)))

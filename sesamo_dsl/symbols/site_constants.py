@@ -1,8 +1,8 @@
 """Site-dependent couplings: a random field h(x), a staggered source, bond couplings, a mass that varies.
 
-A ``SiteConstant`` is a symbol in densities as a field component is, but its values are given. It keeps the
-place of the lattice that its value at x is read from, so that a density may be translated, turned or carried
-along by an automorphism of a graph, and its coefficients with it.
+A ``SiteConstant`` is a symbol in densities like a field component, but its values are given. For every x it
+stores the site from which its value at x is read, so that translations, rotations and automorphisms of a
+graph map a density together with its coefficients.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .lattice import Lattice
 
 
 def site_values(values: Any, lattice: Lattice, what: str) -> np.ndarray:
-    """A read-only float64 copy of an array over the sites of a lattice; ParameterError if it is none."""
+    """A read-only float64 copy of an array of shape (*lattice); raises ParameterError for anything else."""
     try:
         array = np.asarray(values)
     except ValueError:  # rows of different lengths
@@ -51,7 +51,7 @@ def site_values(values: Any, lattice: Lattice, what: str) -> np.ndarray:
 
 
 def _entries(values: Any) -> Iterator[Any]:
-    """All that nested lists hold."""
+    """All entries of nested lists."""
     if isinstance(values, list | tuple):
         for value in values:
             yield from _entries(value)
@@ -74,8 +74,8 @@ class SiteConstant(sp.Symbol):
         The lattice of the fields it multiplies.
     values
         An array of the lattice's shape, which is then part of the theory: verdicts on symmetries hold for
-        these values, decimals read as the fractions they spell. Without it the values are given at run time,
-        ``parameters={"h": array}``, or by the theory's defaults, and verdicts hold for all values.
+        these values, with decimals read as fractions (0.1 is 1/10). Without it the values are given at run
+        time, ``parameters={"h": array}``, or by the theory's defaults, and verdicts hold for all values.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class SiteConstant(sp.Symbol):
     places: np.ndarray
 
     def __new__(cls, name: str, lattice: Lattice, values: Any = None) -> SiteConstant:
-        """Check what is given, see the class."""
+        """Check the arguments, see the class."""
         name = checks.name(name, "site constant")
         if not isinstance(lattice, Lattice):
             raise ParameterError(
@@ -117,7 +117,7 @@ class SiteConstant(sp.Symbol):
 
     @classmethod
     def given(cls, label: str, lattice: Lattice, values: Any) -> SiteConstant:
-        """A constant of a derivation, with a label that no declared one can have: it is no identifier."""
+        """A constant made by the package, with a ``label`` that is no identifier, as no declared one has."""
         return cls._of(label, lattice, site_values(values, lattice, label), np.arange(lattice.volume))
 
     def __getnewargs_ex__(self) -> Any:
@@ -136,47 +136,47 @@ class SiteConstant(sp.Symbol):
 
     @property
     def base(self) -> SiteConstant:
-        """The same at the running site."""
+        """The coupling h(x) at the running site."""
         return self._of(self.coupling, self.lattice, self.values, np.arange(self.lattice.volume))
 
     @property
     def array(self) -> np.ndarray | None:
-        """Its value at every x, (*lattice); None if the values are given at run time."""
+        """Values of the constant at every x, (*lattice); None if they are given at run time."""
         return None if self.values is None else self.of(self.values)
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """What it is at every x if the coupling has these values, (*lattice) → (*lattice)."""
+        """Values of the constant at every x if the coupling has these values, (*lattice) → (*lattice)."""
         return np.ravel(values)[self.places].reshape(self.lattice.shape)
 
     def held(self, values: Any) -> SiteConstant:
-        """The same with these values given, for the whole lattice."""
+        """The constant with these values of the coupling given, (*lattice)."""
         array = site_values(values, self.lattice, f"values of SiteConstant {self.coupling}")
         return self._of(self.coupling, self.lattice, array, self.places)
 
     def shift(self, mu: int, steps: int = 1) -> SiteConstant:
-        """The same at x + steps·e_mu."""
+        """The constant at x + steps·e_mu."""
         mu = self.lattice.axis(mu)
         steps = whole_steps(self, mu, steps)
         return self.moved(tuple(steps * (nu == mu) for nu in range(self.lattice.dimension)))
 
     def moved(self, offset: Sequence[int]) -> SiteConstant:
-        """The same at x + offset."""
+        """The constant at x + offset."""
         axes = tuple(range(self.lattice.dimension))
         places = np.roll(self.places.reshape(self.lattice.shape), tuple(-o for o in offset), axes)
         return self._of(self.coupling, self.lattice, self.values, places.ravel())
 
     def at_images(self, images: Sequence[int]) -> SiteConstant:
-        """The same at g(x), for a map g of the sites given by the number of every site's image."""
+        """The constant at g(x), for a map g of the sites given by the number of every site's image."""
         return self._of(self.coupling, self.lattice, self.values, self.places[np.asarray(images)])
 
     @property
     def offset(self) -> tuple[int, ...] | None:
-        """The o it is read from at x + o, None if it was carried along by another map of the sites."""
+        """The o for which the constant is h(x + o); None if a map of the sites made it anything else."""
         return _offset(self.places.tobytes(), self.lattice.shape)
 
     @cached_property
     def canonical(self) -> sp.Expr:
-        """One spelling for equal given values: a number, or ± the constant at the first such site."""
+        """A canonical form of given values: a number if all are equal, else ± the constant at one offset."""
         array = self.array
         if array is None:
             return self
