@@ -1,1 +1,1 @@
-"""What a physicist declares: the theory, its action, observables and symmetries, from Python or a file."""
+"""The declaration of a theory: fields, action, observables and symmetries, in Python or in a file."""

@@ -1,4 +1,4 @@
-"""Real expressions written with complex numbers, such as φ φ*: taken apart into real and imaginary parts."""
+"""Real expressions written with complex numbers, such as φ φ*, brought to a form without i."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _plain_parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     }
     known |= {node: _modulus(cast(sp.Expr, node.args[0])) for node in expr.atoms(sp.Abs)}
     plain = cast(sp.Expr, expr.xreplace(known))
-    # SymPy takes roots apart as well, also of what is real, whose sign it does not see afterwards
+    # SymPy splits real roots into parts, too, and then does not know their sign
     fractional = (p for p in plain.atoms(sp.Pow) if p.exp.is_Rational and not p.exp.is_Integer)
     roots = [(p, root) for p in sorted(fractional, key=sp.default_sort_key) if (root := _real_root(p))]
     numbered = {p: sp.Dummy(f"root_{k}", nonnegative=True) for k, (p, _) in enumerate(roots)}
@@ -66,7 +66,7 @@ def _plain_parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 
 
 def _modulus(expr: sp.Expr) -> sp.Expr:
-    """|expr|, that of a product or a natural power factor by factor."""
+    """|expr| without i; for a product or an integer power it is taken factor by factor."""
     if isinstance(expr, sp.Mul):
         return cast(sp.Expr, sp.Mul(*(_modulus(cast(sp.Expr, factor)) for factor in expr.args)))
     if isinstance(expr, sp.Pow) and expr.exp.is_Integer:
@@ -76,7 +76,7 @@ def _modulus(expr: sp.Expr) -> sp.Expr:
 
 
 def _real_root(power: sp.Pow) -> sp.Expr | None:
-    """A root of what is not negative, as z z* in another spelling, without i; None for others."""
+    """A root of a non-negative expression, such as z z* in another spelling, without i; else None."""
     base = power.base
     if not power.has(sp.I, *_COMPLEX):
         return power if base.is_nonnegative else None
@@ -86,7 +86,7 @@ def _real_root(power: sp.Pow) -> sp.Expr | None:
 
 
 def _is_nowhere_negative(real: sp.Expr) -> bool:
-    """Whether no random point tells that a real expression is negative; a root that is complex is refused."""
+    """Whether a real expression is nowhere negative at random points; this is no proof."""
     symbols = sorted(real.free_symbols, key=str)
     function = sp.lambdify(symbols, real, "numpy")
     rng = np.random.default_rng(0)

@@ -25,11 +25,11 @@ class Formula:
         return sp.lambdify(sorted(self.expr.free_symbols, key=str), self.expr, "scipy")
 
     def __call__(self, *values: Any) -> Any:
-        """The value, given those of the symbols."""
+        """The value of the expression at these values of its symbols."""
         return self._function(*values)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"expr": self.expr}  # compiled code is made anew wherever a formula travels to
+        return {"expr": self.expr}  # the compiled function is made again after unpickling
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Derived:
         declared: Mapping[str, Derived],
         theory: str,
     ) -> Derived:
-        """A declared quantity by its name, or a function with the observables whose means it takes."""
+        """The declared quantity of this name, or a function of the means of these observables."""
         if callable(quantity) and observables:
             return cls(quantity, tuple(observables))
         if not isinstance(quantity, str) or quantity not in declared or observables:

@@ -1,4 +1,4 @@
-"""Theory: what a physicist declares — fields, couplings, action, symmetries, observables."""
+"""Theory: fields, couplings, action, symmetries and observables, as a physicist declares them."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Theory:
     action
         Real expression built from ``lattice.sum(density)``. On a single site the sum may be left out.
     symmetries
-        Groups to build into the sampler, exact or broken; the compiler finds out which.
+        Groups to build into the sampler, exact or broken; the compiler decides which of the two they are.
     defaults
-        Values for parameters, and arrays over the sites for site constants that were declared without;
+        Values for parameters, and arrays over the sites for site constants that were declared without values;
         couplings without a default have to be given at run time.
     observables
         Named real expressions of the same kind as the action.
@@ -55,10 +55,10 @@ class Theory:
         Named functions of expectation values: expressions in symbols called like the observables, such as
         ``m_squared - abs_m**2`` with ``m_squared, abs_m = sp.symbols("m_squared abs_m")``.
     notes
-        What a reader of any result must know about the theory; shown in the analysis and with all samples.
+        Texts that a reader of any result must know; they are shown in the analysis and with all samples.
     precision
         Floating-point type of models compiled from this theory; default is float32, and float64 with fermion
-        determinants, which need it. What was given here is the attribute ``requested_precision``.
+        determinants, which need it. The attribute ``requested_precision`` keeps this argument.
 
     Raises
     ------
@@ -134,7 +134,7 @@ class Theory:
     def _check_names(
         self, declared: Any, what: str, others: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """What was declared by its names in their normal form, each of which names one thing only."""
+        """The declarations by their names in NFKC; raises TheoryError for a name that is taken."""
         if declared is not None and not isinstance(declared, Mapping):
             raise TheoryError(
                 f"theory {self.name}",
@@ -396,7 +396,7 @@ class Theory:
                     )
 
     def held(self, values: Mapping[Any, Any]) -> Theory:
-        """The theory with some couplings held at numbers, which are its couplings no longer.
+        """The theory with some couplings replaced by fixed values, so that it has fewer couplings.
 
         Raises ParameterError for unknown names and TheoryError where the action is not finite at the values.
         """
@@ -437,7 +437,7 @@ class Theory:
 
 
 def check_theory(value: Any) -> Theory:
-    """The theory, or TheoryError for anything else."""
+    """The value if it is a theory; raises TheoryError for anything else."""
     if not isinstance(value, Theory):
         raise TheoryError(
             "theory",
@@ -453,10 +453,10 @@ _CONDITIONS = (Relational, BooleanAtom, sp.And, sp.Or, sp.Not, sp.Xor, sp.ITE)
 
 
 def _evaluated(expr: sp.Expr, subject: str) -> sp.Expr:
-    """The expression; LoweringError for a part without a number at every configuration.
+    """The expression; raises LoweringError if a part of it has no number at a configuration.
 
-    Such are a derivative, integral, sum or limit that is only written down, a distribution, the order of a
-    remainder, and a condition that compares no numbers.
+    These parts are unevaluated derivatives, integrals, sums and limits, distributions, order terms, and
+    conditions that compare no numbers.
     """
     for node in sp.preorder_traversal(expr):
         condition = isinstance(node, Boolean) and not isinstance(node, sp.Symbol)
@@ -479,7 +479,7 @@ def _evaluated(expr: sp.Expr, subject: str) -> sp.Expr:
 
 
 def _summands(node: SiteSum | FermionLogDet) -> list[sp.Expr]:
-    """What is summed over, with the weights of all bonds."""
+    """The summand of a sum, once for every weight of its bonds, or the field of a determinant."""
     if isinstance(node, FermionLogDet):
         return [node.field]
     if node.bonds is None or not node.density.has(WEIGHT):

@@ -1,4 +1,4 @@
-"""Finding theories: those that come with the package, and those in a user's Python file."""
+"""Loading theories: those that come with the package, and those declared in a user's Python file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import SesamoError, TheoryFileError
 from .theory import Theory
 
 _MOST_DIGITS = 12
-"""Of an extent; what is too large is for the lattice to say."""
+"""Largest number of digits of an extent that is read as a number; the lattice has a bound of its own."""
 
 
 def shipped_theories() -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def is_shipped(name_or_path: str) -> bool:
 
 
 def source_of(name_or_path: str) -> dict[str, str]:
-    """What a run records of where its declaration is: the name or path, and the digest of a file."""
+    """The origin of a declaration, as a run records it: the name or path, and the SHA-256 of a file."""
     if is_shipped(name_or_path):
         return {"reference": name_or_path}
     return {"reference": name_or_path, "sha256": hashlib.sha256(Path(name_or_path).read_bytes()).hexdigest()}
@@ -121,9 +121,10 @@ def _from_file(path: Path, alone: bool) -> Theory:
 
 @contextmanager
 def _neighbours(directory: Path) -> Iterator[None]:
-    """Modules beside a theory file can be imported while it is run, as python itself lets it.
+    """Let a theory file import modules beside it while it is run, as when python runs it.
 
-    They are forgotten afterwards: two directories may hold modules of the same name.
+    These modules are removed from ``sys.modules`` afterwards: two directories may hold modules of the same
+    name.
     """
     before = set(sys.modules)
     sys.path.insert(0, str(directory))
@@ -139,7 +140,7 @@ def _neighbours(directory: Path) -> Iterator[None]:
 
 
 def _message(error: BaseException) -> str:
-    """What an error says, on one line, even if it cannot say it."""
+    """The message of an error on one line, also of an error that cannot be printed."""
     try:
         return " ".join(str(error).split())
     except Exception:
@@ -147,7 +148,7 @@ def _message(error: BaseException) -> str:
 
 
 def _line(error: BaseException, path: Path) -> str:
-    """Where in the user's file the error arose."""
+    """The last line of the user's file that the error passed, as text; empty if there is none."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f" (line {error.lineno})"
     line, traceback = "", error.__traceback__

@@ -1,8 +1,9 @@
 """Infinite walls: an action may be +∞ outside of a domain, written as a Piecewise with a branch ``oo``.
 
-exp(−S) is zero there: samples in a wall have weight zero, and Hamiltonian Monte Carlo rejects moves that end
-in one. Derivatives there are those of a ramp on the inequality that is violated, so that training and
-trajectories are led out of a wall. A wall is a term of its own: times a field it would be ∞·0 somewhere.
+Inside a wall exp(−S) is zero: samples there have weight zero, and Hamiltonian Monte Carlo rejects moves that
+end there. The derivative of S inside a wall is that of a ramp on the violated inequality, which leads
+training and trajectories out of it. A wall must be a term of its own: multiplied by a field it would be ∞·0
+somewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def check_walls(expr: sp.Expr, subject: str) -> None:
 
 
 def check_breaking(breaking: sp.Expr, theory: str) -> None:
-    """Raise GroupError for a wall that a symmetry does not visibly leave in its place: S₁ would be ∞ − ∞."""
+    """Raise GroupError if S₁ contains a wall: where a symmetry moves the wall, S₁ would be ∞ − ∞."""
     if breaking.has(sp.oo):
         raise GroupError(
             f"symmetries of theory {theory}",
