@@ -131,7 +131,7 @@ class _Trials:
             return np.nan
 
     def confirmed(self, configuration: np.ndarray, change: float, move: Move) -> bool:
-        """Whether S changes alike with 40 digits, and changes at slightly displaced configurations as well.
+        """Whether S changes by the same amount with 40 digits, and changes at nearby configurations as well.
 
         The first test excludes rounding errors. The second excludes configurations on a boundary, where
         rounding decides on which side the image lies.
@@ -172,7 +172,7 @@ class _Trials:
 
     @cached_property
     def _boundaries(self) -> list[tuple[sp.Expr, SiteSum | None]]:
-        """(f, sum): the summand of the sum may jump where f = 0; None for an f outside of sums."""
+        """(f, sum): S may jump where f = 0, because the summand of this sum does; no sum for an f outside."""
         nodes = sorted(self._action.atoms(SiteSum), key=sp.default_sort_key)
         outer = self._action.xreplace({node: node.func(node.args[0], sp.S.Zero) for node in nodes})
         found: dict[sp.Expr, SiteSum | None] = {}

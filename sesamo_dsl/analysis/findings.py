@@ -110,7 +110,7 @@ class LieReport:
 
 
 def weakest(statuses: Iterable[Status]) -> Status:
-    """Broken before undecided before exact."""
+    """The weakest of several verdicts: broken before undecided before exact."""
     found = set(statuses)
     return "broken" if "broken" in found else "undecided" if "undecided" in found else "exact"
 
@@ -219,7 +219,7 @@ class Findings:
 
     @property
     def turns_together(self) -> bool:
-        """Whether the action is invariant under a sitewise symmetry that acts at all blocks alike."""
+        """Whether the action is invariant if the sitewise symmetry acts at all blocks alike."""
         return self.sitewise is not None and self.sitewise.diagonal == "exact"
 
     @property

@@ -1,4 +1,4 @@
-"""Invariance of the action under a finite group: proved, refuted by a counterexample, or undecided."""
+"""Invariance of the action under a group element: proved, refuted by a counterexample, or undecided."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def visibly_changes(theory: Theory, expr: sp.Expr, move: Move, *, whole: bool = 
     Parameters
     ----------
     whole
-        Whether to evaluate on the whole lattice; a smaller one is enough for maps alike at all sites.
+        Whether to evaluate on the whole lattice; a smaller one is enough for maps that move no sites.
     """
     shape = theory.lattice.shape if whole else sufficient_shape(expr, theory.lattice)
     shape = (len(theory.components), *shape)
@@ -159,7 +159,7 @@ def visibly_changes(theory: Theory, expr: sp.Expr, move: Move, *, whole: bool = 
 def find_counterexample(
     theory: Theory, element: Element, axes: tuple[int, ...] | None = None
 ) -> Counterexample | None:
-    """A configuration, as simple as possible, at which the action visibly changes under ``element``.
+    """A configuration, as simple as possible, at which ``element`` changes the action; None if none is found.
 
     With block axes the element acts at the first block alone.
     """

@@ -52,7 +52,7 @@ def _in_span(matrix: np.ndarray, known: list[np.ndarray]) -> bool:
 
 
 def _defect(known: list[np.ndarray]) -> int:
-    """How many of the matrices are combinations of the others."""
+    """Number of matrices minus the dimension of their span."""
     return len(known) - int(np.linalg.matrix_rank(np.array(known), tol=1e-8)) if known else 0
 
 

@@ -56,7 +56,7 @@ def Dihedral(order: int, *plane: Field, **options: Unpack[Options]) -> Symmetry:
 
 
 def Phases(order: int, field: ComplexField, charge: int = 1, **options: Unpack[Options]) -> Symmetry:
-    """Z_n ⊂ U(1): φ → exp(2πi·charge/n) φ. For several fields of their own charges see :func:`together`."""
+    """Z_n ⊂ U(1): φ → exp(2πi·charge/n) φ. For fields of different charges see :func:`together`."""
     if not isinstance(field, ComplexField):
         raise FieldError(
             f"Phases({order}, …)",

@@ -43,7 +43,7 @@ class Element:
         return cls(sp.ImmutableMatrix(sp.eye(components)), SiteMap.identity(lattice))
 
     def compose(self, other: Element, numbers: NumberTable) -> Element:
-        """First ``other``, then ``self``.
+        """The product: first ``other``, then ``self``.
 
         Raises GroupError if the product is no Element: if a component becomes a sum of components whose signs
         alternate differently, or if a shift would alternate.

@@ -332,7 +332,7 @@ class ProductGroup:
         return tuple(reversed(parts))
 
     def compose(self, a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
-        """First ``b``, then ``a``."""
+        """The product a∘b: first ``b``, then ``a``."""
         parts = zip(self.factors, self._element(a), self._element(b), strict=True)
         return tuple(int(factor.table[i, j]) for factor, i, j in parts)
 

@@ -88,7 +88,7 @@ class SiteMap:
         return self.lattice.wrap(image)
 
     def image(self, site: Sequence[int]) -> tuple[int, ...]:
-        """Where a site goes: P·site + t, and its node to the image of the node."""
+        """The image of a site: P·site + t, with the node replaced by its image."""
         image = self.lattice.wrap(
             a + t for a, t in zip(self.linear_image(site), self.translation, strict=True)
         )

@@ -57,7 +57,7 @@ def checked_axes(lattice: Lattice, axes: Sequence[Any] | None) -> Axes:
 
 @lru_cache(maxsize=64)
 def _colours(lattice: Lattice) -> tuple[int, ...]:
-    """0 or 1 for every node, so that edges join different colours."""
+    """The colour, 0 or 1, of every node; edges join nodes of different colours."""
     import networkx as nx
 
     assert isinstance(lattice, GraphLattice)

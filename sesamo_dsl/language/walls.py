@@ -1,7 +1,7 @@
 """Infinite walls: an action may be +∞ outside of a domain, written as a Piecewise with a branch ``oo``.
 
 Inside a wall exp(−S) is zero: samples there have weight zero, and Hamiltonian Monte Carlo rejects moves that
-end there. The derivative of S inside a wall is that of a ramp on the violated inequality, which leads
+end there. The derivative of S inside a wall is the slope of a ramp on the violated inequality, which leads
 training and trajectories out of it. A wall must be a term of its own: multiplied by a field it would be ∞·0
 somewhere.
 """

@@ -130,7 +130,7 @@ class FermionLogDet(Functional):
 
     @property
     def species(self) -> int:
-        """+1 or −1."""
+        """+1 or −1, the sign of φ."""
         return int(cast(Any, self.args[3]))
 
     @property

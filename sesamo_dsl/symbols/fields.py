@@ -108,7 +108,7 @@ class FieldComponent(sp.Symbol):
 
     @property
     def on_bonds(self) -> bool:
-        """Whether it is at an end of a bond, and not at the running site."""
+        """Whether the component is at an end of a bond, and not at the running site."""
         return self.end > 0
 
     def shift(self, mu: int, steps: int = 1) -> Self:

@@ -218,7 +218,7 @@ def _shown(name: str, lattice: Lattice, places: np.ndarray) -> str:
 
 @lru_cache(maxsize=4096)
 def _offset(places: bytes, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The translation that site numbers stand for, None if they are no translation."""
+    """The o with places[x] = x + o for all sites; None if there is none."""
     numbers = np.frombuffer(places, dtype=np.int64)
     offset = tuple(int(i) for i in np.unravel_index(numbers[0], shape))
     plain = np.arange(len(numbers)).reshape(shape)

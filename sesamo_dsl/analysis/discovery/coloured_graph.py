@@ -167,7 +167,7 @@ class Isomorphisms:
         return None
 
     def _verified(self, first: Array, second: Array) -> Array | None:
-        """The map of all nodes that fixes as many points as possible, if it is an isomorphism; else None."""
+        """The map of all nodes that fixes points of equal colours, if it is an isomorphism; else None."""
         points = self._first.points
         guess = _matched(first[:points], second[:points])
         trial = first.copy(), second.copy()

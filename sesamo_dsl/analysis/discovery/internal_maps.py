@@ -105,7 +105,7 @@ def internal_group(search: Search, algebra: LieAlgebra) -> InternalGroup:
 
 
 def _complete(search: Search) -> bool:
-    """Whether the graph has all signed permutations; otherwise it has those that its form of S shows."""
+    """Whether all signed permutations that leave S invariant are known to be automorphisms of its graph."""
     return search.polynomial is not None and search.polynomial.independent
 
 

@@ -101,7 +101,7 @@ def _entries(search: Search) -> _Entries:
 
 
 def _values(search: Search, entries: _Entries) -> Array | None:
-    """The derivatives at random points, (points, entries), each row scaled; None without values."""
+    """The derivatives at random points, (points, entries), each row scaled; None if not available."""
     shape = (search.size, *sufficient_shape(search.theory.action, search.lattice))
     rng = np.random.default_rng(4)
     rows, columns = (list(part) for part in zip(*entries, strict=True)) if entries else ([], [])

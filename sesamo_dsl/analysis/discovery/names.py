@@ -76,7 +76,7 @@ def _range(vectors: Array) -> Array:
 
 
 def _is_compact(matrices: Array, killing: Array, centre: int) -> bool:
-    """Reductive with a negative Killing form, and a generic element with imaginary, complete eigenvectors."""
+    """Whether the Killing form is negative up to the centre, and a generic element generates rotations."""
     spectrum = np.linalg.eigvalsh(killing)
     if spectrum.max() > 1e-8 or int(np.sum(spectrum < -1e-8)) != len(matrices) - centre:
         return False

@@ -1,6 +1,7 @@
 """Rotations and reflections of coordinate planes, from the charges of the monomials.
 
-With z = φ_a + iφ_b for a plane (a, b) every monomial has a charge, its number of factors z minus that of z̄.
+With z = φ_a + iφ_b for a plane (a, b), every monomial has a charge: the number of its factors z minus the
+number of its factors z̄.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class LieAlgebra:
 
 @dataclass(frozen=True, eq=False)
 class InternalGroup:
-    """Discrete symmetries that act on the components at every site alike.
+    """Discrete symmetries that act on the components alike at every site.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class InternalGroup:
         Sets of fields, by their positions, that can be permuted in any way; exchanges of two of them and
         cycles are among the generators.
     direct
-        Whether all other generators act on the fields of such a set alike.
+        Whether all other generators act alike on the fields of each of these sets.
     """
 
     generators: tuple[Element, ...]
