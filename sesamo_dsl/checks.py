@@ -59,7 +59,7 @@ def integer(
     error: type[SesamoError] = OptionError,
     remedy: str | None = None,
 ) -> int:
-    """The value as a Python integer with least ≤ value ≤ most; raises ``error``, which expects ``what``."""
+    """The value as a Python integer from ``least`` to ``most``; raises ``error`` for anything else."""
     found = as_integer(value)
     if found is None or found < least or (most is not None and found > most):
         upper = "" if most is None else f" and ≤ {most}"
@@ -152,7 +152,7 @@ def label(value: Any, what: str, *, error: type[SesamoError]) -> str:
 
 
 def name(value: Any, what: str) -> str:
-    """A name of a field, parameter, observable or theory in NFKC; raises FieldError for no Python identifier.
+    """A name of a field, parameter, observable or theory; raises FieldError if it is no Python identifier.
 
     Python reads identifiers in the normal form NFKC, in which the micro sign is a μ and the ligature ﬁ is fi.
     So does this package, in the code that it emits and wherever a name is looked up.

@@ -46,7 +46,7 @@ def _restored(kind: type[SesamoError], arguments: tuple[Any, ...], attributes: d
 
 
 class KeptRun(Protocol):
-    """The part of :class:`sesamo_dsl.Run` that is promised of the ``run`` of an error."""
+    """The attributes of a :class:`sesamo_dsl.Run` that the ``run`` of every error has."""
 
     @property
     def progress(self) -> str:
@@ -60,7 +60,7 @@ class KeptRun(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether the training has done all steps that were asked for."""
+        """Whether the training has done all steps, or taken all the time, that was asked for."""
         ...
 
     def save(self, directory: str | Path | None = None) -> None:

@@ -32,7 +32,7 @@ _VISIBLE = 1e-9  # relative change of the action that refutes a symmetry
 _PRECISE = 1024  # largest number of entries of a configuration that is also evaluated with 40 digits
 _BOUNDARIES = 8
 _LINES = 3  # random lines through configuration space on which each boundary is searched
-_CROSSINGS = 2  # of a line with a boundary that are used
+_CROSSINGS = 2  # largest number of crossings of a line with a boundary that are used
 _STEP = 1e-6  # distance of a configuration from the boundary it is placed at
 
 

@@ -26,7 +26,7 @@ from ..groups.symmetry import Symmetry, linear_row
 from ..symbols.exact import floats, is_zero
 from ..symbols.fields import FieldComponent
 
-_PARALLEL = 1e-9  # cosine distance below which two facet normals are the same facet
+_PARALLEL = 1e-9  # distance of two unit normals below which they belong to the same facet
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,7 +80,7 @@ def check_invariance(
     """
     image = transformed(theory.action, generator, theory.components)
     counterexample = find_counterexample(theory, generator)
-    residual: sp.Expr = sp.S.Zero  # an image that is spelled alike needs no normal form, which may be large
+    residual: sp.Expr = sp.S.Zero  # if image == action no normal form, which may be large, is needed
     if counterexample is not None and work(image, [generator]) > LARGEST_EXPANSION:
         residual = cast(sp.Expr, image - theory.action)
         if limits is not None:
@@ -287,7 +287,7 @@ def split(
                 return False
         changes = [normal_form(transformed(expr, g, theory.components) - expr) for g in group.generators]
         return all(
-            # the normal form of polynomials leaves nothing to find
+            # for polynomials the normal form alone decides
             change == 0 or (not is_polynomial(expr) and IdentityForm.vanish(normal_form, change))
             for change in changes
         )

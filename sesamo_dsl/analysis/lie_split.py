@@ -26,7 +26,7 @@ from .invariance import is_polynomial, visibly_changes
 from .lie import coefficients, lie_derivative, moved_by, rotation
 
 _MAX_DEGREE = 12  # of the polynomial p
-_MAX_WORK = 300  # terms that generators are applied to, all C^k S together
+_MAX_WORK = 300  # largest number of terms, of all C^k S together, that generators are applied to
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,7 @@ def _stage(
     m = sp.symbols(f"m2:{len(basis) + 2}", real=True)
     terms = (c * sp.Matrix(t) for c, t in zip(m, basis, strict=True))
     general = cast(sp.Matrix, sum(terms, sp.zeros(*basis[0].shape)))
-    # polynomials in m instead of expressions: their products are expanded, so that zero is seen
+    # the entries are polynomials in m, whose products are always expanded, so that zero is recognised
     a = DomainMatrix.from_Matrix(general, extension=True)
     length = a.domain.convert(sp.Add(*(component**2 for component in m)))
     unit = DomainMatrix.eye(general.rows, a.domain)
@@ -305,7 +305,7 @@ _ANGLE, _A = sp.Symbol("alpha", real=True), sp.Symbol("A")
 
 def rotation_coefficients(stage: Stage) -> tuple[sp.Symbol, tuple[sp.Expr, ...]]:
     """(α, a_j) with exp(αA) = Σ_j a_j(α) A^j for every unit direction A = Σ_b m_b T_b of a stage."""
-    scalar = sp.Matrix([[_A]])  # the projectors are polynomials in A², whatever A is
+    scalar = sp.Matrix([[_A]])  # the projectors are polynomials in A² for every A
     total = sp.S.Zero
     for k, projector in projectors(scalar, stage.speeds):
         turn = sp.S.One if k == 0 else sp.cos(k * _ANGLE) + sp.sin(k * _ANGLE) * _A / k

@@ -415,7 +415,7 @@ def _enumerate(name: str, symmetries: Sequence[Symmetry]) -> tuple[list[FiniteGr
     lattice = common_lattice(name, [s.lattice for s in symmetries])
     union = tuple(dict.fromkeys(c for s in symmetries for c in s.components))
     numbers = NumberTable()
-    # maps of sites need some field to act on, whichever it is
+    # maps of sites need a field to act on; any one will do
     spectators = union or (ScalarField("spectator", lattice),)
     return [_as_declared(s).group(spectators, numbers) for s in symmetries], numbers
 

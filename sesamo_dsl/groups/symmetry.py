@@ -254,7 +254,7 @@ class Symmetry:
         for _ in range(self.order_bound):
             if np.allclose(power, np.eye(len(matrix)), atol=1e-8):
                 return
-            with np.errstate(all="ignore"):  # of a generator that stretches
+            with np.errstate(all="ignore"):  # powers of a generator that stretches overflow
                 power = power @ matrix
         raise NotClosedError(
             f"group {self.name}",

@@ -209,7 +209,7 @@ def automorphisms(graph: ColouredGraph, base: Sequence[int]) -> tuple[list[Image
     levels = [] if start is None else [start]
     for point in base[:-1]:
         below = maps.pinned(levels[-1], point, point)
-        assert below is not None  # the identity
+        assert below is not None  # the identity always matches
         levels.append(below)
     generators: list[Images] = []
     order = 1

@@ -28,7 +28,7 @@ def recognise(basis: Sequence[sp.ImmutableMatrix], antisymmetric: bool) -> tuple
     flat = matrices.reshape(d, -1)
     brackets = np.einsum("iab,jbc->ijac", matrices, matrices)
     brackets = (brackets - brackets.swapaxes(0, 1)).reshape(d * d, -1)
-    # [i, j] = structure[i, j, k] k
+    # [T_i, T_j] = Σ_k structure[i, j, k] T_k
     structure = np.linalg.lstsq(flat.T, brackets.T, rcond=None)[0].T.reshape(d, d, d)
     adjoint = structure.swapaxes(1, 2)
     abelian = bool(np.abs(structure).max() < 1e-9)
@@ -100,7 +100,7 @@ def _simple_ideals(structure: Array, derived: Array) -> list[Array]:
     commuting = right[singular < 1e-8].reshape(-1, s, s)
     mixed = np.tensordot(_generic(len(commuting)), commuting, axes=1)
     values = np.sort(np.linalg.eigvals(mixed).real)
-    # equal eigenvalues come out apart by rounding, and their eigenvectors anywhere: null spaces do not
+    # rounding splits equal eigenvalues and mixes their eigenvectors; null spaces of clusters are stable
     clusters = np.split(values, 1 + np.flatnonzero(np.diff(values) > 1e-5))
     ideals = []
     for cluster in clusters:
@@ -136,7 +136,7 @@ def whole_name(algebra: LieAlgebra, internal: InternalGroup) -> str:
     blocks = _rotation_blocks(algebra.basis)
     n = algebra.basis[0].rows
     if blocks is not None and len(blocks) == 1 and len(blocks[0]) == n:
-        # in SO(N) and O(N) every other map found is included, because it is orthogonal or not listed
+        # SO(N) or O(N) contains every other map that was found, because these maps are orthogonal
         return _rotation_name(n, [g.matrix for g in internal.generators])
     alike = _rotations_of_each(algebra, internal)
     if alike is not None:

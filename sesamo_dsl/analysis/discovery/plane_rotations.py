@@ -242,7 +242,7 @@ def _reflection(
         if abs(float(fraction) * 2 * np.pi - alpha) < 1e-11:
             angle = turns(fraction)
             return plane_reflection(size, [plane], sp.cos(angle), sp.sin(angle)), True
-        # exp(iαq) = C̄/C, for charge ±2 its square root
+        # exp(iαq) = C̄/C; for charge ±2 exp(iα) is a square root of it
         square = re**2 + im**2
         cosine, sine = sp.expand((re**2 - im**2) / square), sp.expand(-2 * re * im / square)
         if abs(q) == 1:
