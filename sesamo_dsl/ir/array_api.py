@@ -1,7 +1,7 @@
-"""What frameworks spell alike: operations and helper functions in the words of the Python array API.
+"""The templates and helper functions that torch, JAX and NumPy share, in names of the Python array API.
 
-``xp`` stands for the namespace of arrays and ``special`` for that of special functions. A dialect has its own
-words for some (:func:`dialect`), its own templates for the rest, and says four small things by helpers:
+``xp`` stands for the namespace of arrays and ``special`` for the namespace of special functions. A dialect
+replaces some names by the framework's (:func:`dialect`), adds its own templates, and defines four helpers:
 ``_hold(v)`` is v as a constant, ``_log_ndtr`` and ``_ndtri`` are log Φ and Φ⁻¹, and ``_log_ndtrs`` is log Φ
 of several arrays, broadcast against each other.
 """
@@ -147,7 +147,10 @@ def dialect(
     array: str,
     scalar_operand: str,
 ) -> Dialect:
-    """What stands here in words such as ``{"xp": "torch", "axis": "dim"}``, and the framework's own."""
+    """A dialect: the shared templates and helpers with names replaced by ``words``, and the framework's own.
+
+    ``words`` is a mapping like ``{"xp": "torch", "axis": "dim"}``.
+    """
     return Dialect(
         framework,
         imports,
@@ -160,6 +163,6 @@ def dialect(
 
 
 def spelled(texts: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
-    """Templates or helpers with every whole word in its place; a name such as ``_xp`` holds none."""
+    """Templates or helpers in which every whole word is replaced by ``words``; ``_xp`` is another word."""
     pattern = re.compile(rf"\b({'|'.join(words)})\b")
     return {name: pattern.sub(lambda found: words[found[0]], text) for name, text in texts.items()}

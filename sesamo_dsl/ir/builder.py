@@ -1,8 +1,8 @@
 """Builder: writes one function of a Program, operation by operation.
 
 Operations are hash-consed: writing the same operation twice gives the same value, which is the common
-subexpression elimination. What the named methods say of their arguments is what the classes of the operations
-(``ir.operations``) say of theirs; :meth:`Builder.apply` writes any operation.
+subexpression elimination. A named method writes the operation of that name, whose class in ``ir.operations``
+has the full description; :meth:`Builder.apply` writes any operation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Builder:
         self._notes: dict[int, str] = {}
 
     def extend(self, function: Function) -> list[int]:
-        """All operations of a function as they are, with its notes; where its values are now."""
+        """Copy all operations and notes of a function; returns the new index of each of its values."""
         values: list[int] = []
         for index, op in enumerate(function.ops):
             values.append(self._add(Op(op.name, tuple(values[a] for a in op.args), op.kind, op.attribute)))
@@ -38,19 +38,19 @@ class Builder:
         return values
 
     def apply(self, name: str, *args: int, attribute: Attribute = None) -> int:
-        """The operation of this name in its simplest form.
+        """Write the operation of this name in its simplest form; returns the index of its value.
 
         Raises
         ------
         ProgramError
-            If there is none, or none of arguments of these kinds.
+            If there is no operation of this name, or it does not take arguments of these kinds.
         """
         if name not in OPERATIONS:
             raise self._wrong(name, args, attribute, f"one of {', '.join(OPERATIONS)}")
         return OPERATIONS[name].simplified(self, args, attribute)
 
     def emit(self, name: str, args: tuple[int, ...], attribute: Attribute = None) -> int:
-        """The operation as it is."""
+        """Write the operation without simplification; returns the index of its value."""
         kind = OPERATIONS[name].kind([self.kind(a) for a in args], attribute)
         if kind is None:
             raise self._wrong(name, args, attribute, f"arguments {OPERATIONS[name].arguments}")
@@ -89,7 +89,7 @@ class Builder:
             {order[index]: text for index, text in self._notes.items() if index in order},
         )
 
-    # What the function is given
+    # Inputs, couplings and constants
 
     def input(self, name: str) -> int:
         """A declared input."""
@@ -130,7 +130,7 @@ class Builder:
         return self.apply("sub", a, b)
 
     def mul(self, a: int, b: int) -> int:
-        """a·b, the lower-ranked factor first, so that literals and couplings gather on small values."""
+        """a·b, the smaller array first, so that literals and couplings multiply scalars before lattices."""
         return self.apply("mul", a, b)
 
     def div(self, a: int, b: int) -> int:
@@ -151,7 +151,7 @@ class Builder:
                 n >>= 1
                 square = self.mul(square, square) if n else square
             return result
-        if exponent < -1:  # the power of the inverse, whose slope is finite where that of the power overflows
+        if exponent < -1:  # the slope of (1/base)^n is finite where the slope of base^n overflows
             return self.power(self.div(self.constant(1.0), base), -exponent)
         if exponent < 0:
             return self.div(self.constant(1.0), self.power(base, -exponent))
@@ -210,11 +210,11 @@ class Builder:
         return self.apply("gather", value, attribute=places)
 
     def broadcast(self, value: int) -> int:
-        """A constant density."""
+        """The same value at every site: SCALAR or CONFIG → SITE."""
         return self.apply("broadcast", value)
 
     def site_sum(self, value: int) -> int:
-        """Σ_x value(x); couplings are pulled out."""
+        """Σ_x value(x): SITE → CONFIG; couplings are taken out of the sum."""
         return self.apply("site_sum", value)
 
     def site_mean(self, fields: int) -> int:
@@ -233,21 +233,21 @@ class Builder:
         return self.apply("block_mean", fields, attribute=axes)
 
     def block_sum(self, value: int, axes: tuple[int, ...]) -> int:
-        """Σ over the sites of each block; couplings are pulled out: SITE → BLOCKS."""
+        """Σ over the sites of each block: SITE → BLOCKS; couplings are taken out of the sum."""
         return self.apply("block_sum", value, attribute=axes)
 
     def act_on_blocks(self, fields: int, index: int, matrices: str, axes: tuple[int, ...]) -> int:
-        """x_a(site) ↦ Σ_b M[index of its block]_ab x_b(site) with a named constant M, (order, c, c)."""
+        """x_a(site) ↦ Σ_b M[index of the site's block]_ab x_b(site), named constant M, (order, c, c)."""
         return self.apply("act_on_blocks", fields, index, attribute=(matrices, axes))
 
     def spread(self, fields: int, vector: int, matrix: str, axes: tuple[int, ...]) -> int:
-        """x_a(site) ↦ x_a(site) + Σ_j M_aj v_j, v that of the site's block, with a named constant M."""
+        """x_a(site) ↦ x_a(site) + Σ_j M_aj v_j, v the vector of the site's block, M a named constant."""
         return self.apply("spread", fields, vector, attribute=(matrix, axes))
 
     # Vectors and matrices
 
     def half_line(self, name: str, vector: int, location: int, width: int) -> int:
-        """half_line, its inverse half_line_inverse, or half_line_log_slope, entry by entry."""
+        """The chart R → (0, ∞) of ``ir.half_line``, its inverse or its log slope, by ``name``."""
         return self.apply(name, vector, location, width)
 
     def difference(self, a: int, b: int) -> int:
@@ -255,7 +255,7 @@ class Builder:
         return self.apply("difference", a, b)
 
     def total(self, vector: int) -> int:
-        """Sum of all entries, of all blocks: VECTOR → CONFIG."""
+        """Sum of all entries of the vectors of all blocks: VECTOR → CONFIG."""
         return self.apply("total", vector)
 
     def flatten(self, vector: int) -> int:
@@ -267,7 +267,7 @@ class Builder:
         return self.apply("linear", vector, attribute=matrix)
 
     def argmax(self, vector: int) -> int:
-        """Index of the largest entry, the first one of equals."""
+        """Index of the largest entry, the first one where several are equal: VECTOR → INDEX."""
         return self.apply("argmax", vector)
 
     def act(self, fields: int, index: int, matrices: str) -> int:
@@ -291,7 +291,7 @@ class Builder:
         return self.apply("direction", vector)
 
     def filled(self, like: int, value: float) -> int:
-        """The same number for every configuration."""
+        """The same number for every configuration, an array like the CONFIG value ``like``."""
         return self.apply("filled", like, attribute=float(value))
 
     def combination(self, vector: int, matrices: str) -> int:

@@ -1,7 +1,7 @@
-"""What a model has to know of a derivation beside its Program, and the same as plain data.
+"""Facts about the symmetries of a theory that a model needs beside its Program, and their form on disk.
 
-An :class:`~sesamo_dsl.analysis.result.Analysis` answers these questions from SymPy expressions; a run that is
-read back answers them from :class:`StoredFacts`, without any declaration.
+An :class:`~sesamo_dsl.analysis.result.Analysis` computes them from SymPy expressions; a run that is read back
+has them as :class:`StoredFacts` and needs no declaration.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ OrbitKind = Literal["none", "uniform", "von_mises", "tabulated"]
 
 
 class Facts(Protocol):
-    """See :class:`~sesamo_dsl.analysis.result.Analysis`, which implements it."""
+    """Symmetry facts of a theory; :class:`~sesamo_dsl.analysis.result.Analysis` implements the protocol."""
 
     @property
     def is_modulated(self) -> bool:
-        """Whether there is any symmetry to modulate with."""
+        """True if the theory has a symmetry group, finite or Lie, for the modulation."""
         ...
 
     @property
     def is_broken(self) -> bool:
-        """Whether there is a breaking part S₁."""
+        """True if S = S₀ + S₁ has a part S₁ that breaks the symmetry."""
         ...
 
     @property
     def coupled(self) -> bool:
-        """Whether S₁ couples blocks whose sectors are too many for a table."""
+        """True if S₁ couples the blocks and there are too many sectors u for a table of p(u | y)."""
         ...
 
     @property
     def chained(self) -> bool:
-        """Whether the conditional law is one block after the other."""
+        """True if the law of u is autoregressive in the blocks, Π_b p(u_b | u_1 … u_(b−1), y)."""
         ...
 
     @property
     def turns_together(self) -> bool:
-        """Whether the group that acts at all blocks alike leaves the action alone."""
+        """True if the action is invariant under the diagonal subgroup, which acts on all blocks alike."""
         ...
 
     @property
@@ -52,22 +52,22 @@ class Facts(Protocol):
 
     @property
     def table(self) -> np.ndarray:
-        """Products of elements of the finite group, (order, order)."""
+        """Multiplication table of the finite group, (order, order)."""
         ...
 
     @property
     def surviving(self) -> Sequence[int] | None:
-        """Elements of a broken finite group that leave the action alone."""
+        """Numbers of the group elements that leave the action invariant, if the finite group is broken."""
         ...
 
     @property
     def slice_dimensions(self) -> tuple[int, ...]:
-        """N of the sphere S^(N−1) that every Lie group sweeps."""
+        """For each Lie group the N of its orbit, the sphere S^(N−1)."""
         ...
 
     @property
     def orbit_law(self) -> OrbitKind:
-        """The heat bath on the orbits of the Lie groups."""
+        """The kind of conditional law on the orbits of the Lie groups."""
         ...
 
     def source_at(self, parameters: Couplings) -> np.ndarray | None:
@@ -77,7 +77,7 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class StoredFacts:
-    """Facts as they were at the couplings of a run."""
+    """The facts of a theory at the couplings of one run, as the run stores them."""
 
     is_modulated: bool
     is_broken: bool
@@ -93,7 +93,7 @@ class StoredFacts:
 
     @classmethod
     def of(cls, facts: Facts, parameters: Couplings) -> StoredFacts:
-        """A copy of what is known, at given couplings."""
+        """The facts at given couplings, copied."""
         surviving = None if facts.surviving is None else tuple(map(int, facts.surviving))
         return cls(
             bool(facts.is_modulated),
@@ -110,11 +110,11 @@ class StoredFacts:
         )
 
     def source_at(self, parameters: Couplings) -> np.ndarray | None:
-        """See :class:`Facts`; the couplings are those of the run."""
+        """The linear source h at the couplings of the run, (N,); ``parameters`` are not used."""
         return self.source
 
     def as_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Plain values, and arrays by name."""
+        """The facts as plain values and as arrays, both by name."""
         values = {name: value for name, value in vars(self).items() if name not in ("table", "source")}
         arrays = {"table": self.table} | ({} if self.source is None else {"source": self.source})
         return values, arrays
@@ -123,7 +123,7 @@ class StoredFacts:
     def from_data(
         cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], order: int
     ) -> StoredFacts:
-        """Inverse of :meth:`as_data`; ValueError for what cannot be facts on a group of this order."""
+        """Inverse of :meth:`as_data`; ValueError if the data do not fit a group of this order."""
         table, source = arrays["table"], arrays.get("source")
         surviving: list[Any] | None
         surviving, dimensions = values["surviving"], values["slice_dimensions"]

@@ -1,10 +1,10 @@
-"""The binary tree over time that fermion determinants take, for the namespace of arrays of any framework.
+"""Fermion determinants by a binary tree over time, written for the array namespace ``xp`` of any framework.
 
 The algorithm is described in ``sesamo_dsl.ir.fermions``. Frameworks differ in how they write the products
-before the tree and the rescaling, and in the solution of triangular equations, which is handed in: ``solve``
-is (t, b) ↦ x with t x = b for an upper triangular t. Emitted modules contain the text of these functions, so
-they call nothing but one another and have no annotations. Axes are given by position, as frameworks have no
-common keyword for them.
+before the tree and the rescaling, and in the solution of triangular equations, which is an argument:
+``solve`` is (t, b) ↦ x with t x = b for an upper triangular t. Emitted modules contain the text of these
+functions, so they call only one another and have no annotations. Axes are given by position, as frameworks
+have no common keyword for them.
 """
 
 from __future__ import annotations

@@ -6,20 +6,19 @@ formed: its entries span hundreds of orders of magnitude. The determinant is tha
     x_{t+1} − B_t x_t = r_t,    x_Nt = −x_0,
 
 and neighbouring equations P₁ x₁ = R₁ x₀ + r₁, P₂ x₂ = R₂ x₁ + r₂ are merged into one between x₀ and x₂ by
-an orthogonal transformation that eliminates x₁: a binary tree over time whose levels are batched. What is
-left is P x = −R x, and det = ± ∏ det T · det(P + R) with the triangular factors T. On the way down the tree
-the solutions for unit right-hand sides, the Green's functions, come out the same way.
+an orthogonal transformation that eliminates x₁: a binary tree over time whose levels are batched. The last
+equation is P x = −R x, and det = ± ∏ det T · det(P + R) with the triangular factors T. On the way down the
+tree the solutions for unit right-hand sides, the Green's functions, are found by the same transformations.
 
-The first levels, four at most, multiply pairs out, which is cheaper, as long as the products stay small
-enough to be accurate. If not even pairs of slices do, the unknowns are rescaled by exponentials of φ first,
-so that no field overflows (:func:`_rescaled`), and no level multiplies.
+The first levels, four at most, multiply neighbouring slices, which is cheaper, as long as the products stay
+small enough to be accurate. If even a product of two slices is too large, the unknowns are first rescaled by
+exponentials of φ, so that no field overflows (:func:`_rescaled`), and no level multiplies.
 
-At fields of many hundreds the determinant is one product of exponentials, that of the k-particle path with
-the largest Σφ, times minors of exp(K ε). Values are exact there unless minors on that path vanish, as on
-the 4-ring, where sites 0 and 2 couple in the same way to 1 and 3. Then log|det| is smaller by a difference
-of fields which the rounding of exp(K ε) itself hides: the value is too large by up to that difference (10²
-to 10³ at fields of 1e3) and the gradient meaningless, both finite. :func:`conditioning` tells (it exceeds
-1e12).
+At fields of many hundreds the determinant is one product of exponentials, from the k-particle path with the
+largest Σφ, times minors of exp(K ε). Values are exact there unless minors on that path vanish, as on the
+4-ring, where sites 0 and 2 couple in the same way to 1 and 3. Then log|det| is smaller by a difference of
+fields that is lost in the rounding of exp(K ε): the value is too large by up to that difference (10² to 10³
+at fields of 1e3) and the gradient is meaningless, both finite. :func:`conditioning` exceeds 1e12 there.
 
 log|det| is what an action needs if both species have the same sign, as on bipartite graphs, where
 det[−φ] = e^{−Σφ} det[φ].
@@ -32,12 +31,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import expm
 
-LARGEST_ENTRY = 1e4  # in products that are formed: rounding makes errors of 1e-16 times the square of this
-MOST_LEVELS = 4  # that multiply
+LARGEST_ENTRY = 1e4  # of products of slices: rounding makes errors of 1e-16 times the square of this
+MOST_LEVELS = 4  # levels of the tree that multiply slices
 
 
 class _Merge(NamedTuple):
-    """What one level of the tree has to remember."""
+    """The matrices of one level of the tree that the way down needs."""
 
     right_1: np.ndarray
     left_2: np.ndarray
@@ -73,9 +72,9 @@ def green_functions(field: np.ndarray, step: float, matrix: np.ndarray, species:
 def propagators(field: np.ndarray, step: float, matrix: np.ndarray, species: int) -> np.ndarray:
     """B_t … B_1 (1 + B_Nt … B_1)⁻¹ for t = 0, …, Nt − 1, (batch, Nt, Nx, Nx).
 
-    That is −x_t if the last equation, for x_Nt, has the right-hand side 1 and all others 0.
-    Down the tree the unknowns between the ends of an equation are found from those at its ends, and its
-    right-hand side, which is zero but for the last equation of a level.
+    They are −x_t if the last equation, for x_Nt, has the right-hand side 1 and all others 0.
+    Down the tree the unknown between the ends of an equation follows from the unknowns at its ends and from
+    its right-hand side, which is zero except in the last equation of a level.
     """
     phi = species * field.astype(np.float64)
     left, scale, _ = _rescaled(phi)
@@ -100,11 +99,11 @@ def propagators(field: np.ndarray, step: float, matrix: np.ndarray, species: int
 
 
 def conditioning(field: np.ndarray, step: float, matrix: np.ndarray, species: int) -> np.ndarray:
-    """What a relative error of the slices, columns taken as vectors, is multiplied by in log det, (batch,).
+    """The factor from the relative error of a column of a slice to the error of log det, (batch,).
 
     To first order δ log det = tr M⁻¹ δM ≤ Σ_c |row c of M⁻¹| |δ column c of M|. M is scaled as in
-    :func:`_rescaled`, which changes neither the determinant nor the relative error of a column; of the rows
-    the blocks that meet the slices are counted.
+    :func:`_rescaled`, which changes neither the determinant nor the relative error of a column; only the
+    blocks of the rows that multiply slices are counted.
     """
     left, right, green = _scaled_green(field, step, matrix, species)
     columns = np.sqrt((right**2).sum(axis=-2) + np.roll((left**2).sum(axis=-2), 1, axis=1))
@@ -127,7 +126,7 @@ def _scaled_green(
 def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray, np.ndarray]:
     phi = species * field.astype(np.float64)
     hop = expm(matrix * float(step))
-    with np.errstate(over="ignore", invalid="ignore"):  # judged by what comes out
+    with np.errstate(over="ignore", invalid="ignore"):  # the size of the products is tested below
         scale = np.exp(phi)
         right, products = hop * scale[..., None, :], []
         small = bool((np.abs(right) < LARGEST_ENTRY).all())
@@ -168,11 +167,11 @@ def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray,
 
 
 def _balanced(phi: np.ndarray) -> np.ndarray:
-    """ψ_t = φ_t − μ_t with Σ_t μ_t = 0, which leaves the product of the slices as it is.
+    """ψ_t = φ_t − μ_t with Σ_t μ_t = 0, so that the product of the slices does not change.
 
     μ_t lies between the k-th and the (k+1)-th largest φ_t, with the same k for all t: at large fields the
-    determinant is dominated by k particles, and what remains of the equations when everything small is
-    dropped must couple k unknowns of every slice to k of the next.
+    determinant is dominated by k particles, and the equations without their small terms must couple k
+    unknowns of every slice to k of the next.
     """
     margin = 1 + np.abs(phi).max(axis=(1, 2), keepdims=True)
     ordered = -np.sort(-phi, axis=2)
@@ -197,7 +196,7 @@ def _rescaled(psi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scale
         min(exp ψ_t, 1), in place of exp φ_t in R_t.
     log_scale
-        What the scaling has taken out of log det, (batch,).
+        The part of log det that the scaling removes, (batch,).
     """
     after = np.roll(np.exp(-np.maximum(psi, 0)), -1, axis=1)
     left = after[..., None, :] * np.eye(psi.shape[2])

@@ -1,7 +1,7 @@
 """Reverse-mode differentiation of a Function: adds ∂output/∂x next to the output.
 
-Done on the program and not in SymPy, so that a log-sum-exp differentiates to a softmax that cannot overflow
-and values of the forward pass are shared. How an operation is pulled back is said by its class.
+The program is differentiated and not the SymPy expression, so that a log-sum-exp becomes a softmax that
+cannot overflow and values of the forward pass are shared. Each operation has its own ``pull_back``.
 """
 
 from __future__ import annotations

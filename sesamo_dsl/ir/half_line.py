@@ -5,8 +5,8 @@ The chart t ↦ v takes the standard normal density to the same density cut off 
 
     Q(v) = Q(a) Q(t),   dv/dt = Q(a) exp((v² − t²)/2),   Q(t) = ∫_t^∞ exp(−s²/2) ds/√2π,
 
-so that the density at the wall stays finite and the chart is the identity where the wall is far away. With
-location 0 it is y = Φ⁻¹((1 + Φ(z))/2), from the normal to the half-normal density.
+so that the density at the wall stays finite and the chart is the identity where the wall is far away. At
+location 0 the chart is y = Φ⁻¹((1 + Φ(z))/2), from the normal to the half-normal density.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MEDIAN = -np.log(2)
 
 
 def half_line(vector: np.ndarray, location: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Real numbers to positive ones, entry by entry."""
+    """The chart R → (0, ∞), entry by entry."""
     a, t = -location / width, (vector - location) / width
     above = log_ndtr(-a) + log_ndtr(-t)  # log Q(v)
     below = np.logaddexp(log_ndtr(a), log_ndtr(-a) + log_ndtr(t))  # log Φ(v)
@@ -28,7 +28,7 @@ def half_line(vector: np.ndarray, location: np.ndarray, width: np.ndarray) -> np
 
 
 def half_line_inverse(vector: np.ndarray, location: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """The inverse; numbers that are not positive, by rounding, are taken for the smallest one."""
+    """The inverse chart (0, ∞) → R; a number that rounding made ≤ 0 counts as the smallest positive one."""
     a, v = -location / width, (vector - location) / width
     above = log_ndtr(-v) - log_ndtr(-a)  # log Q(t)
     gap = np.minimum(log_ndtr(a) - log_ndtr(v), -np.finfo(v.dtype).tiny)
@@ -39,7 +39,7 @@ def half_line_inverse(vector: np.ndarray, location: np.ndarray, width: np.ndarra
 
 
 def half_line_log_slope(vector: np.ndarray, location: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """log of the derivative at the same argument as :func:`half_line`."""
+    """log of the derivative of :func:`half_line` at the same argument."""
     t = (vector - location) / width
     v = (half_line(vector, location, width) - location) / width
     return log_ndtr(location / width) + (v - t) * (v + t) / 2

@@ -1,4 +1,4 @@
-"""NumPy interpreter of a Program: the oracle both backends are tested against."""
+"""NumPy interpreter of a Program: tests compare all backends with it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def run(
 ) -> tuple[np.ndarray, ...]:
     """Evaluate function ``name`` of a program; returns its outputs in order.
 
-    ``inputs`` have a leading batch axis; values are computed in their dtype. Infinity and NaN are values like
-    any other, without a warning, as on the backends.
+    ``inputs`` have a leading batch axis; values are computed in their dtype. Infinity and NaN raise no
+    warning, as on the backends.
     """
     with np.errstate(all="ignore"):
         return _evaluated(program, name, inputs, parameters)
@@ -45,9 +45,9 @@ def _evaluated(
 
 
 def arguments(function: Function, op: Op, values: Sequence[Any], site_shape: tuple[int, ...]) -> list[Any]:
-    """The arguments of an operation among values, or errors, of a function, broadcast to each other.
+    """The arguments of an operation, picked from all values (or errors) of a function, ready to broadcast.
 
-    A number per configuration that meets a density is given the axes of the lattice.
+    A CONFIG value beside SITE values gets axes of extent 1 for the lattice.
     """
     column = (site_shape[0], *(1,) * (len(site_shape) - 1))
     return [

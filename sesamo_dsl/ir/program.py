@@ -1,6 +1,6 @@
 """A Program: a small typed SSA for functions of batched lattice configurations.
 
-Kinds of values are in ``ir.value``, what can be done with them in ``ir.operations``.
+The kinds of values are in ``ir.value``, the operations on them in ``ir.operations``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .sectors import Sectors
 from .value import Kind, Op
 
 SITE_VALUES = "SITES_"
-"""With the name of a coupling: the constant that holds its given values, one for every site."""
+"""Prefix: ``SITES_h`` is the constant array with the declared values of coupling h, one for every site."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Function:
 
     @property
     def couples_nodes(self) -> bool:
-        """Whether sites meet along an axis without translations, the graph axis."""
+        """Whether some operation couples sites along the graph axis, which has no translations."""
         return any(OPERATIONS[op.name].couples_nodes for op in self.ops)
 
     @property
@@ -44,12 +44,12 @@ class Function:
 
     @property
     def may_jump(self) -> bool:
-        """Whether an output may jump where its derivative is zero."""
+        """Whether an output may be discontinuous although its derivative is zero on both sides."""
         return any(OPERATIONS[op.name].may_jump for op in self.ops)
 
     @property
     def is_extensive(self) -> bool:
-        """Whether the output is a linear combination of site sums of local densities, alike at all sites."""
+        """Whether the output is a linear combination of Σ_x of local densities, the same at all sites."""
         if self.couples_nodes or self.is_site_dependent:
             return False
         for op in self.ops:
@@ -79,7 +79,7 @@ class Program:
         The block axes: lattice axes at whose points the modulating group acts independently; () if it acts
         on all sites alike.
     nodes
-        How flows see the nodes of a graph lattice.
+        Order and colours of the nodes of a graph lattice, for the masks of flows; None without a graph.
     """
 
     theory: str
@@ -99,7 +99,7 @@ class Program:
 
     @property
     def has_walls(self) -> bool:
-        """Whether the action is infinite somewhere."""
+        """Whether the action has hard walls, behind which it is infinite."""
         return any(op.name == "wall" for op in self.functions["action"].ops)
 
     @property
@@ -114,5 +114,5 @@ class Program:
 
     @property
     def sectors(self) -> Sectors:
-        """Those of the modulating group."""
+        """The sectors of the modulating group."""
         return Sectors(len(self.constants["MATRICES"]), prod(self.block_shape) if self.blocks else None)

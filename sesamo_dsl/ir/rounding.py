@@ -1,8 +1,9 @@
 """Running error analysis: how far rounding can move the outputs of a program function.
 
 Every value carries a bound on its error, |computed − exact|, propagated to first order and enlarged by one
-unit roundoff of the result per operation (Higham, Accuracy and Stability of Numerical Algorithms, § 3.3). How
-an operation carries errors on is said by its class. Tolerances of the laws come from here, not from guesses.
+unit roundoff of the result per operation (Higham, Accuracy and Stability of Numerical Algorithms, § 3.3). The
+class of each operation has the propagation rule. The properties in ``testing`` take their tolerances from
+here.
 """
 
 from __future__ import annotations

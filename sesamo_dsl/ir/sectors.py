@@ -14,7 +14,7 @@ _JOINT = 64  # S₁ is evaluated once per sector
 
 @dataclass(frozen=True)
 class Sectors:
-    """The elements of the modulating group by number: those of one block, or of all blocks together.
+    """The elements of the modulating group by number, one element for all sites or one for every block.
 
     Attributes
     ----------
@@ -34,22 +34,22 @@ class Sectors:
 
     @property
     def enumerable(self) -> bool:
-        """Whether the sectors are few enough to count what falls into each."""
+        """Whether the sectors are few enough to count the samples in each."""
         return self.count <= _COUNTABLE
 
     @property
     def joint(self) -> bool:
-        """Whether laws are tables over all sectors; otherwise over the elements of each block."""
+        """True if p(u | y) is one table over all sectors; else it is a table for every block."""
         return self.blocks is None or self.count <= _JOINT
 
     @property
     def law_shape(self) -> tuple[int, ...]:
-        """Shape of what is drawn for one configuration: a sector, or an element for every block."""
+        """Shape of a draw for one configuration: () for the number of a sector, (blocks,) for elements."""
         return () if self.joint or self.blocks is None else (self.blocks,)
 
     @cached_property
     def elements(self) -> np.ndarray:
-        """u of every sector, (count,) or (count, blocks); only to be asked of groups that are small."""
+        """u of every sector, (count,) or (count, blocks); for small groups only."""
         if self.blocks is None:
             return np.arange(self.order)
         return np.array(list(itertools.product(range(self.order), repeat=self.blocks)))

@@ -1,7 +1,7 @@
-"""Writes a Program as a readable Python module; what differs between frameworks is a ``Dialect``.
+"""Writes a Program as a readable Python module of one framework, described by a ``Dialect``.
 
-One assignment per line, literals and couplings in place, the symbolic term as a comment. The module needs
-NumPy and its framework only, so that it can be copied elsewhere and run.
+Each line is one assignment with literals and couplings in place and the symbolic term as a comment. The
+module needs only NumPy and its framework, so that it can be copied elsewhere and run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .program import Function, Program
 from .value import Attribute, Kind, Op
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
-_STANDARD = ("functools", "math")  # what helpers may use of the standard library
+_STANDARD = ("functools", "math")  # modules of the standard library that helpers may use
 _RESERVED = frozenset({"np", "torch", "jax", "jnp", *_STANDARD, *dir(builtins), *keyword.kwlist})
 
 
@@ -29,19 +29,19 @@ class Dialect:
     Attributes
     ----------
     framework
-        For the module docstring.
+        Name of the framework, for the module docstring.
     imports
-        Import lines of the framework; what helpers use of the standard library is added. Names that they
-        bind are np, torch, jax, jnp, or start with an underscore.
+        Import lines of the framework, which bind np, torch, jax, jnp or names with a leading underscore.
+        Imports of the standard library that helpers use are added.
     templates
         Operation → expression; ``{0}``, ``{1}`` are operands, ``{args}`` all of them, ``{rest}`` all but the
         first, ``{attribute}`` the attribute, ``{axes}`` the lattice axes of a SITE value, ``{field_axes}``
-        those of a FIELDS value.
+        the lattice axes of a FIELDS value.
     array
         Template of a constant array from the text ``{values}``.
     helpers
-        Functions that templates may call, by name, which starts with an underscore; written into the modules
-        that use them.
+        Functions that templates may call, by name (with a leading underscore); a module contains the text of
+        the helpers that it uses.
     scalar_operand
         How a literal or coupling is passed to a function that needs an array; ``{0}`` is the operand.
     joint
@@ -58,15 +58,16 @@ class Dialect:
 
 
 def argument_name(parameter: str) -> str:
-    """The Python argument that stands for a coupling: ``lambda`` is called ``lambda_``, and so are others.
+    """The name of the Python argument for a coupling: ``lambda_`` for ``lambda``.
 
-    No argument hides what emitted code uses: keywords, builtins, modules, helpers and constants.
+    An underscore is added to every name that emitted code needs: keywords, builtins, modules, helpers and
+    constants.
     """
     return _free(parameter, {"x"})
 
 
 def _free(name: str, more: Container[str] = ()) -> str:
-    """The name, with an underscore behind it if it, or it without those that it ends in, means something."""
+    """The name, with an underscore added if it is reserved with or without its trailing underscores."""
     stem = name.rstrip("_")  # `lambda` and `lambda_` stay different
     hidden = stem in _RESERVED or stem in more or name.startswith("_")
     constant = len(stem) > 1 and stem == stem.upper()
@@ -74,7 +75,7 @@ def _free(name: str, more: Container[str] = ()) -> str:
 
 
 def docstring(text: str) -> str:
-    """Text that cannot end the docstring it is put into, nor mean anything in it but itself."""
+    """The text escaped for a docstring: it cannot end the docstring, and reads back unchanged."""
     escaped = text.replace("\\", "\\\\")
     shown = "".join(
         c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escaped
@@ -114,7 +115,7 @@ def module_source(program: Program, dialect: Dialect) -> str:
 
 
 def _needed(helpers: Mapping[str, str], functions: Sequence[str]) -> list[str]:
-    """The helpers that functions call, and those that these call."""
+    """The helpers that functions call, directly or through other helpers."""
     needed: set[str] = set()
     texts = list(functions)
     while texts:
@@ -132,7 +133,7 @@ def _array(array: np.ndarray, dialect: Dialect) -> str:
 
 
 def function_source(function: Function, program: Program, dialect: Dialect) -> str:
-    """One function definition."""
+    """The text of one function definition."""
     names = _value_names(function, program)
     couplings = [argument_name(p) for p in function.parameters]
     signature = ", ".join([*(name for name, _ in function.inputs), *couplings])
@@ -164,14 +165,14 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
 
 
 def _attribute(op: Op) -> Attribute:
-    """The attribute as the templates need it."""
-    if op.name == "shift":  # frameworks roll values, programs look at x + offset
+    """The attribute of an operation in the form that templates take."""
+    if op.name == "shift":  # result(x) = value(x + offset) is a roll by −offset
         return tuple(-o for o in op.attribute)
     return argument_name(op.attribute) if op.name == "site_parameter" else op.attribute
 
 
 def _joint(function: Function, dialect: Dialect) -> dict[int, int]:
-    """Operations that are computed together, at the place of the first: its index → that of the second."""
+    """Pairs of operations that are computed together: index of the first → index of the second."""
     found: dict[int, int] = {}
     for pair in dialect.joint:
         first, second = (

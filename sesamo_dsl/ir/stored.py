@@ -1,8 +1,8 @@
-"""A Program as plain data, and back: what a run keeps of a declaration.
+"""A Program as plain data, and back: the form in which a run stores its theory.
 
-What is read back becomes Python source, so nothing that is read can be more than a name or a number: names
-have to be identifiers, attributes numbers or names of what the program has; text that could leave a comment
-or a docstring is dropped.
+A program that is read back becomes Python source, so everything in the data is checked to be a name or a
+number: names have to be identifiers, attributes numbers or names of inputs, couplings or constants; text that
+could end a comment or a docstring is dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .value import Attribute, Kind, Op
 
 
 def program_as_data(program: Program) -> dict[str, Any]:
-    """Everything but the constants, which are arrays, in values that JSON has."""
+    """The program without its constants, which are arrays, as values that JSON can hold."""
     nodes = program.nodes
     return {
         "theory": program.theory,
@@ -44,7 +44,7 @@ def program_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndarra
     Raises
     ------
     ValueError, TypeError, KeyError, AttributeError
-        For anything that is not a program.
+        If the data are not a valid program.
     """
     for name, array in constants.items():
         _identifier(name)
@@ -112,7 +112,7 @@ def _function_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndar
 
 
 def _check_types(ops: list[Op], inputs: tuple[tuple[str, Kind], ...]) -> None:
-    """ValueError if the last operation is none, or its kind is not what its type rule says."""
+    """Raise ValueError if the last operation is unknown or its kind disagrees with its type rule."""
     op = ops[-1]
     if op.name not in OPERATIONS:
         raise ValueError(f"operation {len(ops) - 1}: {op.name!r} is unknown")
@@ -162,7 +162,7 @@ def _identifier(name: Any) -> str:
 
 
 def _text(text: Any) -> str:
-    """Text for a docstring, or nothing if it could end one."""
+    """Text for a docstring, or an empty string if the text could end a docstring."""
     return text if isinstance(text, str) and '"' not in text and "\\" not in text else ""
 
 

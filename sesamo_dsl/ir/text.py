@@ -6,14 +6,14 @@ from .program import Function, Program
 
 
 def program_text(program: Program) -> str:
-    """All functions of a program."""
+    """The text of a program: its components, constants and all functions."""
     head = f"program {program.theory}: components {', '.join(program.components)} on {program.shape}"
     constants = [f"constant {name}: {array.shape}" for name, array in program.constants.items()]
     return "\n".join([head, *constants, *(function_text(f) for f in program.functions.values())])
 
 
 def function_text(function: Function) -> str:
-    """One function."""
+    """The text of one function, one operation per line."""
     inputs = ", ".join(f"{name}: {kind.value}" for name, kind in function.inputs)
     lines = [f"{function.name}({inputs}; {', '.join(function.parameters)})"]
     for index, op in enumerate(function.ops):

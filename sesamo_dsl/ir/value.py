@@ -1,6 +1,6 @@
 """The values of a Program: their kinds, and the operations that define them.
 
-A value has a kind, which is its shape apart from the batch:
+The kind of a value is its shape apart from the batch:
 
 =========  ==========================  =======================================
 kind       shape                       example
@@ -41,7 +41,7 @@ class Kind(Enum):
     STACK = "stack"
 
 
-Attribute = Any  # a number, name or tuple, as the operation has it; None without one
+Attribute = Any  # a number, a name or a tuple of them, depending on the operation; None if it has none
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The operations of a Program, by name.
 
-An operation is one object: its type rule, its simplest form, its value in NumPy, its pull-back and the bound
-on its rounding error stand together in its class (:class:`.Operation`). Dialects say how frameworks spell it.
+The class of an operation (:class:`.Operation`) holds its type rule, its simplest form, its value in NumPy,
+its pull-back and the bound on its rounding error. Dialects hold its spelling in each framework.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def register(operation: Operation) -> None:
-    """Add an operation; ProgramError if its name stands for one."""
+    """Add an operation; ProgramError if another operation has its name."""
     known = OPERATIONS.setdefault(operation.name, operation)
     if known is not operation:
         raise ProgramError(

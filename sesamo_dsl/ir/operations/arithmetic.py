@@ -1,6 +1,6 @@
 """Sums, products and quotients, entry by entry.
 
-Their simplest forms gather literals and couplings on small values.
+Their simplest forms multiply literals and couplings with scalars before they multiply whole lattices.
 """
 
 from __future__ import annotations

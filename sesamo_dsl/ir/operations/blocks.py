@@ -1,4 +1,7 @@
-"""The blocks of a group that acts independently at every point of some axes of the lattice, the attribute."""
+"""Sums and group actions per block, for a group that acts independently at every point of the block axes.
+
+The block axes, a tuple of lattice axes, are the attribute of each operation or a part of it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ def _over_blocks(values: np.ndarray, x: np.ndarray, axes: tuple[int, ...]) -> np
 
 
 class BlockMean(Fixed):
-    """Mean of every component over the sites of each block, a vector for every block."""
+    """Mean of every component over the sites of each block, (batch, blocks, components)."""
 
     name, takes, gives = "block_mean", (Kind.FIELDS,), Kind.VECTOR
 
@@ -29,7 +32,7 @@ class BlockMean(Fixed):
 
 
 class BlockSum(Fixed):
-    """Σ over the sites of each block; couplings are pulled out."""
+    """Σ over the sites of each block; couplings are taken out of the sum."""
 
     name, takes, gives = "block_sum", (Kind.SITE,), Kind.BLOCKS
 
@@ -49,7 +52,10 @@ class BlockSum(Fixed):
 
 
 class ActOnBlocks(Fixed):
-    """x_a(site) ↦ Σ_b M[index of its block]_ab x_b(site), of (M, axes) with a constant M, (order, c, c)."""
+    """x_a(site) ↦ Σ_b M[index of the site's block]_ab x_b(site).
+
+    The attribute is (name of the constant M, (order, c, c); block axes).
+    """
 
     name, takes, gives = "act_on_blocks", (Kind.FIELDS, Kind.INDEX), Kind.FIELDS
 
@@ -68,7 +74,10 @@ class ActOnBlocks(Fixed):
 
 
 class Spread(Fixed):
-    """x_a(site) ↦ x_a(site) + Σ_j M_aj v_j, v that of the site's block, of (M, axes) with a constant M."""
+    """x_a(site) ↦ x_a(site) + Σ_j M_aj v_j with the vector v of the site's block.
+
+    The attribute is (name of the constant M, (c, k); block axes).
+    """
 
     name, takes, gives = "spread", (Kind.FIELDS, Kind.VECTOR), Kind.FIELDS
 

@@ -12,9 +12,9 @@ from .operation import Array, Arrays, Fixed, Operation, Setting
 
 
 class HalfLine(Fixed):
-    """half_line, its inverse half_line_inverse, or half_line_log_slope of a vector, a location and a width.
+    """The chart half_line, its inverse or its log slope, of a vector, a location and a width.
 
-    The monotone map R → (0, ∞) that takes N(location, width²) to the same density cut off at 0.
+    half_line is the monotone map R → (0, ∞) that takes N(location, width²) to the same density cut off at 0.
     """
 
     takes, gives = (Kind.VECTOR, Kind.VECTOR, Kind.VECTOR), Kind.VECTOR
@@ -26,9 +26,9 @@ class HalfLine(Fixed):
         return self._function(*args)
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
-        """Tails are held as logarithms of size v²/2, whose slope is of size v.
+        """Tails are computed as logarithms of size v²/2, whose slope is of size v.
 
-        A dozen roundings of numbers of size 1 + a² + t² + v² stand for the library's own.
+        The error of the library's log Φ is taken as 12 roundings of numbers of size 1 + a² + t² + v².
         """
         vector, location, width = args
         inverse = self.name == "half_line_inverse"

@@ -1,7 +1,7 @@
 """Fermion determinants log|det(1 + B_Nt … B_1)| with B_t = exp(K·step) diag(exp(species·value_t)).
 
-The lattice is (Nt, Nx), the attribute (K, species) with a named symmetric constant K, (Nx, Nx), and ±1. The
-algorithm is in ``ir.fermions``.
+The lattice is (Nt, Nx). The attribute is (K, species) with the name of a symmetric constant K, (Nx, Nx), and
+species = ±1. The algorithm is in ``ir.fermions``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def _problem(args: Arrays, attribute: Attribute, at: Setting) -> tuple[Any, Any,
 
 
 def _per_slice(args: Arrays, deltas: Arrays, attribute: Attribute, at: Setting) -> Array:
-    """Slices are computed to a few roundoffs each, and each level of the tree adds as much.
+    """Relative error of a slice: a few roundoffs, and as many again for each level of the tree.
 
-    exp(K·step) inherits the error of its argument.
+    The error of the step enters through exp(K·step).
     """
     matrix = at.constants[attribute[0]]
     slices, nodes = at.site_shape[1:]
@@ -34,7 +34,7 @@ def _per_slice(args: Arrays, deltas: Arrays, attribute: Attribute, at: Setting) 
 
 
 class FermionLogDet(Fixed):
-    """log|det(1 + B_Nt … B_1)| of a value and the step."""
+    """log|det(1 + B_Nt … B_1)| of a field (SITE) and the step."""
 
     name, takes, gives = "fermion_log_det", (Kind.SITE, Kind.SCALAR), Kind.CONFIG
     couples_nodes = True
@@ -54,7 +54,7 @@ class FermionLogDet(Fixed):
 
 
 class FermionGradient(Fixed):
-    """Derivative of :class:`FermionLogDet` by the value.
+    """Derivative of :class:`FermionLogDet` by the field.
 
     A relative error of M is amplified by its condition number, which the sum over all columns bounds.
     """

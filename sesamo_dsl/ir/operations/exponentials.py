@@ -11,7 +11,7 @@ from .operation import Array, Arrays, Fixed, Operation, Pointwise, Setting, Writ
 
 
 def _logsumexp(values: Array) -> Array:
-    """Over the first axis."""
+    """log Σ exp over the first axis."""
     top = values.max(axis=0)
     return top + np.log(np.exp(values - top).sum(axis=0))
 
@@ -63,7 +63,7 @@ class StackLogSumExp(Fixed):
         return _logsumexp(args[0]).reshape(at.site_shape)
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
-        """Through the stack in one step, ∂/∂value_j = Σ_k softmax_k rows[k][j+1]: a stack has no adjoint."""
+        """∂/∂value_j = Σ_k softmax_k rows[k][j+1], straight to the arguments of the affine stack."""
         stack = b.op(op.args[0])
         softmax = b.apply("stack_softmax", op.args[0], value)
         for j, argument in enumerate(stack.args):

@@ -13,11 +13,11 @@ from scipy import special
 from ..value import Attribute, Op
 from .operation import Array, Arrays, Operation, Pointwise, Setting, Writer
 
-STEEPNESS = 100.0  # slope that an infinite wall is given, so that what lies in it knows the way out
+STEEPNESS = 100.0  # slope of an infinite wall, so that a gradient inside the wall points to the way out
 _TINY = np.finfo(float).tiny
 
 Slope = Callable[[Writer, int, int, int], int | None]
-"""(b, x, y, adjoint) ↦ adjoint · f′(x) with y = f(x), None where that is left out or zero."""
+"""(b, x, y, adjoint) ↦ adjoint · f′(x) with y = f(x), None where the slope is zero or left out."""
 Error = Callable[[Array, Array, Array, float], Array]
 """(x, y, δ, roundoff) ↦ a bound on the error of y = f(x) for an error δ of x."""
 
@@ -28,15 +28,15 @@ class Elementwise(Pointwise):
     Parameters
     ----------
     name
-        What it is called in programs, and that of the SymPy function, if it is one, in lower case.
+        The name of the operation in programs; for a SymPy function, the name of that function in lower case.
     function
         The function in NumPy.
     slope
-        Its pull-back; None for a function without.
+        Its pull-back; None for a function that cannot be differentiated.
     error
         See :data:`Error`.
     in_formulas
-        Whether it stands for the SymPy function of its name; otherwise only the lowering writes it.
+        True if it is the SymPy function of its name; otherwise only the lowering writes it.
     may_jump
         See :class:`.Operation`.
     """
@@ -70,26 +70,26 @@ class Elementwise(Pointwise):
 
 
 def of_scipy(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """The function in the dtype of its argument, where SciPy has none for extended precision."""
+    """The SciPy function, its result cast to the dtype of the argument (SciPy lacks extended precision)."""
     return lambda x: function(x).astype(x.dtype)
 
 
 def undecided(value: Array, error: Array) -> Array:
-    """Where rounding may change the sign of a value; a value free of error has its sign."""
+    """True where rounding may change the sign of a value; False where the error is 0."""
     return (np.abs(value) <= error) & (np.asarray(error) > 0)
 
 
 def _flat(b: Writer, x: int, y: int, adjoint: int) -> None:
-    """No slope, or none that is meant."""
+    """None: the slope is zero, or left out on purpose."""
 
 
 def _kept(x: Array, y: Array, delta: Array, roundoff: float) -> Array:
-    """The error of a function whose slope is 1 at most."""
+    """The error of the argument, for a function whose slope is at most 1."""
     return delta
 
 
 def _kept_in_pieces(x: Array, y: Array, delta: Array, roundoff: float) -> Array:
-    """The same where libraries add several parts."""
+    """The error of the argument and one roundoff, for functions that libraries compute from several terms."""
     return delta + roundoff
 
 
@@ -239,7 +239,7 @@ _FUNCTIONS: tuple[Operation, ...] = (
         slope=_gaussian(-1.1283791670955126),
         error=lambda x, y, delta, roundoff: 1.13 * delta,
     ),
-    Elementwise(  # of positive numbers
+    Elementwise(  # log Γ(x), x > 0
         "lgamma",
         of_scipy(special.gammaln),
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("digamma", x)),
@@ -263,9 +263,9 @@ _FUNCTIONS: tuple[Operation, ...] = (
     Elementwise(  # exp(−|x|) I₁(x)
         "i1e", of_scipy(special.i1e), slope=_bessel_1_slope, error=_kept_in_pieces, in_formulas=False
     ),
-    # the value itself, whose derivative is left out
+    # the value itself, whose derivative is taken as zero
     Elementwise("hold", lambda x: x, slope=_flat, error=_kept, in_formulas=False),
-    Elementwise(  # +∞, whose derivative is that of a steep ramp
+    Elementwise(  # +∞, with the derivative of a steep ramp
         "wall",
         lambda x: np.full_like(x, np.inf),
         slope=lambda b, x, y, adjoint: b.mul(b.constant(STEEPNESS), adjoint),

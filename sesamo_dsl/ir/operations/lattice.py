@@ -13,7 +13,7 @@ from .operation import Array, Arrays, Fixed, Operation, Setting, Writer, grown
 class Component(Fixed):
     """Component a of a configuration, a = attribute.
 
-    Its adjoint is that component of the gradient, where differentiation ends.
+    Differentiation ends here: the adjoint of the result is component a of the gradient.
     """
 
     name, takes, gives = "component", (Kind.FIELDS,), Kind.SITE
@@ -125,7 +125,7 @@ class Scatter(Fixed):
 
 
 class Broadcast(Operation):
-    """A constant density."""
+    """The same value at every site."""
 
     name = "broadcast"
 
@@ -150,7 +150,7 @@ class Broadcast(Operation):
 
 
 class SiteSum(Fixed):
-    """Σ_x value(x); couplings are pulled out."""
+    """Σ_x value(x); couplings are taken out of the sum."""
 
     name, takes, gives = "site_sum", (Kind.SITE,), Kind.CONFIG
 

@@ -1,4 +1,4 @@
-"""Operations without arguments: what a function is given, and numbers."""
+"""Operations without arguments: inputs, couplings, constants and literals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .operation import Array, Arrays, Fixed, Operation, Setting, Writer
 
 
 class _Leaf(Fixed):
-    """What does not depend on the configuration, and is as exact as numbers are."""
+    """A value without arguments that does not depend on other values and has no error beyond its rounding."""
 
     takes = ()
 
@@ -23,7 +23,7 @@ class _Leaf(Fixed):
 
 
 class Input(_Leaf):
-    """An argument of the function, by its name; of the kind that the function declares."""
+    """An argument of the function, by its name; its kind is declared by the function."""
 
     name = "input"
 

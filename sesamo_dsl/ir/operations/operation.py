@@ -1,4 +1,4 @@
-"""What an operation of a Program is: everything that is known about it but how frameworks spell it."""
+"""The base classes of operations: type rule, simplest form, NumPy value, pull-back and rounding error."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Arrays = Sequence[Array]
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What a value depends on beside the arguments of its operation.
+    """The data beside its arguments that the value of an operation depends on.
 
     Attributes
     ----------
     constants, inputs, parameters
-        By name: those of the program, and those that a function is called with.
+        Constants of the program, and the inputs and couplings that the function is called with, by name.
     site_shape
         (batch, *lattice), the shape of a SITE value.
     dtype
-        In which values are computed.
+        The dtype in which values are computed.
     roundoff
-        Unit roundoff of the arithmetic that is judged.
+        Unit roundoff of the arithmetic whose error is bounded.
     input_errors
-        Errors that inputs carry, by name; 0 for others.
+        Errors of the inputs, by name; an input that is not listed has none.
     """
 
     constants: Mapping[str, np.ndarray]
@@ -46,12 +46,12 @@ class Setting:
 
     @property
     def lattice_axes(self) -> tuple[int, ...]:
-        """Those of a SITE value."""
+        """The lattice axes of a SITE value."""
         return tuple(range(1, len(self.site_shape)))
 
     @property
     def depth(self) -> float:
-        """Roundings of a sum over all sites, pairwise or in blocks: like log2; libraries may do worse."""
+        """Number of roundings of a pairwise sum over all sites, log2(sites + 1); libraries may do worse."""
         return float(np.log2(int(np.prod(self.site_shape[1:])) + 1))
 
     def constant(self, name: str) -> np.ndarray:
@@ -60,7 +60,7 @@ class Setting:
 
 
 class Writer(Protocol):
-    """The function under construction, as far as operations write in it: a :class:`.Builder`."""
+    """The methods of a :class:`.Builder`, the function under construction, that operations use."""
 
     def op(self, index: int) -> Op:
         """The operation that defines a value."""
@@ -71,11 +71,11 @@ class Writer(Protocol):
         ...
 
     def emit(self, name: str, args: tuple[int, ...], attribute: Attribute = None) -> int:
-        """An operation as it is."""
+        """Write an operation without simplification."""
         ...
 
     def apply(self, name: str, *args: int, attribute: Attribute = None) -> int:
-        """An operation in its simplest form."""
+        """Write an operation in its simplest form."""
         ...
 
     def constant(self, value: float) -> int:
@@ -104,20 +104,20 @@ class Writer(Protocol):
 
 
 class Operation(ABC):
-    """An operation: its type rule, its value, its pull-back and how far rounding moves it.
+    """An operation: its type rule, its value, its pull-back and a bound on its rounding error.
 
     Attributes
     ----------
     name
-        What it is called in programs and dialects.
+        The name of the operation in programs and dialects.
     is_exact
         Whether it makes no rounding error of its own.
     couples_nodes
-        Whether sites meet along an axis without translations, the graph axis.
+        Whether it couples sites along the graph axis, which has no translations.
     is_site_dependent
-        Whether it brings in numbers that differ from site to site.
+        Whether it is an array of numbers that differ from site to site.
     may_jump
-        Whether its value may jump where its derivative is zero.
+        Whether its value may be discontinuous although its derivative is zero on both sides.
     """
 
     name: str
@@ -129,27 +129,27 @@ class Operation(ABC):
     @property
     @abstractmethod
     def arguments(self) -> str:
-        """The kinds that it takes, in words."""
+        """The kinds of its arguments, in words."""
 
     @abstractmethod
     def kind(self, kinds: Sequence[Kind], attribute: Attribute) -> Kind | None:
-        """Kind of the result, None if it does not act on arguments of these kinds."""
+        """Kind of the result, None if the operation does not take arguments of these kinds."""
 
     def simplified(self, b: Writer, args: tuple[int, ...], attribute: Attribute) -> int:
-        """The result in its simplest form, which may be one of other operations; the default is none."""
+        """Write the result in its simplest form, perhaps with other operations; by default as it is."""
         return b.emit(self.name, args, attribute)
 
     @abstractmethod
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
-        """The result in NumPy, which is what the operation means.
+        """The result in NumPy, which defines the operation.
 
         Arguments can be broadcast to each other.
         """
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
-        """Values that the result depends on, with what is added to their adjoints.
+        """Pairs (value, contribution to its adjoint) for the values that the result depends on.
 
-        Most often these are the arguments; what the operation does not depend on smoothly is left out.
+        Most often these are the arguments; those on which the result does not depend smoothly are left out.
         """
         raise LoweringError(
             f"operation {self.name}",
@@ -219,10 +219,10 @@ class Pointwise(Operation):
 
 
 def largest(values: Arrays) -> Array:
-    """The largest of the corresponding entries."""
+    """The entrywise maximum of several arrays, broadcast against each other."""
     return np.max(np.stack(np.broadcast_arrays(*values)), axis=0)
 
 
 def grown(arg: Array, delta: Array, roundings: float) -> Array:
-    """The error of an argument together with that of ``roundings`` of its size."""
+    """The error of an argument and of relative roundings of its value: delta + roundings · |arg|."""
     return np.broadcast_to(delta, np.shape(arg)) + roundings * np.abs(arg)

@@ -21,7 +21,7 @@ class Difference(Fixed):
 
 
 class Total(Fixed):
-    """Sum of all entries, of all blocks."""
+    """Sum of all entries of the vectors of all blocks."""
 
     name, takes, gives = "total", (Kind.VECTOR,), Kind.CONFIG
 
@@ -58,7 +58,7 @@ class Linear(Fixed):
 
 
 class Argmax(Fixed):
-    """Index of the largest entry, the first one of equals."""
+    """Index of the largest entry, the first one where several are equal."""
 
     name, takes, gives = "argmax", (Kind.VECTOR,), Kind.INDEX
 
@@ -123,7 +123,7 @@ class Direction(Fixed):
 
 
 class Filled(Fixed):
-    """The same number for every configuration, the attribute."""
+    """The attribute, a number, for every configuration."""
 
     name, takes, gives = "filled", (Kind.CONFIG,), Kind.CONFIG
 
