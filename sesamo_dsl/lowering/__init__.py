@@ -1,1 +1,1 @@
-"""From symbols to the intermediate program; the only room besides `stages` that knows both SymPy and `ir`."""
+"""Translation of SymPy expressions to programs; only this room and `stages` know both SymPy and `ir`."""

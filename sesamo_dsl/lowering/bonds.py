@@ -1,6 +1,6 @@
-"""Sums over bonds in programs: both ends are gathered from the sites.
+"""Sums over bonds in programs: the fields at both ends of every bond are gathered from the sites.
 
-As many bonds as there are nodes are evaluated at a time, a layer, so that shapes are those of the lattice.
+The bonds are evaluated in layers of as many bonds as there are nodes, so that arrays have lattice shape.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ..symbols.lattice import Bond, Bonds, SiteSum
 
 @dataclass(frozen=True)
 class BondLayer:
-    """As many bonds as there are nodes: where both ends are gathered from, the factors and the weights.
+    """A group of N bonds on N nodes: the nodes at both ends, the factors and the weights.
 
     Attributes
     ----------
     name
-        What the constants of the layer are called in programs begins with it.
+        Prefix of the names of the layer's constants in programs.
     ends
         Positions of the nodes x and y of every bond, integers (2, N).
     factors, weights
-        Floats (N,); the factor is 0 for what only fills the layer, whose ends are those of a bond.
+        Floats (N,). The last layer is filled up with copies of its last bond that have factor 0.
     """
 
     name: str
@@ -42,7 +42,7 @@ class BondLayer:
 
 
 def evaluated_once(node: SiteSum) -> SiteSum:
-    """The same sum with the bonds of x to y and of y to x taken together, if the density does not mind."""
+    """The same sum with bonds (x, y) and (y, x) merged, if the density is symmetric in both ends."""
     bonds = node.bonds
     assert bonds is not None
     if exchanged(node.density) != node.density:
@@ -71,7 +71,7 @@ def constants(node: SiteSum) -> dict[str, np.ndarray]:
 
 
 def layers(bonds: Bonds) -> list[BondLayer]:
-    """All bonds, the last layer filled up; where x = y for all of them, each at the place of its node."""
+    """All bonds in layers of N, the last one filled up; bonds (x, x) stand at the position of node x."""
     nodes = len(bonds.lattice.nodes)
     rows: list[Bond] = list(bonds.bonds)
     if on_sites(bonds):
@@ -95,6 +95,6 @@ def layers(bonds: Bonds) -> list[BondLayer]:
 
 
 def on_sites(bonds: Bonds) -> bool:
-    """Whether all bonds join a node with itself, each at most once: what the normal form has for one end."""
+    """Whether all bonds are (x, x), each at most once: the normal form of a term with one end."""
     starts = [i for i, *_ in bonds.bonds]
     return len(set(starts)) == len(starts) and all(i == j for i, j, *_ in bonds.bonds)

@@ -1,8 +1,9 @@
-"""Differences that cancel, as products and quotients that do not.
+"""Differences of nearly equal numbers, rewritten as products and quotients without cancellation.
 
-1 − cos u and cosh u − 1 vanish like squares, √(x² + 1) − x far out, and 1 ∓ tanh u as well. A root or a
-logarithm of them, and the inverse functions, whose slopes are such roots, are finite only if the small number
-is right to its last digits. Each function here returns an expression that equals its argument everywhere.
+1 − cos u and cosh u − 1 vanish like u² at 0; √(x² + 1) − x and 1 ∓ tanh u vanish at large arguments. Their
+roots and logarithms, and inverse functions, whose slopes contain such roots, are finite only if the small
+difference is right to its last digits. Each function here returns an expression that equals its argument
+everywhere.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import sympy as sp
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Functional
 
-_LARGEST = 60  # operations of what is brought to one denominator
+_LARGEST = 60  # operations of an expression that is brought to one denominator
 
 
 def as_product(expr: sp.Expr) -> sp.Expr | None:
-    """A difference as a product, None if it is none that cancels."""
+    """The difference as a product without cancellation, None if none is known."""
     if not isinstance(expr, sp.Add) or expr.has(Functional) or not expr.has(FieldComponent):
         return None
     found = _of_angle(expr)
@@ -32,7 +33,7 @@ def as_product(expr: sp.Expr) -> sp.Expr | None:
 
 
 def root_of_product(expr: sp.Expr) -> sp.Expr | None:
-    """A root of a difference as one of a product, which is nowhere negative; None if there is none."""
+    """The root of a difference as the root of a product that is nowhere negative; None if none is known."""
     if not isinstance(expr, sp.Pow) or not isinstance(expr.exp, sp.Rational) or expr.exp.is_Integer:
         return None
     product = as_product(expr.base)
@@ -40,7 +41,7 @@ def root_of_product(expr: sp.Expr) -> sp.Expr | None:
 
 
 def _of_angle(expr: sp.Add) -> sp.Expr | None:
-    """1 ± cos u, cosh u − 1 and 1 ± tanh u, times numbers."""
+    """Multiples of 1 ± cos u, cosh u − 1 and 1 ± tanh u as products; None for anything else."""
     if len(expr.args) != 2:
         return None
     number, term = expr.as_two_terms()
@@ -71,7 +72,7 @@ def conjugate(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr] | None:
 
 
 def _over_one_denominator(expr: sp.Add) -> sp.Expr | None:
-    """1 − 1/(1 + x²) = x²/(1 + x²), if a product is left in the numerator."""
+    """1 − 1/(1 + x²) = x²/(1 + x²) and the like, if the numerator becomes a product."""
     if not any(f.exp.is_negative for f in expr.atoms(sp.Pow)):
         return None
     numerator, denominator = (cast(sp.Expr, sp.factor(part)) for part in sp.fraction(sp.together(expr)))
@@ -82,7 +83,7 @@ def _over_one_denominator(expr: sp.Add) -> sp.Expr | None:
 
 
 def _complement(u: sp.Expr) -> sp.Expr | None:
-    """√(1 − u²), if it is seen to be real once it is simplified."""
+    """√(1 − u²) simplified, None unless the result is known to be real."""
     if u.has(Functional) or u.count_ops() > _LARGEST:
         return None
     numerator, denominator = map(sp.factor, sp.fraction(sp.cancel(sp.together(1 - u**2))))
@@ -91,7 +92,7 @@ def _complement(u: sp.Expr) -> sp.Expr | None:
 
 
 def inverse_function(expr: sp.Basic) -> sp.Expr | None:
-    """acosh, acos, asin, atanh by functions without infinite slopes, None where that is no better."""
+    """acosh, acos, asin or atanh as functions without infinite slopes, None where this is no better."""
     if not isinstance(expr, sp.acosh | sp.acos | sp.asin | sp.atanh) or not expr.has(FieldComponent):
         return None
     u = cast(Any, expr.args[0])
@@ -101,7 +102,7 @@ def inverse_function(expr: sp.Basic) -> sp.Expr | None:
         return None if (u - 1).is_positive else cast(sp.Expr, 2 * sp.asinh(sp.sqrt((u - 1) / 2)))
     if isinstance(expr, sp.acos):
         factor, wave = u.as_coeff_Mul()
-        if isinstance(wave, sp.sin | sp.cos) and abs(factor) < 1:  # it does not come near ±1
+        if isinstance(wave, sp.sin | sp.cos) and abs(factor) < 1:  # the argument stays away from ±1
             return None
         return cast(sp.Expr, 2 * sp.atan2(sp.sqrt(1 - u), sp.sqrt(1 + u)))
     if isinstance(u, sp.tanh):

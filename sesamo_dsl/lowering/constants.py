@@ -1,6 +1,6 @@
-"""The part of an action that no field is in: S = C + (S − C).
+"""The part of an action that does not depend on the fields: S = C + (S − C).
 
-C does not change what is sampled, but in float32 a large one leaves no digits for what does. It is split off
+C does not change the distribution, but in float32 a large C leaves no digits for S − C. It is split off
 symbolically, before anything is rounded, and added back in float64.
 """
 
@@ -15,7 +15,7 @@ from ..symbols.lattice import SiteSum
 
 
 def split_constant(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """(C, expr − C) with C the summands that only numbers and couplings are in, of densities as well."""
+    """(C, expr − C) with C the sum of all terms, also inside densities, of numbers and couplings alone."""
     if isinstance(expr, SiteSum):
         constant, rest = split_constant(expr.density)
         kept = sp.S.Zero if rest == 0 else expr.over(rest)

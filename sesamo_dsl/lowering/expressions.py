@@ -1,4 +1,7 @@
-"""From symbols to programs: the only module that knows both SymPy and the intermediate program."""
+"""Translation of a SymPy expression to a program function that is stable in value and slope.
+
+An expression is rewritten where its parts overflow, cancel or are undefined although the whole is finite.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ from .spellings import (
 )
 
 ADJACENCY = "ADJACENCY"  # the constant that holds the adjacency matrix of the lattice
-_SMALLEST_EXPONENT = -745.0  # of e in float64 that is not 0
+_SMALLEST_EXPONENT = -745.0  # below it exp underflows to 0 in float64
 _LARGEST_SINGLE = 3.4e38
 _SUPPORTED = (
     "+, ·, powers, exp, log, sin, cos, tan, sec, csc, cot, sinc, asin, acos, atan, atan2; sinh, cosh, tanh, "
@@ -71,12 +74,12 @@ def lower(
 ) -> Function:
     """A function (x; couplings) ↦ one number per configuration, from an expression in site sums.
 
-    Without ``slopes`` nobody asks for its derivative, and kinks need no care.
+    Without ``slopes`` the function is not differentiated, and kinks need no care.
     """
     couplings = _coupling_names(expr)
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
     value = _Lowering(builder, components, slopes=slopes)(expr)
-    if builder.kind(value) is Kind.SCALAR:  # one number per configuration all the same
+    if builder.kind(value) is Kind.SCALAR:  # the output has to have a batch axis
         volume = builder.constant(components[0].lattice.volume)
         value = builder.site_sum(builder.broadcast(builder.div(value, volume)))
     return builder.finish(**{output: value})
@@ -85,7 +88,7 @@ def lower(
 def lower_by_block(
     name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], blocks: tuple[int, ...]
 ) -> Function:
-    """The same for a linear combination of site sums, as a sum over the blocks: (batch, blocks)."""
+    """A function (x; couplings) ↦ (batch, blocks) whose sum over the blocks is a combination of site sums."""
     couplings = _coupling_names(expr)
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
     lowering = _Lowering(builder, components, blocks)
@@ -117,7 +120,7 @@ def arrays(expressions: Iterable[sp.Expr]) -> dict[str, np.ndarray]:
 
 
 def lower_into(builder: Builder, expr: sp.Expr, values: Mapping[sp.Symbol, int]) -> int:
-    """Add an expression in symbols that stand for ``values`` to a function under construction."""
+    """Write an expression, whose symbols stand for ``values``, to a Builder; returns its index."""
     lowering = _Lowering(builder, ())
     lowering.known.update(values.items())
     return lowering(expr)
@@ -137,9 +140,9 @@ class _Lowering:
         self._builder, self._blocks, self._slopes = builder, blocks, slopes
         self._components = components
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
-        self._layer: BondLayer | None = None  # of a sum over bonds, whose density is lowered
-        self.known: dict[sp.Basic, int] = {}  # what has been lowered so far
-        self._regular: sp.Expr | None = None  # has no removable singularity where it is evaluated
+        self._layer: BondLayer | None = None  # the bonds of the sum whose density is lowered
+        self.known: dict[sp.Basic, int] = {}  # the expressions lowered so far
+        self._regular: sp.Expr | None = None  # an expression to be lowered without special cases
 
     def __call__(self, expr: sp.Expr) -> int:
         if expr not in self.known:
@@ -222,7 +225,7 @@ class _Lowering:
         raise _unsupported(expr)
 
     def _bonds(self, expr: SiteSum) -> int:
-        """A density whose sum over the sites is that over the bonds, as many at a time as there are sites."""
+        """A density whose sum over the sites equals the sum over the bonds, added up layer by layer."""
         b = self._builder
         node = evaluated_once(expr)
         bonds = cast(Bonds, node.bonds)
@@ -236,13 +239,13 @@ class _Lowering:
             else:
                 factors = b.site_constant(f"{layer.name}_FACTORS")
                 value = b.mul(factors, density)
-                if (layer.factors == 0).any():  # what fills the layer may be infinite
+                if (layer.factors == 0).any():  # 0·∞ at the bonds that only fill the layer
                     value = b.where(factors, value, b.constant(0.0))
             total = b.add(total, value)
         return total
 
     def _special(self, expr: sp.Expr) -> int | None:
-        """What is undefined term by term, or factor by factor, where the whole is not; None if nothing is."""
+        """A sum or product with terms or factors that are infinite where the whole is finite; else None."""
         parts = None if expr == self._regular else split_singular(expr)
         if parts is not None:
             singular, rest = parts
@@ -264,7 +267,7 @@ class _Lowering:
         return None
 
     def _removed(self, argument: sp.Expr, found: Removable, function: sp.Expr) -> int:
-        """A function of one variable, by its Taylor polynomial where its denominators are small."""
+        """A function of one variable t: its Taylor polynomial for |t| < radius, the function elsewhere."""
         b = self._builder
         t, zero = self(argument), b.constant(0.0)
         near = b.binary("lt", b.unary("abs", t), b.constant(found.radius))
@@ -285,7 +288,7 @@ class _Lowering:
         return b.mul(t, value) if first else value
 
     def _stable(self, expr: sp.Expr) -> int | None:
-        """What cancels, or has a root of what does; None if nothing is seen to."""
+        """A difference that cancels, or a root of one, in a stable form; None for other expressions."""
         if expr == self._regular or not self._slopes:
             return None
         if isinstance(expr, sp.Add):
@@ -303,7 +306,7 @@ class _Lowering:
         return None
 
     def _where_positive(self, sign: sp.Expr, yes: sp.Expr, regular: sp.Expr, no: sp.Expr) -> int:
-        """``yes`` where ``sign`` > 0, where nothing cancels in its part ``regular``, ``no`` elsewhere."""
+        """``yes`` where ``sign`` > 0, else ``no``; nothing cancels in ``regular``, a part of ``yes``."""
         if sign.is_nonnegative:
             return self(yes)
         b = self._builder
@@ -313,7 +316,7 @@ class _Lowering:
         return b.where(positive, self._branch(yes, positive, regular=regular), apart)
 
     def _root(self, expr: sp.Pow) -> int | None:
-        """A power of a function of one variable that vanishes at zero: |t|^kq times one of f/t^k there."""
+        """f(t)^q of a function that vanishes like t^k: near 0 it is |t|^kq (f/t^k)^q."""
         found = vanishing(expr.base)
         if found is None or not found[0].factor.is_positive:
             return None
@@ -338,7 +341,7 @@ class _Lowering:
         return value if function.factor == 1 else b.mul(self(cast(sp.Expr, function.factor**expr.exp)), value)
 
     def _exp(self, exponent: sp.Expr) -> int:
-        """exp of what may have a pole, as exp(−1/x²): where it underflows its slope is 0."""
+        """exp of an exponent that may have a pole, such as exp(−1/x²): slope 0 where it underflows."""
         b = self._builder
         value = self(exponent)
         if not self._slopes or not any(poles(exponent)):
@@ -347,7 +350,7 @@ class _Lowering:
         return b.where(selected, b.unary("exp", self._branch(exponent, selected)), b.constant(0.0))
 
     def _flat_product(self, expr: sp.Mul) -> int | None:
-        """A product with such an exponential, which is 0 where that underflows, whatever else it has."""
+        """A product with an exponential of a pole, as exp(−1/x²)/x: 0 where the exponential underflows."""
         b = self._builder
         flat = [f for f in expr.args if isinstance(f, sp.exp) and any(poles(cast(sp.Expr, f.args[0])))]
         if len(flat) != 1 or expr == self._regular:
@@ -356,7 +359,7 @@ class _Lowering:
         return b.where(selected, self._branch(expr, selected, regular=expr), b.constant(0.0))
 
     def _times_log(self, expr: sp.Mul) -> int | None:
-        """A product with log u where u may vanish: 0 where the other factors do so as well, as x² log x²."""
+        """A product with log u, such as x² log x²: 0 where u and the other factors vanish together."""
         b = self._builder
         logs = [f for f in expr.args if isinstance(f, sp.log) and not f.args[0].is_positive]
         if len(logs) != 1 or expr == self._regular or not self._slopes:
@@ -372,7 +375,7 @@ class _Lowering:
         return b.where(selected, inside, b.where(factor, infinite, b.constant(0.0)))
 
     def _scaled_tail(self, expr: sp.Mul) -> int | None:
-        """A product with erfc(u) and exp(v): where erfc is tiny exp(v − u²) times its asymptotic series."""
+        """A product with erfc(u) exp(v): where erfc(u) is tiny exp(v − u²) times the asymptotic series."""
         b = self._builder
         tails = [(f, tail) for f in expr.args if (tail := multiple_of_erfc(f)) is not None]
         exponentials = [f for f in expr.args if isinstance(f, sp.exp) and f.has(FieldComponent)]
@@ -397,7 +400,7 @@ class _Lowering:
         return result if rest == 1 else b.mul(self(rest), result)
 
     def _extreme(self, name: str, arguments: Sequence[sp.Expr]) -> int:
-        """The largest or smallest of several; what overflows where it is not chosen is a branch."""
+        """The largest or smallest of several values, each a branch since it may overflow elsewhere."""
         b = self._builder
         values = [self(arg) for arg in arguments]
         chosen = values[0]
@@ -408,12 +411,12 @@ class _Lowering:
         result = b.unary("hold", chosen)
         for arg, value in zip(reversed(arguments), reversed(values), strict=True):
             below, above = (chosen, value) if name == "maximum" else (value, chosen)
-            selected = b.binary("le", below, above)  # the one that is equal to the extreme
+            selected = b.binary("le", below, above)  # True for the value that is equal to the extreme
             result = b.where(selected, self._branch(arg, selected), result)
         return result
 
     def _power(self, expr: sp.Pow) -> int:
-        """A power; where its base is zero its slope is 0, which lies between those on both sides."""
+        """A power; where its base is zero its slope is 0, which lies between the slopes on both sides."""
         b = self._builder
         base, exponent = expr.args
         base, exponent = cast(sp.Expr, base), cast(sp.Expr, exponent)
@@ -422,7 +425,7 @@ class _Lowering:
             if q.denominator == 1 or base.is_positive or not self._slopes:
                 return b.power(self(base), q)
             even = _even_power(base)
-            if even is not None:  # which would underflow, and so would the product of several factors
+            if even is not None:  # the even power may underflow, and so may a product of several factors
                 root, n = even
                 value = b.constant(1.0)
                 for factor in sp.Mul.make_args(root):
@@ -440,7 +443,7 @@ class _Lowering:
         return b.where(value, inside, b.where(power, at_zero, one))
 
     def _kinked(self, base: int, exponent: Fraction) -> int:
-        """A power of what may be zero, where its slope is then zero."""
+        """A power of a base that may be zero; the slope there is 0."""
         b = self._builder
         if exponent.denominator == 1 and exponent >= 0:
             return b.power(base, exponent)
@@ -448,7 +451,7 @@ class _Lowering:
         return b.where(base, inside, b.constant(0.0 if exponent > 0 else math.inf))
 
     def _norm(self, terms: list[sp.Expr]) -> int:
-        """√Σ terms², with slope 0 at 0: in units of the largest term, so that no square overflows."""
+        """√Σ terms² with slope 0 at 0, computed in units of the largest term so that no square overflows."""
         b = self._builder
         values = [self(term) for term in terms]
         sizes = [b.unary("abs", value) for value in values]
@@ -464,7 +467,7 @@ class _Lowering:
         return b.mul(largest, b.unary("sqrt", total))
 
     def _angle(self, y: int, x: int) -> int:
-        """The angle of (x, y), with slope 0 at the origin, in units of the larger one of both."""
+        """The angle of (x, y) with slope 0 at the origin, computed in units of max(|x|, |y|)."""
         b = self._builder
         size = b.unary("hold", b.binary("maximum", b.unary("abs", x), b.unary("abs", y)))
         unit = b.where(size, size, b.constant(1.0))
@@ -499,7 +502,7 @@ class _Lowering:
         return value
 
     def _sum(self, expr: sp.Expr) -> int:
-        """Horner's scheme on the field in most terms, so that neighbours are added before multiplying."""
+        """A sum by Horner's scheme in the field that most terms contain: neighbours are added first."""
         b = self._builder
         terms = [cast(sp.Expr, t) for t in sp.Add.make_args(expr)]
         powers = [dict(_field_powers(term)) for term in terms]
@@ -553,7 +556,7 @@ class _Lowering:
             terms = [self(exponent) for exponent in positive]
             return terms[0] if len(terms) == 1 else b.logsumexp(terms)
         even = _even_power(argument)
-        if even is not None and isinstance(argument, sp.Pow):  # whose power would underflow
+        if even is not None and isinstance(argument, sp.Pow):  # the power itself may underflow
             root = cast(sp.Expr, sp.Abs(even[0]))
             logarithm = self._log(root) if grows(root) else b.unary("log", self(root))
             return b.mul(b.constant(float(even[1])), logarithm)
@@ -561,14 +564,14 @@ class _Lowering:
         if ratio is not None:
             return self(cast(sp.Expr, log_sinhc(ratio[0]) + sp.log(ratio[1])))
         vanishing = vanishing_ratio(argument)
-        if vanishing is not None:  # log Σ exp(q − p) has no difference of large numbers
+        if vanishing is not None:  # −log Σ exp(q − p) has no difference of large numbers
             rest, exponent, terms = vanishing
             gaps = [self(cast(sp.Expr, sp.expand(q - exponent))) for q in terms]
             value = b.neg(b.logsumexp(gaps))
             return value if rest == 1 else b.add(value, self._log(rest))
         factors = [(f, *f.as_base_exp()) for f in sp.Mul.make_args(argument)]
         tails = [(f, exponent, tail) for f, base, exponent in factors if (tail := multiple_of_erfc(base))]
-        if tails:  # each of them may underflow
+        if tails:  # each erfc may underflow
             rest = sp.Mul(argument, *(1 / f for f, *_ in tails), *(n**power for _, power, (n, _) in tails))
             value = self._log(cast(sp.Expr, rest))
             for _, power, (_, u) in tails:
@@ -579,7 +582,7 @@ class _Lowering:
         product = as_product(argument)
         if product is not None and product.is_nonnegative and argument != self._regular:
             value = b.constant(0.0)
-            for factor in sp.Mul.make_args(product):  # which may underflow together
+            for factor in sp.Mul.make_args(product):  # the product of all factors may underflow
                 value = b.add(value, self(cast(sp.Expr, sp.log(factor))))
             return value
         root = conjugate(argument)
@@ -597,7 +600,7 @@ class _Lowering:
         return log_ratio if exponent is None else b.add(exponent, log_ratio)
 
     def _log_erfc(self, u: int) -> int:
-        """log erfc(u), by its asymptotic series where erfc(u) is tiny."""
+        """log erfc(u), by the asymptotic series where erfc(u) is tiny."""
         b, start = self._builder, ERFC_SERIES_FROM
         far = b.binary("lt", b.constant(start), u)
         near = b.unary("log", b.unary("erfc", b.where(far, b.constant(0.0), u)))
@@ -609,7 +612,8 @@ class _Lowering:
     def _overflows(self, expr: sp.Expr) -> bool:
         """Whether parts of a product or power may overflow where the whole is finite.
 
-        They are exponentials, or powers of high degree. A product of whole powers alone is as large as it is.
+        Such parts are exponentials and powers of high degree. A product of integer powers alone has the size
+        of the whole.
         """
         if isinstance(expr, sp.besseli):
             return expr.has(FieldComponent)
@@ -626,12 +630,12 @@ class _Lowering:
         return False
 
     def _scaled(self, expr: sp.Expr, *, steep: bool = False) -> tuple[int, int | None]:
-        """(r, m) with expr = r·exp(m), r of the size of 1 where exponentials are large; None is m = 0.
+        """(r, m) with expr = r·exp(m) and r of order 1 where exponentials are large; None stands for m = 0.
 
         Parameters
         ----------
         steep
-            Whether powers of the fields count as exponentials, c·log|φ|, as they do in what is steep.
+            Whether powers φ^c count as exponentials exp(c·log|φ|), as in expressions of high degree.
         """
         b = self._builder
         expr, steep = root_of_product(expr) or expr, steep or is_steep(expr)
@@ -684,7 +688,7 @@ class _Lowering:
         return self._scaled_sum([self._scaled(cast(sp.Expr, term), steep=steep) for term in expr.args])
 
     def _scaled_power(self, base: int, exponent: int) -> tuple[int, int]:
-        """The same for a power of a field."""
+        """(r, m) with base^exponent = r·exp(m) for a field: r its sign, m = exponent · log|base|."""
         b = self._builder
         one = b.constant(1.0)
         ratio = b.unary("sign", base) if exponent % 2 else b.where(base, one, b.constant(0.0))
@@ -692,7 +696,7 @@ class _Lowering:
         return ratio if exponent > 0 else b.div(one, ratio), b.mul(b.constant(float(exponent)), size)
 
     def _scaled_sum(self, parts: list[tuple[int, int | None]]) -> tuple[int, int]:
-        """The same for a sum. Its exponent is the largest, held: what it is does not change the sum."""
+        """(r, m) of a sum; m is the largest exponent, held constant as r·exp(m) does not depend on it."""
         b = self._builder
         zero = b.constant(0.0)
         terms = [(ratio, zero if exponent is None else exponent) for ratio, exponent in parts]
@@ -740,12 +744,12 @@ class _Lowering:
         return value
 
     def _branch(self, expr: sp.Expr, selected: int, *, regular: sp.Expr | None = None) -> int:
-        """A branch of a Piecewise, which sees its fields where it is selected and 1 elsewhere.
+        """A branch of a Piecewise, evaluated at the fields where it is selected and at 1 elsewhere.
 
-        If that is a pole, another number is taken; ``regular`` is what is no special case any more.
+        If 1 is a pole, another number is taken. ``regular`` is to be lowered without special cases.
 
-        Its value is discarded elsewhere, but what is undefined or overflows there has a derivative that would
-        turn 0·∞ into NaN. A quadratic polynomial has none such.
+        The value elsewhere is discarded, but an undefined or overflowing branch would have an infinite
+        derivative there, and 0·∞ is NaN. Quadratic polynomials have no such places and stay as they are.
         """
         if _is_quadratic(expr):
             return self(expr)
@@ -763,14 +767,14 @@ class _Lowering:
         return least
 
     def _margin(self, condition: sp.Basic) -> int:
-        """By how much a condition holds, negative where it does not."""
+        """The margin by which a condition holds, e.g. b − a for a < b; negative where it does not hold."""
         b = self._builder
         if isinstance(condition, sp.And):
             return self._least([self._margin(part) for part in condition.args])
         if isinstance(condition, sp.Or):
             parts = [b.neg(self._margin(part)) for part in condition.args]
             return b.neg(self._least(parts))
-        assert isinstance(condition, sp.Rel)  # or it would have been refused
+        assert isinstance(condition, sp.Rel)  # _condition has refused anything else
         left, right = (self(cast(sp.Expr, side)) for side in condition.args)
         if isinstance(condition, sp.Eq | sp.Ne):
             size = b.unary("abs", b.sub(left, right))
@@ -815,7 +819,7 @@ class _Lowering:
 
 
 def _check_couplings(singular: sp.Expr) -> None:
-    """LoweringError for 0/0 that has a limit for all couplings, on which its expansion depends."""
+    """Raise LoweringError for 0/0 whose limit, and so its Taylor expansion, depends on run-time couplings."""
     couplings = sorted(singular.atoms(Parameter), key=str)
     values = {c: sp.Rational(2 * k + 3, 7) for k, c in enumerate(couplings)}
     if couplings and removable(cast(sp.Expr, singular.xreplace(values))) is not None:
@@ -828,7 +832,7 @@ def _check_couplings(singular: sp.Expr) -> None:
 
 
 def _ordinary_point(expr: sp.Expr, leaves: Sequence[sp.Expr]) -> float:
-    """A number that no denominator and no logarithm vanishes at where all leaves have it, 1 if it is none."""
+    """A value of all leaves at which no denominator and no argument of a logarithm is 0, else 1."""
     critical = [
         *poles(expr),
         *(f.args[0] for f in expr.atoms(sp.log)),
@@ -846,7 +850,7 @@ def _is_natural(exponent: sp.Basic) -> bool:
 
 
 def _is_leaf(expr: sp.Basic) -> bool:
-    """Whether powers of it are taken for what grows."""
+    """Whether powers of the expression count as growing: a field, a sum over sites or an absolute value."""
     return isinstance(expr, FieldComponent | Functional | sp.Abs)
 
 
@@ -887,7 +891,7 @@ def _unsupported(expr: sp.Basic, what: str | None = None) -> LoweringError:
 
 
 def _leaves(expr: sp.Basic) -> set[sp.Expr]:
-    """The fields, sums and determinants of an expression, without those inside of sums and determinants."""
+    """The outermost fields, site sums and determinants of an expression."""
     if isinstance(expr, Functional | FieldComponent | BondWeight):
         return {expr}
     return set().union(*map(_leaves, expr.args)) if expr.args else set()
@@ -900,14 +904,14 @@ def _is_quadratic(expr: sp.Expr) -> bool:
 
 
 def _even_power(base: sp.Expr) -> tuple[sp.Expr, int] | None:
-    """(r, 2k) with base = r^2k."""
+    """(r, n) with base = |r|^n, an even power or (n = 1) an absolute value; None otherwise."""
     if isinstance(base, sp.Pow) and isinstance(base.exp, sp.Integer) and base.exp > 0 and base.exp % 2 == 0:
         return base.base, int(base.exp)
     return (cast(sp.Expr, base.args[0]), 1) if isinstance(base, sp.Abs) else None
 
 
 def _half_power(root: sp.Expr, exponent: int) -> sp.Expr:
-    """|root|^(exponent/2) up to its sign, which a square does not see."""
+    """|root|^(exponent/2) up to its sign, which does not matter in a square."""
     whole = root ** (exponent // 2)
     return cast(sp.Expr, whole * sp.sqrt(sp.Abs(root)) if exponent % 2 else whole)
 

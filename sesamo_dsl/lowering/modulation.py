@@ -8,8 +8,8 @@ facets                 λ_j(y) of its fundamental domain
 breaking_by_block      S₁ as a sum over the blocks of a group that acts independently on each
 chart, unchart         R^n ↔ {y ∈ Ω}, where the walls of Ω are linearly independent
 orient                 ỹ ↦ ỹ with c_1 > 0 for every slice
-on_slice, off_slice    ỹ ↔ (y, a): the gauge directions c_2 … c_N of every slice are handed out as
-                       auxiliary coordinates a and set to zero in y
+on_slice, off_slice    ỹ ↔ (y, a): the gauge directions c_2 … c_N of every slice become the auxiliary
+                       coordinates a and are set to zero in y
 unrotate, rotate       x ↔ (y, n_0, n_1, …) with x = R_0(n_0) R_1(n_1) … y
 radii                  c_1 = r of every slice
 log_faddeev_popov      Σ log Δ(r) on the slices
@@ -35,7 +35,7 @@ from .expressions import lower_into
 
 
 def finite_functions(domain: Domain, blocks: tuple[int, ...]) -> list[Function]:
-    """canonicalize, modulate, facets, and the charts where there are any; ``blocks`` are the block axes."""
+    """The functions canonicalize, modulate and facets, and charts if Ω has them; ``blocks``: block axes."""
     b = Builder(
         "canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)]
     )
@@ -88,7 +88,7 @@ def _charts(blocks: tuple[int, ...]) -> list[Function]:
 
 
 def slice_functions(slices: Sequence[Slice], components: int, volume: int) -> list[Function]:
-    """The functions of Lie groups; none without slices."""
+    """The functions of the Lie groups, an empty list without slices."""
     if not slices:
         return []
     return [
@@ -107,9 +107,9 @@ def constants(
 ) -> dict[str, np.ndarray]:
     """The arrays the functions refer to.
 
-    WALLS maps means to the distances from the walls, EDGES those to constants that are added to components.
+    WALLS maps means to the distances from the walls, EDGES maps distances to constants added to components.
     ORIENTATIONS are the products of slice reversals.
-    COLLECTIVE_i maps spatial means to c = Σ_x φ/√V of slice i, GENERATORS_i are those of its rotation.
+    COLLECTIVE_i maps spatial means to c = Σ_x φ/√V of slice i, GENERATORS_i generate its rotation.
     """
     arrays = {
         "MATRICES": domain.matrices,
@@ -142,9 +142,9 @@ def constants(
 
 
 def preimages(program: Program, strategy: str) -> np.ndarray:
-    """Matrices M with q̃(y) = Σ_M q_f(M y): all pre-images of a configuration that was folded.
+    """Matrices M with q̃(y) = Σ_M q_f(M y), the sum over all pre-images M y of the folded configuration y.
 
-    (count, c, c), or (count, blocks, c, c) with a matrix for every block.
+    The shape is (count, c, c), or (count, blocks, c, c) with a matrix for every block.
     """
     matrices, sectors = program.constants["MATRICES"], program.sectors
     orientations = program.constants.get("ORIENTATIONS", np.eye(len(program.components))[None])
@@ -201,8 +201,8 @@ def _off_slice(slices: Sequence[Slice], components: int, volume: int) -> Functio
 def _section(b: Builder, slice_: Slice, i: int, n: int) -> list[int]:
     """The factors R_1, R_2, … of the rotation with R(n) e_1 = n.
 
-    Each is exp(αA) with A = Σ_b m_b T_b, and takes e_1 to (cos α, m sin α): the last one gives n its
-    components along its own directions, and hands what is left to the one before.
+    Each is exp(αA) with A = Σ_b m_b T_b, and takes e_1 to (cos α, m sin α): the last factor gives n its
+    components along the directions of its generators, the factors before it give the other components.
     """
     factors: list[int] = []
     for j, stage in reversed(list(enumerate(slice_.stages))):
@@ -228,7 +228,7 @@ def _generators_name(i: int, j: int) -> str:
 
 
 def _section_constants(slice_: Slice, i: int) -> dict[str, np.ndarray]:
-    """The generators of every stage, and which entries of n it turns to and leaves to the one before."""
+    """The generators of every factor R_k, and the entries of n that it makes and that it leaves to others."""
     arrays, known = {}, [0]
     for j, stage in enumerate(slice_.stages):
         arrays[_generators_name(i, j)] = stage.generators

@@ -1,9 +1,9 @@
 """Removable singularities: (eˣ − 1)/x, coth x − 1/x and their like have a value and a slope at 0.
 
-A function of one variable t whose denominators vanish at t = 0 is taken there from its Taylor polynomial. Its
-coefficients are those of the Laurent series on a circle around 0, computed in many digits: the singularity is
-removable if those of negative powers are zero, and the function is analytic inside of the circle if the
-polynomial reproduces it there.
+A function of one variable t whose denominators vanish at t = 0 is replaced near 0 by its Taylor polynomial.
+The coefficients are Laurent coefficients on a circle around 0, computed in many digits: the singularity is
+removable if the coefficients of negative powers are zero, and the function is analytic inside the circle if
+the polynomial reproduces it there.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ..symbols.lattice import Functional, Lattice
 _DIGITS = 40
 _POINTS = 64  # on the circle
 _TERMS = 32  # of the polynomial at most
-_RADII = (0.5, 0.125, 1 / 32)  # within which the polynomial stands, half of that of the circle
-_ROUNDING = 1e-18  # of the terms that are left out
-_FIELDS = 6  # in the denominators at most
-_LARGEST = 60  # operations of a function that is looked at
-_ORDERS = 9  # below which a zero is looked for
+_RADII = (0.5, 0.125, 1 / 32)  # |t| below which the polynomial is used, half the radius of the circle
+_ROUNDING = 1e-18  # relative size of the terms that are left out
+_FIELDS = 6  # most fields in the denominators
+_LARGEST = 60  # most operations of a function that is examined
+_ORDERS = 9  # the order of a zero has to be below this
 _POLES = (sp.coth, sp.csch, sp.cot, sp.csc)
 
 VARIABLE = FieldComponent("°t", 0, "°t", Lattice(1), (0,))
-"""t: a field component, for what is lowered asks what depends on fields."""
+"""t, as a field component, because the lowering asks which expressions depend on fields."""
 
 SINC = cast(sp.Expr, sp.sin(VARIABLE) / VARIABLE)
 
@@ -42,15 +42,15 @@ class Removable:
     Attributes
     ----------
     factor
-        What does not depend on the argument.
+        The factor that does not depend on the argument.
     argument
-        An expression in fields that the singularity lies at the zeros of.
+        An expression in fields; the singularity lies at its zeros.
     function
         An expression in ``VARIABLE``.
     radius
-        Within |t| < radius the polynomial stands for the function.
+        The polynomial replaces the function for |t| < radius.
     coefficients
-        Of 1, t, t², …; every second one is zero for an even or an odd function.
+        Coefficients of 1, t, t², …; every second one is zero for an even or an odd function.
     """
 
     factor: sp.Expr
@@ -61,9 +61,9 @@ class Removable:
 
 
 def split_singular(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
-    """(singular, rest) of a sum or a product: the terms or factors that share the fields of a denominator.
+    """(singular, rest) of a sum or product; singular has the terms or factors with a denominator's fields.
 
-    None if no denominator is seen that may vanish.
+    None if no denominator can vanish as far as SymPy knows.
     """
     parts = cast(tuple[sp.Expr, ...], expr.args)
     if not isinstance(expr, sp.Add | sp.Mul) or expr.has(Functional):
@@ -83,7 +83,7 @@ def split_singular(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def poles(expr: sp.Expr) -> Iterator[sp.Expr]:
-    """Denominators that may vanish, and functions that have poles; none inside of functions."""
+    """Denominators that may vanish, also of functions with poles, outside the arguments of functions."""
     if isinstance(expr, sp.Add | sp.Mul):
         for arg in expr.args:
             yield from poles(cast(sp.Expr, arg))
@@ -98,12 +98,12 @@ def poles(expr: sp.Expr) -> Iterator[sp.Expr]:
 
 @lru_cache(maxsize=256)
 def removable(expr: sp.Expr, outer: Callable[..., sp.Expr] | None = None) -> Removable | None:
-    """The expression as a function of one variable with a removable singularity, None if none is seen.
+    """The expression as a function of one variable with a removable singularity, None if none is found.
 
     Parameters
     ----------
     outer
-        A function, sp.log, that the function of one variable is put into.
+        A function such as sp.log to be applied to the function of one variable.
     """
     if sp.count_ops(expr) > _LARGEST:
         return None
@@ -122,7 +122,7 @@ def removable(expr: sp.Expr, outer: Callable[..., sp.Expr] | None = None) -> Rem
 
 @lru_cache(maxsize=256)
 def vanishing(expr: sp.Expr) -> tuple[Removable, int] | None:
-    """(g, k) with expr = factor · t^k g(t), g(0) ≠ 0 and k > 0 at t = argument; None if none is seen."""
+    """(g, k) with expr = factor · t^k g(t), g(0) ≠ 0 and k > 0 at t = argument; None if none is found."""
     if sp.count_ops(expr) > _LARGEST or expr.has(Functional):
         return None
     for argument in _arguments(expr):
@@ -139,7 +139,7 @@ def vanishing(expr: sp.Expr) -> tuple[Removable, int] | None:
 
 
 def _arguments(expr: sp.Expr) -> list[sp.Expr]:
-    """What the variable may be: arguments of functions, denominators and fields, the simplest first."""
+    """Candidates for the variable t: arguments of functions, denominators and fields, the simplest first."""
     found: list[Any] = [*poles(expr), *expr.atoms(FieldComponent)]
     for function in expr.atoms(sp.Function, sp.exp):
         found += [arg for arg in function.args if arg.has(FieldComponent)]

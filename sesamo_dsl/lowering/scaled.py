@@ -1,9 +1,9 @@
 """Which expressions grow like exponentials, and how sums of positive exponentials are written as exponents.
 
 A quotient or a logarithm of sums of exponentials is finite where its parts overflow. Lowering therefore asks
-whether exponentials occur in an expression as summands or factors (``grows``), or powers as high as to
-overflow like them (``is_steep``), and for the log-sum-exp that every framework has, what the exponents of a
-sum with positive coefficients are (``exponents``).
+whether an expression has exponentials as summands or factors (``grows``), or powers so high that they
+overflow as well (``is_steep``). ``exponents`` gives the exponents of a sum with positive coefficients, for
+the log-sum-exp of the frameworks.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Functional
 
 LARGEST_DEGREE = 6
-_AFFINE_FROM = 3  # exponents from which one matrix product beats term by term
+_AFFINE_FROM = 3  # number of exponents from which one matrix product is faster than single terms
 _LARGEST_RATIO = 100  # operations of an expression that is brought to one denominator
 _AFFINE_CONSTANTS = 200.0
 
 
 def grows(expr: sp.Basic) -> bool:
-    """Whether an exponential of fields is a summand or a factor of ``expr``, or a power of one is."""
+    """Whether an exponential of fields, or a power of one, is a summand or a factor of ``expr``."""
     if isinstance(expr, sp.Add | sp.Mul):
         return any(map(grows, expr.args))
     if isinstance(expr, sp.exp | sp.cosh | sp.sinh | sp.besseli):
@@ -35,7 +35,7 @@ def grows(expr: sp.Basic) -> bool:
 
 
 def is_steep(expr: sp.Basic) -> bool:
-    """Whether ``expr``, or what it is a root of, is like a power that float32 cannot hold of 10⁶."""
+    """Whether ``expr`` or an algebraic part of it has so high a degree that at 10⁶ it overflows float32."""
     if degree(expr) > LARGEST_DEGREE:
         return True
     algebraic = isinstance(expr, sp.Add | sp.Mul) or (isinstance(expr, sp.Pow) and expr.exp.is_Rational)
@@ -43,7 +43,7 @@ def is_steep(expr: sp.Basic) -> bool:
 
 
 def degree(expr: sp.Basic) -> sp.Expr:
-    """By which power of its fields an algebraic expression grows or falls at most; 0 of other functions."""
+    """The largest power of its fields by which an algebraic expression grows or falls; 0 otherwise."""
     if isinstance(expr, FieldComponent | Functional):
         return sp.S.One
     if isinstance(expr, sp.Add | sp.Max | sp.Min):
@@ -62,7 +62,7 @@ def is_exponential(expr: sp.Basic) -> bool:
 
 
 def single_exponential(term: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
-    """(number c, exponent e) of a term c·exp(e); a number is one with exponent 0."""
+    """(number c, exponent e) of a term c·exp(e), with e = 0 for a number; None for other terms."""
     number, rest = term.as_coeff_Mul()
     if rest == 1:
         return number, sp.S.Zero
@@ -70,7 +70,7 @@ def single_exponential(term: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def difference_of_exponentials(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr] | None:
-    """(c, p, q) with expr = c (exp(p) − exp(q)) and a number c > 0, as sinh and exp(x) − 1."""
+    """(c, p, q) with expr = c (exp(p) − exp(q)) and a number c > 0, e.g. sinh and exp(x) − 1; else None."""
     if isinstance(expr, sp.sinh):
         argument = cast(sp.Expr, expr.args[0])
         return sp.Rational(1, 2), argument, cast(sp.Expr, -argument)
@@ -84,7 +84,7 @@ def difference_of_exponentials(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr
 
 
 def exponents(expr: sp.Expr) -> list[sp.Expr] | None:
-    """Exponents e_i with expr = Σ exp(e_i), if expr is a sum of positive multiples of exponentials."""
+    """Exponents e_i with expr = Σ exp(e_i), None unless expr is a positive sum of exponentials."""
     if isinstance(expr, sp.Add):
         parts = [exponents(cast(sp.Expr, term)) for term in expr.args]
         if all(part is not None for part in parts) and expr.has(sp.exp, sp.cosh):
@@ -109,9 +109,9 @@ def exponents(expr: sp.Expr) -> list[sp.Expr] | None:
 
 
 def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | None:
-    """(r, p, [q_i]) with expr = r exp(p) / Σ_i exp(q_i), as 1 − tanh(x)² and f (1 − f) of a logistic f.
+    """(r, p, [q_i]) with expr = r exp(p) / Σ_i exp(q_i), e.g. 1 − tanh(x)² and f (1 − f) of a logistic f.
 
-    Only for what is spelled with a sum of numbers and such ratios, which rounds to 0 long before it is tiny.
+    None unless expr has a sum of numbers and such ratios, which rounds to 0 long before its value is tiny.
     """
     ratios = [a for a in expr.atoms(sp.Add) if any(map(_is_ratio, a.atoms(sp.tanh, sp.coth, sp.Pow)))]
     if not ratios or expr.has(Functional) or expr.count_ops() > _LARGEST_RATIO:
@@ -130,7 +130,7 @@ def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | N
             rest *= factor
     if terms is None or (rest.is_number and not rest.is_positive):
         return None
-    if len(terms) < 2 and rest != 1:  # one exponential, with nothing gained for what is left
+    if len(terms) < 2 and rest != 1:  # a single exponential gains nothing for the other factors
         return None
     return rest, exponent, [cast(sp.Expr, sp.expand(q)) for q in terms]
 
@@ -146,8 +146,8 @@ def affine(
 ) -> tuple[sp.Expr, list[FieldComponent], tuple[tuple[float, ...], ...]] | None:
     """(c, fields, rows) with exponent_k = c + rows[k][0] + Σ_j rows[k][j+1] fields[j] and c common to all.
 
-    A mixture of Gaussians with one width is such a sum: its quadratic form is common. The constants must be
-    small enough for what cancels between c and the rows not to matter in float32.
+    A mixture of Gaussians with one width has such exponents: the quadratic form is common. None unless the
+    constants are so small that the cancellation between c and the rows does not matter in float32.
     """
     if len(terms) < _AFFINE_FROM:
         return None

@@ -1,4 +1,4 @@
-"""Functions without an operation of their own, spelled with others that are safe in value and slope."""
+"""Functions without an operation of their own, written with others whose value and slope are stable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _heaviside(u: sp.Expr, at_zero: sp.Expr = _HALF) -> sp.Expr:
 
 
 def log_sinhc(u: sp.Expr) -> sp.Expr:
-    """log(sinh(u)/u), which is 0 at 0."""
+    """log(sinh(u)/u), with its value 0 at u = 0."""
     # log(sinh(u)/u) = Σ_k 2^(2k−1) B_2k/(k (2k)!) u^2k
     terms = (
         sp.S.Zero,
@@ -35,11 +35,11 @@ def log_sinhc(u: sp.Expr) -> sp.Expr:
     return cast(sp.Expr, sp.Piecewise((_series(terms, u), sp.Abs(u) < _HALF), (far, True)))
 
 
-ERFC_SERIES_FROM = 8.0  # where the last term is below 1e-15, and erfc(u) still a normal number in float32
+ERFC_SERIES_FROM = 8.0  # from here the last term is below 1e-15; erfc(8) is still a normal number in float32
 
 
 def log_erfc_series(u: sp.Expr) -> sp.Expr:
-    """log erfc(u) for u from ``ERFC_SERIES_FROM`` on: −u² − log(√π u) + log Σ_k (−1)^k (2k−1)!!/(2u²)^k."""
+    """log erfc(u) = −u² − log(√π u) + log Σ_k (−1)^k (2k−1)!!/(2u²)^k for u ≥ ``ERFC_SERIES_FROM``."""
     s, total = 1 / (2 * u**2), cast(sp.Expr, sp.S.One)
     for k in range(14, 0, -1):
         total = cast(sp.Expr, 1 - (2 * k - 1) * s * total)
@@ -47,7 +47,7 @@ def log_erfc_series(u: sp.Expr) -> sp.Expr:
 
 
 def erfcx_series(u: sp.Expr) -> sp.Expr:
-    """exp(u²) erfc(u) for the same u."""
+    """exp(u²) erfc(u) by the same series for u ≥ ``ERFC_SERIES_FROM``."""
     s, total = 1 / (2 * u**2), cast(sp.Expr, sp.S.One)
     for k in range(14, 0, -1):
         total = cast(sp.Expr, 1 - (2 * k - 1) * s * total)
@@ -69,7 +69,7 @@ SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {
 
 
 def respelled(expr: sp.Basic) -> sp.Expr | None:
-    """The same function spelled with others, None if it has an operation of its own or none at all."""
+    """The function written with others, None if it has an operation of its own or no spelling."""
     spelling = SPELLINGS.get(type(expr))
     return None if spelling is None else spelling(*expr.args)
 
@@ -87,7 +87,7 @@ def ratio_sinhc(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def multiple_of_erfc(expr: sp.Basic) -> tuple[sp.Expr, sp.Expr] | None:
-    """(n, u) with expr = n erfc(u) and a number n, as 1 + erf(−u) and 2 − erfc(−u), which round to 0."""
+    """(n, u) with expr = n erfc(u), also of 1 + erf(−u) and 2 − erfc(−u), which may round to 0; else None."""
     if isinstance(expr, sp.erfc):
         return sp.S.One, cast(sp.Expr, expr.args[0])
     if not isinstance(expr, sp.Add) or len(expr.args) != 2:
@@ -102,20 +102,20 @@ def multiple_of_erfc(expr: sp.Basic) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def branches_of(logarithm: sp.log) -> sp.Expr | None:
-    """log f with the one Piecewise of f pulled out, so that each branch is seen as a logarithm; else None."""
+    """log f with the only Piecewise of f taken out, so that each branch is a logarithm; else None."""
     found = _piecewise(logarithm)
     if len(found) != 1 or not found[0].has(sp.exp, sp.cosh, sp.sinh):
         return None
     branches = [
         (logarithm.xreplace({found[0]: value}), condition) for value, condition in cast(Any, found[0].args)
     ]
-    if any(value.has(sp.zoo, sp.nan) for value, _ in branches):  # log 0 is left to the arithmetic, as −∞
+    if any(value.has(sp.zoo, sp.nan) for value, _ in branches):  # log 0 = −∞ is left to floating point
         return None
     return cast(sp.Expr, sp.Piecewise(*branches))
 
 
 def _piecewise(expr: sp.Basic) -> list[sp.Piecewise]:
-    """The different outermost ones, but those of a sum over sites, which differ from site to site."""
+    """The different outermost Piecewise nodes outside sums over sites."""
     if isinstance(expr, sp.Piecewise):
         return [expr]
     if isinstance(expr, Functional):
