@@ -1,1 +1,1 @@
-"""The action as a function of configurations: minima, widths, vacua, directions of infinite Z."""
+"""The action as a function of configurations: its minima, widths and vacua, and directions of infinite Z."""

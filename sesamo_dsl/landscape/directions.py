@@ -1,4 +1,4 @@
-"""Directions in which S may not grow: what it does not see, what is soft far out, and simple patterns."""
+"""Directions in which S may not grow: flat directions, soft directions far out, and simple patterns."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy as np
 from .landscape import Landscape
 
 DENSE = 256
-"""Real variables up to which all directions are searched, not patterns alone."""
+"""Number of real variables up to which all directions are searched, not patterns alone."""
 _DETERMINANTS = 64  # real variables above which only constant fields are tried where S has determinants
-_BLIND = 1e-9  # of the largest slope
-_SOFT = 1e-3  # of the largest slope: what is weaker is looked at by itself
+_BLIND = 1e-9  # of the largest slope: v·∂S below it counts as zero
+_SOFT = 1e-3  # of the largest slope: directions with weaker slopes are searched by themselves
 _SCALES = (1e4, 1e8)  # of the configurations at which soft directions are searched
-_FEW = 64  # real variables up to which all of these scales are taken
+_FEW = 64  # number of real variables up to which all of these scales are taken
 _KEPT = 8  # directions of a soft subspace
 
 
 def unseen(landscape: Landscape, rng: np.random.Generator) -> np.ndarray | None:
-    """A unit vector v with v·∂S = 0 at random configurations, (n,), confirmed by S itself."""
+    """A unit vector v, (n,), with v·∂S = 0 at random configurations, confirmed by values of S; else None."""
     n, c = landscape.size, len(landscape.program.components)
     count = n + 8 if n <= DENSE else 4 * c + 8
     scale = rng.choice([0.5, 1.0, 2.0], size=(count, 1))
@@ -41,7 +41,7 @@ def unseen(landscape: Landscape, rng: np.random.Generator) -> np.ndarray | None:
 
 
 def rays(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """Unit vectors of both signs, (rays, n)."""
+    """Unit vectors v and −v along which S is followed outwards, (rays, n)."""
     c, shape = len(landscape.program.components), landscape.shape
     sites = landscape.size // c
     grid = np.indices(shape).reshape(len(shape), -1)
@@ -68,10 +68,10 @@ def rays(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
 
 
 def soft_subspaces(landscape: Landscape, rng: np.random.Generator) -> list[np.ndarray]:
-    """Directions that what grows fastest does not see, and among them those the next does not see, and so on.
+    """Bases of nested subspaces: orthogonal to the slopes of the fastest-growing terms, the next fastest, ….
 
-    At configurations of large size the slopes of what grows fastest are all that is left; where slopes are
-    taken in the subspace that is orthogonal to them, what grows next fastest is.
+    The slope of S at a large configuration is dominated by the terms that grow fastest; at a large
+    configuration in the subspace orthogonal to these slopes, by the terms that grow next fastest.
     """
     found: list[np.ndarray] = []
     for scale in _SCALES if landscape.size <= _FEW else _SCALES[1:]:
@@ -92,7 +92,7 @@ def soft_subspaces(landscape: Landscape, rng: np.random.Generator) -> list[np.nd
 
 
 def soft_fields(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """The same among constant fields, as vectors of components, where all directions are too many."""
+    """The soft subspaces of constant fields, (k, components); empty if all directions are searched anyway."""
     c = len(landscape.program.components)
     if landscape.size <= DENSE or c == 1:
         return np.zeros((0, c))
@@ -100,7 +100,7 @@ def soft_fields(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
 
 
 def constant_fields(landscape: Landscape) -> Landscape:
-    """S of constant fields; of one site where it is a sum over sites of local densities."""
+    """The landscape of constant fields, on a single site if S is a sum over sites of local densities."""
     program = landscape.program
     extensive = program.functions["action"].is_extensive
     shape = (1,) * len(landscape.shape) if extensive else landscape.shape
@@ -115,7 +115,7 @@ def _unchanged(landscape: Landscape, points: np.ndarray, before: np.ndarray, ste
 
 
 def _normalised(slopes: np.ndarray) -> np.ndarray:
-    """Rows of unit length; those that cannot be are left out, and zeros stay."""
+    """Rows scaled to unit length; zero rows stay, rows that are not finite are left out."""
     largest = np.abs(slopes).max(axis=1, keepdims=True, initial=0.0)  # squares might overflow
     with np.errstate(all="ignore"):
         slopes = np.where(largest > 0, slopes / largest, 0.0)

@@ -12,14 +12,14 @@ from ..ir.interpreter import run
 from ..laws.orbits import circle, log_area, uniform_directions
 from .landscape import Landscape
 
-_LISTED = 64  # elements that are looked at one by one
+_LISTED = 64  # group elements up to which every image is computed
 _COUNTED = 4096
 _ORBIT_POINTS = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A configuration (n,) that others are compared with, and what is computed once for that."""
+    """A configuration (n,) that others are compared with, its Fourier transform and its orientations."""
 
     x: np.ndarray
     waves: np.ndarray
@@ -27,7 +27,7 @@ class Known:
 
 
 class Images:
-    """The images that count as one with a configuration of a theory."""
+    """The images of configurations of a theory under translations, the finite group and the Lie groups."""
 
     def __init__(self, landscape: Landscape) -> None:
         self._landscape, self._program = landscape, landscape.program
@@ -40,7 +40,7 @@ class Images:
 
     @cached_property
     def _elements(self) -> np.ndarray:
-        """u of the elements of the group, all of them or some at random, (elements, [blocks])."""
+        """Group elements u, all of them or a random selection, (elements, [blocks])."""
         sectors = self._program.sectors
         if sectors.count <= _COUNTED:
             return sectors.elements
@@ -55,7 +55,7 @@ class Images:
         return run(self._program, "modulate", {"y": fields, "u": elements})[0].reshape(len(elements), -1)
 
     def _translation_axes(self, x: np.ndarray) -> tuple[int, ...]:
-        """The axes along which S does not change when this configuration is moved."""
+        """The axes along which translations of this configuration leave S unchanged."""
         field = self._landscape.fields(x[None])
         here = float(self._landscape.values(x[None])[0])
         moved = [np.roll(field, 1, axis=2 + mu).reshape(1, -1) for mu in self._axes]
@@ -65,7 +65,7 @@ class Images:
         )
 
     def _waves(self, x: np.ndarray) -> np.ndarray:
-        """Fourier transform over the axes with translations, (batch, n) → (batch, components, *lattice)."""
+        """Fourier transform along the axes with translations, (batch, n) → (batch, components, *lattice)."""
         return np.fft.fftn(self._landscape.fields(x), axes=[2 + mu for mu in self._axes])
 
     def _overlaps(self, x: np.ndarray, waves: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ class Images:
         return np.fft.ifftn(product, axes=[2 + mu for mu in self._axes]).real.sum(axis=rest)
 
     def known(self, x: np.ndarray) -> Known:
-        """What :meth:`aligned` needs of a configuration."""
+        """The configuration x with the data that :meth:`aligned` compares others with."""
         orientations: tuple[np.ndarray, ...] = ()
         if self._dimensions:
             orientations = run(self._program, "unrotate", {"x": self._landscape.fields(x[None])})[1:]
@@ -96,7 +96,7 @@ class Images:
         return np.roll(field, shift, axis=[2 + mu for mu in self._axes]).reshape(-1)
 
     def listed(self, x: np.ndarray) -> np.ndarray:
-        """All different images, or those under translations alone where the group is large, (images, n)."""
+        """All different images, (images, n); under translations alone if the group is large."""
         images = x[None]
         if self._program.sectors.count <= _LISTED:
             images = self._under_group(x, self._elements)
@@ -108,9 +108,9 @@ class Images:
         return images[np.unique(np.round(images / size, 6), axis=0, return_index=True)[1]]
 
     def count(self, x: np.ndarray, resolution: float) -> tuple[float, int]:
-        """(log Σ exp(S(x) − S(image)), how many) over all different images under group and translations.
+        """(log Σ exp(S(x) − S(image)), number of images), over images under the group and translations.
 
-        Images that are closer than ``resolution`` are the same.
+        Images that are closer than ``resolution`` count once.
         """
         sectors = self._program.sectors
         images = self._under_group(x, self._elements)
@@ -122,8 +122,8 @@ class Images:
         overlaps = overlaps[(slice(None), *(slice(None) if mu in axes else 0 for mu in self._axes))]
         same = overlaps.reshape(len(images), -1) > limit
         log_sum, elements = float(np.logaddexp.reduce(-lost)), len(images)
-        fixed = int(same.sum())  # pairs of element and translation that leave x where it is
-        if sectors.count > elements:  # only some elements were drawn: all of them leave x alone, or few
+        fixed = int(same.sum())  # order of the stabiliser of x among elements and translations
+        if sectors.count > elements:  # a random selection: either all elements fix x, or hardly any
             fixed = sectors.count if same.all() else 1
             log_sum += float(np.log(sectors.order)) * (sectors.blocks or 1) - np.log(elements)
             elements = sectors.count
@@ -133,7 +133,7 @@ class Images:
     def orbit(self, x: np.ndarray) -> tuple[np.ndarray, float]:
         """Orthonormal tangents of the orbits of Lie groups, (k, n), and log ∫ exp(S(x) − S) over the orbits.
 
-        −∞ and no tangents for a configuration that the groups leave where it is.
+        A configuration that the groups leave fixed has no tangents and −∞.
         """
         nothing = np.zeros((0, x.size)), -np.inf
         if not self._dimensions or np.linalg.norm(x) < 1e-12:

@@ -1,6 +1,7 @@
-"""The arguments of all functions in S that are not polynomials, as functions of a configuration.
+"""The arguments of all non-polynomial functions in S, as functions of a configuration.
 
-Where S has narrow parts they are written in its program: the exponent of a Gaussian, the condition of a case.
+They tell where S has narrow features: at stationary points of the exponent of a Gaussian, or where the
+condition of a Piecewise changes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..ir.value import Kind
 from .landscape import Landscape
 
 _MOST_VALUES = 64
-# whose argument matters where it changes sign: a kink, or the middle of a step
+# functions with a kink, or the middle of a step, where their argument changes sign
 _BROKEN = frozenset(
     {"abs", "sign", "sqrt", "log", "exp", "expm1", "tanh", "sinh", "atan", "asinh", "erf", "erfc"}
 )
@@ -33,7 +34,7 @@ class Followed:
         self._landscape, self._program = landscape, program
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """The values."""
+        """The values of all arguments at the first site, (points, n) → (points, values)."""
         fields = self._landscape.fields(x)
         found = run(self._program, "inner", {"x": fields}, self._landscape.parameters)
         rows = [value[(slice(None), *(0,) * (value.ndim - 1))] for value in found]  # of the first site
@@ -42,10 +43,10 @@ class Followed:
 
 @dataclass(frozen=True, eq=False)
 class InnerValues:
-    """Arguments of functions that are not polynomials; numbers of those to look at in each way.
+    """Arguments of non-polynomial functions, and their numbers by the way in which they matter.
 
-    Stationary points matter of the smooth ones, changes of sign of the broken ones, where S may jump at those
-    that jump.
+    The stationary points of ``smooth`` arguments matter, and the changes of sign of ``broken`` ones; where a
+    ``jumping`` one changes sign S may be discontinuous.
     """
 
     follow: Followed
@@ -55,7 +56,7 @@ class InnerValues:
 
 
 def inner_values(landscape: Landscape) -> InnerValues | None:
-    """Those of the action; None if it has none, or holds a determinant, which is too slow to follow."""
+    """The inner values of the action; None if it is a polynomial or has a determinant, which is too slow."""
     action = landscape.program.functions["action"]
     if landscape.program.has_determinants:
         return None
@@ -69,7 +70,7 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
             wanted.setdefault(value, set()).add(use)
 
     seen = _seen(action)
-    inside: set[int] = set()  # values that arguments of curved functions are made of
+    inside: set[int] = set()  # values that the arguments of curved functions depend on
     for index in reversed(seen):
         if action.ops[index].name in _CURVED | {"logsumexp"} or index in inside:
             inside.update(action.ops[index].args)
@@ -100,7 +101,7 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
         elif op.name == "where" and moving[op.args[0]] and not logical[op.args[0]]:
             want(values[op.args[0]], "broken")
         elif op.name == "mul" and len(set(args)) == 1 and len(op.args) == 2 == len(args) and index in inside:
-            want(values[args[0]], "smooth")  # a fourth power is flat at its centre, its root is not
+            want(values[args[0]], "smooth")  # a⁴ = (a²)² is flat at its centre, a² is not
         elif op.name == "logsumexp":
             for a in args:
                 want(values[a], "smooth")
@@ -123,7 +124,7 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
 
 
 def _seen(function: Function) -> list[int]:
-    """The operations whose values S is made of; how deep in a wall one is does not matter to it."""
+    """The operations that the value of S depends on; the argument of a wall only affects its slope."""
     seen = {index for _, index in function.outputs}
     for index in reversed(range(len(function.ops))):
         if index in seen and function.ops[index].name not in ("wall", "hold"):
@@ -132,7 +133,7 @@ def _seen(function: Function) -> list[int]:
 
 
 def _depends_on_x(function: Function) -> list[bool]:
-    """Of each value; what is held is a unit that cancels."""
+    """Whether each value depends on x; a ``hold`` is a scale that cancels and counts as constant."""
     moving: list[bool] = []
     for op in function.ops:
         moving.append(op.name == "input" or (op.name != "hold" and any(moving[a] for a in op.args)))
@@ -140,7 +141,7 @@ def _depends_on_x(function: Function) -> list[bool]:
 
 
 def _is_logical(function: Function) -> list[bool]:
-    """Which values are 0 or 1: comparisons, and what is made of them."""
+    """Whether each value is 0 or 1: a comparison, or an expression in comparisons alone."""
     logical: list[bool] = []
     for op in function.ops:
         made = op.name in ("maximum", "minimum", "mul", "sub") and all(logical[a] for a in op.args)

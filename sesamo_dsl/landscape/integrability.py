@@ -1,17 +1,21 @@
-"""Whether ∫ exp(−S) is finite, judged along directions in which it may not be.
+"""A test whether ∫ exp(−S) is finite, by a search for directions and points at which it diverges.
 
-Four searches, all on the program that is emitted. For directions that S does not see at all: v with v·∂S = 0
-at random configurations, as of massless modes, fields that are not in the action, and angles that only appear
-as differences. For places at a finite distance where S falls to −∞ (``singularities``). Along rays, out to as
-far as float64 reaches: constant, staggered and single-site fields, plane waves, soft directions of the
-Hessian, the directions that what grows fastest far out does not see, and random ones (``directions``). And
-along valleys, straight or bent: S descends on spheres, from one to the next larger one, up to 10¹²; above
-``DENSE`` real variables among constant fields alone, and not where S has determinants. What S does far out
-along rays and valleys is judged with bounds on rounding (``tails``).
+There are four searches, all on the program that is emitted:
 
-All of them can only find that Z is infinite; finding nothing is no proof that it is finite. Missed are
-valleys that no start descends to, bent ones that rise steeply before they fall, and on lattices most of them.
-A confinement that is weaker than the rounding of what else is in S counts as none.
+- Flat directions v with v·∂S = 0 at random configurations: massless modes, fields that are not in the action,
+  angles that only appear as differences.
+- Points at a finite distance where S falls to −∞ (``singularities``).
+- Rays, out to as far as float64 reaches, along constant, staggered and single-site fields, plane waves, soft
+  directions of the Hessian, directions orthogonal to the fastest-growing terms, and random ones
+  (``directions``).
+- Valleys, straight or bent: S descends on spheres, from one to the next larger one, up to 10¹². Above
+  ``DENSE`` real variables only constant fields are searched, and none if S has determinants.
+
+The growth of S along rays and valleys is compared with log R within bounds on rounding (``tails``).
+
+A search can only find that Z is infinite; finding nothing is no proof that it is finite. Missed are valleys
+that no start descends to, bent valleys that rise steeply before they fall, and on lattices most valleys. A
+confining term that is smaller than the rounding of the other terms in S counts as none.
 """
 
 from __future__ import annotations
@@ -31,15 +35,15 @@ from .singularities import singular_place
 from .tails import followed, judged, on_sphere, oscillates, reached, straight
 
 LARGEST = 2**14
-"""Real variables up to which directions are searched."""
+"""Number of real variables up to which directions are searched."""
 _DISTANCES = np.array([1e3, 1e4, 1e6, 1e9, 1e13, 1e20, 1e40, 1e100])
-_SLOW = 60.0  # for each variable: what rises by more between two distances grows faster than any logarithm
-_SUSPECTS, _SUSPECTS_OF_MANY = 16, 4  # rays that are looked at closely, and above ``DENSE`` variables
+_SLOW = 60.0  # per variable: an S that rises by more between two distances grows faster than a logarithm
+_SUSPECTS, _SUSPECTS_OF_MANY = 16, 4  # rays that are examined closely, and above ``DENSE`` variables
 _SPHERES = (1e2, 1.3e2, 2e2, 1e3, 1e4, 1e6, 1e8, 1e10, 1e12)
 _DESCENTS = 12  # on the first sphere, from rays and as many from random directions
 _ITERATIONS = 40
 _FOLLOWED = 3  # valleys that are followed from sphere to sphere
-_ALIKE = 0.999  # cosine of the angle between directions that are one
+_ALIKE = 0.999  # cosine of the angle between two directions that count as the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +53,12 @@ class Divergence:
     Attributes
     ----------
     direction
-        Unit vector, (components, *lattice); where S is singular, one of those along which it is approached.
+        Unit vector, (components, *lattice); for a singularity, a direction from which it is approached.
     kind
         "flat": S does not grow, or not fast enough; "unbounded": S falls without end; "singular": S falls
-        to −∞ at a place, too fast.
+        to −∞ at a configuration, too fast for exp(−S) to be integrable.
     name
-        The direction in words, or the place.
+        The direction or the singular configuration in words.
     """
 
     direction: np.ndarray
@@ -87,7 +91,7 @@ def require_normalizable(program: Program, parameters: Couplings) -> None:
 
 
 def not_normalizable(name: str, parameters: Couplings, found: Divergence) -> NotNormalizableError:
-    """The error that says of a theory along which direction ∫ exp(−S) is infinite at these couplings."""
+    """The NotNormalizableError with the direction along which ∫ exp(−S) diverges at these couplings."""
     at = couplings_text(parameters)
     remedy = "check the signs of the highest powers and of the couplings"
     if found.kind == "flat":
@@ -123,7 +127,7 @@ def _searched(landscape: Landscape) -> Divergence | None:
 
 def _along_rays(landscape: Landscape, lines: np.ndarray, rng: np.random.Generator) -> Divergence | None:
     beside = rng.normal(size=(2, landscape.size)) * np.array([[0.0], [1.0]])
-    # the lesser of two lines side by side: a ray may run along a singularity
+    # the smaller S of two parallel lines: a ray may run along a singularity
     distances = reached(landscape, _DISTANCES)
     heights = np.array([[landscape.values(t * lines + offset) for t in distances] for offset in beside])
     offsets = beside[np.argmin(heights[:, :3].sum(axis=1), axis=0)]
@@ -164,7 +168,7 @@ def _along_valleys(landscape: Landscape, lines: np.ndarray, rng: np.random.Gener
 
 
 def _distinct(points: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """The lowest points of a sphere, each direction once."""
+    """The points of a sphere with the least S, without points in nearly the same direction."""
     kept: list[np.ndarray] = []
     for i in np.argsort(heights, kind="stable"):
         size = np.linalg.norm(points[i])
@@ -180,7 +184,7 @@ def _divergence(landscape: Landscape, v: np.ndarray, kind: Literal["flat", "unbo
 
 
 def _place_name(landscape: Landscape, place: np.ndarray) -> str:
-    """Where a configuration is, in words."""
+    """A configuration in words, for a message."""
     values = place.reshape(len(landscape.program.components), -1)
     parts = [
         f"{name} = {0.0 if abs(value) < 1e-9 else value:.4g}" + (f" at site {site}" if row.size > 1 else "")
@@ -191,7 +195,7 @@ def _place_name(landscape: Landscape, place: np.ndarray) -> str:
 
 
 def _name(landscape: Landscape, v: np.ndarray) -> str:
-    """What a direction is, in words."""
+    """A direction in words, for a message."""
     program = landscape.program
     fields = v.reshape(len(program.components), -1)
     present = [a for a in range(len(fields)) if np.abs(fields[a]).max() > 1e-6]

@@ -1,7 +1,7 @@
-"""The action as a landscape: values and slopes of flat configurations, descents, and sections along lines.
+"""S and ∂S/∂x of configurations as vectors (n,), descents to minima, and sections of S along lines.
 
-Everything works on batches, with the NumPy interpreter: a search from a hundred starts costs about as much as
-one from a single start.
+All functions take batches and use the NumPy interpreter: a search from a hundred starts costs about as much
+as one from a single start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..values.couplings import Couplings
 _MEMORY = 8  # pairs of the limited-memory BFGS update
 _BACKTRACKS = 40
 _PATIENCE = 3  # steps in a row that gain nothing
-_REACH = np.logspace(-14, 6, 61)  # distances at which a section is looked at first
+_REACH = np.logspace(-14, 6, 61)  # distances at which a section is first evaluated
 _ARC = np.sinh(np.linspace(0, 5, 97)) / 2  # of the quadrature along a section, in units of its width
 _RISE = 0.5  # exp(−S) has fallen by e^(−1/2), as a Gaussian has one standard deviation away
 _RIDGE = 2.0  # a section that falls again from above this height has come to another valley
@@ -27,7 +27,7 @@ _RIDGE = 2.0  # a section that falls again from above this height has come to an
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """S and ∂S/∂x of flat configurations at fixed couplings.
+    """S and ∂S/∂x of configurations (batch, n) at fixed couplings.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Landscape:
         return len(self.program.components) * (1 if self.uniform else int(np.prod(self.shape)))
 
     def fields(self, x: np.ndarray) -> np.ndarray:
-        """(batch, n) → (batch, components, *shape)."""
+        """Vectors as configurations, (batch, n) → (batch, components, *shape)."""
         c = len(self.program.components)
         if self.uniform:
             column = x.reshape(len(x), c, *(1,) * len(self.shape))
@@ -56,7 +56,7 @@ class Landscape:
         return x.reshape(len(x), c, *self.shape)
 
     def values(self, x: np.ndarray) -> np.ndarray:
-        """S, (batch, n) → (batch,); +∞ where it is not a number."""
+        """S, (batch, n) → (batch,), with +∞ in place of NaN."""
         values = self.computed(x)
         return np.where(np.isnan(values), np.inf, values)
 
@@ -83,7 +83,7 @@ class Landscape:
                 values.append(value)
                 slopes.append(slope.sum(axis=2) if self.uniform else slope.reshape(len(fields), -1))
         value, slope = np.concatenate(values), np.concatenate(slopes)
-        inclined = np.isfinite(slope).all(axis=1, keepdims=True)  # not so at the tip of √|x|
+        inclined = np.isfinite(slope).all(axis=1, keepdims=True)  # False at the tip of √|x|
         return np.where(np.isfinite(value), value, np.inf), np.where(inclined, slope, 0.0)
 
     def descend(self, starts: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +100,7 @@ class Landscape:
         keep = np.isfinite(value)
         x, value, slope = x[keep], value[keep], slope[keep]
         steps, changes = np.zeros((2, _MEMORY, *x.shape))
-        inverse = np.zeros((_MEMORY, len(x)))  # 1/(step · change), 0 where a pair says nothing
+        inverse = np.zeros((_MEMORY, len(x)))  # 1/(step · change), 0 for a pair that is not used
         length = 1e-2 * np.linalg.norm(x, axis=1) + 1e-9
         stalled = np.zeros(len(x), dtype=int)
         for iteration in range(iterations):
@@ -141,11 +141,11 @@ class Landscape:
         return x, value
 
     def sections(self, centre: np.ndarray, directions: np.ndarray) -> Sections:
-        """S along lines through a point, (n,) and unit vectors (k, n), both ways."""
+        """Sections of S along lines through a centre (n,) with unit vectors (k, n), in both directions."""
         lines = np.concatenate([directions, -directions])
         base = float(self.values(centre[None])[0])
         heights = self._along(centre, lines, np.broadcast_to(_REACH, (len(lines), len(_REACH)))) - base
-        # S is only known to a few units in its last place: what rises by less has not risen
+        # S is known to a few units in its last place: a smaller rise is rounding
         raised = heights > _RISE
         first = np.where(raised.any(axis=1), raised.argmax(axis=1), len(_REACH) - 1)
         before = np.arange(len(_REACH)) <= first[:, None]
@@ -181,14 +181,14 @@ class Landscape:
 
 @dataclass(frozen=True, eq=False)
 class Sections:
-    """What S looks like along lines through a point, one entry for each line.
+    """The integral, variance and width of exp(−S) along lines through a point, one entry for each line.
 
     Attributes
     ----------
     log_mass
         log ∫ exp(S(0) − S(t)) dt within the valley; +∞ if S never rises by 1/2.
     variance
-        ⟨t²⟩ under the same density.
+        ⟨t²⟩ under the density ∝ exp(−S(t)) within the valley.
     width
         The smaller of the two distances at which S has risen by 1/2.
     lowest

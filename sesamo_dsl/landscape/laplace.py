@@ -1,7 +1,7 @@
-"""Laplace's method around one configuration: the modes of S and how much each of them integrates to.
+"""Laplace's method around a minimum: the modes of S and the integral of exp(−S) over each mode.
 
-Where the Hessian does not say how wide a mode is, as at a kink or a quartic minimum, the integral of exp(−S)
-along a line takes the place of √(2π/h).
+Where the Hessian does not give the width of a mode, as at a kink or a quartic minimum, the integral of
+exp(−S) along a line replaces √(2π/h).
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import numpy as np
 from .landscape import Landscape
 
 DENSE = 512
-"""Real variables up to which a Hessian is held as a matrix; above, it is taken to be diagonal in momentum."""
+"""Number of real variables up to which the Hessian is a full matrix; above, it is diagonal in momentum."""
 _STEP = 0.02  # of the width of the valley, for finite differences
 _TRUSTED = (0.35, 0.75)  # where S should have risen by 1/2 one standard deviation away
-_LOWERED = 1e-2  # a point from which S falls by more is not a minimum
-_SECTIONS = 64  # modes at most that are integrated along their line, the softest first
+_LOWERED = 1e-2  # a point from which S falls by more than this is not a minimum
+_SECTIONS = 64  # largest number of modes that are integrated along a line, the softest first
 
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """What stands for S around a minimum.
+    """The Laplace approximation of exp(−S) around a minimum.
 
     Attributes
     ----------
     log_integral
-        log ∫ exp(S(0) − S) over all modes but those along ``tangents``.
+        log ∫ exp(S(0) − S) over all modes orthogonal to ``tangents``.
     log_tangents
-        The same over straight lines along the tangents.
+        log ∫ exp(S(0) − S) over straight lines along the tangents.
     stiffness
-        A matrix whose pseudo-inverse has the variances of the modes, (n, n), or above ``DENSE`` that of
-        constant fields, (components, components); zero along the tangents.
+        A matrix whose pseudo-inverse is the covariance of the modes, (n, n), or above ``DENSE`` variables of
+        the constant modes, (components, components); zero along the tangents.
     resolution
-        A distance within which two configurations are one: small against the widths of the modes.
+        Distance below which two configurations count as the same: small against the widths of the modes.
     """
 
     log_integral: float
@@ -44,14 +44,14 @@ class Modes:
     resolution: float
 
     def distance(self, difference: np.ndarray) -> float:
-        """√(dᵀHd), a number of standard deviations, of a difference of configurations, (n,)."""
+        """√(dᵀHd), the length of a difference d of configurations, (n,), in standard deviations."""
         if len(self.stiffness) != difference.size:
             difference = difference.reshape(len(self.stiffness), -1).mean(axis=1)
         return float(np.sqrt(difference @ self.stiffness @ difference))
 
 
 def modes_at(landscape: Landscape, x: np.ndarray, tangents: np.ndarray) -> Modes | None:
-    """The modes of S around a configuration, (n,); None if it is not a minimum with an integral around it.
+    """The modes of S around a configuration, (n,); None if it is no minimum or the integral diverges.
 
     Parameters
     ----------
@@ -118,14 +118,14 @@ def _integrals(
 
 
 def _complement(tangents: np.ndarray, size: int) -> np.ndarray:
-    """An orthonormal basis of what is orthogonal to the tangents, (n − k, n)."""
+    """An orthonormal basis of the complement of the tangents, (n − k, n)."""
     if not len(tangents):
         return np.eye(size)
     return np.linalg.svd(tangents, full_matrices=True)[2][len(tangents) :]
 
 
 def _steps(landscape: Landscape, x: np.ndarray) -> np.ndarray:
-    """Steps of finite differences for each component: a part of the width of the valley at the first site."""
+    """Finite-difference step for each component: a fraction of the width of the valley at the first site."""
     c = len(landscape.program.components)
     first = np.zeros((c, c, landscape.size // c))
     first[np.arange(c), np.arange(c), 0] = 1.0
@@ -134,7 +134,7 @@ def _steps(landscape: Landscape, x: np.ndarray) -> np.ndarray:
 
 
 def hessian_at(landscape: Landscape, x: np.ndarray) -> np.ndarray:
-    """∂²S by central differences of the slope, (n, n), symmetric; 0 in place of what is not finite."""
+    """∂²S by central differences of the slope, (n, n), symmetric; entries that are not finite become 0."""
     n, c = landscape.size, len(landscape.program.components)
     steps = np.repeat(_steps(landscape, x), n // c)
     probes = np.concatenate([x + np.diag(steps), x - np.diag(steps)])
@@ -146,9 +146,9 @@ def hessian_at(landscape: Landscape, x: np.ndarray) -> np.ndarray:
 def _constant_spectrum(
     landscape: Landscape, x: np.ndarray, tangents: np.ndarray
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray], np.ndarray] | None:
-    """Eigenvalues at a constant field, those of constant modes first, and the real waves that belong to them.
+    """Eigenvalues of ∂²S at a constant field, constant modes first, and their real plane waves.
 
-    The Hessian is then diagonal in momentum space: its columns at one site say everything.
+    The Hessian is then diagonal in momentum space, so that its columns at one site determine it.
     """
     c, shape = len(landscape.program.components), landscape.shape
     sites = landscape.size // c
@@ -160,7 +160,7 @@ def _constant_spectrum(
     columns = (slopes[0] - slopes[1]) / (2 * steps.reshape(c, *(1,) * (1 + len(shape))))
     action = landscape.program.functions["action"]
     if action.couples_nodes or action.is_site_dependent:
-        return None  # the modes are no Fourier modes
+        return None  # without translations the modes are not plane waves
     hessian = np.moveaxis(np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape)))), (1, 0), (-2, -1))
     hessian = (hessian + np.conj(np.swapaxes(hessian, -1, -2))).reshape(sites, c, c) / 2
     values, vectors = np.linalg.eigh(hessian)

@@ -1,13 +1,13 @@
-"""A search for all minima of the action, from many starts at several scales, and what each of them weighs.
+"""A search for all minima of the action, from many starts at several scales, with their Laplace weights.
 
 A sampler that misses a minimum cannot know it from its own samples. Here nothing is sampled: descents start
-from constant fields along rays over fifteen decades, from patterns of the constant minima over the sites, and
-from random fields, and from the places that the program of S names itself. A narrow valley far from all of
-these is missed. Above 512 real variables only constant fields are searched; above 64 a theory with fermion
-determinants is not searched at all.
+from constant fields along rays over fifteen decades, from patterns of the constant minima over the sites,
+from random fields, and from the narrow features that the program of S shows (``places``). A narrow valley far
+from all of these is missed. Above 512 real variables only constant fields are searched; above 64 a theory
+with fermion determinants is not searched at all.
 
-The weight of a minimum is that of Laplace's method, e^(−S*) √det(2π H⁻¹), times the number of its images
-under translations and the modulating group; the orbit of a Lie group counts with its volume.
+The weight of a minimum is Laplace's e^(−S*) √det(2π H⁻¹) times the number of its images under translations
+and the modulating group; the orbit of a Lie group counts with its volume.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .landscape import Landscape
 from .laplace import DENSE, Modes, modes_at
 from .places import places
 
-_NEAREST, _FARTHEST = 1e-9, 1e6  # along rays from where a valley may be
-_PER_DECADE = {1: 400, 2: 100}  # how finely rays are looked at; 8 with more coordinates
+_NEAREST, _FARTHEST = 1e-9, 1e6  # distances along rays between which valleys are searched
+_PER_DECADE = {1: 400, 2: 100}  # points per decade of a ray; 8 with more coordinates
 _RANDOM_RAYS = {1: 0, 2: 64}  # 16 with more coordinates
 _SMALL = 4  # real variables up to which rays go in all directions, not along constant fields alone
 _STARTS = 64
 _ITERATIONS = 150
-_KEPT = 24  # constant fields, the deepest of those that descents end at
-_WEIGHED = 16  # configurations of which the modes are looked at, the deepest
-_SAME = 1e-4  # of the size of a configuration: closer ones are one
+_KEPT = 24  # number of constant fields kept, the deepest ends of descents
+_WEIGHED = 16  # number of configurations whose modes are computed, the deepest
+_SAME = 1e-4  # of the size of a configuration: closer ones count as the same
 _DETERMINANT_SIZE, _DETERMINANT_STARTS = 64, 8
 
 
@@ -45,11 +45,11 @@ class Minimum:
     configuration
         One of the images, the deepest, (components, *lattice).
     action
-        S there.
+        S of the configuration.
     log_weight
         Laplace's estimate of log ∫ exp(−S) around all of its images. Compare it with log Z.
     images
-        How many images were counted; those on the orbit of a Lie group are in its volume.
+        Number of images under translations and the finite group; a Lie orbit enters by its volume.
     """
 
     configuration: np.ndarray
@@ -66,9 +66,9 @@ class Minimum:
 
 
 def find_minima(program: Program, parameters: Couplings) -> tuple[Minimum, ...]:
-    """All minima that the search finds, the heaviest first; the same ones every time.
+    """All minima that the search finds, the largest weight first; the result is deterministic.
 
-    Empty where every descent runs off to infinity, S is nowhere finite, or the theory is too large to search.
+    It is empty if every descent runs to infinity, S is nowhere finite, or the theory is too large to search.
     """
     extensive = program.functions["action"].is_extensive
     full = Landscape(program, parameters, program.shape)
@@ -92,7 +92,7 @@ def find_minima(program: Program, parameters: Couplings) -> tuple[Minimum, ...]:
 
 
 def full_field(program: Program, constant: np.ndarray) -> np.ndarray:
-    """A constant field, (components,) → (components, *lattice)."""
+    """The constant field with given components, (components,) → (components, *lattice)."""
     column = constant.reshape(-1, *(1,) * len(program.shape))
     return np.broadcast_to(column, (len(constant), *program.shape)).copy()
 
@@ -101,14 +101,14 @@ def full_field(program: Program, constant: np.ndarray) -> np.ndarray:
 
 
 def _ends_from_rays(site: Landscape, rng: np.random.Generator, count: int) -> np.ndarray:
-    """Where descents end that start in the valleys along rays, (ends, n), the deepest first."""
+    """Ends of descents from the valleys along rays, (ends, n), the deepest first."""
     c = site.size
     random = rng.normal(size=(_RANDOM_RAYS.get(c, 16), c))
     directions = np.concatenate([np.eye(c), np.ones((int(c > 1), c)), random])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     found, written = np.zeros((0, c)), places(site).starts(site)
     written = written[np.argsort(site.values(written), kind="stable")[: count // 2]]
-    for _ in range(2):  # a second time from what the first one has found
+    for _ in range(2):  # the second round starts from the ends of the first
         centres = np.concatenate([np.zeros((1, c)), found[:4]])
         starts = np.concatenate([_valleys(site, centre, directions) for centre in centres])
         order = np.argsort(site.values(starts), kind="stable")
@@ -133,7 +133,7 @@ def _valleys(site: Landscape, centre: np.ndarray, directions: np.ndarray) -> np.
 
 
 def _distinct(points: np.ndarray, landscape: Landscape) -> np.ndarray:
-    """Points that are further apart than rounding, the deepest first; those that ran away are left out."""
+    """Points without duplicates up to rounding, the deepest first; points that ran away are left out."""
     values = landscape.values(points)
     size = np.linalg.norm(points, axis=1)
     rounding = 1e-9 * np.where(size < _FARTHEST, size, 0.0).max(initial=0.0)
@@ -153,11 +153,11 @@ def _nudge(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _patterns(program: Program, constant: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fields that are at one constant minimum here and at another there, and random ones, (starts, n)."""
+    """Domain patterns of two constant minima over the sites, and random fields, (starts, n)."""
     shape, c = program.shape, len(program.components)
     grid = np.indices(shape)
     scale = max(float(np.linalg.norm(constant, axis=1).max()) / np.sqrt(c), 1e-3)
-    # images that are no minima themselves where a term breaks the symmetry, but close to one
+    # −constant is close to a minimum even if a term breaks the symmetry
     values = [*constant[:4], *(-constant[:2])]
     fields = []
     for mu, extent in enumerate(shape):
@@ -184,11 +184,11 @@ def _spread(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(value.reshape(-1, *(1,) * len(shape)), (len(value), *shape))
 
 
-# what they weigh --------------------------------------------------------------------------------------------
+# weights of minima ------------------------------------------------------------------------------------------
 
 
 def _weighed(full: Landscape, candidates: np.ndarray) -> tuple[Minimum, ...]:
-    """Candidates that are minima, each once, with their weights."""
+    """The candidates that are minima, without duplicates, with their weights."""
     values = full.values(candidates)
     images = Images(full)
     found: list[tuple[Minimum, Known, Modes]] = []

@@ -1,9 +1,9 @@
-"""Places of interest, read off the program of S: where a part of it turns, jumps or has a kink.
+"""Narrow features of S, found from its program: stationary points, jumps and kinks of its parts.
 
-A narrow well that no search along rays meets is written down in the action: its centre is where the argument
-of an exponential is stationary, its walls are where a condition changes. So the arguments of all functions
-that are not polynomials are followed along the axes and diagonals, from the origin and then from what has
-been found: where they are stationary, by Newton's method, and where they change sign, by bisection.
+A narrow well that no search along rays meets can be seen in the formula of the action: its centre is where
+the argument of an exponential is stationary, its walls are where a condition changes. So the arguments of all
+non-polynomial functions are followed along the axes and diagonals, first from the origin and then from the
+points found: Newton's method finds where they are stationary, bisection where they change sign.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from scipy.ndimage import label
 from .inner_values import Followed, InnerValues, inner_values
 from .landscape import Landscape
 
-_NEAREST, _FARTHEST, _PER_DECADE = 1e-9, 1e6, 40  # along rays
-_ROUNDS = 3  # each from what the ones before have found
-_CENTRES = 8  # from which rays go out, in each round
-_SMOOTH = 8  # variables up to which stationary points are looked for
+_NEAREST, _FARTHEST, _PER_DECADE = 1e-9, 1e6, 40  # distances along rays, and points per decade
+_ROUNDS = 3  # rounds of rays, each from the points that earlier rounds have found
+_CENTRES = 8  # origins of rays in each round
+_SMOOTH = 8  # number of variables up to which stationary points are searched
 _STEP = 1e-3  # of finite differences, in units of the distance from the origin
 _NEWTON, _BISECTIONS = 8, 60
-_MOST = {1: 1000, 2: 48}  # places of one kind that are kept; 48 with more variables
-_NEAR = 64  # on one ray
-_CELLS = 4096  # of the grid of all marks
+_MOST = {1: 1000, 2: 48}  # most points of one kind that are kept; 48 with more variables
+_NEAR = 64  # most extrema that are kept on one ray
+_CELLS = 4096  # most points of the grid of all marks
 _STARTS = 32
-_MOST_STARTS = 512  # of Newton's method
-_PAIRS = 300  # of arguments that vanish together
+_MOST_STARTS = 512  # most starts of Newton's method
+_PAIRS = 300  # most pairs of arguments whose common zeros are searched
 _MOST_CORNERS = 16
-_JUMP = 1e-6  # of S, in units of 1 + |S|: less is rounding
+_JUMP = 1e-6  # jump of S in units of 1 + |S|: less is rounding
 _DEGENERATE = 1e-4  # of the largest second derivative
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Where S may have what a search from outside does not meet.
+    """Points where S may have narrow features that a search along rays misses.
 
     Attributes
     ----------
     centres, widths
-        Isolated stationary points of arguments, and how far away along each axis these have changed by 1/2,
-        (k, n).
+        Isolated stationary points of arguments, and the distances along each axis at which the arguments
+        have changed by 1/2, both (k, n).
     edges, axis
-        Points at which an argument changes sign, on lines along the axes, (m, n), and along which axis, (m,).
+        Points (m, n) at which an argument changes sign on lines along the axes, and the axes, (m,).
     corners
-        More points to start from, (c, n): in a plane where two arguments vanish, or one on a diagonal, and
-        stationary points that are not isolated.
+        More points to start from, (c, n): in two variables the common zeros of two arguments and zeros on
+        diagonals, and stationary points that are not isolated.
     oblique
-        Whether S jumps, or may do so, along a line that no axis is parallel to.
+        Whether S is, or may be, discontinuous across a surface that is not perpendicular to an axis.
     """
 
     centres: np.ndarray
@@ -61,16 +61,16 @@ class Places:
     oblique: bool = False
 
     def marks(self, axis: int) -> np.ndarray:
-        """Coordinates along one axis of all edges that were met along it, sorted."""
+        """Sorted coordinates of all edges on lines along one axis."""
         return np.unique(self.edges[self.axis == axis, axis])
 
     def starts(self, landscape: Landscape) -> np.ndarray:
-        """Where descents should start, (starts, n): centres, and the middles of deep cells between edges."""
+        """Starts of descents, (starts, n): deep cells between edges, centres and corners."""
         return np.concatenate([_deep_cells(landscape, self), self.centres, self.corners])
 
 
 def places(landscape: Landscape) -> Places:
-    """Places of the action of a landscape; none of a polynomial."""
+    """The narrow features of the action of a landscape; all arrays are empty for a polynomial."""
     n = landscape.size
     inner = inner_values(landscape)
     centres, edges, axis = np.zeros((0, n)), np.zeros((0, n)), np.zeros(0, dtype=int)
@@ -118,7 +118,7 @@ def _key(x: np.ndarray) -> tuple[float, ...]:
 
 
 def _first(edges: np.ndarray, axis: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The edges along each axis that have a coordinate of their own, at most so many."""
+    """The edges along each axis with different coordinates, at most ``most`` per axis."""
     kept: list[int] = []
     for a in range(edges.shape[1]):
         numbers = np.flatnonzero(axis == a)
@@ -133,7 +133,7 @@ def _first(edges: np.ndarray, axis: np.ndarray, most: int) -> tuple[np.ndarray, 
 
 @dataclass(frozen=True, eq=False)
 class _Crossings:
-    """Where arguments change sign: between which points, (m, n), which one, and the way of the line."""
+    """Sign changes: argument ``which`` changes sign between ``low`` and ``high``, (m, n), on a line."""
 
     low: np.ndarray
     high: np.ndarray
@@ -144,7 +144,7 @@ class _Crossings:
 def _along_rays(
     follow: Followed, smooth: np.ndarray, broken: np.ndarray, origins: np.ndarray
 ) -> tuple[np.ndarray, _Crossings]:
-    """Where arguments turn, with the number of each in front, (k, 1 + n), and where they change sign."""
+    """Extrema of arguments on rays as rows (number of the argument, x), (k, 1 + n), and sign changes."""
     n = origins.shape[1]
     radii = np.geomspace(_NEAREST, _FARTHEST, int(_PER_DECADE * np.log10(_FARTHEST / _NEAREST)) + 1)
     distance = np.concatenate([-radii[::-1], [0.0], radii])
@@ -172,7 +172,7 @@ def _directions(n: int) -> Iterator[np.ndarray]:
 
 
 def _changes(broken: np.ndarray, points: np.ndarray, values: np.ndarray, direction: int) -> _Crossings:
-    """Neighbours on a line between which one of the arguments changes sign."""
+    """Neighbouring points on a line between which an argument changes sign."""
     signs = np.sign(values[:, broken])
     at, which = np.nonzero((signs[1:] != signs[:-1]) & np.isfinite(signs[1:]) & np.isfinite(signs[:-1]))
     distance = _length(points[at] - points[len(points) // 2])
@@ -182,7 +182,7 @@ def _changes(broken: np.ndarray, points: np.ndarray, values: np.ndarray, directi
 
 
 def _bisected(follow: Followed, crossed: _Crossings) -> _Crossings:
-    """The same with points so close that no number is between them."""
+    """The sign changes with ``low`` and ``high`` bisected to neighbouring floating-point numbers."""
     low, high, rows = crossed.low, crossed.high, np.arange(len(crossed.which))
     if not len(rows):
         return crossed
@@ -195,9 +195,9 @@ def _bisected(follow: Followed, crossed: _Crossings) -> _Crossings:
 
 
 def _jumps_obliquely(landscape: Landscape, inner: InnerValues, crossed: _Crossings) -> bool:
-    """Whether S differs on both sides of a change of sign that depends on several variables.
+    """Whether S is discontinuous where an argument of several variables changes sign.
 
-    Where S is infinite on both sides, as beyond the ends of a slit, nothing is known, and it may.
+    True also where S is infinite on both sides, as beyond the ends of a slit, and nothing is known.
     """
     chosen = np.isin(crossed.which, inner.jumping)
     low, high, which = crossed.low[chosen], crossed.high[chosen], crossed.which[chosen]
@@ -218,7 +218,7 @@ def _jumps_obliquely(landscape: Landscape, inner: InnerValues, crossed: _Crossin
 
 
 def _corners(follow: Followed, broken: np.ndarray, n: int) -> np.ndarray:
-    """Points in a plane at which two of the arguments vanish, by Newton's method from two sides, (k, n)."""
+    """Common zeros of two arguments, in two variables, by Newton's method from two starts, (k, n)."""
     pairs = np.array(list(itertools.islice(itertools.combinations(broken, 2), _PAIRS)), dtype=int)
     if n != 2 or not len(pairs):
         return np.zeros((0, n))
@@ -242,7 +242,7 @@ def _corners(follow: Followed, broken: np.ndarray, n: int) -> np.ndarray:
 
 
 def _stationary(follow: Followed, turned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Stationary points of arguments near where they turn, by Newton's method: isolated ones, and others."""
+    """Stationary points near extrema on rays, by Newton's method: isolated ones and others, (k, n) each."""
     n = turned.shape[1] - 1
     which, x = turned[:, 0].astype(int), turned[:, 1:]
     if not len(x):
@@ -263,7 +263,7 @@ def _stationary(follow: Followed, turned: np.ndarray) -> tuple[np.ndarray, np.nd
     coarse, bend = (_derivatives(follow, which, x, step)[1] for step in (_STEP, _STEP / 4))
     stiffness = np.sort(np.abs(np.linalg.eigvalsh(np.nan_to_num(bend))), axis=1)
     stiffest = stiffness.max(axis=1)
-    smooth = (stiffest > 0) & (stiffest < 3 * np.abs(coarse).max(axis=(1, 2)))  # that of a kink grows as 1/h
+    smooth = (stiffest > 0) & (stiffest < 3 * np.abs(coarse).max(axis=(1, 2)))  # at a kink it grows as 1/h
     isolated = stiffness.min(axis=1) > _DEGENERATE * stiffest
     return _distinct(x[smooth & isolated]), _distinct(x[smooth & ~isolated])[:_MOST_CORNERS]
 
@@ -294,7 +294,7 @@ def _derivatives(
 
 
 def _widths(follow: Followed, smooth: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """How far from each centre along each axis the first of the arguments has changed by 1/2, (k, n)."""
+    """Distance from each centre along each axis at which some argument has first changed by 1/2, (k, n)."""
     k, n = centres.shape
     reach = np.geomspace(_NEAREST, _FARTHEST, 4 * 15 + 1)
     widths = np.full((k, n), _FARTHEST)
@@ -316,9 +316,9 @@ def _widths(follow: Followed, smooth: np.ndarray, centres: np.ndarray) -> np.nda
 
 
 def _deep_cells(landscape: Landscape, found: Places) -> np.ndarray:
-    """Of the marks and the cells between them those that are not higher than their neighbours, deepest first.
+    """Marks and middles of cells between them that are local minima of S on the grid, deepest first.
 
-    Of neighbours that are equal, as in a box, there is one.
+    Of several equal neighbours, as in a box, one is kept.
     """
     n = landscape.size
     middles = []
@@ -344,7 +344,7 @@ def _deep_cells(landscape: Landscape, found: Places) -> np.ndarray:
 
 
 def _distinct(points: np.ndarray) -> np.ndarray:
-    """Points that are further apart than rounding, those near the origin first."""
+    """Points without duplicates up to rounding, the nearest to the origin first."""
     size = np.abs(points).max(axis=1, initial=0.0)
     step = 1e-5 * 10 ** np.ceil(np.log10(size + 1e-3))
     first = np.unique(np.round(points / step[:, None]) * step[:, None] + 0.0, axis=0, return_index=True)[1]

@@ -1,13 +1,14 @@
-"""Places at a finite distance where S falls to −∞ too fast for exp(−S) to be integrable.
+"""Configurations at a finite distance where S falls to −∞ too fast for exp(−S) to be integrable.
 
-Denominators, arguments of logarithms and poles of the tangent are in the program, and their zeros are found
-by Newton steps from many starts. Near a zero S = c log r + …, r the distance along a generic direction; the
-integral is infinite where c is no less than the codimension of the singular set: the number of directions
-that slopes near it span, or the number of variables if the set is not seen to go on along the others.
+S can be singular at zeros of denominators, of arguments of logarithms and of cos in tangents. Newton steps
+from many starts find them. Near a zero exp(−S) ∝ r^(−c), r the distance along a generic direction; the
+integral is infinite if c is at least the codimension of the singular set. The codimension is the number of
+directions that slopes near the zero span, or the number of variables unless the set is found to continue
+along the other directions.
 
-Missed are zeros that no start leads to, of a seventh argument, and of actions that are not sums over sites of
-local densities and have more than ``_LARGEST`` variables; on lattices all sites are looked at together, and
-the first alone.
+Missed are zeros that no start leads to, zeros of arguments beyond the first ``_ARGUMENTS``, and zeros of
+actions with more than ``_LARGEST`` variables that are not sums of local densities. On lattices the arguments
+are squared and summed over all sites, or taken at the first site alone.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from ..ir.value import Kind
 from .landscape import Landscape
 from .tails import known
 
-_ARGUMENTS = 6  # that are looked at
+_ARGUMENTS = 6  # most arguments whose zeros are searched
 _SITES = 3  # along each axis of a lattice; singularities of local densities are local
-_LARGEST = 64  # real variables
+_LARGEST = 64  # most real variables
 _SCALES = np.array([0.1, 1.0, 1.0, 3.0, 10.0, 100.0])
 _STARTS, _ITERATIONS = 8, 40  # starts of each scale
 _ZERO = 1e-9  # of the typical size of an argument
-_PLACES = 8  # zeros of one argument that are looked at
+_PLACES = 8  # most zeros of one argument that are examined
 _RADII = np.logspace(-12, -4, 9)
-_PRECISION = 1e-4  # of the power that decides
-_RANK = 1e-2  # of the largest singular value
+_PRECISION = 1e-4  # tolerance of the power c
+_RANK = 1e-2  # of the largest singular value: smaller ones count as zero
 _FIRST = "FIRST_SITE"
 
 
 def singular_place(
     landscape: Landscape, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, Landscape] | None:
-    """A place near which exp(−S) is not integrable, a unit vector from it, (n,), and the lattice of both."""
+    """(x, u, landscape): exp(−S) is not integrable near x, approached along u, (n,) each; None if not found."""
     function = landscape.program.functions["action"]
     arguments = _arguments(function)
     if not arguments:
@@ -62,7 +63,7 @@ def singular_place(
 
 
 def _arguments(function: Function) -> list[tuple[int, bool]]:
-    """What S has no value at the zeros of: a value, and whether its cosine is meant."""
+    """(value, cosine): S may be singular where the value, or its cosine if ``cosine``, vanishes."""
     varying: set[int] = set()
     found: dict[tuple[int, bool], None] = {}
     for index, op in enumerate(function.ops):
@@ -99,7 +100,7 @@ def _squares(landscape: Landscape, function: Function, value: int, cosine: bool)
 
 
 def _zeros(squared: Landscape, starts: np.ndarray) -> np.ndarray:
-    """Different zeros of a square that Newton steps lead to; their order may be 1, 2 or 4."""
+    """Different zeros of a squared argument, by Newton steps that allow for zeros of order 1, 2 and 4."""
     x = starts
     value, slope = squared.slopes(x)
     typical = np.median(value[np.isfinite(value)]) if np.isfinite(value).any() else 0.0
@@ -124,7 +125,7 @@ def _zeros(squared: Landscape, starts: np.ndarray) -> np.ndarray:
 def _diverging(
     landscape: Landscape, squared: Landscape, place: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """A unit vector along which exp(−S) grows too fast towards a place, None if it is integrable."""
+    """A unit vector along which exp(−S) grows too fast towards the zero, None if it is integrable."""
     seen = _power(landscape, place, rng)
     if seen is None:
         return None
@@ -133,7 +134,7 @@ def _diverging(
         return u
     if power < normal - _PRECISION:
         return None
-    # the set has to go on: x² + y⁴ has the slopes of a line, and is zero at a point
+    # the zero set has to continue along the tangent: x² + y⁴ has the slopes of a line but one zero
     step = 1e-2 * max(1.0, np.abs(place).max())
     moved = rng.normal(size=(4, len(tangent))) @ tangent
     moved *= step / np.linalg.norm(moved, axis=1, keepdims=True)
@@ -149,9 +150,10 @@ def _diverging(
 def _power(
     landscape: Landscape, place: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, np.ndarray, int, np.ndarray] | None:
-    """c, a direction that has it, how many directions slopes span, and those they do not; None if unknown.
+    """(c, u, rank, complement) with exp(−S) ∝ r^(−c) near a zero; None if rounding hides c.
 
-    c is the largest that a quarter of the directions reach: S may fall on one side alone.
+    c is the largest power that a quarter of the directions reach, as S may fall on one side alone; u is a
+    direction with the largest power, rank the dimension of the span of the slopes.
     """
     n = landscape.size
     u = rng.normal(size=(n + 8, n))

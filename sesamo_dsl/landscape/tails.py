@@ -2,8 +2,8 @@
 
 The integral over a tube around a path is ∫ dR exp(−E(R)) with E = S − Σ log(widths across), no width larger
 than R; it is finite if and only if E grows faster than log R. Where S oscillates along the path its wells
-count with their share of the length. E is compared at two distances, the largest ones at which rounding
-leaves a verdict: every S comes with a bound on its error.
+count with their share of the length. E is compared at two distances, the largest ones at which the bound on
+the rounding error of S allows a verdict.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from .landscape import Landscape
 _EXPONENTS = np.array([2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30, 40, 50, 75, 100, 150.0])
 _DETERMINANTS_END = 1e6  # distance up to which determinants of fermions are computed
 _ROUNDOFF = 2.0**-53
-_FAR = 1e5  # nearer than this nothing is asymptotic, unless S overflows beyond
-_APART = 30.0  # ratio of two distances at least
-_MARGIN = 1e-2  # of the power of R that decides
-_FALL = 50.0  # of S between two distances, so that it is not a logarithm
-_ACROSS = 48  # real variables up to which widths are measured in all directions, not in random ones
-_DRAWN, _DRAWN_OF_MANY = 16, 4  # of these, and above so many real variables:
+_FAR = 1e5  # distance from which S counts as asymptotic, unless it overflows there
+_APART = 30.0  # least ratio of the two distances
+_MARGIN = 1e-2  # margin of the power of R that decides
+_FALL = 50.0  # an S that falls by more between two distances does not fall like a logarithm
+_ACROSS = 48  # number of real variables up to which widths are measured in all directions
+_DRAWN, _DRAWN_OF_MANY = 16, 4  # number of random directions above that, and above _MANY real variables
 _MANY = 2048
-_TRIES = 6  # distances at which widths are measured
+_TRIES = 6  # number of distances at which widths are measured
 _BOTTOM = 30  # iterations down to the bottom of a valley
 _REACH = np.logspace(-40, 0, 41)  # relative to R, of widths
 _BETWEEN = np.linspace(0, 1, 17)
 _REFINEMENTS = 3
 _HALVINGS = 12  # of the logarithm of the distance at which S overflows
 _ALONG = 9  # points between R and 2R that say whether S oscillates
-_STEEP = 1e3  # for each variable: a valley that rises by more between spheres is given up
+_STEEP = 1e3  # per variable: a valley that rises by more from one sphere to the next is given up
 _NEWTON, _DIFFERENCES = 8, (1e-6, 1e-3)  # steps at most, and relative differences between slopes in turn
 _WELLS = 64  # points between R and 2R from which a well is searched
 _STEPS = np.logspace(-16, 0, 65)  # relative to R, of that search
@@ -44,15 +44,15 @@ _ROUNDS = 30
 
 
 Tail = Literal["flat", "unbounded", "finite", "undecided"]
-"""What a path says about ∫ exp(−S)."""
+"""The verdict of a path on ∫ exp(−S)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shell(Landscape):
     """S on the sphere |x| = radius, in coordinates (w, u) with x = radius w u/|w u|.
 
-    The units u, one for each coordinate, only make those of a bent valley comparable; S is not said to depend
-    on them, so that they stay.
+    The units u, one for each coordinate, only make the coordinates of a bent valley comparable in size; the
+    slope along them is set to zero, so that a descent leaves them unchanged.
     """
 
     radius: float = 1.0
@@ -74,7 +74,7 @@ class Shell(Landscape):
 
 
 def known(landscape: Landscape, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """S of configurations that are themselves rounded, and a bound on its error; ∞ where it has none."""
+    """(S, bound on its error), (batch,) each, the rounding of x included; ∞ where there is no bound."""
     program = landscape.program
     size = chunk_size((len(program.components), *landscape.shape))
     values, errors = [np.zeros(0)], [np.zeros(0)]
@@ -96,7 +96,7 @@ def known(landscape: Landscape, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reached(landscape: Landscape, distances: np.ndarray) -> np.ndarray:
-    """Those of the distances at which S can be computed."""
+    """The distances at which S can be computed: determinants are limited to 10⁶."""
     return distances[distances <= _DETERMINANTS_END] if landscape.program.has_determinants else distances
 
 
@@ -118,7 +118,7 @@ def straight(landscape: Landscape, v: np.ndarray, offset: np.ndarray) -> np.ndar
 
 
 def judged(landscape: Landscape, path: np.ndarray, rng: np.random.Generator) -> Tail:
-    """What a path, (points, n) in the order of their distances, says about ∫ exp(−S)."""
+    """The verdict on ∫ exp(−S) along a path, (points, n) in the order of their distances."""
     path = path.copy()
     value, error = known(landscape, path)
     swings = bool(oscillates(landscape, path, rng).any())
@@ -139,7 +139,7 @@ def judged(landscape: Landscape, path: np.ndarray, rng: np.random.Generator) -> 
 
     def log_width(i: int) -> float:
         if i not in widths:
-            if landscape.size > _ACROSS:  # random directions tell little unless they begin at the bottom
+            if landscape.size > _ACROSS:  # random directions need a point at the bottom of the valley
                 ends, _ = landscape.descend(path[i][None], _BOTTOM)
                 if len(ends) and np.linalg.norm(ends[0] - path[i]) < 1e-2 * radius[i]:
                     place(i, ends[0])
@@ -173,7 +173,7 @@ def judged(landscape: Landscape, path: np.ndarray, rng: np.random.Generator) -> 
             break
         growth = log_width(inner) - log_width(outer)
         growth += value[outer] - value[inner]
-        doubt *= landscape.size  # what moves S moves all widths
+        doubt *= landscape.size  # an error of S changes all widths
         if growth + doubt < (1 + _MARGIN) * scale:
             return "unbounded" if fallen else "flat"
         if growth - doubt > (1 + _MARGIN) * scale:
@@ -184,7 +184,7 @@ def judged(landscape: Landscape, path: np.ndarray, rng: np.random.Generator) -> 
 def on_sphere(
     landscape: Landscape, starts: np.ndarray, radius: float, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the sphere |x| = radius to which S descends from directions, (starts, n), and S there.
+    """Minima of S on the sphere |x| = radius from given directions, (starts, n), and S there, (starts,).
 
     NaN and ∞ where S is not finite at the start.
     """
@@ -200,9 +200,9 @@ def on_sphere(
 
 
 def followed(landscape: Landscape, starts: np.ndarray, radii: Sequence[float], iterations: int) -> np.ndarray:
-    """Valleys from points of the first sphere outwards, (valleys, radii, n), those that do not rise steeply.
+    """Valleys followed from the first sphere outwards, (valleys, radii, n); steeply rising ones are dropped.
 
-    A valley is looked for where it would be if every coordinate went on as a power of the radius.
+    The start on the next sphere extrapolates every coordinate as a power of the radius.
     """
     path = [np.array([_lowered(landscape, start, radii[0]) for start in starts]).reshape(starts.shape)]
     for i in range(1, len(radii)):
@@ -216,7 +216,9 @@ def followed(landscape: Landscape, starts: np.ndarray, radii: Sequence[float], i
         best = np.argmin(heights, axis=0)
         guess = np.array(trials)[best, np.arange(len(best))]
         guess *= radii[i] / np.linalg.norm(guess, axis=1, keepdims=True)
-        near = np.array([_lowered(landscape, point, radii[i]) for point in guess])  # before it is left
+        near = np.array(
+            [_lowered(landscape, point, radii[i]) for point in guess]
+        )  # descents leave the valley
         ends, _ = on_sphere(landscape, near, radii[i], iterations)
         ends = np.array([_lowered(landscape, end, radii[i]) for end in ends])
         path.append(ends)
@@ -228,7 +230,7 @@ def followed(landscape: Landscape, starts: np.ndarray, radii: Sequence[float], i
 
 
 def _lowered(landscape: Landscape, x: np.ndarray, radius: float) -> np.ndarray:
-    """The end of Newton steps on the sphere; descents stall in narrow valleys."""
+    """The end of Newton steps on the sphere from x, for narrow valleys in which descents stall."""
     n = landscape.size
     if n > _ACROSS or not np.isfinite(x).all():
         return x
@@ -241,7 +243,7 @@ def _lowered(landscape: Landscape, x: np.ndarray, radius: float) -> np.ndarray:
         tangent = np.linalg.svd((normal / np.linalg.norm(normal))[None])[2][1:]
         with np.errstate(all="ignore"):
             curvature = (slopes[1 : n + 1] - slopes[n + 1 :]) * units / (2 * difference)
-            curvature -= np.diag(units**2) * (slopes[0] @ x) / radius**2  # of the sphere
+            curvature -= np.diag(units**2) * (slopes[0] @ x) / radius**2  # curvature of the sphere
             curvature = tangent @ (curvature + curvature.T) @ tangent.T / 2
         if not (np.isfinite(curvature).all() and np.isfinite(slope).all()):
             continue
@@ -260,7 +262,7 @@ def _lowered(landscape: Landscape, x: np.ndarray, radius: float) -> np.ndarray:
 
 
 def oscillates(landscape: Landscape, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Whether S both rises and falls on the way from a point outwards, to twice its distance, (points,)."""
+    """Whether S both rises and falls on the line from a point x to 2x, (points, n) → (points,)."""
     factors = 1 + (np.arange(_ALONG) + rng.uniform(size=_ALONG)) / _ALONG
     change = np.diff([landscape.values(factor * points) for factor in factors], axis=0)
     return np.logical_and.reduce(
@@ -269,7 +271,7 @@ def oscillates(landscape: Landscape, points: np.ndarray, rng: np.random.Generato
 
 
 def _smallest(landscape: Landscape, point: np.ndarray) -> tuple[Landscape, np.ndarray]:
-    """The smallest landscape in which a point is found, for S along the line through it."""
+    """The landscape of constant fields with a point that is constant, any other point as it is."""
     fields = point.reshape(len(landscape.program.components), -1)
     if (fields == fields[:, :1]).all():
         return constant_fields(landscape), fields[:, 0]
@@ -277,9 +279,9 @@ def _smallest(landscape: Landscape, point: np.ndarray) -> tuple[Landscape, np.nd
 
 
 def _into_well(landscape: Landscape, point: np.ndarray, rng: np.random.Generator) -> float:
-    """The factor between 1 and 2 that takes a point into the deepest well that is found further outwards.
+    """The factor f in [1, 2] for which f·point lies in the deepest well found on that line.
 
-    NaN where the search has not come to its end.
+    NaN if the search has not converged.
     """
     factors = 1 + rng.uniform(size=_WELLS)
     factor = factors[np.argmin(landscape.values(factors[:, None] * point))]
@@ -295,7 +297,7 @@ def _into_well(landscape: Landscape, point: np.ndarray, rng: np.random.Generator
 
 
 def _log_widths(landscape: Landscape, centre: np.ndarray, radius: float) -> float:
-    """Σ log(widths of the tube across), and log of the share of wells along it; NaN if it cannot be told."""
+    """Σ log(widths across the tube) plus the log of the share of wells along it; NaN if rounding hides it."""
     n, v = landscape.size, centre / radius
     along, gap = _well_along(landscape, centre, v, radius)
     total = float(np.log(np.minimum(1.0, along / gap)))
@@ -314,7 +316,7 @@ def _log_widths(landscape: Landscape, centre: np.ndarray, radius: float) -> floa
 
 
 def _principal(landscape: Landscape, centre: np.ndarray, across: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Directions across in which S curves independently, from differences of slopes a width apart."""
+    """Principal directions of the curvature of S across the tube, by differences of slopes a width apart."""
     if not np.isfinite(width).all():
         return across
     step = width[:, None] * across
@@ -328,9 +330,9 @@ def _principal(landscape: Landscape, centre: np.ndarray, across: np.ndarray, wid
 
 
 def _widths(landscape: Landscape, centre: np.ndarray, lines: np.ndarray, radius: float) -> np.ndarray:
-    """The smaller of the distances at which S has risen by 1/2 both ways, at most the radius.
+    """Distance along ±line, the smaller of both, at which S has risen by 1/2; at most the radius, (lines,).
 
-    NaN where rounding of the centre hides it.
+    NaN where the rounding of the centre hides it.
     """
     both = np.concatenate([lines, -lines])
     base = landscape.values(centre[None])[0]
@@ -360,7 +362,7 @@ def _rise(landscape: Landscape, centre: np.ndarray, lines: np.ndarray, distance:
 def _well_along(
     landscape: Landscape, centre: np.ndarray, v: np.ndarray, radius: float
 ) -> tuple[float, float]:
-    """Width of a well along the path, and the distance to the next; (1, 1) if there is none."""
+    """(width of a well along the path, distance to the next well); (1, 1) if S does not oscillate."""
     distance = radius * np.logspace(-20, 0, 161)
     rise = _rise(landscape, centre, v[None], distance[None])[0] - landscape.values(centre[None])[0]
     high = np.maximum.accumulate(rise)

@@ -19,24 +19,24 @@ from .landscape import Landscape
 from .minima import find_minima
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
-_SAMPLES, _ITERATIONS = 128, 16  # of the self-consistent Gaussian
+_SAMPLES, _ITERATIONS = 128, 16  # of the variational Gaussian
 _STARTS = 12  # random directions at most
 _DESCENTS = 8  # the deepest starting points are followed downhill
-_PROBED = 64  # sites at most at which a Hessian that depends on the site is computed
-_SHRINK = 16  # by which a step is made smaller to tell a kink from a curvature
-_SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian says nothing about the width of a mode
+_PROBED = 64  # most sites at which a Hessian that depends on the site is computed
+_SHRINK = 16  # factor by which a step is made smaller to distinguish a kink from a curvature
+_SOFT = 1e-3  # of the largest eigenvalue: below it the Hessian does not give the width of a mode
 
 
 @dataclass(frozen=True, eq=False)
 class Vacuum:
-    """A constant minimum.
+    """A constant minimum of the action and the Hessian there.
 
     Attributes
     ----------
     mean
         Value of each component, shape (components,).
     action
-        S there.
+        S at the minimum.
     hessian
         H_ab(k), Hermitian and positive definite, shape (*lattice, components, components), k in the order
         of ``fftn``.
@@ -87,7 +87,7 @@ def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
             starts.append((round(depth, 9), len(starts), start))
     minima: list[tuple[float, tuple[float, ...]]] = []
     for _, _, start in sorted(starts)[:_DESCENTS]:
-        with np.errstate(all="ignore"):  # a line search may step where the action overflows
+        with np.errstate(all="ignore"):  # the action may overflow at a trial of the line search
             found = minimize(
                 value_and_slope, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 200}
             )
@@ -102,7 +102,7 @@ def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     for _, mean in sorted(set(minima), key=lambda m: (m[0], tuple(-z for z in m[1]))):
         hessian = wave_hessian(program, parameters, np.array(mean), slices)
         if hessian is not None:
-            # rounded for a reproducible choice; a Newton step gives the digits back
+            # rounded for a reproducible choice; a Newton step then restores the digits
             step = np.linalg.solve(
                 hessian[(0,) * len(program.shape)].real, value_and_slope(np.array(mean))[1]
             )
@@ -112,9 +112,10 @@ def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
 
 
 def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
-    """The heaviest constant minimum of a search that minds neither kinks nor scales; None without one.
+    """The constant minimum with the largest weight that :func:`.find_minima` finds; None if there is none.
 
-    For what :func:`find_vacuum` does not find. Slices of Lie groups and determinants are left to others.
+    It serves theories with kinks or many scales, where :func:`find_vacuum` finds nothing. None for theories
+    with slices of Lie groups or couplings along a graph axis, as in determinants.
     """
     if gauge_directions(program) or program.functions["action"].couples_nodes:
         return None
@@ -129,9 +130,10 @@ def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
 def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
     """The translation-invariant Gaussian around zero with the least KL divergence from the theory.
 
-    It is stationary where its precision is the mean of the Hessian under itself. By parts ⟨∂²S⟩ ⟨x x†⟩ is
-    ⟨∂S x†⟩, so that gradients on a fixed set of samples are enough: H(k) ← ⟨∂S x†⟩ ⟨x x†⟩⁻¹ at every
-    momentum, damped. Nodes of a graph are averaged over. For theories that have no minimum to expand around.
+    The KL divergence is stationary where the precision is the mean of the Hessian under the Gaussian itself.
+    By parts ⟨∂²S⟩ ⟨x x†⟩ = ⟨∂S x†⟩, so that gradients on a fixed set of samples are enough:
+    H(k) ← ⟨∂S x†⟩ ⟨x x†⟩⁻¹ at every momentum, damped. Nodes of a graph are averaged over. It serves theories
+    without a minimum to expand around.
     """
     c, shape = len(program.components), program.shape
     axes = tuple(range(2, 2 + len(shape)))
@@ -147,7 +149,7 @@ def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
         with np.errstate(all="ignore"):
             gradient = run(program, "action_and_gradient", {"x": x}, parameters)[1]
         finite = np.isfinite(gradient.reshape(len(x), -1)).all(axis=1)
-        if finite.sum() < _SAMPLES // 2:  # much too wide
+        if finite.sum() < _SAMPLES // 2:  # the Gaussian is much too wide
             hessian = hessian * 4
             continue
         slopes = np.moveaxis(np.fft.fftn(gradient[finite], axes=axes), 1, -1)
@@ -169,13 +171,13 @@ def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
 
 
 def _reflected(matrix: np.ndarray) -> np.ndarray:
-    """H(k) → H(−k), on the leading axes."""
+    """H(−k) from H(k), (*lattice, c, c)."""
     axes = tuple(range(matrix.ndim - 2))
     return np.roll(np.flip(matrix, axes), 1, axes)
 
 
 def gauge_directions(program: Program) -> list[tuple[int, tuple[int, ...]]]:
-    """For every slice, the component of c_1 and those of the gauge directions c_2 … c_N."""
+    """For every slice (component of c_1, components of the gauge directions c_2 … c_N)."""
     found = []
     while f"COLLECTIVE_{len(found)}" in program.constants:
         first, *rest = (int(a) for a in np.argmax(program.constants[f"COLLECTIVE_{len(found)}"], axis=1))
@@ -215,7 +217,7 @@ def wave_hessian(
 ) -> np.ndarray | None:
     """H(k) at a constant field, None at a saddle; soft modes are given a small positive value.
 
-    Where couplings depend on the site it is that of the average over translations.
+    Where couplings depend on the site, the Hessian is averaged over translations.
     """
     c, shape = len(mean), program.shape
     constant = np.broadcast_to(mean.reshape(c, *(1,) * len(shape)), (c, *shape))
@@ -226,7 +228,7 @@ def wave_hessian(
         sites = [tuple(int(i) for i in np.unravel_index(number, shape)) for number in chosen]
     columns = np.mean([_columns(program, parameters, constant, site) for site in sites], axis=0)
     if any(function.couples_nodes for function in program.functions.values()):
-        columns[..., 1:] = 0.0  # nodes of a graph are not Fourier modes: their coupling is left to the flow
+        columns[..., 1:] = 0.0  # nodes of a graph have no Fourier modes: the flow learns their coupling
     transformed = np.fft.fftn(columns, axes=tuple(range(2, 2 + len(shape))))
     hessian = np.moveaxis(transformed, (1, 0), (-2, -1))
     hessian = (hessian + np.conj(np.swapaxes(hessian, -1, -2))) / 2
@@ -270,9 +272,9 @@ def _columns(
 def _from_sections(
     program: Program, parameters: Couplings, constant: np.ndarray, vectors: np.ndarray
 ) -> np.ndarray:
-    """1/⟨t²⟩ of exp(−S) along each constant mode of a point, along each component at one site of a lattice.
+    """1/⟨t²⟩ of exp(−S) along each constant mode for a point, along each component of one site for a lattice.
 
-    On a lattice that is the width at a site given its neighbours, the same at all momenta.
+    On a lattice ⟨t²⟩ is the variance at a site given its neighbours, the same at all momenta.
     """
     c, shape = len(program.components), program.shape
     sites = int(np.prod(shape))
@@ -300,10 +302,9 @@ def _wave(shape: tuple[int, ...], k: tuple[int, ...], polarisation: np.ndarray) 
 def _has_kink(
     program: Program, parameters: Couplings, constant: np.ndarray, values: np.ndarray, vectors: np.ndarray
 ) -> bool:
-    """Whether second differences of S along a constant mode grow as their step shrinks.
+    """Whether S has a kink: second differences along a constant mode grow like 1/step as the step shrinks.
 
-    They do at a kink, as 1/step, and nowhere where S is smooth. The width of the valley then has to come
-    from S itself.
+    The width of the valley then has to be computed from values of S.
     """
     shape, origin = program.shape, (0,) * len(program.shape)
     for mode in range(values.shape[-1]):

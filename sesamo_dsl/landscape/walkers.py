@@ -1,4 +1,4 @@
-"""Walkers under exp(−S) that know nothing of a model: Hybrid Monte Carlo from a point of the landscape."""
+"""Hybrid Monte Carlo of exp(−S) in NumPy, without a model, from walkers around a given configuration."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .landscape import Landscape
 
 WALKERS = 64
 LEAPFROGS = 6
-_STEP, _ACCEPTANCE = 0.3, 0.7  # of the leapfrog, in standard deviations of the valley, and what it adapts to
+_STEP, _ACCEPTANCE = 0.3, 0.7  # first leapfrog step in standard deviations, and the acceptance it adapts to
 
 
 @dataclass(eq=False)
 class Walk:
-    """Walkers and where they are.
+    """The state of a set of HMC walkers.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Walk:
     z, action, slope
         Coordinates, S and ∂S/∂z, (walkers, modes), (walkers,), (walkers, modes).
     step
-        Of the leapfrog, in units of z.
+        Step size of the leapfrog, in units of z.
     """
 
     landscape: Landscape
@@ -40,7 +40,7 @@ class Walk:
     def gaussian(
         cls, landscape: Landscape, centre: np.ndarray, root: np.ndarray, count: int, rng: np.random.Generator
     ) -> Walk:
-        """From a Gaussian of the width of the valley, or from its centre where S is not finite."""
+        """Walkers at x = centre + root z, z ~ N(0, 1); at the centre where S is not finite."""
         z = rng.normal(size=(count, root.shape[1]))
         z[~np.isfinite(landscape.values(centre + z @ root.T))] = 0.0
         return cls(landscape, centre, root, z, *_pulled_back(landscape, centre, root, z), rng)
@@ -54,7 +54,7 @@ class Walk:
         x: np.ndarray,
         rng: np.random.Generator,
     ) -> Walk:
-        """From given configurations, (walkers, n); the root has to be square."""
+        """Walkers at given configurations, (walkers, n); the root has to be square."""
         z = np.linalg.solve(root, (x - centre).T).T
         return cls(landscape, centre, root, z, *_pulled_back(landscape, centre, root, z), rng)
 

@@ -140,9 +140,9 @@ def _law_of_the_group(
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """after − before of log q, the size of its rounding error, and where q is not zero at both, (batch,) each.
+    """(after − before of log q, its rounding error, whether q ≠ 0 at both), (batch,) each.
 
-    A model whose noise is folded has no density on a part of the space, and then on all images of it.
+    A model whose noise is folded has zero density on a part of the space, and then on all images of it.
     """
     reached = ~(np.isneginf(before) & np.isneginf(after))
     change = np.subtract(after, before, out=np.zeros_like(after), where=reached)
