@@ -41,7 +41,7 @@ _FIRST = "FIRST_SITE"
 def singular_place(
     landscape: Landscape, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, Landscape] | None:
-    """(x, u, landscape): exp(−S) is not integrable near x, approached along u, (n,) each; None if not found."""
+    """(x, u, landscape): exp(−S) is not integrable near x, approached along u, (n,) each; else None."""
     function = landscape.program.functions["action"]
     arguments = _arguments(function)
     if not arguments:

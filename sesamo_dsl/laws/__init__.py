@@ -1,1 +1,1 @@
-"""Laws of group elements before any framework: their weights, and how orientations are drawn in NumPy."""
+"""Conditional laws of group elements for any framework: their initial weights, and orbit laws in NumPy."""

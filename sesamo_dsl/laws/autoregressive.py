@@ -1,4 +1,4 @@
-"""The conditional law of many coupled blocks, p(u|y): a chain, and a heat bath of what turns rows together.
+"""The conditional law p(u|y) of many coupled blocks: an autoregressive chain and a heat bath of whole rows.
 
 The logits of block b in the chain are a bias, plus fields that the earlier blocks exert on it,
 
@@ -6,18 +6,18 @@ The logits of block b in the chain are a bias, plus fields that the earlier bloc
 
 plus a small network, one for all blocks, of these fields, of the sizes m of all blocks, and of invariants of
 y at the block and averaged over the blocks. m_b is the size of the mean of y over block b.
-Given all u, their probability is one pass; drawing goes through the blocks in turn. K starts from the
-coupling of each pair of blocks in S₁ at the base's centre, all else at zero. An open chain of blocks that are
-coupled in pairs is represented exactly.
+The probability of given u takes one pass; drawing u goes through the blocks in turn. K starts from the
+coupling of each pair of blocks in S₁ at the base's centre, all other weights start at zero. An open chain of
+blocks that are coupled in pairs is represented exactly.
 
-A chain that is trained on its own samples may lose a mode that lies far from the others, as it does where
-whole rows of blocks turn together: all time slices of a site, say. Such turns h form a group H, and where H
-is small they are left to the heat bath: u is drawn by the chain, and then turned,
+A chain that is trained on its own samples may lose a mode that lies far from the others, for instance if a
+whole row of blocks (all time slices of a site) has to change together. The group elements h that act alike on
+each row form a group H. If H is small, it is resampled by a heat bath: the chain draws u, and u ↦ hu,
 
     p(u|y) = Σ_(h ∈ H) p_chain(hu|y) · exp(−S₁(T_u y)) / Σ_(h ∈ H) exp(−S₁(T_hu y)).
 
-Where the group that acts at all blocks alike leaves the action as it is, S₁ is evaluated for one h of all
-that it takes to each other.
+If the action is invariant under the diagonal subgroup, which acts on all blocks alike, S₁ is evaluated once
+for each of its cosets in H.
 """
 
 from __future__ import annotations
@@ -35,22 +35,23 @@ from ..ir.program import Program
 from ..values.couplings import Couplings
 from .conditional import HIDDEN, FeatureSpec, drawn, network_state
 
-_BACKGROUNDS = 4  # random elements at the other blocks, to average the coupling of a pair over
-_EVALUATIONS = 20_000  # of S₁ at most; a larger problem starts without couplings
+_BACKGROUNDS = 4  # random elements at the other blocks over which the coupling of a pair is averaged
+_EVALUATIONS = 20_000  # most evaluations of S₁; a larger problem starts without couplings
 _CHUNK = 512
-_TOGETHER = 16  # elements of H at most: the chain is evaluated for each, and S₁
+_TOGETHER = 16  # most elements of H to sum over: the chain and S₁ are evaluated for each
 
 
 @dataclass(frozen=True, eq=False)
 class Together:
-    """The group H that turns rows of blocks together.
+    """The group H of elements that act alike on all blocks of a row.
 
     Attributes
     ----------
     elements
-        Of H, as one element for every block, (count, blocks); first those that are summed over.
+        The elements of H, each as one element for every block, (count, blocks); the first len/shared are
+        representatives of the cosets of the diagonal subgroup.
     shared
-        How many elements of H leave S₁ as it is with each of those: len(elements) is a multiple of it.
+        Order of the diagonal subgroup if it leaves S₁ invariant, else 1.
     """
 
     elements: np.ndarray
@@ -58,7 +59,7 @@ class Together:
 
     @classmethod
     def of(cls, facts: Facts) -> Together | None:
-        """The largest such group that there can be a sum over; None if even one row is too much."""
+        """The largest group H that is small enough to sum over; None if one row has too many elements."""
         table, exact, shape = facts.table, facts.turns_together, facts.block_shape
         order = len(table)
         every = (
@@ -70,34 +71,33 @@ class Together:
             return None
         rows = max(few, key=math.prod)
         turns = np.array(list(itertools.product(range(order), repeat=math.prod(rows))))
-        if exact:  # the first row's element is what all rows have in common
+        if exact:  # H = diagonal subgroup × elements that are 1 on the first row
             turns = np.concatenate([table[g][turns[turns[:, 0] == 0]] for g in range(order)])
         row = np.broadcast_to(np.arange(math.prod(rows)).reshape(rows), shape).ravel()
         return cls(turns[:, row], order if exact else 1)
 
     @property
     def summed(self) -> np.ndarray:
-        """The elements that are summed over, 1 first, (len(elements)/shared, blocks)."""
+        """The elements h for which S₁ is evaluated, the identity first, (len(elements)/shared, blocks)."""
         return self.elements[: len(self.elements) // self.shared]
 
 
 @dataclass(frozen=True, eq=False)
 class AutoregressiveSpec:
-    """What the network of an autoregressive law is, before any framework.
+    """Sizes, inputs and initial weights of the network of an autoregressive law, for any framework.
 
     Attributes
     ----------
     features
-        What the network sees of y.
+        The features of y that the network takes.
     size
         Root mean square of the mean of y over a block, under the base: the unit of m_b.
     together
-        What turns blocks together; None if the chain draws every block.
+        The group H of the heat bath; None if the chain alone draws u.
     table
-        Products of elements, (order, order).
+        Multiplication table of the group, (order, order).
     pairs
-        What K starts from, (order, blocks, order, blocks); the block that comes first in the chain is the
-        last index, all else is zero.
+        Initial K, (order, blocks, order, blocks), zero unless the last index is the earlier block.
     """
 
     features: FeatureSpec
@@ -117,7 +117,7 @@ class AutoregressiveSpec:
         strategy: str | None,
         parameters: Couplings,
     ) -> AutoregressiveSpec:
-        """The network for a theory, scaled to what the base samples."""
+        """The network for a theory, its features scaled to samples of the base."""
         blocks, order = program.sectors.blocks, program.sectors.order
         assert blocks is not None
         y = drawn(program, base, strategy)
@@ -131,12 +131,12 @@ class AutoregressiveSpec:
 
     @property
     def inputs(self) -> int:
-        """Features of a block, their mean over the blocks, and the two fields on each element."""
+        """Number of inputs: features of a block, their mean over the blocks, and two fields per element."""
         return 2 * len(self.features) + 2 * self.order
 
     @property
     def mask(self) -> np.ndarray:
-        """1 where a block sees another, (blocks, 1, blocks): only those before it."""
+        """1 where the first block depends on the second, an earlier one, else 0, (blocks, 1, blocks)."""
         return np.tri(self.blocks, k=-1)[:, None, :]
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
@@ -151,9 +151,9 @@ class AutoregressiveSpec:
 
 
 def _pairs(program: Program, base: GaussianBase, parameters: Couplings) -> np.ndarray:
-    """−S₁ as a function of the elements at two blocks, without what depends on one alone.
+    """−S₁ as a function of the elements at two blocks, without the terms that depend on one of them alone.
 
-    At the base's centre; averaged over a few random elements at all other blocks.
+    It is taken at the base's centre and averaged over a few random elements at all other blocks.
     """
     order, blocks = program.sectors.order, program.sectors.blocks
     assert blocks is not None

@@ -1,10 +1,10 @@
-"""A learned law on the circle that a one-parameter group sweeps: a circular spline, θ = f(v) + θ₀.
+"""A learned law of the angle θ of a one-parameter group: a circular spline, θ = f(v) + θ₀.
 
 v is uniform on the circle and f a monotone rational-quadratic spline of [−π, π] onto itself whose slope is
 the same at both ends, so that the density 1/(2π f′) is positive, periodic and continuous. θ is
 reparametrised: the gradient goes through it, and no other estimator is needed. A new law is uniform.
 
-The law "learned" has one spline; "conditional" adds to its parameters a network of invariants of y.
+The law "learned" has one spline for all y; "conditional" adds a network of invariants of y to its parameters.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ LIMIT = 3.0
 
 @dataclass(frozen=True, eq=False)
 class CircleSpec:
-    """What a circular spline is, before any framework.
+    """Inputs and initial weights of a circular spline, for any framework.
 
     Attributes
     ----------
     features
-        What its network sees of y; None if the spline does not depend on y.
+        The features of y that its network takes; None if the spline does not depend on y.
     """
 
     features: FeatureSpec | None
@@ -40,7 +40,7 @@ class CircleSpec:
     def of(
         cls, law: str, program: Program, facts: Facts, base: GaussianBase, strategy: str | None
     ) -> CircleSpec | None:
-        """The spline of a theory, None where there is no broken circle or the law is not to be learned."""
+        """The spline of a theory, None if no circle is broken or ``law`` is not a learned one."""
         if law not in ("learned", "conditional") or strategy == "none" or facts.orbit_law == "uniform":
             return None
         if facts.slice_dimensions != (2,):

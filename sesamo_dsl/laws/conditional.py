@@ -1,17 +1,15 @@
-"""The conditional law p(u|y) = exp ψ(T_u y) / Σ_v exp ψ(T_v y): a small network ψ in the place of −S₁.
+"""The conditional law p(u|y) = exp ψ(T_u y) / Σ_v exp ψ(T_v y) with a small network ψ in the place of −S₁.
 
-It is a function of where a configuration is alone: two walls of the domain that the group takes to each
-other see the same law, and what is trained has no jump there. The network sees lattice means, in every block,
-of all monomials of the components up to degree 2 and of the pure powers of degree 3 and 4, each centred and
-scaled as it is distributed over the images of the base; where every block has a table of its own
-beside them their mean over all elements and blocks. ψ begins as a linear function of them, the one that is
-closest to −S₁ on the base, and the last layer of the network begins at zero.
+The law depends on T_u y only, so that it is continuous across walls that the group identifies. The inputs of
+the network are means over each block of all monomials of the components up to degree 2 and of the pure powers
+of degree 3 and 4, centred and scaled to their distribution over the images of the base. If every block has a
+table of its own, the mean over all elements and blocks is a second input. ψ starts as the linear function of
+the inputs that is closest to −S₁ on the base; the last layer of the network starts at zero.
 
-Where a subgroup H leaves the whole action alone, p(T_h x) = p(x), and p(u|y) has to be the same for u and hu.
-The network's own law is therefore averaged over these cosets.
+If the action is invariant under a subgroup H, p(T_h x) = p(x), and p(u|y) has to be the same for u and hu.
+The network's law is therefore averaged over the cosets Hu.
 
-Where S₁ couples more blocks than there can be a table for, the law is that of
-`sesamo_dsl.laws.autoregressive`.
+If S₁ couples more blocks than a table can hold, the law is `sesamo_dsl.laws.autoregressive`.
 """
 
 from __future__ import annotations
@@ -30,8 +28,8 @@ from ..ir.program import Program
 from ..values.couplings import Couplings
 
 HIDDEN = (32, 32)
-_DRAWN = 4096  # configurations of the base, to scale the features with
-_LEAST = 128  # of them for every image
+_DRAWN = 4096  # samples of the base from which the features are scaled
+_LEAST = 128  # least number of samples for every image
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +39,11 @@ class FeatureSpec:
     Attributes
     ----------
     monomials
-        Components that are multiplied in each feature.
+        The components that are multiplied in each feature.
     rest
-        Axes of (batch, *lattice) that are averaged over: those of the lattice that are not block axes.
+        Axes of (batch, *lattice) that are averaged over: the lattice axes that are not block axes.
     mean, scale
-        Of the features where they are needed, (features,).
+        Mean and standard deviation of each monomial's block means, (features,).
     """
 
     monomials: tuple[tuple[int, ...], ...]
@@ -65,11 +63,11 @@ class FeatureSpec:
         rest = tuple(mu + 1 for mu in range(len(program.shape)) if mu not in program.blocks)
         features = cls(monomials, rest, np.zeros(len(monomials)), np.ones(len(monomials)))
         values = features(y).reshape(len(monomials), -1)
-        scale = values.std(axis=1)  # zero, but for rounding, of what is fixed on a slice
+        scale = values.std(axis=1)  # zero up to rounding for a component that a slice fixes
         return cls(monomials, rest, values.mean(axis=1), np.where(scale > 1e-6, scale, 1))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
-        """Their values, (features, batch, blocks)."""
+        """The features of configurations, (batch, components, *lattice) → (features, batch, blocks)."""
         values = np.stack(
             [np.prod([y[:, a] for a in m], axis=0).mean(axis=self.rest) for m in self.monomials]
         )
@@ -81,7 +79,7 @@ class FeatureSpec:
 
 
 def drawn(program: Program, base: GaussianBase, strategy: str | None) -> np.ndarray:
-    """What the base samples, in the domain: y, (batch, components, *lattice)."""
+    """Samples of the base, moved into the domain: y, (batch, components, *lattice)."""
     c = len(program.components)
     y = base.apply(np.random.default_rng(0).normal(size=(_DRAWN, c, *program.shape)))
     if strategy != "chart" or "chart" not in program.functions:
@@ -91,21 +89,21 @@ def drawn(program: Program, base: GaussianBase, strategy: str | None) -> np.ndar
 
 @dataclass(frozen=True, eq=False)
 class ConditionalSpec:
-    """What the network of a conditional law is, before any framework.
+    """Inputs and initial weights of the network ψ of a conditional law, for any framework.
 
     Attributes
     ----------
     features
-        What it sees.
+        The features that the network takes.
     joint
-        Whether there is one distribution over all sectors, rather than one over the elements of each block.
+        True for one distribution over all sectors, False for one over the elements of each block.
     choices
-        Number of elements or sectors.
+        Number of sectors or elements.
     cosets
-        Elements or sectors hu for every u, (choices, |H|), of a subgroup H that survives exactly; None if
-        H = 1.
+        The coset Hu, as numbers of sectors or elements, for every u, (choices, |H|), with H the unbroken
+        subgroup; None if H = 1.
     linear
-        How ψ begins, as weights of the network's inputs, (inputs,).
+        Initial ψ, a linear function, as weights of the network's inputs, (inputs,).
     """
 
     features: FeatureSpec
@@ -124,7 +122,7 @@ class ConditionalSpec:
         strategy: str | None,
         parameters: Couplings,
     ) -> ConditionalSpec:
-        """The network for a theory, its features scaled to the images of what the base samples."""
+        """The network for a theory, its features scaled to images T_u y of samples of the base."""
         sectors, table, cosets = program.sectors, facts.table, None
         if facts.surviving is not None and len(facts.surviving) > 1 and not program.blocks:
             cosets = table[np.array(list(facts.surviving))].T
@@ -140,7 +138,7 @@ class ConditionalSpec:
 
     @property
     def inputs(self) -> int:
-        """How many features go into the network: those of all blocks, or of one block and the mean of all."""
+        """Number of inputs: the features of all blocks (joint), or of one block and their mean."""
         return len(self.features) * (self.blocks if self.joint else 2)
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
@@ -149,7 +147,7 @@ class ConditionalSpec:
 
 
 def _images(program: Program, y: np.ndarray) -> np.ndarray:
-    """T_u y, for every sector or with the same element at all blocks, (choices·batch, …), of a part of y."""
+    """T_u y of the first y for every sector, or for every element at all blocks alike, (choices·batch, …)."""
     sectors = program.sectors
     elements = sectors.elements if sectors.joint else np.arange(sectors.order)[:, None]
     y = y[: max(_LEAST, len(y) // len(elements))]
@@ -159,7 +157,7 @@ def _images(program: Program, y: np.ndarray) -> np.ndarray:
 
 
 def _closest(program: Program, features: np.ndarray, images: np.ndarray, parameters: Couplings) -> np.ndarray:
-    """Weights of the features that come closest to −S₁ + f(y), or zeros where S₁ has no table."""
+    """Least-squares weights of the features for −S₁ up to a function of y; zeros if S₁ has no table."""
     sectors = program.sectors
     choices = sectors.count if sectors.joint else sectors.order
     if sectors.joint:  # the features of all blocks, one after the other
@@ -175,7 +173,7 @@ def _closest(program: Program, features: np.ndarray, images: np.ndarray, paramet
 
 
 def network_state(widths: Sequence[int], seed: int) -> dict[str, np.ndarray]:
-    """Named weights: ``weight.n`` (outputs, inputs) and ``bias.n`` (outputs, 1); zeros at the end."""
+    """Named weights: ``weight.n`` (outputs, inputs) and ``bias.n`` (outputs, 1); the last layer is zero."""
     generator = np.random.default_rng([seed, 6])
     state: dict[str, np.ndarray] = {}
     for n, (fan_in, outputs) in enumerate(itertools.pairwise(widths)):

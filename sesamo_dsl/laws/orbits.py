@@ -1,7 +1,7 @@
-"""Laws of the orientation n on the spheres that Lie groups sweep, in NumPy: drawing n, and log p(n|y).
+"""Laws of the orientation n on the orbits (spheres) of Lie groups, in NumPy: draws of n, and log p(n|y).
 
-Training integrates the orientation out, so no gradient passes through what is drawn here, and one
-implementation serves all backends.
+Training integrates the orientation out, so no gradient passes through the draws, and one implementation
+serves all backends.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from scipy.special import gammaln, ive
 from ..ir.facts import Facts, OrbitKind
 from ..values.couplings import Couplings
 
-NODES = 64  # of a tabulated circle
-"""The trapezoid rule on a circle converges exponentially; what is left is corrected by the weights."""
+NODES = 64  # points of a tabulated circle
+"""The trapezoid rule on a circle converges exponentially; importance weights correct the remaining error."""
 
 
 def log_area(dimension: int) -> float:
-    """log |S^(N−1)|."""
+    """log |S^(N−1)|, the area of the unit sphere in N = ``dimension`` dimensions."""
     return float(np.log(2) + dimension / 2 * np.log(np.pi) - gammaln(dimension / 2))
 
 
@@ -82,7 +82,7 @@ def circle(nodes: int = NODES) -> np.ndarray:
 
 
 def tabulated_directions(rng: np.random.Generator, log_density: np.ndarray) -> np.ndarray:
-    """Points on the circle, density piecewise linear through unnormalised values, (K, batch) → (batch, 2)."""
+    """Points on the circle, density piecewise linear through unnormalised nodes, (K, batch) → (batch, 2)."""
     nodes, batch = log_density.shape
     values = np.exp(log_density - log_density.max(axis=0))
     following = np.roll(values, -1, axis=0)
@@ -100,7 +100,7 @@ def tabulated_directions(rng: np.random.Generator, log_density: np.ndarray) -> n
 
 
 def tabulated_log_prob(n: np.ndarray, log_density: np.ndarray) -> np.ndarray:
-    """log p(n) of that density with respect to the angle, (batch, 2), (K, batch) → (batch,)."""
+    """log p(n) per angle of :func:`tabulated_directions`, (batch, 2), (K, batch) → (batch,)."""
     nodes, batch = log_density.shape
     top = log_density.max(axis=0)
     values = np.exp(log_density - top)
@@ -118,11 +118,11 @@ class OrbitLaw:
     Attributes
     ----------
     law
-        See ``Analysis.orbit_law``; ``uniform`` also where no exact conditional is known or it is not wanted.
+        See ``Analysis.orbit_law``; ``uniform`` also if no exact conditional is known or asked for.
     dimensions
         N of every slice.
     sampled
-        Whether the action depends on orientations that are drawn uniformly: training has to draw them.
+        True if S depends on orientations that are drawn uniformly, so that training has to draw them.
     strength, mean
         √V |h| and −h/|h| of a linear source.
     """
@@ -135,7 +135,7 @@ class OrbitLaw:
 
     @classmethod
     def of(cls, facts: Facts, volume: int, parameters: Couplings, heat_bath: bool) -> OrbitLaw:
-        """The law on a lattice; ``heat_bath`` asks for the exact conditional where there is one."""
+        """The law on a lattice of ``volume`` sites; the exact conditional, if any, with ``heat_bath``."""
         dimensions, law = facts.slice_dimensions, facts.orbit_law
         if law in ("none", "uniform") or not heat_bath:
             sampled = bool(dimensions) and law != "uniform"
