@@ -1,4 +1,4 @@
-"""Property tests for compiled theories: strategies, laws, and a suite in one line.
+"""Property tests for compiled theories: strategies of examples, properties, and a suite in one line.
 
 >>> from sesamo_dsl.testing import theory_suite
 >>> from sesamo_theories.gaussian_mixture import theory

@@ -1,7 +1,7 @@
-"""A normalised density that owes nothing to a model, yet overlaps with it: images of one fitted Gaussian.
+"""A normalised density s(x) that overlaps with a model but shares no code with it: images of a Gaussian.
 
-It is what ∫q = 1 is tested against. The Gaussian is fitted to canonicalized samples of the model; its images
-under the group elements (and, for Lie groups, under a few rotations) are drawn and evaluated by their
+The test of ∫q = 1 compares q with it. The Gaussian is fitted to canonicalized samples of the model; its
+images under the group elements (and, for Lie groups, under a few rotations) are drawn and evaluated by their
 matrices alone, log-determinants included, so that nothing is assumed about the group.
 """
 
@@ -26,20 +26,20 @@ _INFLATION = 1.2
 
 @dataclass(frozen=True, eq=False)
 class BridgeDensity:
-    """Images of a Gaussian under linear maps.
+    """The mixture of the images of a Gaussian under linear maps.
 
-    For groups too large to enumerate the density lives on pairs (x, v) of a configuration and a group
-    element: v is uniform and x = T_v y. A model's x is paired with its own u(x), and a pair (x, v) with
-    v ≠ u(x) has density zero under the model; ratios and means are then those on the pairs.
+    For groups too large to enumerate it is a density of pairs (x, v) of a configuration and a group element:
+    v is uniform and x = T_v y. A model's x is paired with its own u(x), and a pair (x, v) with v ≠ u(x) has
+    density zero under the model; ratios and means are taken over pairs.
 
     Attributes
     ----------
     maps
-        (images, n, n).
+        The linear maps, (images, n, n).
     mean, root
-        Of the Gaussian, (n,) and its Cholesky factor (n, n).
+        Mean of the Gaussian, (n,), and Cholesky factor of its covariance, (n, n).
     labelled
-        Whether the density lives on pairs.
+        Whether it is a density of pairs.
     """
 
     subject: Subject
@@ -93,7 +93,7 @@ class BridgeDensity:
         return cls(subject, np.array(maps), flat.mean(axis=0), root, labelled)
 
     def draw(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Configurations, (count, components, *lattice), and whether a model can have made their pair."""
+        """Configurations (count, components, *lattice), and whether q ≠ 0: True, or v = u(x) for pairs."""
         rng = np.random.default_rng([seed, 31])
         z = rng.normal(size=(count, len(self.mean)))
         y = self.mean + z @ self.root.T
@@ -111,7 +111,7 @@ class BridgeDensity:
         return x, ~np.any(np.reshape(u != v, (count, -1)), axis=1)
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
-        """log s(x), (batch,); at x and its own u(x) if the density lives on pairs."""
+        """log s(x), (batch,); at the pair (x, u(x)) for a density of pairs."""
         shift = 0.0
         if self.labelled:
             x, shift = self.subject.interpret("canonicalize", x)[0], self.subject.log_order
@@ -119,7 +119,7 @@ class BridgeDensity:
         return logsumexp(terms, axis=0) - np.log(len(self.maps)) - shift
 
     def log_density_and_score(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """log s and ∇ log s, of the shape of x; not for a density on pairs."""
+        """log s, (batch,), and ∇ log s, of the shape of x; not for a density of pairs."""
         terms, whitened = zip(*self._terms(x), strict=True)
         log_s = logsumexp(terms, axis=0)
         score = np.zeros((len(x), len(self.mean)))

@@ -1,4 +1,4 @@
-"""What ``pytest --sesamo-theory`` collects: a file for each theory, with an item for each property."""
+"""Collection for ``pytest --sesamo-theory``: a file for each theory, with an item for each property."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class _PropertyItem(pytest.Item):
         self._property, self._subject = prop, subject
 
     def runtest(self) -> None:
-        """Try the law."""
+        """Test the property."""
         examples = self.config.getoption("--sesamo-examples")
         require(check_property(self._property, self._subject, examples=examples), self._subject.theory)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A violation explains itself."""
+        """The message of a PropertyViolation; pytest's own text for other failures."""
         if isinstance(excinfo.value, PropertyViolation):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where it comes from."""
+        """Path, no line number, and the theory with the statement of the property."""
         return self.path, None, f"{self._subject.theory.name}: {self._property.statement}"

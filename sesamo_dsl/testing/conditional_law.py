@@ -1,7 +1,7 @@
-"""The conditional law p(u|y) in plain NumPy, from the weights of a model: the oracle of all backends.
+"""The conditional law p(u|y) in plain NumPy, from the weights of a model, to compare all backends with.
 
-See :mod:`sesamo_dsl.laws.conditional` for the formulas. Only the scales of the features and the cosets are
-taken from there; features, network and normalisation are computed anew.
+The formulas are in :mod:`sesamo_dsl.laws.conditional`. Only the scales of the features and the cosets are
+taken from there; features, network and normalisation are computed independently.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .subject import Subject
 def log_conditional_law(
     subject: Subject, state: Mapping[str, np.ndarray], strategy: str, y: np.ndarray, u: np.ndarray
 ) -> np.ndarray:
-    """log p(u|y) of a law that is not a chain, (batch,).
+    """log p(u|y) of a conditional law that is not autoregressive, (batch,).
 
     Parameters
     ----------
     state
-        Of the model; the weights of the network are called ``law.…``.
+        State of the model; the weights of the network are called ``law.…``.
     strategy
-        Of the model, on which the scales of the features depend.
+        Strategy of the model, on which the scales of the features depend.
     y
         Configurations in the domain, (batch, components, *lattice).
     u

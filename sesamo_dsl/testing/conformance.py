@@ -1,6 +1,6 @@
-"""What a backend has to pass: one suite for any third party, as a test case or as a table.
+"""The conformance suite that every backend has to pass, as a test case or as a table.
 
-``TestBackend = backend_suite("my_backend")`` in a test file is all of it.
+A test file of a third-party backend needs the line ``TestBackend = backend_suite("my_backend")`` alone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Check:
 
 @cache
 def conformance_theories() -> tuple[Theory, ...]:
-    """Small theories that between them use every function a program can have."""
+    """Small theories that together use every function a program can have."""
     a, b, h = parameters("a b h")
     line, plane, point = Lattice(3), Lattice(2, 2), Lattice(1)
     phi = ScalarField("phi", plane)
@@ -177,7 +177,7 @@ def _identity(backend: Backend) -> None:
 
 
 def _models(backend: Backend) -> None:
-    """Either the whole protocol, or a refusal that explains itself."""
+    """The backend has the whole protocol of models, or refuses them with a BackendError."""
     theory = conformance_theories()[0]
     compiled = compile(theory, backend, precision="float64")
     parameters = theory.parameter_values()
@@ -214,7 +214,7 @@ def _models(backend: Backend) -> None:
 
 
 def _free_field(backend: Backend) -> None:
-    """The base of a free field is its distribution: no weight, whatever the noise, and −log Z for a loss."""
+    """For a free field the base is exact: all weights are equal and the loss is −log Z."""
     lattice = Lattice(2, 4)
     phi, kappa = ScalarField("phi", lattice), 0.1
     hopping = sum(phi * phi.shift(mu) for mu in lattice.directions)
@@ -272,22 +272,22 @@ CHECKS: tuple[Check, ...] = (
     *(_expression_check(index, name) for index, name in enumerate(COVERAGE)),
     Check("models", "the model protocol, or a BackendError", _models),
     Check("free_field", "a new model of a free field is exact: loss −log Z, ESS 1", _free_field),
-    # the others say something of the compiler, none of a backend
+    # the other properties test the compiler, not a backend
     *(_property_check(prop) for prop in PROPERTIES if prop.name not in _CORE),
 )
 """All checks, cheapest first."""
 
 
 def backend_suite(backend: str | Backend) -> type[unittest.TestCase]:
-    """A test case that any backend runs to prove itself; collected by pytest and by unittest.
+    """The conformance suite as a test case, collected by pytest and by unittest.
 
-    A backend that only emits and evaluates refuses ``model`` with a BackendError; what is said about models
-    then says nothing about it.
+    A backend that only emits and evaluates refuses ``model`` with a BackendError; the checks of models then
+    do not apply.
 
     Parameters
     ----------
     backend
-        The object, or the name in the entry points.
+        The backend object, or its name in the entry points.
     """
 
     def method(check: Check) -> Callable[[unittest.TestCase], None]:
@@ -301,7 +301,7 @@ def backend_suite(backend: str | Backend) -> type[unittest.TestCase]:
 
 
 def run_backend(backend: str | Backend, console: Console | None = None) -> bool:
-    """Run all checks, show them as a table; whether all passed."""
+    """Run all checks and show them as a table; returns True if all passed."""
     loaded = load_backend(backend) if isinstance(backend, str) else backend
     shown = console or Console(file=sys.stdout)
     table = Table("", "check", "statement", "seconds", box=None, header_style="bold", pad_edge=False)

@@ -94,12 +94,12 @@ COVERAGE: dict[str, sp.Expr] = {
 }
 
 
-_NOT_REAL = ("logarithm of a sum", "coupling functions")  # as far as a theory can tell
+_NOT_REAL = ("logarithm of a sum", "coupling functions")  # not known to be real for all fields and couplings
 
 
 @cache
 def coverage_program() -> Program:
-    """Functions ``action_<i>`` and ``gradient_<i>`` for the i-th expression."""
+    """A program with functions ``action_<i>`` and ``gradient_<i>`` for the i-th expression."""
     functions: dict[str, Function] = {}
     for index, (name, expr) in enumerate(COVERAGE.items()):
         action = lower(f"action_{index}", f"{name}.", expr, FIELD.components, "action")
@@ -112,7 +112,7 @@ def coverage_program() -> Program:
 
 
 def coverage_theory() -> Theory:
-    """A theory that has the expressions as observables, for the laws of the lowering."""
+    """A theory that has the expressions as observables, for the properties of the lowering."""
     observables = {
         "".join(c if c.isalnum() else "_" for c in name): expr
         for name, expr in COVERAGE.items()

@@ -1,4 +1,4 @@
-"""The hooks of the pytest plugin, for installations that know it by the name of this module."""
+"""The hooks of the pytest plugin, for installations that registered it under the name of this module."""
 
 from sesamo_pytest import pytest_addoption as pytest_addoption
 from sesamo_pytest import pytest_collect_file as pytest_collect_file

@@ -1,4 +1,4 @@
-"""What a property is: a named property, a strategy of examples, and a residual against a derived tolerance.
+"""Properties of compiled theories: a name, a strategy of examples, and residuals against derived tolerances.
 
 A property measures a residual and its tolerance on one example, and holds if ``residual ≤ tolerance``.
 Properties about probabilities build an untrained model with random weights: they hold for every model, not
@@ -29,7 +29,7 @@ JACOBIAN_LIMIT = 512
 class Measurement(NamedTuple):
     """Residual and tolerance, arrays broadcastable to each other; NaN counts as a failure.
 
-    ``level`` bounds the probability that a true statement fails: 0 for all that is not statistical.
+    ``level`` bounds the probability that a true statement fails: 0 unless the measurement is statistical.
     """
 
     residual: Any
@@ -44,7 +44,7 @@ class Measurement(NamedTuple):
 
     @property
     def worst(self) -> tuple[float, float]:
-        """The residual that is furthest beyond, or closest to, its tolerance, and that tolerance."""
+        """(residual, tolerance) with the largest ratio."""
         residual, tolerance = np.broadcast_arrays(np.abs(self.residual), self.tolerance)
         if not residual.size:
             return 0.0, 0.0
@@ -69,11 +69,11 @@ class Property:
     statement
         The property as a formula or sentence.
     examples
-        Strategy of examples for a subject.
+        The strategy of examples for a subject.
     measure
-        Measurements on one example.
+        The measurements on one example.
     applies
-        Whether the property says anything about a subject.
+        Whether the property makes sense for a subject.
     count
         Number of examples to try by default.
     """
@@ -87,17 +87,17 @@ class Property:
 
 
 def modulated(subject: Subject) -> bool:
-    """Whether a finite group modulates."""
+    """Whether the theory is modulated with a finite group."""
     return subject.analysis.group.order > 1
 
 
 def has_slices(subject: Subject) -> bool:
-    """Whether a Lie group modulates."""
+    """Whether the theory is modulated with a Lie group."""
     return bool(subject.analysis.lie_reports)
 
 
 def action_bound(subject: Subject, function: str, x: np.ndarray, eps: float, index: int = 0) -> np.ndarray:
-    """Rounding bound of a program function whose input was itself computed in this precision."""
+    """Bound on the rounding error of a program function at unit roundoff ``eps``, rounding of x included."""
     error = eps * len(subject.theory.components) * np.abs(x).max(axis=1, keepdims=True)
     bounds = error_bounds(
         subject.program,

@@ -1,8 +1,8 @@
-"""Random theories: random actions over random small groups on random small lattices, as a test of everything.
+"""Random theories: random actions over random small groups on random small lattices, a test of all stages.
 
 A theory is made symmetric by averaging its density over the group, left as it is drawn, or made symmetric
-and then broken by one monomial; what the analysis has to find is known in the first case. Every backend is
-compared with the NumPy interpreter, and that with SymPy's own tree evaluated by mpmath.
+and then broken by one monomial; in the first case the verdict of the analysis is known. Every backend is
+compared with the NumPy interpreter, and the interpreter with SymPy's own tree evaluated by mpmath.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from .suite import check_property, require
 
 Mode = Literal["symmetric", "as drawn", "broken"]
 
-_DISORDERED = 0.3  # of the theories have a coupling that may depend on the site
+_DISORDERED = 0.3  # fraction of the theories with a coupling that may depend on the site
 _SHAPES = ((1,), (1,), (2,), (3,), (4,), (5,), (2, 2), (2, 3), (3, 2), (4, 1), (2, 2, 2), (1, 3))
 _COMPARED = (
     "group_axioms",
@@ -68,7 +68,7 @@ _COMPARED = (
 
 @dataclass(frozen=True)
 class RandomTheory:
-    """A theory, how it was made, and what its analysis has to say (None: whatever it finds)."""
+    """A theory, how it was made, and the verdict that its analysis has to give (None: any)."""
 
     theory: Theory
     mode: Mode
@@ -77,19 +77,19 @@ class RandomTheory:
 
 @dataclass(frozen=True)
 class RandomResult:
-    """What became of one random theory.
+    """The outcome of one random theory.
 
     Attributes
     ----------
     status
-        ``refused`` with an explained error, which is right for some; ``failed`` if something disagreed or
+        ``refused`` with an explained error, as some theories should be; ``failed`` if something disagreed or
         crashed.
     found
         The explanation.
     error
-        Class of the error that refused it.
+        Class of the error with which it was refused.
     seconds
-        How long it took.
+        Duration of the check.
     """
 
     seed: int
@@ -100,7 +100,7 @@ class RandomResult:
 
 
 def random_theory(seed: int) -> RandomTheory:
-    """The theory with this number; may raise a SesamoError if what was drawn cannot be declared."""
+    """The theory with this number; raises a SesamoError if the drawn theory cannot be declared."""
     rng = np.random.default_rng([seed, 2718])
     lattice = Lattice(*_SHAPES[rng.integers(len(_SHAPES))])
     fields, components = _fields(rng, lattice)
@@ -141,8 +141,8 @@ def random_theory(seed: int) -> RandomTheory:
 
 
 def _site_dependent(seed: int, lattice: Lattice) -> SiteConstant | None:
-    """In some theories a coupling that depends on the site, given or with a default at run time."""
-    rng = np.random.default_rng([seed, 1618])  # so that all other theories are what they were
+    """A coupling that depends on the site, given or with a default at run time; in most theories None."""
+    rng = np.random.default_rng([seed, 1618])  # a stream of its own leaves all other draws unchanged
     if rng.random() > _DISORDERED:
         return None
     values = rng.choice([-0.4, -0.1, 0.2, 0.3], size=lattice.shape)
@@ -216,7 +216,7 @@ def _signed_permutations(rng: np.random.Generator, components: list[FieldCompone
 def _density(
     rng: np.random.Generator, components: list[FieldComponent], lattice: Lattice, couplings: list[sp.Symbol]
 ) -> sp.Expr:
-    """Something that grows at infinity, plus random monomials with neighbours, plus at times a function."""
+    """A term that grows at infinity, plus random monomials with neighbours, plus sometimes a function."""
 
     def moved(c: FieldComponent) -> FieldComponent:
         if rng.random() < 0.5:
@@ -250,13 +250,13 @@ def _density(
         sp.erf(c),
         (1 + c**2) ** sp.Rational(-3, 2),
     ]
-    if rng.random() < 0.4:  # averages of these over large groups are long
+    if rng.random() < 0.4:  # not always: averages of functions over large groups are long
         density += coefficient() * functions[rng.integers(len(functions))]
     return cast(sp.Expr, density)
 
 
 def _isotropic(rng: np.random.Generator, field, lattice: Lattice, couplings: list[sp.Symbol]) -> sp.Expr:
-    """Invariant under all rotations of the first field, spectators left alone."""
+    """A density that is invariant under all rotations of the first field; other fields are spectators."""
     square = sp.Add(*(c**2 for c in field.components))
     direction = int(rng.integers(lattice.dimension))
     neighbour = [c.shift(direction, 1) for c in field.components]
@@ -294,11 +294,11 @@ def _orthogonal(symmetry: Symmetry | LieSymmetry | None, components: list[FieldC
 
 
 def check_random(seed: int, backends: Sequence[str | Backend] | None = None) -> RandomResult:
-    """Build one random theory, and compare everything that is computed from it."""
+    """Build one random theory and compare all results that are computed from it."""
     try:
         drawn = random_theory(seed)
         subject = Subject.of(drawn.theory, backends)
-        # what contains other functions than polynomials need not be decided
+        # the invariance of a non-polynomial action may stay undecided
         if drawn.expected == "exact" and drawn.theory.symmetries and subject.analysis.status == "broken":
             found = f"{drawn.theory.action} was made symmetric and is called broken"
             return RandomResult(seed, "failed", found)
@@ -325,12 +325,12 @@ def run_random(
     backends: Sequence[str | Backend] | None = None,
     report: Callable[[RandomResult], None] = lambda result: None,
 ) -> list[RandomResult]:
-    """Check theories number ``seed`` to ``seed + count − 1``; ``report`` is called with each as it comes."""
+    """Check theories number ``seed`` to ``seed + count − 1``; ``report`` is called with each result."""
     results = []
     for number in range(seed, seed + count):
         start = time.perf_counter()
         result = check_random(number, backends)
         results.append(replace(result, seconds=time.perf_counter() - start))
         report(results[-1])
-        clear_cache()  # SymPy remembers every expression, which adds up over a thousand theories
+        clear_cache()  # SymPy caches every expression, too much memory after a thousand theories
     return results

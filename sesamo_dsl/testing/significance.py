@@ -1,14 +1,14 @@
-"""Statistical tests whose false alarms are counted.
+"""Statistical tests with a bound on the probability of a false alarm.
 
 Every comparison is made at most twice. It fails only if it fails at the level ``STAGE_LEVEL`` and then again,
 at the same level, on ``RETEST`` times as many fresh samples: the probability that a true statement fails is
 at most ``STAGE_LEVEL²`` = 1e-10. One theory on two backends makes about fifty comparisons; every result
-carries the sum for its own, and a suite stays below ``SUITE_LEVEL``.
+has the sum of their levels, and a suite stays below ``SUITE_LEVEL``.
 
-Tails are not trusted. Bounded quantities are compared by the empirical Bernstein inequality (Maurer and
-Pontil, COLT 2009), which holds for every sample size and distribution. Others are compared by a Student
-quantile, and only such quantities as a defensive mixture (Hesterberg, Technometrics 37 (1995) 185) keeps from
-having heavy tails: for them the level is ``10·STAGE_LEVEL²``, which leaves room for the skewness.
+Heavy tails are excluded. Bounded quantities are compared by the empirical Bernstein inequality (Maurer and
+Pontil, COLT 2009), which holds for every sample size and distribution. Other quantities are compared by a
+Student quantile, and only if a defensive mixture (Hesterberg, Technometrics 37 (1995) 185) keeps their tails
+light: for them the level is ``10·STAGE_LEVEL²``, which leaves room for the skewness.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RETEST = 4
 
 
 def bernstein(values: np.ndarray, width: float, level: float) -> float:
-    """|mean − expectation| is below this, but for ``level``, for independent values in a range ``width``."""
+    """Bound on |mean − expectation| at confidence 1 − ``level``, for values in an interval of ``width``."""
     log = np.log(4 / level)
     return float(
         np.sqrt(2 * values.var(ddof=1) * log / len(values)) + 7 * width * log / (3 * (len(values) - 1))
@@ -37,13 +37,13 @@ def bernstein(values: np.ndarray, width: float, level: float) -> float:
 
 
 def student_bound(values: np.ndarray, level: float) -> float:
-    """The same for values with light tails, by the Student quantile of their mean."""
+    """Bound on |mean − expectation| at confidence 1 − ``level`` by a Student quantile, for light tails."""
     n = len(values)
     return float(student.isf(level / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
 
 
 def vanishing_mean(draw: Callable[[int], np.ndarray], what: str, width: float | None = None) -> Measurement:
-    """The expectation of independent values is zero.
+    """The measurement that the expectation of independent values is zero.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def vanishing_mean(draw: Callable[[int], np.ndarray], what: str, width: float | 
 
 
 def samples_at(subject: Subject, backend: str, options: Mapping[str, str], stage: int) -> Draws:
-    """Samples of a model for a stage of a test: those that every law looks at, then fresh ones."""
+    """Samples of a model for a stage of a test: the shared ones at stage 0, then fresh ones."""
     if stage == 0:
         return subject.draws(backend, SAMPLES_SEED, **options)
     return subject.model(backend, **options).sample(SAMPLES * RETEST**stage, SAMPLES_SEED + stage)

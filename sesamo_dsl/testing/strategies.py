@@ -20,9 +20,9 @@ def configurations(
 ):
     """Batches of configurations (batch, components, *lattice), float64, simplest kinds first.
 
-    ``unit`` is one at a single entry, ``constant`` the same at all sites, ``sector`` a fluctuation around the
-    typical field size in a random sector, ``wall`` close to a wall of the fundamental domain or of one of its
-    images.
+    ``unit`` is 1 at one entry and 0 elsewhere, ``constant`` the same at all sites, ``sector`` a fluctuation
+    around the typical field size in a random sector, ``wall`` close to a wall of the fundamental domain or of
+    one of its images.
     """
     shape = (batch, *subject.theory.configuration_shape)
     kind = draw(st.sampled_from(kinds))
@@ -73,22 +73,22 @@ def x_and_element(subject: Subject) -> st.SearchStrategy[tuple[np.ndarray, np.nd
 
 
 def near_walls(subject: Subject) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
-    """Like :func:`x_and_element`, half of the time at a wall with the element across one."""
+    """Like :func:`x_and_element`; half of the time x is at a wall and the element leads across a wall."""
     across = sorted(set(subject.analysis.domain.neighbours)) or [0]
     step = st.sampled_from(across).map(lambda g: np.full(subject.element_shape, g, dtype=np.int64))
     return st.one_of(x_and_element(subject), st.tuples(configurations(subject, kinds=("wall",)), step))
 
 
 def words(subject: Subject) -> st.SearchStrategy[list[int]]:
-    """Words in the generators, as generator indices."""
+    """Words in the generators, as lists of generator indices."""
     count = len(subject.analysis.group.generators)
     return st.lists(st.integers(0, count - 1), max_size=12) if count else st.just([])
 
 
 def couplings(subject: Subject) -> st.SearchStrategy[dict[str, Coupling]]:
-    """Parameter values: the subject's own first, then each scaled by up to 2 either way, some switched off.
+    """Couplings: the subject's own first, then each scaled by 1/2 to 2; some are set to zero.
 
-    Signs stay what the declaration has, so that the action stays one that can be evaluated.
+    Signs are kept, so that the action can still be evaluated.
     """
 
     def value(name: str) -> st.SearchStrategy[Coupling]:

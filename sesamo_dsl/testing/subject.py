@@ -1,4 +1,4 @@
-"""What a law is tested on: one theory, compiled for some backends, at generic couplings."""
+"""The subject of a property test: one theory, compiled for some backends, at generic couplings."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from ..values.precision import Precision
 Made = TypeVar("Made")
 
 SAMPLES = 4096
-"""Samples that are drawn of every model of a subject: what one law computes serves all."""
+"""Number of samples that are drawn of every model of a subject and shared by all properties."""
 BATCH = 1024
-"""Configurations that its models train with; circles evaluate the action some thousand times for each."""
+"""Batch size of the models' training; circles evaluate the action some thousand times per configuration."""
 SAMPLES_SEED = 71
 """Seed of the samples that models are tested with."""
 _KEPT = 2**28  # bytes of samples to keep
 _FOLDED = 64  # sectors up to which folding is tried: it evaluates the flow once for each
 _PERTURBATION = 0.1  # size of the random weights of an untrained model: far from the identity, yet tame
-_FEW = 8  # degrees of freedom up to which it is
+_FEW = 8  # degrees of freedom up to which the weights have this size
 
 
 @dataclass(eq=False)
@@ -59,9 +59,9 @@ class Subject:
     backends
         Names of the backends to compare.
     analysis, program
-        What the compiler derived.
+        The analysis and the program of the theory.
     parameters
-        Couplings at which numerical laws are checked: those that default to zero are switched on.
+        Couplings at which properties are checked; couplings that default to zero get other values.
     """
 
     theory: Theory
@@ -76,7 +76,7 @@ class Subject:
     @classmethod
     def of(cls, theory: Theory, backends: Sequence[str | Backend] | None = None) -> Subject:
         """Analyse a theory and prepare it for testing; ``backends`` default to all that are registered."""
-        analysis = analyse(theory, normalizable=False)  # laws are tested at other couplings than the default
+        analysis = analyse(theory, normalizable=False)  # properties are tested at other couplings
         generic = np.random.default_rng(11).uniform(0.05, 0.25, size=len(theory.parameters))
         parameters = {
             p.name: _switched_on(theory, p, round(float(v), 3))
@@ -95,7 +95,7 @@ class Subject:
         )
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
-        """What ``make`` gives, kept; of several threads that ask for it one computes and the others wait."""
+        """The cached result of ``make``; of several threads that ask for it one computes, the others wait."""
         with self._lock:
             known = key in self._made
             future: Future[Made] = self._made.setdefault(key, Future())
@@ -110,7 +110,7 @@ class Subject:
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """Those that the theory can be compiled in: determinants cancel too many digits for float32."""
+        """The precisions of the theory: determinants cancel too many digits for float32."""
         return ("float64",) if self.theory.has_determinants else ("float32", "float64")
 
     def model(self, backend: str, **options: Any) -> Model:
@@ -119,7 +119,7 @@ class Subject:
         def make() -> Model:
             model = self.fresh_model(backend, **options)
             rng = np.random.default_rng(5)
-            # log q is a sum over the lattice: so that it strays as far from a Gaussian's on a larger one
+            # log q is a sum over the lattice: its distance from a Gaussian's should not grow with the volume
             size = _PERTURBATION * min(1.0, (_FEW / self.theory.degrees_of_freedom) ** 0.5)
             noisy = {
                 name: value + size * rng.normal(size=value.shape)
@@ -133,9 +133,9 @@ class Subject:
         return self.once(("model", backend, *sorted(options.items())), make)
 
     def draws(self, backend: str, seed: int, **options: Any) -> Draws:
-        """``SAMPLES`` samples of :meth:`model`; laws that ask for one seed look at the same samples.
+        """``SAMPLES`` samples of :meth:`model`, the same for all properties that ask for the same seed.
 
-        What bounds their false alarms is a sum over laws, which need not be independent.
+        The bound on false alarms is a sum over the properties, which need not be independent.
         """
 
         def make() -> Draws:
@@ -149,7 +149,7 @@ class Subject:
         return self.once(("draws", backend, seed, *sorted(options.items())), make)
 
     def fresh_model(self, backend: str, **options: Any) -> Model:
-        """A model in float64 as training would start from."""
+        """A new model in float64, as training starts from."""
         compiled = self.compiled(backend, "float64")
         # the laws hold for any network; a small one is quick. As in the default, points get splines
         point = self.theory.lattice.volume == 1
@@ -158,7 +158,7 @@ class Subject:
             hidden=(8,),
             kernel=3,
             transform="spline" if point else "affine",
-            # no other part knows of the collective layer: models of one strategy are enough to see it
+            # the zero-mode layer is independent of the strategy: models of one strategy test it
             collective=options.get("strategy", self.strategies[0]) == self.strategies[0],
         )
         chosen = TrainingOptions(flow=flow, flow_precision="float64", batch=BATCH, **options)
@@ -172,7 +172,7 @@ class Subject:
         /,
         **inputs: np.ndarray,
     ) -> tuple[np.ndarray, ...]:
-        """A program function by the NumPy interpreter in float64."""
+        """The outputs of a program function, by the NumPy interpreter in float64."""
         checked = check_configurations(self.theory.name, self.theory.configuration_shape, x, "float64")
         name = self.program.functions[function].inputs[0][0]
         return run(self.program, function, {name: checked, **inputs}, parameters or self.parameters)
@@ -207,23 +207,23 @@ class Subject:
 
     @cached_property
     def exact(self) -> ExactValues | None:
-        """What quadrature says of the theory; None above two dimensions."""
+        """Exact expectation values by quadrature; None above two dimensions."""
         return exact_values(self.program, self.parameters)
 
     @cached_property
     def base(self) -> GaussianBase:
-        """The base of all models: the very same, so that backends can tell that they are alike."""
+        """The base of all models, one object, because backends compare bases by identity."""
         return make_base(self.program, self.parameters, decide(TrainingOptions(), self.analysis))
 
     @cached_property
     def wall_inputs(self) -> dict[str, np.ndarray]:
-        """Location and width of the charts, as a model would choose them."""
+        """Location and width of the charts, as models choose them."""
         location, width = wall_statistics(self.program, self.base)
         return {"location": location, "width": width}
 
     @cached_property
     def samplers(self) -> tuple[str, ...]:
-        """The backends that have models; others refuse with a BackendError and only evaluate."""
+        """The backends that have models; the others refuse with a BackendError and only evaluate."""
         able = []
         for backend in self.backends:
             try:
@@ -235,7 +235,7 @@ class Subject:
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """The ways of staying in the domain that a model of this theory can have."""
+        """The strategies for staying in the domain that models of this theory can have."""
         fold = ("fold",) if self.log_order <= math.log(_FOLDED) + 1e-9 else ()
         chart = ("chart",) if "chart" in self.program.functions else ()
         noise = ("canonicalize",) if self.analysis.is_modulated and has_isotropic_group(self.analysis) else ()
@@ -243,7 +243,7 @@ class Subject:
 
     @property
     def laws(self) -> tuple[str, ...]:
-        """The laws p(u|y) that it can have."""
+        """The laws p(u|y) that models of this theory can have."""
         if not self.analysis.is_modulated:
             return ("uniform",)
         exact = () if self.analysis.coupled else ("heat_bath",)
@@ -251,7 +251,7 @@ class Subject:
 
     @cached_property
     def typical_size(self) -> float:
-        """Size of the fields where the theory lives: that of the vacuum, at least 1."""
+        """Typical size of the fields: the largest component of the vacuum, at least 1."""
         return max(1.0, float(np.abs(self.base.mean).max()))
 
 

@@ -30,16 +30,16 @@ class PropertyViolation(SesamoError, AssertionError):
 
 @dataclass(frozen=True, eq=False)
 class PropertyResult:
-    """Outcome of one law.
+    """Outcome of the test of one property.
 
     Attributes
     ----------
     examples
-        How many were tried.
+        Number of examples tried.
     worst
-        The measurement closest to, or furthest beyond, its tolerance.
+        The measurement with the largest residual in units of its tolerance.
     seconds
-        How long it took.
+        Duration of the test.
     false_alarm
         Bound on the probability that the property fails although it holds: 0 unless it is statistical.
     counterexample
@@ -55,7 +55,7 @@ class PropertyResult:
 
     @property
     def holds(self) -> bool:
-        """Whether no example violated the law."""
+        """Whether no example violated the property."""
         return self.counterexample is None
 
 
@@ -66,7 +66,7 @@ class _Failed(AssertionError):
 def check_property(
     prop: Property, subject: Subject, *, examples: int | None = None, shrink: bool = True
 ) -> PropertyResult:
-    """Try a property on examples drawn by Hypothesis; a failing example is shrunk if ``shrink``."""
+    """Test a property on examples drawn by Hypothesis; a failing example is shrunk if ``shrink``."""
     worst = Measurement(0.0, 1.0)
     tried, false_alarm, start = 0, 0.0, time.perf_counter()
     failing: list[tuple[Any, Measurement]] = []
@@ -109,9 +109,9 @@ def check_properties(
     properties: Sequence[Property] = PROPERTIES,
     report: Callable[[PropertyResult], None] = lambda result: None,
 ) -> list[PropertyResult]:
-    """All properties that apply to a theory, in two threads; each calls ``report`` with its results.
+    """Test all properties that apply to a theory, in two threads; each result is passed to ``report``.
 
-    What is found does not depend on the threads. Most of the time is spent outside the interpreter's lock.
+    The results do not depend on the threads. Most of the time is spent outside the interpreter's lock.
     """
     subject = Subject.of(theory, backends)
     chosen = [prop for prop in properties if prop.applies(subject)]
@@ -127,7 +127,7 @@ def check_properties(
         return results
 
     with ThreadPoolExecutor(2) as pool:
-        # properties of densities alone may be taken over: all threads share the precision of mpmath
+        # only properties of densities may change threads: mpmath's precision is global to all threads
         futures = [
             pool.submit(go_through, others, of_densities),
             pool.submit(go_through, of_densities, deque()),
@@ -135,13 +135,13 @@ def check_properties(
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
-            stopped.set()  # also when the user interrupts: at the next property
+            stopped.set()  # also when the user interrupts; threads stop before their next property
     found = {result.prop: result for future in futures for result in future.result()}
     return [found[prop] for prop in chosen]
 
 
 def _next(own: deque[Property], spare: deque[Property]) -> Property | None:
-    """The next property of a thread's own, then the last one it may take over; None at the end."""
+    """The thread's next property, or else the last one of the other thread; None if there is none left."""
     try:
         return own.popleft() if own else spare.pop()
     except IndexError:
@@ -161,7 +161,7 @@ def require(result: PropertyResult, theory: Theory) -> None:
 
 
 def show(example: Any) -> str:
-    """An example as Python that can be pasted: arrays become ``np.array(…)``."""
+    """An example as Python text that can be pasted: arrays become ``np.array(…)``."""
     if isinstance(example, np.ndarray):
         return f"np.array({np.array2string(example, separator=', ', threshold=100_000)})"
     if isinstance(example, tuple):
@@ -185,7 +185,7 @@ def theory_suite(
 ) -> type[unittest.TestCase]:
     """A test case with one test per property; one line in a test file: ``TestLaws = theory_suite(theory)``.
 
-    Both pytest and unittest collect it, whatever the name it is bound to.
+    Both pytest and unittest collect it under any name.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def theory_suite(
     backends
         Backends to compare, by name or as objects; default all that are registered.
     examples
-        How many examples to try of each property, instead of the property's own number.
+        Number of examples of each property, instead of the property's own number.
     properties
         The properties to test; default all.
     """

@@ -14,7 +14,7 @@ from .suite import PropertyResult, show
 
 
 def results_table(results: Sequence[PropertyResult]) -> Table:
-    """Property, examples tried, worst residual against its tolerance, seconds."""
+    """A table of properties with examples tried, worst residual and its tolerance, and seconds."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "law", "statement"):
         table.add_column(name, no_wrap=name == "law")
@@ -35,7 +35,7 @@ def results_table(results: Sequence[PropertyResult]) -> Table:
 
 
 def counterexample(result: PropertyResult) -> str:
-    """What failed, by how much, and where, as Python."""
+    """The violated property, the excess over its tolerance, and the counterexample as Python text."""
     residual, tolerance = result.worst.worst
     return (
         f"property {result.prop.name}: {result.prop.statement}\n"
@@ -47,7 +47,7 @@ def counterexample(result: PropertyResult) -> str:
 
 
 def print_results(results: Sequence[PropertyResult], seconds: float, console: Console) -> None:
-    """The table, how long it took by the clock, the probability of a false alarm, every counterexample."""
+    """Print the table, the wall time, the probability of a false alarm and every counterexample."""
     console.print(results_table(results))
     level = sum(result.false_alarm for result in results)
     failed = [result for result in results if not result.holds]
@@ -61,13 +61,13 @@ def print_results(results: Sequence[PropertyResult], seconds: float, console: Co
 
 
 def print_random(result: RandomResult, console: Console) -> None:
-    """What went wrong with a random theory, if anything did."""
+    """Print the failure of a random theory, nothing if it did not fail."""
     if result.status == "failed":
         console.print(f"random theory {result.seed}: {result.found}\n", highlight=False, markup=False)
 
 
 def print_summary(results: Sequence[RandomResult], console: Console) -> None:
-    """How many random theories agree, how many are refused, and how many fail."""
+    """Print how many random theories agree, are refused, and fail."""
     counts = Counter(result.status for result in results)
     classes = Counter(result.error for result in results if result.status == "refused")
     refusals = ", ".join(f"{n} {name}" for name, n in classes.most_common()) or "none"

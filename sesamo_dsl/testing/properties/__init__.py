@@ -1,4 +1,4 @@
-"""The properties every compiled theory has to obey, each with its tolerance derived."""
+"""The properties that every compiled theory has to obey, each with a derived tolerance."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ PARALLEL_GROUPS: tuple[tuple[Property, ...], tuple[Property, ...]] = (
     ),
     (*density.PROPERTIES, *statistics.PROPERTIES),
 )
-"""All properties in two lists that run side by side: what one compiles the other hardly needs."""
+"""All properties in two lists for two threads; they hardly compile the same functions."""
 PROPERTIES: tuple[Property, ...] = tuple(prop for lane in PARALLEL_GROUPS for prop in lane)
 """All properties."""

@@ -1,4 +1,4 @@
-"""Properties of the action: how the group changes it, its gradient, and the declaration it came from."""
+"""Properties of the action: its change under the group, its gradient, and its agreement with SymPy's tree."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _invariant_part(subject: Subject, example: tuple[np.ndarray, np.ndarray]) ->
 
 def _declared_residual(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
     components = subject.theory.components
-    for report in (r for r in subject.analysis.reports if not r.axes):  # of all sites alike
+    for report in (r for r in subject.analysis.reports if not r.axes):  # groups that act on all sites alike
         for verdict in report.verdicts:
             image = np.stack([act(verdict.generator, one) for one in x])
             change = subject.interpret("action", image)[0] - subject.interpret("action", x)[0]
@@ -45,9 +45,9 @@ def _declared_residual(subject: Subject, x: np.ndarray) -> Iterator[Measurement]
 
 
 def _at_one_block(subject: Subject, example: tuple[np.ndarray, int]) -> Iterator[Measurement]:
-    """A sitewise generator that acts at one block alone changes S by what it changes in the residual.
+    """A sitewise generator that acts at one block alone changes S and its residual by the same amount.
 
-    Both changes are taken from SymPy's own trees, so that neither the split nor the program is trusted.
+    Both changes are computed from SymPy's own trees, so that the test relies on neither split nor program.
     """
     x, number = example
     components, parameters = subject.theory.components, subject.parameters
@@ -86,7 +86,7 @@ def _program_is_symbols(subject: Subject, x: np.ndarray) -> Iterator[Measurement
         for at in (first, _beside(first)):
             with contextlib.suppress(
                 ZeroDivisionError
-            ):  # SymPy's tree has no value at 0/0; beside it there is one
+            ):  # SymPy's tree has no value at 0/0; a point close by has one
                 exact = evaluate(expr, at[0], theory.components, subject.parameters, digits=30)
                 value = subject.interpret(name, at)[0][0]
                 yield Measurement(float(value - exact), action_bound(subject, name, at, EPS["float64"]), name)
@@ -96,7 +96,7 @@ def _program_is_symbols(subject: Subject, x: np.ndarray) -> Iterator[Measurement
 
 
 def _beside(x: np.ndarray) -> np.ndarray:
-    """A configuration close by, in which no two numbers are what they were, nor as far apart."""
+    """A configuration close by, shifted by a different small number at every entry."""
     return x + 2.0**-20 * np.sqrt(np.arange(2, x.size + 2)).reshape(x.shape)
 
 

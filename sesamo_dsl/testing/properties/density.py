@@ -1,4 +1,4 @@
-"""Laws of the model's density that hold exactly: sampling and evaluation agree, and so does what is saved."""
+"""Exact properties of the model's density: sampling and evaluation agree, also after saving and loading."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ..strategies import configurations, elements
 from ..subject import SAMPLES_SEED, Subject
 from .domain import differs, wall_width
 
-_ELEMENTS = 4096  # of a group, to sum over
-_TURNS = 4  # of rows of blocks, about so many
+_ELEMENTS = 4096  # most group elements in a sum over the group
+_TURNS = 4  # approximate number of elements that act on whole rows of blocks
 
 
 def choices(subject: Subject) -> list[dict[str, str]]:
-    """Every law with the first strategy, every other strategy with the last law."""
+    """Options of models: every law with the first strategy, every other strategy with the last law."""
     first, *others = subject.strategies
     listed = [{"strategy": first, "law": law} for law in subject.laws]
     return listed + [{"strategy": s, "law": subject.laws[-1]} for s in others]
 
 
 def choice(subject: Subject) -> st.SearchStrategy[dict[str, str]]:
-    """One of them."""
+    """One of the :func:`choices`."""
     return st.sampled_from(choices(subject))
 
 
@@ -39,7 +39,7 @@ def samples(subject: Subject) -> bool:
 
 
 def lost_at_walls(subject: Subject, options: dict[str, str], x: np.ndarray) -> np.ndarray:
-    """What rounding does to log q of a charted model, (batch,): the relative error of the least distance."""
+    """Rounding error of log q of a charted model, (batch,): the relative error of the least distance."""
     if options["strategy"] != "chart":
         return np.zeros(len(x))
     facets = subject.interpret("facets", subject.interpret("canonicalize", x)[0])[0].reshape(len(x), -1)
@@ -52,7 +52,7 @@ def _density_of_samples(subject: Subject, listed: list[dict[str, str]]) -> Itera
 
 
 def _density_of(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """The flow and its inverse are two computations of one number: a hundred operations of size |log q|."""
+    """log q from the flow and from its inverse agree; tolerance: a hundred operations of size |log q|."""
     first: np.ndarray | None = None
     for backend in subject.samplers:
         model = subject.model(backend, **options)
@@ -65,7 +65,7 @@ def _density_of(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
         yield Measurement(
             np.where(kept, log_q - draws.log_q, 0), scale, f"log q of samples = log q(x) {where}"
         )
-        # backwards the flow has to find at least the density that it drew with: a fold adds other pre-images
+        # the inverse finds at least the density of the draw: a fold adds the density of other pre-images
         if draws.log_prob_mismatch is not None:
             yield Measurement(draws.log_prob_mismatch, scale, f"log q of drawing ≤ log q of samples {where}")
         one = np.concatenate(
@@ -76,7 +76,7 @@ def _density_of(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
         bound = 4 * action_bound(subject, "action", draws.x, EPS["float64"])
         yield Measurement(draws.action - action, bound, f"the action of samples {where}")
         sector = subject.interpret("canonicalize", draws.x)[1]
-        # a chart may take the far tail of a flow to the wall itself, which belongs to both sides
+        # a chart may map the far tail of a flow to the wall itself, which belongs to both sectors
         wrong = np.where(kept & (lost < 1), differs(sector, draws.sector), 0)
         yield Measurement(wrong, 0, f"the sector of samples {where}")
         kinds = {a.dtype for a in (draws.x, draws.log_q, draws.action)}
@@ -95,11 +95,11 @@ def _density_of(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
 def _law_of_the_group(
     subject: Subject, example: tuple[dict[str, str], np.ndarray, np.ndarray]
 ) -> Iterator[Measurement]:
-    """log q(T_g x) − log q(x) is what the law p(u|y) says.
+    """log q(T_g x) − log q(x) equals the change of log p(u|y).
 
-    It is nothing for the uniform law, a constant for a learned one, S₁(x) − S₁(T_g x) for the heat bath, and
-    what the network gives for a conditional one. For a chain of blocks it is S₁(x) − S₁(T_h x) where h turns
-    whole rows.
+    It is zero for the uniform law, a constant for a learned one, S₁(x) − S₁(T_g x) for the heat bath, and the
+    change of the network's log p for a conditional law. For an autoregressive law it is S₁(x) − S₁(T_h x) for
+    elements h that act on whole rows.
     """
     options, x, g = example
     if options["law"] == "conditional" and subject.analysis.chained:
@@ -151,7 +151,7 @@ def _change(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _turns_of_rows(subject: Subject, options: dict[str, str], x: np.ndarray) -> Iterator[Measurement]:
-    """A chain of blocks leaves the turns of whole rows to the heat bath, whatever its weights are."""
+    """Under an autoregressive law elements that act on whole rows have the heat-bath law, for any weights."""
     together = Together.of(subject.analysis)
     if together is None:
         return
@@ -172,7 +172,7 @@ def _turns_of_rows(subject: Subject, options: dict[str, str], x: np.ndarray) -> 
 
 
 def _law_normalises(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
-    """Σ_g q(T_g x) is the flow's density in the domain whatever the law: |G| q(x) with the uniform one."""
+    """Σ_g q(T_g x) is the flow's density in the domain under every law: |G| q(x) for the uniform one."""
     elements = subject.some_elements(_ELEMENTS)
     images = np.concatenate([subject.act(g, x) for g in elements])
     options = {"strategy": subject.strategies[0]}
@@ -187,7 +187,7 @@ def _law_normalises(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
 
 
 def _metrics(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """The figures of a sample set, recomputed from their definitions with plain sums."""
+    """The metrics of a set of samples, recomputed from their definitions with plain sums."""
     n = subject.theory.degrees_of_freedom
     for backend in subject.samplers:
         draws = subject.draws(backend, SAMPLES_SEED, **options).head(512)
@@ -219,7 +219,7 @@ def _metrics(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]
 
 
 def _round_trip(subject: Subject, listed: list[dict[str, str]]) -> Iterator[Measurement]:
-    """Weights and seed determine the samples, whether the model was saved in between or not."""
+    """Weights and seed determine the samples, also after saving and loading the model."""
     for options in listed:
         first = subject.model(subject.samplers[0], **options).state()
         for backend in subject.samplers:
@@ -240,7 +240,7 @@ def _round_trip(subject: Subject, listed: list[dict[str, str]]) -> Iterator[Meas
 def _law_of_the_orbits(
     subject: Subject, example: tuple[dict[str, str], np.ndarray, int]
 ) -> Iterator[Measurement]:
-    """log q(R(n) x) − log q(x) is nothing, or S₁(x) − S₁(R(n) x) for the exact conditional in closed form."""
+    """log q(R(n) x) − log q(x) is zero, or S₁(x) − S₁(R(n) x) for the exact conditional in closed form."""
     options, x, seed = example
     rng = np.random.default_rng(seed)
     directions = {
@@ -295,7 +295,7 @@ PROPERTIES = (
         lambda s: st.tuples(
             choice(s).filter(
                 lambda options: options["law"] in ("uniform", "heat_bath")
-            ),  # no network's p(n|y)
+            ),  # not for p(n|y) of a network
             configurations(s, kinds=("normal", "sector"), batch=16),
             st.integers(0, 2**31),
         ),

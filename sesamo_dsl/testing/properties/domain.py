@@ -10,11 +10,11 @@ from ..property import EPS, JACOBIAN_LIMIT, Measurement, Property, largest, modu
 from ..strategies import configurations, elements, near_walls
 from ..subject import Subject
 
-_COUNTED = 64  # elements whose images are looked at one by one
+_COUNTED = 64  # group elements up to which every image is computed
 
 
 def height(subject: Subject, x: np.ndarray) -> np.ndarray:
-    """Largest facet λ_j(x), (batch,): negative inside Ω, minus infinity without walls."""
+    """max_j λ_j(x), (batch,): negative inside Ω, −∞ without walls."""
     facets = subject.interpret("facets", x)[0]
     return facets.reshape(len(x), -1).max(axis=1, initial=-np.inf)
 
@@ -32,7 +32,7 @@ def wall_width(subject: Subject, x: np.ndarray) -> np.ndarray:
 
 
 def differs(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Whether two group elements differ, block by block for local groups, (batch,)."""
+    """Whether two group elements differ, at any block for local groups, (batch,)."""
     return np.any(np.reshape(u != v, (len(u), -1)), axis=1)
 
 
@@ -67,14 +67,14 @@ def _facets_match(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
 
 
 def _chart_pair(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
-    """What the chart loses near a wall is what rounding of the distance from it can do."""
+    """chart and unchart are inverse; tolerance: the rounding of the distance from the wall."""
     inputs = subject.wall_inputs
     y, log_jacobian = subject.interpret("chart", x, **inputs)
     width = wall_width(subject, x) + wall_width(subject, y)
     yield Measurement(np.clip(height(subject, y), 0, None), width, "the chart lands in Ω")
     back, again = subject.interpret("unchart", y, **inputs)
     inside = height(subject, y) < -(width**0.5)
-    # the inverse steepens near a wall: by 1/slope, and the slope is what log|J| says for a single wall
+    # near a wall the inverse has the slope 1/slope of the chart, exp(−log|J|) for a single wall
     steep = np.exp(np.clip(-log_jacobian, 0, 30)) * 64
     yield Measurement(np.where(inside, largest(back - x), 0.0), width * steep, "unchart∘chart = id")
     size = steep * width * (1 + largest(x)) ** 2

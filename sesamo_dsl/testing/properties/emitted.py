@@ -1,4 +1,4 @@
-"""Properties of the emitted code: every function, on every backend, in both precisions, is the program's."""
+"""Properties of the emitted code: each function equals the program's, on all backends, in both precisions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _inputs(subject: Subject, function: str, x: np.ndarray) -> dict[str, np.ndar
 def _emitted_is_program(
     subject: Subject, example: tuple[np.ndarray, dict[str, Coupling]]
 ) -> Iterator[Measurement]:
-    """Tolerance: the running error bound of the program in the precision, plus that of the interpreter."""
+    """Emitted functions equal the interpreter's; tolerance: the sum of the running error bounds of both."""
     x, parameters = example
     for backend in subject.backends:
         for precision in subject.precisions:
@@ -56,9 +56,9 @@ def _emitted_is_program(
 
 
 def _inside(subject: Subject, x: np.ndarray, precision: str) -> np.ndarray:
-    """Configurations in the domain, of which alone ``unchart`` is a function; a step away from all walls.
+    """Configurations inside the domain, where ``unchart`` is defined, a step away from all walls.
 
-    A chart has the scale of its base: many widths behind a wall its image is on the wall in any precision.
+    A chart has the scale of its base: the image of a point many widths behind a wall rounds to the wall.
     """
     inputs = subject.wall_inputs
     scaled = np.clip(x, -8, 8) * np.minimum(inputs["width"].min(), 1)
@@ -82,7 +82,7 @@ def _compared(subject, backend, precision, name, x, parameters) -> Iterator[Meas
 
 
 def _emitted_canonical(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
-    """Which element is found may depend on rounding at a wall, what it means may not."""
+    """At a wall rounding may decide the element u, but T_u y = x holds all the same."""
     y, u = subject.interpret("canonicalize", x)
     width = wall_width(subject, x)
     clear = height(subject, y) < -4 * width

@@ -44,7 +44,7 @@ def _subgroups(subject: Subject, example: tuple[int, int, int]) -> Iterator[Meas
     """Cosets of ⟨a⟩ and ⟨a, b⟩ tile the group; conjugacy classes are closed; the order of a divides |G|."""
     a, b, c = example
     group = subject.analysis.group
-    for generators in ((a,), (a, b)):  # two elements often generate everything, which has one coset
+    for generators in ((a,), (a, b)):  # two elements often generate the whole group, which has one coset
         members = group.subgroup(generators)
         cosets = group.left_cosets(members)
         counted = np.bincount([g for coset in cosets for g in coset], minlength=group.order)

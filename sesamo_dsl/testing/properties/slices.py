@@ -15,17 +15,17 @@ from ..significance import RETEST, vanishing_mean
 from ..strategies import configurations
 from ..subject import Subject
 
-_DRAWN = 4096  # orientations of the first stage
+_DRAWN = 4096  # number of orientations of the first stage
 
 
 def _slice_pair(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
-    """Tolerances are those of rotations by well-conditioned matrices, relative to the size of x."""
+    """rotate and unrotate are inverse, to the rounding of a rotation relative to the size of x."""
     y, *directions = subject.interpret("unrotate", x)
     named = {f"n_{i}": n for i, n in enumerate(directions)}
     back = subject.interpret("rotate", y, **named)[0]
     size = np.abs(x).max(axis=tuple(range(1, x.ndim))) * np.sqrt(subject.theory.lattice.volume)
     tolerance = 256 * EPS["float64"] * (size + 1e-300)
-    # a vanishing collective vector has no orientation: the pair is then inverse for any n
+    # a vanishing collective vector has no orientation: rotate and unrotate are then inverse for any n
     yield Measurement(np.abs(back - x).max(axis=tuple(range(1, x.ndim))), tolerance, "rotate∘unrotate = id")
     on_slice, *auxiliary = subject.interpret("on_slice", y)
     for a in auxiliary:
@@ -97,10 +97,10 @@ def _slice_jacobian(subject: Subject, x: np.ndarray) -> Iterator[Measurement]:
 
 
 def _directions(subject: Subject, seed: int) -> Iterator[Measurement]:
-    """Orientations are drawn from the density that the orbit property states, however peaked that is.
+    """Orientations are drawn from the stated density p(n|y), however peaked it is.
 
-    What a theory's own orbit needs may be too flat to show it: strengths κ of a source, and tables of values
-    on the circle, are taken from a wide range instead.
+    A theory's own density may be too flat for a test: strengths κ of a source, and tables of values on the
+    circle, are drawn from a wide range instead.
     """
     if subject.analysis.orbit_law == "tabulated":
         draw = partial(_within_segments, seed)

@@ -1,8 +1,8 @@
-"""Properties about probabilities: ∫q = 1, Schwinger–Dyson identities, log Z; false alarms are counted.
+"""Properties of probabilities: ∫q = 1, Schwinger–Dyson identities, log Z, with bounds on false alarms.
 
-Above two degrees of freedom ∫q = 1 is the bridge identity E_q[s/(q+s)] = E_s[q/(q+s)] with a bridge
-density s: if log q is off by a constant, or describes other samples than those that are drawn, the two sides
-differ. Both are means of numbers in [0, 1], so that no tail can spoil their error bars.
+Above two degrees of freedom ∫q = 1 is tested by the bridge identity E_q[s/(q+s)] = E_s[q/(q+s)] with a bridge
+density s: if log q is off by a constant, or is not the density of the drawn samples, the two sides differ.
+Both are means of numbers in [0, 1], whose error bars are reliable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..significance import RETEST, samples_at, vanishing_mean
 from ..subject import SAMPLES, SAMPLES_SEED, Subject
 from .density import choice, samples
 
-_FIT_SEED = 1001  # of what a reference density is fitted to
+_FIT_SEED = 1001  # seed of the samples that a bridge density is fitted to
 
 
 def _grid(axes: list[np.ndarray]) -> np.ndarray:
@@ -31,7 +31,7 @@ def _grid(axes: list[np.ndarray]) -> np.ndarray:
 
 
 def _log_prob(model: Model, x: np.ndarray) -> np.ndarray:
-    """log q(x) in batches of one size, which spares compilers that work once per shape."""
+    """log q(x), (batch,), in batches of one size, because JAX compiles once per shape."""
     padded = np.concatenate([x, np.repeat(x[:1], -len(x) % SAMPLES, axis=0)])
     return np.concatenate([model.log_prob(padded[i : i + SAMPLES]) for i in range(0, len(padded), SAMPLES)])[
         : len(x)
@@ -46,9 +46,9 @@ def integral(
 ) -> tuple[float, float]:
     """∫q by the midpoint rule in one or two dimensions, refined where q is not negligible.
 
-    ``reach`` are points that span where the density lives, (points, n). Points x with ``at_wall(x, width)``
-    are left out, the width of a few cells being returned with the integral: a flow that is stretched before
-    a chart makes an integrable power of the distance from a wall there.
+    ``reach`` are points that span the support of the density, (points, n). Points x with
+    ``at_wall(x, width)`` are left out, because q may diverge there like an integrable power of the distance
+    (a flow that is stretched before a chart). The width, a few cells, is returned with the integral.
     """
     n = reach.shape[1]
     centre, half = (reach.max() + reach.min()) / 2, 0.75 * (reach.max() - reach.min()) + 1.0
@@ -69,7 +69,7 @@ def integral(
 def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """∫q = 1 − leaked by the midpoint rule; kinks at walls cost O(h²).
 
-    The leaked fraction, and with charts what lies at the walls, is counted, with a binomial error.
+    The fraction of samples that leaked, or with charts lie at walls, is counted, with a binomial error.
     """
     n, shape = subject.theory.degrees_of_freedom, subject.theory.configuration_shape
 
@@ -92,7 +92,7 @@ def _normalised(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
 
 
 def _bridge(subject: Subject, strategy: str) -> BridgeDensity:
-    """Fitted to other samples than those of the tests, and to more: an uncertain covariance costs overlap."""
+    """The bridge density, fitted to more and other samples than the tests use, for a good covariance."""
 
     def fit() -> BridgeDensity:
         model = subject.model(subject.samplers[0], strategy=strategy, law=subject.laws[-1])
@@ -105,7 +105,7 @@ class _Drawn(NamedTuple):
     """Samples of the bridge density."""
 
     x: np.ndarray
-    possible: np.ndarray  # whether a model can have made their pair
+    possible: np.ndarray  # whether q ≠ 0, for pairs v = u(x)
     log_s: np.ndarray
 
 
@@ -120,13 +120,13 @@ def _drawn(subject: Subject, strategy: str, stage: int) -> _Drawn:
 
 
 def _log_q(subject: Subject, model: Model, x: np.ndarray, seed: int) -> np.ndarray:
-    """log q(x, a) − log N(a) with fresh a, which is log q(x) without auxiliary coordinates."""
+    """log q(x, a) − log N(a) with fresh a; log q(x) for models without auxiliary coordinates."""
     count = sum(report.slice.dimension - 1 for report in subject.analysis.lie_reports)
     return model.log_prob(x, np.random.default_rng([seed, 5]).normal(size=(len(x), count)))
 
 
 def _bridged(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """The values are s/(q+s) at a sample of q minus q/(q+s) at a sample of s, in [−1, 1]."""
+    """E[s/(q+s) at x ~ q] = E[q/(q+s) at x ~ s]: differences of pairs of samples, in [−1, 1], have mean 0."""
     bridge = _bridge(subject, options["strategy"])
 
     def values(backend: str, stage: int) -> np.ndarray:
@@ -155,7 +155,7 @@ def _fields(n: int) -> dict[str, Field]:
 
 
 class _Points(NamedTuple):
-    """Configurations, and what depends neither on the model nor on the vector field."""
+    """Configurations with the quantities that depend neither on the model nor on the vector field."""
 
     x: np.ndarray
     slope: np.ndarray  # ∇S
@@ -185,7 +185,7 @@ def _divergence(points: _Points, log_q: np.ndarray, cut: float, field: Field) ->
 
 
 def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """The values are those of :func:`_divergence` at a sample of q plus those at a sample of s."""
+    """∫ div(e^−S ψ v) = 0: sums of :func:`_divergence` at a sample of q and one of s have mean 0."""
     strategy = options["strategy"]
     bridge = _bridge(subject, strategy)
     x, _ = bridge.draw(SAMPLES, 3)
@@ -204,7 +204,7 @@ def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Meas
 
     def values(backend: str, field: Field, stage: int) -> np.ndarray:
         points, draws, log_q = ours(backend, stage)
-        # what leaks is no sample of q, and counts as zero
+        # a leaked configuration is no sample of q and counts as zero
         at_q = np.where(draws.leaked, 0.0, _divergence(points, draws.log_q, cut, field))
         return at_q + _divergence(theirs(stage), log_q, cut, field)
 
@@ -215,7 +215,7 @@ def _schwinger_dyson(subject: Subject, options: dict[str, str]) -> Iterator[Meas
 
 
 def _partition_function(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """The values are p/r − 1 at samples of r = (q + s)/2, one of each density at a time."""
+    """E[p/r] = 1 at samples of r = (q + s)/2, pairs of one sample of q and one of s."""
     exact = subject.exact
     if exact is None:
         return

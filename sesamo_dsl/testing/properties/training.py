@@ -1,4 +1,4 @@
-"""Properties of a training step: its loss is that of the samples, and seed and step number determine it."""
+"""Properties of a training step: its loss is the mean over samples, and seed and step number determine it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..significance import STAGE_LEVEL, samples_at, student_bound
 from ..subject import BATCH, Subject
 from .density import choice, choices, samples
 
-_LOSSES = 4  # batches of the loss, for each stage of a test
+_LOSSES = 4  # number of batches of the loss, for each stage of a test
 
 
 def _training(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """Seed and step number determine a step, also after loading; every figure is finite."""
+    """Seed and step number determine a step, also after loading; all metrics are finite."""
     for backend in subject.samplers:
         model = subject.fresh_model(backend, **options)
         start = model.state()
@@ -43,10 +43,10 @@ def _training(subject: Subject, options: dict[str, str]) -> Iterator[Measurement
 
 
 def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -> tuple[float, np.ndarray]:
-    """The mean loss of some steps, and what its terms are for samples of the model.
+    """The mean loss of some steps, and the terms of the loss at samples of the model.
 
-    Step numbers stand for independent noise. The loss integrates the group out, so that the variance
-    of its terms is not larger than that of the samples'.
+    Different step numbers have independent noise. The loss integrates the group out, so that the variance of
+    its terms is not larger than the variance at the samples.
     """
     model = subject.model(backend, **options)
     draws = samples_at(subject, backend, options, stage)
@@ -63,7 +63,7 @@ def _loss(subject: Subject, backend: str, options: dict[str, str], stage: int) -
 
 
 def _training_loss(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
-    """The level allows for few batches of the loss at a stage, and for the tails of a polynomial action."""
+    """The loss is the mean of its terms; the level allows for few batches and for polynomial tails."""
     for backend in subject.samplers:
         for stage in (0, 1):
             loss, values = _loss(subject, backend, options, stage)
@@ -79,7 +79,7 @@ PROPERTIES = (
     Property(
         "training",
         "seed and step number determine a training step",
-        # what compiles for it takes longest, and most with the first strategy
+        # it takes longest to compile, and longest of all with the first strategy
         lambda s: st.just(choices(s)[-1]),
         _training,
         samples,
