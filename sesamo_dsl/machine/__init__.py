@@ -1,1 +1,1 @@
-"""What the package asks of its machine: memory, signals, files that are written whole or not at all."""
+"""Services of the operating system: memory limits, signals, atomic writes of files, timing."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and emitted modules on disk, one for each digest."""
+"""Atomic writes of files, and the cache of emitted modules on disk, one file for each digest."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .. import checks
 from ..errors import RunError
 
 _STEM = 60
-"""Characters of a theory's name that the name of a file has."""
+"""Most characters of a theory's name in the name of a file."""
 
 
 def cache_directory() -> Path:
-    """Where emitted modules are kept: a directory that belongs to this user and that no other can write to.
+    """The directory of emitted modules, which belongs to this user and to which no other user can write.
 
-    ``$SESAMO_DSL_CACHE``, or ``sesamo-dsl`` in the user's cache directory; where that cannot be written, a
-    new directory for temporary files.
+    It is ``$SESAMO_DSL_CACHE``, or ``sesamo-dsl`` in the user's cache directory, or, if that cannot be
+    written, a new temporary directory.
 
     Raises
     ------
     RunError
-        If the directory belongs to somebody else, who could plant code in it, or the one that was asked for
-        cannot be written.
+        If the directory belongs to another user, who could plant code in it, or ``$SESAMO_DSL_CACHE`` cannot
+        be written.
     """
     override = os.environ.get("SESAMO_DSL_CACHE")
     if override:
@@ -40,7 +40,7 @@ def cache_directory() -> Path:
     try:
         place = (Path(root) if root else Path.home() / ".cache") / "sesamo-dsl"
         _made(place)
-    except (OSError, RuntimeError, ValueError):  # a file in the way, a disk to read from only, no home at all
+    except (OSError, RuntimeError, ValueError):  # a file of that name, a read-only disk, or no home directory
         return _temporary()
     return _private(place) if os.access(place, os.W_OK | os.X_OK) else _temporary()
 
@@ -56,7 +56,7 @@ def _made(place: Path) -> None:
 
 
 def _private(place: Path) -> Path:
-    """The directory, made if there is none; RunError unless it is this user's own."""
+    """The directory, created if it does not exist; RunError unless it belongs to this user."""
     try:
         _made(place)
         found = place.stat()
@@ -81,12 +81,12 @@ def _private(place: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all; raises RunError if the place cannot be written."""
+    """Write a text file completely or not at all; RunError if the path cannot be written."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Like :func:`write_text`, for bytes."""
+    """Write a binary file completely or not at all; RunError if the path cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
@@ -110,9 +110,9 @@ def file_stem(name: str) -> str:
 
 
 def load_source(name: str, source: str) -> tuple[Path, ModuleType]:
-    """Store emitted source under its digest, and run it as a module.
+    """Store emitted source under its digest and execute it; returns the path and the module.
 
-    What is run is the text that was emitted; the file shows it in tracebacks and to people, and is not read.
+    The emitted text itself is executed; the file is for tracebacks and readers and is never read back.
     """
     digest = hashlib.sha256(source.encode("utf-8")).hexdigest()[:16]
     stem = f"{file_stem(name)}_{digest}"

@@ -1,4 +1,4 @@
-"""Signals that would end a process in the middle of a training step, held back until the step is done."""
+"""SIGINT and SIGTERM are deferred while a training runs, so that no step is interrupted half-way."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _HELD = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_D
 
 @contextmanager
 def held_back() -> Generator[list[signal.Signals], None, None]:
-    """SIGINT and SIGTERM are put into the list; a second one of the same kind acts at once.
+    """Context in which SIGINT and SIGTERM are appended to the list; a second one of a kind acts at once.
 
-    A handler that is not Python's own is left alone, and so is everything outside the main thread.
+    Handlers other than Python's own are kept; outside the main thread nothing is changed.
     """
     caught: list[signal.Signals] = []
     before: dict[signal.Signals, Any] = {}

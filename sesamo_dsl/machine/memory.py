@@ -1,4 +1,4 @@
-"""How much memory there is: what is asked for fits, and is worked on in pieces that do."""
+"""Memory limits: a check that a request fits, and the size of the chunks in which arrays are processed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from ..errors import OptionError
 
-_BYTES = 4  # of a number in float32
+_BYTES = 4  # per number in float32
 
 
 def physical_memory() -> int:
-    """Bytes of the machine, or 64 GiB where it does not say."""
+    """Bytes of physical memory, or 64 GiB if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -20,10 +20,10 @@ def physical_memory() -> int:
 
 
 def check_memory(numbers: float, subject: str, remedy: str) -> None:
-    """OptionError if so many numbers are more than the machine can hold."""
+    """Raise OptionError if an array of so many numbers does not fit into memory."""
     memory = physical_memory()
     if numbers * _BYTES > memory:
-        most = 2**63  # bytes, of numbers of any size
+        most = 2**63  # bytes, the limit of array sizes
         raise OptionError(
             subject,
             expected=f"what fits into the memory of this machine, {memory / 2**30:.3g} GiB",
@@ -33,5 +33,5 @@ def check_memory(numbers: float, subject: str, remedy: str) -> None:
 
 
 def chunk_size(configuration_shape: Sequence[int]) -> int:
-    """Configurations to work on at once: 4096, and fewer of large ones, so that memory stays bounded."""
+    """Number of configurations per chunk: 4096, fewer for large ones so that memory stays bounded."""
     return max(16, min(4096, 2**20 // math.prod(configuration_shape)))

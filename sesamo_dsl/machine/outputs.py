@@ -1,4 +1,4 @@
-"""Whether an output can be written, found out before the work that it is for."""
+"""Checks that an output can be written, made before the computation that produces it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import OptionError, RunError
 
 
 def check_output(path: Path, *, directory: bool = False) -> None:
-    """RunError unless a file can be written there, or files below a directory; leaves nothing behind."""
+    """Raise RunError unless the file, or files in the directory, can be written; leaves nothing behind."""
     error = f"{path} is a directory" if path.is_dir() else "no ordinary file, which a new one would replace"
     if directory or path.is_file() or not path.exists():
         place = path if directory else path.parent
@@ -31,7 +31,7 @@ def check_output(path: Path, *, directory: bool = False) -> None:
 
 
 def check_picture(path: Path) -> None:
-    """The same for a picture, and OptionError unless its suffix names a format that can be drawn."""
+    """Raise RunError unless the picture can be written, OptionError if matplotlib lacks its format."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes a second to import
 
     form = path.suffix.removeprefix(".").lower()

@@ -1,4 +1,4 @@
-"""How long each stage of the compiler takes, told to the logger ``sesamo_dsl`` at debug level.
+"""Timing of the compiler's stages, logged to ``sesamo_dsl`` at debug level.
 
 ``logging.basicConfig()`` and ``logging.getLogger("sesamo_dsl").setLevel("DEBUG")`` show one line per stage,
 with the name of the exception where a stage fails.
@@ -16,7 +16,7 @@ LOGGER = logging.getLogger("sesamo_dsl")
 
 @contextmanager
 def stage(name: str, subject: str) -> Generator[None, None, None]:
-    """Time what is done inside as the stage ``name`` for a theory."""
+    """Context that logs its duration as the stage ``name`` of the theory ``subject``."""
     start, end = time.perf_counter(), ""
     try:
         yield
