@@ -1,1 +1,1 @@
-"""Measurements that no sum over sites can declare: two-point functions and correlators of fermions."""
+"""Measurements that cannot be declared as sums over sites: two-point functions and fermion correlators."""

@@ -1,8 +1,8 @@
 """Observables of fermions in an auxiliary field: functions of φ to be averaged with weights or along chains.
 
-In the spin basis of the Hubbard model, spin up sees φ and spin down −φ. For a fixed field both are free, so
-that all expectation values are polynomials in G_xy = ⟨c_x c†_y⟩ (Wick's theorem). Times lie between slices:
-t = 0 is before B_1.
+In the spin basis of the Hubbard model, spin up couples to φ and spin down to −φ. For a fixed field both are
+free, so that all expectation values are polynomials in G_xy = ⟨c_x c†_y⟩ (Wick's theorem). Times lie between
+slices: t = 0 is before B_1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CHUNK = 2**22  # numbers per array of Green's functions
 
 
 def green_functions(phi: np.ndarray, hopping: np.ndarray, step: float, species: int = 1) -> np.ndarray:
-    """G_xy(t) = ⟨c_x c†_y⟩ at equal times t = 1, …, Nt, that is (1 + B_t … B_1 B_Nt … B_{t+1})⁻¹.
+    """G_xy(t) = ⟨c_x c†_y⟩ = (1 + B_t … B_1 B_Nt … B_{t+1})⁻¹_xy at equal times t = 1, …, Nt.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def double_occupancy(phi: np.ndarray, hopping: np.ndarray, step: float) -> np.nd
 
 
 def spin_correlations(phi: np.ndarray, hopping: np.ndarray, step: float) -> np.ndarray:
-    """⟨Sᶻ_x Sᶻ_y⟩ with Sᶻ = (n↑ − n↓)/2 at equal times, averaged over them, (n, Nx, Nx)."""
+    """⟨Sᶻ_x Sᶻ_y⟩ with Sᶻ = (n↑ − n↓)/2 at equal times, averaged over the times, (n, Nx, Nx)."""
 
     def of(part: np.ndarray) -> np.ndarray:
         both = _both(part, hopping, step)

@@ -1,7 +1,7 @@
-"""Measurements on configurations that no sum over sites can declare: two-point functions, the angle of M.
+"""Measurements that cannot be declared as sums over sites: two-point functions and the angle of M.
 
-All take plain arrays, (samples, components, *lattice); average what they return with ``expect`` of samples
-or of a chain.
+``two_point`` takes plain arrays, (samples, components, *lattice); average its result with ``expect`` of
+samples or of a chain. ``angle_test`` takes samples.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def two_point(x: np.ndarray, *, axis: int = 0) -> np.ndarray:
     slices = np.moveaxis(x, mu + 2 if mu >= 0 else mu, 2)
     extent, transverse = slices.shape[2], int(np.prod(slices.shape[3:]))
     sums = slices.reshape(*slices.shape[:3], transverse).sum(axis=3, dtype=np.float64)
-    # the correlation theorem: the sum over all origins at once
+    # the correlation theorem gives the sum over all origins
     power = (np.abs(np.fft.rfft(sums, axis=2)) ** 2).sum(axis=1)
     return np.fft.irfft(power, n=extent, axis=1)[:, : extent // 2 + 1] / (extent * transverse)
 
@@ -78,16 +78,17 @@ def angle_test(samples: Samples, source: Sequence[float] = (0.0, 0.0), *, bins: 
     """The angle of M = Σ_x φ_x against its exact law under S₁ = h_1 Σφ_1 + h_2 Σφ_2.
 
     Given |M| the angle is von Mises with κ = |h||M| around the direction of −h (uniform without a source), so
-    that its cumulative distribution is uniform on [0, 1] whatever |M| is. That is histogrammed, with weights.
+    that its cumulative distribution function is uniform on [0, 1] for every |M|. The test is the χ² of the
+    weighted histogram of this function.
 
     Parameters
     ----------
     samples
-        Of a theory whose first two components make the complex field.
+        Samples of a theory whose first two components are the complex field.
     source
-        (h_1, h_2).
+        The source (h_1, h_2).
     bins
-        Of the histogram, at least 2.
+        Number of bins of the histogram, at least 2.
     """
     check_samples(samples, "angle of M")
     whole = as_integer(bins)
@@ -120,7 +121,7 @@ def _uniform_histogram(values: ArrayLike, weights: np.ndarray, bins: int) -> Chi
     index = np.clip((np.asarray(values) * bins).astype(np.int64), 0, bins - 1)
     masses = np.bincount(index, weights=weights, minlength=bins)
     squares = np.bincount(index, weights=weights**2, minlength=bins)
-    # Cov of the self-normalised estimates: Σ w² (1_a − p_a)(1_b − p_b) with the law's own p = 1/bins
+    # Cov of the self-normalised estimates: Σ w² (1_a − p_a)(1_b − p_b) with the exact p = 1/bins
     p = 1 / bins
     covariance = np.diag(squares) - p * (squares[:, None] + squares[None, :]) + p * p * squares.sum()
     value = float((masses - p) @ np.linalg.pinv(covariance, rcond=1e-10) @ (masses - p))
