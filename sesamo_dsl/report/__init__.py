@@ -1,4 +1,4 @@
-"""Derivations, and pictures of domains, of samples, of training and of annealing."""
+"""Derivations in LaTeX and HTML, and pictures of domains, samples, training and annealing."""
 
 from .annealing import annealing_picture as annealing_picture
 from .derivation import derivation as derivation

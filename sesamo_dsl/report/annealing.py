@@ -1,4 +1,4 @@
-"""A picture of an annealing: its ladder, its populations, and where its walkers have come to."""
+"""A picture of an annealing: its ladder, its populations, and the final mean fields of its walkers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..annealing import Annealed
 from ..values.couplings import couplings_text
 
 _BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
-_COMPONENTS = 4  # shown at most
+_COMPONENTS = 4  # most components shown
 
 
 def annealing_picture(annealed: Annealed) -> Figure:

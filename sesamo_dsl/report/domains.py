@@ -1,4 +1,4 @@
-"""Pictures of fundamental domains and slices: what the derivation says in inequalities."""
+"""Pictures of fundamental domains and slices, which the derivation describes by inequalities."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _vacuum(analysis: Analysis) -> np.ndarray | None:
 
 
 def _tints(domain: Domain, group: FiniteGroup[Element]) -> list[str]:
-    """A colour for every sector: Ω its own, sectors that share a wall different ones where they suffice."""
+    """A colour for every sector: Ω has its own, neighbours differ if there are enough colours."""
     chosen: dict[int, int] = {}
     for u in range(1, group.order):
         near = {int(group.table[u, g]) for g in domain.neighbours}
@@ -105,7 +105,7 @@ def _label(u: int) -> str:
 
 
 def _extent(vacuum: np.ndarray | None) -> float:
-    """Radius of the picture: the vacuum well inside, or the unit vector where there is none away from 0."""
+    """Half the width of the picture: 1.5 times the size of the vacuum, or 1.5 if that is 0 or None."""
     size = 0.0 if vacuum is None else float(np.linalg.norm(vacuum))
     return 1.5 * size if size > 1e-6 else 1.5
 
@@ -173,7 +173,7 @@ def _clip(polygon: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 
 def _walls(polygon: np.ndarray, normals: np.ndarray) -> list[np.ndarray]:
-    """Those edges of a clipped polygon that lie in one of the walls."""
+    """The edges of a clipped polygon that lie in one of the walls."""
     if len(polygon) == 0:
         return []
     on = np.abs(polygon @ normals.T) < 1e-9 * np.abs(polygon).max()
@@ -196,7 +196,7 @@ def _sphere_triangles() -> np.ndarray:
 
 
 def _draw_sphere(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None, *, back: bool) -> None:
-    """The cones where they meet the unit sphere, seen from the side of the centre or from behind."""
+    """The cones cut with the unit sphere, seen along the reference ρ or, with ``back``, from behind."""
     domain = analysis.domain
     forward = (-1 if back else 1) * domain.centre / np.linalg.norm(domain.centre)
     upward = np.eye(3)[2 if abs(forward[2]) < 0.9 else 1]

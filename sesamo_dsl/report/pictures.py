@@ -1,4 +1,4 @@
-"""Pictures of samples and of training, as matplotlib figures without any global state."""
+"""Pictures of samples, training and comparisons, as matplotlib figures without global state."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..training.history import History
 from ..values.couplings import couplings_text
 
 _BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
-_SHOWN = 3000  # points of a scatter plot; more hide what lies below
+_SHOWN = 3000  # most points of a scatter plot; more would hide the contours
 _DEPTH = 12.0  # contours reach down to exp(−12) of the peak
 
 
 def samples_picture(samples: Samples) -> Figure:
-    """Where the samples lie, the mass of each sector, and how even the weights are.
+    """The samples, the mass of each sector, and the distribution of the importance weights.
 
     Two degrees of freedom are drawn in the plane, over the target and the walls of the fundamental domain and
     its images; larger theories by the spatial mean of each field component.
@@ -64,7 +64,7 @@ def training_picture(history: History) -> Figure:
         axes.set_ylabel(label)
         axes.grid(alpha=0.25)
     loss = np.asarray(history.columns.get("loss", []), dtype=float)
-    if len(loss) > 20:  # the first steps may be orders of magnitude above what matters
+    if len(loss) > 20:  # the loss of the first steps may be orders of magnitude larger
         low, high = np.min(loss), np.quantile(loss[len(loss) // 20 :], 0.99)
         margin = 0.08 * max(high - low, 1e-6)
         loss_axes.set_ylim(low - margin, high + margin)
@@ -105,7 +105,7 @@ def save(figure: Figure, path: Path) -> None:
     OptionError
         If matplotlib cannot write that format.
     RunError
-        If the place cannot be written.
+        If the path cannot be written.
     """
     check_picture(path)
     buffer = io.BytesIO()

@@ -1,9 +1,9 @@
 """The derivation of an analysis in a format for print.
 
-What it says is in :mod:`sesamo_dsl.analysis.derivation`, with the plain text. From the ground up:
+:mod:`sesamo_dsl.analysis.derivation` has its content and the plain-text writer. From the ground up:
 
-- ``markup``: the notation of its formulas, parsed;
-- ``writer``: what the formats have in common that set them;
+- ``markup``: the parser of the notation of its formulas;
+- ``writer``: the base class of the LaTeX and HTML writers;
 - ``latex``, ``html``: one writer each, with its SymPy printer.
 """
 
@@ -25,13 +25,13 @@ _WRITERS: dict[Format, type[Writer]] = {"text": TextWriter, "latex": LatexWriter
 
 
 def derivation(analysis: Analysis, format: Format = "text") -> str:
-    """Everything that was proved and derived, with the formulas.
+    """The text of the derivation: all verdicts, proofs and formulas of an analysis.
 
     Parameters
     ----------
     format
         ``"text"``; ``"latex"``, a fragment to input into a document that uses amsmath; or ``"html"``, a page
-        of its own with MathML.
+        by itself with MathML.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The derivation as an HTML page of its own, with MathML."""
+"""The derivation as a standalone HTML page with MathML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
     def __init__(self) -> None:
         super().__init__({"mat_delim": "("})
         self._summing = False
-        self.dom = Document()  # the base class writes text without escaping it, "<" among it
+        self.dom = Document()  # the base class does not escape text, such as "<"
 
     def _tag(self, tag: str, *children: Element | str) -> Element:
         element = self.dom.createElement(tag)
@@ -38,7 +38,7 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
         return element
 
     def mathml_tag(self, e: Any) -> str:
-        """The name of the element for an expression, with its special characters."""
+        """The name of the MathML element for an expression, entities replaced by characters."""
         return _characters(super().mathml_tag(e))
 
     def doprint(self, expr: Any) -> str:
@@ -102,7 +102,7 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
         return self._tag("msup", self._tag("mi", "e"), cast(Element, self._print(expr.args[0])))
 
     def parenthesize(self, item: Any, level: int, strict: bool = False) -> Element:
-        """Set in parentheses where precedence asks for it; a sum counts as a sum."""
+        """Parentheses where precedence requires them; a SiteSum has the precedence of a sum."""
         if isinstance(item, SiteSum) and level >= PRECEDENCE["Pow"]:
             inner = cast(Element, self._print(item))
             return self._tag("mrow", self._tag("mo", "("), inner, self._tag("mo", ")"))
@@ -110,7 +110,7 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
 
 
 def _characters(text: str) -> str:
-    """The entities of MathML as characters: outside a MathML document type they are not defined."""
+    """MathML entities replaced by characters, because HTML does not define all of them."""
     named = {"InvisibleTimes": "\u2062", "dd": "d", "ImaginaryI": "i", "ExponentialE": "e"}
     text = re.sub(r"&#x([0-9A-Fa-f]+);", lambda m: chr(int(m[1], 16)), text)
     return re.sub(r"&(\w+);", lambda m: named.get(m[1]) or chr(name2codepoint.get(m[1], 0xFFFD)), text)

@@ -1,4 +1,4 @@
-"""The derivation as a fragment of LaTeX, for amsmath."""
+"""The derivation as a LaTeX fragment that needs amsmath."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...symbols.lattice import SiteSum
 from .markup import OPERATORS, parse
 from .writer import MarkupWriter, hop_count, name_parts, site_steps
 
-_WIDTH = 80  # characters of a line, about what fits on a page
+_WIDTH = 80  # characters of a line, about the width of a page
 _GREEK: dict[str, str] = {str(char): name for name, char in greek_unicode.items() if name != "lamda"}
 _OPERATORS = {
     **{c: c for c in OPERATORS},
@@ -53,7 +53,7 @@ class FieldLatexPrinter(LatexPrinter):
         self._summing = False
 
     def _print(self, expr: Any, **kwargs: Any) -> str:
-        if isinstance(expr, SiteSum):  # their own methods do not know whether there is a sum around them
+        if isinstance(expr, SiteSum):  # the printing methods of the nodes do not know the enclosing sum
             return self._print_SiteSum(expr)
         if isinstance(expr, FieldComponent):
             return self._print_FieldComponent(expr)
@@ -96,7 +96,7 @@ class FieldLatexPrinter(LatexPrinter):
         return rf"\log{power} \left({self._print(expr.args[0])}\right)"
 
     def parenthesize(self, item: Any, level: int, is_neg: bool = False, strict: bool = False) -> str:
-        """Set in parentheses where precedence asks for it; a sum counts as a sum."""
+        """Parentheses where precedence requires them; a SiteSum has the precedence of a sum."""
         if isinstance(item, SiteSum) and level >= PRECEDENCE["Pow"]:
             return rf"\left({self._print(item)}\right)"
         return super().parenthesize(item, level, is_neg=is_neg, strict=strict)
@@ -209,7 +209,7 @@ _BREAK = re.compile(r"\\left|\\right|\\begin\{\w+\}|\\end\{\w+\}|\\[A-Za-z]+|\\.
 def _broken(formula: str) -> str:
     r"""A long formula on several lines of an align* environment, broken at its outer sums.
 
-    \left and \right must be on one line: outside braces they become \bigl and \bigr.
+    A pair of \left and \right must be on one line: outside braces they become \bigl and \bigr.
     """
     tokens = _BREAK.findall(formula)
     if sum(map(_width, tokens)) <= _WIDTH:

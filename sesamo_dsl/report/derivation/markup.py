@@ -1,4 +1,4 @@
-"""The notation of the formulas, parsed: what the text shows as it stands, LaTeX and HTML set."""
+"""Parser of the formulas' notation, which plain text shows as it is and LaTeX and HTML typeset."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Node:
-    """A piece of a formula: a token, a value, or pieces with a meaning.
+    """A node of the parsed formula: a token, a value, or a structure of other nodes.
 
     Attributes
     ----------
     content
         The token or the value; the letter under a tilde.
     parts
-        Of a row its pieces, of a root the radicand, of a script (base, below, above).
+        The nodes of a row, the radicand of a root, (base, subscript, superscript) of a script.
     """
 
     kind: Literal["row", "letter", "word", "number", "operator", "value", "tilde", "root", "script", "space"]
@@ -36,7 +36,7 @@ _INVERSE = Node("row", parts=(Node("operator", "−"), Node("number", "1")))
 
 
 def parse(template: str, values: Iterator[Any]) -> Node:
-    """The row of a formula, with its values taken from ``values``."""
+    """The formula as a row node; placeholders take their values from ``values`` in order."""
     return _row(_TOKEN.findall(template), values, closing=None)
 
 
@@ -49,7 +49,7 @@ def _row(tokens: list[str], values: Iterator[Any], closing: str | None) -> Node:
             break
         depth += (tokens[0] in "(⟨") - (tokens[0] in ")⟩")
         if tokens[0] == " " and depth:
-            tokens.pop(0)  # only commas between statements are set apart
+            tokens.pop(0)  # spaces inside parentheses are dropped
             continue
         nodes.append(_scripted(tokens, values))
     return Node("row", parts=tuple(nodes))

@@ -1,4 +1,4 @@
-"""What the formats have in common that set parsed formulas."""
+"""The base class of the writers that typeset parsed formulas."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from .markup import Node
 
 
 class MarkupWriter(Writer):
-    """A format that sets parsed formulas."""
+    """A writer that typesets parsed formulas."""
 
     def node(self, node: Node) -> str:
-        """A piece of a formula."""
+        """A node of a formula in the markup of the format."""
         if node.kind == "value":
             return self.value(node.content)
         return self.token(node.kind, node.content, [p and self.node(p) for p in node.parts])
 
     def value(self, value: Any) -> str:
-        """A value."""
+        """A value, an expression or a tuple of them, in the markup of the format."""
         if isinstance(value, tuple):
             return self.vector([self.expression(_without_trivial_sums(v)) for v in value])
         return self.expression(value if isinstance(value, sp.MatrixBase) else _without_trivial_sums(value))
 
     @abstractmethod
     def token(self, kind: str, content: Any, parts: list[str | None]) -> str:
-        """Everything but values; the parts are set already."""
+        """A node that is not a value, given its parts in the markup of the format."""
 
     @abstractmethod
     def vector(self, entries: list[str]) -> str:
-        """Entries in parentheses."""
+        """The entries of a vector in parentheses, separated by commas."""
 
     @abstractmethod
     def expression(self, expr: Any) -> str:
-        """A SymPy expression or matrix."""
+        """A SymPy expression or matrix in the markup of the format."""
 
 
 def _without_trivial_sums(expr: sp.Expr) -> sp.Expr:
-    """A sum over a single site is its summand."""
+    """The expression with every sum over a single site replaced by its summand."""
     trivial = {node: node.density for node in expr.atoms(SiteSum) if node.lattice.volume == 1}
     return cast(sp.Expr, expr.xreplace(cast(dict[sp.Basic, sp.Basic], trivial)))
 
 
 def name_parts(name: str) -> tuple[str, list[str]]:
-    """``phi_re`` as (phi, [re]); underscores without a name between them are dropped."""
+    """A name as (base, subscripts): ``phi_re`` → (phi, [re]); superfluous underscores are dropped."""
     base, *scripts = [part for part in name.split("_") if part] or [name]
     return base, scripts
 
 
 def hop_count(component: FieldComponent) -> int:
-    """How often neighbours are summed over: k of (Aᵏφ)(x)."""
+    """The power k of the adjacency matrix in (Aᵏφ)(x), 0 for φ(x)."""
     return 0 if component.hops is None else component.hops.steps
 
 
