@@ -1,4 +1,4 @@
-"""The first stage: a theory goes in, verdicts on its symmetries, the split and the domain come out."""
+"""The first stage: from a theory to verdicts on its symmetries, the split S = S₀ + S₁ and the domain Ω."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ def analyse(
     Parameters
     ----------
     parameters
-        Couplings to hold at numbers, e.g. ``{h: 0}``: verdicts are about the action at these, in which they
-        are couplings no longer. Default: none, and verdicts are about all values.
+        Couplings that are fixed at numbers, e.g. ``{h: 0}``: verdicts are about the action at these values.
+        By default no coupling is fixed, and verdicts hold for all values.
     normalizable
         Whether ∫ exp(−S) has to be finite at ``parameters`` and the default couplings. False: verdicts on
-        symmetries are given even where it is infinite, such as on φ → φ + 2π of cos φ, and the direction is
-        in ``Analysis.divergence``.
+        symmetries are given even if it is infinite, e.g. on φ → φ + 2π of cos φ, and the direction is in
+        ``Analysis.divergence``.
 
     Raises
     ------
     NotNormalizableError
         If ∫ exp(−S) is found to be infinite; the direction is in the error.
     ParameterError, TheoryError
-        If there is no such coupling, or the action is not finite at these values.
+        If a coupling does not exist, or the action is not finite at these values.
     NotInvariantError
         If a symmetry declared with ``exact=True`` is refuted; the counterexample is in the error.
     NotClosedError, NotFaithfulError, GroupError
-        If a declared group is not a finite group that can be modulated with.
+        If a declared group is not a finite group that the modulation can use.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def analyse(
 
 
 def _derived(theory: Theory) -> Analysis:
-    """All that follows from the declaration."""
+    """The analysis of a theory, from its declaration alone."""
     numbers = NumberTable()
     normal_form = NormalForm(numbers)
     reports, lie_reports = [], []
@@ -146,7 +146,7 @@ def _derived(theory: Theory) -> Analysis:
 
 
 class _LieSplits:
-    """S₁ under continuous groups, each computed once; ``limits`` gets what was not looked for."""
+    """S₁ under continuous groups, each computed once; sentences on searches not made go to ``limits``."""
 
     def __init__(self, theory: Theory, normal_form: NormalForm, limits: list[str]) -> None:
         self._theory, self._normal_form, self.limits = theory, normal_form, limits
@@ -182,7 +182,7 @@ def _sitewise_report(
 def _local_breaking(
     theory: Theory, reports: list[SymmetryReport], normal_form: NormalForm
 ) -> tuple[sp.Expr, list[SymmetryReport]]:
-    """S₁ of the sitewise symmetry, and its report completed with whether that factorises."""
+    """S₁ of the sitewise symmetry, and the reports with ``factorised`` filled in."""
     i, report = next((i, r) for i, r in enumerate(reports) if isinstance(r.symmetry, Sitewise))
     breaking, factorised = split_local(theory, report.group, report.axes, normal_form)
     return breaking, [*reports[:i], replace(report, factorised=factorised), *reports[i + 1 :]]
@@ -209,7 +209,7 @@ def _lie_report(
 
 
 def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequence[LieReport]) -> None:
-    """Factors that modulate act on components alone and leave each other's collective coordinates alone."""
+    """Raise GroupError unless groups act linearly on components, each Lie group on its own components."""
     local = next((r.symmetry for r in finite if isinstance(r.symmetry, Sitewise)), None)
     others = [r.symmetry.name for r in (*finite, *lie) if r.symmetry is not local]
     if local is not None and others:
@@ -251,7 +251,7 @@ def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequen
 
 
 def _fixed_point(group: FiniteGroup[Element]) -> list[sp.Expr]:
-    """The mean of the images of 0, which no element moves."""
+    """The mean of the images of 0, a fixed point of all elements."""
     images = [g.shift_vector for g in group.elements]
     mean = sum(images, sp.zeros(*images[0].shape)) / group.order
     return [cast(sp.Expr, sp.expand(p)) for p in mean.flat()]
@@ -307,7 +307,7 @@ def _breaking(
     normal_form: NormalForm,
     split_by: _LieSplits,
 ) -> sp.Expr:
-    """S₁ with S − S₁ invariant under all: the Lie groups' part, then the finite group's of the rest."""
+    """S₁ with S − S₁ invariant under all groups: S₁ of the Lie groups, plus the finite group's of the rest."""
     breaking: sp.Expr = sp.S.Zero
     matrices = [t for report in lie for t in report.matrices]
     if any(v.status != "exact" for report in lie for v in report.verdicts):
@@ -343,7 +343,7 @@ def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[E
 
 
 def _divergence(theory: Theory) -> Divergence | None:
-    """Where ∫ exp(−S) is infinite at the default couplings; None if there are none, or nothing is found."""
+    """A direction of infinite ∫ exp(−S) at the defaults of all couplings; None without them or if none is found."""
     if any(p.name not in theory.defaults for p in theory.parameters):
         return None
     try:

@@ -1,4 +1,4 @@
-"""All stages together: a theory and a backend go in, emitted and imported code comes out."""
+"""All stages together: from a theory and a backend to an emitted and imported module."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from .lower import lower_theory
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class DerivedProgram(CompiledProgram):
-    """A theory compiled for one backend: the program, its declaration, and what was derived from it.
+    """A theory compiled for one backend: the program with its declaration and its analysis.
 
     Attributes
     ----------
     theory, analysis
-        The declaration, and what was derived from it.
+        The declaration and its analysis.
     requested_precision
-        The precision if it was asked for, None if it was left to the compiler.
+        The precision that the user asked for, None if the compiler chose it.
     """
 
     theory: Theory
@@ -47,7 +47,7 @@ class DerivedProgram(CompiledProgram):
         *,
         normalizable: bool = True,
     ) -> Self:
-        """Compile; see :func:`sesamo_dsl.compile`."""
+        """Compile a theory for a backend; see :func:`sesamo_dsl.compile`."""
         known = isinstance(precision, str) and precision in ("float32", "float64")
         if precision is not None and not known:
             raise OptionError(
@@ -85,8 +85,8 @@ class DerivedProgram(CompiledProgram):
         precision: Precision,
         requested: Precision | None,
     ) -> Self:
-        """Emit and import what has been lowered."""
-        with backend.scope(precision):  # constants of the module are made as it is loaded
+        """Emit a lowered program and import its module."""
+        with backend.scope(precision):  # loading the module creates its constants
             with stage(f"emit for {backend.name}", theory.name):
                 text = backend.emit(program)
             with stage(f"load for {backend.name}", theory.name):
@@ -107,7 +107,7 @@ class DerivedProgram(CompiledProgram):
         return f"{type(self).__name__}({self.theory.name!r}, {self.backend.name}, {self.precision})"
 
     def __reduce__(self) -> Any:
-        """What was derived travels; the module is emitted again where it arrives."""
+        """Pickle theory, analysis and program; unpickling emits the module again."""
         parts = self.theory, self.analysis, self.program, self.backend, self.precision
         return type(self).emitted, (*parts, self.requested_precision)
 

@@ -1,4 +1,4 @@
-"""The second stage: an analysis goes in, a typed program without SymPy comes out."""
+"""The second stage: from an analysis to a typed program without SymPy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..symbols.lattice import GraphLattice
 
 
 def _without_constant(theory: Theory, program: Program) -> dict[str, Function]:
-    """S up to its constant, and the constant, where the first is much smaller than S at the vacuum."""
+    """Functions for S − C and the constant C, if |S − C| < |S|/2 at the vacuum, else none."""
     constant, rest = split_constant(theory.action)
     if constant == 0:
         return {}
@@ -73,7 +73,7 @@ def action_program(theory: Theory, extra: Mapping[str, Function] | None = None, 
 
 
 def lower_theory(analysis: Analysis) -> Program:
-    """Lower everything a backend needs: action, gradient, S₁, observables and the modulation."""
+    """The program with all functions that a backend needs: action, gradient, S₁, observables, modulation."""
     theory, domain = analysis.theory, analysis.domain
     functions = {}
     if analysis.breaking != 0:
