@@ -1,1 +1,1 @@
-"""How a model is trained: what is asked, what the compiler chooses, the loop and its history."""
+"""Training of a model: the loop, the learning rate, callbacks, the history and causes of divergence."""

@@ -1,4 +1,4 @@
-"""What a user's function sees after every step of a training."""
+"""Callbacks of the user, which are called after every step of a training."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..errors import OptionError
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a training, as it is done.
+    """The state of a training after one step.
 
     Attributes
     ----------
     number
-        Steps done since the beginning.
+        Number of steps since the beginning.
     seconds
-        Time that they took.
+        Duration of the training so far.
     progress
-        Part of the training that is over, in [0, 1].
+        Fraction of the training that is done, in [0, 1].
     metrics
         ``loss``, ``ess`` of the batch and ``gradient_norm``.
     """
@@ -37,7 +37,7 @@ Callback = Callable[[Step], object]
 
 
 def checked(callbacks: Any) -> tuple[Callback, ...]:
-    """Functions, several of them; OptionError for anything else."""
+    """The callbacks as a tuple; OptionError unless they are a sequence of functions."""
     found: tuple[Any, ...] = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
     wrong = [mismatch(f, 1) if callable(f) else shown(callbacks) for f in found]
     if any(wrong):

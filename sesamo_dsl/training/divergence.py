@@ -1,4 +1,4 @@
-"""Why a training diverged: an action that is unbounded below or not a number, or too large steps."""
+"""Diagnosis of a diverged training: an action that is unbounded below or NaN, or too large steps."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _RAYS = 32
 
 
 class Cause(NamedTuple):
-    """What made a training diverge, and what to do about it."""
+    """The cause of a divergence and its remedy, in words."""
 
     found: str
     remedy: str
 
 
 def cause_of_divergence(model: Model, program: Program, parameters: Couplings, seed: int = 0) -> Cause:
-    """Look for the cause with a model that is at its last good state.
+    """The likely cause of a divergence, from a model at its last good state.
 
-    S(x) is asked for at samples of the model and far out along the rays through them, in float64.
+    S(x) is evaluated in float64 at samples of the model and far out along the rays through them.
 
     Parameters
     ----------
     model
         The model, put back to its last good state.
     program, parameters
-        Of the theory.
+        Program and couplings of the theory.
     seed
-        Of the samples.
+        Seed of the samples.
     """
     draws = model.sample(_SAMPLES, seed)
     x = draws.x.astype(np.float64)
@@ -60,7 +60,7 @@ def cause_of_divergence(model: Model, program: Program, parameters: Couplings, s
     uniform = np.eye(x.shape[1]).reshape(x.shape[1], x.shape[1], *(1,) * (x.ndim - 2)) * np.ones(x.shape[2:])
     rays = np.concatenate([x[:_RAYS], scale * uniform, -scale * uniform])
     far = np.stack([_action(program, parameters, length * rays) for length in _FAR])
-    # a bounded action ends above where it is lowest among the samples, or level with it
+    # far out a bounded action is not below its least value at the samples
     lowest = action.min() - 100 * (1 + np.ptp(action))
     falling = np.isneginf(far).any(axis=0) | (np.nanmin(far, axis=0) < lowest)
     still = ~(far[-1] > far[-2])

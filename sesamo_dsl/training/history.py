@@ -1,4 +1,4 @@
-"""How far a training has come, and the metrics of its steps."""
+"""The progress of a training and the metrics of its steps."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..plan.plan import Plan
 
 @dataclass
 class Course:
-    """How far a training has come, and where its schedule began.
+    """The progress of a training and the start of its learning-rate schedule.
 
     Attributes
     ----------
     steps, seconds
-        Done so far, those of earlier parts of an interrupted training included.
+        Number of steps and seconds so far, including earlier parts of an interrupted training.
     first_step, first_second
-        Where the schedule of the learning rate began: at zero, unless it was started anew.
+        Start of the schedule of the learning rate: zero, unless the schedule was restarted.
     """
 
     steps: int = 0
@@ -26,7 +26,7 @@ class Course:
     first_second: float = 0.0
 
     def progress(self, plan: Plan) -> float:
-        """Part of the schedule that is over, 1 at the end; ``plan`` count steps and seconds from zero."""
+        """Fraction of the schedule that is done, 1 at the end; ``plan`` counts from the first step."""
         if plan.seconds is not None:
             return (self.seconds - self.first_second) / (plan.seconds - self.first_second)
         return (self.steps - self.first_step) / (plan.steps - self.first_step)
@@ -34,12 +34,12 @@ class Course:
 
 @dataclass(repr=False)
 class History:
-    """Metrics of every step."""
+    """Metrics of every step, a list of numbers for each name."""
 
     columns: dict[str, list[float]] = field(default_factory=dict)
 
     def append(self, metrics: Mapping[str, float]) -> None:
-        """Add one step."""
+        """Add the metrics of one step."""
         for name, value in metrics.items():
             self.columns.setdefault(name, []).append(float(value))
 
@@ -51,12 +51,12 @@ class History:
         return f"History({len(self)} steps{last and f', last {last}'})"
 
     def cut(self, length: int) -> None:
-        """Forget what came later."""
+        """Keep the first ``length`` steps only."""
         for values in self.columns.values():
             del values[length:]
 
     def csv(self) -> str:
-        """Text with one line per step; numbers read back as they were."""
+        """The history as CSV text, one line per step; numbers are written without loss of digits."""
         rows = [",".join(["step", *self.columns])]
         for i, values in enumerate(zip(*self.columns.values(), strict=True)):
             rows.append(",".join([str(i), *(f"{v!r}" for v in values)]))

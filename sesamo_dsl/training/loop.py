@@ -1,4 +1,4 @@
-"""The loop of a training: steps, checkpoints by time, and what stops it."""
+"""The training loop: steps, timed checkpoints and the conditions that stop it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def train(
     stop: Callable[[], object] = lambda: False,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Run the optimisation to its end, or until it has to stop; leaves the model at its last state.
+    """Run the optimisation to its end or until it is stopped; the model is left at its last state.
 
     Parameters
     ----------
     keep
-        Called with the state every ``checkpoint_seconds``, and with the last good one when a training
-        diverges; history and course are those of that state then. Returns where it was put.
+        Called with the state every ``checkpoint_seconds``, and with the last good state when a training
+        diverges; history and course then belong to that state. Returns a text that names where it was stored.
     reference
         Configurations of the target, for the forward part of the objective, (n, components, *lattice).
     explain
-        Finds out why a training diverged, with the model back at its last good state.
+        Returns the cause of a divergence, called with the model back at its last good state.
     course
-        Where the training goes on from, by default the beginning; it is kept up to date.
+        The progress from which the training continues, by default zero; it is updated in place.
     stop
-        Asked between steps whether to stop.
+        Called between steps; the training stops if it returns True.
     callbacks
         Called after every step; the training stops if one returns True.
 
@@ -105,13 +105,13 @@ def train(
                 bar.update(task, completed=course.steps, shown=shown)
             if callbacks:
                 told = Step(course.steps, course.seconds, min(course.progress(plan), 1.0), metrics)
-                answers = [callback(told) for callback in callbacks]  # all of them are called
+                answers = [callback(told) for callback in callbacks]  # all are called, also after a True
                 if True in answers:
                     break
 
 
 def _batches(plan: Plan, reference: np.ndarray | None, first: int) -> Iterator[np.ndarray] | None:
-    """A batch of the reference for every step from number ``first`` on, functions of seed and step alone."""
+    """Batches of the reference for the steps from ``first`` on; each depends on seed and step number only."""
     if reference is None or plan.forward_weight == 0:
         return None
     return (
