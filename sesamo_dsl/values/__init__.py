@@ -1,1 +1,1 @@
-"""Plain values that all rooms hand on: couplings, precision, order of nodes, names that users add."""
+"""Value types that all rooms share: couplings, precision, arrays, order of nodes, registered names."""

@@ -1,8 +1,8 @@
-"""The arrays of a framework: one namespace of the Python array API, and what it lacks.
+"""The array interface of a framework: the Python array API and a few operations that it lacks.
 
-Sampler and annealing are written once. PyTorch, JAX and NumPy lend them their namespace (PyTorch through
-array-api-compat) and, in an :class:`Arrays`, the few operations that the standard does not have or that a
-framework has fused.
+Sampler and annealing are written once for all frameworks. PyTorch, JAX and NumPy provide their namespace
+(PyTorch through array-api-compat) and, in an :class:`Arrays`, the operations that the standard lacks or that
+a framework has fused.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Array: TypeAlias = Any
 """An array of the framework; axes are named in each docstring."""
 
 Weights: TypeAlias = Mapping[str, Array]
-"""Everything that is trained, by the names that it has in the state of a model."""
+"""All trained arrays, by their names in the state of a model."""
 
 
 class Arrays(Protocol):
-    """What a framework provides."""
+    """The array operations that a framework provides to sampler and annealing."""
 
     @property
     def xp(self) -> Any:
@@ -28,7 +28,7 @@ class Arrays(Protocol):
         ...
 
     def constant(self, values: np.ndarray, dtype: str) -> Array:
-        """A table as a constant of this dtype, ``"index"`` for the framework's integers."""
+        """A NumPy array as a constant of this dtype; ``"index"`` stands for the framework's integers."""
         ...
 
     def cast(self, values: Array, dtype: str) -> Array:
@@ -36,19 +36,19 @@ class Arrays(Protocol):
         ...
 
     def double(self, values: Array) -> Array:
-        """The array in float64 where the framework has it, as it is elsewhere."""
+        """The array in float64 if the framework allows it at the moment, else unchanged."""
         ...
 
     def to_numpy(self, values: Array) -> np.ndarray:
-        """A NumPy array of its values."""
+        """The array as a NumPy array."""
         ...
 
     def dtype_of(self, values: Array) -> str:
-        """``"float32"`` or ``"float64"``."""
+        """The name of the dtype, ``"float32"`` or ``"float64"``."""
         ...
 
     def detach(self, tree: Any) -> Any:
-        """An array, or weights, as constants: no derivative passes through them."""
+        """An array, or a mapping of weights, as constants: no derivative passes through them."""
         ...
 
     def zeros(self, shape: tuple[int, ...], like: Array) -> Array:
@@ -56,7 +56,7 @@ class Arrays(Protocol):
         ...
 
     def take(self, values: Array, index: Array) -> Array:
-        """Rows of the first axis by their numbers, (n,)."""
+        """values[index] along the first axis, index (n,)."""
         ...
 
     def affine(self, bias: Array, weight: Array, values: Array) -> Array:
@@ -68,7 +68,7 @@ class Arrays(Protocol):
         ...
 
     def softmax(self, values: Array, axis: int) -> Array:
-        """Exponentials normalised along an axis."""
+        """exp(x)/Σ exp(x) along an axis."""
         ...
 
     def log_softmax(self, values: Array, axis: int) -> Array:
@@ -90,16 +90,16 @@ class Arrays(Protocol):
     def scan(
         self, step: Callable[[Array, tuple[Array, ...]], tuple[Array, Array]], carry: Array, rows: Any
     ) -> Array:
-        """``carry, out = step(carry, rows[i])`` for every i in turn; the outs, stacked.
+        """The stacked ``out`` of ``carry, out = step(carry, rows[i])`` for every i in turn.
 
         ``rows`` is a tuple of arrays that share their first axis.
         """
         ...
 
     def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
-        """``carry = step(i, carry)`` for i = 0 … count − 1, compiled for any number of times at once."""
+        """The last ``carry`` of ``carry = step(i, carry)``, i < count; compiled once for all counts."""
         ...
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function of arrays and numbers, compiled where the framework compiles."""
+        """The function of arrays and numbers, compiled if the framework has a compiler."""
         ...

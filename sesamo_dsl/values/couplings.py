@@ -14,7 +14,7 @@ Couplings = Mapping[str, Coupling]
 
 
 def coupling_text(value: Coupling) -> str:
-    """A number as it is; of an array its shape and its range, which fits on a line."""
+    """A coupling as short text: the number, or the shape and range of an array."""
     if np.ndim(value) == 0:
         return f"{float(value):g}"
     array = np.asarray(value)
@@ -27,7 +27,7 @@ def couplings_text(values: Couplings) -> str:
 
 
 def same_couplings(one: Couplings, other: Couplings) -> bool:
-    """Whether both are values of the same couplings, and the same values."""
+    """Whether both have the same couplings with equal values."""
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
@@ -42,13 +42,13 @@ def arrays_only(values: Couplings) -> dict[str, np.ndarray]:
 
 
 def couplings_key(values: Couplings) -> tuple[tuple[str, bytes], ...]:
-    """Something hashable that is equal for equal values."""
+    """A hashable key of couplings, equal for equal values."""
     return tuple((name, np.asarray(values[name], dtype=np.float64).tobytes()) for name in sorted(values))
 
 
 @dataclass(frozen=True)
 class Point:
-    """Values of couplings that can be looked up: equal where all values are."""
+    """A point in coupling space, hashable: two points are equal if all their values are."""
 
     values: Couplings = field(compare=False)
     key: tuple[tuple[str, bytes], ...] = field(init=False)

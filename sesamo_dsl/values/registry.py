@@ -1,4 +1,4 @@
-"""Names that users add to those of the package: of a flow, a base or a law of their own."""
+"""Registries of names for flows, bases and laws: the package's own names and those that users register."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where something was declared, as it was then.
+    """The place where a function or class was declared, with the digest of its file at that time.
 
     Attributes
     ----------
     file, digest
-        Of the module, and the SHA-256 of what was in it; empty where there is no file.
+        File of the module and the SHA-256 of its content; empty if there is no file.
     """
 
     module: str
@@ -33,7 +33,7 @@ class Origin:
 
     @classmethod
     def of(cls, entry: Any) -> Origin:
-        """Of a function, a class, or an object that can be called."""
+        """The origin of a function, a class, or a callable object."""
         module = str(getattr(entry, "__module__", None) or type(entry).__module__)
         file = str(getattr(sys.modules.get(module), "__file__", None) or "")
         digest = ""
@@ -42,29 +42,29 @@ class Origin:
         return cls(module, str(getattr(entry, "__qualname__", "")), file, digest)
 
     def same_as(self, other: Origin) -> bool:
-        """Whether both are one thing that was declared twice; False where that cannot be told."""
+        """Whether both come from the same declaration, executed twice; False if this is unknown."""
         known = self.digest != "" and self.name != "" and "<" not in self.name  # no lambda, no closure
         return known and self == other
 
     @property
     def text(self) -> str:
-        """What has to be imported."""
+        """The module to import, with its file if it has one, in words."""
         if self.module == "__main__":
             return f"{Path(self.file).stem} ({self.file})" if self.file else "what a Python session declared"
         return f"{self.module} ({self.file})" if self.file else self.module
 
 
 class Registry(Generic[T]):
-    """What each name of an option stands for; a name means one thing for as long as a process lives.
+    """A mapping of names to the entries of an option; a name is bound once in the life of a process.
 
     Parameters
     ----------
     option
         The option whose values are the names, e.g. "flow".
     own
-        Names of the package itself, with what they stand for.
+        The package's own names with their entries.
     reserved
-        Further names of the package, whose meaning is kept elsewhere.
+        Further names of the package that are handled elsewhere.
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class Registry(Generic[T]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those of the package, and those that were added in their order."""
+        """The names of the package, then the registered ones in order."""
         return (*self._own, *(name for name in self._entries if name not in self._own))
 
     def register(self, name: str, entry: T) -> None:
-        """Add a name.
+        """Bind a name to an entry.
 
-        A file that is run again without a change, as theory files are, says nothing new.
+        A second registration from the same unchanged file is allowed, because theory files are run again.
 
         Raises
         ------
         OptionError
-            If it is no name, or stands for something else already.
+            If ``name`` is not a valid name, or is bound to something else.
         """
         given: Any = name
         if not isinstance(given, str) or not given.isidentifier():
@@ -111,12 +111,12 @@ class Registry(Generic[T]):
         self._entries[name], self._origins[name] = entry, origin
 
     def added(self, name: object) -> bool:
-        """Whether it was added to those of the package."""
+        """Whether the name was registered by a user."""
         return isinstance(name, str) and name in self._entries and name not in self._own
 
     def __getitem__(self, name: str) -> T:
         return self._entries[name]
 
     def source(self, name: str) -> str:
-        """What has to be imported for a name that was added: a module, with its file if it has one."""
+        """The module to import for a registered name, with its file if it has one, in words."""
         return self._origins[name].text
