@@ -1,4 +1,4 @@
-"""What a backend has to provide, and how backends are found."""
+"""The protocols of a backend and its models, and the look-up of backends by entry points."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .values.couplings import Couplings
 from .values.precision import Precision
 
 ENTRY_POINTS = "sesamo_dsl.backends"
-WALL_HEIGHT = 100.0  # by which training takes S in an infinite wall to be above the rest of a batch
+WALL_HEIGHT = 100.0  # in training S = ∞ is replaced by the largest S of the batch plus this
 _EXTRAS = {"torch": "sesamo-dsl[torch]", "jax": "sesamo-dsl[jax]"}
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What a model hands back when it is sampled; NumPy arrays, first axis the sample.
+    """Samples of a model with their log q and actions; NumPy arrays, first axis the sample.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ class Draws:
     auxiliary
         Auxiliary coordinates that complete the slices of Lie groups, (samples, k); k = 0 without slices.
     log_prob_mismatch
-        How far the flow's log q, accumulated on the way to a sample, exceeds log q̃ asked for at the sample,
-        (samples,); in exact arithmetic it never does. None if the model cannot tell.
+        Excess of log q accumulated by the flow while drawing a sample over log q̃ evaluated at the sample,
+        (samples,); never positive in exact arithmetic. None if the model does not compute it.
     """
 
     x: np.ndarray
@@ -60,7 +60,7 @@ class Draws:
     log_prob_mismatch: np.ndarray | None = None
 
     def raised(self, constant: float) -> Draws:
-        """The same with a constant added to the action, in float64."""
+        """The draws with a constant added to the action, in float64."""
         if constant == 0:
             return self
         return replace(self, action=self.action.astype(np.float64) + constant)
@@ -75,8 +75,8 @@ class Draws:
 class Model(Protocol):
     """A trainable sampler of one compiled theory at fixed couplings.
 
-    Step number and seed determine the noise of a step, so training that is interrupted and resumed gives the
-    same numbers as training that is not.
+    Step number and seed determine the noise of a step, so that an interrupted and resumed training gives the
+    same numbers as an uninterrupted one.
     """
 
     def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
@@ -89,35 +89,35 @@ class Model(Protocol):
 
     @property
     def optimizer(self) -> str | None:
-        """The name of the user's optimiser that it is trained with; None for Adam."""
+        """The name of the user's optimiser of this model; None for Adam."""
         ...
 
     def use_optimizer(self, optimizer: Any) -> None:
-        """Train with an optimiser of the user's; None goes on with the one that the training began with.
+        """Train with an optimiser of the user; None continues with the optimiser of the first step.
 
-        It is one of the framework, with a rate of its own; its memory is part of the state. A model that was
-        loaded cannot be trained on before it is given again.
+        It is an optimiser of the framework with its own learning rate; its memory is part of the state. To
+        continue the training of a loaded model, the optimiser has to be passed again.
 
         Raises
         ------
         OptionError
-            For anything else, and for another one than the training began with.
+            For anything else, and for an optimiser that differs from that of the first step.
         """
         ...
 
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
-        """The ``loss`` of a step with this number, with the weights as they are; nothing changes."""
+        """The ``loss`` of the step with this number at the present weights; the model does not change."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything needed to go on training or to sample, names and shapes the same for all backends.
+        """All arrays needed to go on training or to sample; names and shapes are the same for all backends.
 
-        Only what an optimiser of the user's remembers, ``optimizer…``, is of one framework.
+        Only the memory of a user's optimiser, ``optimizer…``, is specific to a framework.
         """
         ...
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Inverse of :meth:`state`."""
+        """Restore a state that :meth:`state` returned."""
         ...
 
     def sample(self, count: int, seed: int) -> Draws:
@@ -133,7 +133,7 @@ class Model(Protocol):
 
 
 class EmittedProgram(Protocol):
-    """A program with its emitted module, as a backend gets it back: a ``CompiledProgram``."""
+    """A program with its emitted module: the part of ``CompiledProgram`` that backends use."""
 
     @property
     def program(self) -> Program:
@@ -142,7 +142,7 @@ class EmittedProgram(Protocol):
 
     @property
     def facts(self) -> Facts:
-        """What models have to know beside it."""
+        """The symmetry facts that models need beside the program."""
         ...
 
     @property
@@ -160,12 +160,12 @@ class EmittedProgram(Protocol):
         ...
 
     def constant(self, parameters: Couplings) -> float:
-        """The part of S that no field is in, in float64, where it is split off; else 0."""
+        """The field-independent part of S, in float64, if it is split off; else 0."""
         ...
 
 
 class Backend(Protocol):
-    """The face of a backend package: one object named in the entry points."""
+    """The interface of a backend package, an object that its entry point names."""
 
     @property
     def name(self) -> str:
@@ -173,7 +173,7 @@ class Backend(Protocol):
         ...
 
     def versions(self) -> dict[str, str]:
-        """Versions of the libraries that numbers may depend on."""
+        """Versions of the libraries that results may depend on, by name."""
         ...
 
     def emit(self, program: Program) -> str:
@@ -181,18 +181,19 @@ class Backend(Protocol):
         ...
 
     def scope(self, precision: Precision) -> AbstractContextManager[None]:
-        """Where arrays of this precision are made and computed with, whatever the caller has switched on.
+        """Context in which arrays of this precision are created and used.
 
-        Gradients, default devices, promotion and the like are set inside, and are the caller's again after.
+        It sets the framework's global options (gradients, default device, promotion) and restores the
+        caller's afterwards.
         """
         ...
 
     def to_array(self, values: np.ndarray, precision: Precision) -> Any:
-        """A framework array; integer input stays integer."""
+        """A NumPy array as a framework array in this precision; integers stay integers."""
         ...
 
     def to_numpy(self, values: Any) -> np.ndarray:
-        """A NumPy array of a framework array."""
+        """A framework array as a NumPy array."""
         ...
 
     def derivative(
@@ -202,7 +203,7 @@ class Backend(Protocol):
         ...
 
     def arrays(self) -> Arrays:
-        """The arrays that samplers and annealing compute with."""
+        """The array interface for samplers and annealing."""
         ...
 
     def model(
@@ -212,7 +213,7 @@ class Backend(Protocol):
         base: GaussianBase,
         plan: Plan,
     ) -> Model:
-        """A fresh, untrained model."""
+        """A new, untrained model."""
         ...
 
     def hmc(
@@ -270,7 +271,7 @@ def call(
     parameters: Couplings,
     precision: Precision,
 ) -> tuple[np.ndarray, ...]:
-    """Call an emitted function with NumPy arrays in and out."""
+    """Call an emitted function with NumPy arrays; returns its outputs as NumPy arrays."""
     with backend.scope(precision):
         arrays = {key: backend.to_array(value, precision) for key, value in inputs.items()}
         outputs = getattr(module, function)(**arrays, **framework_couplings(backend, parameters, precision))
@@ -279,7 +280,7 @@ def call(
 
 
 def framework_couplings(backend: Backend, parameters: Couplings, precision: Precision) -> dict[str, Any]:
-    """Couplings as emitted functions take them: site-dependent ones as arrays of the framework."""
+    """Couplings for emitted functions: numbers stay numbers, site-dependent ones become framework arrays."""
     return {
         name: backend.to_array(np.array(value), precision) if isinstance(value, np.ndarray) else value
         for name, value in parameters.items()

@@ -1,4 +1,7 @@
-"""A Program with its emitted module on a backend: all that models are made of, whatever it came from."""
+"""A Program with its emitted module on a backend, from which models are made.
+
+It comes from a compiled theory or from a stored run.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,18 @@ from .values.precision import Precision
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class CompiledProgram:
-    """A program compiled for one backend; a run that is read back has no more than this.
+    """A program compiled for one backend, without its declaration; a stored run has no more than this.
 
     Attributes
     ----------
     facts
-        What models have to know beside the program.
+        The symmetry facts that models need beside the program.
     precision
         Floating-point type of models.
     source
-        Path of the emitted module: readable, standalone, to be copied and imported anywhere.
+        Path of the emitted module, a standalone file that can be copied and imported anywhere.
     module
-        That module, imported.
+        The imported module.
     """
 
     program: Program
@@ -49,8 +52,8 @@ class CompiledProgram:
 
     @classmethod
     def of(cls, program: Program, facts: Facts, backend: Backend, precision: Precision) -> CompiledProgram:
-        """Emit and import."""
-        with backend.scope(precision):  # constants of the module are made as it is loaded
+        """Emit the module of a program and import it."""
+        with backend.scope(precision):  # loading the module creates its constants
             path, module = load_source(f"{program.theory}_{backend.name}", backend.emit(program))
         return cls(
             program=program, facts=facts, backend=backend, precision=precision, source=path, module=module
@@ -60,7 +63,7 @@ class CompiledProgram:
         return f"CompiledProgram({self.program.theory!r}, {self.backend.name}, {self.precision})"
 
     def __reduce__(self) -> Any:
-        """The module is emitted again where the program arrives."""
+        """Pickle without the module; unpickling emits it again."""
         return CompiledProgram.of, (self.program, self.facts, self.backend, self.precision)
 
     def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, Coupling]:
@@ -132,7 +135,7 @@ class CompiledProgram:
             )
         signature = self.program.functions[function]
         name = signature.inputs[0][0]
-        # a function without couplings, such as the modulation, can be called without giving them
+        # a function without couplings, such as the modulation, needs no parameters
         none = parameters is None or (isinstance(parameters, Mapping) and not parameters)
         values = {} if none and not signature.parameters else self.parameter_values(parameters)
         needed = {p: values[p] for p in signature.parameters}
@@ -148,7 +151,7 @@ class CompiledProgram:
     def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
         """The emitted functions on framework arrays, with their couplings filled in.
 
-        What samplers see as ``action`` and ``action_and_gradient`` is S less :meth:`constant`.
+        ``action`` and ``action_and_gradient`` are functions of S − :meth:`constant`.
         """
         values = framework_couplings(self.backend, parameters, self.precision)
         functions = {
@@ -161,14 +164,14 @@ class CompiledProgram:
         return functions | relative
 
     def constant(self, parameters: Couplings) -> float:
-        """The part of S that no field is in, in float64, where it is split off; else 0."""
+        """The field-independent part of S, in float64, if it is split off; else 0."""
         if "constant" not in self.program.functions:
             return 0.0
         x = np.zeros((1, *self.program.configuration_shape))
         return float(run(self.program, "constant", {"x": x}, parameters)[0][0])
 
     def action(self, x: np.ndarray, parameters: Mapping[Any, Coupling] | None = None) -> np.ndarray:
-        """S(x), (batch, components, *lattice) → (batch,), its constant included, in the models' precision."""
+        """S(x) with its constant, (batch, components, *lattice) → (batch,), in the models' precision."""
         return self.evaluate("action", x, parameters)[0]
 
     def check_configurations(self, x: np.ndarray) -> np.ndarray:

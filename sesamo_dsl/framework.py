@@ -1,4 +1,4 @@
-"""The part of a backend that is the same on every framework with automatic derivatives."""
+"""The part of a backend that all frameworks with automatic differentiation share."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .values.precision import Precision
 
 
 class FrameworkBackend(ABC):
-    """Implements ``sesamo_dsl.backend.Backend`` but for arrays, derivatives and how a program is spelled.
+    """Base class of backends; a subclass adds arrays, derivatives and the dialect of its framework.
 
     Attributes
     ----------
     name, version
         Entry-point name, and version of the framework.
     dialect
-        How the framework spells a program.
+        The spelling of programs in the framework.
     model_class
-        The sampler, as :meth:`.Backend.model` makes it.
+        The class of the models that :meth:`.Backend.model` returns.
     """
 
     name: str
@@ -99,7 +99,7 @@ class FrameworkBackend(ABC):
         initial: np.ndarray,
         options: HMCOptions,
     ) -> Trajectories:
-        """Not available; a framework that has it says so by a method of its own."""
+        """Raise BackendError; a framework with HMC overrides this method."""
         raise BackendError(
             f"HMC of theory {compiled.program.theory}",
             expected="the jax backend",
