@@ -307,7 +307,7 @@ def _breaking(
     normal_form: NormalForm,
     split_by: _LieSplits,
 ) -> sp.Expr:
-    """S₁ with S − S₁ invariant under all groups: S₁ of the Lie groups, plus the finite group's of the rest."""
+    """S₁ with S − S₁ invariant under all groups: the Lie groups' S₁ plus the finite group's of the rest."""
     breaking: sp.Expr = sp.S.Zero
     matrices = [t for report in lie for t in report.matrices]
     if any(v.status != "exact" for report in lie for v in report.verdicts):
@@ -343,7 +343,10 @@ def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[E
 
 
 def _divergence(theory: Theory) -> Divergence | None:
-    """A direction of infinite ∫ exp(−S) at the defaults of all couplings; None without them or if none is found."""
+    """A direction along which ∫ exp(−S) diverges at the default couplings, None if none is found.
+
+    None as well if a coupling has no default.
+    """
     if any(p.name not in theory.defaults for p in theory.parameters):
         return None
     try:
