@@ -30,11 +30,11 @@ class JaxBackend(FrameworkBackend):
     dialect, model_class = DIALECT, JaxModel
 
     def scope(self, precision: Precision) -> AbstractContextManager[None]:
-        """float64 exists inside, if that is the precision."""
+        """Context in which JAX has float64 if ``precision`` is float64."""
         return scope(precision)
 
     def to_array(self, values: np.ndarray, precision: Precision) -> jax.Array:
-        """NumPy → JAX array; one in float64 is to be used in its scope."""
+        """NumPy → JAX array; a float64 array has to be used inside :meth:`scope`."""
         values = np.asarray(values)
         with scope(precision):
             return jnp.asarray(values, precision if np.issubdtype(values.dtype, np.floating) else None)
@@ -44,11 +44,11 @@ class JaxBackend(FrameworkBackend):
         return np.asarray(values)
 
     def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-        """By tracing."""
+        """The derivative along tangents, by ``jax.jvp``."""
         return jax.jvp(function, inputs, tangents)[1]
 
     def arrays(self) -> JaxArrays:
-        """Of ``jax.numpy``."""
+        """The array interface of ``jax.numpy``."""
         return JaxArrays()
 
     def hmc(
@@ -60,7 +60,7 @@ class JaxBackend(FrameworkBackend):
     ) -> Trajectories:
         """Markov chains by blackjax."""
         try:
-            from .hmc import sample  # blackjax is not needed for anything else
+            from .hmc import sample  # blackjax, an optional dependency, is only needed here
         except ImportError as error:
             raise BackendError(
                 f"HMC of theory {compiled.program.theory}",

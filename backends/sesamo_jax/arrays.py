@@ -1,4 +1,4 @@
-"""JAX's arrays for the sampler: see ``sesamo_dsl.sampler.arrays``."""
+"""The array interface of JAX for the sampler, see ``sesamo_dsl.sampler.arrays``."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ class JaxArrays(FrameworkArrays):
     xp, nn, special = jnp, jax.nn, jax.scipy.special
 
     def constant(self, values: np.ndarray, dtype: str) -> Any:
-        """A copy, so that JAX does not remember the table; indices have 32 bits whatever is allowed."""
+        """A copy of a table, so that no cache of JAX holds the table itself; indices are always int32."""
         return np.array(values, np.int32 if dtype == "index" else dtype)
 
     def cast(self, values: Array, dtype: str) -> Array:
-        """Another type."""
+        """The array in another dtype."""
         return values.astype(dtype)
 
     def double(self, values: Array) -> Array:
-        """As it is: float64 is there only if it has been allowed."""
+        """The array unchanged, because float64 exists only where the scope allows it."""
         return values
 
     def to_numpy(self, values: Any) -> np.ndarray:
-        """On the host."""
+        """The array as a NumPy array."""
         return np.asarray(values)
 
     def dtype_of(self, values: Array) -> str:
-        """Its name."""
+        """The name of the dtype."""
         return str(values.dtype)
 
     def detach(self, tree: Any) -> Any:
-        """Constants of the derivative."""
+        """The arrays as constants, by ``stop_gradient``."""
         return jax.lax.stop_gradient(tree)
 
     def zeros(self, shape: tuple[int, ...], like: Array) -> Array:
-        """Zeros like another array's."""
+        """Zeros with the dtype of another array."""
         return jnp.zeros(shape, like.dtype)
 
     def take(self, values: Array, index: Any) -> Array:
-        """Rows."""
+        """values[index] along the first axis."""
         return jnp.asarray(values)[index]
 
     def affine(self, bias: Array, weight: Array, values: Array) -> Array:
-        """XLA fuses it."""
+        """weight @ values + bias, which XLA fuses."""
         return weight @ values + bias
 
     def scan(
         self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Any, ...]
     ) -> Array:
-        """Compiled once for all rows."""
+        """``jax.lax.scan``: the step is compiled once for all rows."""
         return jax.lax.scan(step, carry, rows)[1]
 
     def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
-        """A loop whose length is an argument of what is compiled."""
+        """A compiled loop whose length is an argument."""
         return jax.lax.fori_loop(0, count, step, carry)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """By XLA."""
+        """The function under ``jax.jit``."""
         return jax.jit(function)

@@ -1,4 +1,4 @@
-"""How JAX spells a Program."""
+"""The dialect of JAX: templates and helpers in which a Program is emitted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIALECT = dialect(
         total = total + column * value.reshape(-1)
     return total''',
         "_hold": "_hold = jax.lax.stop_gradient",
-        # one kernel each, also where nothing around them is compiled, in place of several dozen
+        # jit makes one kernel of several dozen, also in code that is not compiled
         "_log_ndtr": "_log_ndtr = jax.jit(jax.scipy.special.log_ndtr)",
         "_ndtri": "_ndtri = jax.jit(jax.scipy.special.ndtri)",
         "_log_ndtrs": """def _log_ndtrs(*values):

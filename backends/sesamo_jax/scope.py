@@ -1,4 +1,4 @@
-"""What the caller has switched on in JAX, put aside while this package computes."""
+"""The global options of JAX while this package computes; the caller's are restored afterwards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from sesamo_dsl.values.precision import Precision
 
 @contextmanager
 def scope(precision: Precision) -> Iterator[None]:
-    """JAX has float64 only behind a switch: it is set for the time of a call, and so is its promotion."""
+    """Context that sets JAX's options for float64 (``jax_enable_x64``) and for dtype promotion."""
     with jax.enable_x64(precision == "float64"), jax.numpy_dtype_promotion("standard"):
         yield

@@ -1,4 +1,4 @@
-"""Functions that JAX compiles once for all models that differ in nothing but the numbers of their weights."""
+"""A cache of jitted functions, compiled once for all models that differ in their weights only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Shared:
 
     def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
         self._functions = {
-            # a step replaces its weights: their memory is free for the new ones
+            # a step replaces the weights, so that XLA may reuse (donate) their memory
             name: jax.jit(
                 function,
                 donate_argnums=(0, 1) if name == "step" else (),
@@ -31,7 +31,7 @@ _shared: WeakValueDictionary[Hashable, Shared] = WeakValueDictionary()
 
 
 def shared(key: Hashable, **functions: Callable[..., Any]) -> Shared:
-    """What is shared under a key that determines all but the arguments; kept as long as any model uses it."""
+    """The jitted functions of a key, which has to determine them; cached as long as a model uses them."""
     found = _shared.get(key)
     if found is None:
         found = _shared[key] = Shared(functions)

@@ -1,4 +1,4 @@
-"""Weights as vectors: Adam then is a few operations, and not a few for every array."""
+"""Weights concatenated to vectors, so that Adam takes a few operations in all and not a few per array."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Layout:
-    """Where each named array lies in two vectors: what has the precision of the flow, and that of the law."""
+    """The positions of named arrays in two vectors, one in the flow's precision and one in the law's."""
 
     def __init__(self, state: Mapping[str, np.ndarray]) -> None:
         names = sorted(state)
@@ -18,11 +18,11 @@ class Layout:
         self._shapes = {name: np.shape(state[name]) for name in names}
 
     def vectors(self, weights: Mapping[str, Any], numpy: Any = jnp) -> list[Any]:
-        """The two vectors; ``numpy=np`` keeps JAX from compiling something for every shape."""
+        """The two vectors; with ``numpy=np`` JAX does not compile a concatenation for every shape."""
         return [numpy.concatenate([numpy.ravel(weights[n]) for n in part]) for part in self._parts]
 
     def arrays(self, vectors: Sequence[Any]) -> dict[str, Any]:
-        """Inverse of :meth:`vectors`; arrays of the kind of the vectors."""
+        """Inverse of :meth:`vectors`: the named arrays, of the same framework as the vectors."""
         named = {}
         for part, vector in zip(self._parts, vectors, strict=True):
             start = 0

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-# Threads that wait by spinning make small operations some twenty times slower when cores are shared with
-# other processes. OpenMP reads this once, when PyTorch is first imported; a setting of the user is kept.
+# Threads that spin while they wait make small operations some twenty times slower when other processes use
+# the cores. OpenMP reads the policy once, when PyTorch is first imported; a setting of the user is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
@@ -31,7 +31,7 @@ class TorchBackend(FrameworkBackend):
     dialect, model_class = DIALECT, TorchModel
 
     def scope(self, precision: Precision) -> AbstractContextManager[None]:
-        """The same for both precisions."""
+        """Context with PyTorch's default options, the same for both precisions."""
         return scope()
 
     def to_array(self, values: np.ndarray, precision: Precision) -> torch.Tensor:
@@ -44,11 +44,11 @@ class TorchBackend(FrameworkBackend):
         return torch.as_tensor(values).detach().cpu().numpy()
 
     def jvp(self, function: Callable[..., Any], inputs: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-        """By dual numbers."""
+        """The derivative along tangents, by ``torch.func.jvp``."""
         return torch.func.jvp(function, inputs, tangents)[1]
 
     def arrays(self) -> TorchArrays:
-        """Of the CPU."""
+        """The array interface of PyTorch on the CPU."""
         return TorchArrays(torch.device("cpu"))
 
 

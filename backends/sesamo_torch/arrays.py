@@ -1,4 +1,4 @@
-"""PyTorch's arrays for the sampler: see ``sesamo_dsl.sampler.arrays``."""
+"""The array interface of PyTorch for the sampler, see ``sesamo_dsl.sampler.arrays``."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ class TorchArrays(FrameworkArrays):
         self._device = device
 
     def constant(self, values: np.ndarray, dtype: str) -> Tensor:
-        """A tensor on the device."""
+        """A table as a tensor on the device; indices are int64."""
         kind = torch.long if dtype == "index" else getattr(torch, dtype)
         return torch.as_tensor(np.ascontiguousarray(values), device=self._device).to(kind)
 
     def cast(self, values: Tensor, dtype: str) -> Tensor:
-        """Another type."""
+        """The tensor in another dtype."""
         return values.to(getattr(torch, dtype))
 
     def double(self, values: Tensor) -> Tensor:
-        """float64."""
+        """The tensor in float64."""
         return values.double()
 
     def to_numpy(self, values: Tensor) -> np.ndarray:
-        """On the CPU."""
+        """The tensor as a NumPy array on the CPU."""
         return values.detach().cpu().numpy()
 
     def dtype_of(self, values: Tensor) -> str:
-        """Its name."""
+        """The name of the dtype."""
         return str(values.dtype).removeprefix("torch.")
 
     def detach(self, tree: Any) -> Any:
-        """Tensors outside of the graph."""
+        """The tensors detached from the graph."""
         if isinstance(tree, Mapping):
             return {name: value.detach() for name, value in tree.items()}
         return tree.detach()
 
     def zeros(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Zeros like another tensor's."""
+        """Zeros with the dtype and device of another tensor."""
         return like.new_zeros(shape)
 
     def take(self, values: Tensor, index: Tensor) -> Tensor:
-        """Rows."""
+        """values[index] along the first axis."""
         return values.index_select(0, index)
 
     def affine(self, bias: Tensor, weight: Tensor, values: Tensor) -> Tensor:
-        """One fused product."""
+        """bias + weight @ values, fused in ``addmm``."""
         return torch.addmm(bias, weight, values)
 
     def scan(
@@ -78,5 +78,5 @@ class TorchArrays(FrameworkArrays):
         return carry
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """As it is, without a record for derivatives."""
+        """The function without recording of gradients; PyTorch does not compile it."""
         return torch.no_grad()(function)

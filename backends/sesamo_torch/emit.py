@@ -1,4 +1,4 @@
-"""How PyTorch spells a Program."""
+"""The dialect of PyTorch: templates and helpers in which a Program is emitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the caller has switched on in PyTorch, put aside while this package computes."""
+"""The global options of PyTorch while this package computes; the caller's are restored afterwards."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @contextmanager
 def scope() -> Iterator[None]:
-    """Gradients are recorded, tensors are plain ones, and new ones are made on the CPU."""
+    """Context in which gradients are recorded, tensors are plain, and new tensors are on the CPU."""
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        if torch.get_default_device().type != "cpu":  # a device that is set makes every call slower
+        if torch.get_default_device().type != "cpu":  # an explicit default device slows down every call
             stack.enter_context(torch.device("cpu"))
         yield
