@@ -1,12 +1,12 @@
-"""Time to ESS 0.99 on the broken 8 Gaussians (h = 0.1): this package and `sesamo` 1.0.0, here and in turn.
+"""Time to ESS 0.99 on the broken 8 Gaussians (h = 0.1) of this package and of `sesamo` 1.0.0, run in turn.
 
     python benchmarks/against_sesamo.py [--python PATH] [--seconds T] [--backend torch|jax] [--out FILE]
 
-`sesamo` needs numpy < 2 and lives in an environment of its own: the interpreter given with --python, or one
-that is made in a temporary directory (pip install torch 'numpy<2' sesamo==1.0.0). Its recipe is that of its
-README: 10 couplings, 2×40 hidden, Adam 5e-4, batch 8000. Two ways of ours are timed: the default recipe,
-and its network and batch with our law, base and gradients. Compilation counts, imports do not; the ESS is
-measured on 10 000 samples, and the measuring does not count.
+`sesamo` needs numpy < 2 and an environment of its own: the interpreter given with --python, or one that is
+created in a temporary directory (pip install torch 'numpy<2' sesamo==1.0.0). It is trained as in its README:
+10 couplings, 2×40 hidden, Adam 5e-4, batch 8000. This package is timed with two recipes: the default one, and
+the network and batch of `sesamo` with our law, base and gradients. Times include compilation, not imports and
+not the measurement of the ESS on 10 000 samples.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def ours(backend: str, limit: float, **options: object) -> dict[str, object]:
 
 
 def environment(place: Path) -> str:
-    """An interpreter with `sesamo` 1.0.0."""
+    """Path of an interpreter with `sesamo` 1.0.0, in a new environment."""
     import venv
 
     venv.create(place, with_pip=True)
@@ -130,7 +130,7 @@ def main() -> int:
             "sesamo 1.0.0": theirs(python, chosen.seconds, chosen.batch),
         }
     reference, missed = float(str(results["sesamo 1.0.0"]["seconds"])), 0
-    # stopped by the limit before the target: its time, and with it every ratio, is only a lower bound
+    # a run that the limit stops before the target makes its time and all ratios lower bounds
     bound = "" if float(str(results["sesamo 1.0.0"]["ess"])) >= TARGET else "≥"
     bars = {"ours, default recipe": 10.0, "ours, its network and batch": 3.0}
     for name, result in results.items():

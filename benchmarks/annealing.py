@@ -1,4 +1,4 @@
-"""Annealing on the targets with exact answers, the calibration of its error, and φ⁴ on a lattice."""
+"""Annealing on targets with exact answers, the calibration of its error bars, and φ⁴ on a lattice."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sesamo_theories.scalar_phi4 import scalar_phi4
 SECONDS = {"anneal-targets": 60.0, "anneal-calibration": 0.0, "anneal-phi4": 13.0}
 RUNS, WALKERS, POPULATIONS = 200, 256, 4
 CALIBRATED = ("tilted_chain_8", "three_widths", "kinks")
-"""Targets that are annealed many times; z of log Z should have variance 1."""
+"""Targets that are annealed many times: (log Z − exact)/error should have variance 1."""
 
 
 def on_targets(cases: Path | None = None) -> Task:
-    """A row for every target whose Z is finite, log Z and means together."""
+    """A task with one row for every target whose Z is finite, for log Z and the means together."""
 
     def task(backend: str, seconds: float) -> Iterator[Row]:
         warned = silent = 0
@@ -51,7 +51,7 @@ def on_targets(cases: Path | None = None) -> Task:
 
 
 def calibration(backend: str, _: float) -> Iterator[Row]:
-    """z of log Z over many small runs has variance 1."""
+    """Rows on the calibration: z = (log Z − exact)/error over many small runs has variance 1."""
     known = {target.name: target for target in targets.TARGETS}
     for target in (known[name] for name in CALIBRATED):
         assert target.log_z is not None

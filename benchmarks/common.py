@@ -1,4 +1,4 @@
-"""What all benchmarks share: rows of the table, values to compare with, training in a scratch directory."""
+"""Code that all benchmarks share: rows of the table, stored values, training in a scratch directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAMPLES = 100_000
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure, and the bar it has to reach (none: for information)."""
+    """One measured figure and the bar that it has to reach (none: for information)."""
 
     figure: str
     value: float
@@ -28,13 +28,13 @@ class Row:
 
 
 Task = Callable[[str, float], Iterator[Row]]
-"""(backend, seconds of training) → rows."""
+"""A benchmark: (backend, seconds of training) → rows."""
 
 
 def train(
     theory: sd.Theory, backend: str, seconds: float, *, count: int = SAMPLES, **options: Any
 ) -> tuple[sd.Samples, Row]:
-    """Samples of a freshly trained model, and the time it took with compilation."""
+    """Samples of a newly trained model, and a row with the time of compilation and training."""
     samples, spent, _ = train_run(theory, backend, seconds, count=count, **options)
     return samples, spent
 
@@ -42,7 +42,7 @@ def train(
 def train_run(
     theory: sd.Theory, backend: str, seconds: float, *, count: int = SAMPLES, **options: Any
 ) -> tuple[sd.Samples, Row, sd.Run]:
-    """The same with the run, whose weights a larger lattice can start from."""
+    """Samples, time and the run itself, whose weights a larger lattice can start from."""
     with tempfile.TemporaryDirectory() as directory:
         start = time.perf_counter()
         model = sd.compile(theory, backend)

@@ -1,4 +1,4 @@
-"""The seeded faults of ``mutation.py``: the file, the right text (found exactly once), and the wrong one."""
+"""The seeded faults of ``mutation.py``: a file, the right text (found exactly once) and a wrong text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault.
+    """One seeded fault.
 
     Attributes
     ----------
     name, kind
-        What is wrong, and the class of mistakes it belongs to.
+        The fault in words, and its class of mistakes.
     file
         Path in the repository.
     old, new

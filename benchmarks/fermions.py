@@ -1,8 +1,8 @@
-"""Fermion determinants on 18 sites: accuracy against dense determinants, time against dense LU and products.
+"""Fermion determinants on 18 sites: accuracy against dense determinants, times against dense LU and products.
 
     python benchmarks/fermions.py [--batch 64] [--slices 100] [--skip-accuracy]
 
-Dense determinants are NumPy's. All times are forward and backward, both species, per configuration.
+Dense determinants are NumPy's. All times are for value and gradient, both species, per configuration.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def by_jax(phi: np.ndarray, step: float) -> tuple[Any, Any]:
 
 
 def by_product(phi: np.ndarray, step: float) -> tuple[Any, Any]:
-    """The slices multiplied one after the other, differentiated by autograd."""
+    """log|det| from the product of the slices, and its gradient by autograd."""
     field = torch.tensor(phi, requires_grad=True)
     hop, n = torch.linalg.matrix_exp(torch.tensor(HOPPING) * step), phi.shape[2]
     product = torch.eye(n, dtype=torch.float64)
@@ -67,7 +67,7 @@ def by_dense(phi: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accuracy(console: Console, slices: int) -> bool:
-    """Errors for both species of one field per row; the gradient relative to its largest entry or 1."""
+    """Print errors of both species, one field per row; gradients relative to max(largest entry, 1)."""
     table = Table("β", "shift", "log det", *(f"{s} {q}" for s in ("torch", "jax", "product") for q in "vg"))
     worst, rng = np.zeros(2), np.random.default_rng(0)
     for beta in (8.0, 20.0):
@@ -95,7 +95,7 @@ def accuracy(console: Console, slices: int) -> bool:
 
 
 def seconds(solve: Solver, phi: np.ndarray, step: float, repeats: int = 5) -> float:
-    """Best time of a call, after one that compiles."""
+    """Least time of a few calls, after a first one that compiles."""
     solve(phi, step)
     times = []
     for _ in range(repeats):
@@ -106,7 +106,7 @@ def seconds(solve: Solver, phi: np.ndarray, step: float, repeats: int = 5) -> fl
 
 
 def speed(console: Console, slices: int, batch: int) -> bool:
-    """Both species as one batch of twice the size, or from one determinant as compiled theories do.
+    """Times of both species as one batch of twice the size, or from one determinant as in compiled theories.
 
     On bipartite graphs log det[−φ] = log det[φ] − Σφ.
     """
@@ -134,7 +134,7 @@ def speed(console: Console, slices: int, batch: int) -> bool:
 
 
 def growth(console: Console, batch: int) -> None:
-    """Time against Nt at fixed β/Nt."""
+    """Print times against Nt at fixed β/Nt."""
     table, rng = Table("Nt", "torch ms", "µs per slice", "jax ms", "µs per slice"), np.random.default_rng(2)
     for slices in (25, 50, 100, 200, 400):
         phi = 0.5 * rng.normal(size=(2 * batch, slices, len(HOPPING)))

@@ -1,4 +1,4 @@
-"""Rows of the Hubbard model: against the trace over Fock space where that is possible, else against HMC."""
+"""Rows of the Hubbard model, compared with the trace over Fock space where it is possible, else with HMC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from oracles.fock import FockSpace
 
 
 def against(name: str, found: Estimate, value: float, error: float, source: str) -> Row:
-    """A figure and how far it is from another one, in standard errors."""
+    """A row with a figure and its deviation z from another one, in standard errors."""
     z = (found.value - value) / math.hypot(found.error, error)
     return Row(
         f"{name}, z = {z:+.2f}", *found, f"|z| ≤ 3 to {value:.6g} ± {error:.2g} ({source})", abs(z) <= 3
@@ -30,7 +30,7 @@ def against(name: str, found: Estimate, value: float, error: float, source: str)
 
 
 def quality(samples: sd.Samples, spent: Row, bar: float | None) -> Iterator[Row]:
-    """ESS and the virial identity."""
+    """Rows of the training time, ESS and the virial identity."""
     yield spent
     if bar is None:
         yield Row("ESS", samples.ess)
@@ -56,7 +56,7 @@ def smallest(backend: str, seconds: float) -> Iterator[Row]:
 def two_by_sixteen(U: float) -> Task:
     """2 sites, 16 slices, β = 4 against the trace over Fock space.
 
-    A sign for every slice of every site: spins flip in imaginary time, which is a kink in φ.
+    The group has a sign for every slice of every site: a spin flip in imaginary time is a kink in φ.
     """
 
     def rows(backend: str, seconds: float) -> Iterator[Row]:

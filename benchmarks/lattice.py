@@ -1,4 +1,4 @@
-"""Samplers of lattice φ⁴ theories: ESS, observables against HMC, the virial identity, log Z twice."""
+"""Samplers of lattice φ⁴ theories: ESS, observables against HMC, the virial identity, log Z in two ways."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Case:
     shapes
         Lattices to train on in turn, each from the weights of the one before; the last one is measured.
     bar
-        On the ESS; none is for information.
+        The bar for the ESS; None: for information.
     other
-        Symmetries of the second strategy that log Z is estimated with; None: the same ones by the penalty.
+        Symmetries of the second estimate of log Z; None: the same ones with the penalty strategy.
     """
 
     declare: Callable[..., sd.Theory]
@@ -45,7 +45,7 @@ class Case:
 
 
 def signs(theory: sd.Theory) -> list[sd.Symmetry]:
-    """Every component by itself changes its sign: a finite subgroup of O(N)."""
+    """Independent sign changes of the components, a finite subgroup of O(N)."""
     return [sd.Symmetry("signs", [{c: -c} for c in theory.components])]
 
 
@@ -55,21 +55,21 @@ def quarter_turns(theory: sd.Theory) -> list[sd.Symmetry]:
 
 
 def label(theory: sd.Theory, parameters: dict[str, float]) -> str:
-    """Key of the values to compare with."""
+    """Key of a theory in the stored values."""
     values = theory.parameter_values(parameters)
     extents = "x".join(map(str, theory.lattice.shape))
     return f"{theory.name} {extents} kappa={values['kappa']} h={values.get('h', 0.0)}"
 
 
 def against(name: str, found: Estimate, value: float, error: float, source: str) -> Row:
-    """A figure and how far it is from another one, in standard errors."""
+    """A row with a figure and its deviation z from another one, in standard errors."""
     z = (found.value - value) / math.hypot(found.error, error)
     bar = f"|z| ≤ 3 to {value:.6g} ± {error:.2g} ({source})"
     return Row(f"{name}, z = {z:+.2f}", *found, bar, abs(z) <= 3)
 
 
 def observables(case: Case, theory: sd.Theory, samples: sd.Samples) -> Iterator[Row]:
-    """Every observable against stored values, or HMC run now."""
+    """Rows of every observable against stored values, or against a new HMC run."""
     stored = REFERENCE["phi4"]["runs"].get(label(theory, case.parameters))
     if stored is not None:
         for name, value in stored.items():
@@ -86,7 +86,7 @@ def observables(case: Case, theory: sd.Theory, samples: sd.Samples) -> Iterator[
 
 
 def second_log_z(case: Case, theory: sd.Theory, backend: str, seconds: float) -> tuple[str, Estimate]:
-    """log Z by another strategy, trained for a third of the time, with noise of its own."""
+    """log Z by another strategy, trained for a third of the time with independent noise."""
     options = {"parameters": case.parameters, "count": SAMPLES, "seed": 1}
     if case.other is None:
         samples, _ = train(theory, backend, seconds, strategy="penalty", **options)
@@ -104,7 +104,7 @@ def second_log_z(case: Case, theory: sd.Theory, backend: str, seconds: float) ->
 
 
 def task(case: Case) -> Task:
-    """ESS, virial identity, observables, angle, log Z."""
+    """The benchmark of a case: ESS, virial identity, observables, angle, log Z."""
 
     def rows(backend: str, seconds: float) -> Iterator[Row]:
         share, run = seconds / len(case.shapes), None

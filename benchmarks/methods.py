@@ -20,7 +20,7 @@ SEEDS = 3
 
 
 def table(theory: sd.Theory, parameters: dict[str, float], methods: tuple[str, ...]) -> Any:
-    """A function of backend and seconds that trains the methods and compares them."""
+    """A function (backend, seconds) ↦ comparison that trains all methods."""
 
     def task(backend: str, seconds: float) -> sd.Comparison:
         return compare(
@@ -37,14 +37,14 @@ def table(theory: sd.Theory, parameters: dict[str, float], methods: tuple[str, .
 
 
 def rows(comparison: sd.Comparison) -> Iterator[Row]:
-    """Every figure of every method."""
+    """Rows of every figure of every method."""
     for method in comparison.methods:
         for name in ("ess", "forward_ess", "kl", "nll", "sector_error", "leaked", "seconds"):
             yield Row(f"{method}: {name}", *comparison.figure(method, name))
 
 
 def published(h: float) -> Callable[[str, float], Iterator[Row]]:
-    """The 8-Gaussian rows of the paper's table, all methods; only forward ESS sees missed modes."""
+    """The 8-Gaussian rows of the paper's table, all methods; only the forward ESS detects missed modes."""
     run = table(
         gaussian_mixture(),
         {"h": h},
@@ -69,7 +69,7 @@ def published(h: float) -> Callable[[str, float], Iterator[Row]]:
 
 
 def overlapping(h: float) -> Callable[[str, float], Iterator[Row]]:
-    """Radius 3: the modes overlap on the walls of the domain."""
+    """The 8 Gaussians at radius 3, where the modes overlap on the walls of the domain."""
 
     def task(backend: str, seconds: float) -> Iterator[Row]:
         comparison = table(gaussian_mixture(8, 3), {"h": h}, ("ours", "sesamo", "canonicalization"))(
@@ -85,7 +85,7 @@ def overlapping(h: float) -> Callable[[str, float], Iterator[Row]]:
 
 
 def competing(backend: str, seconds: float) -> Iterator[Row]:
-    """Two competing breaking terms: masses depend on y."""
+    """Two competing breaking terms, so that the sector masses depend on y."""
     comparison = table(two_sources(), {}, ("ours", "conditional", "learned"))(backend, seconds)
     yield from rows(comparison)
     ess = {m: comparison.figure(m, "ess").value for m in comparison.methods}
@@ -96,10 +96,10 @@ def competing(backend: str, seconds: float) -> Iterator[Row]:
 
 
 def estimators(backend: str, seconds: float) -> Iterator[Row]:
-    """Variance of the gradient estimators, per configuration and summed over weights.
+    """Variance of the gradient estimators, per configuration and summed over the weights.
 
-    At the start, and after a training, which ends close to the optimum: one Gaussian in each sector is within
-    reach of the flow.
+    It is measured at the start and after a training, which ends close to the optimum because the flow can
+    represent the single Gaussian of each sector.
     """
     theory = gaussian_mixture(8, 12)
     model = sd.compile(theory, backend, precision="float64")
@@ -136,7 +136,7 @@ def estimators(backend: str, seconds: float) -> Iterator[Row]:
 
 
 def variance(sampler: Any, batches: int = 64) -> float:
-    """Σ over all weights of the variance of one batch's gradient, times the batch."""
+    """Σ over all weights of the variance of the gradient of one batch, times the batch size."""
     found = [sampler.gradient(step) for step in range(batches)]
     flat = np.array([np.concatenate([g[k].ravel() for k in sorted(g)]) for g in found])
     return float(flat.var(axis=0, ddof=1).sum() * 64)

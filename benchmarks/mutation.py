@@ -1,12 +1,12 @@
-"""Mutation score of the laws: seeded faults, one at a time, in a copy of the packages.
+"""Mutation score of the properties: seeded faults, one at a time, in a copy of the packages.
 
-``python benchmarks/mutation.py --table docs/mutation.md`` applies every fault of ``faults.py``, runs the laws
-on a few small theories in one process per fault, and writes which law caught it.
+``python benchmarks/mutation.py --table docs/mutation.md`` applies every fault of ``faults.py``, tests the
+properties on a few small theories in one process per fault, and writes which property caught it.
 
-What counts: a fault is *caught* when a property or a conformance check fails, when one of them raises an
-exception (they raise none without the fault, which is tried first), or when the compiler refuses a theory
-with one of its own errors. A crash before any property runs and a time limit count as not caught. A fault
-that cannot be imported, or whose text is not found exactly once, is an error of the list.
+A fault is *caught* when a property or a conformance check fails, when one of them raises an exception (none
+is raised without faults, which is tested first), or when the compiler refuses a theory with one of its own
+errors. A crash before any property runs and a time limit count as not caught. A fault that cannot be
+imported, or whose text is not found exactly once, is an error of the list.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from faults import FAULTS, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("sesamo_dsl", "backends/sesamo_torch", "backends/sesamo_jax", "theories/sesamo_theories")
-# imported once and inherited by every process: what is under test is imported by each, from its own copy
+# modules that are imported once and inherited by every process; the code under test is imported by each
 PRELOADED = ["mpmath", "networkx", "sympy", "scipy.stats", "scipy.optimize", "hypothesis", "rich", "torch"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``caught``, ``survives``, ``crashed``, ``time limit`` or ``import``, by what, and after how long."""
+    """Status (``caught``, ``survives``, ``crashed``, ``time limit``, ``import``), test and seconds."""
 
     status: str
     by: str
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def problems(faults: list[Fault]) -> list[str]:
-    """Why faults cannot be applied: all of them, so that they can be put right at once."""
+    """Messages on all faults that cannot be applied."""
     found = []
     for fault in faults:
         path = ROOT / fault.file
@@ -62,14 +62,14 @@ def problems(faults: list[Fault]) -> list[str]:
 
 
 def copy_packages(target: Path) -> None:
-    """A compiled copy of everything that can be at fault."""
+    """Copy all packages that faults can be in to ``target``, compiled to bytecode."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(target, quiet=1)
 
 
 def test_copy(copy: str, backend: str, result: Connection) -> None:
-    """Run the laws on the packages of a copy; (status, by) goes to ``result``. A process of its own."""
+    """Process target: test the properties on the packages of a copy; sends (status, by) to ``result``."""
     root = Path(copy)
     sys.path[:0] = [str(path) for path in (root, root / "backends", root / "theories")]
     os.environ["SESAMO_DSL_CACHE"] = str(root / "emitted")
@@ -84,7 +84,7 @@ def test_copy(copy: str, backend: str, result: Connection) -> None:
 
 
 def run(fault: Fault | None, clean: Path, limit: float, backend: str) -> Outcome:
-    """What becomes of a fault; None tests the packages as they are."""
+    """The outcome of a fault; None tests the packages without a fault."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory).resolve() / "copy"
@@ -109,12 +109,12 @@ def run(fault: Fault | None, clean: Path, limit: float, backend: str) -> Outcome
 
 
 def backend_of(fault: Fault) -> str:
-    """Faults in the JAX backend are looked for there, all others with PyTorch."""
+    """The backend to test a fault with: JAX for faults in the JAX backend, else PyTorch."""
     return "jax" if "sesamo_jax" in fault.file else "torch"
 
 
 def main() -> None:
-    """Apply all faults."""
+    """Apply all faults and print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", help="names of faults")
     parser.add_argument("--table", type=Path, help="write the table to this file")
@@ -146,7 +146,7 @@ def main() -> None:
             for fault, found in zip(faults, outcomes, strict=True):
                 print(f"{found.status:<10} {fault.name:<38} {found.seconds:5.1f} s  {found.by}", flush=True)
                 rows.append((fault, found))
-                if options.table:  # what is there if the campaign is stopped
+                if options.table:  # written after every fault, in case the campaign is stopped
                     options.table.write_text(table(rows, time.perf_counter() - start), encoding="utf-8")
     seconds = time.perf_counter() - start
     caught = sum(outcome.status == "caught" for _, outcome in rows)

@@ -1,4 +1,4 @@
-"""Properties of small theories, for ``mutation.py``: exact ones first, up to the first failure."""
+"""Tests of properties on small theories, for ``mutation.py``: exact ones first, up to the first failure."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ _EXAMPLES = {"torch": 12, "jax": 3}
 def theories() -> list[sd.Theory]:
     """Z₂ on a lattice; Z₈ and D₃ in the plane; U(1) with a source, with a clock term; O(3); local groups.
 
-    Of the local ones one has a heat bath that factorises, one has fermions on a graph, and two have blocks
-    that are coupled. Two sites have few enough dimensions for a quadrature over a flow with a collective
-    layer.
+    Of the local groups one has a heat bath that factorises, one has fermions on a graph, and two have coupled
+    blocks. Two sites have few enough dimensions for a quadrature over a flow with a zero-mode layer.
     """
     a, b, h = sd.parameters("a b h")
     grid, line, pair, point = sd.Lattice(2, 3), sd.Lattice(3), sd.Lattice(2), sd.Lattice(1)
@@ -44,7 +43,7 @@ def theories() -> list[sd.Theory]:
     site = sd.VectorField("s", line, 2)
     graph = sd.GraphLattice(nx.path_graph(2), time=2)
     spin = sd.ScalarField("f", graph)
-    potential = np.array([[0.3, 1.0], [1.0, 0.0]])  # not bipartite: both species are computed
+    potential = np.array([[0.3, 1.0], [1.0, 0.0]])  # not bipartite, so that both species are computed
     fermions = [sd.FermionLogDet(hopping=potential, beta=b, field=spin, species=k) for k in (1, -1)]
     centres = [(3 * sp.cos(sp.pi * k / 4), 3 * sp.sin(sp.pi * k / 4)) for k in range(8)]
     mixture = sum(sp.exp(-((x[0] - c) ** 2 + (x[1] - s) ** 2) / 2) for c, s in centres)
@@ -142,7 +141,7 @@ def _triangle(v: sd.VectorField) -> sp.Expr:
 
 
 def outcome(backend_name: str) -> tuple[str, str]:
-    """(``caught``, by what), (``crashed``, how) before any property is tested, or (``survives``, nothing)."""
+    """(``caught``, test), (``crashed``, error) before any property is tested, or (``survives``, "")."""
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     backend = load_backend(backend_name)
@@ -152,7 +151,7 @@ def outcome(backend_name: str) -> tuple[str, str]:
                 check.run(backend)
             except Exception as error:
                 return "caught", f"{check.name}{_raised(error)}"
-    # the compiler is judged with PyTorch: of another backend only what it can get wrong itself
+    # the compiler is tested with PyTorch; another backend only with properties of its own code
     full = backend_name == "torch"
     judged = [t for t in theories() if full or t.name in ("z2", "u1", "dimer")]
     rounds = [({"program_is_symbols"}, [coverage_theory()])]

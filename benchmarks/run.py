@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--only NAME …] [--backend torch|jax|both] [--seconds T] [--out DIR]
 
-Prints every figure with its bar and a verdict; ``--out`` also keeps the table as text and as JSON. The values
-to compare with are in reference.json beside this file.
+Prints every figure with its bar and a verdict; ``--out`` also writes the table as text and as JSON. The
+values to compare with are in reference.json beside this file.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def mixture_learned(backend: str, seconds: float) -> Iterator[Row]:
 
 
 def compile_time(backend: str, _: float) -> Iterator[Row]:
-    """analyse + lower + emit, on a fresh declaration each time."""
+    """Time of analyse + lower + emit, for a new declaration each time."""
     emit = load_backend(backend).emit
     cases: dict[str, Callable[[], sd.Theory]] = {"gaussian_mixture": gaussian_mixture}
     for shape in VOLUMES:
@@ -100,7 +100,7 @@ def centres() -> np.ndarray:
 
 
 def by_hand_torch(theory: str, values: dict[str, float]) -> Callable[[Any], Any]:
-    """S and ∂S/∂x as a good user of PyTorch writes them."""
+    """S and ∂S/∂x as a good user of PyTorch would write them, for comparison with emitted code."""
     import torch
 
     modes = torch.as_tensor(centres())
@@ -134,7 +134,7 @@ def by_hand_torch(theory: str, values: dict[str, float]) -> Callable[[Any], Any]
 
 
 def by_hand_jax(theory: str, values: dict[str, float]) -> Callable[[Any], Any]:
-    """S and ∂S/∂x as a good user of JAX writes them."""
+    """S and ∂S/∂x as a good user of JAX would write them, for comparison with emitted code."""
     import jax
     import jax.numpy as jnp
 
@@ -174,7 +174,7 @@ def emitted(model: sd.CompiledTheory, values: dict[str, float]) -> Callable[[Any
 
 
 def seconds_of(function: Callable[[Any], Any], x: Any, repeats: int) -> float:
-    """Time of one call, as the mean of a few."""
+    """Seconds of one call, the mean of a few."""
     start = time.perf_counter()
     for _ in range(repeats):
         function(x)
@@ -225,7 +225,7 @@ TASKS: dict[str, Task] = {
 
 
 def plain(row: Row) -> Row:
-    """The row without NumPy scalars, which JSON does not know."""
+    """The row with Python numbers, because JSON does not accept NumPy scalars."""
     passed = None if row.passed is None else bool(row.passed)
     error = None if row.error is None else float(row.error)
     return replace(row, value=float(row.value), error=error, passed=passed)

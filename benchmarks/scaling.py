@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--backend torch|jax] [--out docs]
 
-Writes scaling.png and scaling.md. Every lattice is measured in a process of its own, for its peak memory.
+Writes scaling.png and scaling.md. Every lattice is measured in a separate process, to know its peak memory.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def fastest(call: object, repeats: int = REPEATS) -> float:
 
 
 def measure(extent: int, backend: str) -> dict[str, float]:
-    """Figures of one lattice."""
+    """Times and memory of one lattice, by name."""
     compiled = sd.compile(complex_phi4(extent, extent), backend)
     before = megabytes()
     with tempfile.TemporaryDirectory() as place:
@@ -61,7 +61,7 @@ def measure(extent: int, backend: str) -> dict[str, float]:
 
 
 def figure(rows: list[dict[str, float]], path: Path) -> None:
-    """Three panels, log-log, each with a line ∝ V."""
+    """Draw three log-log panels, each with a line ∝ V."""
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
@@ -118,7 +118,7 @@ def page(rows: list[dict[str, float]], backend: str) -> str:
 
 
 def main() -> None:
-    """Measure, draw, write."""
+    """Measure all lattices, draw the figure and write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

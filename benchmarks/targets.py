@@ -1,9 +1,9 @@
-"""Targets with exact answers on which a sampler can be wrong while ESS and virial look fine.
+"""Targets with exact answers on which a sampler can be wrong although ESS and virial identity look fine.
 
 Each is trained at default options. A result has to be right within four standard errors or come with a
-warning; where Z is infinite the theory has to be refused. The targets here have answers in closed form, by
-one-dimensional quadrature, or by a transfer matrix, none of which shares code with the package. More of them
-can lie in a directory of cases, as ``targets.py`` with a list TARGETS of the same form (``--cases DIR``).
+warning; where Z is infinite the theory has to be refused. The exact answers have a closed form or come from a
+one-dimensional quadrature or a transfer matrix, none of which shares code with the package. A directory of
+cases with a file ``targets.py`` that has a list TARGETS can add more (``--cases DIR``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 SECONDS = {"targets": 30.0}
 SAMPLES = 10_000
 SIGMAS = 4.0
-_SILENT = 1  # results that may be wrong without a warning
+_SILENT = 1  # number of results that may be wrong without a warning
 
 Kind = Literal["right", "refuse"]
 Verdict = Literal["right", "warned", "silent", "refused"]
@@ -39,22 +39,22 @@ Verdict = Literal["right", "warned", "silent", "refused"]
 
 @dataclass(frozen=True)
 class Target:
-    """A theory and what is known about it.
+    """A theory and its exact answers.
 
     Attributes
     ----------
     name
-        Unique among all targets.
+        A name that is unique among all targets.
     theory
-        Makes the declaration.
+        A function that returns the declaration.
     kind
         "right" if Z is finite, "refuse" if it is not.
     log_z, means
-        Exact values, of log Z and of declared observables.
+        Exact values of log Z and of declared observables.
     parameters
         Couplings that differ from the defaults.
     why
-        What makes it hard.
+        The difficulty of the target in words.
     """
 
     name: str
@@ -68,14 +68,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a target.
+    """The result of a target.
 
     Attributes
     ----------
     pull
         The largest deviation of log Z and the means, in standard errors; None if the theory was refused.
     warnings
-        Names of the checks that fired; for a refused theory what was found.
+        Names of the checks that warned; for a refused theory the direction of infinite Z.
     """
 
     target: Target
@@ -86,13 +86,13 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether the result is one that may be given to a user."""
+        """Whether the verdict is right, or warned, or for an infinite Z refused or warned."""
         allowed = ("refused", "warned") if self.target.kind == "refuse" else ("right", "warned")
         return self.verdict in allowed
 
 
 def judge(target: Target, backend: str, **options: Any) -> Result:
-    """Train a target at default options, but for ``options``, and hold its results against the exact ones."""
+    """Train a target at default options, changed by ``options``, and compare with the exact values."""
     try:
         with tempfile.TemporaryDirectory() as directory:
             run = sd.compile(target.theory(), backend).train(
@@ -113,7 +113,7 @@ def judge(target: Target, backend: str, **options: Any) -> Result:
 
 
 def pull_of(estimate: Estimate, exact: float) -> float:
-    """Deviation in standard errors, less what the digits of the exact value leave open; infinite if NaN."""
+    """Deviation in standard errors, less the rounding of the exact value's last digit; infinite if NaN."""
     digits = len(f"{exact!r}".partition(".")[2])
     off = max(abs(estimate.value - exact) - 0.5 * 10.0**-digits, 0.0)
     pull = off / estimate.error if estimate.error > 0 else math.inf if off > 1e-9 * abs(exact) else 0.0
@@ -121,7 +121,7 @@ def pull_of(estimate: Estimate, exact: float) -> float:
 
 
 def all_targets(cases: Path | None = None) -> list[Target]:
-    """Those of this file, and those of a directory of cases if there is one."""
+    """The targets of this file and of a directory of cases, if given."""
     path = (CASES if cases is None else cases) / "targets.py"
     if not path.is_file():
         if cases is not None:
@@ -131,13 +131,13 @@ def all_targets(cases: Path | None = None) -> list[Target]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["cases_targets"] = module  # dataclasses look their module up
+    sys.modules["cases_targets"] = module  # dataclasses look up their module by name
     spec.loader.exec_module(module)
     return [*module.TARGETS, *TARGETS]
 
 
 def task(cases: Path | None = None, only: Sequence[str] = ()) -> Task:
-    """The benchmark: a row for every target, and the number of silent errors."""
+    """The benchmark with a row for every target, and a row with the number of silent errors."""
 
     def targets(backend: str, seconds: float) -> Iterator[Row]:
         silent = refusals = 0
@@ -177,7 +177,7 @@ def chain_log_z(
 def radial_log_z(
     action: Callable[[float], float], dimension: int, reach: float, points: list[float]
 ) -> float:
-    """log of ∫ exp(−S(r)) d^n x."""
+    """log ∫ exp(−S(|x|)) d^n x in n = ``dimension`` dimensions."""
     area = math.log(2) + dimension / 2 * math.log(math.pi) - float(gammaln(dimension / 2))
     integral = quad(
         lambda r: r ** (dimension - 1) * math.exp(-action(r)), 0, reach, points=points, limit=500, epsabs=0

@@ -1,12 +1,12 @@
-"""How much of the two backends is one text: lines that are the same once the frameworks' names are exchanged.
+"""Duplication between the two backends: lines that are equal once the frameworks' names are exchanged.
 
     python benchmarks/twins.py [--show]
 
 Files of the same name in ``backends/sesamo_torch`` and ``backends/sesamo_jax`` are paired; a file without a
 partner counts in the total of its side. Names of arrays, modules, functions and keyword arguments that mean
-the same in PyTorch, JAX and NumPy become one name each (``RENAMED``). What is compared is code: no comments,
+the same in PyTorch, JAX and NumPy become one name each (``RENAMED``). Only code is compared: no comments,
 docstrings and imports, no lines without any word, such as a bracket by itself, and no signatures of functions
-and heads of classes: what both sides implement is one protocol. A second total counts signatures too. A line
+and heads of classes, because both sides implement one protocol. A second total counts signatures too. A line
 is the same if one of the matching blocks of both files has it.
 
 The bar is 10 % of the lines of either side, in all and without signatures. ``--show`` prints the lines.
@@ -26,7 +26,7 @@ BACKENDS = Path(__file__).parent.parent / "backends"
 SIDES = ("sesamo_torch", "sesamo_jax")
 BAR = 0.10
 
-RENAMED = (  # of both sides, in this order: pattern → the common name
+RENAMED = (  # substitutions on both sides, in this order: pattern → common name
     (r"\b(torch\.Tensor|jax\.Array|np\.ndarray|Tensor|Array)\b", "ARRAY"),
     (r"\bjax\.(nn|scipy\.special|scipy\.linalg|lax\.linalg|lax)\.", "XP."),
     (r"\btorch\.(special|linalg|nn\.functional)\.", "XP."),
@@ -66,7 +66,7 @@ def code_lines(path: Path, signatures: bool) -> list[str]:
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         bare = re.sub(r"\s+#.*$|^#.*$", "", line).strip()
-        # helpers are text, and have docstrings and signatures as well
+        # helpers in strings have docstrings and signatures as well
         head = not signatures and re.match(r'"""|("_\w+": .{3})?def ', bare)
         if number not in left_out and re.search(r"\w", bare) and not head:
             lines.append(_renamed(bare))
@@ -74,7 +74,7 @@ def code_lines(path: Path, signatures: bool) -> list[str]:
 
 
 def _is_docstring(node: ast.AST) -> TypeGuard[ast.Expr]:
-    """Whether a node is text that stands by itself."""
+    """Whether a node is a statement that consists of a string."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -95,7 +95,7 @@ def same_lines(one: list[str], other: list[str]) -> list[str]:
 
 
 def main() -> int:
-    """Print the table; 1 if a side is above the bar."""
+    """Print the table; the exit code is 1 if a side is above the bar."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--show", action="store_true", help="print the lines that are the same")
     show = parser.parse_args().show
