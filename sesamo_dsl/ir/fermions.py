@@ -1,7 +1,7 @@
 """The fermion operations of a Program in NumPy: log|det(1 + B_Nt … B_1)| and its gradient in O(Nt·Nx³).
 
 B_t = exp(K ε) diag(exp(s φ_t)) with the step ε = β/Nt and the species s = ±1. The product itself is never
-formed: its entries span hundreds of orders of magnitude. The determinant is that of the equations
+formed: its entries span hundreds of orders of magnitude. The determinant is the one of the linear system
 
     x_{t+1} − B_t x_t = r_t,    x_Nt = −x_0,
 
@@ -245,7 +245,7 @@ def _triangular(a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _split(green: _Green, merge: _Merge) -> _Green:
-    """Down one level: the Green's functions of both equations from that of the merged one."""
+    """Down one level: the Green's functions of both equations from the one of the merged equation."""
     right_1, left_2, q, t = merge
     n, count = t.shape[-1], len(t[0])
     after = green.after[:, :count] @ q[..., n:, :]  # x₂ for (r₁, r₂)

@@ -24,7 +24,7 @@ _RESERVED = frozenset({"np", "torch", "jax", "jnp", *_STANDARD, *dir(builtins), 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a framework spells the operations of a Program.
+    """The spelling of the operations of a Program in one framework.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How fast exp(−S) falls far out, along a path of points at growing distances from the origin.
+"""The fall of exp(−S) far out, along a path of points at growing distances from the origin.
 
 The integral over a tube around a path is ∫ dR exp(−E(R)) with E = S − Σ log(widths across), no width larger
 than R; it is finite if and only if E grows faster than log R. Where S oscillates along the path its wells

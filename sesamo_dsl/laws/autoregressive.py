@@ -142,7 +142,7 @@ class AutoregressiveSpec:
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """Named weights: of the network; ``coupling``, J and K, (2, order, blocks, order, blocks); ``sizes``.
 
-        ``sizes``, (hidden, blocks, blocks), is what the last block's size adds to the other's first layer.
+        ``sizes``, (hidden, b, b'), are the weights of the size m_b' in the first layer of block b.
         """
         state = network_state([self.inputs, *HIDDEN, self.order], seed)
         state["sizes"] = np.zeros((HIDDEN[0], self.blocks, self.blocks))

@@ -40,7 +40,7 @@ class CircleSpec:
     def of(
         cls, law: str, program: Program, facts: Facts, base: GaussianBase, strategy: str | None
     ) -> CircleSpec | None:
-        """The spline of a theory, None if no circle is broken or ``law`` is not a learned one."""
+        """The spline of a theory, None if no circle is broken and modulated or ``law`` is not learned."""
         if law not in ("learned", "conditional") or strategy == "none" or facts.orbit_law == "uniform":
             return None
         if facts.slice_dimensions != (2,):

@@ -79,7 +79,7 @@ class FeatureSpec:
 
 
 def drawn(program: Program, base: GaussianBase, strategy: str | None) -> np.ndarray:
-    """Samples of the base, moved into the domain: y, (batch, components, *lattice)."""
+    """Samples y of the base, canonicalized unless the strategy is a chart, (batch, components, *lattice)."""
     c = len(program.components)
     y = base.apply(np.random.default_rng(0).normal(size=(_DRAWN, c, *program.shape)))
     if strategy != "chart" or "chart" not in program.functions:

@@ -61,9 +61,9 @@ class Removable:
 
 
 def split_singular(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
-    """(singular, rest) of a sum or product; singular has the terms or factors with a denominator's fields.
+    """(singular, rest) of a sum or product: its terms with a denominator, or factors that share its fields.
 
-    None if no denominator can vanish as far as SymPy knows.
+    None if no denominator may vanish, or denominators have more than ``_FIELDS`` fields.
     """
     parts = cast(tuple[sp.Expr, ...], expr.args)
     if not isinstance(expr, sp.Add | sp.Mul) or expr.has(Functional):
@@ -83,7 +83,7 @@ def split_singular(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
 
 
 def poles(expr: sp.Expr) -> Iterator[sp.Expr]:
-    """Denominators that may vanish, also of functions with poles, outside the arguments of functions."""
+    """Denominators that may vanish and arguments of coth, csch, cot and csc, outside other functions."""
     if isinstance(expr, sp.Add | sp.Mul):
         for arg in expr.args:
             yield from poles(cast(sp.Expr, arg))

@@ -1,4 +1,4 @@
-"""Which expressions grow like exponentials, and how sums of positive exponentials are written as exponents.
+"""Tests whether expressions grow like exponentials, and the exponents of sums of positive exponentials.
 
 A quotient or a logarithm of sums of exponentials is finite where its parts overflow. Lowering therefore asks
 whether an expression has exponentials as summands or factors (``grows``), or powers so high that they

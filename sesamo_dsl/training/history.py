@@ -26,7 +26,7 @@ class Course:
     first_second: float = 0.0
 
     def progress(self, plan: Plan) -> float:
-        """Fraction of the schedule that is done, 1 at the end; ``plan`` counts from the first step."""
+        """Fraction of the schedule that is done, 1 at the end; ``plan`` has totals since the beginning."""
         if plan.seconds is not None:
             return (self.seconds - self.first_second) / (plan.seconds - self.first_second)
         return (self.steps - self.first_step) / (plan.steps - self.first_step)

@@ -31,7 +31,7 @@ class Comparison(Pointwise):
 
 
 class Extreme(Pointwise):
-    """The larger or the smaller one of two values; where they are equal, the slope is that of the second."""
+    """The larger or the smaller of two values a, b; where they are equal, ∂/∂a = 0 and ∂/∂b = 1."""
 
     count = 2
 

@@ -125,7 +125,7 @@ class Scatter(Fixed):
 
 
 class Broadcast(Operation):
-    """The same value at every site."""
+    """The same value at every site: SCALAR or CONFIG → SITE."""
 
     name = "broadcast"
 

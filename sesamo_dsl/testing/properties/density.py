@@ -29,7 +29,7 @@ def choices(subject: Subject) -> list[dict[str, str]]:
 
 
 def choice(subject: Subject) -> st.SearchStrategy[dict[str, str]]:
-    """One of the :func:`choices`."""
+    """A strategy that draws one of the :func:`choices`."""
     return st.sampled_from(choices(subject))
 
 
