@@ -37,10 +37,8 @@ def test_what_is_not_declared_is_named() -> None:
     assert undeclared_symmetries(sd.analyse(theory(reflection)), 60.0)[0] == []
 
 
-@pytest.mark.parametrize("first", [0, 1])
-def test_fields_of_different_sizes_are_not_exchanged(first: int) -> None:
-    fields = [sd.VectorField("a", POINT, 2), sd.ScalarField("b", POINT), sd.VectorField("c", POINT, 3)]
-    fields = fields[first:] + fields[:first]
+def test_fields_of_different_sizes_are_not_exchanged() -> None:
+    fields = [sd.ScalarField("b", POINT), sd.VectorField("c", POINT, 3), sd.VectorField("a", POINT, 2)]
     action = sum(sum(phi**4 for phi in field.components) for field in fields)
     lines, _ = undeclared_symmetries(sd.analyse(sd.Theory("mixed", fields=fields, action=action)), 60.0)
     assert lines

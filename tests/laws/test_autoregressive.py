@@ -155,7 +155,7 @@ def test_blocks_turned_together_are_equally_likely(theory: str) -> None:
         assert np.abs(log_law(theory, "torch", y, table[h][u]) - log_p).max() < 1e-12
 
 
-@pytest.mark.parametrize("theory", THEORIES)
+@pytest.mark.parametrize("theory", ["(Z₂)^3", "(Z₂)^4 with a source", "(D₄)^3", "(Z₂)^(3×2)"])
 def test_both_backends_have_the_same_law(theory: str) -> None:
     y, rng = in_domain(theory, 60), np.random.default_rng(2)
     u = all_sectors(theory)[rng.integers(len(all_sectors(theory)), size=60)]
@@ -296,9 +296,8 @@ def test_the_gradient_is_unbiased(name: str, h: float, gradient: str) -> None:
         (8 * (objective(step) - objective(-step)) - (objective(2 * step) - objective(-2 * step))) / 12 / step
     )
     model.load_state(start)
-    estimates = np.array(
-        [sum(float((model.gradient(n)[k] * d).sum()) for k, d in direction.items()) for n in range(steps)]
-    )
+    slopes = [model.gradient(n) for n in range(steps)]
+    estimates = np.array([sum(float((slope[k] * d).sum()) for k, d in direction.items()) for slope in slopes])
     error = estimates.std(ddof=1) / np.sqrt(steps)
     assert abs(estimates.mean() - exact) < 4.5 * error + 1e-5
     assert abs(exact) > 10 * error, "no test"

@@ -150,13 +150,9 @@ TURNED |= {"turned: mixture of flows": {"law": "learned", "flows": 2}}
 CASES = [("torch", estimator) for estimator in ESTIMATORS | TURNED]
 CASES += [  # compiling takes time, and the backends share the choice of estimators
     ("jax", "conditional, path, reinforce"),
-    ("jax", "learned, reparametrised, reinforce"),
-    ("jax", "conditional, path, enumerate"),
     ("jax", "mixture of flows, path"),
     ("jax", "forward and reverse"),
-    ("jax", "turned: learned, path, enumerate"),
     ("jax", "turned: conditional, reparametrised, reinforce"),
-    ("jax", "turned: mixture of flows"),
 ]
 
 
