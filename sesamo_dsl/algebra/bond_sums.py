@@ -30,9 +30,7 @@ def without_weights(bonds: Bonds, monomial: sp.Expr) -> Iterator[tuple[Bonds, sp
     """
     power, rest = monomial.as_independent(*monomial.atoms(FieldComponent), as_Add=False)
     if not rest.has(BondWeight):
-        rows = (
-            (i, j, cast(sp.Expr, f * power.xreplace({WEIGHT: w})), sp.S.One) for i, j, f, w in bonds.bonds
-        )
+        rows = ((i, j, f * power.xreplace({WEIGHT: w}), sp.S.One) for i, j, f, w in bonds.bonds)
         yield Bonds(bonds.lattice, list(rows)), rest
         return
     by_weight: dict[sp.Expr, list[Bond]] = defaultdict(list)
@@ -42,8 +40,8 @@ def without_weights(bonds: Bonds, monomial: sp.Expr) -> Iterator[tuple[Bonds, sp
         yield bonds, monomial
         return
     for weight, members in by_weight.items():
-        alike = [(i, j, factor, cast(sp.Expr, sp.S.One)) for i, j, factor, _ in members]
-        yield Bonds(bonds.lattice, alike), cast(sp.Expr, monomial.xreplace({WEIGHT: weight}))
+        alike = [(i, j, factor, sp.S.One) for i, j, factor, _ in members]
+        yield Bonds(bonds.lattice, alike), monomial.xreplace({WEIGHT: weight})
 
 
 def in_one_orientation(bonds: Bonds, monomial: sp.Expr, other: sp.Expr) -> sp.Expr:
@@ -61,16 +59,16 @@ def in_one_orientation(bonds: Bonds, monomial: sp.Expr, other: sp.Expr) -> sp.Ex
         sign, monomial = other_sign, other
         rows = [(j, i, factor, weight) for i, j, factor, weight in rows]
     elif other == monomial:
-        swap = cast(sp.Expr, sign * other_sign)
-        rows = [(i, j, f, w) if i <= j else (j, i, cast(sp.Expr, swap * f), w) for i, j, f, w in rows]
+        swap = sign * other_sign
+        rows = [(i, j, f, w) if i <= j else (j, i, swap * f, w) for i, j, f, w in rows]
     if len(ends) == 1 and not monomial.has(BondWeight):
         rows = [(i, i, factor, weight) for i, _, factor, weight in rows]
-    return cast(sp.Expr, sign * SiteSum(Bonds(bonds.lattice, _together(rows)), monomial))
+    return sign * SiteSum(Bonds(bonds.lattice, _together(rows)), monomial)
 
 
 def _sign_apart(monomial: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     number = monomial.as_coeff_Mul()[0]
-    return (sp.S.NegativeOne, cast(sp.Expr, -monomial)) if number.is_negative else (sp.S.One, monomial)
+    return (sp.S.NegativeOne, -monomial) if number.is_negative else (sp.S.One, monomial)
 
 
 def _together(rows: Iterable[Bond]) -> list[Bond]:
@@ -78,7 +76,7 @@ def _together(rows: Iterable[Bond]) -> list[Bond]:
     factors: dict[tuple[int, int, sp.Expr], list[sp.Expr]] = defaultdict(list)
     for i, j, factor, weight in rows:
         factors[i, j, weight].append(factor)
-    summed = ((i, j, cast(sp.Expr, sp.expand(sp.Add(*f))), weight) for (i, j, weight), f in factors.items())
+    summed = ((i, j, sp.expand(sp.Add(*f)), weight) for (i, j, weight), f in factors.items())
     return sorted(summed, key=lambda bond: (bond[0], bond[1], sp.sstr(bond[3])))
 
 
@@ -93,12 +91,12 @@ def with_sums_over_bonds_together(
     found: dict[sp.Expr, sp.Expr] = {}
     for term, number in terms.items():
         sums = [f for f in sp.Mul.make_args(term) if isinstance(f, SiteSum) and f.bonds is not None]
-        rest = cast(sp.Expr, term / sums[0]) if len(sums) == 1 else term
+        rest = (term / sums[0]) if len(sums) == 1 else term
         if len(sums) != 1 or rest.has(Functional):
             found[term] = number
             continue
         bonds = cast(Bonds, sums[0].bonds)
-        scaled = [(i, j, cast(sp.Expr, number * f), w) for i, j, f, w in bonds.bonds]
+        scaled = [(i, j, number * f, w) for i, j, f, w in bonds.bonds]
         groups[rest, sums[0].density].extend(scaled)
     lattice = next((b.lattice for t in terms for b in t.atoms(Bonds)), None)
     for (rest, density), rows in groups.items():
@@ -108,12 +106,12 @@ def with_sums_over_bonds_together(
         if not kept:
             continue
         first = kept[0][2]
-        scaled = [(i, j, numbers.canonical(cast(sp.Expr, sp.expand(f / first))), w) for i, j, f, w in kept]
+        scaled = [(i, j, numbers.canonical(sp.expand(f / first)), w) for i, j, f, w in kept]
         node = SiteSum(Bonds(lattice, scaled), density)
         everywhere = {(i, i) for i in range(len(lattice.nodes))} == {(i, j) for i, j, *_ in scaled}
         if everywhere and cast(Bonds, node.bonds).is_plain:  # each node once, as in a sum over the sites
             here = {f: f.at_end(0) for f in density.atoms(FieldComponent)}
-            node = lattice.sum(cast(sp.Expr, density.xreplace(here)))
-        key = cast(sp.Expr, rest * node)
-        found[key] = numbers.canonical(cast(sp.Expr, sp.expand(found.get(key, sp.S.Zero) + first)))
+            node = lattice.sum(density.xreplace(here))
+        key = rest * node
+        found[key] = numbers.canonical(sp.expand(found.get(key, sp.S.Zero) + first))
     return {term: number for term, number in found.items() if number != 0}

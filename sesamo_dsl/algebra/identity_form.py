@@ -60,9 +60,9 @@ class _TooLargeError(Exception):
 def _size(expr: sp.Expr) -> int:
     """An upper bound on the number of terms of the expansion."""
     if expr.is_Add:
-        return sum(_size(cast(sp.Expr, arg)) for arg in expr.args)
+        return sum(_size(arg) for arg in expr.args)
     if expr.is_Mul:
-        return prod(_size(cast(sp.Expr, arg)) for arg in expr.args)
+        return prod(_size(arg) for arg in expr.args)
     if isinstance(expr, sp.Pow) and expr.exp.is_Integer and expr.exp.is_positive:
         terms, power = _size(expr.base), int(expr.exp)
         return comb(terms + power - 1, power)
@@ -71,7 +71,7 @@ def _size(expr: sp.Expr) -> int:
 
 def _expanded(expr: sp.Expr) -> sp.Expr:
     """Products multiplied out, exp(a + b) as exp(a)·exp(b)."""
-    return cast(sp.Expr, sp.expand(expr, power_base=False, log=False))
+    return sp.expand(expr, power_base=False, log=False)
 
 
 class IdentityForm(NormalForm):
@@ -99,30 +99,30 @@ class IdentityForm(NormalForm):
 
     def _normalize(self, expr: sp.Expr) -> sp.Expr:
         if expr in (sp.oo, -sp.oo):
-            return cast(sp.Expr, _WALL * (1 if expr == sp.oo else -1))
+            return _WALL * (1 if expr == sp.oo else -1)
         if not expr.args or isinstance(expr, Functional) or expr.is_number:
             return super()._normalize(expr)
         if isinstance(expr, sp.log) and len(expr.args) == 1:
-            return self._finished(self._log(cast(sp.Expr, expr.args[0])))
+            return self._finished(self._log(expr.args[0]))
         if isinstance(expr, sp.Abs | sp.sign | sp.Heaviside | sp.Max | sp.Min | sp.Piecewise):
             return self._finished(self._branched(expr))
-        args = [self(cast(sp.Expr, arg)) if isinstance(arg, sp.Expr) else arg for arg in expr.args]
+        args = [self(arg) if isinstance(arg, sp.Expr) else arg for arg in expr.args]
         if isinstance(expr, _EXPONENTIAL):
-            return self(cast(sp.Expr, expr.func(*args).rewrite(sp.exp)))
+            return self(expr.func(*args).rewrite(sp.exp))
         if isinstance(expr, sp.exp):
-            return self._finished(self._exp(cast(sp.Expr, args[0])))
+            return self._finished(self._exp(args[0]))
         if isinstance(expr, sp.erfc):
-            return self(cast(sp.Expr, 1 - sp.erf(args[0])))
+            return self(1 - sp.erf(args[0]))
         if isinstance(expr, sp.ceiling):
-            return self(cast(sp.Expr, -sp.floor(-expr.args[0])))
+            return self(-sp.floor(-expr.args[0]))
         if isinstance(expr, sp.frac):
-            return self(cast(sp.Expr, expr.args[0] - sp.floor(expr.args[0])))
+            return self(expr.args[0] - sp.floor(expr.args[0]))
         if isinstance(expr, sp.Mod):
-            a, b = cast(tuple[sp.Expr, sp.Expr], expr.args)
-            return self(cast(sp.Expr, a - b * sp.floor(cast(sp.Expr, a / b))))
+            a, b = expr.args
+            return self(a - b * sp.floor(a / b))
         if isinstance(expr, sp.Pow) and isinstance(args[1], sp.Rational) and args[0].is_Add:
-            return self._finished(self._power(cast(sp.Expr, args[0]), cast(sp.Rational, args[1])))
-        return self._finished(cast(sp.Expr, cast(Any, expr.func)(*args)))
+            return self._finished(self._power(args[0], args[1]))
+        return self._finished(cast(Any, expr.func)(*args))
 
     # Sums of monomials
 
@@ -135,8 +135,8 @@ class IdentityForm(NormalForm):
         if self._work > _MOST_WORK:
             raise _TooLargeError
         if expanded.has(_ABOVE, _AT):
-            expanded = sp.Add(*(_multiplied_out(cast(sp.Expr, t)) for t in sp.Add.make_args(expanded)))
-            expanded = _expanded(cast(sp.Expr, expanded))
+            expanded = sp.Add(*(_multiplied_out(t) for t in sp.Add.make_args(expanded)))
+            expanded = _expanded(expanded)
         return self._collect(expanded)
 
     def _collect(self, expr: sp.Expr) -> sp.Expr:
@@ -144,8 +144,8 @@ class IdentityForm(NormalForm):
         found: dict[sp.Expr, list[sp.Expr]] = defaultdict(list)
         for term in sp.Add.make_args(expr):
             factors = sp.Mul.make_args(term)
-            symbols = cast(sp.Expr, sp.Mul(*(f for f in factors if not f.is_number)))
-            found[symbols].append(cast(sp.Expr, sp.Mul(*(f for f in factors if f.is_number))))
+            symbols = sp.Mul(*(f for f in factors if not f.is_number))
+            found[symbols].append(sp.Mul(*(f for f in factors if f.is_number)))
         terms = []
         for symbols, parts in found.items():
             number = sp.expand(sp.Add(*parts))
@@ -155,10 +155,10 @@ class IdentityForm(NormalForm):
             imaginary = number.coeff(sp.I)
             real = sp.expand(number - sp.I * imaginary)
             if not (real.has(sp.I) or imaginary.has(sp.I)):
-                a, b = (self.numbers.canonical(cast(sp.Expr, n)) for n in (real, imaginary))
+                a, b = (self.numbers.canonical(n) for n in (real, imaginary))
                 number = a + sp.I * b
             terms.append(number * symbols)
-        return cast(sp.Expr, sp.expand(sp.Add(*terms), deep=False, power_base=False))
+        return sp.expand(sp.Add(*terms), deep=False, power_base=False)
 
     def _without_denominators(self, form: sp.Expr) -> sp.Expr:
         """0 if the summands of all sums vanish after multiplication by their denominators, else the form."""
@@ -169,7 +169,7 @@ class IdentityForm(NormalForm):
                 return form
             bonds = node.bonds if isinstance(node, SiteSum) else None
             summands[bonds].append(factor * (node.density if isinstance(node, SiteSum) else node))
-        cleared = [self._cleared(cast(sp.Expr, sp.Add(*some))) for some in summands.values()]
+        cleared = [self._cleared(sp.Add(*some)) for some in summands.values()]
         vanish = all(some is not None and some[0] == 0 for some in cleared)
         return sp.S.Zero if vanish else form
 
@@ -178,16 +178,16 @@ class IdentityForm(NormalForm):
         powers: dict[sp.Expr, sp.Expr] = {}
         for term in sp.Add.make_args(form):
             for factor in sp.Mul.make_args(term):
-                base, exponent = cast(sp.Expr, factor).as_base_exp()
+                base, exponent = factor.as_base_exp()
                 if base.is_Add and exponent.is_negative:
                     powers[base] = max(powers.get(base, sp.S.Zero), sp.ceiling(-exponent))
         if not powers or len(powers) > _DENOMINATORS:
             return None
-        denominator = cast(sp.Expr, sp.Mul(*(base**power for base, power in powers.items())))
+        denominator = sp.Mul(*(base**power for base, power in powers.items()))
         terms = [sp.Mul(term, denominator) for term in sp.Add.make_args(form)]
         if sp.count_ops(denominator) * len(terms) > 4 * _LARGEST:
             raise _TooLargeError
-        return self(cast(sp.Expr, sp.Add(*terms))), denominator
+        return self(sp.Add(*terms)), denominator
 
     # Exponentials, logarithms, powers
 
@@ -205,19 +205,19 @@ class IdentityForm(NormalForm):
                     sp.cos(angle) + sp.I * sp.sin(angle) if unit or not turn.has(sp.I) else _EULER**term
                 )
             elif isinstance(symbols, sp.log) and number.is_Rational:
-                factors.append(self._power(cast(sp.Expr, symbols.args[0]), cast(sp.Rational, number)))
+                factors.append(self._power(symbols.args[0], number))
             else:
                 rest.append(term)
-        return cast(sp.Expr, sp.Mul(*factors, *map(sp.exp, rest)))
+        return sp.Mul(*factors, *map(sp.exp, rest))
 
     def _log(self, argument: sp.Expr) -> sp.Expr:
         """log of a positive function as a sum of logarithms of its factors, as far as it is factorised."""
         total: list[Any] = []
         rest: list[Any] = []
-        for factor in cast(tuple[sp.Expr, ...], sp.Mul.make_args(argument)):
+        for factor in sp.Mul.make_args(argument):
             base, exponent = factor.as_base_exp()
             if isinstance(factor, sp.exp):
-                total.append(self(cast(sp.Expr, factor.args[0])))
+                total.append(self(factor.args[0]))
             elif (
                 is_positive(base)
                 and exponent.is_real
@@ -226,91 +226,91 @@ class IdentityForm(NormalForm):
                 total.append(self(exponent) * self._log(base))
             else:
                 rest.append(factor)
-        number, exponent, rest_ = _unit(self(cast(sp.Expr, sp.Mul(*rest))))
+        number, exponent, rest_ = _unit(self(sp.Mul(*rest)))
         total += [sp.expand_log(sp.log(number), factor=True), exponent]
         factors = _positive_factors(rest_)
-        return cast(sp.Expr, sp.Add(*total, *(power * sp.log(f) for f, power in factors)))
+        return sp.Add(*total, *(power * sp.log(f) for f, power in factors))
 
     def _power(self, base: sp.Expr, exponent: sp.Rational) -> sp.Expr:
         """A power of a sum in this form; the integer part of the exponent is multiplied out."""
         if exponent.is_Integer and exponent > 0:
-            return cast(sp.Expr, base**exponent)
+            return base**exponent
         cleared = self._cleared(base) if exponent.is_Integer else None
         if cleared is not None:
             numerator, denominator = cleared
-            return cast(sp.Expr, denominator**-exponent * self._power(numerator, exponent))
+            return denominator**-exponent * self._power(numerator, exponent)
         number, shift, rest = _unit(base, complex_too=bool(exponent.is_Integer))
         whole = max(floor(exponent), 0)
         unit = number**exponent * sp.exp(sp.expand(exponent * shift))
-        return cast(sp.Expr, unit * sp.expand(rest**whole) * rest ** (exponent - whole))
+        return unit * sp.expand(rest**whole) * rest ** (exponent - whole)
 
     # Branches
 
     def _branched(self, expr: sp.Expr) -> sp.Expr:
         args = cast(tuple[Any, ...], expr.args)
         if isinstance(expr, sp.Abs):
-            return cast(sp.Expr, self(args[0]) * self._sign(args[0]))
+            return self(args[0]) * self._sign(args[0])
         if isinstance(expr, sp.sign):
             return self._sign(args[0])
         if isinstance(expr, sp.Heaviside):
             positive, zero = self._indicators(args[0])
-            return cast(sp.Expr, positive + self(args[1]) * zero)
+            return positive + self(args[1]) * zero
         if isinstance(expr, sp.Max | sp.Min):
             way = 1 if isinstance(expr, sp.Max) else -1
             if len(args) == 2:
                 a, b = map(self, args)
-                difference = cast(sp.Expr, a - b)
-                return cast(sp.Expr, (a + b + way * difference * self._sign(difference)) / 2)
-            return cast(sp.Expr, way * sp.Max(*(self(way * arg) for arg in args)))
+                difference = a - b
+                return (a + b + way * difference * self._sign(difference)) / 2
+            return way * sp.Max(*(self(way * arg) for arg in args))
         total, left = sp.S.Zero, sp.S.One
         for value, condition in args:
-            here = self._finished(cast(sp.Expr, left * self._holds(condition)))
+            here = self._finished(left * self._holds(condition))
             total += self(value) * here
-            left = self._finished(cast(sp.Expr, left - here))
-        return cast(sp.Expr, total + sp.Symbol("undefined") * left)
+            left = self._finished(left - here)
+        return total + sp.Symbol("undefined") * left
 
     def _holds(self, condition: Any) -> sp.Expr:
         """1 where a condition holds, 0 elsewhere."""
         if isinstance(condition, BooleanTrue | BooleanFalse):
             return sp.Integer(int(bool(condition)))
         if isinstance(condition, sp.Not):
-            return cast(sp.Expr, 1 - self._holds(condition.args[0]))
+            return 1 - self._holds(condition.args[0])
         if isinstance(condition, sp.And):
-            return cast(sp.Expr, sp.Mul(*map(self._holds, condition.args)))
+            return sp.Mul(*map(self._holds, condition.args))
         if isinstance(condition, sp.Or):
-            return cast(sp.Expr, 1 - sp.Mul(*(1 - self._holds(c) for c in condition.args)))
+            return 1 - sp.Mul(*(1 - self._holds(c) for c in condition.args))
         if not isinstance(condition, Relational):
             raise _TooLargeError
         left, right = cast(tuple[sp.Expr, sp.Expr], condition.args)
         if isinstance(condition, sp.StrictLessThan | sp.LessThan):
             left, right = right, left
-        positive, zero = self._indicators(cast(sp.Expr, left - right))
+        positive, zero = self._indicators(left - right)
         if isinstance(condition, sp.Eq):
             return zero
         if isinstance(condition, sp.Ne):
-            return cast(sp.Expr, 1 - zero)
-        return positive if isinstance(condition, sp.Gt | sp.Lt) else cast(sp.Expr, positive + zero)
+            return 1 - zero
+        return positive if isinstance(condition, sp.Gt | sp.Lt) else (positive + zero)
 
     def _sign(self, expr: sp.Expr) -> sp.Expr:
         positive, zero = self._indicators(expr)
-        return cast(sp.Expr, 2 * positive + zero - 1)
+        return 2 * positive + zero - 1
 
     def _indicators(self, expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         """(1 where the expression is positive, 1 where it is zero)."""
-        factors = [f.as_base_exp() for f in cast(tuple[sp.Expr, ...], sp.Mul.make_args(expr))]
+        factors = [f.as_base_exp() for f in sp.Mul.make_args(expr)]
         if len(factors) > 1 and all(e.is_Integer and e.is_positive for _, e in factors):
-            sign = self._finished(cast(sp.Expr, sp.Mul(*(self._sign(b) ** (2 - e % 2) for b, e in factors))))
-            square = self._finished(cast(sp.Expr, sign**2))
-            return cast(sp.Expr, (square + sign) / 2), cast(sp.Expr, 1 - square)
+            sign = self._finished(sp.Mul(*(self._sign(b) ** (2 - e % 2) for b, e in factors)))
+            square = self._finished(sign**2)
+            return (square + sign) / 2, 1 - square
         split = _absolute_value(expr)
         if split is not None:
             f, bound, way = split  # ±c(|f| − b): positive if |f| > b, which f or −f is, or if |f| < b
-            sides = [self._indicators(cast(sp.Expr, side - bound)) for side in (f, -f)]
+            sides = [self._indicators(side - bound) for side in (f, -f)]
             below = sp.Mul(*(1 - p for p, _ in sides))
             strictly_below = sp.Mul(*(1 - p - z for p, z in sides))
-            above = cast(sp.Expr, 1 - below)
-            return above if way > 0 else cast(sp.Expr, strictly_below), cast(sp.Expr, below - strictly_below)
-        if is_positive(expr) or is_positive(cast(sp.Expr, -expr)):
+            above = 1 - below
+            return above if way > 0 else strictly_below, below - strictly_below
+        if is_positive(expr) or is_positive(-expr):
             return sp.Integer(int(is_positive(expr))), sp.S.Zero
         form = self(expr)
         roots = _real_roots(form)
@@ -323,7 +323,7 @@ class IdentityForm(NormalForm):
                 raise _TooLargeError
             return sp.Integer(int(not known and numeric(threshold) > 0)), sp.Integer(int(known))
         above, at = _ABOVE(v, threshold), _AT(v, threshold)
-        return (above if sign > 0 else cast(sp.Expr, 1 - above - at)), at
+        return (above if sign > 0 else (1 - above - at)), at
 
 
 def _absolute_value(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, int] | None:
@@ -331,7 +331,7 @@ def _absolute_value(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, int] | None:
     for term in sp.Add.make_args(expr):
         number, rest = term.as_coeff_Mul()
         if isinstance(rest, sp.Abs):
-            f, bound = cast(sp.Expr, rest.args[0]), cast(sp.Expr, (term - expr) / number)
+            f, bound = rest.args[0], (term - expr) / number
             return f, bound, 1 if number.is_positive else -1
     return None
 
@@ -350,7 +350,7 @@ def _real_roots(form: sp.Expr) -> tuple[sp.Expr, int, list[sp.Expr]] | None:
         return None
     if polynomial.degree() > 4:
         raise _TooLargeError
-    return variable, int(sp.sign(polynomial.LC())), cast(list[sp.Expr], list(polynomial.real_roots()))
+    return variable, int(sp.sign(polynomial.LC())), list(polynomial.real_roots())
 
 
 def _between(variable: sp.Expr, leading: int, roots: list[sp.Expr]) -> tuple[sp.Expr, sp.Expr]:
@@ -371,13 +371,13 @@ def _half_space(form: sp.Expr) -> tuple[int, sp.Expr | None, sp.Expr]:
     """(±1, v, t) with a form that is ± a positive number times v − t; (1, None, number) for a number."""
     constant, varying = form.as_independent(*form.free_symbols, as_Add=True)
     if varying == 0:
-        return 1, None, cast(sp.Expr, constant)
+        return 1, None, constant
     terms = {t.as_coeff_Mul()[1]: t.as_coeff_Mul()[0] for t in sp.Add.make_args(varying)}
     leading = terms[min(terms, key=sp.default_sort_key)]
     size = sp.Abs(leading)
     sign = 1 if leading > 0 else -1
     v = sp.expand(sign * varying / size)
-    return sign, cast(sp.Expr, v), cast(sp.Expr, sp.expand(-sign * constant / size))
+    return sign, v, sp.expand(-sign * constant / size)
 
 
 def _multiplied_out(term: sp.Expr) -> sp.Expr:
@@ -385,28 +385,28 @@ def _multiplied_out(term: sp.Expr) -> sp.Expr:
     kept: dict[sp.Expr, Any] = {}
     others: list[Any] = []
     for factor in sp.Mul.make_args(term):
-        base, exponent = cast(sp.Expr, factor).as_base_exp()
+        base, exponent = factor.as_base_exp()
         if base.func not in (_ABOVE, _AT) or not (exponent.is_Integer and exponent.is_positive):
             others.append(factor)
             continue
-        v = cast(sp.Expr, base.args[0])
+        v = base.args[0]
         product = _product(kept[v], base) if v in kept else base
         if product == 0:
             return sp.S.Zero
         kept[v] = product
-    result = cast(sp.Expr, sp.Mul(*others))
+    result = sp.Mul(*others)
     for v, indicator in kept.items():
         if indicator.func == _AT:
             variable = _linear_variable(v)
             if variable is not None:
                 value = variable - (v - indicator.args[1]) / v.coeff(variable)
-                result = cast(sp.Expr, result.xreplace({variable: sp.expand(value)}))
-    return cast(sp.Expr, result * sp.Mul(*kept.values()))
+                result = result.xreplace({variable: sp.expand(value)})
+    return result * sp.Mul(*kept.values())
 
 
 def _product(a: Any, b: Any) -> Any:
     """The product of two indicators of the same v, an indicator or 0."""
-    difference = cast(sp.Expr, a.args[1] - b.args[1])
+    difference = a.args[1] - b.args[1]
     order = 0 if is_zero(difference) else (1 if numeric(difference) > 0 else -1)
     if a.func == b.func == _ABOVE:
         return a if order >= 0 else b
@@ -419,7 +419,7 @@ def _product(a: Any, b: Any) -> Any:
 def _linear_variable(v: sp.Expr) -> FieldComponent | None:
     """A field that a function is linear in, with a number as its coefficient."""
     for field in sorted(v.atoms(FieldComponent), key=str):
-        coefficient = cast(sp.Expr, v.coeff(field))
+        coefficient = v.coeff(field)
         if coefficient.is_number and coefficient != 0 and not (v - coefficient * field).has(field):
             return field
     return None
@@ -431,20 +431,20 @@ def _unit(form: sp.Expr, *, complex_too: bool = False) -> tuple[sp.Expr, sp.Expr
     E is the smallest exponent of the terms, compared as vectors of coefficients: adding one exponent to all
     terms does not change their order. E is real unless ``complex_too``.
     """
-    exponents = [_exponent(cast(sp.Expr, t)) for t in sp.Add.make_args(form)]
+    exponents = [_exponent(t) for t in sp.Add.make_args(form)]
     monomials = sorted({m for e in exponents for m in e}, key=sp.default_sort_key)
 
     def key(exponent: dict[sp.Expr, sp.Expr]) -> list[Any]:
         parts: list[Callable[[sp.Expr], Any]] = [sp.re, sp.im] if complex_too else [sp.re]
-        return [numeric(cast(sp.Expr, part(exponent.get(m, sp.S.Zero)))) for part in parts for m in monomials]
+        return [numeric(part(exponent.get(m, sp.S.Zero))) for part in parts for m in monomials]
 
     smallest = min(exponents, key=key)
     shift = sp.Add(*((c if complex_too else sp.re(c)) * m for m, c in smallest.items()))
-    rest = _expanded(cast(sp.Expr, form * sp.exp(-shift)))
-    first = min(sp.Add.make_args(rest), key=lambda t: sp.default_sort_key(_symbols(cast(sp.Expr, t))))
+    rest = _expanded(form * sp.exp(-shift))
+    first = min(sp.Add.make_args(rest), key=lambda t: sp.default_sort_key(_symbols(t)))
     number = sp.Mul(*(f for f in sp.Mul.make_args(first) if f.is_number))
     size = sp.Abs(number) if number.is_real else sp.S.One
-    return cast(sp.Expr, size), cast(sp.Expr, shift), _expanded(cast(sp.Expr, rest / size))
+    return size, shift, _expanded(rest / size)
 
 
 def _positive_factors(form: sp.Expr) -> list[tuple[sp.Expr, int]]:
@@ -452,16 +452,16 @@ def _positive_factors(form: sp.Expr) -> list[tuple[sp.Expr, int]]:
     if sp.count_ops(form) > _FACTORED or not form.is_Add or form.has(sp.I):
         return [(form, 1)]
     try:
-        content, factors = cast(tuple[sp.Expr, list[tuple[sp.Expr, int]]], sp.factor_list(form))
+        content, factors = sp.factor_list(form)
     except sp.PolynomialError:  # negative powers of exponentials
         return [(form, 1)]
     if content == 1 and all(is_positive(f) for f, _ in factors):
-        return [(cast(sp.Expr, sp.expand(f)), int(power)) for f, power in factors]
+        return [(sp.expand(f), int(power)) for f, power in factors]
     return [(form, 1)]
 
 
 def _symbols(term: sp.Expr) -> sp.Expr:
-    return cast(sp.Expr, sp.Mul(*(f for f in sp.Mul.make_args(term) if not f.is_number)))
+    return sp.Mul(*(f for f in sp.Mul.make_args(term) if not f.is_number))
 
 
 def _exponent(term: sp.Expr) -> dict[sp.Expr, sp.Expr]:
@@ -471,6 +471,6 @@ def _exponent(term: sp.Expr) -> dict[sp.Expr, sp.Expr]:
         if isinstance(factor, sp.exp):
             for part in sp.Add.make_args(sp.expand(factor.args[0])):
                 number = sp.Mul(*(f for f in sp.Mul.make_args(part) if f.is_number))
-                symbols = _symbols(cast(sp.Expr, part))
-                found[symbols] = cast(sp.Expr, found.get(symbols, sp.S.Zero) + number)
+                symbols = _symbols(part)
+                found[symbols] = found.get(symbols, sp.S.Zero) + number
     return found

@@ -25,7 +25,7 @@ def null_space(rows: Sequence[Row], columns: int, numbers: NumberTable) -> list[
         vector: list[sp.Expr] = [sp.S.Zero] * columns
         vector[free] = sp.S.One
         for pivot, row in zip(pivots, reduced, strict=True):
-            vector[pivot] = cast(sp.Expr, -row.get(free, sp.S.Zero))
+            vector[pivot] = -row.get(free, sp.S.Zero)
         first = next(entry for entry in vector if entry != 0)
         basis.append([numbers.canonical(sp.radsimp(sp.expand(entry / first))) for entry in vector])
     return basis
@@ -77,7 +77,7 @@ def _algebraic_elimination(
             factor = row.get(column)
             if factor is not None:
                 for j, e in pivot.items():
-                    changed = numbers.canonical(cast(sp.Expr, sp.expand(row.get(j, sp.S.Zero) - factor * e)))
+                    changed = numbers.canonical(sp.expand(row.get(j, sp.S.Zero) - factor * e))
                     row[j] = changed
                     if changed == 0:
                         del row[j]

@@ -51,9 +51,9 @@ class NormalForm:
         if not expr.args:
             return expr
         if expr.is_number and not expr.has(sp.I):
-            return self.numbers.canonical(cast(sp.Expr, sp.expand(expr)))
+            return self.numbers.canonical(sp.expand(expr))
         rebuilt = expr.func(*(self(arg) if isinstance(arg, sp.Expr) else arg for arg in expr.args))
-        return self._collect(_expand(cast(sp.Expr, rebuilt)))
+        return self._collect(_expand(rebuilt))
 
     def _collect(self, expr: sp.Expr) -> sp.Expr:
         """Σ number × symbols, with equal symbolic parts merged and the numbers made canonical."""
@@ -64,15 +64,13 @@ class NormalForm:
             )
             symbols = [factor for factor in sp.Mul.make_args(number) if not factor.is_number]
             number = sp.Mul(*(factor for factor in sp.Mul.make_args(number) if factor.is_number))
-            numbers[sp.Mul(rest, *symbols)].append(cast(sp.Expr, number))
-        terms = {
-            rest: self.numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*n)))) for rest, n in numbers.items()
-        }
+            numbers[sp.Mul(rest, *symbols)].append(number)
+        terms = {rest: self.numbers.canonical(sp.expand(sp.Add(*n))) for rest, n in numbers.items()}
         if expr.has(SiteConstant):
             terms = without_cancelling_sums(terms, self.numbers)
         if expr.has(Bonds):
             terms = with_sums_over_bonds_together(terms, self.numbers)
-        return cast(sp.Expr, sp.Add(*(number * rest for rest, number in terms.items())))
+        return sp.Add(*(number * rest for rest, number in terms.items()))
 
     def _site_sum(self, expr: SiteSum) -> sp.Expr:
         terms: list[sp.Expr] = []
@@ -84,16 +82,16 @@ class NormalForm:
                 if degrees is not None:  # Σ_x (Aφ)(x) = Σ_x (A·1)(x) φ(x)
                     sign, constant = self(degrees).as_coeff_Mul()
                     factor *= sign
-                    monomial = cast(sp.Expr, constant * monomial.with_hops(None))
+                    monomial = constant * monomial.with_hops(None)
             given = None if monomial is None else sum_of_values(monomial)
             if monomial is None:
-                terms.append(cast(sp.Expr, factor * expr.lattice.volume))
+                terms.append(factor * expr.lattice.volume)
             elif given is not None:
-                terms.append(cast(sp.Expr, factor * given))
+                terms.append(factor * given)
             else:
                 sign, monomial = self._canonical_position(monomial).as_coeff_Mul()
-                terms.append(cast(sp.Expr, factor * sign * SiteSum(expr.lattice.symbol, monomial)))
-        return self._collect(cast(sp.Expr, sp.Add(*terms)))
+                terms.append(factor * sign * SiteSum(expr.lattice.symbol, monomial))
+        return self._collect(sp.Add(*terms))
 
     def _bond_sum(self, expr: SiteSum) -> sp.Expr:
         """The sum with monomials in canonical position and orientation, and with all factors on the bonds."""
@@ -102,15 +100,15 @@ class NormalForm:
         for term in sp.Add.make_args(self(expr.density)):
             fields = term.atoms(FieldComponent, BondWeight)
             factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, sp.S.One)
-            for some, summand in without_weights(bonds, cast(sp.Expr, monomial)):
+            for some, summand in without_weights(bonds, monomial):
                 if summand != monomial and not summand.has(BondWeight):  # a weight became a number
                     terms.append(factor * self(SiteSum(some, summand)))
                 elif not summand.atoms(FieldComponent, BondWeight):
-                    terms.append(cast(sp.Expr, factor * SiteSum(some, summand).of_one * summand))
+                    terms.append(factor * SiteSum(some, summand).of_one * summand)
                 else:
                     positions = map(self._canonical_position, (summand, exchanged(summand)))
-                    terms.append(cast(sp.Expr, factor * in_one_orientation(some, *positions)))
-        return self._collect(cast(sp.Expr, sp.Add(*terms)))
+                    terms.append(factor * in_one_orientation(some, *positions))
+        return self._collect(sp.Add(*terms))
 
     def _determinant(self, expr: FermionLogDet) -> sp.Expr:
         """The determinant at a canonical time, which does not change it, and with a canonical species."""
@@ -130,30 +128,30 @@ class NormalForm:
             }
             # the coefficients move with the fields, and equal ones get one spelling
             moved |= {h: h.moved(tuple(-b for b in origin)).canonical for h in constants}
-            images.append(cast(sp.Expr, monomial.xreplace(moved)))
+            images.append(monomial.xreplace(moved))
         return min(images or [monomial], key=_alphabetical)
 
 
 def _alphabetical(monomial: sp.Expr) -> tuple[str, str]:
     """Sort key: fields first, so that a product has one position whatever its coefficient."""
     constants = monomial.atoms(SiteConstant)
-    fields = cast(sp.Expr, monomial.xreplace(dict.fromkeys(constants, sp.S.One))) if constants else monomial
+    fields = monomial.xreplace(dict.fromkeys(constants, sp.S.One)) if constants else monomial
     return sp.sstr(fields.as_coeff_Mul()[::-1]), sp.sstr(monomial.as_coeff_Mul()[::-1])
 
 
 def _expand(expr: sp.Expr) -> sp.Expr:
     # exp(a + b) and log(a b) stay whole: a log-sum-exp is recognised by its exponents
-    expanded = cast(sp.Expr, sp.expand(expr, power_exp=False, power_base=False, log=False))
+    expanded = sp.expand(expr, power_exp=False, power_base=False, log=False)
     # SymPy multiplies numbers into denominators, 1/(2 (x + 2)) = 1/(2 x + 4): back out with them
     inverse = {p: _primitive(p) for p in expanded.atoms(sp.Pow) if p.exp.is_negative and p.base.is_Add}
     changed = {p: image for p, image in inverse.items() if image != p}
-    return cast(sp.Expr, expanded.xreplace(changed)) if changed else expanded
+    return expanded.xreplace(changed) if changed else expanded
 
 
 def _primitive(power: sp.Pow) -> sp.Expr:
     """(n b)^−k as n^−k b^−k, n the content of the sum in the denominator."""
     content, base = power.base.primitive()
-    return cast(sp.Expr, content**power.exp * base**power.exp)
+    return content**power.exp * base**power.exp
 
 
 def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:
@@ -168,7 +166,7 @@ def _constant_seen_by(field: FieldComponent, constant: sp.Expr) -> sp.Expr:
             found=f"different sums on {field.lattice}",
             remedy="declare the group on linear combinations of components alone",
         )
-    return cast(sp.Expr, factor * constant)
+    return factor * constant
 
 
 def _sums_of_weights(lattice: Lattice, hops: AdjacencyPower) -> sp.Expr | None:
@@ -182,7 +180,7 @@ def _sums_of_weights(lattice: Lattice, hops: AdjacencyPower) -> sp.Expr | None:
 
 
 def _sums_in(expr: sp.Expr, normal_form: NormalForm) -> sp.Expr:
-    return cast(sp.Expr, expr.xreplace({node: normal_form(node) for node in expr.atoms(SiteSum)}))
+    return expr.xreplace({node: normal_form(node) for node in expr.atoms(SiteSum)})
 
 
 def _settled(monomial: sp.Expr) -> sp.Expr:
@@ -199,11 +197,11 @@ def _settled(monomial: sp.Expr) -> sp.Expr:
         return monomial
     total = replace(hops[0], steps=sum(h.steps for h in hops))
     candidates = [f.with_hops(None) * g.with_hops(total), f.with_hops(total) * g.with_hops(None)]
-    return cast(sp.Expr, min(candidates, key=sp.sstr))
+    return min(candidates, key=sp.sstr)
 
 
 def _repeated(factor: sp.Basic) -> list[sp.Basic]:
-    base, exponent = cast(sp.Expr, factor).as_base_exp()
+    base, exponent = factor.as_base_exp()
     return [base, base] if exponent == 2 else [factor]
 
 
@@ -228,7 +226,7 @@ def transformed(expr: sp.Expr, element: Element, components: tuple[FieldComponen
         hopping = node.hopping.renamed(element.sites.nodes)
         field = _alternating(node.field, element, components)
         images[node] = node.func(hopping, node.beta, field, node.species)
-    return cast(sp.Expr, expr.xreplace(images))
+    return expr.xreplace(images)
 
 
 def _alternating(density: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
@@ -248,8 +246,8 @@ def _alternating(density: sp.Expr, element: Element, components: tuple[FieldComp
         images = _images(
             density, element, components, {(s, 0): v for s, v in zip(signs, values, strict=True)}
         )
-        total.append(cast(sp.Expr, sp.expand(here) * density.xreplace(images)))
-    return cast(sp.Expr, sp.Add(*total))
+        total.append(sp.expand(here) * density.xreplace(images))
+    return sp.Add(*total)
 
 
 def _alternating_bonds(node: SiteSum, element: Element, components: tuple[FieldComponent, ...]) -> sp.Expr:
@@ -263,12 +261,12 @@ def _alternating_bonds(node: SiteSum, element: Element, components: tuple[FieldC
     total: list[sp.Expr] = []
     for at_ends, members in groups.items():
         known = {(s, end): v for end, of in enumerate(at_ends, 1) for s, v in zip(signs, of, strict=True)}
-        density = cast(sp.Expr, node.density.xreplace(_images(node.density, element, components, known)))
+        density = node.density.xreplace(_images(node.density, element, components, known))
         later = {
             key: v * (-1 if any(mu != bonds.lattice.graph_axis for mu in key[0]) else 1)
             for key, v in known.items()
         }
-        other = cast(sp.Expr, node.density.xreplace(_images(node.density, element, components, later)))
+        other = node.density.xreplace(_images(node.density, element, components, later))
         if sp.expand(density - other) != 0:
             raise GroupError(
                 f"staggered signs of {element}",
@@ -278,7 +276,7 @@ def _alternating_bonds(node: SiteSum, element: Element, components: tuple[FieldC
             )
         moved = Bonds(bonds.lattice, members).renamed(element.sites.inverse.nodes)
         total.append(SiteSum(moved, density))
-    return cast(sp.Expr, sp.Add(*total))
+    return sp.Add(*total)
 
 
 def _signs_in(density: sp.Expr, element: Element, components: tuple[FieldComponent, ...]) -> list[Axes]:

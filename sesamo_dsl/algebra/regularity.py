@@ -61,7 +61,7 @@ def regularity(expr: sp.Expr, moved: Moved) -> Regularity:
         return Regularity.ANALYTIC
     if isinstance(expr, SiteSum):
         return regularity(expr.density, moved)
-    classes = [regularity(cast(sp.Expr, a), moved) if isinstance(a, sp.Expr) else None for a in expr.args]
+    classes = [regularity(a, moved) if isinstance(a, sp.Expr) else None for a in expr.args]
     if any(c is None for c in classes):
         return Regularity.UNKNOWN
     worst = max(cast(list[Regularity], classes))
@@ -76,7 +76,7 @@ def regularity(expr: sp.Expr, moved: Moved) -> Regularity:
     if isinstance(expr, sp.Pow):
         return _of_power(expr, regularity(expr.base, moved), regularity(expr.exp, moved))
     if isinstance(expr, sp.log) and len(expr.args) == 1:
-        argument = cast(sp.Expr, expr.args[0])
+        argument = expr.args[0]
         if worst <= Regularity.CONTINUOUS and is_positive(argument):
             return worst
         return Regularity.SINGULAR if worst in (0, 2) and is_nonnegative(argument) else Regularity.UNKNOWN
@@ -128,7 +128,7 @@ def _parts(expr: sp.Basic, moved: Moved) -> list[sp.Expr]:
     if isinstance(expr, SiteSum):
         return _parts(expr.density, moved)
     if isinstance(expr, sp.Add | sp.Mul):
-        return _of_terms([cast(sp.Expr, t) for t in sp.Add.make_args(cast(sp.Expr, expr))], moved)
+        return _of_terms(list(sp.Add.make_args(expr)), moved)
     return [part for arg in expr.args for part in _parts(arg, moved)]
 
 
@@ -137,15 +137,13 @@ def _of_terms(terms: list[sp.Expr], moved: Moved) -> list[sp.Expr]:
     found = _parts(sp.Add(*regular), moved)
     cofactors: dict[sp.Expr, list[sp.Expr]] = defaultdict(list)
     for term in _one_sum([t for t in terms if t not in regular]):
-        factors = [cast(sp.Expr, f) for f in sp.Mul.make_args(term)]
+        factors = list(sp.Mul.make_args(term))
         kernel = [f for f in factors if regularity(f, moved) != Regularity.ANALYTIC]
-        cofactors[cast(sp.Expr, sp.Mul(*kernel))].append(
-            cast(sp.Expr, sp.Mul(*(f for f in factors if f not in kernel)))
-        )
+        cofactors[sp.Mul(*kernel)].append(sp.Mul(*(f for f in factors if f not in kernel)))
     for kernel, others in cofactors.items():
         for factor in sp.Mul.make_args(kernel):
-            known = regularity(cast(sp.Expr, factor), moved) != Regularity.UNKNOWN
-            found += [cast(sp.Expr, factor)] if known else _of_factor(factor, moved)
+            known = regularity(factor, moved) != Regularity.UNKNOWN
+            found += [factor] if known else _of_factor(factor, moved)
         found += _parts(sp.Add(*others), moved)
     return found
 
@@ -163,10 +161,10 @@ def _one_sum(terms: list[sp.Expr]) -> list[sp.Expr]:
     for term in terms:
         factor, node = term.as_independent(*term.atoms(Functional), as_Add=False)
         if isinstance(node, SiteSum):
-            densities[node.args[0]].append(cast(sp.Expr, factor * node.density))
+            densities[node.args[0]].append(factor * node.density)
         else:
             rest.append(term)
-    return [*rest, *(SiteSum(symbol, cast(sp.Expr, sp.Add(*d))) for symbol, d in densities.items())]
+    return [*rest, *(SiteSum(symbol, sp.Add(*d)) for symbol, d in densities.items())]
 
 
 def _moves(expr: sp.Basic, moved: Moved) -> bool:
@@ -190,5 +188,5 @@ def _lower_bound(expr: sp.Expr) -> tuple[bool, bool]:
         nonnegative, positive = _lower_bound(node.density) if node.bonds is None else (False, False)
         sign = {"positive": True} if positive else {"nonnegative": True} if nonnegative else {}
         values[node] = sp.Dummy(real=True, **sign)
-    bounded = cast(sp.Expr, expr.xreplace(values))
+    bounded = expr.xreplace(values)
     return bool(bounded.is_nonnegative), bool(bounded.is_positive)

@@ -46,20 +46,20 @@ def sum_of_values(density: sp.Expr) -> sp.Expr | None:
     if monomial != 1:
         return None
     rows = np.stack([cast(_Array, h.array).ravel() for h in constants], axis=1)
-    return cast(sp.Expr, sp.Add(*(sp.Mul(*(exact_value(value) for value in row)) for row in rows)))
+    return sp.Add(*(sp.Mul(*(exact_value(value) for value in row)) for row in rows))
 
 
 def _given_factors(density: sp.Expr) -> tuple[tuple[SiteConstant, ...], sp.Expr]:
     """The given site constants in a product, each as often as its power says, and the other factors."""
     constants, monomial = [], []
     for factor in sp.Mul.make_args(density):
-        base, exponent = cast(sp.Expr, factor).as_base_exp()
+        base, exponent = factor.as_base_exp()
         natural = exponent.is_Integer and exponent.is_positive
         if isinstance(base, SiteConstant) and base.values is not None and natural:
-            constants += [base] * int(cast(sp.Integer, exponent))
+            constants += [base] * int(exponent)
         else:
             monomial.append(factor)
-    return tuple(constants), cast(sp.Expr, sp.Mul(*monomial))
+    return tuple(constants), sp.Mul(*monomial)
 
 
 def _given_coefficient(term: sp.Expr) -> tuple[sp.Expr, sp.Expr, tuple[SiteConstant, ...]] | None:
@@ -68,7 +68,7 @@ def _given_coefficient(term: sp.Expr) -> tuple[sp.Expr, sp.Expr, tuple[SiteConst
     if len(sums) != 1:
         return None
     constants, monomial = _given_factors(sums[0].density)
-    return cast(sp.Expr, term / sums[0]), monomial, constants
+    return term / sums[0], monomial, constants
 
 
 def _vanishes(parts: list[tuple[sp.Expr, tuple[SiteConstant, ...]]], numbers: NumberTable) -> bool:
@@ -84,7 +84,7 @@ def _vanishes(parts: list[tuple[sp.Expr, tuple[SiteConstant, ...]]], numbers: Nu
     for row in np.unique(columns, axis=0):
         values = {h: exact_value(value) for h, value in zip(atoms, row, strict=True)}
         total = sp.Add(*(number * sp.Mul(*(values[h] for h in constants)) for number, constants in parts))
-        if numbers.canonical(cast(sp.Expr, sp.expand(total))) != 0:
+        if numbers.canonical(sp.expand(total)) != 0:
             return False
     return True
 

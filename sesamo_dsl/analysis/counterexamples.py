@@ -229,7 +229,7 @@ class _Trials:
         places = [_place(f, index[f.field, f.component], node) for f in fields]
         symbols = [s for s in sorted(boundary.free_symbols, key=str) if s not in fields]
         function = as_function((*fields, *symbols), boundary, precise=False)
-        couplings = [self._at_first_site(cast(sp.Symbol, s), node) for s in symbols]
+        couplings = [self._at_first_site(s, node) for s in symbols]
 
         def configuration(t: float) -> np.ndarray:
             x = start.copy()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -142,7 +141,7 @@ def _representation(element: Element, rows: sp.Matrix, names: str) -> sp.Matrix:
     """The exact k×k matrix D_g with C R_g = D_g C."""
     image = rows * element.matrix
     gram = rows * rows.T
-    if is_zero(cast(sp.Expr, sp.expand(gram.det()))) is not False:
+    if is_zero(sp.expand(gram.det())) is not False:
         raise GroupError(
             f"collective coordinate of {names}",
             expected="linearly independent combinations of components",
@@ -150,7 +149,7 @@ def _representation(element: Element, rows: sp.Matrix, names: str) -> sp.Matrix:
             remedy="remove the redundant combination",
         )
     solution = (image * rows.T * gram.inv()).applyfunc(sp.expand)
-    if any(is_zero(cast(sp.Expr, sp.expand(entry))) is not True for entry in solution * rows - image):
+    if any(is_zero(sp.expand(entry)) is not True for entry in solution * rows - image):
         raise GroupError(
             f"collective coordinate of {names}",
             expected="combinations that the group maps into each other",
@@ -167,7 +166,7 @@ def _check_faithful(
     kernel = [
         g
         for g, d in zip(group.elements[1:], exact[1:], strict=True)
-        if all(is_zero(cast(sp.Expr, sp.expand(entry))) for entry in d - identity)
+        if all(is_zero(sp.expand(entry)) for entry in d - identity)
     ]
     if kernel:
         raise NotFaithfulError(

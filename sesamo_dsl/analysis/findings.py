@@ -242,7 +242,7 @@ class Findings:
         if self.source is None:
             return None
         symbols = {symbol for h in self.source for symbol in h.free_symbols}
-        values: Any = {symbol: parameters[cast(sp.Symbol, symbol).name] for symbol in symbols}
+        values: Any = {symbol: parameters[symbol.name] for symbol in symbols}
         return np.array([float(h.subs(values)) for h in self.source])
 
     @property

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import mpmath
 import numpy as np
@@ -82,11 +82,11 @@ def check_invariance(
     counterexample = find_counterexample(theory, generator)
     residual: sp.Expr = sp.S.Zero  # if image == action no normal form, which may be large, is needed
     if counterexample is not None and work(image, [generator]) > LARGEST_EXPANSION:
-        residual = cast(sp.Expr, image - theory.action)
+        residual = image - theory.action
         if limits is not None:
             limits.append(f"S∘T_g − S for g = {generator} is shown as it is, not multiplied out")
     elif image != theory.action:
-        residual = normal_form(cast(sp.Expr, normal_form(image) - normal_form(theory.action)))
+        residual = normal_form(normal_form(image) - normal_form(theory.action))
     if residual == 0:
         refuse_contradiction(theory, str(generator), counterexample)
         return Verdict(generator, "exact", residual, "proved: both actions have the same normal form")
@@ -292,7 +292,7 @@ def split(
             for change in changes
         )
 
-    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
+    terms = list(sp.Add.make_args(normal_form(theory.action)))
     moved: list[sp.Expr] = []
     singly = 0
     for alike in _grouped(terms, _coupling):
@@ -300,7 +300,7 @@ def split(
         singly += len(changed)
         for some in [changed] if is_invariant(sp.Add(*changed)) else _grouped(changed, is_polynomial):
             moved += [] if is_invariant(sp.Add(*some)) else some
-    block = cast(sp.Expr, sp.Add(*moved))
+    block = sp.Add(*moved)
     if not moved or not proved:
         return block
     if group.order * _size_of_image(theory, block, group) > _MOST_IMAGES:
@@ -308,8 +308,8 @@ def split(
             limits.append(f"S₁ is the whole of {block}: its average over the group was not computed")
         return block
     images = [normal_form(transformed(block, g, theory.components)) for g in group.elements]
-    average = normal_form(cast(sp.Expr, sp.Add(*images) / group.order))
-    breaking = normal_form(cast(sp.Expr, block - average))
+    average = normal_form(sp.Add(*images) / group.order)
+    breaking = normal_form(block - average)
     return breaking if len(sp.Add.make_args(breaking)) <= singly else block
 
 
@@ -333,13 +333,13 @@ def _grouped(terms: Sequence[sp.Expr], key: Callable[[sp.Expr], Any]) -> list[li
 
 def _coupling(term: sp.Expr) -> sp.Expr:
     factors = [f for f in sp.Mul.make_args(term) if f.atoms(Parameter) and not f.has(Functional)]
-    return cast(sp.Expr, sp.Mul(*factors))
+    return sp.Mul(*factors)
 
 
 def is_polynomial(term: sp.Expr) -> bool:
     """Whether a part of the action is a polynomial in sums of polynomials in the fields."""
     densities = [node.density for node in term.atoms(SiteSum)]
-    outer = cast(sp.Expr, term.xreplace({node: sp.Dummy() for node in term.atoms(Functional)}))
+    outer = term.xreplace({node: sp.Dummy() for node in term.atoms(Functional)})
     polynomial = all(bool(d.is_polynomial(*d.atoms(FieldComponent))) for d in densities)
     return polynomial and bool(outer.is_polynomial(*outer.atoms(sp.Dummy)))
 
@@ -489,7 +489,7 @@ def _closed_span(
             if pivot in vector:
                 factor = vector[pivot]
                 coordinates[i] = factor
-                vector = _add(vector, e, cast(sp.Expr, -factor), normal_form)
+                vector = _add(vector, e, -factor, normal_form)
         return coordinates, vector
 
     pivots: list[sp.Expr] = []
@@ -499,7 +499,7 @@ def _closed_span(
     def extend(rest: _Vector) -> None:
         pivot = min(rest, key=sp.default_sort_key)
         pivots.append(pivot)
-        vectors.append({term: normal_form(cast(sp.Expr, a / rest[pivot])) for term, a in rest.items()})
+        vectors.append({term: normal_form(a / rest[pivot]) for term, a in rest.items()})
 
     start = _terms(normal_form(breaking))
     if start:
@@ -526,7 +526,7 @@ def _closed_span(
                     moved = _add(moved, rows[s][j], a, normal_form)
                 image = moved
             total.append(image.get(i, sp.S.Zero))
-        return normal_form(cast(sp.Expr, sp.Add(*total)))
+        return normal_form(sp.Add(*total))
 
     classes = group.conjugacy_classes()
     n = len(vectors)
@@ -544,13 +544,13 @@ def _terms(expr: sp.Expr) -> _Vector:
     for term in sp.Add.make_args(expr):
         if term != 0:
             factors = sp.Mul.make_args(term)
-            symbols = cast(sp.Expr, sp.Mul(*(f for f in factors if not f.is_number)))
-            found[symbols] = cast(sp.Expr, sp.Mul(*(f for f in factors if f.is_number)))
+            symbols = sp.Mul(*(f for f in factors if not f.is_number))
+            found[symbols] = sp.Mul(*(f for f in factors if f.is_number))
     return found
 
 
 def _expression(vector: _Vector) -> sp.Expr:
-    return cast(sp.Expr, sp.Add(*(a * term for term, a in vector.items())))
+    return sp.Add(*(a * term for term, a in vector.items()))
 
 
 def _add(
@@ -561,7 +561,7 @@ def _add(
     for key, value in b.items():
         if sp.count_ops(factor) + sp.count_ops(value) > _LARGEST_NUMBER:
             raise _UnwieldyNumberError
-        number = normal_form(cast(sp.Expr, sp.expand(total.get(key, sp.S.Zero) + factor * value)))
+        number = normal_form(sp.expand(total.get(key, sp.S.Zero) + factor * value))
         if number == 0:
             total.pop(key, None)
         else:

@@ -7,7 +7,6 @@ vanishes, which the normal form decides. An S with jumps is invariant if it is a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import mpmath
 import numpy as np
@@ -39,27 +38,27 @@ def lie_derivative(
 ) -> sp.Expr:
     """The Lie derivative L_T of an action or a density; of functions that jump see ``algebra.regularity``."""
     if expr.is_Add:  # term by term, each with its own sums
-        terms = [lie_derivative(cast(sp.Expr, term), generator, components) for term in expr.args]
-        return cast(sp.Expr, sp.Add(*terms))
+        terms = [lie_derivative(term, generator, components) for term in expr.args]
+        return sp.Add(*terms)
     position = {(c.field, c.component): a for a, c in enumerate(components)}
 
     def moved(field: FieldComponent) -> sp.Expr:
         row = generator.row(position[field.field, field.component])
         terms = (t * c.placed_like(field) for t, c in zip(row, components, strict=True) if t != 0)
-        return cast(sp.Expr, sp.Add(*terms))
+        return sp.Add(*terms)
 
     def density(d: sp.Expr) -> sp.Expr:
         fields = sorted(d.atoms(FieldComponent), key=str)
         images = {f: moved(f) for f in fields}
-        return cast(sp.Expr, sp.Add(*(sp.diff(d, f) * image for f, image in images.items() if image != 0)))
+        return sp.Add(*(sp.diff(d, f) * image for f, image in images.items() if image != 0))
 
     nodes = sorted(expr.atoms(SiteSum), key=sp.default_sort_key)
     dummies = {node: sp.Dummy(real=True) for node in nodes}
-    outer = cast(sp.Expr, expr.xreplace(dummies))
+    outer = expr.xreplace(dummies)
     terms = [sp.diff(outer, dummy) * node.over(density(node.density)) for node, dummy in dummies.items()]
     terms.append(density(outer))
     back = {dummy: node for node, dummy in dummies.items()}
-    return cast(sp.Expr, sp.Add(*terms).xreplace(back))
+    return sp.Add(*terms).xreplace(back)
 
 
 def judge_generator(
@@ -218,6 +217,6 @@ def coefficients(expr: sp.Expr) -> dict[sp.Expr, sp.Expr]:
     for term in sp.Add.make_args(expr):
         if term != 0:
             factors = sp.Mul.make_args(term)
-            symbols = cast(sp.Expr, sp.Mul(*(f for f in factors if not f.is_number)))
-            found[symbols] = cast(sp.Expr, sp.Mul(*(f for f in factors if f.is_number)))
+            symbols = sp.Mul(*(f for f in factors if not f.is_number))
+            found[symbols] = sp.Mul(*(f for f in factors if f.is_number))
     return found

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import sympy as sp
 
@@ -50,8 +49,8 @@ class _Multiplet:
     def whole(self, part: sp.Expr) -> sp.Expr:
         """The sum of the terms with this part in the place of their own."""
         if self.kernel is None or self.symbol is None:
-            return cast(sp.Expr, self.coupling * part)
-        return cast(sp.Expr, self.coupling * SiteSum(self.symbol, cast(sp.Expr, self.kernel * part)))
+            return self.coupling * part
+        return self.coupling * SiteSum(self.symbol, self.kernel * part)
 
 
 class _Splitter:
@@ -74,7 +73,7 @@ class _Splitter:
         if self._work > _MAX_WORK:
             return None
         twice = (self.derivative(self.derivative(expr, g), g) for g in self._generators)
-        return self._normal_form(cast(sp.Expr, sp.Add(*twice)))
+        return self._normal_form(sp.Add(*twice))
 
     def affordable(self, expr: sp.Expr) -> bool:
         """Whether the bound on the work leaves room for C twice, the least that a relation needs."""
@@ -100,18 +99,18 @@ class _Splitter:
             coupling = sp.Mul(
                 *(f for f in sp.Mul.make_args(term) if f.atoms(Parameter) and not f.has(Functional))
             )
-            rest = cast(sp.Expr, term / coupling)
+            rest = term / coupling
             kernel, part, symbol = _parted(rest)
             if kernel is not None and kernel != 1 and not self.is_invariant(kernel):
                 kernel, part, symbol = None, rest, None
             degree = 0 if kernel is None else _degree(part)
-            found[cast(sp.Expr, coupling), kernel, symbol, degree].append(part)
-        return [_Multiplet(c, k, cast(sp.Expr, sp.Add(*p)), s) for (c, k, s, _), p in found.items()]
+            found[coupling, kernel, symbol, degree].append(part)
+        return [_Multiplet(c, k, sp.Add(*p), s) for (c, k, s, _), p in found.items()]
 
 
 def _parted(term: sp.Expr) -> tuple[sp.Expr | None, sp.Expr, sp.Basic | None]:
     """(kernel, part, lattice) of a term without coupling."""
-    factors = [f.as_base_exp() for f in cast(tuple[sp.Expr, ...], sp.Mul.make_args(term)) if not f.is_number]
+    factors = [f.as_base_exp() for f in sp.Mul.make_args(term) if not f.is_number]
     if all(isinstance(b, SiteSum) and e.is_Integer and e.is_positive for b, e in factors) and all(
         _is_polynomial(b.density) for b, _ in factors if isinstance(b, SiteSum)
     ):
@@ -119,9 +118,9 @@ def _parted(term: sp.Expr) -> tuple[sp.Expr | None, sp.Expr, sp.Basic | None]:
     number, node = term.as_independent(*term.atoms(Functional), as_Add=False)
     if not isinstance(node, SiteSum):
         return None, term, None
-    powers = [f for f in cast(tuple[sp.Expr, ...], sp.Mul.make_args(node.density)) if _is_polynomial(f)]
-    monomial = cast(sp.Expr, sp.Mul(*powers))
-    return cast(sp.Expr, node.density / monomial), cast(sp.Expr, number * monomial), node.args[0]
+    powers = [f for f in sp.Mul.make_args(node.density) if _is_polynomial(f)]
+    monomial = sp.Mul(*powers)
+    return node.density / monomial, number * monomial, node.args[0]
 
 
 def _degree(monomial: sp.Expr) -> int:
@@ -154,7 +153,7 @@ def lie_split(
         Gets a sentence if terms are in S₁ as a whole because no smaller part was found.
     """
     splitter = _Splitter(theory, generators, normal_form)
-    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
+    terms = list(sp.Add.make_args(normal_form(theory.action)))
     breaking: list[sp.Expr] = []
     whole: list[sp.Expr] = []
     for multiplet in splitter.multiplets([t for t in terms if not splitter.is_invariant(t)]):
@@ -166,11 +165,11 @@ def lie_split(
         if invariant is None:
             whole.append(multiplet.whole(multiplet.part))
         else:
-            breaking.append(multiplet.whole(cast(sp.Expr, multiplet.part - invariant)))
+            breaking.append(multiplet.whole(multiplet.part - invariant))
     if whole and limits is not None:
-        shown = normal_form(cast(sp.Expr, sp.Add(*whole)))
+        shown = normal_form(sp.Add(*whole))
         limits.append(f"no smaller breaking part than the whole of {shown} was looked for")
-    return normal_form(cast(sp.Expr, sp.Add(*breaking, *whole)))
+    return normal_form(sp.Add(*breaking, *whole))
 
 
 def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr | None]) -> sp.Expr | None:
@@ -185,7 +184,7 @@ def _invariant_part(part: sp.Expr, casimir: Callable[[sp.Expr], sp.Expr | None])
         if relation is not None:
             # Σ_k a_k C^k S = 0 over k ≥ 1, hence p(C)S with p = Σ_k a_k C^(k−1) is invariant; p(0) = a_1 ≠ 0
             total = sp.Add(*(a * power for a, power in zip(relation, powers, strict=False)))
-            return cast(sp.Expr, total / relation[0])
+            return total / relation[0]
     return part  # the Casimir is diagonalisable: C^k S = 0 for some k implies C S = 0
 
 
@@ -198,7 +197,7 @@ def breaking_charges(
     """
     splitter = _Splitter(theory, [generator], normal_form)
     charges: set[sp.Expr] = set()
-    terms = [cast(sp.Expr, t) for t in sp.Add.make_args(breaking)]
+    terms = list(sp.Add.make_args(breaking))
     for multiplet in splitter.multiplets(terms):
         if multiplet.kernel is None:
             return ()
@@ -209,7 +208,7 @@ def breaking_charges(
                 return ()
             powers.append(following)
         roots = sp.roots(sp.Poly(list(reversed(relation)), sp.Symbol("z")))
-        charges |= {cast(sp.Expr, sp.sqrt(-root)) for root in roots}
+        charges |= {sp.sqrt(-root) for root in roots}
     return tuple(sorted(charges, key=float))
 
 
@@ -220,5 +219,5 @@ def dependency(vectors: list[sp.Expr]) -> list[sp.Expr] | None:
     matrix = sp.Matrix(len(monomials), len(vectors), lambda i, j: columns[j].get(monomials[i], sp.S.Zero))
     for vector in matrix.nullspace():
         if vector[-1] != 0:
-            return [cast(sp.Expr, entry / vector[-1]) for entry in vector]
+            return [entry / vector[-1] for entry in vector]
     return None

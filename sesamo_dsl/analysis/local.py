@@ -9,7 +9,6 @@ linearly independent functions, so that the change vanishes exactly when every c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import sympy as sp
 
@@ -40,7 +39,7 @@ class LocalAction:
         self._normal_form = normal_form
         self._position = {(c.field, c.component): a for a, c in enumerate(theory.components)}
         self._hops_reach_other_blocks = theory.lattice.graph_axis in axes
-        self.terms = [cast(sp.Expr, t) for t in sp.Add.make_args(normal_form(theory.action))]
+        self.terms = list(sp.Add.make_args(normal_form(theory.action)))
 
     def change(self, terms: Sequence[sp.Expr], element: Element) -> sp.Expr:
         """The change of some terms in normal form, 0 if it vanishes.
@@ -58,7 +57,7 @@ class LocalAction:
             for members in self._classes(node.density).values():
                 before, after = (self._marked(node.density, members, g) for g in (None, element))
                 pieces += [factor * SiteSum(node.args[0], after), -factor * SiteSum(node.args[0], before)]
-        return self._normal_form(cast(sp.Expr, sp.Add(*pieces)))
+        return self._normal_form(sp.Add(*pieces))
 
     def leaves_alone(self, terms: Sequence[sp.Expr], element: Element) -> bool:
         """Whether the change of these terms is proved to vanish."""
@@ -72,8 +71,8 @@ class LocalAction:
         """
         moved = [t for t in self.terms if any(self.change([t], g) != 0 for g in elements)]
         invariant = sp.Add(*(self._invariant_part(term, elements) for term in moved))
-        everything = cast(sp.Expr, sp.Add(*moved))
-        smaller = self._normal_form(cast(sp.Expr, everything - invariant))
+        everything = sp.Add(*moved)
+        smaller = self._normal_form(everything - invariant)
         return smaller if len(sp.Add.make_args(smaller)) <= len(moved) else everything
 
     def touches_one_block(self, term: sp.Expr) -> bool:
@@ -99,8 +98,8 @@ class LocalAction:
             if hops is not None:
                 return sp.S.Zero
             images = [density.xreplace({f: self._image(f, g, f) for f in members}) for g in elements]
-            density = self._normal_form(cast(sp.Expr, sp.Add(*images) / len(elements)))
-        return cast(sp.Expr, factor * SiteSum(node.args[0], density))
+            density = self._normal_form(sp.Add(*images) / len(elements))
+        return factor * SiteSum(node.args[0], density)
 
     def _classes(self, density: sp.Expr) -> dict[_Class, list[FieldComponent]]:
         """The fields of a density grouped by their block; sums over neighbours have classes of their own."""
@@ -123,7 +122,7 @@ class LocalAction:
             mark = _renamed(field, "°") if hops is None else _renamed(field.with_hops(None), f"°{hops.steps}")
             image = mark if element is None else self._image(field, element, mark)
             images[field] = image if hops is None else field + image
-        return cast(sp.Expr, density.xreplace(images))
+        return density.xreplace(images)
 
     def _image(self, field: FieldComponent, element: Element, place: FieldComponent) -> sp.Expr:
         """Σ_b R_ab φ_b, every φ_b at the site of ``place`` and with the mark of its name."""
@@ -134,7 +133,7 @@ class LocalAction:
             for entry, c in zip(row, self.theory.components, strict=True)
             if entry != 0
         )
-        return cast(sp.Expr, sp.Add(*terms))
+        return sp.Add(*terms)
 
 
 def judge_local(
@@ -178,7 +177,7 @@ def split_local(
     if all(local.leaves_alone(local.terms, g) for g in group.generators):
         return sp.S.Zero, True
     breaking = local.breaking(group.elements)
-    return breaking, all(local.touches_one_block(cast(sp.Expr, t)) for t in sp.Add.make_args(breaking))
+    return breaking, all(local.touches_one_block(t) for t in sp.Add.make_args(breaking))
 
 
 def _coefficient_and_density(term: sp.Expr) -> tuple[sp.Expr, SiteSum] | None:
@@ -187,7 +186,7 @@ def _coefficient_and_density(term: sp.Expr) -> tuple[sp.Expr, SiteSum] | None:
     if len(nodes) != 1:
         return None
     factor, rest = term.as_independent(*nodes, as_Add=False)
-    return (cast(sp.Expr, factor), rest) if isinstance(rest, SiteSum) else None
+    return (factor, rest) if isinstance(rest, SiteSum) else None
 
 
 def _sorted(fields: set[FieldComponent]) -> list[FieldComponent]:

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -129,7 +128,7 @@ def derive_slice(
     gradient = sp.Matrix([[1 if a == c else 0 for c in range(len(components))] for a in block[1:]])
     motion = sp.Matrix.hstack(*(t * vector for t in incomplete.basis))
     determinant = sp.simplify(sp.Abs((gradient * motion).det()))
-    return Slice(symmetry, block, stages, antipode, cast(sp.Expr, determinant))
+    return Slice(symmetry, block, stages, antipode, determinant)
 
 
 def _close(
@@ -193,7 +192,7 @@ def _stabiliser(
 ) -> list[sp.ImmutableMatrix]:
     """A basis of the generators t of the algebra with t e_c = 0 for this component c."""
     rows = [
-        {i: cast(sp.Expr, t[a, component]) for i, t in enumerate(algebra) if t[a, component] != 0}
+        {i: t[a, component] for i, t in enumerate(algebra) if t[a, component] != 0}
         for a in range(algebra[0].rows)
     ]
     return [_combination(w, algebra, numbers) for w in null_space(rows, len(algebra), numbers)]
@@ -251,7 +250,7 @@ def _stage(
         return None
     m = sp.symbols(f"m2:{len(basis) + 2}", real=True)
     terms = (c * sp.Matrix(t) for c, t in zip(m, basis, strict=True))
-    general = cast(sp.Matrix, sum(terms, sp.zeros(*basis[0].shape)))
+    general = sum(terms, sp.zeros(*basis[0].shape))
     # the entries are polynomials in m, whose products are always expanded, so that zero is recognised
     a = DomainMatrix.from_Matrix(general, extension=True)
     length = a.domain.convert(sp.Add(*(component**2 for component in m)))
@@ -311,7 +310,7 @@ def rotation_coefficients(stage: Stage) -> tuple[sp.Symbol, tuple[sp.Expr, ...]]
         turn = sp.S.One if k == 0 else sp.cos(k * _ANGLE) + sp.sin(k * _ANGLE) * _A / k
         total += turn * projector[0]
     polynomial = sp.Poly(sp.expand(total), _A)
-    return _ANGLE, tuple(cast(sp.Expr, c) for c in reversed(polynomial.all_coeffs()))
+    return _ANGLE, tuple(c for c in reversed(polynomial.all_coeffs()))
 
 
 def linear_source(
@@ -321,7 +320,7 @@ def linear_source(
     lattice = components[0].lattice
     sums = [SiteSum(lattice.symbol, components[a]) for a in slice_.block]
     expanded = sp.expand(breaking)
-    coefficients = [cast(sp.Expr, expanded.coeff(node)) for node in sums]
+    coefficients = [expanded.coeff(node) for node in sums]
     rest = sp.expand(expanded - sp.Add(*(h * node for h, node in zip(coefficients, sums, strict=True))))
     if rest != 0 or any(h.has(SiteSum) for h in coefficients):
         return None

@@ -133,7 +133,7 @@ def FromMatrices(
                 remedy="give one row and one column per component",
             )
         images = matrix * sp.Matrix(components)
-        generators.append({c: cast(sp.Expr, images[a]) for a, c in enumerate(components)})
+        generators.append({c: images[a] for a, c in enumerate(components)})
     return Symmetry(name, generators, **options)
 
 
@@ -345,7 +345,7 @@ def _turn(subject: str, order: Any, plane: Sequence[Field], charge: Any) -> dict
     a, b = axes
     angle = 2 * sp.pi * sp.Rational(turns, whole)
     c, s = sp.cos(angle), sp.sin(angle)
-    return {a: cast(sp.Expr, c * a - s * b), b: cast(sp.Expr, s * a + c * b)}
+    return {a: c * a - s * b, b: s * a + c * b}
 
 
 def _named(name: Any, default: str) -> str:

@@ -233,8 +233,8 @@ class Symmetry:
         if self.use != "equivariant":
             return self.group(components, numbers)
         for generator in self.elements(components, numbers):
-            determinant = cast(sp.Expr, generator.matrix.det())
-            if is_zero(cast(sp.Expr, sp.expand(determinant**2 - 1))) is not True:
+            determinant = generator.matrix.det()
+            if is_zero(sp.expand(determinant**2 - 1)) is not True:
                 raise GroupError(
                     f"symmetry {self.name}",
                     expected="a map of the components that keeps volumes, |det R| = 1",
@@ -281,14 +281,14 @@ class Symmetry:
             common_lattice(self.name, [lattice, generator.sites.lattice])
         shift, rows = [], []
         for c in components:
-            image = cast(sp.Expr, sp.expand(rational(generator.get(c, c))))
+            image = sp.expand(rational(generator.get(c, c)))
             constant = image.as_independent(*components, as_Add=True)[0]
             constant = constant if constant.is_number and constant.is_real else sp.S.Zero
             shift.append(constant)
             subject = f"symmetry {self.name}: image of {c}"
-            rows.append(linear_row(cast(sp.Expr, image - constant), components, subject))
+            rows.append(linear_row(image - constant, components, subject))
         matrix = numbers.matrix(sp.Matrix(rows))
-        if is_zero(cast(sp.Expr, sp.expand(matrix.det()))) is not False:
+        if is_zero(sp.expand(matrix.det())) is not False:
             raise GroupError(
                 f"symmetry {self.name}",
                 expected="an invertible map of the components",
@@ -350,8 +350,8 @@ def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:
 def linear_row(declared: Any, components: Sequence[FieldComponent], subject: str) -> list[sp.Expr]:
     """Coefficients of a linear combination of components with real algebraic coefficients."""
     found = symbolic(declared)
-    expr = sp.nan if found is None else cast(sp.Expr, sp.expand(rational(found)))
-    row = [cast(sp.Expr, expr.coeff(component)) for component in components]
+    expr = sp.nan if found is None else sp.expand(rational(found))
+    row = [expr.coeff(component) for component in components]
     rest = sp.expand(expr - sp.Add(*(a * c for a, c in zip(row, components, strict=True))))
     if rest != 0 or any(not (entry.is_number and entry.is_real) for entry in row):
         raise GroupError(

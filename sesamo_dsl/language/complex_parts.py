@@ -42,24 +42,24 @@ def _parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
             symbol = sp.Dummy(f"sum_{number}_{place}", real=True)
             back[symbol] = cast(sp.Basic, total)
             pieces.append(symbol if part != 0 else sp.S.Zero)
-        sums[node] = cast(sp.Expr, pieces[0] + sp.I * pieces[1])
-    real, imaginary = _plain_parts(cast(sp.Expr, expr.xreplace(cast(Any, sums))))
-    return cast(sp.Expr, real.xreplace(cast(Any, back))), cast(sp.Expr, imaginary.xreplace(cast(Any, back)))
+        sums[node] = pieces[0] + sp.I * pieces[1]
+    real, imaginary = _plain_parts(expr.xreplace(cast(Any, sums)))
+    return real.xreplace(cast(Any, back)), imaginary.xreplace(cast(Any, back))
 
 
 def _plain_parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     if not expr.has(sp.I, *_COMPLEX):
         return expr, sp.S.Zero
     known: dict[Any, Any] = {
-        node: sp.atan2(*reversed(_plain_parts(cast(sp.Expr, node.args[0])))) for node in expr.atoms(sp.arg)
+        node: sp.atan2(*reversed(_plain_parts(node.args[0]))) for node in expr.atoms(sp.arg)
     }
-    known |= {node: _modulus(cast(sp.Expr, node.args[0])) for node in expr.atoms(sp.Abs)}
-    plain = cast(sp.Expr, expr.xreplace(known))
+    known |= {node: _modulus(node.args[0]) for node in expr.atoms(sp.Abs)}
+    plain = expr.xreplace(known)
     # SymPy splits real roots into parts, too, and then does not know their sign
     fractional = (p for p in plain.atoms(sp.Pow) if p.exp.is_Rational and not p.exp.is_Integer)
     roots = [(p, root) for p in sorted(fractional, key=sp.default_sort_key) if (root := _real_root(p))]
     numbered = {p: sp.Dummy(f"root_{k}", nonnegative=True) for k, (p, _) in enumerate(roots)}
-    real, imaginary = cast(sp.Expr, plain.xreplace(cast(Any, numbered))).as_real_imag()
+    real, imaginary = plain.xreplace(cast(Any, numbered)).as_real_imag()
     back = {numbered[p]: root for p, root in roots}
     parts = (sp.expand(part).xreplace(cast(Any, back)) for part in (real, imaginary))
     return cast(tuple[sp.Expr, sp.Expr], tuple(parts))
@@ -68,11 +68,11 @@ def _plain_parts(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 def _modulus(expr: sp.Expr) -> sp.Expr:
     """|expr| without i; for a product or an integer power it is taken factor by factor."""
     if isinstance(expr, sp.Mul):
-        return cast(sp.Expr, sp.Mul(*(_modulus(cast(sp.Expr, factor)) for factor in expr.args)))
+        return sp.Mul(*(_modulus(factor) for factor in expr.args))
     if isinstance(expr, sp.Pow) and expr.exp.is_Integer:
-        return cast(sp.Expr, _modulus(expr.base) ** expr.exp)
+        return _modulus(expr.base) ** expr.exp
     real, imaginary = _plain_parts(expr)
-    return cast(sp.Expr, sp.Abs(real) if imaginary == 0 else sp.sqrt(real**2 + imaginary**2))
+    return sp.Abs(real) if imaginary == 0 else sp.sqrt(real**2 + imaginary**2)
 
 
 def _real_root(power: sp.Pow) -> sp.Expr | None:
@@ -82,7 +82,7 @@ def _real_root(power: sp.Pow) -> sp.Expr | None:
         return power if base.is_nonnegative else None
     real, imaginary = _plain_parts(base)
     nonnegative = imaginary == 0 and (real.is_nonnegative or _is_nowhere_negative(real))
-    return cast(sp.Expr, sp.factor(real) ** power.exp) if nonnegative else None
+    return (sp.factor(real) ** power.exp) if nonnegative else None
 
 
 def _is_nowhere_negative(real: sp.Expr) -> bool:

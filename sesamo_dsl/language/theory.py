@@ -201,7 +201,7 @@ class Theory:
         wound = {f: f.in_place for f in expr.atoms(FieldComponent) if f.around}
         if what == "action":
             self.wound_axes = tuple(sorted({mu for f in wound for mu in f.around}))
-        expr = real_expression(cast(sp.Expr, expr.xreplace(wound)), subject)
+        expr = real_expression(expr.xreplace(wound), subject)
         check_walls(expr, subject)
         free = sorted(_outside_sums(expr), key=str)
         if free:
@@ -368,7 +368,7 @@ class Theory:
         """Refute a complex or undefined expression at generic points (SymPy's assumptions decide little)."""
         sums = expr.atoms(SiteSum, FermionLogDet)
         parts = [part for node in sums for part in _summands(node)]
-        parts.append(cast(sp.Expr, expr.xreplace({node: sp.Dummy(real=True) for node in sums})))
+        parts.append(expr.xreplace({node: sp.Dummy(real=True) for node in sums}))
         for part in parts:
             symbols = sorted(part.free_symbols, key=str)
             for trial in range(3):
@@ -413,10 +413,9 @@ class Theory:
             constants = expr.atoms(SiteConstant)
             numbers |= {h: h.held(checked[h.coupling]) for h in constants if h.coupling in checked}
         other = copy.copy(self)
-        other.action = cast(sp.Expr, self.action.xreplace(cast(Any, numbers)))
+        other.action = self.action.xreplace(cast(Any, numbers))
         other.observables = {
-            name: cast(sp.Expr, value.xreplace(cast(Any, numbers)))
-            for name, value in self.observables.items()
+            name: value.xreplace(cast(Any, numbers)) for name, value in self.observables.items()
         }
         other.parameters, other.site_constants = other._collect_parameters()
         names = {p.name for p in other.parameters}
@@ -485,7 +484,7 @@ def _summands(node: SiteSum | FermionLogDet) -> list[sp.Expr]:
     if node.bonds is None or not node.density.has(WEIGHT):
         return [node.density]
     weights = dict.fromkeys(weight for *_, weight in node.bonds.bonds)
-    return [cast(sp.Expr, node.density.xreplace({WEIGHT: weight})) for weight in weights]
+    return [node.density.xreplace({WEIGHT: weight}) for weight in weights]
 
 
 def _outside_sums(expr: sp.Basic) -> set[FieldComponent | SiteConstant]:
@@ -497,4 +496,4 @@ def _outside_sums(expr: sp.Basic) -> set[FieldComponent | SiteConstant]:
 
 
 def _strip_sums(expr: sp.Expr) -> sp.Expr:
-    return cast(sp.Expr, expr.replace(lambda e: isinstance(e, SiteSum), lambda e: e.density))
+    return expr.replace(lambda e: isinstance(e, SiteSum), lambda e: e.density)

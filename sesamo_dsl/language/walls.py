@@ -8,8 +8,6 @@ somewhere.
 
 from __future__ import annotations
 
-from typing import cast
-
 import sympy as sp
 
 from ..errors import GroupError, TheoryError
@@ -47,7 +45,7 @@ def _misplaced(expr: sp.Basic) -> sp.Basic | None:
     if isinstance(expr, SiteSum):
         return _misplaced(expr.density)
     if isinstance(expr, sp.Piecewise):
-        values = [cast(sp.Basic, arg.args[0]) for arg in expr.args]
+        values = [arg.args[0] for arg in expr.args]
         return next(
             (f for f in map(_misplaced, (v for v in values if v is not sp.oo)) if f is not None), None
         )

@@ -43,14 +43,14 @@ class BondLayer:
 
 def evaluated_once(node: SiteSum) -> SiteSum:
     """The same sum with bonds (x, y) and (y, x) merged, if the density is symmetric in both ends."""
-    bonds = node.bonds
+    bonds = cast(Bonds, node.bonds)
     assert bonds is not None
     if exchanged(node.density) != node.density:
         return node
     together: dict[tuple[int, int, sp.Expr], sp.Expr] = {}
     for i, j, factor, weight in bonds.bonds:
         key = (min(i, j), max(i, j), weight)
-        together[key] = cast(sp.Expr, together.get(key, sp.S.Zero) + factor)
+        together[key] = together.get(key, sp.S.Zero) + factor
     merged = [(i, j, factor, weight) for (i, j, weight), factor in together.items()]
     return SiteSum(Bonds(bonds.lattice, merged), node.density)
 
@@ -76,7 +76,7 @@ def layers(bonds: Bonds) -> list[BondLayer]:
     rows: list[Bond] = list(bonds.bonds)
     if on_sites(bonds):
         factors = {i: factor for i, _, factor, _ in rows}
-        rows = [(i, i, factors.get(i, sp.S.Zero), cast(sp.Expr, sp.S.One)) for i in range(nodes)]
+        rows = [(i, i, factors.get(i, sp.S.Zero), sp.S.One) for i in range(nodes)]
     found = []
     for number, start in enumerate(range(0, len(rows), nodes)):
         chunk = rows[start : start + nodes]

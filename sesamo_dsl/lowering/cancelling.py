@@ -29,7 +29,7 @@ def as_product(expr: sp.Expr) -> sp.Expr | None:
     if root is None:
         return _over_one_denominator(expr)
     numerator, denominator, other = root
-    return cast(sp.Expr, numerator / denominator) if other.is_nonnegative else None
+    return (numerator / denominator) if other.is_nonnegative else None
 
 
 def root_of_product(expr: sp.Expr) -> sp.Expr | None:
@@ -37,7 +37,7 @@ def root_of_product(expr: sp.Expr) -> sp.Expr | None:
     if not isinstance(expr, sp.Pow) or not isinstance(expr.exp, sp.Rational) or expr.exp.is_Integer:
         return None
     product = as_product(expr.base)
-    return cast(sp.Expr, product**expr.exp) if product is not None and product.is_nonnegative else None
+    return (product**expr.exp) if product is not None and product.is_nonnegative else None
 
 
 def _of_angle(expr: sp.Add) -> sp.Expr | None:
@@ -48,12 +48,12 @@ def _of_angle(expr: sp.Add) -> sp.Expr | None:
     c, function = term.as_coeff_Mul()
     if not number.is_number or number not in (c, -c) or not isinstance(function, sp.cos | sp.cosh | sp.tanh):
         return None
-    u = cast(sp.Expr, function.args[0])
+    u = function.args[0]
     if isinstance(function, sp.cos):
-        return cast(sp.Expr, 2 * number * (sp.cos(u / 2) if number == c else sp.sin(u / 2)) ** 2)
+        return 2 * number * (sp.cos(u / 2) if number == c else sp.sin(u / 2)) ** 2
     if isinstance(function, sp.cosh):
-        return cast(sp.Expr, 2 * c * (sp.cosh(u / 2) if number == c else sp.sinh(u / 2)) ** 2)
-    return cast(sp.Expr, 2 * number / (1 + sp.exp((-2 if number == c else 2) * u)))
+        return 2 * c * (sp.cosh(u / 2) if number == c else sp.sinh(u / 2)) ** 2
+    return 2 * number / (1 + sp.exp((-2 if number == c else 2) * u))
 
 
 def conjugate(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr] | None:
@@ -61,13 +61,13 @@ def conjugate(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr] | None:
     if not isinstance(expr, sp.Add) or expr.has(Functional):
         return None
     for term in expr.args:
-        c, root = cast(sp.Expr, term).as_coeff_Mul()
+        c, root = term.as_coeff_Mul()
         if isinstance(root, sp.Pow) and root.exp == sp.Rational(1, 2) and root.base.is_Add:
-            other = cast(sp.Expr, sp.expand((term - expr) / c))
-            rest = cast(sp.Expr, sp.expand(root.base - other**2))
+            other = sp.expand((term - expr) / c)
+            rest = sp.expand(root.base - other**2)
             fewer = len(sp.Add.make_args(rest)) < len(root.base.args)
             if rest != 0 and fewer and not other.is_nonpositive:
-                return cast(sp.Expr, c * rest), cast(sp.Expr, root + other), other
+                return c * rest, root + other, other
     return None
 
 
@@ -75,11 +75,11 @@ def _over_one_denominator(expr: sp.Add) -> sp.Expr | None:
     """1 − 1/(1 + x²) = x²/(1 + x²) and the like, if the numerator becomes a product."""
     if not any(f.exp.is_negative for f in expr.atoms(sp.Pow)):
         return None
-    numerator, denominator = (cast(sp.Expr, sp.factor(part)) for part in sp.fraction(sp.together(expr)))
+    numerator, denominator = (sp.factor(part) for part in sp.fraction(sp.together(expr)))
     if isinstance(numerator, sp.Add):
         product = _of_angle(numerator)
-        return None if product is None else cast(sp.Expr, product / denominator)
-    return cast(sp.Expr, numerator / denominator)
+        return None if product is None else (product / denominator)
+    return numerator / denominator
 
 
 def _complement(u: sp.Expr) -> sp.Expr | None:
@@ -88,7 +88,7 @@ def _complement(u: sp.Expr) -> sp.Expr | None:
         return None
     numerator, denominator = map(sp.factor, sp.fraction(sp.cancel(sp.together(1 - u**2))))
     is_real = numerator.is_nonnegative and denominator.is_positive
-    return cast(sp.Expr, sp.sqrt(numerator) / sp.sqrt(denominator)) if is_real else None
+    return (sp.sqrt(numerator) / sp.sqrt(denominator)) if is_real else None
 
 
 def inverse_function(expr: sp.Basic) -> sp.Expr | None:
@@ -98,17 +98,17 @@ def inverse_function(expr: sp.Basic) -> sp.Expr | None:
     u = cast(Any, expr.args[0])
     if isinstance(expr, sp.acosh):
         if isinstance(u, sp.cosh):
-            return cast(sp.Expr, sp.Abs(u.args[0]))
-        return None if (u - 1).is_positive else cast(sp.Expr, 2 * sp.asinh(sp.sqrt((u - 1) / 2)))
+            return sp.Abs(u.args[0])
+        return None if (u - 1).is_positive else (2 * sp.asinh(sp.sqrt((u - 1) / 2)))
     if isinstance(expr, sp.acos):
         factor, wave = u.as_coeff_Mul()
         if isinstance(wave, sp.sin | sp.cos) and abs(factor) < 1:  # the argument stays away from ±1
             return None
-        return cast(sp.Expr, 2 * sp.atan2(sp.sqrt(1 - u), sp.sqrt(1 + u)))
+        return 2 * sp.atan2(sp.sqrt(1 - u), sp.sqrt(1 + u))
     if isinstance(u, sp.tanh):
-        v = cast(sp.Expr, u.args[0])
-        return v if isinstance(expr, sp.atanh) else cast(sp.Expr, 2 * sp.atan(sp.tanh(v / 2)))
+        v = u.args[0]
+        return v if isinstance(expr, sp.atanh) else (2 * sp.atan(sp.tanh(v / 2)))
     other = _complement(u)
     if other is None:
         return None
-    return cast(sp.Expr, sp.atan2(u, other) if isinstance(expr, sp.asin) else sp.asinh(u / other))
+    return sp.atan2(u, other) if isinstance(expr, sp.asin) else sp.asinh(u / other)

@@ -6,8 +6,6 @@ symbolically, before anything is rounded, and added back in float64.
 
 from __future__ import annotations
 
-from typing import cast
-
 import sympy as sp
 
 from ..symbols.fields import Parameter
@@ -19,12 +17,12 @@ def split_constant(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     if isinstance(expr, SiteSum):
         constant, rest = split_constant(expr.density)
         kept = sp.S.Zero if rest == 0 else expr.over(rest)
-        return cast(sp.Expr, constant * expr.of_one), cast(sp.Expr, kept)
+        return constant * expr.of_one, kept
     if all(isinstance(symbol, Parameter) for symbol in expr.free_symbols):
         return expr, sp.S.Zero
     if isinstance(expr, sp.Add):
-        parts = [split_constant(cast(sp.Expr, term)) for term in expr.args]
-        return cast(sp.Expr, sp.Add(*(c for c, _ in parts))), cast(sp.Expr, sp.Add(*(r for _, r in parts)))
+        parts = [split_constant(term) for term in expr.args]
+        return sp.Add(*(c for c, _ in parts)), sp.Add(*(r for _, r in parts))
     if isinstance(expr, sp.Mul):
         factors = [f for f in expr.args if all(isinstance(s, Parameter) for s in f.free_symbols)]
         others = [f for f in expr.args if f not in factors]
@@ -32,5 +30,5 @@ def split_constant(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
             coefficient = sp.Mul(*factors)
             constant, rest = split_constant(others[0])
             if constant != 0:
-                return cast(sp.Expr, coefficient * constant), cast(sp.Expr, coefficient * rest)
+                return coefficient * constant, coefficient * rest
     return sp.S.Zero, expr

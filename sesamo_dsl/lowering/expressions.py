@@ -196,32 +196,30 @@ class _Lowering:
         if isinstance(expr, sp.Mul):
             return self._product(expr)
         if isinstance(expr, sp.exp):
-            return self._exp(cast(sp.Expr, expr.args[0]))
+            return self._exp(expr.args[0])
         if isinstance(expr, sp.Pow):
             return self._power(expr)
         if isinstance(expr, sp.log) and (folded := branches_of(expr)) is not None:
             return self(folded)
         if isinstance(expr, sp.log):
-            return self._log(cast(sp.Expr, expr.args[0]))
+            return self._log(expr.args[0])
         if isinstance(expr, sp.Max | sp.Min):
-            return self._extreme(
-                "maximum" if isinstance(expr, sp.Max) else "minimum", cast(tuple[sp.Expr, ...], expr.args)
-            )
+            return self._extreme("maximum" if isinstance(expr, sp.Max) else "minimum", expr.args)
         if isinstance(expr, sp.Piecewise):
             return self._piecewise(expr)
         if isinstance(expr, sp.atan2):
-            return self._angle(*(self(cast(sp.Expr, arg)) for arg in expr.args))
+            return self._angle(*(self(arg) for arg in expr.args))
         if isinstance(expr, sp.gamma | sp.loggamma):
-            value = self._log_gamma(cast(sp.Expr, expr.args[0]))
+            value = self._log_gamma(expr.args[0])
             return value if isinstance(expr, sp.loggamma) else b.unary("exp", value)
         if isinstance(expr, sp.sinc):
-            return self._removed(cast(sp.Expr, expr.args[0]), cast(Removable, removable(SINC)), SINC)
+            return self._removed(expr.args[0], cast(Removable, removable(SINC)), SINC)
         spelled = respelled(expr) or inverse_function(expr)
         if spelled is not None:
             return self(spelled)
         function = OPERATIONS.get(type(expr).__name__.lower())  # Abs is called abs
         if isinstance(function, Elementwise) and function.in_formulas and not isinstance(expr, AppliedUndef):
-            return b.apply(function.name, *(self(cast(sp.Expr, arg)) for arg in expr.args))
+            return b.apply(function.name, *(self(arg) for arg in expr.args))
         raise _unsupported(expr)
 
     def _bonds(self, expr: SiteSum) -> int:
@@ -296,7 +294,7 @@ class _Lowering:
             if root is None or not root[2].has(FieldComponent):
                 return None
             numerator, denominator, other = root
-            return self._where_positive(other, cast(sp.Expr, numerator / denominator), denominator, expr)
+            return self._where_positive(other, numerator / denominator, denominator, expr)
         if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational) and not expr.exp.is_Integer:
             product = root_of_product(expr)
             if product is not None:
@@ -311,7 +309,7 @@ class _Lowering:
             return self(yes)
         b = self._builder
         positive = b.binary("lt", b.constant(0.0), self(sign))
-        plain = cast(sp.Expr, no.args[0] if isinstance(no, sp.log) else no)
+        plain = no.args[0] if isinstance(no, sp.log) else no
         apart = self._branch(no, b.sub(b.constant(1.0), positive), regular=plain)
         return b.where(positive, self._branch(yes, positive, regular=regular), apart)
 
@@ -325,20 +323,20 @@ class _Lowering:
         if order % 2:
             if not argument.is_nonnegative and not argument.is_nonpositive:
                 return None
-            sign, argument = (1, argument) if argument.is_nonnegative else (-1, cast(sp.Expr, -argument))
+            sign, argument = (1, argument) if argument.is_nonnegative else (-1, -argument)
         t = self(function.argument)
         near = b.binary("lt", b.unary("abs", t), b.constant(function.radius))
         small = b.where(near, t, b.constant(0.0))
         if order % 2:
-            size = self(cast(sp.Expr, argument ** (order * expr.exp)))
+            size = self(argument ** (order * expr.exp))
         else:
             size = self._kinked(b.unary("abs", small), power * order)
         rest = b.power(self._polynomial([sign * c for c in function.coefficients], small), power)
         far = _Lowering(b, (), slopes=self._slopes)
         far.known[VARIABLE] = b.where(near, b.constant(function.radius), t)
-        far._regular = cast(sp.Expr, function.function**expr.exp)
+        far._regular = function.function**expr.exp
         value = b.where(near, b.mul(size, rest), far(far._regular))
-        return value if function.factor == 1 else b.mul(self(cast(sp.Expr, function.factor**expr.exp)), value)
+        return value if function.factor == 1 else b.mul(self(function.factor**expr.exp), value)
 
     def _exp(self, exponent: sp.Expr) -> int:
         """exp of an exponent that may have a pole, such as exp(−1/x²): slope 0 where it underflows."""
@@ -352,10 +350,10 @@ class _Lowering:
     def _flat_product(self, expr: sp.Mul) -> int | None:
         """A product with an exponential of a pole, as exp(−1/x²)/x: 0 where the exponential underflows."""
         b = self._builder
-        flat = [f for f in expr.args if isinstance(f, sp.exp) and any(poles(cast(sp.Expr, f.args[0])))]
+        flat = [f for f in expr.args if isinstance(f, sp.exp) and any(poles(f.args[0]))]
         if len(flat) != 1 or expr == self._regular:
             return None
-        selected = b.binary("lt", b.constant(_SMALLEST_EXPONENT), self(cast(sp.Expr, flat[0].args[0])))
+        selected = b.binary("lt", b.constant(_SMALLEST_EXPONENT), self(flat[0].args[0]))
         return b.where(selected, self._branch(expr, selected, regular=expr), b.constant(0.0))
 
     def _times_log(self, expr: sp.Mul) -> int | None:
@@ -365,7 +363,7 @@ class _Lowering:
         if len(logs) != 1 or expr == self._regular or not self._slopes:
             return None
         (log,) = logs
-        others = cast(sp.Expr, sp.Mul(*(f for f in expr.args if f is not log)))
+        others = sp.Mul(*(f for f in expr.args if f is not log))
         if not others.atoms(FieldComponent) & log.atoms(FieldComponent) or any(poles(log.args[0])):
             return None
         value, factor = self(log), self(others)
@@ -382,10 +380,8 @@ class _Lowering:
         if len(tails) != 1 or not exponentials:
             return None
         ((factor, (number, u)),) = tails
-        rest = cast(
-            sp.Expr, number * sp.Mul(*(f for f in expr.args if f is not factor and f not in exponentials))
-        )
-        exponent = cast(sp.Expr, sp.Add(*(cast(sp.Expr, f.args[0]) for f in exponentials)))
+        rest = number * sp.Mul(*(f for f in expr.args if f is not factor and f not in exponentials))
+        exponent = sp.Add(*(f.args[0] for f in exponentials))
         start, value = b.constant(ERFC_SERIES_FROM), self(u)
         far = b.binary("lt", start, value)
         zero = b.constant(0.0)
@@ -394,7 +390,7 @@ class _Lowering:
         large = sp.Dummy(positive=True)
         lowering = _Lowering(b, ())
         lowering.known[large] = b.where(far, value, start)
-        gap = b.where(far, self(cast(sp.Expr, sp.expand(exponent - u**2))), zero)
+        gap = b.where(far, self(sp.expand(exponent - u**2)), zero)
         series = b.mul(lowering(erfcx_series(large)), b.unary("exp", gap))
         result = b.where(far, series, product)
         return result if rest == 1 else b.mul(self(rest), result)
@@ -419,7 +415,7 @@ class _Lowering:
         """A power; where its base is zero its slope is 0, which lies between the slopes on both sides."""
         b = self._builder
         base, exponent = expr.args
-        base, exponent = cast(sp.Expr, base), cast(sp.Expr, exponent)
+        base, exponent = base, exponent
         if isinstance(exponent, sp.Rational):
             q = Fraction(int(exponent.p), int(exponent.q))
             if q.denominator == 1 or base.is_positive or not self._slopes:
@@ -429,7 +425,7 @@ class _Lowering:
                 root, n = even
                 value = b.constant(1.0)
                 for factor in sp.Mul.make_args(root):
-                    value = b.mul(value, self._kinked(b.unary("abs", self(cast(sp.Expr, factor))), q * n))
+                    value = b.mul(value, self._kinked(b.unary("abs", self(factor)), q * n))
                 return value
             squares = _sum_of_squares(base)
             if squares is not None and q.numerator > 0:
@@ -504,7 +500,7 @@ class _Lowering:
     def _sum(self, expr: sp.Expr) -> int:
         """A sum by Horner's scheme in the field that most terms contain: neighbours are added first."""
         b = self._builder
-        terms = [cast(sp.Expr, t) for t in sp.Add.make_args(expr)]
+        terms = list(sp.Add.make_args(expr))
         powers = [dict(_field_powers(term)) for term in terms]
         counts = Counter(base for power in powers for base in power)
         shared = [(-n, base.name, base) for base, n in counts.items() if n > 1]
@@ -517,8 +513,8 @@ class _Lowering:
         lowest = min(power[base] for power in powers if base in power)
         inside = [t / base**lowest for t, power in zip(terms, powers, strict=True) if base in power]
         outside = [t for t, power in zip(terms, powers, strict=True) if base not in power]
-        value = b.mul(self(cast(sp.Expr, base**lowest)), self(cast(sp.Expr, sp.Add(*inside))))
-        return b.add(value, self(cast(sp.Expr, sp.Add(*outside)))) if outside else value
+        value = b.mul(self(base**lowest), self(sp.Add(*inside)))
+        return b.add(value, self(sp.Add(*outside))) if outside else value
 
     def _product(self, expr: sp.Mul) -> int:
         b = self._builder
@@ -526,9 +522,9 @@ class _Lowering:
         for factor in expr.args:
             base, exponent = factor.as_base_exp()
             if isinstance(exponent, sp.Rational) and -1 <= exponent < 0 and not base.is_number:
-                denominator.append(self(cast(sp.Expr, base**-exponent)))
+                denominator.append(self(base**-exponent))
             else:
-                numerator.append(self(cast(sp.Expr, factor)))
+                numerator.append(self(factor))
         # small values first: literals and couplings are multiplied together before they meet a field
         numerator.sort(key=lambda v: list(Kind).index(b.kind(v)))
         value = numerator[0] if numerator else b.constant(1.0)
@@ -544,8 +540,8 @@ class _Lowering:
         parts = split_singular(argument) if single else None
         found = None if parts is None or ratio_sinhc(argument) else removable(parts[0], sp.log)
         if parts is not None and found is not None:
-            value = self._removed(found.argument, found, cast(sp.Expr, sp.log(found.function)))
-            rest = cast(sp.Expr, found.factor * parts[1])
+            value = self._removed(found.argument, found, sp.log(found.function))
+            rest = found.factor * parts[1]
             return value if rest == 1 else b.add(value, self._log(rest))
         positive = exponents(argument)
         if positive is not None:
@@ -557,39 +553,39 @@ class _Lowering:
             return terms[0] if len(terms) == 1 else b.logsumexp(terms)
         even = _even_power(argument)
         if even is not None and isinstance(argument, sp.Pow):  # the power itself may underflow
-            root = cast(sp.Expr, sp.Abs(even[0]))
+            root = sp.Abs(even[0])
             logarithm = self._log(root) if grows(root) else b.unary("log", self(root))
             return b.mul(b.constant(float(even[1])), logarithm)
         ratio = ratio_sinhc(argument)
         if ratio is not None:
-            return self(cast(sp.Expr, log_sinhc(ratio[0]) + sp.log(ratio[1])))
+            return self(log_sinhc(ratio[0]) + sp.log(ratio[1]))
         vanishing = vanishing_ratio(argument)
         if vanishing is not None:  # −log Σ exp(q − p) has no difference of large numbers
             rest, exponent, terms = vanishing
-            gaps = [self(cast(sp.Expr, sp.expand(q - exponent))) for q in terms]
+            gaps = [self(sp.expand(q - exponent)) for q in terms]
             value = b.neg(b.logsumexp(gaps))
             return value if rest == 1 else b.add(value, self._log(rest))
         factors = [(f, *f.as_base_exp()) for f in sp.Mul.make_args(argument)]
         tails = [(f, exponent, tail) for f, base, exponent in factors if (tail := multiple_of_erfc(base))]
         if tails:  # each erfc may underflow
             rest = sp.Mul(argument, *(1 / f for f, *_ in tails), *(n**power for _, power, (n, _) in tails))
-            value = self._log(cast(sp.Expr, rest))
+            value = self._log(rest)
             for _, power, (_, u) in tails:
                 value = b.add(value, b.mul(self(power), self._log_erfc(self(u))))
             return value
         if isinstance(argument, sp.gamma):
-            return self._log_gamma(cast(sp.Expr, argument.args[0]))
+            return self._log_gamma(argument.args[0])
         product = as_product(argument)
         if product is not None and product.is_nonnegative and argument != self._regular:
             value = b.constant(0.0)
             for factor in sp.Mul.make_args(product):  # the product of all factors may underflow
-                value = b.add(value, self(cast(sp.Expr, sp.log(factor))))
+                value = b.add(value, self(sp.log(factor)))
             return value
         root = conjugate(argument)
         if root is not None and argument != self._regular and not _sum_of_squares(argument):
             numerator, denominator, other = root
-            whole = cast(sp.Expr, sp.log(numerator) - sp.log(denominator))
-            return self._where_positive(other, whole, denominator, cast(sp.Expr, sp.log(argument)))
+            whole = sp.log(numerator) - sp.log(denominator)
+            return self._where_positive(other, whole, denominator, sp.log(argument))
         spelled = respelled(argument)
         if spelled is not None and grows(spelled):
             argument = spelled
@@ -618,7 +614,7 @@ class _Lowering:
         if isinstance(expr, sp.besseli):
             return expr.has(FieldComponent)
         if isinstance(expr, sp.Mul):
-            factors = cast(tuple[sp.Expr, ...], expr.args)
+            factors = expr.args
             growing = [factor for factor in factors if grows(factor)]
             if len(growing) > 1 or any(map(self._overflows, factors)):
                 return True
@@ -644,20 +640,20 @@ class _Lowering:
         if not grows(expr) and not (steep and isinstance(expr, sp.Add | sp.Mul | sp.Pow)):
             return self(expr), None
         if isinstance(expr, sp.exp):
-            return b.constant(1.0), self(cast(sp.Expr, expr.args[0]))
+            return b.constant(1.0), self(expr.args[0])
         if is_exponential(expr):
-            return b.constant(1.0), self(cast(sp.Expr, expr.args[1] * sp.log(cast(Any, expr.args[0]))))
+            return b.constant(1.0), self(expr.args[1] * sp.log(cast(Any, expr.args[0])))
         if isinstance(expr, sp.besseli):
             order, argument = expr.args
             if order not in (0, 1):
                 raise _unsupported(expr, f"besseli of order {order}")
-            value = self(cast(sp.Expr, argument))
+            value = self(argument)
             return b.unary(f"i{order}e", value), b.unary("abs", value)
         if isinstance(expr, sp.Abs):
-            ratio, exponent = self._scaled(cast(sp.Expr, expr.args[0]), steep=steep)
+            ratio, exponent = self._scaled(expr.args[0], steep=steep)
             return b.unary("abs", ratio), exponent
         if isinstance(expr, sp.Mul):
-            parts = [self._scaled(cast(sp.Expr, factor), steep=steep) for factor in expr.args]
+            parts = [self._scaled(factor, steep=steep) for factor in expr.args]
             ratio, total = parts[0]
             for factor, exponent in parts[1:]:
                 ratio = b.mul(ratio, factor)
@@ -676,16 +672,16 @@ class _Lowering:
             difference is not None
         ):  # c (e^p − e^q) = c (1 − e^(q − p)) e^p where p > q, else c (e^(p − q) − 1) e^q
             c, p, q = difference
-            gap, zero = self(cast(sp.Expr, sp.expand(p - q))), b.constant(0.0)
+            gap, zero = self(sp.expand(p - q)), b.constant(0.0)
             below = b.binary("lt", gap, zero)
             rising = b.unary("expm1", b.neg(b.where(below, zero, gap)))
             falling = b.unary("expm1", b.where(below, gap, zero))
             ratio = b.mul(b.constant(_number(c)), b.where(below, falling, b.neg(rising)))
             return ratio, b.binary("maximum", self(p), self(q))
         if isinstance(expr, sp.cosh):
-            argument = cast(sp.Expr, expr.args[0])
-            expr = cast(sp.Expr, sp.exp(argument) / 2 + sp.exp(-argument) / 2)
-        return self._scaled_sum([self._scaled(cast(sp.Expr, term), steep=steep) for term in expr.args])
+            argument = expr.args[0]
+            expr = sp.exp(argument) / 2 + sp.exp(-argument) / 2
+        return self._scaled_sum([self._scaled(term, steep=steep) for term in expr.args])
 
     def _scaled_power(self, base: int, exponent: int) -> tuple[int, int]:
         """(r, m) with base^exponent = r·exp(m) for a field: r its sign, m = exponent · log|base|."""
@@ -715,7 +711,7 @@ class _Lowering:
 
     def _piecewise(self, expr: sp.Piecewise) -> int:
         b = self._builder
-        branches = [cast(tuple[sp.Expr, sp.Basic], tuple(arg.args)) for arg in expr.args]
+        branches = [tuple(arg.args) for arg in expr.args]
         *cases, (_, otherwise) = branches
         if otherwise != sp.true:
             raise LoweringError(
@@ -775,7 +771,7 @@ class _Lowering:
             parts = [b.neg(self._margin(part)) for part in condition.args]
             return b.neg(self._least(parts))
         assert isinstance(condition, sp.Rel)  # _condition has refused anything else
-        left, right = (self(cast(sp.Expr, side)) for side in condition.args)
+        left, right = (self(side) for side in condition.args)
         if isinstance(condition, sp.Eq | sp.Ne):
             size = b.unary("abs", b.sub(left, right))
             return b.neg(size) if isinstance(condition, sp.Eq) else size
@@ -784,9 +780,7 @@ class _Lowering:
 
     def _condition(self, condition: sp.Basic) -> int:
         b = self._builder
-        sides = (
-            [self(cast(sp.Expr, side)) for side in condition.args] if isinstance(condition, sp.Rel) else []
-        )
+        sides = [self(side) for side in condition.args] if isinstance(condition, sp.Rel) else []
         match condition:
             case sp.StrictLessThan():
                 return b.binary("lt", sides[0], sides[1])
@@ -822,7 +816,7 @@ def _check_couplings(singular: sp.Expr) -> None:
     """Raise LoweringError for 0/0 whose limit, and so its Taylor expansion, depends on run-time couplings."""
     couplings = sorted(singular.atoms(Parameter), key=str)
     values = {c: sp.Rational(2 * k + 3, 7) for k, c in enumerate(couplings)}
-    if couplings and removable(cast(sp.Expr, singular.xreplace(values))) is not None:
+    if couplings and removable(singular.xreplace(values)) is not None:
         raise LoweringError(
             f"expression {singular}",
             expected="a function of one variable, couplings times fields, where 0/0 occurs",
@@ -836,7 +830,7 @@ def _ordinary_point(expr: sp.Expr, leaves: Sequence[sp.Expr]) -> float:
     critical = [
         *poles(expr),
         *(f.args[0] for f in expr.atoms(sp.log)),
-        *(p for e in expr.atoms(sp.exp) for p in poles(cast(sp.Expr, e.args[0]))),
+        *(p for e in expr.atoms(sp.exp) for p in poles(e.args[0])),
     ]
     for number in (1.0, 0.75, 1.25, 0.5):
         point = dict.fromkeys(leaves, sp.nsimplify(number))
@@ -907,13 +901,13 @@ def _even_power(base: sp.Expr) -> tuple[sp.Expr, int] | None:
     """(r, n) with base = |r|^n, an even power or (n = 1) an absolute value; None otherwise."""
     if isinstance(base, sp.Pow) and isinstance(base.exp, sp.Integer) and base.exp > 0 and base.exp % 2 == 0:
         return base.base, int(base.exp)
-    return (cast(sp.Expr, base.args[0]), 1) if isinstance(base, sp.Abs) else None
+    return (base.args[0], 1) if isinstance(base, sp.Abs) else None
 
 
 def _half_power(root: sp.Expr, exponent: int) -> sp.Expr:
     """|root|^(exponent/2) up to its sign, which does not matter in a square."""
     whole = root ** (exponent // 2)
-    return cast(sp.Expr, whole * sp.sqrt(sp.Abs(root)) if exponent % 2 else whole)
+    return whole * sp.sqrt(sp.Abs(root)) if exponent % 2 else whole
 
 
 def _sum_of_squares(base: sp.Expr) -> list[sp.Expr] | None:
@@ -921,9 +915,9 @@ def _sum_of_squares(base: sp.Expr) -> list[sp.Expr] | None:
     terms = []
     for summand in sp.Add.make_args(base):
         number, rest = summand.as_coeff_Mul()
-        factors = [_even_power(cast(sp.Expr, f)) for f in sp.Mul.make_args(rest)]
+        factors = [_even_power(f) for f in sp.Mul.make_args(rest)]
         if not number.is_positive or any(f is None for f in factors):
             return None
         roots = [_half_power(*cast(Any, f)) for f in factors]
-        terms.append(cast(sp.Expr, sp.sqrt(number) * sp.Mul(*roots)))
+        terms.append(sp.sqrt(number) * sp.Mul(*roots))
     return terms

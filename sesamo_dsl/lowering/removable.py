@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import mpmath
 import sympy as sp
@@ -32,7 +32,7 @@ _POLES = (sp.coth, sp.csch, sp.cot, sp.csc)
 VARIABLE = FieldComponent("°t", 0, "°t", Lattice(1), (0,))
 """t, as a field component, because the lowering asks which expressions depend on fields."""
 
-SINC = cast(sp.Expr, sp.sin(VARIABLE) / VARIABLE)
+SINC = sp.sin(VARIABLE) / VARIABLE
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def split_singular(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
 
     None if no denominator may vanish, or denominators have more than ``_FIELDS`` fields.
     """
-    parts = cast(tuple[sp.Expr, ...], expr.args)
+    parts = expr.args
     if not isinstance(expr, sp.Add | sp.Mul) or expr.has(Functional):
         return None
     fields: set[FieldComponent] = set()
@@ -79,21 +79,21 @@ def split_singular(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
     else:
         singular = [part for part in parts if any(poles(part))]
     rest = [part for part in parts if part not in singular]
-    return cast(sp.Expr, expr.func(*singular)), cast(sp.Expr, expr.func(*rest))
+    return expr.func(*singular), expr.func(*rest)
 
 
 def poles(expr: sp.Expr) -> Iterator[sp.Expr]:
     """Denominators that may vanish and arguments of coth, csch, cot and csc, outside other functions."""
     if isinstance(expr, sp.Add | sp.Mul):
         for arg in expr.args:
-            yield from poles(cast(sp.Expr, arg))
+            yield from poles(arg)
     elif isinstance(expr, sp.Pow):
         if expr.exp.is_negative and expr.has(FieldComponent) and not expr.base.is_positive:
             yield expr.base
         elif not expr.exp.is_negative:
             yield from poles(expr.base)
     elif isinstance(expr, _POLES) and expr.has(FieldComponent):
-        yield cast(sp.Expr, expr.args[0])
+        yield expr.args[0]
 
 
 @lru_cache(maxsize=256)
@@ -131,7 +131,7 @@ def vanishing(expr: sp.Expr) -> tuple[Removable, int] | None:
             continue
         factor, function = found
         for order in range(1, _ORDERS):
-            quotient = cast(sp.Expr, function / VARIABLE**order)
+            quotient = function / VARIABLE**order
             series = _taylor(quotient)
             if series is not None and series[1][0] != 0:
                 return Removable(factor, argument, function, *series), order
@@ -152,21 +152,21 @@ def _arguments(expr: sp.Expr) -> list[sp.Expr]:
 
 def _of_one_variable(expr: sp.Expr, argument: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
     """(factor, function of ``VARIABLE``) with expr = factor · function at the argument."""
-    candidates = [cast(sp.Expr, expr.xreplace({argument: VARIABLE}))]
+    candidates = [expr.xreplace({argument: VARIABLE})]
     if isinstance(argument, sp.Pow) and argument.exp == sp.Rational(1, 2):
-        candidates.append(cast(sp.Expr, candidates[0].xreplace({argument.base: VARIABLE**2})))
+        candidates.append(candidates[0].xreplace({argument.base: VARIABLE**2}))
     fields = argument.atoms(FieldComponent)
     candidates = [image for image in candidates if not image.atoms(FieldComponent) & fields]
     for field in sorted(fields, key=str):
         slope = sp.diff(argument, field)
         if slope != 0 and not slope.has(FieldComponent):
             rest = sp.expand(argument - slope * field)
-            candidates.append(cast(sp.Expr, expr.xreplace({field: (VARIABLE - rest) / slope})))
+            candidates.append(expr.xreplace({field: (VARIABLE - rest) / slope}))
     for image in candidates:
         for spelling in (image, sp.factor_terms(image), sp.factor_terms(sp.expand(image))):
-            factor, function = cast(sp.Expr, spelling).as_independent(VARIABLE, as_Add=False)
+            factor, function = spelling.as_independent(VARIABLE, as_Add=False)
             if function.free_symbols == {VARIABLE}:
-                return cast(sp.Expr, factor), cast(sp.Expr, function)
+                return factor, function
     return None
 
 

@@ -47,11 +47,11 @@ def degree(expr: sp.Basic) -> sp.Expr:
     if isinstance(expr, FieldComponent | Functional):
         return sp.S.One
     if isinstance(expr, sp.Add | sp.Max | sp.Min):
-        return cast(sp.Expr, max(map(degree, expr.args)))
+        return max(map(degree, expr.args))
     if isinstance(expr, sp.Mul):
-        return cast(sp.Expr, sp.Add(*map(degree, expr.args)))
+        return sp.Add(*map(degree, expr.args))
     if isinstance(expr, sp.Pow) and isinstance(expr.exp, sp.Rational):
-        return cast(sp.Expr, degree(expr.base) * abs(expr.exp))
+        return degree(expr.base) * abs(expr.exp)
     return degree(expr.args[0]) if isinstance(expr, sp.Abs) else sp.S.Zero
 
 
@@ -66,44 +66,44 @@ def single_exponential(term: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
     number, rest = term.as_coeff_Mul()
     if rest == 1:
         return number, sp.S.Zero
-    return (number, cast(sp.Expr, rest.args[0])) if isinstance(rest, sp.exp) else None
+    return (number, rest.args[0]) if isinstance(rest, sp.exp) else None
 
 
 def difference_of_exponentials(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, sp.Expr] | None:
     """(c, p, q) with expr = c (exp(p) − exp(q)) and a number c > 0, e.g. sinh and exp(x) − 1; else None."""
     if isinstance(expr, sp.sinh):
-        argument = cast(sp.Expr, expr.args[0])
-        return sp.Rational(1, 2), argument, cast(sp.Expr, -argument)
-    parts = [single_exponential(cast(sp.Expr, t)) for t in expr.args] if isinstance(expr, sp.Add) else []
+        argument = expr.args[0]
+        return sp.Rational(1, 2), argument, -argument
+    parts = [single_exponential(t) for t in expr.args] if isinstance(expr, sp.Add) else []
     if len(parts) != 2 or parts[0] is None or parts[1] is None:
         return None
     (a, p), (b, q) = parts[0], parts[1]
     if a + b != 0:
         return None
-    return (a, p, q) if a.is_positive else (cast(sp.Expr, -a), q, p)
+    return (a, p, q) if a.is_positive else (-a, q, p)
 
 
 def exponents(expr: sp.Expr) -> list[sp.Expr] | None:
     """Exponents e_i with expr = Σ exp(e_i), None unless expr is a positive sum of exponentials."""
     if isinstance(expr, sp.Add):
-        parts = [exponents(cast(sp.Expr, term)) for term in expr.args]
+        parts = [exponents(term) for term in expr.args]
         if all(part is not None for part in parts) and expr.has(sp.exp, sp.cosh):
             return [e for part in parts for e in cast(list[sp.Expr], part)]
         return None
     if expr.is_number:
-        return [cast(sp.Expr, sp.log(expr))] if expr.is_positive else None
+        return [sp.log(expr)] if expr.is_positive else None
     if isinstance(expr, sp.exp):
-        return [cast(sp.Expr, expr.args[0])]
+        return [expr.args[0]]
     if isinstance(expr, sp.cosh):
-        argument = cast(sp.Expr, expr.args[0])
-        return [cast(sp.Expr, argument - sp.log(2)), cast(sp.Expr, -argument - sp.log(2))]
+        argument = expr.args[0]
+        return [argument - sp.log(2), -argument - sp.log(2)]
     if isinstance(expr, sp.Mul):
         product: list[sp.Expr] = [sp.S.Zero]
         for factor in expr.args:
-            found = exponents(cast(sp.Expr, factor))
+            found = exponents(factor)
             if found is None:
                 return None
-            product = [cast(sp.Expr, a + e) for a in product for e in found]
+            product = [a + e for a in product for e in found]
         return product
     return None
 
@@ -118,12 +118,12 @@ def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | N
         return None
     spelled = expr.replace(lambda e: isinstance(e, sp.tanh | sp.coth), lambda e: e.rewrite(sp.exp))
     numerator, denominator = sp.fraction(sp.together(spelled))
-    terms = exponents(cast(sp.Expr, sp.expand(denominator)))
+    terms = exponents(sp.expand(denominator))
     exponent, rest = sp.S.Zero, sp.S.One
     for factor in sp.Mul.make_args(numerator):
         number, factors = sp.expand(factor).as_coeff_mul()
         if number.is_positive and factors and all(isinstance(f, sp.exp) for f in factors):
-            exponent += sp.log(number) + sp.Add(*(cast(sp.Expr, f.args[0]) for f in factors))
+            exponent += sp.log(number) + sp.Add(*(f.args[0] for f in factors))
         elif grows(factor):
             return None
         else:
@@ -132,7 +132,7 @@ def vanishing_ratio(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr, list[sp.Expr]] | N
         return None
     if len(terms) < 2 and rest != 1:  # a single exponential gains nothing for the other factors
         return None
-    return rest, exponent, [cast(sp.Expr, sp.expand(q)) for q in terms]
+    return rest, exponent, [sp.expand(q) for q in terms]
 
 
 def _is_ratio(expr: sp.Basic) -> bool:
@@ -151,15 +151,15 @@ def affine(
     """
     if len(terms) < _AFFINE_FROM:
         return None
-    expanded = [cast(sp.Expr, sp.expand(e)) for e in terms]
+    expanded = [sp.expand(e) for e in terms]
     shared = set.intersection(*(set(sp.Add.make_args(e)) for e in expanded))
-    common = cast(sp.Expr, sp.Add(*sorted(shared, key=sp.default_sort_key)))
-    common = cast(sp.Expr, common - common.as_coeff_Add()[0])  # numbers cost nothing in the rows
-    rests = [cast(sp.Expr, e - common) for e in expanded]
+    common = sp.Add(*sorted(shared, key=sp.default_sort_key))
+    common = common - common.as_coeff_Add()[0]  # numbers cost nothing in the rows
+    rests = [e - common for e in expanded]
     fields = sorted({f for rest in rests for f in rest.atoms(FieldComponent)}, key=lambda f: f.name)
     rows = []
     for rest in rests:
-        slopes = [cast(sp.Expr, rest.coeff(field)) for field in fields]
+        slopes = [rest.coeff(field) for field in fields]
         constant = sp.expand(rest - sp.Add(*(s * f for s, f in zip(slopes, fields, strict=True))))
         if not all(value.is_number for value in (*slopes, constant)):
             return None

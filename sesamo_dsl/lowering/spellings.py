@@ -16,12 +16,12 @@ def _series(coefficients: Sequence[sp.Expr], u: sp.Expr) -> sp.Expr:
     """Σ_k c_k u^2k by Horner's scheme."""
     total: sp.Expr = sp.S.Zero
     for c in reversed(coefficients):
-        total = cast(sp.Expr, c + u**2 * total)
+        total = c + u**2 * total
     return total
 
 
 def _heaviside(u: sp.Expr, at_zero: sp.Expr = _HALF) -> sp.Expr:
-    return cast(sp.Expr, sp.Piecewise((0, u < 0), (1, u > 0), (at_zero, True)))
+    return sp.Piecewise((0, u < 0), (1, u > 0), (at_zero, True))
 
 
 def log_sinhc(u: sp.Expr) -> sp.Expr:
@@ -32,7 +32,7 @@ def log_sinhc(u: sp.Expr) -> sp.Expr:
         *(2 ** (2 * k - 1) * sp.bernoulli(2 * k) / (k * sp.factorial(2 * k)) for k in range(1, 10)),
     )
     far = sp.log(1 - sp.exp(-2 * sp.Abs(u))) + sp.Abs(u) - sp.log(2 * sp.Abs(u))
-    return cast(sp.Expr, sp.Piecewise((_series(terms, u), sp.Abs(u) < _HALF), (far, True)))
+    return sp.Piecewise((_series(terms, u), sp.Abs(u) < _HALF), (far, True))
 
 
 ERFC_SERIES_FROM = 8.0  # from here the last term is below 1e-15; erfc(8) is still a normal number in float32
@@ -40,18 +40,18 @@ ERFC_SERIES_FROM = 8.0  # from here the last term is below 1e-15; erfc(8) is sti
 
 def log_erfc_series(u: sp.Expr) -> sp.Expr:
     """log erfc(u) = −u² − log(√π u) + log Σ_k (−1)^k (2k−1)!!/(2u²)^k for u ≥ ``ERFC_SERIES_FROM``."""
-    s, total = 1 / (2 * u**2), cast(sp.Expr, sp.S.One)
+    s, total = 1 / (2 * u**2), sp.S.One
     for k in range(14, 0, -1):
-        total = cast(sp.Expr, 1 - (2 * k - 1) * s * total)
-    return cast(sp.Expr, -(u**2) - sp.log(u) - sp.log(sp.pi) / 2 + sp.log(total))
+        total = 1 - (2 * k - 1) * s * total
+    return -(u**2) - sp.log(u) - sp.log(sp.pi) / 2 + sp.log(total)
 
 
 def erfcx_series(u: sp.Expr) -> sp.Expr:
     """exp(u²) erfc(u) by the same series for u ≥ ``ERFC_SERIES_FROM``."""
-    s, total = 1 / (2 * u**2), cast(sp.Expr, sp.S.One)
+    s, total = 1 / (2 * u**2), sp.S.One
     for k in range(14, 0, -1):
-        total = cast(sp.Expr, 1 - (2 * k - 1) * s * total)
-    return cast(sp.Expr, total / (sp.sqrt(sp.pi) * u))
+        total = 1 - (2 * k - 1) * s * total
+    return total / (sp.sqrt(sp.pi) * u)
 
 
 SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {
@@ -79,25 +79,25 @@ def ratio_sinhc(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
     factors = sp.Mul.make_args(expr)
     for factor in factors:
         if isinstance(factor, sp.sinh):
-            u = cast(sp.Expr, factor.args[0])
+            u = factor.args[0]
             bare = sp.Mul(*(f for f in sp.Mul.make_args(u) if not f.is_number))
             if sp.Pow(bare, -1) in factors:
-                return u, cast(sp.Expr, expr / factor * u)
+                return u, expr / factor * u
     return None
 
 
 def multiple_of_erfc(expr: sp.Basic) -> tuple[sp.Expr, sp.Expr] | None:
     """(n, u) with expr = n erfc(u), also of 1 + erf(−u) and 2 − erfc(−u), which may round to 0; else None."""
     if isinstance(expr, sp.erfc):
-        return sp.S.One, cast(sp.Expr, expr.args[0])
+        return sp.S.One, expr.args[0]
     if not isinstance(expr, sp.Add) or len(expr.args) != 2:
         return None
     number, term = expr.as_two_terms()
     c, function = term.as_coeff_Mul()
     if isinstance(function, sp.erf) and number in (c, -c):
-        return number, cast(sp.Expr, cast(Any, function.args[0]) * (-1 if number == c else 1))
+        return number, cast(Any, function.args[0]) * (-1 if number == c else 1)
     if isinstance(function, sp.erfc) and number == -2 * c:
-        return cast(sp.Expr, -c), cast(sp.Expr, -cast(Any, function.args[0]))
+        return -c, -cast(Any, function.args[0])
     return None
 
 
@@ -111,7 +111,7 @@ def branches_of(logarithm: sp.log) -> sp.Expr | None:
     ]
     if any(value.has(sp.zoo, sp.nan) for value, _ in branches):  # log 0 = −∞ is left to floating point
         return None
-    return cast(sp.Expr, sp.Piecewise(*branches))
+    return sp.Piecewise(*branches)
 
 
 def _piecewise(expr: sp.Basic) -> list[sp.Piecewise]:

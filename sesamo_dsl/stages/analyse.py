@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -254,7 +254,7 @@ def _fixed_point(group: FiniteGroup[Element]) -> list[sp.Expr]:
     """The mean of the images of 0, a fixed point of all elements."""
     images = [g.shift_vector for g in group.elements]
     mean = sum(images, sp.zeros(*images[0].shape)) / group.order
-    return [cast(sp.Expr, sp.expand(p)) for p in mean.flat()]
+    return [sp.expand(p) for p in mean.flat()]
 
 
 def _moved(element: Element, theory: Theory) -> list[FieldComponent]:
@@ -314,9 +314,9 @@ def _breaking(
         breaking = split_by(tuple(matrices))
     status = {v.status for report in finite for v in report.verdicts}
     if status - {"exact"}:
-        rest = theory.with_action(cast(sp.Expr, theory.action - breaking))
+        rest = theory.with_action(theory.action - breaking)
         more = split(rest, group, normal_form, proved="undecided" not in status, limits=split_by.limits)
-        breaking = normal_form(cast(sp.Expr, breaking + more))
+        breaking = normal_form(breaking + more)
     return breaking
 
 

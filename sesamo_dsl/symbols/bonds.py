@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -33,7 +33,7 @@ class BondWeight(sp.Symbol):
 
     def __new__(cls) -> BondWeight:
         """The symbol w."""
-        return cast(BondWeight, sp.Symbol.__xnew__(cls, "w", real=True))
+        return sp.Symbol.__xnew__(cls, "w", real=True)
 
     def __getnewargs_ex__(self) -> Any:
         return (), {}
@@ -90,7 +90,7 @@ def bond_sum(lattice: Lattice, density: Callable[..., Any], weights: Any, orient
         for mu in lattice.directions:
             there = BondEnd(lattice, lambda f, mu=mu: f.shift(mu))
             total += _summand(lattice, density, here, there, sp.S.One, oriented)
-        return lattice.sum(cast(sp.Expr, total))
+        return lattice.sum(total)
     values = _weights(lattice, weights)
     if not values:
         return sp.S.Zero
@@ -165,11 +165,9 @@ def _weights(lattice: GraphLattice, weights: Any) -> list[sp.Expr]:
             found=shown(weights) if wrong == 0 else f"{wrong}",
             remedy="leave weights out for those of the graph",
         )
-    return cast(list[sp.Expr], exact)
+    return exact
 
 
 def exchanged(density: sp.Expr) -> sp.Expr:
     """A density with both ends exchanged."""
-    return cast(
-        sp.Expr, density.xreplace({f: f.at_end(3 - f.end) for f in density.atoms(FieldComponent) if f.end})
-    )
+    return density.xreplace({f: f.at_end(3 - f.end) for f in density.atoms(FieldComponent) if f.end})

@@ -114,7 +114,7 @@ def numeric(expr: sp.Expr, digits: int = 50) -> Any:
 
 def floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> np.ndarray:
     """The entries of an exact matrix in float64, of the matrix's shape."""
-    entries = [float(numeric(cast(sp.Expr, entry), 20)) for entry in matrix.flat()]
+    entries = [float(numeric(entry, 20)) for entry in matrix.flat()]
     return np.array(entries, dtype=float).reshape(matrix.shape)
 
 
@@ -123,7 +123,7 @@ def numbers(matrix: sp.Matrix | sp.ImmutableMatrix, digits: int | None = None) -
     if digits is None:
         return floats(matrix)
     entries = np.empty(len(matrix.flat()), dtype=object)
-    entries[:] = [numeric(cast(sp.Expr, entry), digits) for entry in matrix.flat()]
+    entries[:] = [numeric(entry, digits) for entry in matrix.flat()]
     return entries.reshape(matrix.shape)
 
 
@@ -185,7 +185,7 @@ def symbolic(value: Any) -> sp.Expr | None:
         return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real | Decimal | np.number):
         return None
-    return cast(sp.Expr, sp.sympify(value.item() if isinstance(value, np.number) else value))
+    return sp.sympify(value.item() if isinstance(value, np.number) else value)
 
 
 def exact_matrix(declared: Any) -> sp.ImmutableMatrix | None:
@@ -205,4 +205,4 @@ def exact_matrix(declared: Any) -> sp.ImmutableMatrix | None:
 def rational(expr: sp.Expr) -> sp.Expr:
     """Replace decimal numbers by the rationals they spell: 0.1 is 1/10."""
     floats = {f: sp.Rational(sp.sstr(f, full_prec=False)) for f in expr.atoms(sp.Float)}
-    return cast(sp.Expr, expr.xreplace(floats)) if floats else expr
+    return expr.xreplace(floats) if floats else expr

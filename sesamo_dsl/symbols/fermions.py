@@ -27,7 +27,7 @@ class Hopping(sp.Atom):
 
     def __new__(cls, matrix: sp.ImmutableMatrix) -> Hopping:
         """The symbol of a matrix that has been checked."""
-        self = cast(Hopping, super().__new__(cls))
+        self = super().__new__(cls)
         self.matrix = matrix
         return self
 
@@ -109,24 +109,22 @@ class FermionLogDet(Functional):
                 remedy="add one determinant per species",
             )
         matrix = hopping if isinstance(hopping, Hopping) else Hopping(_matrix(hopping, lattice))
-        return cast(
-            FermionLogDet, super().__new__(cls, matrix, _beta(beta), rational(expr), sp.Integer(int(species)))
-        )
+        return super().__new__(cls, matrix, _beta(beta), rational(expr), sp.Integer(int(species)))
 
     @property
     def hopping(self) -> Hopping:
         """K, the hopping matrix."""
-        return cast(Hopping, self.args[0])
+        return self.args[0]
 
     @property
     def beta(self) -> sp.Expr:
         """β, the inverse temperature."""
-        return cast(sp.Expr, self.args[1])
+        return self.args[1]
 
     @property
     def field(self) -> sp.Expr:
         """φ at the running site."""
-        return cast(sp.Expr, self.args[2])
+        return self.args[2]
 
     @property
     def species(self) -> int:
@@ -141,7 +139,7 @@ class FermionLogDet(Functional):
     @property
     def step(self) -> sp.Expr:
         """β/Nt."""
-        return cast(sp.Expr, self.beta / self.lattice.shape[0])
+        return self.beta / self.lattice.shape[0]
 
     def _eval_is_real(self) -> bool:
         return True
@@ -170,7 +168,7 @@ class FermionLogDet(Functional):
         product = sp.eye(nodes)
         for row in cast(list[list[sp.Expr]], entries):
             product = hop * sp.diag(*(sp.exp(self.species * rational(v)) for v in row)) * product
-        return cast(sp.Expr, sp.log(sp.Abs((sp.eye(nodes) + product).det(method="laplace"))))
+        return sp.log(sp.Abs((sp.eye(nodes) + product).det(method="laplace")))
 
     def value(self, field: np.ndarray, beta: float) -> float:
         """The value, from the dense matrix over space and time that has the same determinant.
@@ -198,7 +196,7 @@ class FermionLogDet(Functional):
         slices, nodes = field.shape
         largest = sum(max(abs(v) for v in row) for row in field) + abs(beta) * nodes * 10
         with mpmath.workdps(digits + 20 + int(largest)):  # the product spans 2·largest powers of e
-            entries = [numeric(cast(sp.Expr, k), digits + 10) for k in self.hopping.matrix.flat()]
+            entries = [numeric(k, digits + 10) for k in self.hopping.matrix.flat()]
             kinetic = mpmath.matrix(nodes, nodes)
             for i, entry in enumerate(entries):
                 kinetic[i // nodes, i % nodes] = entry * beta / slices
@@ -228,17 +226,17 @@ def canonical_species(node: FermionLogDet) -> sp.Expr:
     """
     field, species = node.field, node.species
     if field.could_extract_minus_sign():
-        field, species = cast(sp.Expr, -field), -species
+        field, species = -field, -species
     if species < 0 and node.hopping.is_bipartite:
         total = SiteSum(node.lattice.symbol, field)
-        return cast(sp.Expr, FermionLogDet(node.hopping, node.beta, field, 1) - total)
+        return FermionLogDet(node.hopping, node.beta, field, 1) - total
     return FermionLogDet(node.hopping, node.beta, field, species)
 
 
 def check_determinants(expr: sp.Expr, values: Mapping[str, float], subject: str) -> None:
     """Raise ParameterError if the couplings make a β ≤ 0; a β with missing couplings is not checked."""
     for node in sorted(expr.atoms(FermionLogDet), key=str):
-        symbols = cast(set[sp.Symbol], node.beta.free_symbols)
+        symbols = node.beta.free_symbols
         beta = node.beta.xreplace({p: sp.Float(values[p.name]) for p in symbols if p.name in values})
         if beta.is_number and not float(cast(Any, beta)) > 0:
             raise ParameterError(

@@ -292,7 +292,7 @@ class VectorField:
                 found=checks.shown(other),
                 remedy="multiply fields of the same number of components",
             )
-        return cast(sp.Expr, sp.Add(*(a * b for a, b in zip(self.components, other.components, strict=True))))
+        return sp.Add(*(a * b for a, b in zip(self.components, other.components, strict=True)))
 
     @property
     def squared(self) -> sp.Expr:
@@ -332,12 +332,12 @@ class ComplexField(VectorField):
     @property
     def value(self) -> sp.Expr:
         """φ as a complex SymPy expression."""
-        return cast(sp.Expr, self.re + sp.I * self.im)
+        return self.re + sp.I * self.im
 
     @property
     def conjugate(self) -> sp.Expr:
         """φ* as a complex SymPy expression."""
-        return cast(sp.Expr, self.re - sp.I * self.im)
+        return self.re - sp.I * self.im
 
 
 Field = FieldComponent | VectorField
@@ -364,7 +364,7 @@ class Parameter(sp.Symbol):
 
     def __new__(cls, name: str) -> Parameter:
         """The coupling of this name."""
-        return cast(Parameter, super().__new__(cls, checks.name(name, "parameter"), real=True))
+        return super().__new__(cls, checks.name(name, "parameter"), real=True)
 
     def __getnewargs_ex__(self) -> Any:
         return (self.name,), {}

@@ -111,7 +111,7 @@ class Lattice:
                 if array
                 else "write it with the symbols themselves; text is never evaluated",
             )
-        return cast(sp.Expr, SiteSum(self.symbol, found))
+        return SiteSum(self.symbol, found)
 
     def bonds(self, density: Callable[..., Any], *, weights: Any = None, oriented: bool = False) -> sp.Expr:
         """Σ_⟨xy⟩ of a function of the fields at both ends of a bond and of its weight.
@@ -302,7 +302,7 @@ def _weight(a: Hashable, b: Hashable, weight: Any) -> sp.Expr:
             if text
             else "give couplings as factors of the term in the action, and leave out edges of weight 0",
         )
-    return cast(sp.Expr, exact)
+    return exact
 
 
 def adjacency_matrix(edges: Sequence[Edge], nodes: int) -> sp.ImmutableMatrix:
@@ -318,7 +318,7 @@ class LatticeSymbol(sp.Atom):
 
     def __new__(cls, lattice: GraphLattice) -> LatticeSymbol:
         """The symbol of a lattice."""
-        self = cast(LatticeSymbol, super().__new__(cls))
+        self = super().__new__(cls)
         self.lattice = lattice
         return self
 
@@ -410,9 +410,9 @@ class AdjacencyPower:
         for _ in range(self.steps):
             terms: list[list[sp.Expr]] = [[] for _ in values]
             for i, j, weight in self.edges:
-                terms[i].append(cast(sp.Expr, weight * values[j]))
-                terms[j].append(cast(sp.Expr, weight * values[i]))
-            values = [cast(sp.Expr, sp.expand(sp.Add(*some))) for some in terms]
+                terms[i].append(weight * values[j])
+                terms[j].append(weight * values[i])
+            values = [sp.expand(sp.Add(*some)) for some in terms]
         return tuple(values)
 
     def apply(self, values: np.ndarray, number: Any = float) -> np.ndarray:
@@ -465,7 +465,7 @@ class SiteSum(Functional):
                     found=f"{atom} on {other}",
                     remedy="declare all fields of an action on the same lattice",
                 )
-        return cast(SiteSum, super().__new__(cls, symbol, density))
+        return super().__new__(cls, symbol, density)
 
     @property
     def lattice(self) -> Lattice:
@@ -475,7 +475,7 @@ class SiteSum(Functional):
     @property
     def density(self) -> sp.Expr:
         """The summand."""
-        return cast(sp.Expr, self.args[1])
+        return self.args[1]
 
     @property
     def bonds(self) -> Bonds | None:
@@ -487,7 +487,7 @@ class SiteSum(Functional):
         """The sum of the density 1."""
         if self.bonds is None:
             return sp.Integer(self.lattice.volume)
-        return cast(sp.Expr, self.bonds.times * sp.Add(*(factor for _, _, factor, _ in self.bonds.bonds)))
+        return self.bonds.times * sp.Add(*(factor for _, _, factor, _ in self.bonds.bonds))
 
     def over(self, density: sp.Expr) -> SiteSum:
         """The sum of another density over the same sites or bonds."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -111,7 +111,7 @@ class SiteConstant(sp.Symbol):
         places = np.array(places, dtype=np.int64)
         places.flags.writeable = False
         # __xnew__ by-passes SymPy's symbol cache, which knows nothing of the attributes below.
-        self = cast(SiteConstant, sp.Symbol.__xnew__(cls, _shown(name, lattice, places), real=True))
+        self = sp.Symbol.__xnew__(cls, _shown(name, lattice, places), real=True)
         self.coupling, self.lattice, self.values, self.places = name, lattice, values, places
         return self
 
@@ -193,7 +193,7 @@ class SiteConstant(sp.Symbol):
             image = np.roll(self.values, tuple(-o for o in offset), axes)
             for sign in (1, -1):
                 if np.array_equal(sign * image, array):
-                    return cast(sp.Expr, sign * self.base.moved(offset))
+                    return sign * self.base.moved(offset)
         return self
 
     def _latex(self, printer: Any) -> str:

@@ -116,11 +116,11 @@ def random_theory(seed: int) -> RandomTheory:
             density, expected = _average(density, symmetry, components), "exact"
     if mode == "broken" and symmetry is not None:
         source = couplings[2] * components[rng.integers(len(components))] ** int(rng.choice([1, 3]))
-        density, expected = cast(sp.Expr, density + source), None
+        density, expected = density + source, None
     action = lattice.sum(density)
     if rng.random() < 0.15:  # not a sum of local terms
         squares = lattice.sum(sp.Add(*(c**2 for c in components)))
-        action = cast(sp.Expr, action + squares**2 / (4 * lattice.volume))
+        action = action + squares**2 / (4 * lattice.volume)
         expected = expected if _orthogonal(symmetry, components) else None
     used = {s.name: s for s in couplings if action.has(s)}
     disorder = used.get("h")
@@ -226,7 +226,7 @@ def _density(
     def coefficient() -> sp.Expr:
         number = sp.Rational(int(rng.integers(-6, 7)) or 1, int(rng.integers(2, 9)))
         kind = rng.integers(4)
-        return number if kind else cast(sp.Expr, number * couplings[rng.integers(len(couplings))])
+        return number if kind else (number * couplings[rng.integers(len(couplings))])
 
     density: sp.Expr = sp.Add(*(c**2 * (1 + c**2) for c in components))
     for _ in range(int(rng.integers(1, 4))):
@@ -252,7 +252,7 @@ def _density(
     ]
     if rng.random() < 0.4:  # not always: averages of functions over large groups are long
         density += coefficient() * functions[rng.integers(len(functions))]
-    return cast(sp.Expr, density)
+    return density
 
 
 def _isotropic(rng: np.random.Generator, field, lattice: Lattice, couplings: list[sp.Symbol]) -> sp.Expr:
@@ -261,7 +261,7 @@ def _isotropic(rng: np.random.Generator, field, lattice: Lattice, couplings: lis
     direction = int(rng.integers(lattice.dimension))
     neighbour = [c.shift(direction, 1) for c in field.components]
     hopping = sp.Add(*(c * d for c, d in zip(field.components, neighbour, strict=True)))
-    return cast(sp.Expr, square + couplings[0] * square**2 - couplings[1] * hopping)
+    return square + couplings[0] * square**2 - couplings[1] * hopping
 
 
 def _group(symmetry: Symmetry, components: list[FieldComponent]) -> FiniteGroup[Element]:
@@ -281,9 +281,9 @@ def _average(density: sp.Expr, symmetry: Symmetry, components: list[FieldCompone
             row = element.matrix.row(index[atom.field, atom.component])
             offset = back.linear_image(atom.offset)
             images[atom] = sp.Add(*(m * c.at(offset) for m, c in zip(row, components, strict=True)))
-        total = cast(sp.Expr, total + density.xreplace(images))
-    total = cast(sp.Expr, total / group.order)
-    return cast(sp.Expr, sp.expand(total)) if total.is_polynomial(*total.free_symbols) else total
+        total = total + density.xreplace(images)
+    total = total / group.order
+    return sp.expand(total) if total.is_polynomial(*total.free_symbols) else total
 
 
 def _orthogonal(symmetry: Symmetry | LieSymmetry | None, components: list[FieldComponent]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from math import lcm
-from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -140,7 +139,7 @@ def _exact_normals(analysis: Findings, direction: sp.Matrix | None) -> list[list
             moved = [change * direction]
         else:  # for a mirror all columns are parallel, and so is (D − 1)ρ whatever ρ is
             moved = [sign * change[:, a] for a in range(change.cols) for sign in (1, -1)]
-        found = (_primitive([cast(sp.Expr, sp.expand(v)) for v in m.T * metric]) for m in moved)
+        found = (_primitive([sp.expand(v) for v in m.T * metric]) for m in moved)
         normals.append(next((normal for normal in found if _is_parallel(normal, facet)), None))
     return normals
 
@@ -154,4 +153,4 @@ def _primitive(entries: list[sp.Expr]) -> list[sp.Expr]:
     """The entries divided by their common rational factor."""
     factors = [entry.as_content_primitive()[0] for entry in entries if entry != 0]
     common = sp.gcd_list(factors) if factors else sp.S.One
-    return [cast(sp.Expr, sp.expand(entry / common)) for entry in entries]
+    return [sp.expand(entry / common) for entry in entries]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
 import sympy as sp
 
@@ -32,7 +31,7 @@ def slice_lines(analysis: Findings, i: int) -> Iterator[Line]:
     yield from _rotation_lines(s)
     yield say("Faddeev–Popov determinant, the Jacobian of the modulation:")
     yield equation("Δ = |det_(ab) ∇χ_a·(K_b y)| = {}, d^n x = Δ dy dn, log |J| = log Δ", s.determinant)
-    area = cast(sp.Expr, sp.simplify(2 * sp.pi ** sp.Rational(n, 2) / sp.gamma(sp.Rational(n, 2))))
+    area = sp.simplify(2 * sp.pi ** sp.Rational(n, 2) / sp.gamma(sp.Rational(n, 2)))
     yield say("Orbit, with its surface measure $dn$:")
     yield equation(f"G/H = S^{n - 1}, |S^{n - 1}| = {{}} = {{}}", area, area.evalf(6))
     yield say(
@@ -76,7 +75,7 @@ def rotation(stage: Stage) -> list[sp.Expr]:
     vanishing = a * sp.prod([a**2 + k**2 for k in stage.speeds])
     total = sp.Add(*(c.subs(angle, sp.Symbol("α", real=True)) * a**j for j, c in enumerate(coefficients)))
     reduced = sp.Poly(total, a).rem(sp.Poly(vanishing, a))
-    return [cast(sp.Expr, sp.expand(c)) for c in reversed(reduced.all_coeffs())]
+    return [sp.expand(c) for c in reversed(reduced.all_coeffs())]
 
 
 def _series(coefficients: list[sp.Expr]) -> tuple[str, list[sp.Expr]]:

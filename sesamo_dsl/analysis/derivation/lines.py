@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import sympy as sp
 
@@ -85,5 +85,5 @@ def map_line(
     moved: list[sp.Expr] = []
     for component, image in zip(components, (matrix * sp.Matrix(components)).flat(), strict=True):
         if image != (0 if infinitesimal else component):
-            moved += [component, cast(sp.Expr, image)]
+            moved += [component, image]
     return say(f"${name}$: {', '.join(['${} ↦ {}$'] * (len(moved) // 2))}", *moved)

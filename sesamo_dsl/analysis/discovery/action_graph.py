@@ -85,24 +85,22 @@ class _Writer:
     def _terms(self, expr: sp.Expr) -> list[tuple[sp.Expr, sp.Expr]]:
         """(coefficient, product of fields) of every term; equal products are one term."""
         collected: dict[sp.Expr, list[sp.Expr]] = defaultdict(list)
-        for term in cast(tuple[sp.Expr, ...], sp.Add.make_args(expr)):
+        for term in sp.Add.make_args(expr):
             factors = sp.Mul.make_args(term)
             moving = [f for f in factors if f.has(FieldComponent)]
-            collected[cast(sp.Expr, sp.Mul(*moving))].append(
-                cast(sp.Expr, sp.Mul(*(f for f in factors if not f.has(FieldComponent))))
-            )
-        return [(cast(sp.Expr, sp.Add(*parts)), rest) for rest, parts in collected.items()]
+            collected[sp.Mul(*moving)].append(sp.Mul(*(f for f in factors if not f.has(FieldComponent))))
+        return [(sp.Add(*parts), rest) for rest, parts in collected.items()]
 
     def _join_term(self, node: int, coefficient: sp.Expr, term: _Pair, sign: int = 1) -> None:
-        self._graph.join(node, term[0], self._coefficient(cast(sp.Expr, sign * coefficient)))
+        self._graph.join(node, term[0], self._coefficient(sign * coefficient))
         if term[1] is not None:
-            self._graph.join(node, term[1], self._coefficient(cast(sp.Expr, -sign * coefficient)))
+            self._graph.join(node, term[1], self._coefficient(-sign * coefficient))
 
     def _coefficient(self, value: sp.Expr) -> str:
         parts = []
         for term in sp.Add.make_args(sp.expand(value)):
             factors = sp.Mul.make_args(term)
-            number = cast(sp.Expr, sp.Mul(*(f for f in factors if f.is_number)))
+            number = sp.Mul(*(f for f in factors if f.is_number))
             number = self._numbers.canonical(number) if number.is_real else number
             parts.append(f"{sp.srepr(number)} {sp.sstr(sp.Mul(*(f for f in factors if not f.is_number)))}")
         return " + ".join(sorted(parts))
@@ -168,7 +166,7 @@ class _Writer:
         """Each summand of the density has its own nodes for sites and fields: it can be translated alone."""
         plus, minus = self._both("sum over sites")
         outside = self._pairs, self._places
-        for coefficient, rest in self._terms(cast(sp.Expr, expr.density)):
+        for coefficient, rest in self._terms(expr.density):
             self._pairs, self._places = {}, {}
             term = self._pair(rest)
             self._join_term(plus, coefficient, term)

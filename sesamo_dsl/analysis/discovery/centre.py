@@ -8,7 +8,6 @@ fractions are tried as centres c, and so is the mean of the points of lowest act
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -68,7 +67,7 @@ def _about(search: Search, centre: tuple[sp.Expr, ...]) -> list[Element]:
     index = {(c.field, c.component): a for a, c in enumerate(search.components)}
     for field in search.theory.action.atoms(FieldComponent):
         moved[field] = field + centre[index[field.field, field.component]]
-    action = search.normal_form(cast(sp.Expr, search.theory.action.xreplace(moved)))
+    action = search.normal_form(search.theory.action.xreplace(moved))
     try:
         graph = action_graph(action, search.components, search.numbers)
     except (GraphTooLargeError, GroupError):
@@ -122,4 +121,4 @@ def _simple(point: Array) -> tuple[sp.Expr, ...] | None:
     fractions = [Fraction(float(v)).limit_denominator(_DENOMINATOR) for v in point]
     if max(abs(float(f) - v) for f, v in zip(fractions, point, strict=True)) > 1e-6:
         return None
-    return tuple(cast(sp.Expr, sp.Rational(f.numerator, f.denominator)) for f in fractions)
+    return tuple(sp.Rational(f.numerator, f.denominator) for f in fractions)

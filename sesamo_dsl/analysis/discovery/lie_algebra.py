@@ -13,7 +13,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -141,7 +140,7 @@ def _exact_candidates(search: Search, parts: Sequence[sp.Expr]) -> list[list[sp.
                 return []
             unit = sp.ImmutableMatrix(n, n, [sp.Integer(k == column) for k in range(n * n)])
             derivative = lie_derivative(part, unit, search.components).xreplace(nothing)
-            for monomial, number in coefficients(search.normal_form(cast(sp.Expr, derivative))).items():
+            for monomial, number in coefficients(search.normal_form(derivative)).items():
                 rows[i, monomial][column] = number
     equations = list(rows.values())
     antisymmetry: list[Row] = [
@@ -175,6 +174,6 @@ def _further_candidates(
             exact = [sp.Float(float(v), 15) for v in vector]
         whole: list[sp.Expr] = [sp.S.Zero] * (n * n)
         for place, entry in zip(places, exact, strict=True):
-            whole[place] = cast(sp.Expr, entry)
+            whole[place] = entry
         found.append(whole)
     return found

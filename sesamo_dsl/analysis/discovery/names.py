@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -147,7 +147,7 @@ def whole_name(algebra: LieAlgebra, internal: InternalGroup) -> str:
 
 def _rotation_name(n: int, matrices: Iterable[sp.ImmutableMatrix]) -> str:
     """O(N) if some map reflects, else SO(N)."""
-    reflects = any(numeric(cast(sp.Expr, matrix.det())) < 0 for matrix in matrices)
+    reflects = any(numeric(matrix.det()) < 0 for matrix in matrices)
     return f"O({n})" if reflects else ("U(1)" if n == 2 else f"SO({n})")
 
 

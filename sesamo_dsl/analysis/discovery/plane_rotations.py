@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 from math import comb, gcd, prod
-from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -66,9 +65,7 @@ def _charged(
                 sums[target, coupling][quarter_turns % 2].append(_exact(weight) * number)
     result = {}
     for key, (real, imaginary) in sums.items():
-        parts = tuple(
-            numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*part)))) for part in (real, imaginary)
-        )
+        parts = tuple(numbers.canonical(sp.expand(sp.Add(*part))) for part in (real, imaginary))
         if parts != (0, 0):
             result[key] = parts
     return result
@@ -147,11 +144,11 @@ def _rotations_from_charges(charges: Sequence[Sequence[int]]) -> list[list[Fract
 
 def turns(fraction: Fraction) -> sp.Expr:
     """The angle 2π·fraction."""
-    return cast(sp.Expr, 2 * sp.pi * _exact(fraction))
+    return 2 * sp.pi * _exact(fraction)
 
 
 def _exact(fraction: Fraction) -> sp.Expr:
-    return cast(sp.Expr, sp.Rational(fraction.numerator, fraction.denominator))
+    return sp.Rational(fraction.numerator, fraction.denominator)
 
 
 def plane_candidates(search: Search, polynomial: Polynomial, algebra: LieAlgebra) -> list[sp.Matrix]:

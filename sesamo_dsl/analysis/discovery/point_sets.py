@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -21,11 +20,11 @@ def _exponent_points(search: Search) -> list[tuple[sp.Matrix, str]]:
     points: list[tuple[sp.Matrix, str]] = []
     logs = sorted(search.action.atoms(sp.log), key=sp.default_sort_key)
     for log in logs:
-        argument = cast(sp.Expr, sp.expand(log.args[0].rewrite(sp.exp), power_exp=False))
+        argument = sp.expand(log.args[0].rewrite(sp.exp), power_exp=False)
         found = []
-        for term in cast(tuple[sp.Expr, ...], sp.Add.make_args(argument)):
+        for term in sp.Add.make_args(argument):
             weight, exponential = term.as_independent(sp.exp, as_Add=False)
-            exponent = cast(sp.Expr, exponential.args[0] if isinstance(exponential, sp.exp) else sp.S.Zero)
+            exponent = exponential.args[0] if isinstance(exponential, sp.exp) else sp.S.Zero
             fields = exponent.atoms(FieldComponent) | weight.atoms(FieldComponent)
             if not (isinstance(exponential, sp.exp) or exponential == 1) or not fields <= set(symbols):
                 break
@@ -38,11 +37,9 @@ def _exponent_points(search: Search) -> list[tuple[sp.Matrix, str]]:
             label = [
                 weight,
                 exponent.xreplace(zero),
-                sp.Add(*(cast(sp.Expr, sp.diff(exponent, s, 2).xreplace(zero)) for s in symbols)),
+                sp.Add(*(sp.diff(exponent, s, 2).xreplace(zero) for s in symbols)),
             ]
-            found.append(
-                (sp.Matrix(gradient), "; ".join(sp.sstr(search.normal_form(cast(sp.Expr, e))) for e in label))
-            )
+            found.append((sp.Matrix(gradient), "; ".join(sp.sstr(search.normal_form(e)) for e in label)))
         else:
             points += found
     return points

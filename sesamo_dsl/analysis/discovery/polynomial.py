@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import sympy as sp
 
@@ -67,7 +66,7 @@ def read_polynomial(
         number: list[sp.Expr] = []
         couplings: list[sp.Expr] = []
         sums: list[Local] = []
-        for factor in cast(tuple[sp.Expr, ...], sp.Mul.make_args(term)):
+        for factor in sp.Mul.make_args(term):
             base, exponent = factor.as_base_exp()
             if factor.is_number:
                 number.append(factor)
@@ -84,13 +83,13 @@ def read_polynomial(
         # on a finite lattice a product of sums can equal a sum of products
         independent &= len(sums) <= 1
         if sums:
-            coupling = cast(sp.Expr, sp.Mul(*couplings))
-            collected[canonical(sums, lattice)][coupling].append(cast(sp.Expr, sp.Mul(*number)))
+            coupling = sp.Mul(*couplings)
+            collected[canonical(sums, lattice)][coupling].append(sp.Mul(*number))
     terms = {}
     for monomial in sorted(collected):
         parts = []
         for coupling, values in collected[monomial].items():
-            number_ = numbers.canonical(cast(sp.Expr, sp.expand(sp.Add(*values))))
+            number_ = numbers.canonical(sp.expand(sp.Add(*values)))
             if number_ != 0:
                 parts.append((coupling, number_))
         if parts:
@@ -101,7 +100,7 @@ def read_polynomial(
 def _local(density: sp.Expr, index: dict[tuple[str, int], int]) -> Local | None:
     """A density as a product of powers of field components; None if it is not one."""
     factors = []
-    for factor in cast(tuple[sp.Expr, ...], sp.Mul.make_args(density)):
+    for factor in sp.Mul.make_args(density):
         base, exponent = factor.as_base_exp()
         if not (isinstance(base, FieldComponent) and exponent.is_Integer and int(exponent) > 0):
             return None

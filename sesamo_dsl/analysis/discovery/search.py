@@ -141,7 +141,7 @@ class CompiledAction:
         self._fields = [sorted(node.density.atoms(FieldComponent), key=str) for node in self._sums]
         self._constants = [sorted(node.density.atoms(SiteConstant), key=str) for node in self._sums]
         self._totals = [sp.Dummy(real=True) for _ in self._sums]
-        self._outer = cast(sp.Expr, action.xreplace(dict(zip(self._sums, self._totals, strict=True))))
+        self._outer = action.xreplace(dict(zip(self._sums, self._totals, strict=True)))
 
     def value(self, configuration: Array) -> float:
         """S at generic couplings, all different and not 0."""
@@ -223,7 +223,7 @@ class CompiledAction:
 
 def _slope(expr: sp.Basic, symbol: sp.Basic) -> sp.Basic:
     """The derivative without δ-functions: random configurations do not lie on a jump."""
-    return cast(sp.Basic, sp.diff(expr, symbol).replace(sp.DiracDelta, lambda *_: sp.S.Zero))
+    return sp.diff(expr, symbol).replace(sp.DiracDelta, lambda *_: sp.S.Zero)
 
 
 def random_couplings(theory: Theory, rng: np.random.Generator) -> dict[str, Coupling]:

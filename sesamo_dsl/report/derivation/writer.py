@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, cast
+from typing import Any
 
 import sympy as sp
 
@@ -44,7 +44,7 @@ class MarkupWriter(Writer):
 def _without_trivial_sums(expr: sp.Expr) -> sp.Expr:
     """The expression with every sum over a single site replaced by its summand."""
     trivial = {node: node.density for node in expr.atoms(SiteSum) if node.lattice.volume == 1}
-    return cast(sp.Expr, expr.xreplace(cast(dict[sp.Basic, sp.Basic], trivial)))
+    return expr.xreplace(trivial)
 
 
 def name_parts(name: str) -> tuple[str, list[str]]:
