@@ -206,9 +206,18 @@ class IdentityForm(NormalForm):
                 )
             elif isinstance(symbols, sp.log) and number.is_Rational:
                 factors.append(self._power(symbols.args[0], number))
+            elif isinstance(symbols, sp.atan | sp.atan2) and (number / sp.I).is_Integer:
+                factors.append(self._turn(symbols, int(number / sp.I)))
             else:
                 rest.append(term)
         return sp.Mul(*factors, *map(sp.exp, rest))
+
+    def _turn(self, angle: sp.Expr, times: int) -> sp.Expr:
+        """exp(i n θ) of the angle θ of (x, y), which is atan2(y, x) or atan(y/x): ((x ± iy)/r)^|n|."""
+        y, x = angle.args if isinstance(angle, sp.atan2) else (angle.args[0], sp.S.One)
+        way, n = (1, times) if times > 0 else (-1, -times)
+        square = self(x**2 + y**2)
+        return self((x + way * sp.I * y) ** n) * self._power(square, sp.Rational(-n, 2))
 
     def _log(self, argument: sp.Expr) -> sp.Expr:
         """log of a positive function as a sum of logarithms of its factors, as far as it is factorised."""

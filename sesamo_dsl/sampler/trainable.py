@@ -11,6 +11,7 @@ scope (:meth:`TrainableModel._scope`), and in the precision that :func:`widest` 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -19,10 +20,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
+from .. import checks
 from ..backend import Draws, EmittedProgram, Model
 from ..errors import OptionError
 from ..flows.base import GaussianBase
 from ..flows.weights import check_state
+from ..machine.memory import check_memory
 from ..plan.plan import Plan
 from ..values.couplings import Couplings
 from ..values.precision import Precision
@@ -159,7 +162,11 @@ class TrainableModel(SamplerModel):
 
     @_scoped
     def sample(self, count: int, seed: int) -> Draws:
-        """See ``Model.sample``."""
+        """See ``Model.sample``; OptionError for no such number, or more than memory holds."""
+        count, seed = checks.integer(count, "sample count"), checks.seed(seed, "seed of samples")
+        shape = self._made_of[0].program.configuration_shape
+        numbers = 2 * count * math.prod(shape)  # chunks, and all of them
+        check_memory(numbers, f"sample count = {count}", "draw fewer at a time, with different seeds")
         return super().sample(count, seed)
 
     @_scoped

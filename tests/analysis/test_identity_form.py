@@ -52,6 +52,7 @@ FUNCTIONS: list[sp.Expr] = [
     sp.Piecewise((H * X, sp.Abs(X) > H), (X**2, ~((X > Y) & (X < H))), (0, True)),
     sp.floor(X + 2) + sp.ceiling(3 * Y) + sp.frac(X * Y) + sp.Mod(X, 3) - sp.Mod(Y, HALF),
     sp.erf(X - Y) + sp.atan(sp.exp(X)) + sp.asinh(Y) + sp.atan2(Y, X),
+    sp.cos(3 * sp.atan2(Y, X)) - sp.sin(4 * sp.atan2(X - Y, X) + sp.pi / 6) + sp.sin(5 * sp.atan(X * Y)),
 ]
 POINTS = [
     (0.37, -1.21),
@@ -154,6 +155,11 @@ SPELLINGS: dict[str, tuple[Any, sp.Expr, Any]] = {
         lambda _: sd.LieSymmetry("R", [{X: -Y, Y: X}]),
     ),
     "sitewise": (PHI, LINE.sum(PHI**2 + sp.log(1 + sp.exp(PHI)) - PHI / 2), lambda f: sd.Sitewise(sd.Z2(f))),
+    "three lobes": (
+        [X, Y],
+        (X**2 + Y**2) / 2 + sp.cos(3 * sp.atan2(Y, X)) + sp.sin(6 * sp.atan2(Y, X)) ** 2,
+        lambda _: sd.Cyclic(3, X, Y),
+    ),
     "product of tails": (X, sp.erfc(X) * sp.erfc(-X) + X**2, sd.Z2),
     "tail about one half": (X, (sp.erfc(X) - 1) ** 2 + X**2, sd.Z2),
 }
@@ -173,6 +179,7 @@ FALSE: dict[str, sp.Expr] = {
     "half-lines": huber(X, 2),
     "closed and open": sp.Piecewise((0, X > 1), (0, X < -2), (1, True)),
     "logistic": 1 / (1 + sp.exp(-X)),
+    "lobes of the wrong parity": sp.cos(3 * sp.atan(X)) * sp.sin(2 * sp.atan(X)),
     "phase": sp.sin(X + 1) ** 2 + sp.sin(X) ** 2,
     "tiny": sp.log(1 + sp.exp(X)) - X / 2 + sp.sin(X) / 10**20,
 }

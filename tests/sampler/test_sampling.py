@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 import sesamo_dsl as sd
 import support
 from sesamo_dsl.backend import Model
-from sesamo_dsl.errors import RunError, TrainingDivergedError
+from sesamo_dsl.errors import OptionError, RunError, TrainingDivergedError
 from sesamo_dsl.estimates.exact import ExactValues, exact_values
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.plan.base import make_base
@@ -238,6 +238,14 @@ def test_the_seed_determines_everything(name: str) -> None:
     )
     assert not np.isin(other.x[:, 0, 0], first.x[:, 0, 0]).any()
     assert len(np.unique(first.x[:, 0, 0])) == 5000, "chunks do not repeat each other"
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, True, 10**15])
+def test_absurd_numbers_of_samples_are_refused(count: Any) -> None:
+    with pytest.raises(OptionError, match="sample count"):
+        fresh("mixture", "torch").sample(count, 1)
+    with pytest.raises(OptionError, match="seed of samples"):
+        fresh("mixture", "torch").sample(2, -1)
 
 
 @pytest.mark.parametrize(
