@@ -6,7 +6,6 @@ module         what it holds
 options        what was asked for
 whitening      linear maps to coordinates in which a Gaussian is N(0, 1)
 start          the start density q₀, a mixture: draws, log q₀ and its gradient
-tails          how heavy the tails of q₀ have to be
 components     q₀ of a theory, from the minima of S and then from walkers of a pilot
 moves          moves that leave γ_β ∝ q₀^(1−β) e^(−βS) invariant, on arrays of a framework
 ensemble       walkers with noise, compiled moves and elements of the groups

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import logsumexp
 
+from ..flows.base import Tail
 from ..ir.interpreter import run
 from ..ir.program import Program
+from ..landscape.heavy_tails import find_tail
 from ..landscape.images import Images
 from ..landscape.landscape import Landscape
 from ..landscape.laplace import DENSE, modes_at
@@ -26,7 +28,6 @@ from ..values.arrays import Arrays
 from ..values.couplings import Couplings
 from .fit import fit_mixture
 from .start import Family, LogDensity, Shape, StartDensity
-from .tails import Tails, find_tails
 from .whitening import Whitening, real_waves
 
 _MOST_IMAGES = 64  # of one minimum
@@ -134,14 +135,14 @@ def start_density(program: Program, parameters: Couplings) -> StartDensity:
         blocks = layout.of_waves(variational_gaussian(program, parameters).hessian)
         covariance = np.linalg.inv(blocks) if layout.waves else _assembled(blocks, program.shape)
         basins = [_Basin(np.zeros((1, n)), np.zeros(1), covariance)]
-    tails = find_tails(landscape, basins[0].centres[0], rng)
+    tail = find_tail(landscape, basins[0].centres[0], rng)
     log_masses = np.array([np.logaddexp.reduce(b.log_masses) for b in basins])
     shares = np.maximum(np.exp((log_masses - log_masses.max()) / 2), _LEAST_WEIGHT)
     shares /= shares.sum()
     precision = sum(s * np.linalg.inv(b.covariance) for s, b in zip(shares, basins, strict=True))
     mass = layout.whitening(np.linalg.inv(precision))
     if layout.is_soft:
-        return StartDensity(shape, (_soft(layout, basins, shares, tails),), mass)
+        return StartDensity(shape, (_soft(layout, basins, shares, tail),), mass)
     families = []
     for members in _alike(basins):
         total = shares[members].sum()
@@ -149,10 +150,8 @@ def start_density(program: Program, parameters: Couplings) -> StartDensity:
         log_weights = np.concatenate([np.log(shares[i]) + _shares(basins[i].log_masses) for i in members])
         centres = np.concatenate([basins[i].centres for i in members]).reshape(-1, *shape)
         whitening = layout.whitening(covariance).scaled(_INFLATION)
-        families.append(
-            Family(whitening, centres, log_weights + np.log(1 - _BROAD), tails.shape, tails.freedom)
-        )
-    return StartDensity(shape, (*families, *_broad(layout, basins, shares, tails)), mass)
+        families.append(Family(whitening, centres, log_weights + np.log(1 - _BROAD), *_kind(tail)))
+    return StartDensity(shape, (*families, *_broad(layout, basins, shares, tail)), mass)
 
 
 def is_soft(program: Program) -> bool:
@@ -160,7 +159,7 @@ def is_soft(program: Program) -> bool:
     return _Layout(program).is_soft
 
 
-def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tails: Tails) -> Family:
+def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail | None) -> Family:
     """A Gaussian around the middle of all minima whose sites vary as much as the minima differ there.
 
     Fields that are at one minimum here and at another there have far more weight together than a Gaussian
@@ -181,9 +180,10 @@ def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tails: Tail
         else:
             high = half
     softened = (vectors / (values - least + np.exp(high))[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    shape = "student" if tails.shape == "product" else tails.shape
+    shape, freedom = _kind(tail)
     centre = middle.reshape(1, *layout.field_shape)
-    return Family(layout.whitening(softened), centre, np.zeros(1), shape, tails.freedom)
+    together = "student" if shape == "product" else shape
+    return Family(layout.whitening(softened), centre, np.zeros(1), together, freedom)
 
 
 def refined(
@@ -273,14 +273,20 @@ def _between(layout: _Layout, basins: list[_Basin], shares: np.ndarray) -> tuple
     return middle, layout.spread(centres - middle, weights)
 
 
-def _broad(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tails: Tails) -> list[Family]:
+def _broad(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail | None) -> list[Family]:
     """One wide part around all centres, so that nothing between or beyond them is left out."""
     middle, between = _between(layout, basins, shares)
     whitening = layout.whitening(between + _mean_covariance(basins, shares)).scaled(_BROAD_WIDTH)
-    centre, freedom = middle.reshape(1, *layout.field_shape), min(tails.freedom, _BROAD_FREEDOM)
-    shapes: tuple[Shape, ...] = ("product", "student") if tails.shape == "product" else ("student",)
+    shape, freedom = _kind(tail)
+    centre, freedom = middle.reshape(1, *layout.field_shape), min(freedom, _BROAD_FREEDOM)
+    shapes: tuple[Shape, ...] = ("product", "student") if shape == "product" else ("student",)
     weight = np.log([_BROAD / len(shapes)])
     return [Family(whitening, centre, weight, shape, freedom) for shape in shapes]
+
+
+def _kind(tail: Tail | None) -> tuple[Shape, float]:
+    """Shape and ν of a part of the mixture."""
+    return ("normal", np.inf) if tail is None else (tail.shape, tail.freedom)
 
 
 def _alike(basins: list[_Basin]) -> list[list[int]]:

@@ -1,9 +1,14 @@
-"""The Gaussian base of a flow, translation-invariant, as a filter in momentum space."""
+"""The base of a flow: a translation-invariant Gaussian as a filter in momentum space, or several of them.
+
+Where exp(−S) falls like a power, the flow ends in a map that gives it such tails, see :class:`Tail`.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +16,25 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import OptionError
 from ..values.node_order import NodeOrder
 from .spec import check_geometry
+
+TailShape = Literal["student", "product"]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How heavy the tails of a flow are: those of Student's t, p(r) ∝ r^(−ν−1).
+
+    Attributes
+    ----------
+    shape
+        ``"student"``, in the distance from the mean in units of the base's widths; ``"product"``, in each
+        coordinate by itself.
+    freedom
+        ν, the degrees of freedom.
+    """
+
+    shape: TailShape
+    freedom: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +51,15 @@ class GaussianBase:
         log |det dx/dz| = Σ_k log |det A(k)|.
     nodes
         The nodes of a graph, if that is what the last axis counts.
+    tail
+        Of the flow that starts from it; None if a Gaussian's are heavy enough.
     """
 
     mean: NDArray[np.float64]
     filter: NDArray[np.complex128]
     log_det: float
     nodes: NodeOrder | None = None
+    tail: Tail | None = None
 
     @classmethod
     def standard(
@@ -138,6 +165,43 @@ class GaussianBase:
         waves = np.moveaxis(np.fft.fftn(field, axes=axes), 1, -1)
         product = (matrix @ waves[..., None])[..., 0]
         return np.fft.ifftn(np.moveaxis(product, -1, 1), axes=axes).real
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureBase(GaussianBase):
+    """Several Gaussians Σ_k π_k N(m_k, C_k), each the base of one flow of a mixture.
+
+    As a Gaussian it has their mean and covariance together, for all that needs to know only where the
+    configurations are.
+
+    Attributes
+    ----------
+    parts
+        The Gaussians, in the order of their flows.
+    log_weights
+        log π_k that the flows begin with, (parts,).
+    """
+
+    parts: tuple[GaussianBase, ...] = ()
+    log_weights: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[GaussianBase], log_weights: NDArray[np.float64]) -> MixtureBase:
+        """From Gaussians on one lattice, and the logarithms of their weights up to a constant, (parts,)."""
+        log_weights = log_weights - np.logaddexp.reduce(log_weights)
+        weights = np.exp(log_weights)
+        means = np.stack([part.mean for part in parts])
+        mean = weights @ means
+        squares = np.stack([part.filter @ part.filter.conj().swapaxes(-1, -2) for part in parts])
+        covariance = np.einsum("k,k...->...", weights, squares)
+        apart = means - mean
+        origin = (0,) * (covariance.ndim - 2)
+        covariance[origin] += math.prod(parts[0].shape) * np.einsum("k,ka,kb->ab", weights, apart, apart)
+        precision = np.asarray(np.linalg.inv(covariance), dtype=np.complex128)
+        whole = GaussianBase.from_precision(mean, precision, parts[0].nodes)
+        return cls(
+            whole.mean, whole.filter, whole.log_det, whole.nodes, parts[0].tail, tuple(parts), log_weights
+        )
 
 
 def mixture_bases(base: GaussianBase, count: int, seed: int) -> list[GaussianBase]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from .. import checks
@@ -90,6 +90,12 @@ class FlowSpec:
             return cls(layers=8, hidden=(32, 32), kernel=5 if len(shape) <= 2 else 3)
         # An affine map of a single entry is Gaussian whatever its parameters; a spline is not.
         return cls(layers=4 if components > 1 else 2, hidden=(64, 64), kernel=1, transform="spline")
+
+    @classmethod
+    def of_valleys(cls, components: int, shape: tuple[int, ...]) -> FlowSpec:
+        """For fields that are in one of several valleys at every site: an affine map of an entry has one."""
+        usual = cls.default(components, shape)
+        return usual if usual.transform == "spline" else replace(usual, layers=4, transform="spline")
 
     @property
     def parameters_per_entry(self) -> int:

@@ -7,13 +7,10 @@ import numpy as np
 from .. import checks
 from ..errors import OptionError
 from ..flows.base import GaussianBase
-from ..ir.interpreter import run
 from ..ir.program import Program
 from ..values.couplings import Couplings
 from .bases import BASES
 from .plan import Plan
-
-_LEAST_WIDTH = 1e-6  # of the mean variance, where configurations do not vary at all
 
 
 def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBase:
@@ -42,28 +39,6 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
         found=found,
         remedy="return GaussianBase.from_precision(mean, precision, program.nodes)",
     )
-
-
-def base_of_moments(program: Program, x: np.ndarray) -> GaussianBase:
-    """The Gaussian with the mean and covariance that configurations of the target have in the domain.
-
-    Parameters
-    ----------
-    x
-        (n, components, *lattice), of a theory without nodes of a graph and without Lie groups.
-    """
-    y = run(program, "canonicalize", {"x": x.astype(np.float64)})[0]
-    axes = tuple(range(2, y.ndim))
-    mean = y.mean(axis=(0, *axes))
-    waves = np.fft.fftn(y - mean.reshape(1, -1, *(1,) * len(axes)), axes=axes)
-    covariance = np.einsum("na...,nb...->...ab", waves, waves.conj()) / (len(y) * np.prod(program.shape))
-    size = np.abs(np.einsum("...aa->...a", covariance)).mean()
-    covariance = covariance + _LEAST_WIDTH * size * np.eye(len(mean))
-    precision = np.linalg.inv(covariance)
-    lattice = tuple(range(len(axes)))
-    mirrored = np.roll(np.flip(precision, lattice), 1, lattice).conj()
-    precision = (precision + mirrored) / 2  # H(−k) = conj H(k), whatever the sample
-    return GaussianBase.from_precision(mean, (precision + precision.conj().swapaxes(-1, -2)) / 2)
 
 
 def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:

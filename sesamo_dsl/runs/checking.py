@@ -1,8 +1,9 @@
 """Annealing for a training: configurations that a model is held against, and learns from where it has to.
 
 Where S has several minima that no symmetry relates, a model that starts at one of them does not find the
-others. Then the annealing comes first: one half of its walkers is learned from, the other half the model is
-held against.
+others. Then the annealing comes first. Where it comes last, as it does else, and says that the model misses
+something, the model is trained once more. Either way one half of the walkers is learned from, the other half
+the model is held against.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..annealing.driver import anneal_program
 from ..annealing.options import AnnealingOptions
 from ..compiled_program import CompiledProgram
 from ..errors import AnnealingError, BackendError
+from ..estimates.samples import Samples
 from ..estimates.target_sample import TargetSample
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -30,6 +32,7 @@ from ..values.couplings import Couplings
 _MOST_SECTORS = 64  # that a sum goes over
 _BARRIER, _POINTS = 1.0, 33  # of −log of a density, and where it is looked for on a line
 _LEAST_MASS = 1e-3  # of a minimum beside the deepest one, by Laplace's estimate
+_WALKERS, _POPULATIONS, _MOST_SECONDS = 512, 8, 60.0  # of an annealing before the training
 LEAST_SECONDS = 5.0
 PART = 0.2  # of the time of the training
 
@@ -55,7 +58,12 @@ def anneal_for_check(
         Seconds of the training.
     """
     seconds = max(LEAST_SECONDS, PART * trained) if seconds is None else seconds
-    options = AnnealingOptions(seconds=seconds, seed=seed)
+    return _annealed(compiled, parameters, AnnealingOptions(seconds=seconds, seed=seed), progress=progress)
+
+
+def _annealed(
+    compiled: CompiledProgram, parameters: Couplings, options: AnnealingOptions, *, progress: bool
+) -> tuple[TargetSample | str, Sequence[Signals]]:
     try:
         annealed, signals = anneal_program(compiled, parameters, options, progress=progress)
         return annealed.as_target(), signals
@@ -63,7 +71,7 @@ def anneal_for_check(
         reason = f"{error.subject}: {error.found}"
     except Exception as error:  # an error of ours as well: a training that has been computed is never lost
         reason = f"the annealing failed with {type(error).__name__}: {error}"
-    warnings.warn(f"samples of the run are not checked: {reason}", RuntimeWarning, stacklevel=3)
+    warnings.warn(f"samples of the run are not checked: {reason}", RuntimeWarning, stacklevel=4)
     return reason, ()
 
 
@@ -82,6 +90,9 @@ def inequivalent_minima(program: Program, parameters: Couplings) -> int:
     if len(heavy) < 2:
         return len(heavy)
     places = run(program, "canonicalize", {"x": np.stack([m.configuration for m in heavy])})[0]
+    if "unrotate" in program.functions:  # the group leaves a minimum at zero where it is
+        turned = run(program, "unrotate", {"x": places})[0]
+        places = np.where(np.isfinite(turned), turned, places)
     distinct: list[np.ndarray] = []
     for place in places:
         if all(_barrier(program, parameters, place, other) > _BARRIER for other in distinct):
@@ -120,29 +131,38 @@ class Lesson:
     outside: TargetSample
     reason: str
 
+    @classmethod
+    def of(cls, found: TargetSample, reason: str) -> Lesson | None:
+        """Both halves of configurations, none of which depends on one of the other; None for too few."""
+        clusters = np.unique(found.cluster)
+        first = np.isin(found.cluster, clusters[: len(clusters) // 2])
+        if not 0 < first.sum() < len(first):
+            return None
+        return cls(found.x[first], found.part(~first), f"{reason}; half of the walkers are learned from")
 
-def lesson(
-    compiled: CompiledProgram, parameters: Couplings, trained: float, seed: int, *, progress: bool
+
+def lesson_before(
+    compiled: CompiledProgram, parameters: Couplings, seed: int, *, progress: bool
 ) -> tuple[Lesson | None, Sequence[Signals]]:
     """Anneal before the training, where S has several minima; None where it has not, or nothing came of it.
 
-    Parameters
-    ----------
-    trained
-        Seconds that the training is to last, 0 if that is not known.
+    So many walkers, not so long: the same seed gives the same training.
     """
     minima = inequivalent_minima(compiled.program, parameters)
     if minima < 2:
         return None, ()
-    found, signals = anneal_for_check(compiled, parameters, None, trained, seed, progress=progress)
+    options = AnnealingOptions(walkers=_WALKERS, populations=_POPULATIONS, seconds=_MOST_SECONDS, seed=seed)
+    found, signals = _annealed(compiled, parameters, options, progress=progress)
     if isinstance(found, str) or found.doubts:
         return None, signals
-    clusters = np.unique(found.cluster)
-    first = np.isin(found.cluster, clusters[: len(clusters) // 2])
-    if not 0 < first.sum() < len(first):
-        return None, signals
-    reason = (
-        f"forward_weight and base: S has {minima} minima that no symmetry relates; half of the walkers of an "
-        "annealing are learned from, and the base has their mean and covariance"
-    )
-    return Lesson(found.x[first], found.part(~first), reason), signals
+    return Lesson.of(
+        found, f"S has {minima} minima that no symmetry relates: an annealing comes first"
+    ), signals
+
+
+def lesson_after(samples: Samples, outside: TargetSample) -> Lesson | None:
+    """What is to be learned from the annealing at the end of a training; None if nothing is missed."""
+    assert samples.coverage is not None
+    if samples.coverage.status == "covered":
+        return None
+    return Lesson.of(outside, f"a first training was not enough, {samples.coverage.verdict}")

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from ..compiled_program import CompiledProgram
-from ..flows.base import GaussianBase
+from ..flows.base import GaussianBase, MixtureBase, Tail, TailShape
 from ..ir.facts import StoredFacts
 from ..ir.program import SITE_VALUES, Program
 from ..ir.stored import program_as_data, program_from_data
@@ -44,13 +45,8 @@ class Declaration:
     def files(self) -> dict[str, bytes]:
         """The two files, by name."""
         values, arrays = self.facts.as_data()
-        base = {
-            "mean": self.base.mean,
-            "filter.real": self.base.filter.real,
-            "filter.imaginary": self.base.filter.imag,
-            "log_det": np.array(self.base.log_det),
-        }
-        named = _below("constant.", self.program.constants) | _below("facts.", arrays) | _below("base.", base)
+        named = _below("constant.", self.program.constants) | _below("facts.", arrays)
+        named |= _below("base.", _base_as_data(self.base))
         text = json.dumps(
             {"program": program_as_data(self.program), "facts": values}, ensure_ascii=False, allow_nan=False
         )
@@ -72,21 +68,53 @@ class Declaration:
         if lacking:
             raise ValueError(f"a program without {', '.join(sorted(lacking))}")
         facts = StoredFacts.from_data(values["facts"], _of("facts.", arrays), program.sectors.order)
-        base = _of("base.", arrays)
-        shape = (*program.shape, len(program.components), len(program.components))
-        if base["filter.real"].shape != shape or base["filter.imaginary"].shape != shape:
-            raise ValueError(f"a base of shape {base['filter.real'].shape} on a lattice {program.shape}")
-        if base["mean"].shape != shape[-1:] or base["log_det"].shape != ():
-            raise ValueError(f"a base with a mean of shape {base['mean'].shape}")
-        if not all(np.isfinite(array).all() for array in base.values()):
-            raise ValueError("a base that is not finite")
-        gaussian = GaussianBase(
-            base["mean"],
-            base["filter.real"] + 1j * base["filter.imaginary"],
-            float(base["log_det"]),
-            program.nodes,
-        )
-        return cls(program, facts, gaussian)
+        return cls(program, facts, _base_from_data(program, _of("base.", arrays)))
+
+
+def _base_as_data(base: GaussianBase) -> dict[str, np.ndarray]:
+    named = {
+        "mean": base.mean,
+        "filter.real": base.filter.real,
+        "filter.imaginary": base.filter.imag,
+        "log_det": np.array(base.log_det),
+    }
+    if base.tail is not None:
+        named[f"tail.{base.tail.shape}"] = np.array(base.tail.freedom)
+    if isinstance(base, MixtureBase):
+        named["log_weights"] = base.log_weights
+        for k, part in enumerate(base.parts):
+            named |= _below(f"parts.{k}.", _base_as_data(part))
+    return named
+
+
+def _base_from_data(program: Program, base: Mapping[str, np.ndarray]) -> GaussianBase:
+    """Inverse of :func:`_base_as_data`; ValueError or KeyError for what is no base of the program."""
+    shape = (*program.shape, len(program.components), len(program.components))
+    if base["filter.real"].shape != shape or base["filter.imaginary"].shape != shape:
+        raise ValueError(f"a base of shape {base['filter.real'].shape} on a lattice {program.shape}")
+    if base["mean"].shape != shape[-1:] or base["log_det"].shape != ():
+        raise ValueError(f"a base with a mean of shape {base['mean'].shape}")
+    if not all(np.isfinite(array).all() for array in base.values()):
+        raise ValueError("a base that is not finite")
+    tails = [
+        Tail(kind, float(base[name])) for kind in get_args(TailShape) if (name := f"tail.{kind}") in base
+    ]
+    if len(tails) > 1 or any(tail.freedom <= 0 for tail in tails):
+        raise ValueError(f"a base with the tails {tails}")
+    whole = GaussianBase(
+        base["mean"],
+        base["filter.real"] + 1j * base["filter.imaginary"],
+        float(base["log_det"]),
+        program.nodes,
+        tails[0] if tails else None,
+    )
+    if "log_weights" not in base:
+        return whole
+    log_weights = base["log_weights"]
+    if log_weights.ndim != 1 or len(log_weights) < 2:
+        raise ValueError(f"a base with weights of shape {log_weights.shape}")
+    parts = tuple(_base_from_data(program, _of(f"parts.{k}.", base)) for k in range(len(log_weights)))
+    return MixtureBase(**vars(whole), parts=parts, log_weights=log_weights)
 
 
 def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

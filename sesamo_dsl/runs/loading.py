@@ -69,7 +69,7 @@ def load_run(
         if record["precision"] not in ("float32", "float64"):
             raise ValueError(f"precision {record['precision']!r}")
         chosen = str(record["backend"]) if backend is None else backend
-        if record["format"] == 2:
+        if record["format"] != 1:  # a declaration of format 2 has neither tails nor parts in its base
             declared = Declaration.read(files)
     except DAMAGES as error:
         raise not_a_run(store.path, error) from error

@@ -45,7 +45,7 @@ from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .store import RunDirectory, Store, sha256
 
-FORMAT = 2
+FORMAT = 3
 Ending = Literal["finished", "stopped", "diverged"]
 _LARGEST_RATE = 10.0
 """Learning rate with which a trained model may be trained on: weights are of order one."""

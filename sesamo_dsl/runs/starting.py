@@ -14,20 +14,25 @@ from .. import checks
 from ..annealing.result import Annealed
 from ..errors import OptionError, TrainingInterrupted
 from ..estimates.chains import Chain
+from ..flows.base import GaussianBase, MixtureBase
+from ..flows.spec import FlowSpec
 from ..landscape.integrability import require_normalizable
 from ..machine.cache import file_stem, write_text
-from ..plan.base import base_of_moments, make_base
+from ..plan.base import make_base
 from ..plan.decide import planned
+from ..plan.mixture import MOST_PARTS, base_of_configurations
 from ..plan.options import TrainingOptions
 from ..plan.plan import Plan
 from ..stages.compile import DerivedProgram
 from ..training.callbacks import Callback, checked
 from ..values.couplings import Coupling
-from .checking import lesson
+from .checking import Lesson, lesson_after, lesson_before
 from .declaration import Declaration
 from .run import Run, rate_of_an_optimizer
 from .store import Memory, RunDirectory, Store
 from .warm_start import WarmStart
+
+_LOOKED_AT = 4096  # samples of a first training, to see whether it was enough
 
 
 def start(
@@ -64,24 +69,24 @@ def start(
         return planned(compiled.analysis, begun, changes, **asked)
 
     plan, taught, signals = decide(given is not None), None, ()
-    if given is None and check and _may_learn(compiled, plan, method, warm_start):
-        taught, signals = lesson(compiled, values, plan.seconds or 0.0, plan.seed, progress=progress)
-    if taught is not None:
-        given, plan = taught.learned.astype(compiled.precision), decide(True)
-        plan = replace(plan, reasons=(*plan.reasons, taught.reason))
-        base = base_of_moments(compiled.program, taught.learned)
-    else:
-        base = make_base(compiled.program, values, plan)
-    model = compiled.backend.model(compiled, values, base, plan)
-    if warm_start is not None:
-        model.load_state(warm_start.apply(model.state(), compiled.theory, plan.flow))
-    if optimizer is not None:
-        model.use_optimizer(optimizer)
+    learns = given is None and check and _may_learn(compiled, plan, method, warm_start)
+    if learns:
+        taught, signals = lesson_before(compiled, values, plan.seed, progress=progress)
     store = _store(compiled, directory)
-    with store.locked():
-        if isinstance(store, RunDirectory):
-            store.refuse_a_run()
-        run = Run(
+
+    def made(plan: Plan, taught: Lesson | None) -> Run:
+        reference = given
+        if taught is None:
+            base = make_base(compiled.program, values, plan)
+        else:
+            plan, base = _taught(compiled, values, decide(True), taught)
+            reference = taught.learned.astype(compiled.precision)
+        model = compiled.backend.model(compiled, values, base, plan)
+        if warm_start is not None:
+            model.load_state(warm_start.apply(model.state(), compiled.theory, plan.flow))
+        if optimizer is not None:
+            model.use_optimizer(optimizer)
+        return Run(
             compiled,
             values,
             plan,
@@ -91,10 +96,15 @@ def start(
             source=dict(source or {}),
             notes=plan.notes,
             derived=compiled.theory.derived,
-            reference=given,
+            reference=reference,
             start_from=None if warm_start is None else warm_start.directory,
             outside=None if taught is None else taught.outside,
         )
+
+    run = made(plan, taught)
+    with store.locked():
+        if isinstance(store, RunDirectory):
+            store.refuse_a_run()
         if store.path is not None:  # an unwritable place is found before, not after, the training
             write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
             write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
@@ -102,14 +112,39 @@ def start(
         if signals:
             raise TrainingInterrupted(signals[0], run)
         run._train(progress, watching, check)
+        if learns and taught is None and run.finished and run.outside is not None:
+            taught = lesson_after(run.sample(_LOOKED_AT), run.outside)
+            if taught is not None:
+                run = made(plan, taught)
+                run._train(progress, watching, check)
     return run
+
+
+def _taught(
+    compiled: DerivedProgram, values: Mapping[str, Coupling], plan: Plan, taught: Lesson
+) -> tuple[Plan, GaussianBase]:
+    """The plan with the base of what is learned from, a flow for each of its parts."""
+    program = compiled.program
+    tail = make_base(program, values, plan).tail
+    most = MOST_PARTS if plan.flows == 1 else 1
+    base = base_of_configurations(program, taught.learned, plan.strategy, most=most, tail=tail)
+    reasons = [taught.reason, "base: fitted to these walkers"]
+    fields = len(program.components), program.shape
+    if plan.flow == FlowSpec.default(*fields) != FlowSpec.of_valleys(*fields):
+        plan = replace(plan, flow=FlowSpec.of_valleys(*fields))
+        reasons.append("flow of splines: an entry of the field may have several valleys")
+    if isinstance(base, MixtureBase):
+        parts = len(base.parts)
+        reasons[1] = f"flows {parts}: that many Gaussians tell these walkers apart, and each is a base"
+        plan = replace(plan, flows=parts)
+    return replace(plan, reasons=(*plan.reasons, *reasons)), base
 
 
 def _may_learn(
     compiled: DerivedProgram, plan: Plan, method: str | None, warm_start: WarmStart | None
 ) -> bool:
     """Whether the compiler may choose to learn from an annealing: nothing else was asked for."""
-    simple = compiled.program.nodes is None and not compiled.facts.slice_dimensions
+    simple = compiled.program.nodes is None and plan.strategy != "canonicalize"
     return simple and plan.base == "vacuum" and method is None and warm_start is None
 
 

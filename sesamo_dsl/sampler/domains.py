@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -45,13 +46,14 @@ class Placed:
     log_jacobian
         log|dy/dw|, (batch,).
     log_drawn
-        log q̃ as it was accumulated on the way: that of one pre-image alone, (batch,).
+        log q̃ as it was accumulated on the way: that of one pre-image alone, (batch,). A function, as of a
+        mixture it takes long and is not always asked for.
     """
 
     y: Array
     w: Array
     log_jacobian: Array
-    log_drawn: Array
+    log_drawn: Callable[[], Array]
 
 
 class DomainMap(ABC):
@@ -84,13 +86,14 @@ class DomainMap(ABC):
 
     def place(self, flow: Flow, weights: Weights, z: Array, uniform: Array | None = None) -> Placed:
         """Noise to y. A mixture given uniforms, (batch,), draws its flow; else each has an equal share."""
-        if isinstance(flow, Mixture) and uniform is not None:
-            x = flow.draw(weights, z, uniform)
-            log_q = flow.inverse(weights, x)[1]
-        else:
-            x, log_q = flow.forward(weights, z)
+        if isinstance(flow, Mixture):
+            shared = uniform is None
+            x = flow.spread(weights, z) if shared else flow.draw(weights, z, uniform)
+            y, w, log_jacobian = self._enter(x)
+            return Placed(y, w, log_jacobian, lambda: flow.inverse(weights, x)[1] - log_jacobian)
+        x, log_q = flow.forward(weights, z)
         y, w, log_jacobian = self._enter(x)
-        return Placed(y, w, log_jacobian, log_q - log_jacobian)
+        return Placed(y, w, log_jacobian, lambda: log_q - log_jacobian)
 
     @abstractmethod
     def _enter(self, x: Array) -> tuple[Array, Array, Array]:
@@ -175,7 +178,7 @@ class CanonicalizedNoise(DomainMap):
     def place(self, flow: Flow, weights: Weights, z: Array, uniform: Array | None = None) -> Placed:
         """See :meth:`DomainMap.place`."""
         placed = super().place(flow, weights, self._emitted["canonicalize"](z)[0], uniform)
-        return Placed(placed.y, placed.w, placed.log_jacobian, placed.log_drawn + self._gain)
+        return replace(placed, log_drawn=lambda: placed.log_drawn() + self._gain)
 
     def _enter(self, x: Array) -> tuple[Array, Array, Array]:
         w = self._forward(x)

@@ -13,13 +13,14 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ..flows.base import GaussianBase, mixture_bases
+from ..flows.base import GaussianBase, MixtureBase, mixture_bases
 from ..flows.couplings import coupling
 from ..flows.spec import FlowSpec
 from ..flows.weights import check_batch, initial_state
 from ..flows.zero_mode import Collective
 from .arrays import Array, Arrays, Weights, inverse_cdf
 from .couplings import CouplingLayer, ZeroModeLayer
+from .tail import TailLayer
 
 
 @runtime_checkable
@@ -82,6 +83,9 @@ class CouplingFlow:
         self._classes = arrays.constant(np.concatenate([tables[0].frozen, tables[0].active]), "index")
         self._unsplit = arrays.constant(tables[0].unsplit, "index")
         self._n_frozen = tables[0].frozen.size
+        self._tail = None
+        if base.tail is not None:
+            self._tail = TailLayer(arrays, base.tail, lambda x: self._filtered(self._inverse_filter, x))
         self._log_normalization = 0.5 * math.log(2 * math.pi) * tables[0].unsplit.size + base.log_det
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
@@ -103,7 +107,11 @@ class CouplingFlow:
             active, frozen = self._roles(index)
             halves[active], log_det = layer(weights, halves[active], halves[frozen], False)
             log_q = log_q - log_det
-        x = self._mean + self._scale * self._merge(halves)
+        field = self._merge(halves)
+        if self._tail is not None:
+            field, log_det = self._tail.forward(field)
+            log_q = log_q - log_det
+        x = self._mean + self._scale * field
         return self._arrays.cast(x, given), self._arrays.cast(log_q, given)
 
     def inverse(self, weights: Weights, x: Array) -> tuple[Array, Array]:
@@ -111,8 +119,11 @@ class CouplingFlow:
         check_batch(tuple(x.shape), self._components, self._shape)
         given = self._arrays.dtype_of(x)
         x = self._arrays.cast(x, self._dtype)
-        halves = self._split((x - self._mean) / self._scale)
-        total = self._arrays.zeros((x.shape[0],), x)
+        field, total = (x - self._mean) / self._scale, self._arrays.zeros((x.shape[0],), x)
+        if self._tail is not None:
+            field, log_det = self._tail.inverse(field)
+            total = total - log_det
+        halves = self._split(field)
         for index, layer in reversed(list(enumerate(self._layers))):
             active, frozen = self._roles(index)
             halves[active], log_det = layer(weights, halves[active], halves[frozen], True)
@@ -148,7 +159,10 @@ class CouplingFlow:
 
 
 class Mixture:
-    """q(x) = Σ_k π_k q_k(x), a variational mixture of flows (ESANN 2020) that start at different points."""
+    """q(x) = Σ_k π_k q_k(x), a variational mixture of flows (ESANN 2020) that start at different points.
+
+    Each flow has a part of the base where that has parts; else they start around it at random.
+    """
 
     def __init__(
         self,
@@ -158,21 +172,29 @@ class Mixture:
         count: int,
         seed: int,
     ) -> None:
-        self._arrays = arrays
-        self._flows = [make(b, f"flow.flows.{k}.") for k, b in enumerate(mixture_bases(base, count, seed))]
+        self._arrays, self._log_weights = arrays, np.zeros(count)
+        if isinstance(base, MixtureBase):
+            parts, self._log_weights = base.parts, base.log_weights
+        else:
+            parts = mixture_bases(base, count, seed)
+        self._flows = [make(part, f"flow.flows.{k}.") for k, part in enumerate(parts)]
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Those of the flows, and equal π_k."""
-        state: dict[str, np.ndarray] = {"flow.logits": np.zeros(len(self._flows))}
+        """Those of the flows, and the π_k of the base, or equal ones."""
+        state: dict[str, np.ndarray] = {"flow.logits": self._log_weights}
         for k, flow in enumerate(self._flows):
             state |= flow.initial_state(seed + k)
         return state
 
     def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
         """Noise to configuration, an equal share of the batch through each flow; see :meth:`shares`."""
-        parts = zip(self._flows, self._parts(z), strict=True)
-        x = self._arrays.xp.concat([flow.forward(weights, z[part])[0] for flow, part in parts])
+        x = self.spread(weights, z)
         return x, self.inverse(weights, x)[1]
+
+    def spread(self, weights: Weights, z: Array) -> Array:
+        """x of :meth:`forward`; its density takes longer, as every flow is asked for it."""
+        parts = zip(self._flows, self._parts(z), strict=True)
+        return self._arrays.xp.concat([flow.forward(weights, z[part])[0] for flow, part in parts])
 
     def shares(self, weights: Weights, z: Array) -> Array:
         """π_k over the share of the batch that went through flow k, (batch,): the mean of these is 1."""

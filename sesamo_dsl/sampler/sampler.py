@@ -169,7 +169,7 @@ class Sampler:
         placed = self.domain.place(self.flow, weights, z, uniform)
         y, auxiliary, log_measure = self.orientations.on_slices(placed.y)
         log_q = self.domain.log_density(self.flow, weights, placed.w, placed.log_jacobian)
-        mismatch = self._arrays.xp.clip(placed.log_drawn - log_q, 0, None)
+        mismatch = self._arrays.xp.clip(placed.log_drawn() - log_q, 0, None)
         return y, log_q - log_measure, self.domain.leaked(y), auxiliary, mismatch
 
     def modulate(
@@ -236,11 +236,12 @@ class Sampler:
         """KL(q‖p) on noise, in the form that is differentiated."""
         o, detach, domain, flow = self._plan, self._arrays.detach, self.domain, self.flow
         placed = domain.place(flow, weights, z)
-        log_q = placed.log_drawn
         if o.gradient == "path":
             log_q = domain.log_density(flow, detach(weights), placed.w, placed.log_jacobian)
         elif domain.sums:
             log_q = domain.log_density(flow, weights, placed.w, placed.log_jacobian)
+        else:
+            log_q = placed.log_drawn()
         on_slice, _, log_measure = self.orientations.on_slices(placed.y)
         energy = self._energy(weights, on_slice, directions, uniform)
         value, rest = log_q - log_measure + energy.value, energy.across_walls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from zuko.transforms import MonotonicRQSTransform
 
 from sesamo_dsl.errors import ConfigurationError, OptionError
-from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.flows.base import GaussianBase, Tail, TailShape
 from sesamo_dsl.flows.couplings import coupling, frozen_mask
 from sesamo_dsl.flows.spec import FlowSpec, Transform
+from sesamo_dsl.plan.bases import added_curvature
 from sesamo_dsl.sampler import Arrays
 from sesamo_dsl.sampler.flow import CouplingFlow
 from sesamo_dsl.sampler.spline import spline
@@ -417,3 +419,34 @@ def test_jax_flow_before_and_after_float64_is_asked_for() -> None:
             z = jnp.ones((2, 1, 4, 6), np.float32)
             values.append(np.asarray(jax.jit(flow.forward)(z)[1]))
     assert np.allclose(*values)
+
+
+@pytest.mark.parametrize(("shape", "lattice"), [("student", (3,)), ("product", (1,))])
+def test_flows_with_heavy_tails(shape: TailShape, lattice: tuple[int, ...]) -> None:
+    base = replace(coloured_base(2, lattice), tail=Tail(shape, 2.5))
+    ours, theirs = flow_pair(FlowSpec(layers=2, hidden=(4,), kernel=3, transform="spline"), base)
+    z = noise(2, lattice)
+    z[0] *= 1e-4  # where the map is a power series
+    check_pair(ours, theirs, z)
+
+
+@pytest.mark.parametrize("shape", ["student", "product"])
+@pytest.mark.parametrize("freedom", [0.5, 1.0, 3.0])
+def test_tails_fall_like_those_of_student(shape: TailShape, freedom: float) -> None:
+    """∫ q = 1 on the line, log q falls like −(ν + n) log r, and is curved at the centre as is said."""
+    tail = Tail(shape, freedom)
+    spec = FlowSpec(layers=1, hidden=(4,), kernel=1, transform="spline")
+    line = Weighted(TORCH, spec, replace(GaussianBase.standard(1, (1,)), tail=tail))
+    grid = np.sinh(np.linspace(-60, 60, 20_001))
+    log_q = run_torch(line.inverse, grid.reshape(-1, 1, 1))[1]
+    assert np.trapezoid(np.exp(log_q) * np.cosh(np.linspace(-60, 60, 20_001)), dx=120 / 20_000) == (
+        pytest.approx(1, abs=1e-6)
+    )
+    n = 3
+    space = Weighted(TORCH, spec, replace(GaussianBase.standard(n, (1,)), tail=tail))
+    direction = np.eye(n)[0] if shape == "product" else np.ones(n) / np.sqrt(n)
+    radii = np.array([0.0, 1e-3, 1e8, 1e9])
+    at = run_torch(space.inverse, (radii[:, None] * direction)[..., None])[1]
+    falls = freedom + (1 if shape == "product" else n)
+    assert (at[2] - at[3]) / np.log(10) == pytest.approx(falls, abs=0.06)  # but for a power of log r
+    assert 2 * (at[0] - at[1]) / radii[1] ** 2 == pytest.approx(added_curvature(tail, n), rel=1e-4)

@@ -1,6 +1,6 @@
-"""How fast S grows far out, and which tails the start density needs.
+"""How fast S grows far out, and which tails a density needs that exp(−S) is weighed against.
 
-Where S grows more slowly than quadratically along a ray, a Gaussian start has lighter tails than exp(−S), and
+Where S grows more slowly than quadratically along a ray, a Gaussian has lighter tails than exp(−S), and
 weights would have no variance. A Student t has the density |x|^(−ν−n) far out, and fits where S ~ c log|x|
 with c = ν + n; anything that grows faster has lighter tails than that. A sum of terms each of which grows
 like c log|x_i| along its own axis needs a product of Student t's in one variable, ν = c − 1.
@@ -8,12 +8,10 @@ like c log|x_i| along its own axis needs a product of Student t's in one variabl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from ..landscape.landscape import Landscape
-from .start import Shape
+from ..flows.base import Tail
+from .landscape import Landscape
 
 _NEAR, _FAR = 1e3, 1e5
 _QUADRATIC = 1.9  # power of S from which a Gaussian has tails that are heavy enough
@@ -24,16 +22,8 @@ _RAYS = 32
 _SMALL = 64  # real variables up to which rays go along all axes
 
 
-@dataclass(frozen=True)
-class Tails:
-    """The shape of a part of the mixture, and ν of a Student t."""
-
-    shape: Shape
-    freedom: float
-
-
-def find_tails(landscape: Landscape, centre: np.ndarray, rng: np.random.Generator) -> Tails:
-    """Tails that are at least as heavy as those of exp(−S) along rays from a point, (n,)."""
+def find_tail(landscape: Landscape, centre: np.ndarray, rng: np.random.Generator) -> Tail | None:
+    """Tails at least as heavy as those of exp(−S) along rays from a point, (n,); None for a Gaussian's."""
     n, c = landscape.size, len(landscape.program.components)
     axes = np.eye(n) if n <= _SMALL else np.repeat(np.eye(c), n // c, axis=1)
     axes = np.concatenate([axes, -axes])
@@ -41,11 +31,11 @@ def find_tails(landscape: Landscape, centre: np.ndarray, rng: np.random.Generato
     powers, slopes = _growth(landscape, centre, np.concatenate([axes, generic, -generic]))
     along, across = slopes[: len(axes)], slopes[len(axes) :]
     if not powers.min() < _QUADRATIC:
-        return Tails("normal", np.inf)
+        return None
     separate = n > 1 and n <= _SMALL and across.min() > 0.8 * n * along.min()
     if separate and along.min() - n < _MOST_FREEDOM:
-        return Tails("product", float(np.clip(_MARGIN * (along.min() - 1), _LEAST_FREEDOM, _MOST_FREEDOM)))
-    return Tails("student", float(np.clip(_MARGIN * (slopes.min() - n), _LEAST_FREEDOM, _MOST_FREEDOM)))
+        return Tail("product", float(np.clip(_MARGIN * (along.min() - 1), _LEAST_FREEDOM, _MOST_FREEDOM)))
+    return Tail("student", float(np.clip(_MARGIN * (slopes.min() - n), _LEAST_FREEDOM, _MOST_FREEDOM)))
 
 
 def _growth(landscape: Landscape, centre: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
