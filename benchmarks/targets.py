@@ -174,6 +174,32 @@ def chain_log_z(
     return float(np.log(values[-1]) * sites + np.log(((values / values[-1]) ** sites).sum()))
 
 
+def triangle_log_z(
+    potential: Callable[[np.ndarray], np.ndarray], pair: Callable[[np.ndarray], np.ndarray], reach: float
+) -> float:
+    """log ∫ exp(−Σ V(x_i) − Σ_(i<j) U(x_i − x_j)) over three particles on a line: the trace of a cube."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    x, weights = reach * nodes, reach * weights
+    half = np.exp(-potential(x) / 2) * np.sqrt(weights)
+    matrix = half[:, None] * np.exp(-pair(x[:, None] - x[None, :])) * half[None, :]
+    return float(np.log(np.trace(matrix @ matrix @ matrix)))
+
+
+def polar_log_z(action: Callable[[np.ndarray, np.ndarray], np.ndarray], reach: float) -> float:
+    """log ∫ exp(−S(r, θ)) r dr dθ: Gauss in the radius, equidistant in the angle."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    r, weights = reach * (1 + nodes) / 2, reach * weights / 2
+    angle = 2 * np.pi * np.arange(480) / 480
+    values = np.exp(-action(r[:, None], angle[None, :]))
+    return float(np.log((weights * r) @ values.sum(axis=1) * 2 * np.pi / 480))
+
+
+def student_log_z(dimension: int, freedom: float) -> float:
+    """log ∫ (1 + r²/ν)^(−(ν + n)/2) d^n x."""
+    n, nu = dimension, freedom
+    return n / 2 * math.log(nu * math.pi) + math.lgamma(nu / 2) - math.lgamma((nu + n) / 2)
+
+
 def radial_log_z(
     action: Callable[[float], float], dimension: int, reach: float, points: list[float]
 ) -> float:
@@ -248,6 +274,45 @@ def _tilted(x: Any) -> Any:
 
 def _deep(x: Any) -> Any:
     return 4 * (x**2 - 1) ** 2
+
+
+def _path(x: Any) -> Any:
+    """Of a path in steps of 1/5: an instanton costs several units of action, and one well is deeper."""
+    return ((x**2 - 2) ** 2 / 2 + x / 25) / 5
+
+
+def _sixth(x: Any) -> Any:
+    """Three wells, of which the one in the middle is higher and wider."""
+    return 4 * x**2 * (x**2 - 1) ** 2 + (1 - x**2) / 12
+
+
+def _pot(x: Any) -> Any:
+    return (x**2 - 2) ** 2
+
+
+def _repulsion(d: Any) -> Any:
+    return 2 / (d**2 + 1 / 4) if isinstance(d, np.ndarray) else 2 / (d**2 + sp.Rational(1, 4))
+
+
+def _trimer(v: sd.VectorField) -> sp.Expr:
+    pairs = ((0, 1), (1, 2), (0, 2))
+    return sp.Add(*(_pot(v[i]) for i in range(3)), *(_repulsion(v[i] - v[j]) for i, j in pairs))
+
+
+def _trimer_theory() -> sd.Theory:
+    v = sd.VectorField("v", sd.Lattice(1), 3)
+    swaps = [sd.Symmetry(f"swap{i}", [{v[i]: v[i + 1], v[i + 1]: v[i]}]) for i in (0, 1)]
+    return sd.Theory("trimer", fields=[v], action=_trimer(v), symmetries=[sd.Z2(v), *swaps])
+
+
+def _clock_theory() -> sd.Theory:
+    """Z₃ with three metastable states between the three that are lowest."""
+    point = sd.Lattice(1)
+    x, y = sd.ScalarField("x", point), sd.ScalarField("y", point)
+    cube = x**3 - 3 * x * y**2
+    square = x**2 + y**2
+    action = 6 * (square - 1) ** 2 + 5 * (square**3 - 2 * cube**2 + square**3) - cube / 3
+    return sd.Theory("clock", fields=[x, y], action=action, symmetries=[sd.Cyclic(3, x, y)])
 
 
 _ONE, _HALF, _TENTH = sp.S.One, sp.Rational(1, 2), sp.Rational(1, 10)
@@ -355,6 +420,106 @@ TARGETS = [
         "right",
         4 * line_log_z(lambda x: 4 * (x**2 - 1) ** 2, [-1, 0, 1], 6),
         why="every site chooses its well, Z₂ relates all of them together",
+    ),
+    Target(
+        "unequal_2",
+        _vector(
+            "unequal_2",
+            2,
+            _bumps(
+                [(0, 0), (7, 3), (-5, 6)], [_ONE, _HALF / 3, 2 * _ONE], [_ONE, sp.Rational(1, 5), 3 * _ONE]
+            ),
+        ),
+        "right",
+        math.log(4.2) + 2 * _GAUSS,
+        why="a narrow well with a twentieth of the mass, a wide one with most of it",
+    ),
+    Target(
+        "unequal_5",
+        _vector(
+            "unequal_5",
+            5,
+            _bumps(
+                [(0, 0, 0, 0, 0), (3, -3, 2, 0, 1), (-4, 0, 0, 5, 0)],
+                [_HALF, _ONE, _HALF / 2],
+                [_ONE, _HALF, _HALF / 2],
+            ),
+        ),
+        "right",
+        math.log(1.75) + 5 * _GAUSS,
+        why="three widths in five dimensions",
+    ),
+    Target(
+        "unequal_6",
+        _vector("unequal_6", 6, _bumps([(0,) * 6, (4,) * 6], [_ONE, _HALF], [_ONE, _TENTH / 2])),
+        "right",
+        math.log(1.05) + 6 * _GAUSS,
+        why="a twentieth of the mass in a part of the volume that is 10⁻³ of the other",
+    ),
+    Target(
+        "trimer",
+        _trimer_theory,
+        "right",
+        triangle_log_z(_pot, _repulsion, 4.0),
+        why="three particles in two wells: two and one, or three and none",
+    ),
+    Target(
+        "path_32",
+        _chain("path_32", 32, sp.Rational(5, 2), _path, mirror=True),
+        "right",
+        chain_log_z(2.5, _path, 32),
+        why="instantons, of a symmetry that is broken",
+    ),
+    Target(
+        "sixth_power",
+        _chain("sixth_power", 6, 2 * _ONE, _sixth, mirror=True),
+        "right",
+        chain_log_z(2.0, _sixth, 6),
+        why="φ⁶ with a metastable centre",
+    ),
+    Target(
+        "clock",
+        _clock_theory,
+        "right",
+        polar_log_z(
+            lambda r, a: (
+                6 * (r**2 - 1) ** 2 + 5 * r**6 * (2 - 2 * np.cos(3 * a) ** 2) - r**3 * np.cos(3 * a) / 3
+            ),
+            3.0,
+        ),
+        why="Z₃ with metastable states in between",
+    ),
+    Target(
+        "student_5",
+        _vector("student_5", 5, lambda v: 4 * sp.log(1 + v.squared / 3), mirror=True),
+        "right",
+        student_log_z(5, 3.0),
+        why="heavy tails in five dimensions",
+    ),
+    Target(
+        "student_pair",
+        _vector("student_pair", 2, lambda v: sp.Add(*(3 * sp.log(1 + v[i] ** 2 / 2) / 2 for i in range(2)))),
+        "right",
+        2 * student_log_z(1, 2.0),
+        why="heavy tails along each axis",
+    ),
+    Target(
+        "peak_on_a_tail",
+        _vector(
+            "peak_on_a_tail",
+            1,
+            lambda v: -sp.log(1 / (1 + v[0] ** 2) + 2 * sp.exp(-2 * (v[0] - 15) ** 2)),
+        ),
+        "right",
+        math.log(math.pi + 2 * math.sqrt(math.pi / 2)),
+        why="a second well on a heavy tail",
+    ),
+    Target(
+        "cone",
+        _vector("cone", 4, lambda v: sp.sqrt(v.squared)),
+        "right",
+        math.log(2 * math.pi**2 * 6),
+        why="a kink at the minimum in all directions",
     ),
     Target(
         "cross",

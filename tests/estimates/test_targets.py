@@ -40,6 +40,9 @@ def grid_log_z(theory: sd.Theory, sides: list[tuple[float, float]], points: int)
         ("quartic_3", [(-3, 3)] * 3, 60, 1e-6),
         ("banana", [(-5, 5), (-3, 25), (-5, 5)], 150, 1e-3),
         ("shells", [(-12, 12)] * 3, 100, 1e-4),
+        ("unequal_2", [(-14, 9), (-7, 15)], 600, 1e-3),
+        ("trimer", [(-3, 3)] * 3, 100, 1e-4),
+        ("clock", [(-3, 3)] * 2, 400, 1e-6),
     ],
 )
 def test_exact_answers_by_a_grid(name: str, sides: Any, points: int, accuracy: float) -> None:
