@@ -13,7 +13,7 @@ import numpy as np
 from ..flows.base import Tail
 from .landscape import Landscape
 
-_NEAR, _FAR = 1e3, 1e5
+_DISTANCES = (1e3, 1e5, 1e7)  # a power of S has to be low as far out as that
 _QUADRATIC = 1.9  # power of S from which a Gaussian has tails that are heavy enough
 _MOST_FREEDOM = 3.0  # of a Student t where S grows faster than any logarithm
 _LEAST_FREEDOM = 0.2
@@ -43,11 +43,12 @@ def _growth(landscape: Landscape, centre: np.ndarray, rays: np.ndarray) -> tuple
     rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     base = float(landscape.values(centre[None])[0])
     with np.errstate(all="ignore"):  # of infinite walls
-        near, far = (landscape.values(centre + t * rays) - base for t in (_NEAR, _FAR))
-        power = np.log(far / near) / np.log(_FAR / _NEAR)
-        slope = (far - near) / np.log(_FAR / _NEAR)
-    infinite = ~np.isfinite(far)
+        rises = np.stack([landscape.values(centre + t * rays) - base for t in _DISTANCES])
+        decades = np.diff(np.log(_DISTANCES))[:, None]
+        powers = (np.diff(np.log(rises), axis=0) / decades).max(axis=0)
+        slopes = (np.diff(rises, axis=0) / decades)[-1]
+    infinite = ~np.isfinite(rises[-1])
     return (
-        np.where(infinite, np.inf, np.where(np.isnan(power), 0.0, power)),
-        np.where(infinite, np.inf, slope),
+        np.where(infinite, np.inf, np.where(np.isnan(powers), 0.0, powers)),
+        np.where(infinite, np.inf, slopes),
     )
