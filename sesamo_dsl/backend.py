@@ -18,13 +18,37 @@ from .ir.facts import Facts
 from .ir.program import Program
 from .plan.hmc import HMCOptions, Trajectories
 from .plan.plan import Plan
-from .values.arrays import Arrays
+from .values.arrays import Array, Arrays
 from .values.couplings import Couplings
 from .values.precision import Precision
 
 ENTRY_POINTS = "sesamo_dsl.backends"
 WALL_HEIGHT = 100.0  # in training S = ∞ is replaced by the largest S of the batch plus this
 _EXTRAS = {"torch": "sesamo-dsl[torch]", "jax": "sesamo-dsl[jax]"}
+
+
+LogDensity = Callable[[Array, Array], tuple[Array, Array]]
+"""(log q, ∂log q/∂x) of x, (batch, components, *lattice), and auxiliary coordinates, (batch, k)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelDensity:
+    """The density of a model with the weights that it had, in float64, on arrays of its framework.
+
+    Attributes
+    ----------
+    arrays, emitted
+        The arrays, and the emitted functions of the theory with couplings filled in.
+    log_density
+        log q(x, a) − log N(a) and its gradient by x.
+    auxiliary
+        Coordinates a that complete slices, for so many given configurations, (n,) → (n, k).
+    """
+
+    arrays: Arrays
+    emitted: Mapping[str, Callable[..., Any]]
+    log_density: LogDensity
+    auxiliary: Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +91,13 @@ class Draws:
 
     def head(self, count: int) -> Draws:
         """The first ``count`` samples."""
+        return self.part(slice(count))
+
+    def part(self, chosen: slice | np.ndarray) -> Draws:
+        """Some of the samples, by a slice or by their numbers."""
         arrays: dict[str, Any] = vars(self)
-        first: dict[str, Any] = {k: None if v is None else v[:count] for k, v in arrays.items()}
-        return Draws(**first)
+        some: dict[str, Any] = {k: None if v is None else v[chosen] for k, v in arrays.items()}
+        return Draws(**some)
 
 
 class Model(Protocol):
@@ -129,6 +157,14 @@ class Model(Protocol):
 
         For models with auxiliary coordinates: log q(x, a) − log N(a), with a from a fixed seed if not given.
         """
+        ...
+
+
+class DifferentiableModel(Model, Protocol):
+    """A model whose density has a gradient, from which samples can be annealed."""
+
+    def density(self) -> ModelDensity:
+        """log q as it is now, whatever becomes of the weights."""
         ...
 
 

@@ -34,10 +34,11 @@ from .errors import (
     OptionError,
     ParameterError,
     RunNotKeptError,
+    SamplingInterrupted,
     SesamoError,
     TrainingInterrupted,
 )
-from .estimates.chains import Chain, check_proposals, independence_metropolis
+from .estimates.chains import Chain, check_proposals, enough_proposals, independence_metropolis
 from .estimates.estimate import Estimate
 from .estimates.files import read_configurations
 from .estimates.hmc import hmc
@@ -407,6 +408,15 @@ def sample(
             help="Also run independence Metropolis: asymptotically exact, errors by the Γ-method.",
         ),
     ] = False,
+    layers: Annotated[
+        str,
+        typer.Option(
+            "--anneal",
+            metavar="LAYERS",
+            help="Take the samples to exp(−S) in so many layers of Hamiltonian Monte Carlo, which raises the "
+            "ESS; auto finds how many.",
+        ),
+    ] = "0",
 ) -> None:
     """Draw samples from a trained run, and measure them."""
     _distinct(output=output, plot=plot)
@@ -416,14 +426,27 @@ def sample(
         check_picture(plot)
     if exact:
         check_proposals(count, "--count")
-    samples = load_run(run, theory=declaration, backend=backend).sample(count, seed=seed)
+    trained, stopped = load_run(run, theory=declaration, backend=backend), None
+    try:
+        samples = trained.sample(count, seed=seed, anneal=_layers(layers))
+    except SamplingInterrupted as interrupted:
+        stopped, samples = interrupted, interrupted.samples
+        exact = exact and enough_proposals(len(samples))
     chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
     _report(samples, None, chain)
     if output is not None:
         names = ("x", "log_q", "action", "log_weights", "sector")
         _save(output, {name: getattr(samples, name) for name in names})
     _draw(samples, plot)
+    if stopped is not None:
+        typer.echo(f"stopped by {stopped}", err=True)
+        raise typer.Exit(128 + stopped.signal)
     _require_finite(samples)
+
+
+def _layers(text: str) -> Any:
+    """A number where the text is one; what else it may be is checked with it."""
+    return int(text) if text.lstrip("+-").isdecimal() else text
 
 
 @app.command("check-run")

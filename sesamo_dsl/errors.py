@@ -228,6 +228,24 @@ class AnnealingInterrupted(KeyboardInterrupt):
         self.signal, self.annealed = signal, annealed
 
 
+class SamplingInterrupted(KeyboardInterrupt):
+    """SIGINT, as by Ctrl-C, or SIGTERM has stopped the annealing of samples of a model.
+
+    Attributes
+    ----------
+    signal
+        Which of them.
+    samples : sesamo_dsl.Samples
+        Those that were done; if there were none, all of them as the model drew them, with
+        ``samples.annealed`` None.
+    """
+
+    def __init__(self, signal: Signals, samples: Any) -> None:
+        done = f"{len(samples)} samples are annealed" if samples.annealed else "no sample is annealed"
+        super().__init__(f"{signal.name}: {done}")
+        self.signal, self.samples = signal, samples
+
+
 class NotNormalizableError(TheoryError):
     """∫ exp(−S) is infinite: the action is unbounded below, or does not grow, along a direction.
 

@@ -27,7 +27,7 @@ from ..laws.orbits import circle, uniform_directions
 from ..values.arrays import Arrays
 from ..values.couplings import Couplings
 from .fit import fit_mixture
-from .start import Family, LogDensity, Shape, StartDensity
+from .start import Family, MixtureDensity, Shape, StartDensity
 from .whitening import Whitening, real_waves
 
 _MOST_IMAGES = 64  # of one minimum
@@ -225,7 +225,7 @@ def refined(
 
 def _reweighted(start: StartDensity, arrays: Arrays, x: np.ndarray, weights: np.ndarray) -> StartDensity:
     """Weights of the parts by expectation maximisation on walkers, none much less than it was."""
-    log_parts = LogDensity(arrays, start).parts(x)
+    log_parts = MixtureDensity(arrays, start).parts(x)
     log_weights = np.concatenate([f.log_weights for f in start.families])
     before = np.exp(log_weights)
     log_parts = log_parts - log_weights
@@ -240,6 +240,29 @@ def _reweighted(start: StartDensity, arrays: Arrays, x: np.ndarray, weights: np.
         start,
         families=tuple(replace(f, log_weights=w) for f, w in zip(start.families, parts, strict=True)),
     )
+
+
+def mass_of_samples(program: Program, parameters: Couplings, x: np.ndarray) -> Whitening:
+    """The mass matrix for typical configurations, (n, components, *lattice): their inverse covariance.
+
+    It is that inside of one sector, of the canonical forms on the slices, as moves of the groups go from one
+    sector to another, and is averaged over the groups. What few samples say about correlations is damped.
+    """
+    y = run(program, "canonicalize", {"x": x}, parameters)[0]
+    if "unrotate" in program.functions:
+        y = run(program, "unrotate", {"x": y}, parameters)[0]
+    layout, rows = _Layout(program), y.reshape(len(y), -1)
+    mean = rows.mean(axis=0)
+    if layout.waves:
+        mean = np.repeat(mean.reshape(len(program.components), -1).mean(axis=1), layout.sites)
+    covariance = layout.spread(rows - mean, np.full(len(rows), 1 / len(rows)))
+    covariance = _averaged(program, layout, covariance)
+    size = covariance.shape[1]
+    damped = covariance * (len(rows) / (len(rows) + size))
+    diagonal = np.einsum("kaa->ka", covariance)
+    least = _SOFTEST * max(float(diagonal.max()), np.finfo(np.float64).tiny)
+    np.einsum("kaa->ka", damped)[...] = np.maximum(diagonal, least)
+    return layout.whitening(damped)
 
 
 def _shares(log_masses: np.ndarray) -> np.ndarray:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from ..ir.program import Program
 from ..laws.orbits import uniform_directions
 from ..values.arrays import Array, Arrays
-from .moves import Moves, State
+from .moves import Moves, Start, State
 from .start import StartDensity
 from .weights import systematic
 
@@ -19,7 +19,9 @@ _JITTER = 0.2  # relative half-width of step sizes, so that no orbit is periodic
 _SHORT, _DECADES = 0.25, 1.5  # part of the steps that are shorter, and by how many decades at most
 _BLOCK_MOVES = 8  # at most, after every trajectory
 
-Proposal = Callable[[np.random.Generator, Array], Array]
+Proposal = Callable[[np.random.Generator, State], tuple[Array, Array]]
+"""Walkers to an image, x and auxiliary coordinates."""
+From = TypeVar("From", bound=Start)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Setting:
     moves: int
 
 
-class Ensemble:
+class Ensemble(Generic[From]):
     """The moves of one theory, compiled, with their noise.
 
     Parameters
@@ -56,7 +58,7 @@ class Ensemble:
         arrays: Arrays,
         emitted: Mapping[str, Callable[..., Any]],
         program: Program,
-        start: StartDensity,
+        start: From,
     ) -> None:
         self._arrays, self.start = arrays, start
         self._action = emitted["action"]
@@ -64,16 +66,17 @@ class Ensemble:
         self._state = arrays.compiled(moves.state)
         self._trajectory = arrays.compiled(moves.trajectory)
         self._propose = arrays.compiled(moves.propose)
-        self._proposals = _proposals(arrays, emitted, program)
+        self._proposals = _proposals(arrays, emitted, program, start.auxiliary)
         self._widths = arrays.constant(np.ones(start.mass.size), "float64")
 
-    def draw(self, rng: np.random.Generator, count: int) -> State:
+    def draw(self: Ensemble[StartDensity], rng: np.random.Generator, count: int) -> State:
         """Independent walkers of q₀."""
-        return self._state(self.start.draw(self._arrays, rng, count))
+        return self._state(self.start.draw(self._arrays, rng, count), self._double(np.empty((count, 0))))
 
-    def state(self, x: np.ndarray) -> State:
-        """Walkers at given configurations, (walkers, components, *lattice)."""
-        return self._state(self._double(x))
+    def state(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> State:
+        """Walkers at given configurations, (walkers, components, *lattice), and auxiliary coordinates."""
+        auxiliary = np.empty((len(x), 0)) if auxiliary is None else auxiliary
+        return self._state(self._double(x), self._double(auxiliary))
 
     def log_ratio(self, state: State) -> np.ndarray:
         """−S − log q₀ of each walker, −∞ in a wall, (walkers,) in NumPy."""
@@ -88,12 +91,19 @@ class Ensemble:
         index = self._arrays.constant(parents, "index")
         return State(*(self._arrays.take(part, index) for part in state))
 
-    def move(self, rng: np.random.Generator, state: State, setting: Setting) -> tuple[State, float]:
+    def move(
+        self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False
+    ) -> tuple[State, float]:
         """One trajectory and one round of group moves: the walkers, and the mean acceptance probability.
+
+        Each of them satisfies detailed balance; ``backwards`` they come in the other order, which is the move
+        that goes back from where this one leads to.
 
         The acceptance is that of trajectories with steps of the typical size. A part of the steps is shorter,
         by up to a factor of thirty, for walkers in valleys that are narrower than most.
         """
+        if backwards:
+            state = self._turn(rng, state, setting, self._proposals[::-1])
         count = state.action.shape[0]
         momenta = rng.standard_normal((count, self.start.mass.size))
         short = rng.uniform(size=count) < _SHORT
@@ -108,10 +118,19 @@ class Ensemble:
             setting.leapfrogs,
             self._widths,
         )
-        for proposal in self._proposals:
-            image = proposal(rng, state.x)
-            state = self._propose(state, image, self._log_uniform(rng, count), setting.beta)[0]
-        return state, float(self._arrays.to_numpy(chance)[~short].mean())
+        if not backwards:
+            state = self._turn(rng, state, setting, self._proposals)
+        typical = short.all() | ~short  # all, if there is none
+        return state, float(self._arrays.to_numpy(chance)[typical].mean())
+
+    def _turn(
+        self, rng: np.random.Generator, state: State, setting: Setting, proposals: list[Proposal]
+    ) -> State:
+        for proposal in proposals:
+            image = proposal(rng, state)
+            log_uniform = self._log_uniform(rng, state.action.shape[0])
+            state = self._propose(state, *image, log_uniform, setting.beta)[0]
+        return state
 
     def work(self, setting: Setting) -> int:
         """Evaluations of S in one move."""
@@ -136,20 +155,22 @@ def resample(
     return ensemble.resampled(state, parents), parents
 
 
-def _proposals(arrays: Arrays, emitted: Mapping[str, Callable[..., Any]], program: Program) -> list[Proposal]:
-    """Draws of images under the finite group, or one of its blocks, and under each Lie group."""
+def _proposals(
+    arrays: Arrays, emitted: Mapping[str, Callable[..., Any]], program: Program, auxiliary: int
+) -> list[Proposal]:
+    """Draws of images under the finite group, or one of its blocks, and under each Lie group; and of a."""
     found: list[Proposal] = []
     sectors = program.sectors
     if sectors.order > 1:
         modulate = arrays.compiled(emitted["modulate"])
 
-        def turned(rng: np.random.Generator, x: Array) -> Array:
-            u = rng.integers(sectors.order, size=x.shape[0])
+        def turned(rng: np.random.Generator, state: State) -> tuple[Array, Array]:
+            u = rng.integers(sectors.order, size=state.x.shape[0])
             if sectors.blocks is not None:
                 everywhere = np.zeros((len(u), sectors.blocks), dtype=np.int64)
                 everywhere[np.arange(len(u)), rng.integers(sectors.blocks, size=len(u))] = u
                 u = everywhere
-            return modulate(x, arrays.constant(u, "index"))
+            return modulate(state.x, arrays.constant(u, "index")), state.auxiliary
 
         found += [turned] * min(sectors.blocks or 1, _BLOCK_MOVES)
     dimensions: list[int] = []
@@ -158,12 +179,21 @@ def _proposals(arrays: Arrays, emitted: Mapping[str, Callable[..., Any]], progra
     rotate = arrays.compiled(emitted["rotate"]) if dimensions else None
     for which in range(len(dimensions)):
 
-        def rotated(rng: np.random.Generator, x: Array, which: int = which, rotate: Any = rotate) -> Array:
+        def rotated(
+            rng: np.random.Generator, state: State, which: int = which, rotate: Any = rotate
+        ) -> tuple[Array, Array]:
             """By R(n) with uniform n, whose inverse is R(n') with n' = (n_1, −n_2, …)."""
-            count = x.shape[0]
+            count = state.x.shape[0]
             n = [np.repeat(np.eye(1, d), count, axis=0) for d in dimensions]  # R(e_1) = 1
             n[which] = uniform_directions(rng, count, dimensions[which])
-            return rotate(x, *(arrays.constant(d, "float64") for d in n))
+            return rotate(state.x, *(arrays.constant(d, "float64") for d in n)), state.auxiliary
 
         found.append(rotated)
+    if auxiliary:
+
+        def drawn(rng: np.random.Generator, state: State) -> tuple[Array, Array]:
+            """Other coordinates from N(0, 1), which the density is relative to."""
+            return state.x, arrays.constant(rng.standard_normal((state.x.shape[0], auxiliary)), "float64")
+
+        found.append(drawn)
     return found

@@ -10,13 +10,36 @@ All noise is an argument, so that nothing here is random, and what is compiled i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..backend import LogDensity
 from ..values.arrays import Array, Arrays
-from .start import LogDensity, StartDensity
-from .whitening import LinearMaps
+from .whitening import LinearMaps, Whitening
+
+
+class Start(Protocol):
+    """What a path γ_β starts from: a density q₀ with a gradient."""
+
+    @property
+    def field_shape(self) -> tuple[int, ...]:
+        """Of one configuration, (components, *lattice)."""
+        ...
+
+    @property
+    def mass(self) -> Whitening:
+        """The linear map in which momenta of Hamiltonian Monte Carlo are N(0, 1)."""
+        ...
+
+    @property
+    def auxiliary(self) -> int:
+        """Number of coordinates a beside x."""
+        ...
+
+    def log_density(self, arrays: Arrays) -> LogDensity:
+        """log q₀ and its gradient on arrays of a framework."""
+        ...
 
 
 class State(NamedTuple):
@@ -30,6 +53,8 @@ class State(NamedTuple):
         S, +∞ where it is not a number, and ∂S/∂x, 0 where it is not finite.
     log_q, log_q_slope
         log q₀ and ∂log q₀/∂x.
+    auxiliary
+        Coordinates a that q₀ has beside x, (walkers, k), mostly none; log q₀ is relative to their N(0, 1).
     """
 
     x: Array
@@ -37,6 +62,7 @@ class State(NamedTuple):
     action_slope: Array
     log_q: Array
     log_q_slope: Array
+    auxiliary: Array
 
 
 class Moves:
@@ -52,20 +78,22 @@ class Moves:
         self,
         arrays: Arrays,
         emitted: Mapping[str, Callable[..., Any]],
-        start: StartDensity,
+        start: Start,
     ) -> None:
         self._arrays, self._xp = arrays, arrays.xp
         self._action = emitted["action_and_gradient"]
-        self._log_density = LogDensity(arrays, start)
+        self._log_density = start.log_density(arrays)
         self._mass = LinearMaps(arrays, start.mass, start.field_shape)
 
-    def state(self, x: Array) -> State:
+    def state(self, x: Array, auxiliary: Array) -> State:
         """What is known about given configurations."""
         xp = self._xp
         action, slope = self._action(x)
         action = xp.where(xp.isnan(action), np.inf, action)
         slope = xp.where(xp.isfinite(slope), slope, 0.0)
-        return State(x, action, slope, *self._log_density(x))
+        log_q, log_q_slope = self._log_density(x, auxiliary)
+        log_q_slope = xp.where(xp.isfinite(log_q_slope), log_q_slope, 0.0)
+        return State(x, action, slope, log_q, log_q_slope, auxiliary)
 
     def trajectory(
         self,
@@ -100,7 +128,7 @@ class Moves:
 
         def leap(_: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
             s, p = carry
-            s = self.state(s.x + self._mass.spread(length * widths * p))
+            s = self.state(s.x + self._mass.spread(length * widths * p), s.auxiliary)
             return s, p - length * slope(s)
 
         half = momenta - length / 2 * slope(state)
@@ -109,9 +137,14 @@ class Moves:
         kinetic = (xp.sum(momenta**2, axis=1) - xp.sum(p**2, axis=1)) / 2
         return self._chosen(state, end, kinetic, log_uniform, beta)
 
-    def propose(self, state: State, x: Array, log_uniform: Array, beta: Array) -> tuple[State, Array]:
-        """Metropolis step to images under volume-preserving maps drawn as often as their inverses."""
-        end = self.state(x)
+    def propose(
+        self, state: State, x: Array, auxiliary: Array, log_uniform: Array, beta: Array
+    ) -> tuple[State, Array]:
+        """Metropolis step to images under maps that preserve the measure dx N(a) da.
+
+        Maps and their inverses are drawn equally often; so are auxiliary coordinates before and after.
+        """
+        end = self.state(x, auxiliary)
         return self._chosen(state, end, self._xp.zeros_like(state.action), log_uniform, beta)
 
     def _chosen(

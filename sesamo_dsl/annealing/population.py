@@ -21,9 +21,10 @@ from scipy.stats import rankdata
 from ..errors import AnnealingError
 from . import genealogy
 from .ensemble import Ensemble, Setting, resample
+from .start import StartDensity
 from .weights import conditional_ess, ess, log_increment, next_step, normalized
 
-_ACCEPTANCE = 0.75
+ACCEPTANCE = 0.75
 _ORBIT = 1.5  # length of a trajectory in units of the widths: about a quarter of a period
 _MOST_LEAPFROGS = 24
 _DECORRELATED = 0.3
@@ -89,7 +90,9 @@ class Population:
 class _Run:
     """A population on its way."""
 
-    def __init__(self, ensemble: Ensemble, rng: np.random.Generator, count: int, theory: str) -> None:
+    def __init__(
+        self, ensemble: Ensemble[StartDensity], rng: np.random.Generator, count: int, theory: str
+    ) -> None:
         self.ensemble, self.rng = ensemble, rng
         self.state = ensemble.draw(rng, count)
         self.log_ratio = ensemble.log_ratio(self.state)
@@ -162,7 +165,7 @@ class _Run:
 
 
 def find_ladder(
-    ensemble: Ensemble,
+    ensemble: Ensemble[StartDensity],
     rng: np.random.Generator,
     count: int,
     target: float,
@@ -198,7 +201,7 @@ def find_ladder(
                 remedy="check the action for singularities; more walkers do not help",
             )
         run.reweight(run.beta + next_step(run.weights, run.log_ratio, target, 1 - run.beta))
-        ladder.append(Setting(run.beta, step, _leapfrogs(step), 0))
+        ladder.append(Setting(run.beta, step, leapfrogs_of(step), 0))
         run.acceptance.append(np.nan)
         try:
             ladder[-1] = _adapted(run, step, tick)
@@ -217,16 +220,16 @@ def _adapted(run: _Run, step: float, tick: Tick) -> Setting:
     """Moves at one temperature until the walkers have decorrelated, with a step size that follows."""
     before, chances = rankdata(run.ensemble.log_ratio(run.state)), []
     while len(chances) < _MOST_MOVES:
-        chances.append(run.move(Setting(run.beta, step, _leapfrogs(step), 0), 1, tick))
-        step *= float(np.exp(chances[-1] - _ACCEPTANCE))
+        chances.append(run.move(Setting(run.beta, step, leapfrogs_of(step), 0), 1, tick))
+        step *= float(np.exp(chances[-1] - ACCEPTANCE))
         if len(chances) >= _FEWEST_MOVES and _correlation(before, rankdata(run.log_ratio)) < _DECORRELATED:
             break
     run.acceptance[-1] = float(np.mean(chances))
-    return Setting(run.beta, step, _leapfrogs(step), len(chances))
+    return Setting(run.beta, step, leapfrogs_of(step), len(chances))
 
 
 def anneal_population(
-    ensemble: Ensemble,
+    ensemble: Ensemble[StartDensity],
     rng: np.random.Generator,
     count: int,
     ladder: tuple[Setting, ...],
@@ -245,7 +248,8 @@ def anneal_population(
     return run.population(ladder)
 
 
-def _leapfrogs(step: float) -> int:
+def leapfrogs_of(step: float) -> int:
+    """Steps of a trajectory, about a quarter of a period."""
     return int(np.clip(round(_ORBIT / step), 1, _MOST_LEAPFROGS))
 
 

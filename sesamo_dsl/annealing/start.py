@@ -85,9 +85,18 @@ class StartDensity:
     mass: Whitening
 
     @property
+    def auxiliary(self) -> int:
+        """Number of coordinates beside x: none."""
+        return 0
+
+    @property
     def parts(self) -> int:
         """Number of parts."""
         return sum(len(family.centres) for family in self.families)
+
+    def log_density(self, arrays: Arrays) -> MixtureDensity:
+        """log q₀ and its gradient on arrays of a framework."""
+        return MixtureDensity(arrays, self)
 
     def draw(self, arrays: Arrays, rng: np.random.Generator, count: int) -> Array:
         """Independent configurations on the arrays of a framework, (count, components, *lattice)."""
@@ -105,14 +114,14 @@ class StartDensity:
         return arrays.constant(x, "float64")
 
 
-class LogDensity:
+class MixtureDensity:
     """log q₀ and its gradient on arrays of a framework."""
 
     def __init__(self, arrays: Arrays, start: StartDensity) -> None:
         self._arrays, self._xp = arrays, arrays.xp
         self._families = [_FamilyOn(arrays, family, start.field_shape) for family in start.families]
 
-    def __call__(self, x: Array) -> tuple[Array, Array]:
+    def __call__(self, x: Array, auxiliary: Array | None = None) -> tuple[Array, Array]:
         """(log q₀, ∂log q₀/∂x), (batch, components, *lattice) → (batch,) and the shape of x."""
         xp = self._xp
         coordinates = [family.maps.whiten(x) for family in self._families]

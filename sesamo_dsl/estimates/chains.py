@@ -302,10 +302,15 @@ def _starting_points(count: int) -> int:
     return -(-count // 10)
 
 
+def enough_proposals(count: int) -> bool:
+    """Whether so many samples make a chain that an error can be told from."""
+    return count - _starting_points(count) >= _SHORTEST
+
+
 def check_proposals(count: int, option: str) -> None:
     """OptionError if so many samples are too few for independence Metropolis with errors by the Γ-method."""
-    least = next(n for n in range(_SHORTEST, 2 * _SHORTEST) if n - _starting_points(n) >= _SHORTEST)
-    if count < least:
+    if not enough_proposals(count):
+        least = next(n for n in range(_SHORTEST, 2 * _SHORTEST) if enough_proposals(n))
         raise OptionError(
             option,
             expected=f"at least {least} samples, for a chain of {_SHORTEST} configurations; far more for "
@@ -319,9 +324,10 @@ def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
     """Asymptotically exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
 
     A proposal x' replaces x with probability min(1, w(x')/w(x)); what leaked has weight zero and never does.
-    For models with auxiliary coordinates the chain lives on the extended space, and x is its marginal. The
-    chain starts at one of the first tenth of the samples, drawn with its weight (sampling importance
-    resampling), so that no thermalisation is left to wait for, and proposes the others in turn.
+    For models with auxiliary coordinates the chain lives on the extended space, and x is its marginal; so it
+    does for samples that were annealed, which are proposed with all the way that they took. The chain starts
+    at one of the first tenth of the samples, drawn with its weight (sampling importance resampling), so that
+    no thermalisation is left to wait for, and proposes the others in turn.
 
     Sources: L. Tierney, Ann. Statist. 22 (1994) 1701; for flows M. S. Albergo, G. Kanwar, P. E. Shanahan,
     Phys. Rev. D 100 (2019) 034515 (arXiv 1904.12072).

@@ -89,6 +89,8 @@ def not_finite(samples: WeightedSamples) -> Finding | None:
         "log q": ~np.isfinite(samples.log_q),
         "S": np.isnan(samples.action) | np.isneginf(samples.action),
     }
+    if samples.work is not None:
+        broken["work"] = ~np.isfinite(samples.work)
     if not samples.program.has_walls:
         broken["S"] |= np.isposinf(samples.action)
     counts = {name: int((rows & ~samples.leaked).sum()) for name, rows in broken.items()}
@@ -223,13 +225,13 @@ def batches_disagree(samples: WeightedSamples) -> Finding | None:
     if record is None or len(record.batch_ess) < _FINAL_BATCHES:
         return None
     last = record.batch_ess[-_FINAL_BATCHES:]
-    seen = samples.ess / max(1 - samples.leaked_fraction, 1e-300)  # a batch does not know what leaks
+    seen = samples.model_ess / max(1 - samples.leaked_fraction, 1e-300)  # a batch does not know what leaks
     if 0.6 * np.median(last) - 0.05 <= seen <= 1.25 * last.max() + 0.05:
         return None
     return Finding(
         "batch ESS",
         f"the last batches of the training had an ESS of {np.median(last):.2g}, the samples have "
-        f"{samples.ess:.2g}: "
+        f"{samples.model_ess:.2g}: "
         "training does not see what sampling does, such as rare large weights or a law p(u|y) that is not "
         "exact",
         "train with a larger batch, with law='heat_bath' where it exists, or with precision='float64'",

@@ -67,6 +67,8 @@ class Samples(WeightedSamples):
             f"leaked fraction    {self.leaked_fraction:.2e}",
             f"virial ⟨x·∇S⟩/n    {self.virial}   z = {self.virial_z_score:+.2f}",
         ]
+        if self.annealed is not None:
+            lines.insert(1, f"annealed           {self.annealed}")
         sectors = self.program.sectors
         if sectors.count > 1 and not sectors.enumerable:
             lines.append("masses of the elements in each block (reweighted)")

@@ -12,6 +12,7 @@ behind barriers that they do not cross, is not seen by this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -209,6 +210,21 @@ def _outward(landscape: Landscape, basin: Basin) -> Walk:
     return Walk.at(landscape, x, root, basin.start, np.random.default_rng(1))
 
 
+def log_prob_now(model: Model) -> Callable[[np.ndarray], np.ndarray]:
+    """log q of a model with the weights that it has now, whatever becomes of them."""
+    state = model.state()
+
+    def log_prob(x: np.ndarray) -> np.ndarray:
+        now = model.state()
+        model.load_state(state)
+        try:
+            return model.log_prob(x)
+        finally:
+            model.load_state(now)
+
+    return log_prob
+
+
 class Search:
     """What a search from outside says about one model as it was when its samples were drawn.
 
@@ -216,14 +232,16 @@ class Search:
 
     Parameters
     ----------
-    model
-        The model, whose weights are kept as they are now.
+    log_prob
+        The density of the model, (n, components, *lattice) → (n,), as :func:`log_prob_now` keeps it.
     program, parameters
         Of the theory.
     """
 
-    def __init__(self, model: Model, program: Program, parameters: Couplings) -> None:
-        self._model, self._state = model, model.state()
+    def __init__(
+        self, log_prob: Callable[[np.ndarray], np.ndarray], program: Program, parameters: Couplings
+    ) -> None:
+        self._log_prob = log_prob
         self._program, self._parameters = program, dict(parameters)
 
     def __getstate__(self) -> dict[str, object]:
@@ -255,12 +273,7 @@ class Search:
         return np.zeros(0) if self.journey is None else self._log_q([self.journey.walkers])[0]
 
     def _log_q(self, configurations: list[np.ndarray]) -> list[np.ndarray]:
-        now = self._model.state()
-        self._model.load_state(self._state)
-        try:
-            found = [self._model.log_prob(x).astype(np.float64) for x in configurations]
-        finally:
-            self._model.load_state(now)
+        found = [self._log_prob(x).astype(np.float64) for x in configurations]
         return [np.where(np.isnan(log_q), -np.inf, log_q) for log_q in found]
 
     def missed(self, log_z: float, threshold: float) -> tuple[MissedMode, ...]:

@@ -23,6 +23,7 @@ from ..ir.sectors import Sectors
 from ..language.derived import Derived
 from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
+from .annealing_record import AnnealingRecord
 from .estimate import Estimate, independent_mean
 from .exact import ExactValues
 from .search import Search
@@ -168,6 +169,11 @@ class WeightedSamples:
         How the model was trained, as far as it is known.
     search
         What a search for minima of S says about the model, if there is a model to ask.
+    work
+        What samples that were annealed have in their log weights beside −S − log q, (samples,): they are not
+        where the model drew them. None of samples as the model drew them.
+    annealed
+        How they were annealed; None if they were not.
     """
 
     program: Program
@@ -183,6 +189,8 @@ class WeightedSamples:
     log_prob_mismatch: np.ndarray | None = None
     training: TrainingRecord | None = None
     search: Search | None = None
+    work: np.ndarray | None = None
+    annealed: AnnealingRecord | None = None
 
     @classmethod
     def of(
@@ -195,6 +203,8 @@ class WeightedSamples:
         declared: Mapping[str, Derived] | None = None,
         training: TrainingRecord | None = None,
         search: Search | None = None,
+        work: np.ndarray | None = None,
+        annealed: AnnealingRecord | None = None,
     ) -> Self:
         """Wrap what a model has drawn.
 
@@ -205,7 +215,7 @@ class WeightedSamples:
         if draws.x.dtype == np.float32:
             action = observable_values(program, parameters, draws.x, "action")
         arrays = (draws.x, draws.log_q, action, draws.sector, draws.leaked | np.isposinf(action))
-        rest = (exact, notes, declared or {}, draws.log_prob_mismatch, training, search)
+        rest = (exact, notes, declared or {}, draws.log_prob_mismatch, training, search, work, annealed)
         return cls(program, parameters, *arrays, *rest)
 
     def __len__(self) -> int:
@@ -213,8 +223,10 @@ class WeightedSamples:
 
     @cached_property
     def log_weights(self) -> np.ndarray:
-        """log w = −S(x) − log q(x), −∞ for leaked samples, shape (samples,), float64."""
+        """log w = −S(x) − log q(x) + work, −∞ for leaked samples, shape (samples,), float64."""
         log_w = -self.action.astype(np.float64) - self.log_q.astype(np.float64)
+        if self.work is not None:
+            log_w = log_w + self.work
         return np.where(self.leaked, -np.inf, log_w)
 
     @cached_property
@@ -230,6 +242,11 @@ class WeightedSamples:
         with np.errstate(invalid="ignore"):  # NaN if no sample has a weight
             log_ess = 2 * cast(Any, logsumexp(log_w)) - logsumexp(2 * log_w)
         return float(np.exp(log_ess) / len(self))
+
+    @property
+    def model_ess(self) -> float:
+        """ESS as the model drew the samples; that of annealed ones is larger."""
+        return self.ess if self.annealed is None else self.annealed.model_ess
 
     @property
     def _one_counts(self) -> bool:
@@ -256,6 +273,9 @@ class WeightedSamples:
     @property
     def kl(self) -> Estimate:
         """KL(q‖p); with the exact log Z if known, else with the estimated one (see ``kl_is_exact``).
+
+        Of samples that were annealed q is the density of all the way that they took, so that it is an upper
+        bound of the divergence of where they are.
 
         The error of the second form is dominated by the correlation of the two estimates and quoted as the
         larger of theirs.

@@ -18,16 +18,25 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from .. import checks
+from ..annealing.from_model import anneal_draws
+from ..annealing.layers import Layers, checked_layers
 from ..annealing.result import Annealed
 from ..backend import Model
 from ..compiled_program import CompiledProgram
-from ..errors import OptionError, RunError, RunNotKeptError, TrainingDivergedError, TrainingInterrupted
+from ..errors import (
+    OptionError,
+    RunError,
+    RunNotKeptError,
+    SamplingInterrupted,
+    TrainingDivergedError,
+    TrainingInterrupted,
+)
 from ..estimates.chains import Chain
 from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.exact import ExactValues, exact_values
 from ..estimates.samples import Samples
-from ..estimates.search import Search
+from ..estimates.search import Search, log_prob_now
 from ..estimates.target_sample import TargetSample
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
@@ -155,22 +164,80 @@ class Run:
         """Quadrature values where the theory has at most two degrees of freedom."""
         return exact_values(self.compiled.program, self.parameters)
 
-    def sample(self, count: int, *, seed: int = 1) -> Samples:
-        """Draw independent samples with weights; the same seed gives the same samples."""
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 1,
+        anneal: int | Literal["auto"] = 0,
+        progress: bool = True,
+    ) -> Samples:
+        """Draw independent samples with weights; the same seed gives the same samples.
+
+        Parameters
+        ----------
+        anneal
+            Layers that take the samples from the model to exp(−S), each a trajectory of Hamiltonian Monte
+            Carlo and moves of the groups (a stochastic normalizing flow). Weights are exact for any number of
+            them, and the ESS rises with it. ``"auto"`` doubles it until the ESS is 0.9, or a minute would not
+            be enough; how many there are then depends on the machine.
+        progress
+            Whether to show a progress bar while samples are annealed.
+
+        Raises
+        ------
+        OptionError
+            For arguments out of range.
+        BackendError
+            If samples are to be annealed, and the backend does not differentiate log q.
+        AnnealingError
+            If hardly any sample of the model has a weight to be annealed with.
+        SamplingInterrupted
+            A KeyboardInterrupt, for SIGINT and SIGTERM while samples are annealed; what is done is its
+            attribute.
+        """
+        layers, progress = checked_layers(anneal), checks.flag(progress, "option progress")
         count = checks.integer(count, "sample count")
         program = self.compiled.program
         numbers = 2 * count * math.prod(program.configuration_shape)  # chunks, and all of them
         check_memory(numbers, f"sample count = {count}", "draw fewer at a time, with different seeds")
-        draws = self.model.sample(count, checks.seed(seed, "seed of samples"))
+        seed = checks.seed(seed, "seed of samples")
+        draws = self.model.sample(count, seed)
+        log_prob, work, record, signals = None, None, None, ()
+        if layers != 0:
+            further = 0 if self.outside is None else len(self.outside)
+            annealed, signals = anneal_draws(
+                self.model,
+                self.compiled,
+                self.parameters,
+                draws,
+                layers,
+                seed,
+                further=further,
+                progress=progress,
+            )
+            draws, work, record, log_prob = annealed.draws, annealed.work, annealed.record, annealed.log_prob
         share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
         trained = TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
-        search = Search(self.model, program, self.parameters)
+        search = Search(log_prob or log_prob_now(self.model), program, self.parameters)
         samples = Samples.of(
-            draws, program, self.parameters, self.exact, self.notes, self.derived, trained, search
+            draws,
+            program,
+            self.parameters,
+            self.exact,
+            self.notes,
+            self.derived,
+            trained,
+            search,
+            work,
+            record,
         )
+        if signals:
+            raise SamplingInterrupted(signals[0], replace(samples, unchecked="the annealing was stopped"))
         if self.outside is None:
             return replace(samples, unchecked=self.unchecked)
-        return replace(samples, coverage=self.coverage(samples, self.outside))
+        log_q = (log_prob or self.log_prob)(self.outside.x)
+        return replace(samples, coverage=Coverage.of(samples, log_q, self.outside))
 
     def coverage(
         self,
@@ -199,7 +266,14 @@ class Run:
         else:
             x = self.compiled.check_configurations(outside)
             target = TargetSample.of_arrays(x, self.compiled.action(x, self.parameters), log_weights)
-        return Coverage.of(samples, self.log_prob(target.x), target)
+        log_prob, record = self.log_prob, samples.annealed
+        if record is not None and record.layers:
+            log_prob = self._layers(record.layers, record.seed).log_prob
+        return Coverage.of(samples, log_prob(target.x), target)
+
+    def _layers(self, count: int, seed: int) -> Layers:
+        with self.compiled.backend.scope("float64"):
+            return Layers.of(self.model, self.compiled, self.parameters, count, seed, lambda *_: None)
 
     def check(self, seconds: float | None = None, *, progress: bool = True) -> None:
         """Anneal, and hold all samples against the walkers from now on; kept with the run.

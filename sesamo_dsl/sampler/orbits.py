@@ -23,7 +23,7 @@ import numpy as np
 
 from ..laws.circle import BINS, LIMIT, CircleSpec
 from ..laws.orbits import OrbitLaw, circle, polar_quadrature
-from .arrays import Array, Arrays, Weights, layers_of, perceptron
+from .arrays import Array, Arrays, Weights, chosen, layers_of, perceptron
 from .features import Features
 from .group_action import GroupAction
 from .spline import bounded, knots, rational_quadratic
@@ -152,6 +152,28 @@ class Orientations:
         if self.spline is None:
             return self._arrays.zeros((len(y),), y)
         return self.spline.log_prob(weights, y, directions[0])
+
+    def log_given(self, y: Array, directions: list[Array]) -> Array:
+        """log p(n|y) as :meth:`OrbitLaw.log_prob` has it, differentiable, (batch,)."""
+        xp, law = self._arrays.xp, self.law
+        if law.law == "von_mises":
+            kappa = law.strength * self.radii(y)[0]
+            assert law.mean is not None
+            mean = self._arrays.constant(law.mean, self._arrays.dtype_of(y))
+            source = kappa * (directions[0] * mean).sum(axis=1)
+            return source - log_orbit_integral(self._arrays, kappa, law.dimensions[0])
+        if law.law != "tabulated":
+            return self._arrays.zeros((len(y),), y) - law.log_area
+        table = -self.table(y)
+        n, nodes = directions[0], len(table)
+        turns = xp.atan2(n[:, 1], n[:, 0]) / (2 * math.pi)
+        position = nodes * xp.where(turns < 0, turns + 1, turns)
+        places = self._arrays.constant(np.arange(1, nodes)[:, None], self._arrays.dtype_of(y))
+        segment = (position[None] >= places).sum(axis=0)
+        left, right = (chosen(self._arrays, table, k) for k in (segment, (segment + 1) % nodes))
+        t, top = position - segment, xp.max(table, axis=0)
+        between = xp.log((1 - t) * xp.exp(left - top) + t * xp.exp(right - top)) + top
+        return between - self._arrays.logsumexp(table, axis=0) - math.log(2 * math.pi / nodes)
 
     def rotate(self, y: Array, directions: list[Array]) -> Array:
         """y off the slices."""

@@ -211,6 +211,11 @@ class Sampler:
         full = self.orientations.off_slices(y, auxiliary)
         return self.domain.log_prob(self.flow, weights, full) - self.orientations.on_slices(full)[2]
 
+    def log_density(self, weights: Weights, x: Array, auxiliary: Array) -> Array:
+        """log q(x, a) − log N(a), differentiable by x, (batch,)."""
+        y, log_p, directions = self.canonical(weights, x)
+        return log_p + self.orientations.log_given(y, directions) + self.log_flow(weights, y, auxiliary)
+
     # the objective ---------------------------------------------------------------------------------------
 
     def objective(

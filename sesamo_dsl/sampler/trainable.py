@@ -15,14 +15,16 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from .. import checks
-from ..backend import Draws, EmittedProgram, Model
-from ..errors import OptionError
+from ..backend import Draws, EmittedProgram, ModelDensity
+from ..compiled_program import CompiledProgram
+from ..errors import BackendError, OptionError
 from ..flows.base import GaussianBase
 from ..flows.weights import check_state
 from ..machine.memory import check_memory
@@ -58,7 +60,7 @@ def _built(
     base: GaussianBase,
     plan: Plan,
     state: Mapping[str, np.ndarray],
-) -> Model:
+) -> Any:
     model = compiled.backend.model(compiled, parameters, base, plan)
     model.load_state(state)
     return model
@@ -123,6 +125,15 @@ class TrainableModel(SamplerModel):
     def _gradient(self, *inputs: Any) -> Mapping[str, Array | None]:
         """Its derivative by every weight, None for those that it does not depend on."""
 
+    def _with_slope(self, function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+        """f(x), (batch,), in which no row sees another, and ∂f/∂x; may be called in what is compiled."""
+        raise BackendError(
+            f"gradient of log q by {type(self).__name__}",
+            expected="a backend that differentiates log q along x, such as torch or jax",
+            found="a model without the method _with_slope",
+            remedy="choose backend='torch' or backend='jax'",
+        )
+
     @abstractmethod
     def _advance(self, learning_rate: float | None, *inputs: Any) -> Mapping[str, Any]:
         """One step of the optimiser: the loss, ESS and norm of the gradient, see ``Model.step``.
@@ -173,6 +184,23 @@ class TrainableModel(SamplerModel):
     def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
         """See ``Model.log_prob``."""
         return super().log_prob(x, auxiliary)
+
+    def density(self) -> ModelDensity:
+        """See ``DifferentiableModel.density``."""
+        compiled, parameters, base, plan = self._made_of
+        wide = CompiledProgram.of(compiled.program, compiled.facts, compiled.backend, "float64")
+        made_of = wide, parameters, base, replace(plan, flow_precision=None)
+        return _built(*made_of, self.state())._density_of(wide)
+
+    @_scoped
+    def _density_of(self, compiled: EmittedProgram) -> ModelDensity:
+        weights, sampler = self.arrays.detach(self.weights), self.sampler
+
+        def log_density(x: Array, auxiliary: Array) -> tuple[Array, Array]:
+            return self._with_slope(lambda x: sampler.log_density(weights, x, auxiliary), x)
+
+        emitted = compiled.bind(self._made_of[1])
+        return ModelDensity(self.arrays, emitted, log_density, sampler.orientations.law.auxiliary)
 
     @_scoped
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:

@@ -14,7 +14,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.annealing import whitening as whitening_module
 from sesamo_dsl.annealing.components import refined, start_density
 from sesamo_dsl.annealing.fit import fit_mixture
-from sesamo_dsl.annealing.start import Family, LogDensity, Shape, StartDensity
+from sesamo_dsl.annealing.start import Family, MixtureDensity, Shape, StartDensity
 from sesamo_dsl.annealing.whitening import LinearMaps, Whitening, real_waves
 from sesamo_dsl.backend import load_backend
 from sesamo_dsl.stages.lower import lower_theory
@@ -99,7 +99,7 @@ def mixture(dimension: int, shapes: tuple[Shape, ...] = ("normal", "student", "p
 
 
 def log_density(start: StartDensity) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    bound = LogDensity(ARRAYS, start)
+    bound = MixtureDensity(ARRAYS, start)
     return lambda x: tuple(ARRAYS.to_numpy(part) for part in bound(on(np.asarray(x))))  # pyright: ignore
 
 

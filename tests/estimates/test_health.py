@@ -22,7 +22,7 @@ from sesamo_dsl.estimates.estimate import independent_mean
 from sesamo_dsl.estimates.exact import ExactValues
 from sesamo_dsl.estimates.health import examine, pareto_tail_index
 from sesamo_dsl.estimates.samples import Samples
-from sesamo_dsl.estimates.search import Search
+from sesamo_dsl.estimates.search import Search, log_prob_now
 from sesamo_dsl.estimates.training_record import TrainingRecord
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.program import Program
@@ -234,7 +234,7 @@ def untrained(theory: sd.Theory, backend: str = "torch", **options: Any) -> tupl
     chosen = decide(TrainingOptions(flow=SMALL, **options), compiled.analysis)
     base = make_base(compiled.program, theory.parameter_values({}), chosen)
     model = compiled.backend.model(compiled, theory.parameter_values({}), base, chosen)
-    search = Search(model, compiled.program, theory.parameter_values({}))
+    search = Search(log_prob_now(model), compiled.program, theory.parameter_values({}))
     draws = model.sample(N, 1)
     samples = Samples.of(draws, compiled.program, theory.parameter_values({}), None, search=search)
     return model, samples

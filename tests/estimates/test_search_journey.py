@@ -101,7 +101,7 @@ class TwoValleys:
 @pytest.mark.parametrize("slices", [24, 32])
 def test_what_lies_between_two_valleys_is_noticed(slices: int) -> None:
     model: Any = TwoValleys(slices)
-    search = Search(model, lower_theory(sd.analyse(path_theory(slices))), {})
+    search = Search(model.log_prob, lower_theory(sd.analyse(path_theory(slices))), {})
     region = search.thin(model.log_z, 3.0)
     assert region is not None
     kinked = kinks_by_transfer_matrix(slices)

@@ -1,0 +1,142 @@
+"""Samples of a model, annealed batch by batch: progress, signals, and what has come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from signal import Signals
+from typing import Any, Literal
+
+import numpy as np
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..backend import Draws, Model
+from ..compiled_program import CompiledProgram
+from ..estimates.annealing_record import AnnealingRecord
+from ..machine.interruption import held_back
+from ..values.couplings import Couplings
+from .layers import TARGET, Layers, ess_of
+from .population import Interruption
+
+
+@dataclass(frozen=True, eq=False)
+class AnnealedDraws:
+    """Samples of a model after some layers.
+
+    Attributes
+    ----------
+    draws
+        Where they are, log q of the model and S there.
+    work
+        What their log weights have beside −S − log q, (samples,); None if they are as the model drew them.
+    record
+        How they came there; None if the annealing was stopped before any of them was done.
+    log_prob
+        What takes the place of log q for configurations from outside; None if that is log q itself.
+    """
+
+    draws: Draws
+    work: np.ndarray | None
+    record: AnnealingRecord | None
+    log_prob: Callable[[np.ndarray], np.ndarray] | None
+
+
+def anneal_draws(
+    model: Model,
+    compiled: CompiledProgram,
+    values: Couplings,
+    draws: Draws,
+    layers: int | Literal["auto"],
+    seed: int,
+    *,
+    further: int,
+    progress: bool,
+) -> tuple[AnnealedDraws, Sequence[Signals]]:
+    """Take samples of a model to exp(−S); see :mod:`sesamo_dsl.annealing.layers`.
+
+    Parameters
+    ----------
+    layers
+        How many, or ``"auto"``.
+    further
+        Configurations from outside that will go through them as well.
+
+    Returns
+    -------
+    tuple
+        The samples that are done, and the signals that came in the meantime, the first of which ended it.
+    """
+    own = np.where(draws.leaked, -np.inf, -draws.action.astype(np.float64) - draws.log_q)
+    ess = ess_of(own)
+    if layers == "auto" and ess >= TARGET:
+        return AnnealedDraws(draws, None, AnnealingRecord(0, np.nan, 0, ess, ess, seed), None), ()
+    columns = (TextColumn("annealing"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn())
+    with ExitStack() as stack:
+        signals = stack.enter_context(held_back())
+        bar = stack.enter_context(Progress(*columns, disable=not progress, transient=True))
+        stack.enter_context(compiled.backend.scope("float64"))
+        task = bar.add_task("annealing", total=1.0, shown="pilot")
+
+        def tick(shown: str, part: float) -> None:
+            bar.update(task, completed=part, shown=shown)
+            if signals:
+                raise Interruption
+
+        done: list[_Batch] = []
+        try:
+            if layers == "auto":
+                found = Layers.chosen(model, compiled, values, len(draws.x) + further, seed, tick)
+            else:
+                found = Layers.of(model, compiled, values, layers, seed, tick)
+            batches = found.batches(len(draws.x))
+            for number, rows in enumerate(batches):
+
+                def shown(beta: float, number: int = number) -> None:
+                    text = f"batch {number + 1} of {len(batches)}, {len(found.ladder)} layers, β = {beta:.3g}"
+                    tick(text, (number + beta) / len(batches))
+
+                rng = np.random.default_rng([seed, 14, number])
+                done.append(_through(found, draws.part(rows), rng, shown))
+        except Interruption:
+            pass
+    if not done:
+        return AnnealedDraws(draws, None, None, None), tuple(signals)
+    count = min(len(draws.x), sum(len(batch.work) for batch in done))
+    moved = _together([batch.draws for batch in done]).raised(compiled.constant(values)).head(count)
+    record = AnnealingRecord(
+        len(found.ladder),
+        float(np.mean([batch.acceptance for batch in done])),
+        found.evaluations,
+        ess_of(own[:count]),
+        found.pilot_ess,
+        seed,
+    )
+    work = np.concatenate([batch.work for batch in done])[:count]
+    return AnnealedDraws(moved, work, record, found.log_prob), tuple(signals)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    draws: Draws
+    work: np.ndarray
+    acceptance: float
+
+
+def _through(layers: Layers, draws: Draws, rng: np.random.Generator, tick: Callable[[float], None]) -> _Batch:
+    """One batch through all layers.
+
+    A sample in a wall, or where q is zero after rounding, has no weight, as those that leaked.
+    """
+    state = layers.start(draws)
+    lost = draws.leaked | np.isinf(layers.log_ratio(state))
+    moved = layers.forward(state, rng, tick)
+    after = layers.draws(moved.state, lost, draws.log_prob_mismatch)
+    with np.errstate(invalid="ignore"):
+        work = np.where(lost, 0.0, moved.log_weights - layers.log_ratio(moved.state))
+    return _Batch(after, work, moved.acceptance)
+
+
+def _together(parts: Sequence[Draws]) -> Draws:
+    columns: dict[str, Any] = {name: [vars(part)[name] for part in parts] for name in vars(parts[0])}
+    return replace(parts[0], **{k: None if v[0] is None else np.concatenate(v) for k, v in columns.items()})
