@@ -1,4 +1,6 @@
-"""Sequential Monte Carlo from a wide start density to exp(−S), without a model: ``sd.anneal``.
+"""Annealing to exp(−S): ``sd.anneal``, which needs no model, and layers that samples of a model go through.
+
+The first is sequential Monte Carlo from a wide start density, the second annealed importance sampling.
 
 =============  ======================================================================================
 module         what it holds
@@ -13,6 +15,8 @@ weights        effective sample sizes, the next temperature, resampling
 genealogy      errors from who descends from whom
 population     the pilot, and populations along its ladder
 driver         ``anneal``: time, signals, progress
+layers         from a model to exp(−S) and back, each sample on its own, with step sizes of a pilot
+from_model     that for all samples of a model: batches, signals, progress
 result         log Z, weighted configurations, warnings
 =============  ======================================================================================
 """
