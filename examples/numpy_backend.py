@@ -18,7 +18,6 @@ from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.flows.weights import check_state
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.source import Dialect, module_source
-from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import SamplerModel
 from sesamo_dsl.values.couplings import Couplings
@@ -244,14 +243,17 @@ class NumpyArrays:
         return i1e(values)
 
     def scan(
-        self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Any, ...]
-    ) -> np.ndarray:
+        self,
+        step: Callable[[Any, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]],
+        carry: Any,
+        rows: tuple[Any, ...],
+    ) -> tuple[Any, tuple[np.ndarray, ...]]:
         """A Python loop."""
         outputs = []
         for row in zip(*rows, strict=True):
             carry, output = step(carry, row)
             outputs.append(output)
-        return np.stack(outputs)
+        return carry, tuple(np.stack(kept) for kept in zip(*outputs, strict=True))
 
     def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
         """A Python loop."""
@@ -373,16 +375,6 @@ class NumpyBackend:
     ) -> Model:
         """Not available, as this backend does not train; :class:`NumpyModel` samples."""
         raise _no(f"model of theory {compiled.program.theory}", "a backend that trains")
-
-    def hmc(
-        self,
-        compiled: EmittedProgram,
-        parameters: Couplings,
-        initial: np.ndarray,
-        options: HMCOptions,
-    ) -> Trajectories:
-        """Not available."""
-        raise _no(f"HMC of theory {compiled.program.theory}", "the jax backend")
 
 
 def _no(subject: str, expected: str) -> BackendError:

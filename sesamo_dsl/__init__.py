@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from .comparison import Comparison, compare
     from .compiled import CompiledTheory, compile
     from .estimates.chains import Chain, independence_metropolis
-    from .estimates.hmc import hmc
     from .estimates.samples import Samples
     from .flows.spec import FlowSpec
+    from .hamiltonian import hmc
     from .observables import correlators
     from .observables.measurements import angle_test, two_point
     from .plan.options import TrainingOptions
@@ -102,7 +102,7 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "compile": "compiled",
     "Chain": "estimates.chains",
     "independence_metropolis": "estimates.chains",
-    "hmc": "estimates.hmc",
+    "hmc": "hamiltonian",
     "Samples": "estimates.samples",
     "FlowSpec": "flows.spec",
     "correlators": "observables",

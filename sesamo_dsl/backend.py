@@ -16,7 +16,6 @@ from .errors import BackendError
 from .flows.base import GaussianBase
 from .ir.facts import Facts
 from .ir.program import Program
-from .plan.hmc import HMCOptions, Trajectories
 from .plan.plan import Plan
 from .values.arrays import Array, Arrays
 from .values.couplings import Couplings
@@ -239,7 +238,7 @@ class Backend(Protocol):
         ...
 
     def arrays(self) -> Arrays:
-        """The array interface for samplers and annealing."""
+        """The array interface for samplers, annealing and Markov chains."""
         ...
 
     def model(
@@ -250,16 +249,6 @@ class Backend(Protocol):
         plan: Plan,
     ) -> Model:
         """A new, untrained model."""
-        ...
-
-    def hmc(
-        self,
-        compiled: EmittedProgram,
-        parameters: Couplings,
-        initial: np.ndarray,
-        options: HMCOptions,
-    ) -> Trajectories:
-        """Run Markov chains from ``initial``, (chains, components, *lattice); BackendError if it cannot."""
         ...
 
 

@@ -41,13 +41,13 @@ from .errors import (
 from .estimates.chains import Chain, check_proposals, enough_proposals, independence_metropolis
 from .estimates.estimate import Estimate
 from .estimates.files import read_configurations
-from .estimates.hmc import hmc
 from .estimates.samples import Samples
 from .estimates.weighted import observable_names
+from .hamiltonian import hmc
+from .hamiltonian.options import HMCOptions
 from .language.theory_files import is_shipped, load_theory, shipped_theories, source_of
 from .machine.cache import write_bytes, write_text
 from .machine.outputs import check_output, check_picture
-from .plan.hmc import HMCOptions
 from .plan.methods import METHODS
 from .plan.options import Law, Strategy, TrainingOptions
 from .runs import Run, load_run, start
@@ -643,6 +643,7 @@ def run_hmc(
     warm_up: Annotated[
         int, typer.Option(min=50, help="Trajectories before them, in which the step size adapts.")
     ] = HMCOptions.warm_up,
+    backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same chains.")] = 0,
     output: Annotated[
         Path | None,
@@ -659,6 +660,7 @@ def run_hmc(
     chain = hmc(
         load_theory(theory),
         parameters=_couplings(settings or []),
+        backend=backend,
         chains=chains,
         trajectories=trajectories,
         warm_up=warm_up,

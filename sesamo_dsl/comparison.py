@@ -20,8 +20,8 @@ from .errors import BackendError, OptionError, RunError, TrainingDivergedError
 from .estimates.chains import Chain
 from .estimates.estimate import Estimate
 from .estimates.exact import ExactValues, exact_configurations
-from .estimates.hmc import hmc
 from .estimates.samples import Samples
+from .hamiltonian import hmc
 from .landscape.integrability import require_normalizable
 from .language.theory import Theory
 from .plan.decide import asked_in, planned

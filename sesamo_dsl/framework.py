@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .backend import Backend, EmittedProgram, Model
-from .errors import BackendError
 from .flows.base import GaussianBase
 from .ir.program import Program
 from .ir.source import Dialect, module_source
-from .plan.hmc import HMCOptions, Trajectories
 from .plan.plan import Plan
 from .sampler.trainable import widest
 from .values.arrays import Arrays
@@ -91,22 +89,6 @@ class FrameworkBackend(ABC):
         """See :meth:`.Backend.model`."""
         with self.scope(widest(compiled, plan)):
             return type(self).model_class(compiled, parameters, base, plan)
-
-    def hmc(
-        self,
-        compiled: EmittedProgram,
-        parameters: Couplings,
-        initial: np.ndarray,
-        options: HMCOptions,
-    ) -> Trajectories:
-        """Raise BackendError; a framework with HMC overrides this method."""
-        raise BackendError(
-            f"HMC of theory {compiled.program.theory}",
-            expected="the jax backend",
-            found=f"the {self.name} backend",
-            remedy="pass the theory itself, sd.hmc(theory), or compile it with backend='jax'; "
-            "needs pip install 'sesamo-dsl[hmc]'",
-        )
 
 
 if TYPE_CHECKING:

@@ -10,11 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sesamo_dsl.backend import EmittedProgram
-from sesamo_dsl.errors import BackendError
 from sesamo_dsl.framework import FrameworkBackend
-from sesamo_dsl.plan.hmc import HMCOptions, Trajectories
-from sesamo_dsl.values.couplings import Couplings
 from sesamo_dsl.values.precision import Precision
 
 from .arrays import JaxArrays
@@ -50,26 +46,6 @@ class JaxBackend(FrameworkBackend):
     def arrays(self) -> JaxArrays:
         """The array interface of ``jax.numpy``."""
         return JaxArrays()
-
-    def hmc(
-        self,
-        compiled: EmittedProgram,
-        parameters: Couplings,
-        initial: np.ndarray,
-        options: HMCOptions,
-    ) -> Trajectories:
-        """Markov chains by blackjax."""
-        try:
-            from .hmc import sample  # blackjax, an optional dependency, is only needed here
-        except ImportError as error:
-            raise BackendError(
-                f"HMC of theory {compiled.program.theory}",
-                expected="blackjax to be installed",
-                found=str(error),
-                remedy="pip install 'sesamo-dsl[hmc]'",
-            ) from error
-        with scope("float64" if compiled.program.has_determinants else options.precision):
-            return sample(compiled, parameters, initial, options)
 
 
 BACKEND = JaxBackend()

@@ -58,10 +58,13 @@ class JaxArrays(FrameworkArrays):
         return weight @ values + bias
 
     def scan(
-        self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Any, ...]
-    ) -> Array:
+        self,
+        step: Callable[[Any, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]],
+        carry: Any,
+        rows: tuple[Any, ...],
+    ) -> tuple[Any, tuple[Array, ...]]:
         """``jax.lax.scan``: the step is compiled once for all rows."""
-        return jax.lax.scan(step, carry, rows)[1]
+        return jax.lax.scan(step, carry, rows)
 
     def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
         """A compiled loop whose length is an argument."""

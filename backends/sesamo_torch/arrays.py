@@ -25,7 +25,7 @@ class TorchArrays(FrameworkArrays):
     def constant(self, values: np.ndarray, dtype: str) -> Tensor:
         """A table as a tensor on the device; indices are int64."""
         kind = torch.long if dtype == "index" else getattr(torch, dtype)
-        return torch.as_tensor(np.ascontiguousarray(values), device=self._device).to(kind)
+        return torch.as_tensor(np.asarray(values, order="C"), device=self._device).to(kind)
 
     def cast(self, values: Tensor, dtype: str) -> Tensor:
         """The tensor in another dtype."""
@@ -62,14 +62,17 @@ class TorchArrays(FrameworkArrays):
         return torch.addmm(bias, weight, values)
 
     def scan(
-        self, step: Callable[[Any, tuple[Any, ...]], tuple[Any, Any]], carry: Any, rows: tuple[Tensor, ...]
-    ) -> Tensor:
+        self,
+        step: Callable[[Any, tuple[Any, ...]], tuple[Any, tuple[Any, ...]]],
+        carry: Any,
+        rows: tuple[Any, ...],
+    ) -> tuple[Any, tuple[Tensor, ...]]:
         """A Python loop."""
         outputs = []
         for row in zip(*rows, strict=True):
             carry, output = step(carry, row)
             outputs.append(output)
-        return torch.stack(outputs)
+        return carry, tuple(torch.stack(kept) for kept in zip(*outputs, strict=True))
 
     def repeat(self, count: Any, step: Callable[[Any, Any], Any], carry: Any) -> Any:
         """A Python loop."""

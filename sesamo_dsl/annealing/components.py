@@ -24,11 +24,11 @@ from ..landscape.laplace import DENSE, modes_at
 from ..landscape.minima import Minimum, find_minima
 from ..landscape.vacua import variational_gaussian, wave_hessian
 from ..laws.orbits import circle, uniform_directions
+from ..markov.whitening import Whitening, real_waves
 from ..values.arrays import Arrays
 from ..values.couplings import Couplings
 from .fit import fit_mixture
 from .start import Family, MixtureDensity, Shape, StartDensity
-from .whitening import Whitening, real_waves
 
 _MOST_IMAGES = 64  # of one minimum
 _ORBIT_IMAGES = 16  # of a minimum on the orbit of a Lie group

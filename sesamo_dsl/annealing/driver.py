@@ -28,6 +28,7 @@ from .ensemble import Ensemble
 from .options import LEAST_POPULATIONS, LEAST_WALKERS, AnnealingFields, AnnealingOptions
 from .population import Interruption, Population, anneal_population, find_ladder
 from .result import Annealed
+from .start import StartDensity
 
 _TARGET = 0.9  # of the conditional ESS at every temperature
 _PILOT, _ONLY_PILOT = 0.4, 0.6  # of the time, at most, for each pilot
@@ -193,6 +194,31 @@ def anneal_program(
             declared=derived or {},
         )
         return annealed, tuple(signals)
+
+
+def pilot(
+    compiled: CompiledProgram,
+    values: Couplings,
+    start: StartDensity,
+    walkers: int,
+    *,
+    seconds: float,
+    seed: int,
+) -> tuple[Population, Sequence[Signals]]:
+    """One population that finds its own temperatures: what Markov chains start from; β < 1 if time is over.
+
+    Raises
+    ------
+    AnnealingError
+        If S is finite nowhere near the start, or the temperatures do not reach exp(−S).
+    """
+    compiled, program = _in_float64(compiled), compiled.program
+    with held_back() as signals, compiled.backend.scope("float64"):
+        clock = _Clock(seconds, signals, lambda stage, beta: None)
+        ensemble = Ensemble(compiled.backend.arrays(), compiled.bind(values), program, start)
+        rng = np.random.default_rng([seed, 3, 0])
+        clock.start("pilot")
+        return find_ladder(ensemble, rng, walkers, _TARGET, program.theory, clock.tick)[1], signals
 
 
 def _populations(

@@ -4,23 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from ..backend import LogDensity
 from ..ir.program import Program
-from ..laws.orbits import uniform_directions
+from ..markov.elements import GroupMove, group_moves
+from ..markov.moves import Moves, State
+from ..markov.whitening import Whitening
 from ..values.arrays import Array, Arrays
-from .moves import Moves, Start, State
 from .start import StartDensity
 from .weights import systematic
 
 _JITTER = 0.2  # relative half-width of step sizes, so that no orbit is periodic
 _SHORT, _DECADES = 0.25, 1.5  # part of the steps that are shorter, and by how many decades at most
-_BLOCK_MOVES = 8  # at most, after every trajectory
 
 Proposal = Callable[[np.random.Generator, State], tuple[Array, Array]]
 """Walkers to an image, x and auxiliary coordinates."""
+
+
+class Start(Protocol):
+    """What a path γ_β starts from: a density q₀ with a gradient."""
+
+    @property
+    def field_shape(self) -> tuple[int, ...]:
+        """Of one configuration, (components, *lattice)."""
+
+    @property
+    def mass(self) -> Whitening:
+        """The linear map in which momenta of Hamiltonian Monte Carlo are N(0, 1)."""
+
+    @property
+    def auxiliary(self) -> int:
+        """Number of coordinates a beside x."""
+
+    def log_density(self, arrays: Arrays) -> LogDensity:
+        """log q₀ and its gradient on arrays of a framework."""
+
+
 From = TypeVar("From", bound=Start)
 
 
@@ -62,12 +84,11 @@ class Ensemble(Generic[From]):
     ) -> None:
         self._arrays, self.start = arrays, start
         self._action = emitted["action"]
-        moves = Moves(arrays, emitted, start)
+        moves = Moves(arrays, emitted, start.mass, start.field_shape, start.log_density(arrays))
         self._state = arrays.compiled(moves.state)
         self._trajectory = arrays.compiled(moves.trajectory)
         self._propose = arrays.compiled(moves.propose)
         self._proposals = _proposals(arrays, emitted, program, start.auxiliary)
-        self._widths = arrays.constant(np.ones(start.mass.size), "float64")
 
     def draw(self: Ensemble[StartDensity], rng: np.random.Generator, count: int) -> State:
         """Independent walkers of q₀."""
@@ -116,7 +137,6 @@ class Ensemble(Generic[From]):
             self._log_uniform(rng, count),
             setting.beta,
             setting.leapfrogs,
-            self._widths,
         )
         if not backwards:
             state = self._turn(rng, state, setting, self._proposals)
@@ -160,35 +180,20 @@ def _proposals(
 ) -> list[Proposal]:
     """Draws of images under the finite group, or one of its blocks, and under each Lie group; and of a."""
     found: list[Proposal] = []
-    sectors = program.sectors
-    if sectors.order > 1:
-        modulate = arrays.compiled(emitted["modulate"])
+    for move in group_moves(arrays, emitted, program):
+        compiled = arrays.compiled(move.image)
 
-        def turned(rng: np.random.Generator, state: State) -> tuple[Array, Array]:
-            u = rng.integers(sectors.order, size=state.x.shape[0])
-            if sectors.blocks is not None:
-                everywhere = np.zeros((len(u), sectors.blocks), dtype=np.int64)
-                everywhere[np.arange(len(u)), rng.integers(sectors.blocks, size=len(u))] = u
-                u = everywhere
-            return modulate(state.x, arrays.constant(u, "index")), state.auxiliary
-
-        found += [turned] * min(sectors.blocks or 1, _BLOCK_MOVES)
-    dimensions: list[int] = []
-    while (name := f"COLLECTIVE_{len(dimensions)}") in program.constants:
-        dimensions.append(len(program.constants[name]))
-    rotate = arrays.compiled(emitted["rotate"]) if dimensions else None
-    for which in range(len(dimensions)):
-
-        def rotated(
-            rng: np.random.Generator, state: State, which: int = which, rotate: Any = rotate
+        def turned(
+            rng: np.random.Generator,
+            state: State,
+            move: GroupMove = move,
+            image: Callable[..., Array] = compiled,
         ) -> tuple[Array, Array]:
-            """By R(n) with uniform n, whose inverse is R(n') with n' = (n_1, −n_2, …)."""
-            count = state.x.shape[0]
-            n = [np.repeat(np.eye(1, d), count, axis=0) for d in dimensions]  # R(e_1) = 1
-            n[which] = uniform_directions(rng, count, dimensions[which])
-            return rotate(state.x, *(arrays.constant(d, "float64") for d in n)), state.auxiliary
+            noise = move.noise(rng, (state.x.shape[0],))
+            kind = "index" if np.issubdtype(noise.dtype, np.integer) else "float64"
+            return image(state.x, arrays.constant(noise, kind)), state.auxiliary
 
-        found.append(rotated)
+        found += [turned] * move.repeats
     if auxiliary:
 
         def drawn(rng: np.random.Generator, state: State) -> tuple[Array, Array]:

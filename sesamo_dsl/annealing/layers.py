@@ -27,13 +27,13 @@ from ..compiled_program import CompiledProgram
 from ..errors import AnnealingError, BackendError
 from ..ir.program import Program
 from ..machine.memory import chunk_size
+from ..markov.moves import State
+from ..markov.whitening import Whitening
 from ..values.arrays import Arrays
 from ..values.couplings import Couplings
 from .components import mass_of_samples
 from .ensemble import Ensemble, Setting
-from .moves import State
 from .population import ACCEPTANCE, leapfrogs_of
-from .whitening import Whitening
 
 MOST_LAYERS = 10_000
 TARGET = 0.9

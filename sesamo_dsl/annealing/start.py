@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import gammaln
 
+from ..markov.whitening import LinearMaps, Whitening
 from ..values.arrays import Array, Arrays
-from .whitening import LinearMaps, Whitening
 
 Shape = Literal["normal", "student", "product"]
 

@@ -20,6 +20,7 @@ from ..errors import BackendError, OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
+from .convergence import Convergence, convergence
 from .estimate import Estimate
 from .finding import Finding
 from .samples import Samples, check_samples
@@ -30,6 +31,11 @@ _STRETCH = 10  # autocorrelation times that one stretch of a chain lasts
 _SHORTEST = 20  # below that no autocorrelation function can be summed
 _LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last
 _LONGEST_STAY, _LARGEST_STAY = 50, 0.02  # steps, and part of a replica, that a chain may stay where it is
+_LARGEST_R_HAT, _SEPARATE_R_HAT = 1.01, 1.3  # above the second one chains do not see the modes of others
+_FEWEST_EFFECTIVE = 400  # samples, of the bulk and of the tails
+_LEAST_ACCEPTANCE = 0.5  # in units of what the step size was adapted to
+_LEAST_ACCEPTED = 0.2  # with a step size that was given
+_MOST_SHOWN = 16  # sectors, and components of fields
 
 
 class ChainEstimate(NamedTuple):
@@ -93,6 +99,28 @@ def gamma_method(series: np.ndarray) -> ChainEstimate:
     )
 
 
+class Trajectories(NamedTuple):
+    """How the trajectories of Hamiltonian Monte Carlo went.
+
+    Attributes
+    ----------
+    step_size, steps
+        Mean leapfrog step, in units of the widths of exp(−S) around its minima, and their number.
+    target_acceptance
+        What the step size was adapted to; None if it was given.
+    divergent
+        Number of trajectories whose acceptance probability was zero, to rounding.
+    moves
+        Whether moves from the declared groups followed each of them.
+    """
+
+    step_size: float
+    steps: int
+    target_acceptance: float | None
+    divergent: int
+    moves: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Chain:
     """Configurations in the order in which Markov chains visited them.
@@ -109,6 +137,8 @@ class Chain:
         What the reader must know about how the chain was made.
     declared
         The theory's derived quantities by name.
+    trajectories
+        How those of Hamiltonian Monte Carlo went; None for chains of another kind.
     """
 
     program: Program
@@ -118,6 +148,7 @@ class Chain:
     acceptance: float
     notes: tuple[str, ...] = ()
     declared: Mapping[str, Derived] = field(default_factory=dict)
+    trajectories: Trajectories | None = None
 
     def __len__(self) -> int:
         return self.action.size
@@ -194,10 +225,120 @@ class Chain:
         number = sectors.index(self.sector)
         return tuple(gamma_method((number == u).astype(np.float64)) for u in range(sectors.count))
 
-    @property
+    @cached_property
+    def convergence(self) -> Mapping[str, Convergence]:
+        """R̂ and effective sample sizes by name.
+
+        Of the action, of every observable, of the mean of every component over the lattice, and of whether
+        the chain is in each sector, as far as there are no more than 16 of these.
+        """
+        series = {name: self.series(name) for name in ("action", *observable_names(self.program))}
+        sites = tuple(range(3, self.x.ndim))
+        means = self.x.mean(axis=sites) if sites else self.x
+        components = self.program.components[:_MOST_SHOWN]
+        series |= {f"mean of {name}": means[:, :, i] for i, name in enumerate(components)}
+        if 1 < self.program.sectors.count <= _MOST_SHOWN:
+            number = self.program.sectors.index(self.sector)
+            for u in range(self.program.sectors.count):
+                series[f"sector {u}"] = (number == u).astype(np.float64)
+        return {name: convergence(values) for name, values in series.items()}
+
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Reasons not to believe the figures, each with its remedy; empty for a sound chain."""
-        return tuple(str(finding) for finding in (self._too_short(), self._stuck()) if finding is not None)
+        found = (
+            self._too_short(),
+            self._apart(),
+            self._few_effective(),
+            self._frozen(),
+            self._rejected(),
+            self._divergent(),
+            self._stuck(),
+        )
+        return tuple(str(finding) for finding in found if finding is not None)
+
+    def _apart(self) -> Finding | None:
+        """Chains, or their halves, that do not have one distribution."""
+        known = {name: c.r_hat for name, c in self.convergence.items() if not np.isnan(c.r_hat)}
+        name = max(known, key=lambda name: known[name], default=None)
+        if name is None or known[name] <= _LARGEST_R_HAT:
+            return None
+        if known[name] <= _SEPARATE_R_HAT or len(self.action) == 1:
+            return Finding(
+                "chains disagree",
+                f"R̂ = {known[name]:.3f} of {name}, above {_LARGEST_R_HAT}: chains, or their halves, have not "
+                "come to one distribution",
+                "run longer chains, with a longer warm-up",
+            )
+        return Finding(
+            "chains apart",
+            f"R̂ = {min(known[name], 99):.3g} of {name}: chains stay in modes of their own, and the shares of "
+            "these are those that the chains started with",
+            "declare the symmetry that relates the modes, or run far longer chains; sd.anneal knows the "
+            "shares, and their errors",
+        )
+
+    def _few_effective(self) -> Finding | None:
+        sizes = {name: min(c.bulk_ess, c.tail_ess) for name, c in self.convergence.items()}
+        name = min(sizes, key=lambda name: np.nan_to_num(sizes[name], nan=np.inf))
+        if not sizes[name] < _FEWEST_EFFECTIVE:
+            return None
+        bulk, tail = self.convergence[name][1:]
+        return Finding(
+            "few effective samples",
+            f"{len(self)} configurations know {name} as well as {bulk:.0f} independent ones, its tails as "
+            f"well as {tail:.0f}; errors can be told from {_FEWEST_EFFECTIVE}",
+            "run longer chains, or more of them",
+        )
+
+    @property
+    def sector_changes(self) -> np.ndarray:
+        """Part of the steps at which each chain changed its sector, (replicas,)."""
+        changed = np.diff(self.sector, axis=1) != 0
+        return changed.reshape(*changed.shape[:2], -1).any(axis=2).mean(axis=1)
+
+    def _frozen(self) -> Finding | None:
+        """Chains that never leave their sector, although others are elsewhere, or nothing moves them."""
+        if self.program.sectors.count == 1 or self.action.shape[1] < 2:
+            return None
+        stuck = self.sector_changes == 0
+        if not stuck.any():
+            return None
+        apart = np.ptp(self.sector[stuck][:, 0], axis=0).any()
+        unmoved = self.trajectories is not None and not self.trajectories.moves
+        if not (apart or unmoved):
+            return None  # moves of the group are tried, and find no other sector that matters
+        return Finding(
+            "frozen sectors",
+            f"{stuck.sum()} of {len(stuck)} chains never leave the sector they begin in, of "
+            f"{self.program.sectors.count}",
+            "run HMC with moves=True, and longer chains",
+        )
+
+    def _rejected(self) -> Finding | None:
+        made = self.trajectories
+        if made is None:
+            return None
+        target = made.target_acceptance
+        if self.acceptance >= (_LEAST_ACCEPTED if target is None else _LEAST_ACCEPTANCE * target):
+            return None
+        asked = "" if target is None else f", where the step size was adapted to {target:g}"
+        return Finding(
+            "acceptance",
+            f"{self.acceptance:.2g} of the trajectories are accepted{asked}",
+            "lower step_size, or warm up for longer",
+        )
+
+    def _divergent(self) -> Finding | None:
+        """An infinite wall rejects trajectories as well, and rightly."""
+        made = self.trajectories
+        if made is None or not made.divergent or self.program.has_walls:
+            return None
+        return Finding(
+            "divergent trajectories",
+            f"{made.divergent} trajectories diverged and were rejected: where they lead to may be missing",
+            "lower step_size, or raise target_acceptance",
+        )
 
     def _too_short(self) -> Finding | None:
         """A chain is judged by the slowest of its series."""
@@ -266,22 +407,31 @@ class Chain:
             float(np.average([chain.acceptance for chain in chains], weights=sizes)),
             tuple(dict.fromkeys(note for chain in chains for note in chain.notes)),
             self.declared,
+            _all_trajectories([chain.trajectories for chain in chains]),
         )
 
     def text(self) -> str:
         """The figures as text."""
         replicas, length = self.action.shape
-        lines = [
-            f"configurations     {replicas} × {length}",
-            f"acceptance         {self.acceptance:.4f}",
-            f"virial ⟨x·∇S⟩/n    {self.virial}",
-        ]
+        lines = [f"configurations     {replicas} × {length}", f"acceptance         {self.acceptance:.4f}"]
+        if self.trajectories is not None:
+            made = self.trajectories
+            lines.append(f"trajectories       {made.steps} steps of {made.step_size:.3g} widths")
+        lines.append(f"virial ⟨x·∇S⟩/n    {self.virial}")
         names = ["action", *observable_names(self.program)]
-        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}" for name in names]
+        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}   {self.convergence[name]}" for name in names]
         lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
+        means = [name for name in self.convergence if name.startswith("mean of ")]
+        lines += [f"{name:<18} {self.convergence[name]}" for name in means]
         if self.program.sectors.count > 1 and self.program.sectors.enumerable:
-            lines.append("sector masses")
-            lines += [f"  {u:3d}  {mass}" for u, mass in enumerate(self.sector_masses[:16])]
+            changes = self.sector_changes
+            lines.append(
+                f"sector masses      chains change their sector in {changes.mean():.2g} of all steps, the "
+                f"slowest in {changes.min():.2g}"
+            )
+            for u, mass in enumerate(self.sector_masses[:_MOST_SHOWN]):
+                found = self.convergence.get(f"sector {u}")
+                lines.append(f"  {u:3d}  {mass}" + (f"   {found}" if found else ""))
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -289,6 +439,14 @@ class Chain:
 
     def __repr__(self) -> str:
         return f"Chain({self.program.theory}, {' × '.join(map(str, self.action.shape))})"
+
+
+def _all_trajectories(found: list[Trajectories | None]) -> Trajectories | None:
+    """Those of the first chain, with the divergent ones of all; None if one is of another kind."""
+    known = [made for made in found if made is not None]
+    if len(known) < len(found):
+        return None
+    return known[0]._replace(divergent=sum(made.divergent for made in known))
 
 
 def longest_stay(series: np.ndarray) -> int:

@@ -96,13 +96,13 @@ class Chain(GroupLaw):
         hidden, size = self._given(weights, y)
         coupling = weights["law.coupling"] * self._mask
 
-        def step(encoded: Array, row: tuple[Array, ...]) -> tuple[Array, Array]:
+        def step(encoded: Array, row: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
             place, own_hidden, own_coupling, own_size, own_logits, own_uniform = row
             fields = self._fields(own_coupling[:, :, None], encoded, own_size[None], size)
             logits = self._logits(weights, own_hidden[:, None], fields, own_logits[:, None])
             log_p = self._arrays.log_softmax(logits, axis=0)
             u = inverse_cdf(self._arrays, log_p[:, 0], own_uniform)
-            return encoded + place * self._encoded(u[:, None], y), u
+            return encoded + place * self._encoded(u[:, None], y), (u,)
 
         rows: tuple[Any, ...] = (
             self._places,
@@ -113,7 +113,8 @@ class Chain(GroupLaw):
             uniform.T[: self._spec.blocks],
         )
         empty = self._arrays.zeros((self._spec.order, self._spec.blocks, len(y)), y)
-        return self._arrays.scan(step, empty, rows).T
+        _, (u,) = self._arrays.scan(step, empty, rows)
+        return u.T
 
     def _given(self, weights: Weights, y: Array) -> tuple[Array, Array]:
         """What does not depend on u: the first layer's part, (hidden, blocks, batch); m, (blocks, batch)."""

@@ -88,9 +88,9 @@ class Arrays(Protocol):
         ...
 
     def scan(
-        self, step: Callable[[Array, tuple[Array, ...]], tuple[Array, Array]], carry: Array, rows: Any
-    ) -> Array:
-        """The stacked ``out`` of ``carry, out = step(carry, rows[i])`` for every i in turn.
+        self, step: Callable[[Any, tuple[Array, ...]], tuple[Any, tuple[Array, ...]]], carry: Any, rows: Any
+    ) -> tuple[Any, tuple[Array, ...]]:
+        """The last carry and the stacked outs of ``carry, outs = step(carry, rows[i])`` for every i in turn.
 
         ``rows`` is a tuple of arrays that share their first axis.
         """

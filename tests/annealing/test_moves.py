@@ -15,9 +15,9 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.annealing.ensemble import Ensemble, Setting
-from sesamo_dsl.annealing.moves import State
 from sesamo_dsl.annealing.start import Family, StartDensity
-from sesamo_dsl.annealing.whitening import Whitening
+from sesamo_dsl.markov.moves import State
+from sesamo_dsl.markov.whitening import Whitening
 
 COUNT, BETA = 8_000, 0.6
 DRAWN = 40_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -18,14 +16,13 @@ from sesamo_dsl.estimates.chains import Chain, gamma_method
 from sesamo_dsl.estimates.exact import exact_values
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.estimates.weighted import ForwardMetrics
-from sesamo_jax.hmc import log_densities, moves
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.gaussian_mixture import gaussian_mixture
-from sesamo_theories.scalar_phi4 import scalar_phi4
 
 Array = np.ndarray[Any, Any]
 H = 0.1
 RADIUS = 5
+SHORT = {"chains": 32, "trajectories": 300, "warm_up": 150, "seed": 4}
 
 
 def within(estimate: Any, exact: float, sigmas: float = 5) -> None:
@@ -122,16 +119,6 @@ def exact_mixture_mean() -> float:
     return float(weights @ (centres[:, 0] - H) / weights.sum())
 
 
-def exact_mixture(count: int, seed: int) -> Array:
-    """Independent samples of the broken mixture of four modes."""
-    rng = np.random.default_rng(seed)
-    angles = np.arange(4) * np.pi / 2
-    centres = RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    weights = np.exp(-H * centres.sum(axis=1))
-    k = rng.choice(4, size=count, p=weights / weights.sum())
-    return (centres[k] - H + rng.normal(size=(count, 2)))[:, :, None]
-
-
 def test_metropolis_refusals() -> None:
     samples = proposals(100, 0)
     gone = Samples(**{**vars_of(samples), "leaked": np.ones(100, bool)})
@@ -215,180 +202,6 @@ def test_metropolis_weights_and_hmc_agree_on_a_slice(h: float, tmp_path: Any) ->
             assert abs(found.value - exact.value) < 5 * np.hypot(found.error, exact.error), name
     assert sd.angle_test(samples, (h, h)).p_value > 1e-5
     within(metropolis.virial, 1)
-
-
-# HMC
-
-SHORT = {"chains": 32, "trajectories": 300, "warm_up": 150, "seed": 4}
-
-
-def test_scalar_phi4_against_long_simulations() -> None:
-    """Values of 256 chains of HMC in float64, 8×8, κ = 0.3, λ = 0.022, h = 0.02."""
-    chain = sd.hmc(scalar_phi4(8, 8), parameters={"h": 0.02}, **SHORT)
-    known = {
-        "phi_squared": (4.88465, 0.00066),
-        "abs_m": (2.11739, 0.00017),
-        "m": (-2.09781, 0.00023),
-        "m_squared": (4.5064, 0.00071),
-        "m_fourth": (20.71465, 0.00626),
-    }
-    for name, (value, error) in known.items():
-        found = chain.expect(name)
-        assert abs(found.value - value) < 5 * np.hypot(found.error, error), name
-    action = chain.expect("action")
-    assert abs(action.value / 64 + 0.19792) < 5 * np.hypot(action.error / 64, 0.00007)
-    within(chain.virial, 1)
-    assert 0.7 < chain.acceptance < 0.9
-    assert chain.x.dtype == np.float64
-    assert np.allclose(
-        chain.action[0, :5],
-        sd.compile(scalar_phi4(8, 8), "jax", precision="float64").action(chain.x[0, :5], {"h": 0.02}),
-    )
-
-
-@pytest.mark.parametrize("moving", [True, False])
-def test_only_moves_find_all_modes(moving: bool) -> None:
-    theory = gaussian_mixture()
-    start = np.zeros((32, 2, 1)) + np.array([12.0, 0.0])[:, None]
-    chain = sd.hmc(theory, parameters={"h": H}, initial=start, moves=moving, **SHORT)
-    exact = exact_values(chain.program, chain.parameters)
-    assert exact is not None
-    if moving:
-        for mass, expected in zip(chain.sector_masses, exact.sector_masses, strict=True):
-            within(mass, expected)
-        within(chain.virial, 1)
-    else:
-        # a few neighbours are reached while the step size adapts, the heaviest sector, opposite, is not
-        heaviest = int(np.argmax(exact.sector_masses))
-        assert chain.sector_masses[heaviest].value < exact.sector_masses[heaviest] / 5
-
-
-def test_detailed_balance_of_trajectories() -> None:
-    """From exact samples and with a long step that is often rejected, (x, x') is distributed like (x', x)."""
-    start = exact_mixture(4000, 1)
-    chain = sd.hmc(
-        gaussian_mixture(4, RADIUS),
-        parameters={"h": H},
-        initial=start,
-        moves=False,
-        warm_up=0,
-        step_size=1.4,
-        steps=3,
-        trajectories=20,
-    )
-    assert 0.3 < chain.acceptance < 0.8
-    before, after = start[:, :, 0], chain.x[:, 0, :, 0]
-    r, s = (((v + H) ** 2).sum(axis=1) for v in (before, after))
-    pairs = (before[:, 0] * s, after[:, 0] * r), (r**2 * s, s**2 * r), (np.exp(-r) * s, np.exp(-s) * r)
-    for f, g in pairs:
-        difference = f - g
-        assert abs(difference.mean()) < 5 * difference.std() / np.sqrt(len(difference))
-    # and after many trajectories the distribution is still the same
-    for values in (chain.x[:, -1, 0, 0], (chain.x[:, -1, :, 0] ** 2).sum(axis=1)):
-        reference = start[:, 0, 0] if values.min() < 0 else (start[:, :, 0] ** 2).sum(axis=1)
-        error = np.hypot(values.std(), reference.std()) / np.sqrt(len(values))
-        assert abs(values.mean() - reference.mean()) < 5 * error
-
-
-@pytest.mark.usefixtures("float64_in_jax")
-def test_finite_moves_leave_the_target_invariant_and_balanced() -> None:
-    theory = gaussian_mixture(4, RADIUS)
-    compiled = sd.compile(theory, "jax", precision="float64")
-    move = moves(compiled, {"h": H})
-    x = exact_mixture(20_000, 2)
-    y = np.asarray(move(jax.random.key(0), jnp.asarray(x)))
-    u, v = (compiled.evaluate("canonicalize", a)[1] for a in (x, y))
-    flow = np.zeros((4, 4))
-    np.add.at(flow, (u, v), 1)
-    assert (flow > 0).all()
-    assert (np.abs(flow - flow.T) <= 5 * np.sqrt(flow + flow.T)).all()
-    exact = exact_values(compiled.program, {"h": H})
-    assert exact is not None
-    masses = np.bincount(v, minlength=4) / len(v)
-    assert (np.abs(masses - exact.sector_masses) < 5 * np.sqrt(masses / len(v))).all()
-    assert np.allclose((x**2).sum(axis=(1, 2)), (y**2).sum(axis=(1, 2)))
-
-
-@pytest.mark.usefixtures("float64_in_jax")
-@pytest.mark.parametrize("h", [0.0, 0.4])
-def test_rotations_have_the_exact_law_of_the_angle(h: float) -> None:
-    """A hundred rotations of constant fields reach the von Mises law ∝ exp(−√2 h V |m| cos(θ − π/4))."""
-    compiled = sd.compile(complex_phi4(2, 2), "jax", precision="float64")
-    move = jax.jit(moves(compiled, {"kappa": 0.3, "lambda": 0.022, "h": h}))
-    x = jnp.zeros((20_000, 2, 2, 2)).at[:, 0].set(0.8)
-    for key in jax.random.split(jax.random.key(1), 100):
-        x = move(key, x)
-    m = np.asarray(x).mean(axis=(2, 3))
-    assert np.allclose(np.hypot(*m.T), 0.8)
-    cosine = m @ np.array([1, 1]) / (0.8 * np.sqrt(2))
-    theta = np.linspace(0, 2 * np.pi, 1000, endpoint=False)
-    weight = np.exp(-np.sqrt(2) * h * 4 * 0.8 * np.cos(theta))
-    for power in (1, 2, 3):
-        exact = (weight * np.cos(theta) ** power).sum() / weight.sum()
-        values = cosine**power
-        assert abs(values.mean() - exact) < 5 * values.std() / np.sqrt(len(values))
-
-
-@pytest.mark.usefixtures("float64_in_jax")
-def test_the_action_is_computed_for_all_chains_at_once() -> None:
-    """Emitted code sees the batch of chains, not a mapped batch of one; its gradient is the derivative."""
-    program = sd.compile(scalar_phi4(4, 2), "jax", precision="float64")
-    emitted = program.bind(program.theory.parameter_values(None))
-    seen = []
-
-    def counted(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        seen.append(x.shape)
-        return emitted["action_and_gradient"](x)
-
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 1, 4, 2)))
-    log_p, gradient = jax.jit(jax.vmap(jax.value_and_grad(log_densities({"action_and_gradient": counted}))))(
-        x
-    )
-    assert (5, 1, 4, 2) in seen
-    assert seen.count((1, 1, 4, 2)) == len(seen) - 1  # shapes of one chain are traced, not computed
-    assert np.abs(log_p + program.action(np.asarray(x))).max() < 1e-12
-    by_jax = jax.grad(lambda x: -emitted["action"](x).sum())(x)
-    assert np.abs(gradient - by_jax).max() < 1e-12
-
-
-def test_chains_are_reproducible_and_thinned() -> None:
-    few = {"parameters": {"h": H}, "chains": 3, "trajectories": 20, "warm_up": 50}
-    theory = gaussian_mixture(4, RADIUS)
-    first, again = (sd.hmc(theory, seed=7, **few) for _ in range(2))
-    assert np.array_equal(first.x, again.x)
-    thinned = sd.hmc(theory, seed=7, every=3, **few)
-    assert thinned.x.shape == first.x.shape == (3, 20, 2, 1)
-    assert not np.array_equal(first.x, thinned.x)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"chains": 0},
-        {"trajectories": 3},
-        {"warm_up": 3},
-        {"step_size": -1.0},
-        {"target_acceptance": 1.0},
-        {"precision": "float16"},
-        {"surprise": 1},
-        {"initial": np.zeros((2, 2, 1)), "chains": 3},
-    ],
-)
-def test_options_out_of_range(options: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match="of hmc"):
-        sd.hmc(gaussian_mixture(4, RADIUS), **options)
-
-
-def test_backends_without_hmc(monkeypatch: pytest.MonkeyPatch) -> None:
-    theory = gaussian_mixture(4, RADIUS)
-    with pytest.raises(BackendError, match="backend='jax'"):
-        sd.hmc(sd.compile(theory, "torch"))
-    monkeypatch.delitem(sys.modules, "sesamo_jax.hmc")
-    monkeypatch.setitem(sys.modules, "blackjax", None)
-    for name in [m for m in sys.modules if m.startswith("blackjax.")]:
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(BackendError, match=r"pip install 'sesamo-dsl\[hmc\]'"):
-        sd.hmc(theory)
 
 
 # Command line

@@ -13,7 +13,7 @@ import pytest
 import sesamo_dsl as sd
 from sesamo_dsl.annealing.options import AnnealingFields, AnnealingOptions
 from sesamo_dsl.errors import OptionError, RunError
-from sesamo_dsl.plan.hmc import HMCFields, HMCOptions
+from sesamo_dsl.hamiltonian.options import HMCFields, HMCOptions
 from sesamo_dsl.plan.options import TrainingFields
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.training.callbacks import Step

@@ -1,11 +1,9 @@
-"""What is asked of Markov chains, and what a backend hands back."""
+"""How Markov chains are run: the options of :func:`sesamo_dsl.hmc`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, TypedDict
-
-import numpy as np
 
 from .. import checks
 from ..errors import OptionError
@@ -20,7 +18,7 @@ class HMCFields(TypedDict, total=False):
     chains: int
     trajectories: int
     warm_up: int
-    steps: int
+    steps: int | None
     step_size: float | None
     target_acceptance: float
     moves: bool
@@ -36,7 +34,7 @@ class HMCOptions:
     chains: int = 64
     trajectories: int = 1000
     warm_up: int = 300
-    steps: int = 12
+    steps: int | None = None
     step_size: float | None = None
     target_acceptance: float = 0.8
     moves: bool = True
@@ -46,7 +44,9 @@ class HMCOptions:
 
     def __post_init__(self) -> None:
         plain: dict[str, Any] = {"seed": checks.seed(self.seed, "option seed of hmc")}
-        least = {"chains": 1, "trajectories": 20, "warm_up": 0, "steps": 1, "every": 1}
+        least = {"chains": 1, "trajectories": 20, "warm_up": 0, "every": 1}
+        if self.steps is not None:
+            least["steps"] = 1
         for name, bound in least.items():
             plain[name] = checks.integer(
                 getattr(self, name), f"option {name} of hmc", least=bound, most=_MOST, remedy="see sd.hmc"
@@ -72,28 +72,3 @@ def option_error(name: str, expected: str, found: Any) -> OptionError:
     return OptionError(
         f"option {name} of hmc", expected=expected, found=checks.shown(found), remedy="see sd.hmc"
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectories:
-    """What a backend hands back.
-
-    Attributes
-    ----------
-    x
-        (chains, trajectories, components, *lattice).
-    action
-        (chains, trajectories).
-    acceptance
-        Mean acceptance probability of the trajectories.
-    divergent
-        Number of trajectories whose energy changed by more than 1000, or to NaN.
-    step_size
-        Mean leapfrog step.
-    """
-
-    x: np.ndarray
-    action: np.ndarray
-    acceptance: float
-    divergent: int
-    step_size: float

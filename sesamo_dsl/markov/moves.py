@@ -1,8 +1,8 @@
 """Moves that leave γ_β ∝ q₀^(1−β) e^(−βS) invariant, for a batch of walkers on arrays of a framework.
 
-Hamiltonian Monte Carlo with momenta that are N(0, 1) in whitened coordinates z = R x, and moves by elements
-of the declared groups that are drawn uniformly. The inverse of an element is drawn as often as the element
-itself and volumes do not change, so a move is accepted with min(1, γ_β(T x)/γ_β(x)), whatever S₁ and q₀ are.
+Hamiltonian Monte Carlo with momenta that are N(0, 1) in whitened coordinates z = R x, and Metropolis steps to
+images under maps that are drawn as often as their inverses and keep volumes, accepted with
+min(1, γ_β(T x)/γ_β(x)). Markov chains have no q₀, and β = 1.
 
 All noise is an argument, so that nothing here is random, and what is compiled is compiled once.
 """
@@ -10,36 +10,14 @@ All noise is an argument, so that nothing here is random, and what is compiled i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import LogDensity
 from ..values.arrays import Array, Arrays
+from ..values.precision import Precision
 from .whitening import LinearMaps, Whitening
-
-
-class Start(Protocol):
-    """What a path γ_β starts from: a density q₀ with a gradient."""
-
-    @property
-    def field_shape(self) -> tuple[int, ...]:
-        """Of one configuration, (components, *lattice)."""
-        ...
-
-    @property
-    def mass(self) -> Whitening:
-        """The linear map in which momenta of Hamiltonian Monte Carlo are N(0, 1)."""
-        ...
-
-    @property
-    def auxiliary(self) -> int:
-        """Number of coordinates a beside x."""
-        ...
-
-    def log_density(self, arrays: Arrays) -> LogDensity:
-        """log q₀ and its gradient on arrays of a framework."""
-        ...
 
 
 class State(NamedTuple):
@@ -52,7 +30,7 @@ class State(NamedTuple):
     action, action_slope
         S, +∞ where it is not a number, and ∂S/∂x, 0 where it is not finite.
     log_q, log_q_slope
-        log q₀ and ∂log q₀/∂x.
+        log q₀ and ∂log q₀/∂x; None without a q₀.
     auxiliary
         Coordinates a that q₀ has beside x, (walkers, k), mostly none; log q₀ is relative to their N(0, 1).
     """
@@ -60,9 +38,9 @@ class State(NamedTuple):
     x: Array
     action: Array
     action_slope: Array
-    log_q: Array
-    log_q_slope: Array
-    auxiliary: Array
+    log_q: Array | None = None
+    log_q_slope: Array | None = None
+    auxiliary: Array | None = None
 
 
 class Moves:
@@ -72,25 +50,36 @@ class Moves:
     ----------
     emitted
         The emitted functions with couplings filled in.
+    mass
+        The linear map to coordinates in which momenta are N(0, 1).
+    field_shape
+        Of one configuration, (components, *lattice).
+    log_density
+        log q₀ and its gradient; None where β is always 1.
     """
 
     def __init__(
         self,
         arrays: Arrays,
         emitted: Mapping[str, Callable[..., Any]],
-        start: Start,
+        mass: Whitening,
+        field_shape: tuple[int, ...],
+        log_density: LogDensity | None = None,
+        precision: Precision = "float64",
     ) -> None:
         self._arrays, self._xp = arrays, arrays.xp
         self._action = emitted["action_and_gradient"]
-        self._log_density = start.log_density(arrays)
-        self._mass = LinearMaps(arrays, start.mass, start.field_shape)
+        self._log_density = log_density
+        self._mass = LinearMaps(arrays, mass, field_shape, precision)
 
-    def state(self, x: Array, auxiliary: Array) -> State:
+    def state(self, x: Array, auxiliary: Array | None = None) -> State:
         """What is known about given configurations."""
         xp = self._xp
         action, slope = self._action(x)
         action = xp.where(xp.isnan(action), np.inf, action)
         slope = xp.where(xp.isfinite(slope), slope, 0.0)
+        if self._log_density is None:
+            return State(x, action, slope)
         log_q, log_q_slope = self._log_density(x, auxiliary)
         log_q_slope = xp.where(xp.isfinite(log_q_slope), log_q_slope, 0.0)
         return State(x, action, slope, log_q, log_q_slope, auxiliary)
@@ -101,9 +90,8 @@ class Moves:
         momenta: Array,
         steps: Array,
         log_uniform: Array,
-        beta: Array,
+        beta: Any,
         leapfrogs: Any,
-        widths: Array,
     ) -> tuple[State, Array]:
         """One trajectory of each walker: the walkers after it, and its acceptance probability, (walkers,).
 
@@ -117,18 +105,19 @@ class Moves:
             Logarithms of uniform numbers, (walkers,).
         leapfrogs
             Number of leapfrog steps.
-        widths
-            Of the walkers' distribution in each whitened coordinate, (n,): the mass is its inverse square.
         """
         xp = self._xp
         length = steps[:, None]
 
         def slope(s: State) -> Array:
-            return widths * self._mass.pull_back(beta * s.action_slope - (1 - beta) * s.log_q_slope)
+            total = s.action_slope
+            if s.log_q_slope is not None:
+                total = beta * total - (1 - beta) * s.log_q_slope
+            return self._mass.pull_back(total)
 
         def leap(_: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
             s, p = carry
-            s = self.state(s.x + self._mass.spread(length * widths * p), s.auxiliary)
+            s = self.state(s.x + self._mass.spread(length * p), s.auxiliary)
             return s, p - length * slope(s)
 
         half = momenta - length / 2 * slope(state)
@@ -138,7 +127,7 @@ class Moves:
         return self._chosen(state, end, kinetic, log_uniform, beta)
 
     def propose(
-        self, state: State, x: Array, auxiliary: Array, log_uniform: Array, beta: Array
+        self, state: State, x: Array, auxiliary: Array | None, log_uniform: Array, beta: Any
     ) -> tuple[State, Array]:
         """Metropolis step to images under maps that preserve the measure dx N(a) da.
 
@@ -148,14 +137,19 @@ class Moves:
         return self._chosen(state, end, self._xp.zeros_like(state.action), log_uniform, beta)
 
     def _chosen(
-        self, state: State, end: State, gain: Array, log_uniform: Array, beta: Array
+        self, state: State, end: State, gain: Array, log_uniform: Array, beta: Any
     ) -> tuple[State, Array]:
         xp = self._xp
-        change = beta * (state.action - end.action) + (1 - beta) * (end.log_q - state.log_q) + gain
+        change = state.action - end.action
+        if state.log_q is not None and end.log_q is not None:
+            change = beta * change + (1 - beta) * (end.log_q - state.log_q)
+        change = change + gain
         change = xp.where(xp.isnan(change), -np.inf, change)  # NaN is never accepted
         accepted = log_uniform < change
 
         def merged(new: Array, old: Array) -> Array:
+            if new is None:
+                return None
             return xp.where(xp.reshape(accepted, (-1, *(1,) * (new.ndim - 1))), new, old)
 
         acceptance = xp.exp(xp.where(change < 0, change, 0.0))

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from ..values.arrays import Array, Arrays
+from ..values.precision import Precision
 
 _SMALL = 128  # coordinates up to which a map is held as one matrix
 
@@ -93,17 +94,23 @@ class LinearMaps:
     matrix is faster than a transform of each axis.
     """
 
-    def __init__(self, arrays: Arrays, whitening: Whitening, field_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        whitening: Whitening,
+        field_shape: tuple[int, ...],
+        precision: Precision = "float64",
+    ) -> None:
         if len(whitening.roots) > 1 and whitening.size <= _SMALL:
             whitening = whitening.as_one_block()
         self._xp, self._shape, self._fields = arrays.xp, whitening.shape, field_shape
         self._size, self._waves = whitening.size, len(whitening.roots)
-        self._transforms = [arrays.constant(f, "float64") for f in whitening.transforms]
+        self._transforms = [arrays.constant(f, precision) for f in whitening.transforms]
         roots, inverses = whitening.roots, np.linalg.inv(whitening.roots)
         named = {"R": roots, "R_inverse": inverses}
         named |= {f"{name}_T": np.swapaxes(blocks, 1, 2) for name, blocks in named.items()}
         self._blocks = {
-            name: arrays.constant(np.ascontiguousarray(blocks), "float64") for name, blocks in named.items()
+            name: arrays.constant(np.ascontiguousarray(blocks), precision) for name, blocks in named.items()
         }
 
     def whiten(self, x: Array) -> Array:
