@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import annealing
+import chains
 import hubbard
 import methods
 import numpy as np
@@ -220,6 +221,7 @@ TASKS: dict[str, Task] = {
     "speed": speed,
     **methods.TASKS,
     **annealing.TASKS,
+    **chains.TASKS,
     "targets": targets.task(),
 }
 

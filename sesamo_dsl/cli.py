@@ -25,6 +25,7 @@ from . import checks
 from .analysis.result import Analysis
 from .analysis.undeclared import undeclared_symmetries
 from .annealing import anneal
+from .baselines import BASELINES
 from .comparison import Trial
 from .comparison import compare as compare_methods
 from .compiled import compile
@@ -491,10 +492,12 @@ def compare(
     context: typer.Context,
     theory: TheoryArgument,
     methods: Annotated[
-        str, typer.Option(metavar="NAME …", help=f"One or more of {', '.join(METHODS)}.")
-    ] = "ours,sesamo,canonicalization,vmonf,realnvp",
-    budget: Annotated[str, typer.Option(help="Time of each training, e.g. 60s or 2m.")] = "60s",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each method.")] = 3,
+        str, typer.Option(metavar="NAME …", help=f"One or more of {', '.join((*METHODS, *BASELINES))}.")
+    ] = "ours,sesamo,canonicalization,vmonf,realnvp,anneal,hmc",
+    budget: Annotated[
+        str, typer.Option(help="Time of each training, or of a method without one, e.g. 60s or 2m.")
+    ] = "60s",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
     backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
     settings: SettingsOption = None,
     out: Annotated[
@@ -504,7 +507,7 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Train several methods for the same time, and put their figures into one table.
+    """Give several methods the same time, and put their figures into one table; some of them are trained.
 
     With --out, a comparison that was stopped goes on where it was.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from . import checks
+from .baselines import BASELINES, BaselineResult, baseline
 from .compiled import CompiledTheory, compile
 from .errors import BackendError, OptionError, RunError, TrainingDivergedError
 from .estimates.chains import Chain
@@ -24,6 +26,7 @@ from .estimates.samples import Samples
 from .hamiltonian import hmc
 from .landscape.integrability import require_normalizable
 from .language.theory import Theory
+from .machine.cache import write_text
 from .plan.decide import asked_in, planned
 from .plan.methods import METHODS, method_options
 from .plan.options import TrainingFields, TrainingOptions
@@ -59,7 +62,13 @@ class Trial:
     uncovered
         Fraction of the target's configurations where the model's density is zero.
     seconds, steps
-        Time of the training with compilation, and how many steps that was.
+        Time of the training with compilation, and how many steps that was; of a method without a training
+        the time of everything.
+    effective_samples, drawing
+        How many independent samples know as much as those that were drawn, and the seconds it took to draw
+        them after the training.
+    log_z_error
+        Standard error of log Z.
     """
 
     method: str
@@ -74,6 +83,9 @@ class Trial:
     log_z: float
     seconds: float
     steps: int
+    effective_samples: float = float("nan")
+    drawing: float = float("nan")
+    log_z_error: float = float("nan")
 
 
 FIGURES = tuple(f.name for f in fields_of(Trial) if f.name not in ("method", "seed"))
@@ -113,11 +125,32 @@ class Comparison:
         error = values.std(ddof=1) / np.sqrt(len(values)) if known else np.nan
         return Estimate(float(values.mean()), float(error))
 
+    def rate(self, method: str) -> Estimate:
+        """Effective samples per second, training included; mean over the seeds with its standard error."""
+        own = [t for t in self.trials if t.method == method]
+        rates = np.array([t.effective_samples / (t.seconds + t.drawing) for t in own])
+        known = len(rates) > 1 and np.isfinite(rates).all()
+        error = rates.std(ddof=1) / np.sqrt(len(rates)) if known else np.nan
+        return Estimate(float(rates.mean()), float(error))
+
+    def break_even(self, method: str) -> float:
+        """Number of effective samples from which a training has paid, against the best method without one.
+
+        ∞ where the trained model draws them no faster; NaN where there is nothing to compare.
+        """
+        free = [self.rate(m).value for m in self.methods if m in BASELINES]
+        if method in BASELINES or not np.isfinite(free).any():
+            return float("nan")
+        effective, drawing = (self.figure(method, name).value for name in ("effective_samples", "drawing"))
+        saved = 1 / max(np.nanmax(free), 1e-300) - drawing / max(effective, 1e-300)  # seconds per sample
+        return float("inf") if saved <= 0 else self.figure(method, "seconds").value / saved
+
     def text(self) -> str:
         """The table."""
         couplings = couplings_text(self.parameters)
         seeds = len({trial.seed for trial in self.trials})
         header = ["method", "ESS", "forward ESS", "KL(q‖p)", "NLL", "sector error", "leaked", "seconds"]
+        header += ["effective/s", "error of log Z", "pays from"]
         rows = [header]
         for method in self.methods:
             shown = {name: self.figure(method, name) for name in FIGURES}
@@ -129,8 +162,11 @@ class Comparison:
                     _pair(shown["kl"], 4),
                     _pair(shown["nll"], 4),
                     _pair(shown["sector_error"], 4),
-                    f"{shown['leaked'].value:.1e}",
+                    _number(shown["leaked"].value, ".1e"),
                     f"{shown['seconds'].value:.1f}",
+                    _number(self.rate(method).value, ".3g"),
+                    _number(shown["log_z_error"].value, ".1e"),
+                    _number(self.break_even(method), ".2g"),
                 ]
             )
         widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
@@ -139,7 +175,7 @@ class Comparison:
         ]
         return "\n".join(
             [
-                f"theory {self.theory}   {couplings}   {self.backend}, {self.budget:g} s of training, "
+                f"theory {self.theory}   {couplings}   {self.backend}, {self.budget:g} s for each, "
                 f"{seeds} seed{'s' if seeds > 1 else ''}; ± is the error of the mean over seeds",
                 *table,
                 f"truth: {self.truth}",
@@ -150,7 +186,7 @@ class Comparison:
     __str__ = text
 
     def __repr__(self) -> str:
-        return f"Comparison({self.theory!r}, {', '.join(self.methods)}, {len(self.trials)} trainings)"
+        return f"Comparison({self.theory!r}, {', '.join(self.methods)}, {len(self.trials)} trials)"
 
     def csv(self) -> str:
         """One line per method and seed."""
@@ -169,9 +205,15 @@ def _pair(estimate: Estimate, digits: int) -> str:
     return f"{estimate.value:.{digits}f}{error}"
 
 
+def _number(value: float, form: str) -> str:
+    if not np.isfinite(value):
+        return "∞" if np.isposinf(value) else "—"
+    return format(value, form)
+
+
 def compare(
     theory: Theory | CompiledTheory,
-    methods: Sequence[str] = ("ours", "sesamo", "canonicalization", "vmonf", "realnvp"),
+    methods: Sequence[str] = ("ours", "sesamo", "canonicalization", "vmonf", "realnvp", "anneal", "hmc"),
     options: TrainingOptions | Plan | None = None,
     *,
     parameters: Mapping[Any, Coupling] | None = None,
@@ -185,18 +227,20 @@ def compare(
     report: Callable[[Trial], object] = lambda trial: None,
     **fields: Unpack[TrainingFields],
 ) -> Comparison:
-    """Train every method for the same time and measure all of them alike.
+    """Give every method the same time and measure all of them alike.
 
     Parameters
     ----------
     methods
-        Names out of ``sesamo_dsl.plan.methods.METHODS``.
+        Names out of ``sesamo_dsl.plan.methods.METHODS``, which are trained, and out of
+        ``sesamo_dsl.baselines.BASELINES``, which need no training.
     options
         What overrides the options of all methods.
     parameters
         Couplings that differ from the theory's defaults.
     budget
-        Seconds of each training; ``steps=…`` instead gives all the same number of steps.
+        Seconds of each training, or of all that a method without a training does; ``steps=…`` instead gives
+        all trainings the same number of steps.
     seeds
         Number of trainings of each method.
     samples
@@ -226,7 +270,7 @@ def compare(
     if not named or not all(isinstance(method, str) for method in named):
         raise OptionError(
             "methods",
-            expected=f"some of {', '.join(METHODS)}",
+            expected=f"some of {', '.join((*METHODS, *BASELINES))}",
             found="none" if named == [] else checks.shown(methods),
             remedy="name at least one",
         )
@@ -244,7 +288,9 @@ def compare(
                 found=f"{name}={checks.shown(asked[name])}",
                 remedy=f"write compare(…, {instead}=…)",
             )
-    chosen = {m: method_options(m, compiled.analysis, **asked) for m in dict.fromkeys(named)}
+    free = [m for m in dict.fromkeys(named) if m in BASELINES]
+    trained = [m for m in dict.fromkeys(named) if m not in BASELINES]
+    chosen = {m: method_options(m, compiled.analysis, **asked) for m in trained}
     truth = _Truth.of(compiled, values, reference)
     length = {} if "steps" in asked else {"seconds": budget}
     trials: list[Trial] = []
@@ -264,10 +310,22 @@ def compare(
                 else:
                     # of a training that was finished earlier, the time that it took then
                     elapsed = max(time.perf_counter() - begin, run.course.seconds)
+                    begin = time.perf_counter()
                     drawn = run.sample(samples, seed=seed)  # else all trials share their sampling errors
+                    drawing = time.perf_counter() - begin
                     told = (*drawn.notes, *(f"seed {seed}: {warning}" for warning in drawn.warnings))
-                    trial = _trial(method, seed, run, drawn, truth, elapsed)
+                    trial = _trial(method, seed, run, drawn, truth, elapsed, drawing)
                 notes[method] = tuple(dict.fromkeys((*notes.get(method, ()), *told)))
+                trials.append(trial)
+                report(trial)
+        for method in free:
+            for seed in range(seeds):
+                found = _without_training(
+                    method, compiled, values, budget, seed, place / f"{method}-{seed}.json"
+                )
+                trial = _free_trial(method, seed, found, truth)
+                told = tuple(f"seed {seed}: {note}" for note in found.notes)
+                notes[method] = (*notes.get(method, ()), *told)
                 trials.append(trial)
                 report(trial)
     source = truth.source
@@ -308,6 +366,53 @@ def _trained(compiled: CompiledTheory, values: Couplings, place: Path, options: 
             remedy="choose another directory to try again",
         )
     return run if run.finished else run.resume(progress=False, check=False)
+
+
+def _without_training(
+    method: str, compiled: CompiledTheory, values: Couplings, seconds: float, seed: int, place: Path
+) -> BaselineResult:
+    """The result in a file: made anew, or the one that is there."""
+    made_with = {"theory": digest(compiled), "couplings": couplings_text(values), "seconds": seconds}
+    if place.exists():
+        kept = json.loads(place.read_text())
+        if kept.pop("made_with", None) != made_with:
+            raise RunError(
+                f"result {place}",
+                expected="one of the same theory, couplings and budget, to go on with",
+                found="another one",
+                remedy="choose another directory",
+            )
+        masses = None if kept["sector_masses"] is None else np.array(kept["sector_masses"])
+        return BaselineResult(**{**kept, "sector_masses": masses, "notes": tuple(kept["notes"])})
+    found = baseline(method, compiled, values, seconds, seed)
+    masses = None if found.sector_masses is None else found.sector_masses.tolist()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_text(place, json.dumps({**found._asdict(), "sector_masses": masses, "made_with": made_with}))
+    return found
+
+
+def _free_trial(method: str, seed: int, found: BaselineResult, truth: _Truth) -> Trial:
+    nan = float("nan")
+    apart = nan
+    if truth.masses is not None and found.sector_masses is not None:
+        apart = float(np.abs(found.sector_masses - truth.masses).max())
+    return Trial(
+        method,
+        seed,
+        found.effective_samples / max(found.count, 1),
+        nan,
+        nan,
+        nan,
+        apart,
+        nan,
+        nan,
+        found.log_z,
+        found.seconds,
+        0,
+        found.effective_samples,
+        0.0,
+        found.log_z_error,
+    )
 
 
 def _common_log_z(trials: list[Trial]) -> tuple[list[Trial], str]:
@@ -366,7 +471,9 @@ class _Truth:
         return cls(reference, masses, None, source)
 
 
-def _trial(method: str, seed: int, run: Run, drawn: Samples, truth: _Truth, seconds: float) -> Trial:
+def _trial(
+    method: str, seed: int, run: Run, drawn: Samples, truth: _Truth, seconds: float, drawing: float
+) -> Trial:
     forward_ess = nll = sector_error = uncovered = float("nan")
     if truth.reference is not None:
         forward = run.forward(truth.reference)
@@ -386,9 +493,12 @@ def _trial(method: str, seed: int, run: Run, drawn: Samples, truth: _Truth, seco
         drawn.log_z.value,
         seconds,
         len(run.history),
+        drawn.ess * len(drawn),
+        drawing,
+        drawn.log_z.error,
     )
 
 
 def _diverged(method: str, seed: int, seconds: float) -> Trial:
     nan = float("nan")
-    return Trial(method, seed, 0.0, 0.0, nan, nan, nan, nan, nan, nan, seconds, 0)
+    return Trial(method, seed, 0.0, 0.0, nan, nan, nan, nan, nan, nan, seconds, 0, 0.0, 0.0)

@@ -44,6 +44,7 @@ SLOW = [
     "group_catalogue",
     "health",
     "hidden_parts",
+    "hmc",
     "hubbard",
     "invariance",
     "ir",

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 import sesamo_dsl as sd
 import support
+from sesamo_dsl.baselines import baseline
 from sesamo_dsl.cli import app
 from sesamo_dsl.comparison import Trial, _common_log_z
-from sesamo_dsl.errors import OptionError
+from sesamo_dsl.errors import OptionError, RunError
 from sesamo_dsl.estimates.weighted import ForwardMetrics
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.laws.conditional import ConditionalSpec
@@ -212,6 +213,48 @@ def test_the_table(tmp_path: Path) -> None:
     assert lines[0].startswith("method,seed,ess,forward_ess,kl,nll,sector_error")
     assert (tmp_path / "table.png").stat().st_size > 5000
     assert (tmp_path / "ours-0" / "run.json").exists()
+
+
+def test_methods_without_a_training_have_rows_and_go_on(tmp_path: Path) -> None:
+    """On a double well; what is done is taken from the directory."""
+    options: dict[str, Any] = {"budget": 1.0, "seeds": 1, "samples": 1000, "directory": tmp_path}
+    x = sd.VectorField("x", sd.Lattice(1), 1)
+    declared = sd.Theory("well", fields=[x], action=(x[0] ** 2 - 2) ** 2 + x[0] / 3, symmetries=[sd.Z2(x)])
+    result = sd.compare(declared, ["ours", "anneal", "hmc"], **options)
+    assert result.methods == ("ours", "anneal", "hmc")
+    ours, annealed, chains = result.trials
+    grid = np.linspace(-6, 6, 4001)
+    exact = np.log(np.sum(np.exp(-((grid**2 - 2) ** 2) - grid / 3)) * (grid[1] - grid[0]))
+    if annealed.ess > 0:  # else the machine was too slow for its time, as the note says
+        assert abs(annealed.log_z - exact) < 5 * annealed.log_z_error
+        assert annealed.sector_error < 0.1
+    else:
+        assert "budget" in str(result)
+    assert np.isnan(chains.log_z_error)
+    assert chains.sector_error < 0.1
+    assert 0 < chains.ess <= 1.5
+    assert min(annealed.seconds, chains.seconds) > 0.3
+    best = max(result.rate("anneal").value, result.rate("hmc").value)
+    saved = 1 / best - ours.drawing / ours.effective_samples
+    assert result.break_even("ours") == pytest.approx(ours.seconds / saved if saved > 0 else np.inf)
+    assert np.isnan(result.break_even("hmc"))
+    assert "pays from" in str(result)
+    again = sd.compare(declared, ["anneal", "hmc"], **options)
+    assert again.csv().splitlines()[1:] == result.csv().splitlines()[2:]
+    with pytest.raises(RunError, match="another"):
+        sd.compare(declared, ["anneal"], **{**options, "budget": 2.0})
+
+
+def test_blackjax_tempers_to_the_exact_log_z() -> None:
+    pytest.importorskip("blackjax")
+    x = sd.VectorField("x", sd.Lattice(1), 2)
+    declared = sd.Theory("round", fields=[x], action=x[0] ** 2 / 2 + x[1] ** 2 + x[0] * x[1] / 2 + x[0] / 3)
+    found = baseline("smc", sd.compile(declared), {}, 0.1, 0)
+    stiffness = np.array([[1, 0.5], [0.5, 2]])
+    exact = np.log(2 * np.pi) - np.linalg.slogdet(stiffness)[1] / 2
+    exact += np.array([1 / 3, 0]) @ np.linalg.solve(stiffness, [1 / 3, 0]) / 2
+    assert abs(found.log_z - exact) < 6 * found.log_z_error + 0.01
+    assert found.effective_samples > 20
 
 
 def test_a_method_is_one_word_and_can_be_overridden(tmp_path: Path) -> None:

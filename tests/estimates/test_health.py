@@ -323,14 +323,14 @@ def chain_names(chain: Chain) -> list[str]:
 def test_sound_chains_have_no_warnings(seed: int) -> None:
     chain = sd.independence_metropolis(gaussian_samples(1.1, seed=seed), seed)
     assert chain_names(chain) == []
-    assert chain_names(chain_of(correlated(20_000))) == []
-    assert chain_names(chain_of(correlated(1000, replicas=16))) == []
+    assert chain_names(chain_of(correlated(20_000, memory=0.8))) == []
+    assert chain_names(chain_of(correlated(2000, replicas=16, memory=0.8))) == []
 
 
 def test_chains_shorter_than_fifty_autocorrelation_times_say_so() -> None:
-    assert chain_names(chain_of(correlated(1000))) == ["short chain"]
+    assert "short chain" in chain_names(chain_of(correlated(1000)))
     # many replicas, each of which has hardly left its start
-    assert chain_names(chain_of(correlated(100, replicas=64))) == ["short chain"]
+    assert "short chain" in chain_names(chain_of(correlated(100, replicas=64)))
     short = chain_of(correlated(10))
     assert "fewer than 20" in short.warnings[0]
 
