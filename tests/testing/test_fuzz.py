@@ -122,7 +122,7 @@ switches = {
     "sample": ["--seed", "--backend", "--output", "--plot", "--count"],
     "compare": ["--methods", "--set", "--budget", "--seeds", "--out"],
     "test": ["--examples", "--backend", "--seed"],
-    "hmc": ["--set", "--chains", "--trajectories", "--warm-up", "--seed", "--output"],
+    "hmc": ["--set", "--chains", "--trajectories", "--warm-up", "--backend", "--seed", "--output"],
 }
 
 
