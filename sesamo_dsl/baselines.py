@@ -18,7 +18,7 @@ import numpy as np
 from .annealing.components import start_density
 from .annealing.driver import anneal_program
 from .annealing.options import AnnealingOptions
-from .annealing.start import LogDensity
+from .annealing.start import MixtureDensity
 from .errors import AnnealingError, AnnealingInterrupted, BackendError
 from .estimates.chains import Chain
 from .hamiltonian import hmc
@@ -129,7 +129,7 @@ def _tempered(compiled: DerivedProgram, values: Couplings, seconds: float, seed:
     with on_jax.backend.scope("float64"):
         start, action = start_density(on_jax.program, values), on_jax.bind(values)["action"]
         arrays = on_jax.backend.arrays()
-        density = LogDensity(arrays, start)
+        density = MixtureDensity(arrays, start)
 
         def log_prior(x: Any) -> Any:
             return density(x[None])[0][0]
