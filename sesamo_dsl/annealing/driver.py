@@ -33,6 +33,7 @@ from .start import StartDensity
 _TARGET = 0.9  # of the conditional ESS at every temperature
 _PILOT, _ONLY_PILOT = 0.4, 0.6  # of the time, at most, for each pilot
 _LINGERING = 24  # moves of a pilot under exp(−S), that a mixture is then fitted to
+_FITS, _FITTING = 3, 0.2  # of the mixture to walkers, and the part of the time in which more than one begins
 _PLANNED = 5  # populations that the number of walkers is chosen for
 _DETERMINANT_SIZE = 64  # real variables above which theories with determinants are not searched
 _SAFETY = 0.65  # of the time that is left, planned for
@@ -240,13 +241,20 @@ def _populations(
     ladder, pilot = find_ladder(ensemble, rng(0), count, _TARGET, name, clock.tick, lingering)
     if pilot.beta < 1:
         return [pilot]
-    fitted = refined(start, program, arrays, pilot.x, pilot.weights)
-    if fitted is not start:
+    for fits_left in range(_FITS - 1, -1, -1):  # each finds more of what the one before did not reach
+        fitted = refined(start, program, arrays, pilot.x, pilot.weights)
+        if fitted is start:
+            break
         ensemble = Ensemble(arrays, emitted, program, fitted)
-        clock.start("second pilot", _PILOT * options.limit)
-        ladder, pilot = find_ladder(ensemble, rng(1), count, _TARGET, name, clock.tick)
+        clock.start("next pilot", _PILOT * options.limit)
+        again = fits_left > 0 and clock.elapsed < _FITTING * options.limit
+        ladder, pilot = find_ladder(
+            ensemble, rng(1, fits_left), count, _TARGET, name, clock.tick, _LINGERING if again else 0
+        )
         if pilot.beta < 1:
             return [pilot]
+        if not again:
+            break
     seconds = pilot.rate * sum(setting.moves * ensemble.work(setting) for setting in ladder) / count
     walkers = _walkers(options, program.configuration_shape, seconds, clock.left)
     done: list[Population] = []

@@ -27,7 +27,7 @@ from ..lowering.modulation import preimages
 
 MOST_PARTS = 8
 _LEAST_WIDTH = 1e-6  # of the mean variance, where configurations do not vary at all
-_ENTRIES = 400_000  # complex numbers that are worked on at once
+_ENTRIES = 150_000  # complex numbers that are worked on at once
 _MOST_IMAGES = 64  # pre-images up to which all of them are looked at
 _LEAST_GAIN = 0.1  # in the mean of log q, for which a part is added
 _SIGNIFICANT = 3.0  # standard errors of that gain

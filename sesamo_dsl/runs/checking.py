@@ -21,7 +21,7 @@ from ..annealing.driver import anneal_program
 from ..annealing.options import AnnealingOptions
 from ..compiled_program import CompiledProgram
 from ..errors import AnnealingError, BackendError
-from ..estimates.samples import Samples
+from ..estimates.coverage import Coverage
 from ..estimates.target_sample import TargetSample
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -32,7 +32,7 @@ from ..values.couplings import Couplings
 _MOST_SECTORS = 64  # that a sum goes over
 _BARRIER, _POINTS = 1.0, 33  # of −log of a density, and where it is looked for on a line
 _LEAST_MASS = 1e-3  # of a minimum beside the deepest one, by Laplace's estimate
-_WALKERS, _POPULATIONS, _MOST_SECONDS = 512, 8, 60.0  # of an annealing before the training
+_WALKERS, _POPULATIONS, _MOST_SECONDS = 512, 8, 30.0  # of an annealing that is to be learned from
 LEAST_SECONDS = 5.0
 PART = 0.2  # of the time of the training
 
@@ -73,6 +73,14 @@ def _annealed(
         reason = f"the annealing failed with {type(error).__name__}: {error}"
     warnings.warn(f"samples of the run are not checked: {reason}", RuntimeWarning, stacklevel=4)
     return reason, ()
+
+
+def anneal_to_learn(
+    compiled: CompiledProgram, parameters: Couplings, seed: int, *, progress: bool
+) -> tuple[TargetSample | str, Sequence[Signals]]:
+    """Of so many walkers, not of so many seconds, unless it takes too long."""
+    options = AnnealingOptions(walkers=_WALKERS, populations=_POPULATIONS, seconds=_MOST_SECONDS, seed=seed)
+    return _annealed(compiled, parameters, options, progress=progress)
 
 
 def inequivalent_minima(program: Program, parameters: Couplings) -> int:
@@ -151,8 +159,7 @@ def lesson_before(
     minima = inequivalent_minima(compiled.program, parameters)
     if minima < 2:
         return None, ()
-    options = AnnealingOptions(walkers=_WALKERS, populations=_POPULATIONS, seconds=_MOST_SECONDS, seed=seed)
-    found, signals = _annealed(compiled, parameters, options, progress=progress)
+    found, signals = anneal_to_learn(compiled, parameters, seed, progress=progress)
     if isinstance(found, str) or found.doubts:
         return None, signals
     return Lesson.of(
@@ -160,9 +167,24 @@ def lesson_before(
     ), signals
 
 
-def lesson_after(samples: Samples, outside: TargetSample) -> Lesson | None:
-    """What is to be learned from the annealing at the end of a training; None if nothing is missed."""
-    assert samples.coverage is not None
-    if samples.coverage.status == "covered":
-        return None
-    return Lesson.of(outside, f"a first training was not enough, {samples.coverage.verdict}")
+def lesson_after(
+    compiled: CompiledProgram,
+    parameters: Couplings,
+    seed: int,
+    found: TargetSample,
+    coverage: Coverage,
+    *,
+    progress: bool,
+) -> tuple[Lesson | None, Sequence[Signals]]:
+    """What is to be learned from the annealing at the end of a training; None if nothing is missed.
+
+    One that had too little time to be believed is made anew.
+    """
+    if coverage.status == "covered":
+        return None, ()
+    learned, signals = found, ()
+    if found.doubts:
+        learned, signals = anneal_to_learn(compiled, parameters, seed, progress=progress)
+    if isinstance(learned, str):
+        return None, signals
+    return Lesson.of(learned, f"a first training was not enough, {coverage.verdict}"), signals

@@ -112,8 +112,13 @@ def start(
         if signals:
             raise TrainingInterrupted(signals[0], run)
         run._train(progress, watching, check)
-        if learns and taught is None and run.finished and run.outside is not None:
-            taught = lesson_after(run.sample(_LOOKED_AT), run.outside)
+        coverage = run.sample(_LOOKED_AT).coverage if learns and taught is None and run.finished else None
+        if coverage is not None and run.outside is not None:
+            taught, signals = lesson_after(
+                compiled, values, plan.seed, run.outside, coverage, progress=progress
+            )
+            if signals:
+                raise TrainingInterrupted(signals[0], run)
             if taught is not None:
                 run = made(plan, taught)
                 run._train(progress, watching, check)

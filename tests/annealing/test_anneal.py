@@ -385,3 +385,12 @@ def test_without_resampling_the_variance_is_that_of_a_mean() -> None:
     w = raw / raw.sum()
     expected = np.var(raw) / np.mean(raw) ** 2 / 2000
     assert genealogy.log_z_variance(w, np.arange(2000), 0.0) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_arms_of_a_curved_valley_are_found() -> None:
+    """They hold a tenth of the mass, and the first walkers hardly come there."""
+    x, y = (sd.ScalarField(name, sd.Lattice(1)) for name in "xy")
+    valley = sd.Theory("valley", fields=[x, y], action=x**2 / 2 + 8 * (y - x**2) ** 2)
+    found = sd.anneal(valley, walkers=512, populations=8, seed=1, progress=False)
+    exact = float(np.log(2 * np.pi) - 0.5 * np.log(16))
+    assert abs(found.log_z - exact) < 4 * found.log_z_error

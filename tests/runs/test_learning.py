@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
+from sesamo_dsl.runs import checking
 from sesamo_dsl.runs.checking import inequivalent_minima, lesson_before
 
 HALF_LOG = 0.5 * float(np.log(2 * np.pi))
@@ -54,6 +56,33 @@ def test_three_unrelated_modes_are_all_found(tmp_path: Path) -> None:
         found = samples.expect(name)
         assert abs(found.value - value) < 4 * found.error
     assert not samples.warnings
+    again = sd.load_run(tmp_path / "run")
+    np.testing.assert_array_equal(again.sample(50).x, run.sample(50).x)
+
+
+@pytest.mark.checked
+def test_a_training_that_was_not_enough_is_followed_by_one_that_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A curved valley: one minimum, and a part of the mass where a model of a few steps has no density."""
+
+    def by_number(compiled: Any, parameters: Any, _: Any, __: Any, seed: int, *, progress: bool) -> Any:
+        """The annealing for the check, but of so many walkers: this one does not depend on the clock."""
+        return checking.anneal_to_learn(compiled, parameters, seed, progress=progress)
+
+    monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", by_number)
+    x, y = (sd.ScalarField(name, sd.Lattice(1)) for name in "xy")
+    theory = sd.Theory("valley", fields=[x, y], action=x**2 / 2 + 8 * (y - x**2) ** 2)
+    compiled = sd.compile(theory, "torch")
+    assert inequivalent_minima(compiled.program, {}) == 1
+    run = compiled.train(steps=100, directory=tmp_path / "run", progress=False, seed=1)
+    assert any("a first training was not enough" in reason for reason in run.plan.reasons)
+    assert (run.plan.forward_weight, run.steps_done, run.finished) == (0.5, 100, True)
+    assert run.plan.flows > 1
+    samples = run.sample(8000)
+    exact = 2 * HALF_LOG - 0.5 * float(np.log(16))
+    assert abs(samples.log_z.value - exact) < 4 * samples.log_z.error, samples.text()
+    assert samples.ess > 0.5, samples.text()
     again = sd.load_run(tmp_path / "run")
     np.testing.assert_array_equal(again.sample(50).x, run.sample(50).x)
 
