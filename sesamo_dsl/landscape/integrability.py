@@ -1,10 +1,11 @@
 """A test whether ∫ exp(−S) is finite, by a search for directions and points at which it diverges.
 
-There are four searches, all on the program that is emitted:
+There are five searches, all on the program that is emitted:
 
 - Flat directions v with v·∂S = 0 at random configurations: massless modes, fields that are not in the action,
   angles that only appear as differences.
 - Points at a finite distance where S falls to −∞ (``singularities``).
+- Lines along which exponentials cancel, by expansions of S far out (``exponentials``).
 - Rays, out to as far as float64 reaches, along constant, staggered and single-site fields, plane waves, soft
   directions of the Hessian, directions orthogonal to the fastest-growing terms, and random ones
   (``directions``).
@@ -30,6 +31,7 @@ from ..errors import NotNormalizableError
 from ..ir.program import Program
 from ..values.couplings import Couplings, couplings_text
 from .directions import DENSE, constant_fields, rays, soft_fields, unseen
+from .exponentials import exponential_fall
 from .landscape import Landscape
 from .singularities import singular_place
 from .tails import followed, judged, on_sphere, oscillates, reached, straight
@@ -122,6 +124,9 @@ def _searched(landscape: Landscape) -> Divergence | None:
         direction[(slice(None), *(slice(extent) for extent in near.shape))] = near.fields(u[None])[0]
         return Divergence(direction, "singular", _place_name(near, place))
     lines = rays(landscape, rng)
+    falling = exponential_fall(landscape, lines)
+    if falling is not None:
+        return _divergence(landscape, *falling)
     return _along_rays(landscape, lines, rng) or _along_valleys(landscape, lines, rng)
 
 

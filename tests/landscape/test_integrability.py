@@ -7,6 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import sympy as sp
+from sympy import cosh, exp, sinh
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import NotNormalizableError, OptionError
@@ -133,6 +134,60 @@ INFINITE: dict[str, tuple[sd.Theory, str]] = {
     "a fall behind a high wall": (theory(lambda x: x**4 - x**6 / 10**12), "unbounded"),
     "a fall behind a higher wall": (theory(lambda x: x**2 - x**4 / 10**20), "unbounded"),
     "four fifths of a logarithm": (theory(lambda x: sp.log(1 + x**4) / 5), "flat"),
+    # exponentials that cancel, or nearly
+    "a cosh less its square": (theory(lambda x: cosh(x) - cosh(x) ** 2), "unbounded"),
+    "a square of a cosh less its double": (theory(lambda x: cosh(x) ** 2 - cosh(2 * x)), "unbounded"),
+    "half an exponential too much": (theory(lambda x: x**2 + cosh(x) - exp(x)), "unbounded"),
+    "half a square too much": (theory(lambda x: x**2 + cosh(x) ** 2 - exp(2 * x) / 2), "unbounded"),
+    "a square multiplied out": (
+        theory(lambda x: x**2 + (1 + exp(x)) ** 2 - exp(2 * x) - 3 * exp(x)),
+        "unbounded",
+    ),
+    "a difference of squares that is −1": (theory(lambda x: sinh(x) ** 2 - cosh(x) ** 2), "flat"),
+    "a quartic under −1": (theory(lambda x: sinh(x) ** 2 - cosh(x) ** 2 + x**2 - x**4), "unbounded"),
+    "a difference of fourth powers": (
+        theory(lambda x: cosh(x) ** 4 - sinh(x) ** 4 - 2 * cosh(2 * x) + x**2),
+        "unbounded",
+    ),
+    "an odd power under Gaussians": (theory(lambda x: cosh(x**2) ** 2 - sinh(x**2) ** 2 + x), "unbounded"),
+    "decimal strengths": (
+        theory(lambda x: 0.7 * cosh(x) ** 2 - 0.1 * (1 + sinh(x) ** 2) - 0.6 * exp(x) * cosh(x) + 0.6 * x),
+        "unbounded",
+    ),
+    "irrational rates": (
+        theory(lambda x: cosh(sp.sqrt(2) * x) ** 2 - cosh(sp.sqrt(8) * x) / 2 + sp.tanh(x)),
+        "flat",
+    ),
+    "a logistic function": (
+        theory(lambda x: sp.log(1 + exp(x)) - exp(x) / (1 + exp(x)) + cosh(x) ** 2 - sinh(x) ** 2),
+        "flat",
+    ),
+    "products of two fields": (
+        theory(lambda x, y: cosh(x + y) * cosh(x - y) - sinh(x) ** 2 + x**2 / 2 - cosh(2 * x) / 2, fields=2),
+        "unbounded",
+    ),
+    "an addition theorem": (
+        theory(lambda x, y: cosh(x + y) - cosh(x) * cosh(y) - sinh(x) * sinh(y) + x**2, fields=2),
+        "flat",
+    ),
+    "an oblique direction": (
+        theory(lambda x, y: cosh(x - 2 * y) ** 2 - sinh(x - 2 * y) ** 2 + (x + 3 * y) ** 2, fields=2),
+        "flat",
+    ),
+    "a chain of exponentials": (theory(lambda x: exp(x - x.shift(0)), (4,)), "flat"),
+    "a chain that falls": (
+        theory(lambda x: x**2 + cosh(x - x.shift(0)) ** 2 - cosh(2 * x - 2 * x.shift(0)), (4,)),
+        "unbounded",
+    ),
+    "a massless chain of products": (
+        theory(lambda x: gradient(x) + cosh(x) ** 2 - sinh(x) ** 2, (4,)),
+        "flat",
+    ),
+    "a large lattice of products": (
+        theory(lambda x: gradient(x) + x**2 + cosh(x) ** 2 - cosh(2 * x), (24, 24)),
+        "unbounded",
+    ),
+    "a graph of products": (graph_theory(lambda x: x**2 + 3 * sinh(x) ** 2 - cosh(2 * x) * 2), "unbounded"),
 }
 
 FINITE: dict[str, sd.Theory] = {
@@ -194,6 +249,22 @@ FINITE: dict[str, sd.Theory] = {
     "walls that narrow fast": theory(lambda x, y: x**4 * y**2 + y**2, fields=2),
     "six fifths of a logarithm": theory(lambda x: sp.Rational(3, 10) * sp.log(1 + x**4)),
     "a graph": graph_theory(lambda x: x**2 / 100),
+    # exponentials that cancel and leave what grows
+    "squares that differ by 1": theory(lambda x: cosh(x) ** 2 - sinh(x) ** 2 + x**2),
+    "exponentials whose product is 1": theory(lambda x: exp(x) * exp(-x) + x**2),
+    "a square less half its double": theory(lambda x: cosh(x) ** 2 - cosh(2 * x) / 2 + x**2),
+    "a cosh that becomes its falling half": theory(lambda x: cosh(2 * x) - exp(2 * x) / 2 + x**2),
+    "a square multiplied out that rises": theory(lambda x: (1 + exp(x)) ** 2 - exp(2 * x) - exp(x) - x),
+    "a cosh under a Gaussian": theory(lambda x: exp(x**2 / 9) - 7 * cosh(x) ** 2),
+    "logarithms of exponentials": theory(lambda x: sp.log(cosh(3 * x)) - 2 * sp.log(1 + exp(x)) + x / 2),
+    "a root of exponentials": theory(lambda x: sp.sqrt(1 + exp(2 * x)) - exp(x) + sp.Abs(x)),
+    "an enormous strength": theory(lambda x: sp.Float(10) ** 300 * (cosh(2 * x) - exp(2 * x) / 4)),
+    "a branch of exponentials": theory(lambda x: sp.Max(exp(x) - 3 * x, exp(-x)) + sp.Abs(x)),
+    "a chain of exponentials with a mass": theory(lambda x: exp(x - x.shift(0)) + x**2 / 8, (4,)),
+    "a chain of products with a mass": theory(
+        lambda x: cosh(x - x.shift(0)) ** 2 - sinh(x - x.shift(0)) ** 2 + x**2, (4,)
+    ),
+    "a graph of products with a mass": graph_theory(lambda x: x**2 + 2 * sinh(x) ** 2 - cosh(2 * x) + exp(x)),
     "a vector": vector_theory(lambda r2: sp.Rational(8, 5) * sp.log(1 + r2)),
 }
 INFINITE["a massless graph"] = (graph_theory(lambda x: sp.cos(x)), "flat")
