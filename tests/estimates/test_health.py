@@ -378,6 +378,16 @@ def test_a_divergence_names_its_cause(tmp_path: Path, monkeypatch: pytest.Monkey
         text = diverging(action, tmp_path / name, parameters={"a": 1.2}, learning_rate=1e200)
         assert "not bounded below" in text
         assert "no learning rate helps" in text
+    confined = sp.Rational(6, 5)  # by a mass, but for a = 1.2
+
+    def cancelling(x: Any, a: Any) -> Any:
+        return sp.sinh(x) ** 2 - sp.cosh(x) ** 2 + (confined - a) * x**2
+
+    text = diverging(cancelling, tmp_path / "constant", parameters={"a": 1.2}, learning_rate=1e200)
+    assert "does not grow" in text
+    assert "no learning rate helps" in text
+    text = diverging(cancelling, tmp_path / "confined", learning_rate=1e200)
+    assert "steps are too large" in text
 
 
 # Command line
