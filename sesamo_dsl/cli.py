@@ -418,6 +418,12 @@ def sample(
             "ESS; auto finds how many.",
         ),
     ] = "0",
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control", help="Also lower the variance of expectation values by Schwinger–Dyson identities."
+        ),
+    ] = False,
 ) -> None:
     """Draw samples from a trained run, and measure them."""
     _distinct(output=output, plot=plot)
@@ -434,7 +440,7 @@ def sample(
         stopped, samples = interrupted, interrupted.samples
         exact = exact and enough_proposals(len(samples))
     chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
-    _report(samples, None, chain)
+    _report(samples, None, chain, control=control)
     if output is not None:
         names = ("x", "log_q", "action", "log_weights", "sector")
         _save(output, {name: getattr(samples, name) for name in names})
@@ -475,14 +481,18 @@ def check_run(
     trained = load_run(run, theory=declaration)
     if against is None:
         trained.check(seconds)
-        coverage = trained.sample(count, seed=seed).coverage
+        samples = trained.sample(count, seed=seed)
+        coverage = samples.coverage
     elif seconds is not None:
         raise typer.BadParameter("only without --against", param_hint="--seconds")
     else:
         shape = trained.compiled.program.configuration_shape
         x, log_weights = read_configurations(against, shape)
-        coverage = trained.coverage(trained.sample(count, seed=seed), x, log_weights)
-    typer.echo(f"coverage           unknown: {trained.unchecked}" if coverage is None else coverage.text())
+        samples = trained.sample(count, seed=seed)
+        coverage = trained.coverage(samples, x, log_weights)
+    unknown = f"coverage           unknown: {trained.unchecked}"
+    typer.echo(unknown if coverage is None else coverage.text(operators=True))
+    typer.echo(_residuals(samples))
     if coverage is None or coverage.status == "missed":
         raise typer.Exit(_FAILED)
 
@@ -742,13 +752,22 @@ def run_anneal(
         raise typer.Exit(_FAILED)
 
 
+def _residuals(samples: Samples) -> str:
+    """The table of Schwinger–Dyson identities, or why there are none."""
+    if samples.identities.obstacle:
+        return f"⟨Δf − ∇f·∇S⟩       no identities: {samples.identities.obstacle}"
+    return samples.residuals.text(heading="⟨Δf − ∇f·∇S⟩ = 0")
+
+
 def _save(output: Path, arrays: dict[str, np.ndarray]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
     write_bytes(output, buffer.getvalue())
 
 
-def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> None:
+def _report(
+    samples: Samples, plot: Path | None, chain: Chain | None = None, *, control: bool = False
+) -> None:
     typer.echo(samples.text())
     warnings = samples.warnings
     if chain is None:
@@ -762,6 +781,10 @@ def _report(samples: Samples, plot: Path | None, chain: Chain | None = None) -> 
         for warning in chain.warnings:
             typer.echo(f"WARNING: {warning}")
         warnings += chain.warnings
+    if control:
+        typer.echo("\nwith Schwinger–Dyson identities as control variates")
+        for name in ("action", *observable_names(samples.program)):
+            typer.echo(f"{f'⟨{name}⟩':<18} {(chain or samples).expect(name, control=True)}")
     _draw(samples, plot)
     _conclude(warnings)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import chi2
 
+from ..checks import flag
 from ..errors import AnnealingError, OptionError
+from ..estimates.control import ControlledEstimate, with_control
 from ..estimates.estimate import Estimate
 from ..estimates.finding import Finding
-from ..estimates.health import HEAVY_TAIL, pareto_tail_index
+from ..estimates.identities import Identities
+from ..estimates.pareto import HEAVY_TAIL, pareto_tail_index
 from ..estimates.target_sample import MOST, TargetSample
 from ..estimates.weighted import Observable, observable_names, observable_values, values_of, virial_values
 from ..ir.interpreter import run
@@ -197,7 +200,18 @@ class Annealed:
         """(Σ W)²/Σ W² with the weights of all walkers that descend from one ancestor taken together."""
         return float(1 / np.sum(np.bincount(self.ancestor, weights=self.weights) ** 2))
 
-    def expect(self, observable: Observable) -> Estimate:
+    @cached_property
+    def identities(self) -> Identities:
+        """What has mean zero under exp(−S)/Z by Schwinger–Dyson identities, at the configurations."""
+        return Identities.at(self.program, self.parameters, self.samples)
+
+    @overload
+    def expect(self, observable: Observable, *, control: Literal[False] = False) -> Estimate: ...
+
+    @overload
+    def expect(self, observable: Observable, *, control: Literal[True]) -> ControlledEstimate: ...
+
+    def expect(self, observable: Observable, *, control: bool = False) -> Estimate:
         """⟨O⟩ under exp(−S)/Z.
 
         Parameters
@@ -205,8 +219,19 @@ class Annealed:
         observable
             ``"action"`` or the name of a declared observable; a function of the configurations,
             (n, components, *lattice) → (n,); or its values, one for each configuration.
+        control
+            Whether to lower the variance by Schwinger–Dyson identities; see :meth:`.Samples.expect`.
         """
         values = values_of(self.program, self.parameters, self.samples, observable)
+        if not flag(control, "option control"):
+            return self._mean(values)
+        doubt = "" if self.reached == 1 else f"β = {self.reached:.3g}, where identities of S do not hold"
+        _, number = np.unique(self.ancestor, return_inverse=True)  # parts have no ancestor in common
+        return ControlledEstimate.of(
+            *with_control(values, self.weights, number % 4, self.identities, self._mean, doubt)
+        )
+
+    def _mean(self, values: np.ndarray) -> Estimate:
         values = np.where(self.weights > 0, values, 0.0)  # S is infinite in a wall
         variance = genealogy.mean_variance(values, self.weights, self.ancestor)
         return Estimate(float(self.weights @ values), float(np.sqrt(variance)))

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from ..errors import BackendError, OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
+from .control import Control, with_control
 from .convergence import Convergence, convergence
 from .estimate import Estimate
 from .finding import Finding
+from .identities import Identities
 from .samples import Samples, check_samples
 from .target_sample import MOST, TargetSample
 from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
@@ -52,6 +54,22 @@ class ChainEstimate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{Estimate(self.value, self.error)}   τ_int = {self.tau:.2f} ± {self.tau_error:.2f}"
+
+
+class ControlledChainEstimate(ChainEstimate):
+    """A mean over a chain with control variates; ``control`` says how much they have helped."""
+
+    control: Control
+
+    @classmethod
+    def of(cls, estimate: ChainEstimate, control: Control) -> ControlledChainEstimate:
+        """The same with a record of the control."""
+        made = cls(*estimate)
+        made.control = control
+        return made
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}   {self.control}"
 
 
 def gamma_method(series: np.ndarray) -> ChainEstimate:
@@ -165,7 +183,18 @@ class Chain:
         values = values_of(self.program, self.parameters, self.configurations, observable)
         return values.reshape(self.action.shape)
 
-    def expect(self, observable: Observable) -> ChainEstimate:
+    @cached_property
+    def identities(self) -> Identities:
+        """What has mean zero under p by Schwinger–Dyson identities, at :attr:`configurations`."""
+        return Identities.at(self.program, self.parameters, self.configurations)
+
+    @overload
+    def expect(self, observable: Observable, *, control: Literal[False] = False) -> ChainEstimate: ...
+
+    @overload
+    def expect(self, observable: Observable, *, control: Literal[True]) -> ControlledChainEstimate: ...
+
+    def expect(self, observable: Observable, *, control: bool = False) -> ChainEstimate:
         """⟨O⟩ with error and autocorrelation time.
 
         Parameters
@@ -173,8 +202,21 @@ class Chain:
         observable
             ``"action"`` or the name of a declared observable; a function of the configurations,
             (n, components, *lattice) → (n,); or its values in the order of :attr:`configurations`.
+        control
+            Whether to lower the variance by Schwinger–Dyson identities; see :meth:`.Samples.expect`.
+            Coefficients come from the other half of all replicas.
         """
-        return gamma_method(self.series(observable))
+        series = self.series(observable)
+        if not checks.flag(control, "option control"):
+            return gamma_method(series)
+        shape = self.action.shape
+        weights = np.full(series.size, 1 / series.size)
+        quarter = np.broadcast_to(4 * np.arange(shape[1]) // shape[1], shape).ravel()
+        return ControlledChainEstimate.of(
+            *with_control(
+                series.ravel(), weights, quarter, self.identities, lambda v: gamma_method(v.reshape(shape))
+            )
+        )
 
     def as_target(self) -> TargetSample:
         """Its configurations, thinned out, as a model can be held against them; stretches go together."""

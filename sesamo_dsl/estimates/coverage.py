@@ -14,7 +14,9 @@ import numpy as np
 
 from ..errors import shown
 from ..ir.interpreter import run
+from .agreement import Agreement
 from .estimate import SIGMAS, Estimate
+from .spectrum import ComparedOperators, Spectrum
 from .target_sample import TargetSample
 from .weighted import WeightedSamples, observable_names, observable_values
 
@@ -24,53 +26,10 @@ _THINNEST = 10.0  # log of what is a miss however much the log-weights fluctuate
 _LEAST_MASS = 1e-4
 _LEAST_PART = 0.1  # of the ESS of the samples, that the forward ESS may be
 _FEWEST_SAMPLES = 10  # effective ones whose ESS says something
+_MOST_SHOWN = 8  # operators, where the whole table was not asked for
 _FEWEST_CLUSTERS = 3  # independent ones that have to be where the model is not
 
 Status = Literal["covered", "missed", "unknown"]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """One quantity by the model and by the configurations from outside.
-
-    Attributes
-    ----------
-    name
-        What it is.
-    model, outside
-        Its value by each.
-    """
-
-    name: str
-    model: Estimate
-    outside: Estimate
-
-    @property
-    def z_score(self) -> float:
-        """The difference in standard errors; 0 where both agree exactly, NaN without an error bar."""
-        if self.difference == 0:
-            return 0.0
-        error = float(np.hypot(self.model.error, self.outside.error))
-        return float(np.copysign(np.inf, self.difference)) if error == 0 else self.difference / error
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether both values have an error bar; that of a single sample is NaN."""
-        return not (np.isnan(self.model.error) or np.isnan(self.outside.error))
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the difference may be an accident, as any is without an error bar; NaN is none."""
-        return abs(self.z_score) <= SIGMAS or (bool(np.isfinite(self.difference)) and not self.has_errors)
-
-    @property
-    def difference(self) -> float:
-        """Of the model from outside."""
-        return self.model.value - self.outside.value
-
-    def __str__(self) -> str:
-        mark = "" if self.agrees else "   <- differ"
-        return f"{self.name:<18} {self.model}   outside {self.outside}   z = {self.z_score:+.1f}{mark}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +56,8 @@ class Coverage:
         One of these, (components, *lattice); None if there is none.
     doubts
         Reasons not to believe the source: it then proves nothing.
+    spectrum
+        Operators by the model and by the source, those that differ most first.
     """
 
     source: str
@@ -110,6 +71,7 @@ class Coverage:
     threshold: float
     configuration: np.ndarray | None
     doubts: tuple[str, ...]
+    spectrum: Spectrum
 
     @classmethod
     def of(cls, samples: WeightedSamples, log_q: np.ndarray, outside: TargetSample) -> Coverage:
@@ -152,6 +114,7 @@ class Coverage:
             threshold,
             configuration,
             outside.doubts,
+            _spectrum(samples, outside),
         )
 
     @property
@@ -170,7 +133,7 @@ class Coverage:
     def differing(self) -> tuple[Agreement, ...]:
         """The quantities that differ by more than an accident."""
         compared = (() if self.log_z is None else (self.log_z,)) + self.observables + self.sector_masses
-        return tuple(pair for pair in compared if not pair.agrees)
+        return tuple(pair for pair in compared if not pair.agrees) + self.spectrum.differing
 
     @property
     def status(self) -> Status:
@@ -200,8 +163,9 @@ class Coverage:
             found.append(f"{pair.name} differs by {abs(pair.z_score):.1f} standard errors")
         return "; ".join(found)
 
-    def text(self) -> str:
-        """The figures as text."""
+    def text(self, *, operators: bool = False) -> str:
+        """The figures as text, with all ``operators``, or those that differ most if any does."""
+        most = None if operators else _MOST_SHOWN
         uncovered = f"{self.uncovered}   (log w − log Z > {self.threshold:.3g})"
         lines = [
             f"coverage           {self.status}, by {self.source}",
@@ -210,11 +174,13 @@ class Coverage:
             *([] if self.log_z is None else [str(self.log_z)]),
             *map(str, self.observables),
             *map(str, self.sector_masses[:16]),
+            *([self.spectrum.text(most)] if operators or self.spectrum.differing else []),
             self.verdict,
         ]
         return "\n".join(lines)
 
-    __str__ = text
+    def __str__(self) -> str:
+        return self.text()
 
     def __repr__(self) -> str:
         return f"Coverage({self.status}, uncovered={self.uncovered.value:.3g}, {self.source})"
@@ -267,3 +233,13 @@ def _sector_masses(samples: WeightedSamples, outside: TargetSample) -> tuple[Agr
         )
         for sector, (mass, error) in enumerate(ours)
     )
+
+
+def _spectrum(samples: WeightedSamples, outside: TargetSample) -> Spectrum:
+    compared = ComparedOperators.of(samples.program, samples.parameters)
+    ours, theirs = compared.values(samples.x), compared.values(outside.x)
+    rows = [
+        Agreement(name, samples.expect(ours[:, i]), outside.expect(theirs[:, i]))
+        for i, name in enumerate(compared.names)
+    ]
+    return Spectrum.of(rows, outside.effective_clusters)

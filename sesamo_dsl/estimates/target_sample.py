@@ -54,6 +54,12 @@ class TargetSample:
         """How many of them are independent of each other."""
         return len(np.unique(self.cluster))
 
+    @property
+    def effective_clusters(self) -> float:
+        """1/Σ W² with the weights of each cluster taken together."""
+        _, number = np.unique(self.cluster, return_inverse=True)
+        return float(1 / np.sum(np.bincount(number, weights=self.weights) ** 2))
+
     def expect(self, values: np.ndarray) -> Estimate:
         """Mean of values of each configuration, (n,); the error goes by clusters."""
         mean = float(self.weights @ values)

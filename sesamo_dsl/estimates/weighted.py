@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 from scipy.special import logsumexp
 
 from ..backend import Draws
-from ..checks import array, mismatch, shown, spelling
+from ..checks import array, flag, mismatch, shown, spelling
 from ..errors import OptionError
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -23,10 +23,15 @@ from ..ir.sectors import Sectors
 from ..language.derived import Derived
 from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
+from .agreement import Agreement
 from .annealing_record import AnnealingRecord
+from .control import ControlledEstimate, with_control
 from .estimate import Estimate, independent_mean
 from .exact import ExactValues
+from .identities import Identities
+from .pareto import harmful_tail_index
 from .search import Search
+from .spectrum import Spectrum
 from .training_record import TrainingRecord
 
 Observable = str | Callable[[np.ndarray], Any] | np.ndarray
@@ -352,7 +357,30 @@ class WeightedSamples:
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(np.divide(self.virial.value - 1, self.virial.error))
 
-    def expect(self, observable: Observable) -> Estimate:
+    @cached_property
+    def identities(self) -> Identities:
+        """What has mean zero under p by Schwinger–Dyson identities, at the samples."""
+        return Identities.at(self.program, self.parameters, self.x)
+
+    @cached_property
+    def residuals(self) -> Spectrum:
+        """⟨Δf − ∇f·∇S⟩ under p for the monomials f of the theory; zero if the samples span it.
+
+        Where nothing comes from outside, these say what a model has wrong.
+        """
+        rows = [
+            Agreement(f"f = {name}", self._reweighted(values), Estimate(0.0, 0.0))
+            for name, values in zip(self.identities.names, self.identities.values.T, strict=True)
+        ]
+        return Spectrum.of(rows, self.ess * len(self))
+
+    @overload
+    def expect(self, observable: Observable, *, control: Literal[False] = False) -> Estimate: ...
+
+    @overload
+    def expect(self, observable: Observable, *, control: Literal[True]) -> ControlledEstimate: ...
+
+    def expect(self, observable: Observable, *, control: bool = False) -> Estimate:
         """⟨O⟩ under p by importance weights.
 
         Parameters
@@ -360,8 +388,19 @@ class WeightedSamples:
         observable
             ``"action"`` or the name of a declared observable; a function of the configurations,
             (n, components, *lattice) → (n,); or its values, one for each sample.
+        control
+            Whether to lower the variance by Schwinger–Dyson identities, which changes no mean; what they have
+            done, or why they could not, is the attribute ``control`` of the estimate.
         """
-        return self._reweighted(values_of(self.program, self.parameters, self.x, observable))
+        values = values_of(self.program, self.parameters, self.x, observable)
+        if not flag(control, "option control"):
+            return self._reweighted(values)
+        index = harmful_tail_index(self.log_weights)
+        doubt = "" if index is None else f"the weights have a heavy tail, Pareto k̂ = {index:.2f}"
+        quarter = np.arange(len(self)) % 4
+        return ControlledEstimate.of(
+            *with_control(values, self.weights, quarter, self.identities, self._reweighted, doubt)
+        )
 
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.

@@ -17,7 +17,8 @@ import sesamo_dsl as sd
 from sesamo_dsl.backend import Draws
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import ConfigurationError, OptionError
-from sesamo_dsl.estimates.coverage import Agreement, Coverage
+from sesamo_dsl.estimates.agreement import Agreement
+from sesamo_dsl.estimates.coverage import Coverage
 from sesamo_dsl.estimates.estimate import Estimate
 from sesamo_dsl.estimates.target_sample import TargetSample
 from sesamo_dsl.runs import checking

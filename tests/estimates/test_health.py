@@ -20,7 +20,8 @@ from sesamo_dsl.errors import TrainingDivergedError
 from sesamo_dsl.estimates.chains import Chain, longest_stay
 from sesamo_dsl.estimates.estimate import independent_mean
 from sesamo_dsl.estimates.exact import ExactValues
-from sesamo_dsl.estimates.health import examine, pareto_tail_index
+from sesamo_dsl.estimates.health import examine
+from sesamo_dsl.estimates.pareto import pareto_tail_index
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.estimates.search import Search, log_prob_now
 from sesamo_dsl.estimates.training_record import TrainingRecord

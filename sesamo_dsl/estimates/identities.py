@@ -1,0 +1,111 @@
+"""Schwinger–Dyson identities at configurations: numbers whose mean under exp(−S)/Z is known to be zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ..ir.continuity import discontinuity
+from ..ir.interpreter import run
+from ..ir.program import Program
+from ..ir.schwinger_dyson import Operators, operators
+from ..machine.memory import chunk_size
+from ..values.couplings import Couplings
+
+_RAYS = 16
+_NEAR, _FAR = 1e2, 1e4  # in units of the largest field: where a field has to have no weight any more
+_MARGIN = 0.1  # of the power of the distance that decides
+
+
+@dataclass(frozen=True, eq=False)
+class Identities:
+    """Δf − ∇f·∇S for the monomials f of a theory, and f itself.
+
+    Attributes
+    ----------
+    names
+        Of the monomials, those of the action first.
+    values
+        Δf − ∇f·∇S, (n, identities); mean zero under exp(−S)/Z.
+    obstacle
+        Why there are none, empty if there are some.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    obstacle: str = ""
+
+    @classmethod
+    def at(cls, program: Program, parameters: Couplings, x: np.ndarray) -> Identities:
+        """At configurations, (n, components, *lattice).
+
+        None at all where S may jump, has walls or poles. Those whose f grows so fast that e^−S does not make
+        ∇f vanish far out, and those that are not finite somewhere, are left out.
+        """
+        none = np.zeros((len(x), 0))
+        why = discontinuity(program.functions["action"], parameters, program.constants)
+        if why is not None:
+            return cls((), none, f"S is not proved to be continuous: {why}")
+        known = known_operators(program)
+        laplacian, flow = _parts(known, parameters, x)
+        values = laplacian - flow
+        chosen = np.isfinite(values).all(axis=0) & _vanishing(program, known, parameters, x)
+        if not chosen.any():
+            return cls((), none, "for no monomial f is exp(−S)∇f seen to vanish far out")
+        return cls(tuple(n for n, kept in zip(known.names, chosen, strict=True) if kept), values[:, chosen])
+
+
+@lru_cache(maxsize=32)
+def known_operators(program: Program) -> Operators:
+    """The operators of a program, derived once."""
+    return operators(program)
+
+
+def operator_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
+    """The monomials f of a theory, (n, operators)."""
+    known = known_operators(program)
+    return _evaluated(known, "operators", parameters, x)
+
+
+def _parts(known: Operators, parameters: Couplings, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Δf and ∇f·∇S, (n, identities) each."""
+    values = _evaluated(known, "identities", parameters, x)
+    return values[:, 0::2], values[:, 1::2]
+
+
+def _evaluated(known: Operators, function: str, parameters: Couplings, x: np.ndarray) -> np.ndarray:
+    size = chunk_size(x.shape[1:])
+    parts = [
+        np.stack(run(known.program, function, {"x": x[i : i + size].astype(np.float64)}, parameters), axis=1)
+        for i in range(0, max(len(x), 1), size)
+    ]
+    return np.concatenate(parts)
+
+
+def _vanishing(program: Program, known: Operators, parameters: Couplings, x: np.ndarray) -> np.ndarray:
+    """Whether ∫ r^(n−1) (|Δf| + |∇f·∇S|)² e^−S converges along rays, (identities,).
+
+    The surface term is of the same order as these two, which may cancel in their difference; and a control
+    without a variance is of no use.
+    """
+    rng, n = np.random.default_rng(0), int(np.prod(x.shape[1:]))
+    uniform = np.broadcast_to(
+        rng.normal(size=(_RAYS, x.shape[1], *(1,) * (x.ndim - 2))), (_RAYS, *x.shape[1:])
+    )
+    own = x[:: max(1, len(x) // _RAYS)][:_RAYS].astype(np.float64)
+    rays = np.concatenate([rng.normal(size=(_RAYS, *x.shape[1:])), uniform, -uniform, own])
+    size = np.abs(rays).max(axis=tuple(range(1, rays.ndim)), keepdims=True)
+    rays = rays / np.maximum(size, np.finfo(float).tiny) * max(float(np.abs(x).max(initial=0.0)), 1.0)
+    weight = []
+    for distance in (_NEAR, _FAR):
+        laplacian, flow = _parts(known, parameters, distance * rays)
+        (action,) = run(program, "action", {"x": distance * rays}, parameters)
+        with np.errstate(all="ignore"):
+            size = 2 * np.log(np.abs(laplacian) + np.abs(flow)) + n * np.log(distance)
+            weight.append(np.where(np.isposinf(action)[:, None], -np.inf, size - action[:, None]))
+    near, far = weight
+    with np.errstate(invalid="ignore"):
+        falls = far - near < -_MARGIN * np.log(_FAR / _NEAR)
+    return (np.isneginf(far) | falls).all(axis=0)
