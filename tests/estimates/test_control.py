@@ -15,7 +15,7 @@ from sesamo_dsl.annealing.result import Annealed
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.estimates.chains import Chain
-from sesamo_dsl.estimates.control import Control, with_control
+from sesamo_dsl.estimates.control import Control, combination, with_control
 from sesamo_dsl.estimates.estimate import Estimate, independent_mean
 from sesamo_dsl.estimates.identities import Identities
 from sesamo_dsl.estimates.weighted import WeightedSamples
@@ -127,6 +127,21 @@ def test_weights_enter_and_errors_are_right() -> None:
         pulls.append((estimate.value - exact) / estimate.error)
     assert abs(np.mean(pulls)) < 4.5 / np.sqrt(120)
     assert np.std(pulls) == pytest.approx(1, abs=4.5 / np.sqrt(240))
+
+
+def test_a_half_has_no_say_in_its_own_coefficients() -> None:
+    """What is added to O on one half moves the sum over that half by as much, and by nothing else."""
+    program, count = one_variable(_X**4 / 4 + _X / 3), 2000
+    x = independent(program, count, 5)
+    known, weights, quarter = Identities.at(program, {}, x), np.full(count, 1 / count), np.arange(count) % 4
+    values, half = x.ravel() ** 2, quarter < 2
+    added = np.where(half, x.ravel() ** 4 + 0.1 * x.ravel(), 0.0)
+    sums = []
+    for observable in (values, values + added):
+        found = combination(observable, weights, quarter, known, independent_mean(observable))
+        assert not isinstance(found, str)
+        sums.append(found[0][half].sum())
+    assert sums[1] - sums[0] == pytest.approx(added.sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize(
