@@ -139,12 +139,12 @@ def _tempered(compiled: DerivedProgram, values: Couplings, seconds: float, seed:
 
         rng = np.random.default_rng([seed, 4])
         width = np.asarray(start.draw(arrays, rng, 1000)).std(axis=0).reshape(-1)
-        parameters = {
+        parameters: Any = {
             "step_size": _STEP * width.size**-0.25,
             "inverse_mass_matrix": jnp.asarray(width**2),
             "num_integration_steps": _LEAPFROGS,
         }
-        sampler = blackjax.adaptive_tempered_smc(
+        sampler: Any = blackjax.adaptive_tempered_smc(
             log_prior,
             log_likelihood,
             blackjax.hmc.build_kernel(),

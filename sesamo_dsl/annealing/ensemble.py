@@ -30,17 +30,21 @@ class Start(Protocol):
     @property
     def field_shape(self) -> tuple[int, ...]:
         """Of one configuration, (components, *lattice)."""
+        ...
 
     @property
     def mass(self) -> Whitening:
         """The linear map in which momenta of Hamiltonian Monte Carlo are N(0, 1)."""
+        ...
 
     @property
     def auxiliary(self) -> int:
         """Number of coordinates a beside x."""
+        ...
 
     def log_density(self, arrays: Arrays) -> LogDensity:
         """log q₀ and its gradient on arrays of a framework."""
+        ...
 
 
 From = TypeVar("From", bound=Start)

@@ -194,8 +194,8 @@ def _starting_points(
             chosen = np.searchsorted(edges, np.arange(options.chains) + rng.uniform(), side="right")
             chosen = np.minimum(chosen, walkers - 1)
             ancestors = len(np.unique(found.ancestors[chosen]))
-            text = f"chains start from an annealing of {walkers} walkers, which descend from {ancestors}"
-            return found.x[chosen], text
+            source = f"chains start from an annealing of {walkers} walkers, with {ancestors} ancestors there"
+            return found.x[chosen], source
         reason = f"did not end within {_SECONDS:g} s"
     return rng.normal(size=(options.chains, *shape)), (
         f"an annealing for configurations to start from {reason}: chains start from N(0, 1), and modes that "
