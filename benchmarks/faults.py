@@ -114,7 +114,7 @@ FAULTS: tuple[Fault, ...] = (
         (
             "cosh as two exponentials",
             "factor",
-            "[cast(sp.Expr, argument - sp.log(2)), ",
+            "[argument - sp.log(2), ",
             "[argument, ",
         ),
         (
@@ -144,7 +144,7 @@ FAULTS: tuple[Fault, ...] = (
             '"maximum" if isinstance(expr, sp.Max)',
             '"maximum" if isinstance(expr, sp.Min)',
         ),
-        ("denominators", "sign", "cast(sp.Expr, base**-exponent)", "cast(sp.Expr, base ** (1 - exponent))"),
+        ("denominators", "sign", "self(base**-exponent)", "self(base ** (1 - exponent))"),
         (
             "a constant density",
             "off by one",
