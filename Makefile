@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 TEST_FLAGS ?= -n 2
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint bench docs clean
 
 demo: $(VENV)/demo-installed
 	rm -rf demo/gaussian_mixture
@@ -27,8 +27,11 @@ lint: $(VENV)/dev-installed
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/run.py
 
+docs: $(VENV)/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -44,4 +47,10 @@ $(VENV)/demo-installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/dev-installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing sesamo-dsl with both backends and the test tools into $(VENV) …"
 	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+# The examples of the page of errors are run, and one of them compiles for PyTorch.
+$(VENV)/docs-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing sesamo-dsl with PyTorch and what builds its site into $(VENV) …"
+	$(PIP_INSTALL) --editable '.[torch,docs]'
 	@touch $@

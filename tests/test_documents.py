@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import typer
 
+import sesamo_dsl as sd
 from sesamo_dsl.cli import app
 from sesamo_theories.scalar_phi4 import scalar_phi4
 from support import ROOT
 
 ROOMS = runpy.run_path(str(ROOT / "docs" / "draw_rooms.py"))
+SITE = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
 DOCUMENTS = [
     "CONTRIBUTING.md",
     "README.md",
@@ -91,3 +93,30 @@ def test_examples_in_docstrings(path: Path) -> None:
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_every_class_of_errors_has_an_example() -> None:
+    examples = {name: text.strip() for name, text in SITE["error_examples"]().items()}
+    assert list(examples) == list(SITE["error_classes"]())
+    raised = {name: SITE["raised"](name, text) for name, text in examples.items() if SITE["is_code"](text)}
+    assert len(raised) > len(examples) / 2
+    for name, error in raised.items():
+        assert type(error) is SITE["error_classes"]()[name]
+
+
+def test_the_page_of_commands_has_all_of_them() -> None:
+    page = SITE["command_line"]()
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert f"## {name}\n" in page
+        assert all(option in page for parameter in command.params for option in parameter.opts)
+
+
+def test_the_reference_has_all_public_names() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    modules = {"errors", "groups", "correlators"}
+    assert set(re.findall(r"^::: sesamo_dsl\.(\w+)$", page, re.MULTILINE)) == {*sd.__all__} - modules
+    for module in (sd.groups.catalogue, sd.correlators):
+        own = {n for n, f in vars(module).items() if getattr(f, "__module__", "") == module.__name__}
+        named = set(re.findall(r"^::: sesamo_dsl\.\w+\.\w+\.(\w+)$", page, re.MULTILINE))
+        functions = {name for name in own if not name.startswith("_") and callable(getattr(module, name))}
+        assert functions - named <= {"Z2", "Cyclic", "Options"}
