@@ -2,6 +2,9 @@
 
 The program is differentiated and not the SymPy expression, so that a log-sum-exp becomes a softmax that
 cannot overflow and values of the forward pass are shared. Each operation has its own ``pull_back``.
+
+A function that saturates, such as tanh(eˣ), has slope 0 where the slope of what is inside of it overflows.
+Where an adjoint may be 0 and the slope that it is multiplied by may be infinite, 0·∞ is 0.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .builder import Builder
+from .intervals import ValueIntervals
 from .operations import OPERATIONS
 from .program import Function
 from .value import Kind
@@ -46,6 +50,7 @@ def derivatives(builder: Builder, root: int, variables: Iterable[int]) -> dict[i
 
 def _adjoints(builder: Builder, root: int, ends: frozenset[int]) -> dict[int, int]:
     """The adjoints of all values that a root depends on, back to ``ends`` and components."""
+    intervals = ValueIntervals(builder)
     adjoints: dict[int, int] = {root: builder.constant(1.0)}
     for value in reversed(range(root + 1)):
         if value not in adjoints or value in ends:
@@ -53,12 +58,51 @@ def _adjoints(builder: Builder, root: int, ends: frozenset[int]) -> dict[int, in
         op, adjoint = builder.op(value), adjoints[value]
         if op.name == "component":
             continue
+        slopes = _Slopes(builder, intervals, root, adjoint)
         for target, contribution in OPERATIONS[op.name].pull_back(builder, op, value, adjoint):
             kind = builder.kind(target)
             if kind is Kind.SCALAR:
                 continue  # parameters and literals do not depend on x
+            if slopes.may_be_infinite(contribution) and intervals.may_vanish(adjoint):
+                contribution = builder.where(adjoint, contribution, builder.constant(0.0))
             if kind is Kind.CONFIG and op.kind is Kind.SITE:
                 contribution = builder.site_sum(builder.broadcast(contribution))
             known = adjoints.get(target)
             adjoints[target] = contribution if known is None else builder.add(known, contribution)
     return adjoints
+
+
+class _Slopes:
+    """The slopes that one adjoint is multiplied by in its contributions to other adjoints."""
+
+    def __init__(self, builder: Builder, intervals: ValueIntervals, root: int, adjoint: int) -> None:
+        self._builder, self._intervals, self._root = builder, intervals, root
+        self._adjoint = self._factors(adjoint)  # the simplest form may have multiplied them one by one
+
+    def may_be_infinite(self, contribution: int) -> bool:
+        """Whether a slope may overflow or be divided by 0."""
+        if contribution in self._adjoint or not self._is_product(contribution):
+            return False
+        op = self._builder.op(contribution)
+        if op.name == "div" and self._intervals.may_vanish(op.args[1]):
+            return True
+        with_adjoint = [factor for factor in op.args if self._has_adjoint(factor)]
+        slopes = [factor for factor in op.args if factor not in with_adjoint]
+        if op.name == "mul" and any(map(self._intervals.may_overflow, slopes)):
+            return True
+        return any(map(self.may_be_infinite, with_adjoint))
+
+    def _factors(self, value: int) -> set[int]:
+        op = self._builder.op(value)
+        if op.name == "constant":
+            return set()
+        parts = map(self._factors, op.args) if op.name == "mul" and value > self._root else ()
+        return {value}.union(*parts)
+
+    def _has_adjoint(self, value: int) -> bool:
+        args = self._builder.op(value).args if self._is_product(value) else ()
+        return value in self._adjoint or any(map(self._has_adjoint, args))
+
+    def _is_product(self, value: int) -> bool:
+        """Whether a value is a product or quotient that is not part of the function itself."""
+        return value > self._root and self._builder.op(value).name in ("mul", "div")

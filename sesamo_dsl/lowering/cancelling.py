@@ -14,6 +14,8 @@ import sympy as sp
 
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Functional
+from .removable import poles
+from .scaled import grows, is_steep
 
 _LARGEST = 60  # operations of an expression that is brought to one denominator
 
@@ -75,6 +77,8 @@ def _over_one_denominator(expr: sp.Add) -> sp.Expr | None:
     """1 − 1/(1 + x²) = x²/(1 + x²) and the like, if the numerator becomes a product."""
     if not any(f.exp.is_negative for f in expr.atoms(sp.Pow)):
         return None
+    if all(term.is_nonnegative for term in expr.args):  # nothing cancels, but slopes would in the quotient
+        return None
     numerator, denominator = (sp.factor(part) for part in sp.fraction(sp.together(expr)))
     if isinstance(numerator, sp.Add):
         product = _of_angle(numerator)
@@ -91,15 +95,29 @@ def _complement(u: sp.Expr) -> sp.Expr | None:
     return (sp.sqrt(numerator) / sp.sqrt(denominator)) if is_real else None
 
 
+def _angle_of_pole(u: sp.Expr) -> sp.Expr | None:
+    """atan(n/d) as an angle whose slope is finite where d = 0; None if n and d are not of this kind."""
+    numerator, denominator = u.as_numer_denom()
+    if not any(poles(u)) or not numerator.is_nonzero or grows(denominator) or is_steep(denominator):
+        return None
+    if denominator.is_nonnegative:
+        return sp.atan2(numerator, denominator)
+    return sp.atan2(sp.sign(denominator) * numerator, sp.Abs(denominator))
+
+
 def inverse_function(expr: sp.Basic) -> sp.Expr | None:
-    """acosh, acos, asin or atanh as functions without infinite slopes, None where this is no better."""
-    if not isinstance(expr, sp.acosh | sp.acos | sp.asin | sp.atanh) or not expr.has(FieldComponent):
+    """acosh, acos, asin, atan or atanh without infinite slopes, None where this is no better."""
+    inverse = sp.acosh | sp.acos | sp.asin | sp.atan | sp.atanh
+    if not isinstance(expr, inverse) or not expr.has(FieldComponent):
         return None
     u = cast(Any, expr.args[0])
+    if isinstance(expr, sp.atan):
+        return _angle_of_pole(u)
     if isinstance(expr, sp.acosh):
         if isinstance(u, sp.cosh):
             return sp.Abs(u.args[0])
-        return None if (u - 1).is_positive else (2 * sp.asinh(sp.sqrt((u - 1) / 2)))
+        is_far = (u - 1).is_positive and not grows(u) and not is_steep(u)  # from the root, and from overflow
+        return None if is_far else (2 * sp.asinh(sp.sqrt((u - 1) / 2)))
     if isinstance(expr, sp.acos):
         factor, wave = u.as_coeff_Mul()
         if isinstance(wave, sp.sin | sp.cos) and abs(factor) < 1:  # the argument stays away from ±1

@@ -17,6 +17,7 @@ from sympy.core.function import AppliedUndef
 
 from ..errors import LoweringError
 from ..ir.builder import Builder
+from ..ir.intervals import ValueIntervals
 from ..ir.operations import OPERATIONS
 from ..ir.operations.functions import Elementwise
 from ..ir.program import SITE_VALUES, Function
@@ -214,6 +215,8 @@ class _Lowering:
             return value if isinstance(expr, sp.loggamma) else b.unary("exp", value)
         if isinstance(expr, sp.sinc):
             return self._removed(expr.args[0], cast(Removable, removable(SINC)), SINC)
+        if isinstance(expr, sp.asinh) and (grows(expr.args[0]) or is_steep(expr.args[0])):
+            return self._asinh(expr.args[0])
         spelled = respelled(expr) or inverse_function(expr)
         if spelled is not None:
             return self(spelled)
@@ -316,7 +319,7 @@ class _Lowering:
     def _root(self, expr: sp.Pow) -> int | None:
         """f(t)^q of a function that vanishes like t^k: near 0 it is |t|^kq (f/t^k)^q."""
         found = vanishing(expr.base)
-        if found is None or not found[0].factor.is_positive:
+        if found is None or not found[0].factor.is_positive or found[0].argument.is_nonzero:
             return None
         b, (function, order), power = self._builder, found, Fraction(str(expr.exp))
         sign, argument = 1, function.argument
@@ -359,15 +362,18 @@ class _Lowering:
     def _times_log(self, expr: sp.Mul) -> int | None:
         """A product with log u, such as x² log x²: 0 where u and the other factors vanish together."""
         b = self._builder
-        logs = [f for f in expr.args if isinstance(f, sp.log) and not f.args[0].is_positive]
-        if len(logs) != 1 or expr == self._regular or not self._slopes:
+        if expr == self._regular or not self._slopes:
+            return None
+        expanded = _expanded_log(expr)
+        if expanded is not None:
+            return self(expanded)
+        logs = _singular_logs(expr)
+        if len(logs) != 1:
             return None
         (log,) = logs
         others = sp.Mul(*(f for f in expr.args if f is not log))
-        if not others.atoms(FieldComponent) & log.atoms(FieldComponent) or any(poles(log.args[0])):
-            return None
         value, factor = self(log), self(others)
-        selected = b.binary("lt", b.constant(-_LARGEST_SINGLE), value)
+        selected = b.binary("lt", b.unary("abs", value), b.constant(_LARGEST_SINGLE))
         inside = self._branch(expr, selected, regular=expr)
         infinite = b.mul(b.unary("hold", value), b.unary("hold", factor))
         return b.where(selected, inside, b.where(factor, infinite, b.constant(0.0)))
@@ -470,6 +476,14 @@ class _Lowering:
         y, x = (b.where(size, value, b.constant(c)) for value, c in ((y, 0.0), (x, 1.0)))
         return b.atan2(b.div(y, unit), b.div(x, unit))
 
+    def _asinh(self, argument: sp.Expr) -> int:
+        """asinh u of a function u that may overflow: where |u| > 1 it is ±(log|u| + log(1 + √(1 + 1/u²)))."""
+        b, one = self._builder, self._builder.constant(1.0)
+        far = b.binary("lt", one, b.unary("abs", self(argument)))
+        large = sp.log(sp.Abs(argument)) + sp.log(1 + sp.sqrt(1 + argument**-2))
+        small = self._branch(argument, b.sub(one, far))
+        return b.where(far, self._branch(sp.sign(argument) * large, far), b.unary("asinh", small))
+
     def _log_gamma(self, argument: sp.Expr) -> int:
         if not argument.is_positive:
             raise LoweringError(
@@ -501,7 +515,7 @@ class _Lowering:
         """A sum by Horner's scheme in the field that most terms contain: neighbours are added first."""
         b = self._builder
         terms = list(sp.Add.make_args(expr))
-        powers = [dict(_field_powers(term)) for term in terms]
+        powers = [{} if _singular_logs(term) else dict(_field_powers(term)) for term in terms]
         counts = Counter(base for power in powers for base in power)
         shared = [(-n, base.name, base) for base, n in counts.items() if n > 1]
         if not shared:
@@ -586,6 +600,9 @@ class _Lowering:
             numerator, denominator, other = root
             whole = sp.log(numerator) - sp.log(denominator)
             return self._where_positive(other, whole, denominator, sp.log(argument))
+        near = None if argument == self._regular else self._log_of_vanishing(argument)
+        if near is not None:
+            return near
         spelled = respelled(argument)
         if spelled is not None and grows(spelled):
             argument = spelled
@@ -594,6 +611,26 @@ class _Lowering:
         ratio, exponent = self._scaled(argument)
         log_ratio = b.unary("log", ratio)
         return log_ratio if exponent is None else b.add(exponent, log_ratio)
+
+    def _log_of_vanishing(self, argument: sp.Expr) -> int | None:
+        """log f(t) of a function that vanishes like t^k: near 0 it is k log|t| + log(f/t^k)."""
+        found = vanishing(argument)
+        if found is None or not found[0].factor.is_positive or found[0].argument.is_nonzero:
+            return None
+        b, (function, order) = self._builder, found
+        if order % 2 and not function.argument.is_nonnegative:
+            return None
+        if order * degree(function.argument) < 2:  # which does not underflow before the fields do
+            return None
+        t = self(function.argument)
+        near = b.binary("lt", b.unary("abs", t), b.constant(function.radius))
+        rest = self._polynomial(function.coefficients, b.where(near, t, b.constant(0.0)))
+        size = self(order * sp.log(sp.Abs(function.argument)))
+        far = _Lowering(b, (), slopes=self._slopes)
+        far.known[VARIABLE] = b.where(near, b.constant(function.radius), t)
+        far._regular = function.function
+        value = b.where(near, b.add(size, b.unary("log", rest)), far(sp.log(function.function)))
+        return value if function.factor == 1 else b.add(self(sp.log(function.factor)), value)
 
     def _log_erfc(self, u: int) -> int:
         """log erfc(u), by the asymptotic series where erfc(u) is tiny."""
@@ -704,9 +741,12 @@ class _Lowering:
         for size in sizes[1:]:
             largest = b.binary("maximum", largest, size)
         largest = b.unary("hold", largest)
-        total = zero
+        total, infinity, intervals = zero, b.constant(math.inf), ValueIntervals(b)
         for ratio, exponent in terms:
-            total = b.add(total, b.mul(ratio, b.unary("exp", b.sub(exponent, largest))))
+            gap = b.sub(exponent, largest)
+            if intervals(exponent)[1] == math.inf:  # ∞ − ∞
+                gap = b.where(b.binary("lt", exponent, infinity), gap, zero)
+            total = b.add(total, b.mul(ratio, b.unary("exp", gap)))
         return total, largest
 
     def _piecewise(self, expr: sp.Piecewise) -> int:
@@ -846,6 +886,31 @@ def _is_natural(exponent: sp.Basic) -> bool:
 def _is_leaf(expr: sp.Basic) -> bool:
     """Whether powers of the expression count as growing: a field, a sum over sites or an absolute value."""
     return isinstance(expr, FieldComponent | Functional | sp.Abs)
+
+
+def _singular_logs(expr: sp.Expr) -> list[sp.Expr]:
+    """Powers of logarithms that may be infinite where the other factors of a product vanish."""
+    found = []
+    for factor in sp.Mul.make_args(expr):
+        log, power = factor.as_base_exp()
+        if not isinstance(log, sp.log) or not _is_natural(power) or log.args[0].is_positive:
+            continue
+        others = sp.Mul(*(f for f in sp.Mul.make_args(expr) if f is not factor))
+        if others.atoms(FieldComponent) & log.atoms(FieldComponent) and not any(poles(log.args[0])):
+            found.append(factor)
+    return found
+
+
+def _expanded_log(expr: sp.Mul) -> sp.Expr | None:
+    """x² (1 + log x²) = x² + x² log x² and the like; None for other products."""
+    for factor in expr.args:
+        base, power = factor.as_base_exp()
+        if isinstance(base, sp.Add) and _is_natural(power) and base.has(sp.log):
+            others = expr / factor
+            terms = [others * term for term in sp.Add.make_args(sp.expand_multinomial(factor))]
+            if any(map(_singular_logs, terms)):
+                return sp.Add(*terms)
+    return None
 
 
 def _field_powers(term: sp.Expr) -> list[tuple[FieldComponent, int]]:

@@ -123,7 +123,7 @@ def removable(expr: sp.Expr, outer: Callable[..., sp.Expr] | None = None) -> Rem
 @lru_cache(maxsize=256)
 def vanishing(expr: sp.Expr) -> tuple[Removable, int] | None:
     """(g, k) with expr = factor · t^k g(t), g(0) ≠ 0 and k > 0 at t = argument; None if none is found."""
-    if sp.count_ops(expr) > _LARGEST or expr.has(Functional):
+    if sp.count_ops(expr) > _LARGEST or expr.has(Functional, sp.Piecewise):
         return None
     for argument in _arguments(expr):
         found = _of_one_variable(expr, argument)

@@ -13,6 +13,7 @@ What is demanded of every expression f(x, y), in both precisions, at every point
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -191,6 +192,21 @@ EXPRESSIONS: dict[str, sp.Expr] = {
     "entropy": (1 + X**2) * sp.log(1 + X**2),
     "Yukawa": sp.exp(-sp.sqrt(1 + X**2)) / sp.sqrt(1 + X**2),
     "variable power": (1 + X**2) ** (1 / (1 + Y**2)),
+    # functions that saturate where what is inside of them overflows
+    "tanh of an exponential": X**2 + sp.tanh(sp.exp(X)),
+    "Gumbel": X**2 + sp.exp(X - sp.exp(X)),
+    "sech of an exponential": X**2 + 1 / sp.cosh(sp.exp(X)),
+    "its root": sp.sqrt(1 + 1 / sp.cosh(sp.exp(X))),
+    "Fermi of a cubic exponential": 1 / (1 + sp.exp(-sp.exp(X**3))) + Y**2,
+    "Gaussian of an exponential": sp.exp(-((sp.exp(X) - 1) ** 2)),
+    "Gaussian of a product": sp.exp(-(Y**2) * sp.exp(X**2)),
+    "softplus of an exponential": sp.log(1 + sp.exp(-sp.exp(X))) + X * Y,
+    "erf of sinh": X**2 + sp.erf(sp.sinh(X)),
+    "arctan of a high power": X**2 + sp.atan(X**41),
+    "arctan of a ratio of high powers": sp.atan(X**60 / (1 + Y**40)),
+    "tanh in a branch": _choose((sp.tanh(sp.exp(X**2)), X > 0), (sp.tanh(1), True)),
+    "arsinh of a high power": sp.asinh(X**41),
+    "arcosh of an exponential": sp.acosh(2 + sp.exp(X) + Y**2),
     # removable singularities, also where both fields meet and with other factors
     "Debye": (sp.exp(X) - 1) / X,
     "Bose": X / (sp.exp(X) - 1),
@@ -217,10 +233,19 @@ EXPRESSIONS: dict[str, sp.Expr] = {
     "flat": sp.exp(-1 / X**2),
     "flat with a pole": sp.exp(-1 / X**2) / X,
     "x² log x²": X**2 * sp.log(X**2),
+    "x² log x² with a mass": X**2 * sp.log(X**2) + X**2,
+    "Coleman and Weinberg": X**4 * (sp.log(X**2) - sp.Rational(25, 6)) + X**2 * Y**2,
+    "square of a logarithm": X**2 * (1 + sp.log(sp.Abs(X))) ** 2,
+    "log of a hole": X**2 - sp.log(1 - sp.exp(-(X**2))) / 4,
     "xlogx of a modulus": sp.Abs(X) ** 3 * sp.log(sp.Abs(X)) * Y,
     "scaled tail": sp.erfc(X) * sp.exp(X**2),
     "scaled tail with other factors": sp.erfc(X) * sp.exp(X**2 - Y**2) * Y,
     "root of a modulus of a product": sp.sqrt(sp.Abs(X * Y)),
+    # functions that saturate at a pole
+    "arctan of a pole": X**2 + sp.atan(1 / X),
+    "arctan of a double pole": X**2 + sp.atan((1 + Y**2) / X**2),
+    "tanh of a double pole": X**2 + sp.tanh(1 / X**2),
+    "Fermi of a pole": X**2 + 1 / (1 + sp.exp(1 / X**2)),
 }
 
 _SIZES = (0.0, 1e-30, 1e-3, 1.0, 15.0, 60.0, 1e6)
@@ -278,6 +303,18 @@ FILLED = {
 _NEXT = mpmath.mpf(10) ** -12  # steps beside a point, where the limit is taken
 
 
+_FAR = 10**8  # arguments from which exponentials are as good as 0 and ∞, and mpmath would not return
+
+
+def _saturated(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda u: function(u if abs(u) < _FAR else mpmath.sign(u) * mpmath.inf)
+
+
+_SATURATED = {
+    name: _saturated(getattr(mpmath, name)) for name in ("exp", "tanh", "sinh", "cosh", "erf", "erfc")
+}
+
+
 @dataclass
 class Expected:
     """f, its slopes on both sides along x and y, None at a jump, and the size of one rounding of each."""
@@ -290,7 +327,7 @@ class Expected:
 
 def expected(name: str, point: tuple[float, float]) -> Expected | None:
     """From differences in 200 digits; None where f is undefined."""
-    function = sp.lambdify((X, Y), EXPRESSIONS[name], "mpmath")
+    function = sp.lambdify((X, Y), EXPRESSIONS[name], [_SATURATED, "mpmath"])
     at = tuple(map(mpmath.mpf, point))
     with mpmath.workdps(500 if name in FILLED else 200):
         steps = [abs(a) * mpmath.mpf(10) ** -50 if a else mpmath.mpf(10) ** -90 for a in at]

@@ -5,17 +5,44 @@ Their simplest forms multiply literals and couplings with scalars before they mu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..value import Attribute, Kind, Op
-from .operation import RANK, Array, Arrays, Operation, Pointwise, Setting, Writer
+from .operation import (
+    ANYTHING,
+    RANK,
+    Array,
+    Arrays,
+    Interval,
+    Intervals,
+    Operation,
+    Pointwise,
+    Setting,
+    Writer,
+    product,
+)
 
 
 def _literal(b: Writer, index: int) -> float | None:
     op = b.op(index)
     return op.attribute if op.name == "constant" else None
+
+
+def _sum(a: float, b: float) -> float:
+    """a + b, where ∞ − ∞ is left out."""
+    total = a + b
+    return 0.0 if math.isnan(total) else total
+
+
+def _is_below(b: Writer, term: int, bound: int) -> bool:
+    """Whether the second value is an upper bound that was formed from the first."""
+    op = b.op(bound)
+    if term == bound:
+        return True
+    return op.name in ("hold", "maximum", "logsumexp") and any(_is_below(b, term, a) for a in op.args)
 
 
 class Add(Pointwise):
@@ -44,6 +71,10 @@ class Add(Pointwise):
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(op.args[0], adjoint), (op.args[1], adjoint)]
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        (a, c), (d, e) = map(of, op.args)
+        return _sum(a, d), _sum(c, e)
+
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return deltas[0] + deltas[1]
 
@@ -61,6 +92,11 @@ class Sub(Pointwise):
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(op.args[0], adjoint), (op.args[1], b.neg(adjoint))]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        (a, c), (d, e) = map(of, op.args)
+        highest = 0.0 if _is_below(b, *op.args) else _sum(c, -d)
+        return _sum(a, -e), highest
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return deltas[0] + deltas[1]
@@ -103,6 +139,10 @@ class Mul(Pointwise):
             return [(first, b.mul(b.constant(2.0), b.mul(adjoint, first)))]
         return [(first, b.mul(adjoint, second)), (second, b.mul(adjoint, first))]
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        low, high = product(of(op.args[0]), of(op.args[1]))
+        return (max(low, 0.0), high) if op.args[0] == op.args[1] else (low, high)
+
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return np.abs(args[1]) * deltas[0] + np.abs(args[0]) * deltas[1]
 
@@ -131,6 +171,13 @@ class Div(Pointwise):
             (dividend, b.div(adjoint, divisor)),
             (divisor, b.neg(b.mul(adjoint, b.div(value, divisor)))),
         ]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        low, high = of(op.args[1])
+        if low < 0 < high:
+            return ANYTHING
+        inverse = (1 / high if high else -math.inf, 1 / low if low else math.inf)
+        return product(of(op.args[0]), inverse)
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return (deltas[0] + np.abs(value) * deltas[1]) / np.abs(args[1])

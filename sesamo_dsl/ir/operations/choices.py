@@ -9,7 +9,19 @@ import numpy as np
 
 from ..value import Attribute, Op
 from .functions import undecided
-from .operation import Array, Arrays, Operation, Pointwise, Setting, Writer, largest
+from .operation import (
+    TINY,
+    Array,
+    Arrays,
+    Interval,
+    Intervals,
+    Operation,
+    Pointwise,
+    Setting,
+    Writer,
+    hull,
+    largest,
+)
 
 
 class Comparison(Pointwise):
@@ -25,6 +37,9 @@ class Comparison(Pointwise):
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return []
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return 0.0, 1.0
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return 1.0 * undecided(args[0] - args[1], deltas[0] + deltas[1])
@@ -46,8 +61,28 @@ class Extreme(Pointwise):
         first = b.apply("lt", other, one) if self._largest else b.apply("lt", one, other)
         return [(one, b.mul(adjoint, first)), (other, b.mul(adjoint, b.sub(b.constant(1.0), first)))]
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        (a, c), (d, e) = map(of, op.args)
+        return (max(a, d), max(c, e)) if self._largest else (min(a, d), min(c, e))
+
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return largest(deltas)
+
+
+def _limited(b: Writer, condition: int, value: int, of: Intervals, *, holds: bool = True) -> Interval:
+    """The interval of a value where a comparison with it holds, or where it does not."""
+    (low, high), op = of(value), b.op(condition)
+    if op.name not in ("lt", "le"):
+        return (TINY, high) if holds and value == condition and low == 0 else (low, high)
+    below, above = op.args if holds else reversed(op.args)
+    if below == value:
+        high = min(high, of(above)[1])
+    if above == value:
+        low = max(low, of(below)[0])
+    if holds and b.op(below).name == "abs" and b.op(below).args == (value,):
+        bound = of(above)[1]
+        low, high = max(low, -bound), min(high, bound)
+    return low, high
 
 
 class Where(Pointwise):
@@ -65,6 +100,10 @@ class Where(Pointwise):
             (yes, b.apply("where", condition, adjoint, zero)),
             (no, b.apply("where", condition, zero, adjoint)),
         ]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        condition, yes, no = op.args
+        return hull((_limited(b, condition, yes, of), _limited(b, condition, no, of, holds=False)))
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         either = np.maximum(deltas[1], deltas[2]) + np.abs(args[1] - args[2])

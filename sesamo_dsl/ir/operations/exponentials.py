@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..value import Attribute, Kind, Op
-from .operation import Array, Arrays, Fixed, Operation, Pointwise, Setting, Writer, grown, largest
+from .operation import (
+    Array,
+    Arrays,
+    Fixed,
+    Interval,
+    Intervals,
+    Operation,
+    Pointwise,
+    Setting,
+    Writer,
+    grown,
+    hull,
+    largest,
+    product,
+)
 
 
 def _logsumexp(values: Array) -> Array:
     """log Σ exp over the first axis."""
     top = values.max(axis=0)
+    top = np.where(np.isinf(top), 0, top)  # ∞ − ∞
     return top + np.log(np.exp(values - top).sum(axis=0))
+
+
+def _combined(constant: float, factors: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """The interval of constant + Σ_j factors[j] values[j]."""
+    parts = [product((c, c), interval) for c, interval in zip(factors, intervals, strict=True)]
+    return constant + sum(low for low, _ in parts), constant + sum(high for _, high in parts)
 
 
 class LogSumExp(Pointwise):
@@ -26,6 +48,10 @@ class LogSumExp(Pointwise):
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(term, b.mul(adjoint, b.apply("exp", b.sub(term, value)))) for term in op.args]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        intervals = [of(term) for term in op.args]
+        return max(low for low, _ in intervals), hull(intervals)[1] + math.log(len(intervals))
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return largest(deltas) + at.roundoff * len(args)
@@ -46,6 +72,9 @@ class AffineStack(Operation):
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         rows = np.array(attribute, dtype=at.dtype)
         return rows[:, :1] + rows[:, 1:] @ np.stack(args).reshape(len(args), -1)
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return hull(_combined(row[0], row[1:], [of(a) for a in op.args]) for row in op.attribute)
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         rows = np.abs(np.array(attribute))
@@ -70,6 +99,10 @@ class StackLogSumExp(Fixed):
             slope = b.apply("stack_dot", softmax, attribute=tuple(row[j + 1] for row in stack.attribute))
             yield argument, b.mul(adjoint, slope)
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        low, high = of(op.args[0])
+        return low, high + math.log(len(b.op(op.args[0]).attribute))
+
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return (np.max(deltas[0], axis=0) + at.roundoff * len(args[0])).reshape(at.site_shape)
 
@@ -81,6 +114,9 @@ class StackSoftmax(Fixed):
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         return np.exp(args[0] - args[1].reshape(-1))
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return 0.0, 1.0
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         total, delta = np.reshape(args[1], -1), np.reshape(deltas[1], -1)
@@ -94,6 +130,9 @@ class StackDot(Fixed):
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         return (np.array(attribute, dtype=at.dtype) @ args[0]).reshape(at.site_shape)
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return _combined(0.0, op.attribute, [of(op.args[0])] * len(op.attribute))
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         weights = np.abs(np.array(attribute))

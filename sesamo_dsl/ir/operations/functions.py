@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy import special
 
 from ..value import Attribute, Op
-from .operation import Array, Arrays, Operation, Pointwise, Setting, Writer
+from .operation import ANYTHING, Array, Arrays, Interval, Intervals, Operation, Pointwise, Setting, Writer
 
 STEEPNESS = 100.0  # slope of an infinite wall, so that a gradient inside the wall points to the way out
 _TINY = np.finfo(float).tiny
@@ -39,6 +40,8 @@ class Elementwise(Pointwise):
         True if it is the SymPy function of its name; otherwise only the lowering writes it.
     may_jump
         See :class:`.Operation`.
+    within
+        An interval of its values; None for a function that is monotone on either side of 0.
     """
 
     count = 1
@@ -52,9 +55,10 @@ class Elementwise(Pointwise):
         error: Error,
         in_formulas: bool = True,
         may_jump: bool = False,
+        within: Interval | None = None,
     ) -> None:
         self.name, self.in_formulas, self.may_jump = name, in_formulas, may_jump
-        self._function, self._slope, self._error = function, slope, error
+        self._function, self._slope, self._error, self._within = function, slope, error, within
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         return self._function(args[0])
@@ -64,6 +68,14 @@ class Elementwise(Pointwise):
             return super().pull_back(b, op, value, adjoint)
         contribution = self._slope(b, op.args[0], value, adjoint)
         return [] if contribution is None else [(op.args[0], contribution)]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        if self._within is not None:
+            return self._within
+        low, high = of(op.args[0])
+        with np.errstate(all="ignore"):
+            ends = self._function(np.array([low, high, min(max(low, 0.0), high)]))
+        return (-math.inf if math.isnan(ends[0]) else float(np.nanmin(ends))), float(np.nanmax(ends))
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return self._error(args[0], value, deltas[0], at.roundoff)
@@ -150,15 +162,26 @@ _FUNCTIONS: tuple[Operation, ...] = (
         slope=lambda b, x, y, adjoint: b.div(b.mul(b.constant(0.5), adjoint), y),
         error=lambda x, y, delta, roundoff: delta / np.maximum(2 * np.abs(y), np.sqrt(_TINY)),
     ),
-    Elementwise("sin", np.sin, slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("cos", x)), error=_kept),
     Elementwise(
-        "cos", np.cos, slope=lambda b, x, y, adjoint: b.neg(b.mul(adjoint, b.apply("sin", x))), error=_kept
+        "sin",
+        np.sin,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("cos", x)),
+        error=_kept,
+        within=(-1.0, 1.0),
+    ),
+    Elementwise(
+        "cos",
+        np.cos,
+        slope=lambda b, x, y, adjoint: b.neg(b.mul(adjoint, b.apply("sin", x))),
+        error=_kept,
+        within=(-1.0, 1.0),
     ),
     Elementwise(
         "tan",
         np.tan,
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.add(b.constant(1.0), b.mul(y, y))),
         error=lambda x, y, delta, roundoff: (1 + y**2) * delta,
+        within=ANYTHING,
     ),
     Elementwise(
         "tanh",
@@ -251,6 +274,7 @@ _FUNCTIONS: tuple[Operation, ...] = (
         of_scipy(special.digamma),
         slope=None,
         error=lambda x, y, delta, roundoff: special.polygamma(1, x) * delta + roundoff,
+        within=ANYTHING,
         in_formulas=False,
     ),
     Elementwise(  # exp(−|x|) I₀(x)
@@ -261,7 +285,12 @@ _FUNCTIONS: tuple[Operation, ...] = (
         in_formulas=False,
     ),
     Elementwise(  # exp(−|x|) I₁(x)
-        "i1e", of_scipy(special.i1e), slope=_bessel_1_slope, error=_kept_in_pieces, in_formulas=False
+        "i1e",
+        of_scipy(special.i1e),
+        slope=_bessel_1_slope,
+        error=_kept_in_pieces,
+        in_formulas=False,
+        within=(-0.25, 0.25),
     ),
     # the value itself, whose derivative is taken as zero
     Elementwise("hold", lambda x: x, slope=_flat, error=_kept, in_formulas=False),
@@ -291,6 +320,9 @@ class Atan2(Pointwise):
             (y, b.mul(adjoint, b.div(x, square))),
             (x, b.neg(b.mul(adjoint, b.div(y, square)))),
         ]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return -math.pi, math.pi
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return (deltas[0] + deltas[1]) / np.maximum(np.hypot(args[0], args[1]), _TINY)

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..value import Attribute, Kind, Op
-from .operation import Array, Arrays, Fixed, Operation, Setting, Writer, grown
+from .operation import Array, Arrays, Fixed, Interval, Intervals, Operation, Setting, Writer, grown, product
+
+_LARGEST_FIELD = 1e6  # how far out slopes are to be finite
+_SITES: Interval = (-1e3, 1e3)  # factor that sums over sites and neighbours may contribute
 
 
 class Component(Fixed):
@@ -24,6 +27,9 @@ class Component(Fixed):
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return []
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return -_LARGEST_FIELD, _LARGEST_FIELD
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return deltas[0][:, attribute]
@@ -70,6 +76,9 @@ class Shift(Fixed):
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(op.args[0], b.apply("shift", adjoint, attribute=tuple(-o for o in op.attribute)))]
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return of(op.args[0])
+
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return self.value([np.broadcast_to(deltas[0], at.site_shape)], attribute, at)
 
@@ -85,6 +94,9 @@ class Neighbours(Fixed):
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(op.args[0], b.apply("neighbours", b.apply("broadcast", adjoint), attribute=op.attribute))]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return product(_SITES, of(op.args[0]))
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         matrix = np.abs(at.constants[attribute])
@@ -103,6 +115,9 @@ class Gather(Fixed):
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(op.args[0], b.apply("scatter", b.apply("broadcast", adjoint), attribute=op.attribute))]
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return of(op.args[0])
+
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return self.value([np.broadcast_to(deltas[0], at.site_shape)], attribute, at)
 
@@ -117,6 +132,9 @@ class Scatter(Fixed):
         result = np.zeros_like(args[0])
         np.add.at(result.T, at.constants[attribute].astype(int), args[0].T)
         return result
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return product(_SITES, of(op.args[0]))
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         terms = len(at.constants[attribute])
@@ -145,6 +163,9 @@ class Broadcast(Operation):
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(op.args[0], adjoint)]
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return of(op.args[0])
+
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return np.broadcast_to(deltas[0], at.site_shape)
 
@@ -165,6 +186,9 @@ class SiteSum(Fixed):
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return [(op.args[0], adjoint)]
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return product(_SITES, of(op.args[0]))
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         delta = np.broadcast_to(deltas[0], at.site_shape)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..value import Attribute, Kind, Op
-from .operation import Array, Arrays, Fixed, Operation, Setting, Writer
+from .operation import Array, Arrays, Fixed, Interval, Intervals, Operation, Setting, Writer
+
+_LARGEST_COUPLING = 1e3  # at which slopes are to be finite
 
 
 class _Leaf(Fixed):
@@ -17,6 +19,9 @@ class _Leaf(Fixed):
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:
         return []
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return -_LARGEST_COUPLING, _LARGEST_COUPLING
 
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         return 0.0
@@ -77,6 +82,9 @@ class Constant(_Leaf):
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         return np.asarray(attribute, dtype=at.dtype)
+
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        return op.attribute, op.attribute
 
 
 LEAVES: tuple[Operation, ...] = (Input(), Parameter(), SiteParameter(), SiteConstant(), Constant())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -16,6 +17,12 @@ from ..value import Attribute, Kind, Op
 Array = Any
 """A NumPy array, or a number where nothing depends on the configuration."""
 Arrays = Sequence[Array]
+Interval = tuple[float, float]
+"""The smallest and the largest value that something may have, infinities included."""
+ANYTHING: Interval = (-math.inf, math.inf)
+LARGEST, TINY = 3.4e38, 1e-45  # of single precision
+Intervals = Callable[[int], Interval]
+"""The interval of every value of a function, see ``ir.intervals``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +172,10 @@ class Operation(ABC):
         The rounding of the result itself, one unit roundoff, is added by the caller (``is_exact``).
         """
 
+    def interval(self, b: Writer, op: Op, of: Intervals) -> Interval:
+        """An interval of the result, given those of the arguments; NaN is left out."""
+        return ANYTHING
+
     def is_extensive(self, kinds: Sequence[Kind]) -> bool:
         """Whether a CONFIG result is a linear combination of site sums if the CONFIG arguments are."""
         return False
@@ -226,3 +237,15 @@ def largest(values: Arrays) -> Array:
 def grown(arg: Array, delta: Array, roundings: float) -> Array:
     """The error of an argument and of relative roundings of its value: delta + roundings · |arg|."""
     return np.broadcast_to(delta, np.shape(arg)) + roundings * np.abs(arg)
+
+
+def hull(intervals: Iterable[Interval]) -> Interval:
+    """The smallest interval that has all of these in it."""
+    lows, highs = zip(*intervals, strict=True)
+    return min(lows), max(highs)
+
+
+def product(one: Interval, other: Interval) -> Interval:
+    """The interval of a product, where 0·∞ is left out."""
+    ends = [a * b if a and b else 0.0 for a in one for b in other]
+    return min(ends), max(ends)
