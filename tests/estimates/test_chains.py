@@ -220,7 +220,7 @@ def test_commands(tmp_path: Any) -> None:
     assert "sector masses" in text
     assert np.load(output)["x"].shape == (4, 40, 2, 1)
     place = tmp_path / "run"
-    run("train", "gaussian_mixture", "--backend", "jax", "--steps", 2, "--batch", 16, "--directory", place)
+    run("train", "gaussian_mixture", "--backend", "torch", "--steps", 2, "--batch", 16, "--directory", place)
     text = run("sample", place, "--count", 500, "--exact")
     assert "reweighted" in text
     assert "Metropolis" in text
