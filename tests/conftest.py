@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +12,6 @@ from sesamo_dsl.estimates.coverage import NOT_ASKED
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.testing.coverage import COVERAGE
 from sesamo_dsl.testing.coverage import coverage_program as all_expressions
-
-# most of what XLA compiles here runs once, on a few numbers: it is compiled faster than it would be made fast
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 SLOW = [
     "against_blackjax",
