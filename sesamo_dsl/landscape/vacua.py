@@ -299,6 +299,13 @@ def _wave(shape: tuple[int, ...], k: tuple[int, ...], polarisation: np.ndarray) 
     return wave / norm
 
 
+def has_kink(program: Program, parameters: Couplings, vacuum: Vacuum) -> bool:
+    """Whether S has a kink at the vacuum, whose ``hessian`` is then 1/⟨t²⟩ of exp(−S) and no curvature."""
+    column = vacuum.mean.reshape(-1, *(1,) * len(program.shape))
+    constant = np.broadcast_to(column, program.configuration_shape)
+    return _has_kink(program, parameters, constant, *np.linalg.eigh(vacuum.hessian))
+
+
 def _has_kink(
     program: Program, parameters: Couplings, constant: np.ndarray, values: np.ndarray, vectors: np.ndarray
 ) -> bool:

@@ -11,7 +11,7 @@ from ..flows.base import GaussianBase, Tail
 from ..ir.program import Program
 from ..landscape.heavy_tails import find_tail
 from ..landscape.landscape import Landscape
-from ..landscape.vacua import find_vacuum, searched_vacuum, variational_gaussian
+from ..landscape.vacua import find_vacuum, has_kink, searched_vacuum, variational_gaussian
 from ..values.couplings import Couplings
 from ..values.registry import Registry
 
@@ -25,7 +25,8 @@ def vacuum(program: Program, parameters: Couplings) -> GaussianBase:
     """Around the vacuum that lies in the fundamental domain, with the Hessian there as precision.
 
     Without a vacuum it is the Gaussian around zero that is closest to the theory. Tails are those of exp(−S)
-    where these are heavier than a Gaussian's, and the curvature of log q at the vacuum is the Hessian still.
+    where these are heavier than a Gaussian's, and the curvature of log q at the vacuum is the Hessian still;
+    at a kink the Gaussian has the width of exp(−S).
     """
     searches = (find_vacuum, searched_vacuum, variational_gaussian)
     vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)
@@ -35,7 +36,8 @@ def vacuum(program: Program, parameters: Couplings) -> GaussianBase:
         "ba,...bc,cd->...ad", np.linalg.inv(rotation), vacuum.hessian, np.linalg.inv(rotation)
     )
     tail = tail_of(program, parameters, vacuum.mean)
-    precision = precision / added_curvature(tail, base_size(program))
+    if not has_kink(program, parameters, vacuum):
+        precision = precision / added_curvature(tail, base_size(program))
     base = GaussianBase.from_precision(rotation @ vacuum.mean, precision, program.nodes)
     return replace(base, tail=tail)
 

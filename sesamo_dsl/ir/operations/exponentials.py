@@ -28,7 +28,8 @@ from .operation import (
 def _logsumexp(values: Array) -> Array:
     """log Σ exp over the first axis."""
     top = values.max(axis=0)
-    top = np.where(np.isinf(top), 0, top)  # ∞ − ∞
+    if values.dtype != object:  # as expansions at infinity are
+        top = np.where(np.isinf(top), 0, top)  # ∞ − ∞
     return top + np.log(np.exp(values - top).sum(axis=0))
 
 
