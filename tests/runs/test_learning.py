@@ -39,6 +39,13 @@ def test_minima_that_matter_are_counted() -> None:
         assert inequivalent_minima(sd.compile(well, "torch").program, {}) == count
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learned does not depend on how busy the machine is."""
+    monkeypatch.setattr(checking, "_MOST_SECONDS", 600.0)
+    monkeypatch.setattr(checking, "_WALKERS", 256)
+
+
 @pytest.mark.checked
 def test_three_unrelated_modes_are_all_found(tmp_path: Path) -> None:
     places = ((-5.0, 0.0), (4.0, 3.0), (1.0, -6.0))
