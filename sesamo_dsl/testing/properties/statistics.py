@@ -246,7 +246,8 @@ PROPERTIES = (
     Property(
         "normalised",
         "∫ q(x) dx = 1 − leaked, by quadrature",
-        choice,
+        # a density of folded noise jumps where the noise meets a wall: it is left to the bridge
+        lambda s: choice(s).filter(lambda options: options["strategy"] != "canonicalize"),
         _normalised,
         lambda s: samples(s) and s.theory.degrees_of_freedom <= 2 and not has_slices(s),
         4,
