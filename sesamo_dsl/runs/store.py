@@ -133,7 +133,7 @@ class RunDirectory:
                 found="another process that holds it",
                 remedy="wait until it is done, stop it, or choose another directory",
             ) from error
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # the latter by filelock, of systems without locks
             raise _unwritable(self.path, error) from error
         self._lock = lock
         try:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from scipy.linalg import expm
+from sympy.core.cache import clear_cache
 
 import sesamo_dsl as sd
 from sesamo_dsl.analysis.discovery import Discovery, find_symmetries
@@ -26,7 +27,7 @@ from sesamo_dsl.symbols.lattice import SiteSum
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
 
-SECONDS = 10.0  # of CPU time, on a core that another process shares; alone it is below 5
+SECONDS = 5.0
 POINT, SQUARE, LARGE = sd.Lattice(1), sd.Lattice(4, 4), sd.Lattice(64, 64)
 K, G, H = sd.parameters("kappa g h")
 A, B = sd.ScalarField("a", SQUARE), sd.ScalarField("b", SQUARE)
@@ -268,7 +269,13 @@ def test_found(name: str) -> None:
     case = CASES[name]
     start = time.process_time()
     found = discovery(case)
-    assert time.process_time() - start < SECONDS
+    seconds = time.process_time() - start
+    if seconds >= SECONDS:  # once more, with nothing remembered: a neighbour on the core costs as much again
+        clear_cache()
+        start = time.process_time()
+        find_symmetries(case.theory, at=case.at)
+        seconds = time.process_time() - start
+    assert seconds < SECONDS
     assert found.algebra.name == case.algebra, found
     assert found.algebra.dimension == case.dimension, found
     assert found.algebra.complete

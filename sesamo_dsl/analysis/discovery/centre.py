@@ -99,6 +99,7 @@ def _centres(search: Search) -> list[tuple[sp.Expr, ...]]:
             break
         try:
             result = root(gradient, rng.normal(scale=(0.5, 2.0, 5.0)[k % 3], size=search.size), tol=1e-13)
+        # how NumPy fails at a function of SymPy that it does not know depends on that function
         except (LoweringError, TypeError, ValueError, KeyError, AttributeError, NotImplementedError):
             search.limits.append(
                 "the derivative cannot be evaluated: maps about other points than 0 were not searched"

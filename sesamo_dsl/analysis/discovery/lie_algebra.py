@@ -111,7 +111,11 @@ def _values(search: Search, entries: _Entries) -> Array | None:
         try:
             point = rng.normal(scale=1 + k % 3, size=shape)
             found.append(search.compiled.variations(point)[rows, columns])
+        # how NumPy fails at a function of SymPy that it does not know depends on that function
         except (LoweringError, TypeError, ValueError, AttributeError, KeyError, NotImplementedError):
+            search.limits.append(
+                "the derivative cannot be evaluated: continuous symmetries were not searched"
+            )
             return None
     values = np.array(found)
     values = values[np.isfinite(values).all(axis=1)]
