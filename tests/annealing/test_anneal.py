@@ -18,7 +18,6 @@ import sesamo_dsl as sd
 from sesamo_dsl.annealing import genealogy, weights
 from sesamo_dsl.annealing.driver import _TARGET
 from sesamo_dsl.annealing.options import LEAST_POPULATIONS
-from sesamo_dsl.backend import load_backend
 from sesamo_dsl.errors import (
     AnnealingError,
     AnnealingInterrupted,
@@ -27,6 +26,7 @@ from sesamo_dsl.errors import (
     OptionError,
     ParameterError,
 )
+from support import WithoutArrays
 
 GAUSS = 0.5 * math.log(2 * math.pi)
 X = sp.Symbol("x", real=True)
@@ -320,16 +320,8 @@ def test_theories_without_a_density_are_refused() -> None:
 
 
 def test_a_backend_without_arrays_is_refused() -> None:
-    class Bare:
-        """A backend that only compiles."""
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "arrays":
-                raise AttributeError(name)
-            return getattr(load_backend("torch"), name)
-
     with pytest.raises(BackendError, match="arrays"):
-        sd.anneal(phi4(), backend=Bare(), progress=False)  # pyright: ignore[reportArgumentType]
+        sd.anneal(phi4(), backend=WithoutArrays(), progress=False)  # pyright: ignore[reportArgumentType]
 
 
 def test_an_action_that_is_nowhere_a_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from sesamo_dsl.markov.whitening import Whitening
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from sesamo_theories.scalar_phi4 import scalar_phi4
+from support import WithoutArrays
 
 SHORT: dict[str, Any] = {"chains": 64, "trajectories": 100, "warm_up": 50, "seed": 3}
 X, Y = sp.symbols("X Y", real=True)
@@ -290,16 +291,8 @@ def test_where_there_is_no_annealing_chains_start_from_noise(monkeypatch: pytest
 
 
 def test_a_backend_without_arrays_is_refused() -> None:
-    class Bare:
-        """A backend that only compiles."""
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "arrays":
-                raise AttributeError(name)
-            return getattr(load_backend("torch"), name)
-
     with pytest.raises(BackendError, match="backend='torch'"):
-        sd.hmc(sd.compile(theory(X**2), Bare()))  # pyright: ignore[reportArgumentType]
+        sd.hmc(sd.compile(theory(X**2), WithoutArrays()))  # pyright: ignore[reportArgumentType]
 
 
 # Diagnostics
