@@ -45,6 +45,7 @@ from .scaled import (
 )
 from .spellings import (
     ERFC_SERIES_FROM,
+    LARGE,
     branches_of,
     erfcx_series,
     log_erfc_series,
@@ -393,11 +394,10 @@ class _Lowering:
         zero = b.constant(0.0)
         power = b.unary("exp", b.where(far, zero, self(exponent)))
         product = b.mul(b.unary("erfc", b.where(far, zero, value)), power)
-        large = sp.Dummy(positive=True)
         lowering = _Lowering(b, ())
-        lowering.known[large] = b.where(far, value, start)
+        lowering.known[LARGE] = b.where(far, value, start)
         gap = b.where(far, self(sp.expand(exponent - u**2)), zero)
-        series = b.mul(lowering(erfcx_series(large)), b.unary("exp", gap))
+        series = b.mul(lowering(erfcx_series()), b.unary("exp", gap))
         result = b.where(far, series, product)
         return result if rest == 1 else b.mul(self(rest), result)
 
@@ -637,10 +637,9 @@ class _Lowering:
         b, start = self._builder, ERFC_SERIES_FROM
         far = b.binary("lt", b.constant(start), u)
         near = b.unary("log", b.unary("erfc", b.where(far, b.constant(0.0), u)))
-        large = sp.Dummy(positive=True)
         lowering = _Lowering(b, ())
-        lowering.known[large] = b.where(far, u, b.constant(start))
-        return b.where(far, lowering(log_erfc_series(large)), near)
+        lowering.known[LARGE] = b.where(far, u, b.constant(start))
+        return b.where(far, lowering(log_erfc_series()), near)
 
     def _overflows(self, expr: sp.Expr) -> bool:
         """Whether parts of a product or power may overflow where the whole is finite.

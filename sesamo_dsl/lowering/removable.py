@@ -193,15 +193,15 @@ def _taylor(function: sp.Expr) -> tuple[float, tuple[float, ...]] | None:
 
 
 def _coefficients(f: Callable[[Any], Any], circle: Any, radius: float) -> tuple[float, ...] | None:
-    roots = [mpmath.expjpi(mpmath.mpf(2 * k + 1) / _POINTS) for k in range(_POINTS)]
-    values = [mpmath.mpmathify(f(circle * root)) for root in roots]
+    turns = [mpmath.expjpi(mpmath.mpf(k) / _POINTS) for k in range(2 * _POINTS)]  # all powers of the roots
+    values = [mpmath.mpmathify(f(circle * root)) for root in turns[1::2]]
     size = max(map(abs, values))
     if not mpmath.isfinite(size):
         return None
 
     def coefficient(n: int) -> Any:
-        total = mpmath.fsum(value / root**n for value, root in zip(values, roots, strict=True))
-        return total / (_POINTS * circle**n)
+        powers = [turns[-n * (2 * k + 1) % (2 * _POINTS)] for k in range(_POINTS)]
+        return mpmath.fdot(values, powers) / (_POINTS * circle**n)
 
     if any(abs(coefficient(-n)) > size * circle**n * mpmath.mpf(10) ** -15 for n in range(1, 9)):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, cast
 
 import sympy as sp
@@ -36,22 +37,27 @@ def log_sinhc(u: sp.Expr) -> sp.Expr:
 
 
 ERFC_SERIES_FROM = 8.0  # from here the last term is below 1e-15; erfc(8) is still a normal number in float32
+LARGE = sp.Dummy(positive=True)
+"""u in the two series: one symbol, because SymPy takes a second to find the sign of their sum."""
 
 
-def log_erfc_series(u: sp.Expr) -> sp.Expr:
-    """log erfc(u) = −u² − log(√π u) + log Σ_k (−1)^k (2k−1)!!/(2u²)^k for u ≥ ``ERFC_SERIES_FROM``."""
-    s, total = 1 / (2 * u**2), sp.S.One
+@cache
+def log_erfc_series() -> sp.Expr:
+    """log erfc(u) = −u² − log(√π u) + log Σ_k (−1)^k (2k−1)!!/(2u²)^k for ``LARGE`` = u ≥ 8."""
+    return -(LARGE**2) - sp.log(LARGE) - sp.log(sp.pi) / 2 + sp.log(_erfc_sum())
+
+
+@cache
+def erfcx_series() -> sp.Expr:
+    """exp(u²) erfc(u) by the same series."""
+    return _erfc_sum() / (sp.sqrt(sp.pi) * LARGE)
+
+
+def _erfc_sum() -> sp.Expr:
+    s, total = 1 / (2 * LARGE**2), sp.S.One
     for k in range(14, 0, -1):
         total = 1 - (2 * k - 1) * s * total
-    return -(u**2) - sp.log(u) - sp.log(sp.pi) / 2 + sp.log(total)
-
-
-def erfcx_series(u: sp.Expr) -> sp.Expr:
-    """exp(u²) erfc(u) by the same series for u ≥ ``ERFC_SERIES_FROM``."""
-    s, total = 1 / (2 * u**2), sp.S.One
-    for k in range(14, 0, -1):
-        total = 1 - (2 * k - 1) * s * total
-    return total / (sp.sqrt(sp.pi) * u)
+    return total
 
 
 SPELLINGS: dict[Any, Callable[..., sp.Expr]] = {

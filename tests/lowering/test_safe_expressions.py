@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import mpmath
@@ -24,7 +25,7 @@ import pytest
 import sympy as sp
 
 import sesamo_dsl as sd
-from sesamo_dsl.backend import call, load_backend
+from sesamo_dsl.backend import Backend, call, load_backend
 from sesamo_dsl.errors import LoweringError
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
@@ -325,9 +326,14 @@ class Expected:
     slope_units: list[mpmath.mpf]
 
 
+@cache
+def in_many_digits(name: str) -> Callable[..., Any]:
+    return sp.lambdify((X, Y), EXPRESSIONS[name], [_SATURATED, "mpmath"])
+
+
 def expected(name: str, point: tuple[float, float]) -> Expected | None:
     """From differences in 200 digits; None where f is undefined."""
-    function = sp.lambdify((X, Y), EXPRESSIONS[name], [_SATURATED, "mpmath"])
+    function = in_many_digits(name)
     at = tuple(map(mpmath.mpf, point))
     with mpmath.workdps(500 if name in FILLED else 200):
         steps = [abs(a) * mpmath.mpf(10) ** -50 if a else mpmath.mpf(10) ** -90 for a in at]
@@ -359,26 +365,27 @@ def expected(name: str, point: tuple[float, float]) -> Expected | None:
 
 
 @cache
-def program() -> Program:
-    functions = {}
-    for index, (name, expr) in enumerate(EXPRESSIONS.items()):
-        value = lower(f"value_{index}", f"{name}.", POINT.sum(expr), FIELD.components, "value")
-        gradient = with_gradient(value, "value", 2, f"gradient_{index}", f"{name} and its gradient.")
-        functions |= {value.name: value, gradient.name: gradient}
+def program(name: str) -> Program:
+    value = lower("value", f"{name}.", POINT.sum(EXPRESSIONS[name]), FIELD.components, "value")
+    gradient = with_gradient(value, "value", 2, "gradient", f"{name} and its gradient.")
+    functions = {value.name: value, gradient.name: gradient}
     return Program("safe", "", tuple(c.label for c in FIELD.components), (1,), {}, {}, functions)
+
+
+@cache
+def module(where: str, name: str) -> tuple[Backend, ModuleType]:
+    backend = load_backend(where)
+    return backend, load_source(f"safe_{where}", backend.emit(program(name)))[1]
 
 
 def evaluated(where: str, name: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """(values, slopes of shape (points, 2))."""
     x = np.array(POINTS, dtype=dtype).reshape(-1, 2, 1)
-    function = f"gradient_{list(EXPRESSIONS).index(name)}"
     with np.errstate(all="ignore"):
         if where == "interpreter":
-            values, slopes = run(program(), function, {"x": x})
+            values, slopes = run(program(name), "gradient", {"x": x})
         else:
-            backend = load_backend(where)
-            module = load_source(f"safe_{where}", backend.emit(program()))[1]
-            values, slopes = call(backend, module, function, {"x": x}, {}, dtype)
+            values, slopes = call(*module(where, name), "gradient", {"x": x}, {}, dtype)
     assert values.dtype == slopes.dtype == dtype
     return values, slopes[:, :, 0]
 
