@@ -1,8 +1,8 @@
 """The sampler of a compiled theory, written once against the Python array API.
 
-A :class:`Sampler` is made of a flow, a domain map, a law of the orientations on the orbits of Lie groups and
-a law of the finite group. None of them holds weights: these are an argument, a mapping from names to arrays,
-so that a framework can differentiate, compile and store them as it likes.
+A :class:`Sampler` consists of a flow, a domain map, a law of the orientations on the orbits of Lie groups and
+a law p(u|y) of the finite group. None of these parts holds weights. The weights are an argument, a mapping
+from names to arrays, so that each framework differentiates, compiles and stores them in its own way.
 """
 
 from .arrays import Arrays as Arrays

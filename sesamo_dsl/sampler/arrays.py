@@ -1,4 +1,4 @@
-"""What the sampler computes with arrays of any framework: networks, and choices by their numbers."""
+"""Small functions on arrays of any framework: perceptrons, and draws from discrete distributions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from ..values.arrays import Weights as Weights
 
 
 class FrameworkArrays:
-    """The operations that PyTorch and JAX have fused, from the modules where each keeps them.
+    """Fused operations of a framework that has PyTorch's or JAX's names for them.
 
     Attributes
     ----------
-    nn, special
-        ``torch.nn.functional`` or ``jax.nn``, and the module of special functions.
+    nn
+        The module of neural networks: ``torch.nn.functional`` or ``jax.nn``.
+    special
+        The module of special functions: ``torch.special`` or ``jax.scipy.special``.
     """
 
     nn: Any
@@ -47,14 +49,14 @@ class FrameworkArrays:
 
 
 def perceptron(arrays: Arrays, layers: list[tuple[Array, Array]], values: Array) -> Array:
-    """A network of (weight, bias) pairs with SiLU between its layers, (inputs, n) → (outputs, n)."""
+    """A network of layers (weight, bias) with SiLU between them, (inputs, n) → (outputs, n)."""
     for n, (weight, bias) in enumerate(layers):
         values = arrays.affine(bias, weight, arrays.silu(values) if n else values)
     return values
 
 
 def layers_of(weights: Weights, prefix: str, first: int = 0) -> list[tuple[Array, Array]]:
-    """The pairs ``weight.n``, ``bias.n`` below a prefix, from layer number ``first``."""
+    """The layers (``weight.n``, ``bias.n``) whose names begin with the prefix, from number ``first`` on."""
     pairs = []
     while (name := f"{prefix}weight.{first}") in weights:
         pairs.append((weights[name], weights[f"{prefix}bias.{first}"]))
@@ -63,13 +65,13 @@ def layers_of(weights: Weights, prefix: str, first: int = 0) -> list[tuple[Array
 
 
 def chosen(arrays: Arrays, log_p: Array, choice: Array) -> Array:
-    """Entries of one u per configuration, added over blocks: (order, batch, …), (batch, …) → (batch,)."""
+    """log p of the chosen element, summed over blocks: (order, batch, …), (batch, …) → (batch,)."""
     picked = arrays.xp.take_along_axis(log_p, choice[None], axis=0)[0]
     return picked.reshape(len(choice), -1).sum(axis=1)
 
 
 def inverse_cdf(arrays: Arrays, log_probabilities: Array, uniform: Array) -> Array:
-    """Indices of the first axis: log p (order, batch, …), uniforms (batch, …) → (batch, …)."""
+    """Draws from discrete distributions: log p (order, batch, …), uniform (batch, …) → indices (batch, …)."""
     xp = arrays.xp
     cumulative = xp.cumulative_sum(xp.exp(log_probabilities), axis=0)
     below = (cumulative < uniform * cumulative[-1]).sum(axis=0)

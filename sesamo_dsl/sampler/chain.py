@@ -1,6 +1,7 @@
-"""The conditional law of many coupled blocks: a chain, and a heat bath of what turns rows together.
+"""The conditional law of many coupled blocks: an autoregressive chain, and a heat bath of rows of blocks.
 
-The mathematics is in :mod:`sesamo_dsl.laws.autoregressive`.
+Formulas and notation are in :mod:`sesamo_dsl.laws.autoregressive`: the chain draws u block by block, and an
+element h of the small group H, which acts alike on all blocks of a row, is resampled by a heat bath.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .laws import GroupLaw
 
 
 class Chain(GroupLaw):
-    """log Σ_h p_chain(hu|y), and u drawn from it; y: (batch, components, *lattice), u: (batch, blocks)."""
+    """log Σ_(h ∈ H) p_chain(hu|y) and draws of u; y is (batch, components, *lattice), u (batch, blocks)."""
 
     def __init__(self, group: GroupAction, spec: AutoregressiveSpec, dtype: str) -> None:
         super().__init__(group)
@@ -35,7 +36,7 @@ class Chain(GroupLaw):
 
     @property
     def uniforms(self) -> tuple[int, ...]:
-        """One for every block, and one to turn rows of blocks."""
+        """One uniform number for every block, and one for the heat bath of h."""
         return (self._spec.blocks + 1,)
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
@@ -65,7 +66,7 @@ class Chain(GroupLaw):
         return math.log(self._shared) - self._heat_of_rows(x)[0]
 
     def turn_rows(self, x: Array, choice: Array, uniform: Array) -> tuple[Array, Array]:
-        """See :meth:`GroupLaw.turn_rows`; the last of the uniforms decides."""
+        """See :meth:`GroupLaw.turn_rows`; h is drawn by the last of the uniform numbers."""
         if self._turns is None:
             return super().turn_rows(x, choice, uniform)
         xp = self._arrays.xp
@@ -74,7 +75,7 @@ class Chain(GroupLaw):
         return self._turned(choice, h), xp.take_along_axis(log_p, h[None], axis=0)[0]
 
     def _heat_of_rows(self, x: Array) -> Array:
-        """log of the heat bath of the elements that are summed over, (elements, batch)."""
+        """−S₁(T_h x) − log Σ_h exp(−S₁(T_h x)) for one h of each coset in H, (cosets, batch); h = 1 first."""
         if self._summed is None or len(self._summed) == 1:
             return self._arrays.zeros((1, len(x)), x)
         xp = self._arrays.xp
@@ -84,14 +85,14 @@ class Chain(GroupLaw):
         return self._arrays.log_softmax(-energy, axis=0)
 
     def _turned(self, u: Array, h: Array) -> Array:
-        """hu, by the numbers h, (batch,), in the list of what turns rows together."""
+        """hu for the numbers of h in the list of the elements of H, (batch,)."""
         assert self._turns is not None
         elements = self._arrays.take(self._turns, h)
         products = self._arrays.take(self._product, (elements * self._spec.order + u).reshape(-1))
         return products.reshape(u.shape)
 
     def _draw(self, weights: Weights, y: Array, uniform: Array) -> Array:
-        """u by the chain, (batch, blocks), one block after the other, each from a column of the uniforms."""
+        """u drawn by the chain, (batch, blocks): block after block, each by its own uniform number."""
         xp = self._arrays.xp
         hidden, size = self._given(weights, y)
         coupling = weights["law.coupling"] * self._mask
@@ -117,7 +118,10 @@ class Chain(GroupLaw):
         return u.T
 
     def _given(self, weights: Weights, y: Array) -> tuple[Array, Array]:
-        """What does not depend on u: the first layer's part, (hidden, blocks, batch); m, (blocks, batch)."""
+        """Quantities that do not depend on u: the inputs of the hidden layer from y, and the sizes m.
+
+        The shapes are (hidden, blocks, batch) and (blocks, batch).
+        """
         xp, spec = self._arrays.xp, self._spec
         rest = tuple(mu + 1 for mu in spec.features.rest)
         means = xp.mean(y, axis=rest) if rest else y
@@ -132,12 +136,12 @@ class Chain(GroupLaw):
         return hidden.reshape(-1, *seen.shape[1:]) + exerted.reshape(-1, *seen.shape[1:]), size
 
     def _encoded(self, u: Array, like: Array) -> Array:
-        """The elements as (order, blocks, batch), 1 at the right one, less the mean over all elements."""
+        """One-hot vectors of the elements less their mean 1/order, (order, blocks, batch)."""
         one = self._arrays.cast(u.T[None] == self._numbers, self._arrays.dtype_of(like))
         return one - 1 / self._spec.order
 
     def _fields(self, coupling: Array, encoded: Array, size: Array, sizes: Array) -> Array:
-        """What elements exert on blocks of size m, (2, order, blocks, batch)."""
+        """The fields Σ J and Σ K m_b m_b' on blocks of size m, (2, order, blocks, batch)."""
         order, batch = self._spec.order, encoded.shape[-1]
         rows = coupling.reshape(2, order * len(size), -1)
         plain = rows[0] @ encoded.reshape(-1, batch)
@@ -146,7 +150,7 @@ class Chain(GroupLaw):
         return self._arrays.xp.stack([plain.reshape(shape), sized.reshape(shape) * size])
 
     def _logits(self, weights: Weights, hidden: Array, fields: Array, logits: Array) -> Array:
-        """(order, blocks, batch)."""
+        """Logits of every element at every block, (order, blocks, batch)."""
         exerted = fields.reshape(-1, *fields.shape[2:])
         weight = weights["law.weight.0"][:, -len(exerted) :]
         value = self._arrays.affine(

@@ -1,7 +1,8 @@
 """The layers of a coupling flow, on fields stored with the batch as their last axis.
 
-Index tables and architecture are those of :mod:`sesamo_dsl.flows.spec`; weights are an argument. Every map
-comes with the logarithm of its Jacobian determinant, and a flag turns it into its inverse.
+The architecture is described in :mod:`sesamo_dsl.flows.spec`, the index tables come from
+:mod:`sesamo_dsl.flows.couplings` and :mod:`sesamo_dsl.flows.zero_mode`, and weights are an argument. Every
+layer returns its image and log |det| of its Jacobian; with ``inverse=True`` it is the inverse map.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .spline import affine, bounded, spline
 
 
 class Conditioner:
-    """The network that reads the transform's parameters of one block off the frozen entries around each site.
+    """The network that computes the parameters of the transform from the frozen entries around each site.
 
     (frozen, batch) and (means, batch) → (parameters per entry, entries, batch). The batch is the last axis
     throughout, so every network layer is one matrix product over sites and batch.
@@ -41,7 +42,7 @@ class Conditioner:
 
 
 class CouplingLayer:
-    """Transforms the active class given the frozen one."""
+    """A layer that transforms the entries of the active class entry by entry, given the frozen class."""
 
     def __init__(self, arrays: Arrays, spec: FlowSpec, tables: Coupling, prefix: str, dtype: str) -> None:
         self._arrays, self._spec = arrays, spec
@@ -55,7 +56,7 @@ class CouplingLayer:
         self._transform = affine if spec.transform == "affine" else spline
 
     def __call__(self, weights: Weights, active: Array, frozen: Array, inverse: bool) -> tuple[Array, Array]:
-        """(entries, batch) each → the image of the active ones, and the log-determinant, (batch,)."""
+        """Active and frozen entries, (entries, batch) each → image of the active ones, log |det| (batch,)."""
         concat = self._arrays.xp.concat
         means = self._mean_weights @ frozen
         if self._line_weights is not None:
@@ -66,7 +67,7 @@ class CouplingLayer:
 
 
 class ZeroModeLayer:
-    """Transforms the means over the lattice, and scales the other modes depending on them."""
+    """A layer that transforms the means over the lattice and scales all other modes depending on them."""
 
     def __init__(self, arrays: Arrays, spec: FlowSpec, tables: Collective, prefix: str, dtype: str) -> None:
         self._arrays, self._spec, self._prefix = arrays, spec, prefix
@@ -75,10 +76,10 @@ class ZeroModeLayer:
         self._features = arrays.constant(tables.features, dtype)
 
     def __call__(self, weights: Weights, field: Array, inverse: bool) -> tuple[Array, Array]:
-        """(batch, components, *shape) → the same and the log-determinant, (batch,)."""
+        """Field (batch, components, *shape) → image of the same shape, log |det| (batch,)."""
         xp, (batch, components) = self._arrays.xp, field.shape[:2]
         mean = xp.mean(field, axis=self._axes, keepdims=True)
-        values = xp.moveaxis(mean, 0, 1).reshape(components, -1) / self._width  # of each batch entry and node
+        values = xp.moveaxis(mean, 0, 1).reshape(components, -1) / self._width  # one per batch entry and node
         own = weights[f"{self._prefix}spline"][..., None]
         image, log_slope = spline(self._arrays, self._spec, own, values, inverse)
 

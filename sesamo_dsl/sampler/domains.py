@@ -1,18 +1,19 @@
-"""Domain maps: how what a flow draws becomes a configuration y in the fundamental domain, with its density.
+"""Domain maps: they take the output x of a flow to a configuration y in the fundamental domain Ω, with q̃(y).
 
 ================  =====================================================================================
 strategy          y and log q̃(y)
 ================  =====================================================================================
 fold              y is the canonical image of x; log q̃ sums over all pre-images. Exact.
 chart             y is a bijection of w onto Ω; log q̃ = log q(w) − log|dy/dw|. Exact.
-penalty           y = x; the objective punishes y outside of Ω, and what leaks is rejected.
-canonicalize      the noise is folded into Ω before the flow; the flow may leave Ω again.
+penalty           y = x; the objective has a penalty outside of Ω, and samples outside of Ω are rejected.
+canonicalize      the noise is folded into Ω before the flow, whose output may still lie outside of Ω.
 none              y = x on the whole space: no domain, no group, no slices.
 ================  =====================================================================================
 
-Slices of Lie groups always point forward: with them every map but the last orients y as well, and the density
-sums over both orientations. Densities are taken at w and not at y, whose distance from a wall may be lost in
-rounding.
+On a slice of a Lie group c_1 > 0, see :mod:`sesamo_dsl.analysis.slices`. With slices every map but ``none``
+therefore also maps y to its image with c_1 > 0, and q̃ sums over both signs of c_1. The density of the flow is
+evaluated at a point w of the flow's own space: for a chart, the distance of y from a wall may be lost to
+rounding. For all other maps w = y.
 """
 
 from __future__ import annotations
@@ -35,19 +36,20 @@ from .objectives import wall_penalty
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Configurations that a flow drew, in the domain.
+    """Configurations that a flow drew and a domain map took to the fundamental domain.
 
     Attributes
     ----------
     y
-        In the domain, before slices are taken, (batch, components, *lattice).
+        Configurations after the domain map, before the slices, (batch, components, *lattice).
     w
-        Where the flow's density is to be asked for, of the same shape.
+        Points at which the density of the flow is evaluated, (batch, components, *lattice).
     log_jacobian
         log|dy/dw|, (batch,).
     log_drawn
-        log q̃ as it was accumulated on the way: that of one pre-image alone, (batch,). A function, as of a
-        mixture it takes long and is not always asked for.
+        A function that returns log q̃ as accumulated while drawing, (batch,). Where q̃ is a sum, this is the
+        term of the one pre-image that was drawn. It is a function because a mixture evaluates all its flows
+        for it.
     """
 
     y: Array
@@ -57,12 +59,21 @@ class Placed:
 
 
 class DomainMap(ABC):
-    """A strategy; ``wall`` are the location and width of the base at each wall, for charts."""
+    """A strategy that takes the output of a flow to the fundamental domain.
+
+    Parameters
+    ----------
+    oriented
+        Whether the theory has slices of Lie groups.
+    wall
+        Mean and standard deviation of the distance from each wall under the base, for a chart.
+    """
 
     name: ClassVar[str]
     leaky: ClassVar[bool] = False
     """Whether y may lie outside of Ω."""
     has_domain: ClassVar[bool] = True
+    """False if y may be any configuration, without group and slices."""
 
     def __init__(
         self,
@@ -85,7 +96,11 @@ class DomainMap(ABC):
         return len(self._preimages) > 1
 
     def place(self, flow: Flow, weights: Weights, z: Array, uniform: Array | None = None) -> Placed:
-        """Noise to y. A mixture given uniforms, (batch,), draws its flow; else each has an equal share."""
+        """Noise z → configurations y.
+
+        With uniform numbers, (batch,), a mixture draws the flow of each configuration; without them each of
+        its flows gets an equal share of the batch.
+        """
         if isinstance(flow, Mixture):
             shared = uniform is None
             x = flow.spread(weights, z) if shared else flow.draw(weights, z, uniform)
@@ -106,7 +121,7 @@ class DomainMap(ABC):
         return self._arrays.zeros((len(y),), y)
 
     def log_density(self, flow: Flow, weights: Weights, w: Array, log_jacobian: Array) -> Array:
-        """log q̃(y), (batch,): of a flow that was folded the sum over all pre-images."""
+        """log q̃(y) from w and log|dy/dw|, (batch,); if the map folds, a sum over all pre-images of y."""
         if not self.sums:
             return flow.inverse(weights, w)[1] - log_jacobian
         log_q = flow.inverse(weights, self._group.images(w, self._preimages))[1]
@@ -123,14 +138,14 @@ class DomainMap(ABC):
         return self._arrays.xp.any(self._emitted["facets"](y) > 0, axis=1)
 
     def penalty(self, y: Array, height: float, slope: float) -> Array | None:
-        """What the objective adds for y outside of Ω, (batch,)."""
+        """The term of the objective that is positive outside of Ω, (batch,); None if y cannot leave Ω."""
         if not self.leaky or self._group.sectors.count == 1:
             return None
         return wall_penalty(self._arrays, self._emitted["facets"](y), height, slope)
 
 
 class Fold(DomainMap):
-    """Every sample is folded into Ω."""
+    """The output of the flow is folded into Ω."""
 
     name = "fold"
 
@@ -140,7 +155,7 @@ class Fold(DomainMap):
 
 
 class Chart(DomainMap):
-    """A bijection of the whole space onto Ω; the identity where there are no walls."""
+    """A bijection of the whole space onto Ω; the identity if Ω has no walls."""
 
     name = "chart"
 
@@ -159,7 +174,7 @@ class Chart(DomainMap):
 
 
 class Penalty(DomainMap):
-    """The flow learns to stay in Ω (arXiv 2505.19619)."""
+    """A penalty in the objective keeps the flow in Ω (arXiv 2505.19619)."""
 
     name = "penalty"
     leaky = True
@@ -170,7 +185,7 @@ class Penalty(DomainMap):
 
 
 class CanonicalizedNoise(DomainMap):
-    """The noise is folded into Ω, not the sample: its density is |G| times that of the noise, on Ω alone."""
+    """The noise is folded into Ω before the flow: on Ω its density is |G| N(0, 1), elsewhere zero."""
 
     name = "canonicalize"
     leaky = True
@@ -193,14 +208,14 @@ class CanonicalizedNoise(DomainMap):
         return super().log_density(flow, weights, w, log_jacobian) + self._gain
 
     def log_prob(self, flow: Flow, weights: Weights, y: Array) -> Array:
-        """See :meth:`DomainMap.log_prob`; −∞ where the noise of y lies outside of Ω."""
+        """See :meth:`DomainMap.log_prob`; −∞ if the noise that gives y lies outside of Ω."""
         log_q = super().log_prob(flow, weights, y)
         outside = self.leaked(flow.inverse(weights, y)[0])
         return self._arrays.xp.where(outside, -math.inf, log_q)
 
 
 class WholeSpace(DomainMap):
-    """A flow without modulation."""
+    """The output of the flow as it is: no modulation."""
 
     name = "none"
     has_domain = False
@@ -212,5 +227,6 @@ class WholeSpace(DomainMap):
 DOMAIN_MAPS: dict[str, type[DomainMap]] = {
     kind.name: kind for kind in (Fold, Chart, Penalty, CanonicalizedNoise, WholeSpace)
 }
-"""The domain maps by the name of the strategy; a further one is added here and in
+"""The domain maps by the name of the strategy. A new one also needs its name in
+:data:`sesamo_dsl.plan.options.Strategy`, and its pre-images in
 :func:`sesamo_dsl.lowering.modulation.preimages`."""

@@ -1,7 +1,8 @@
-"""How users add to the sampler: a flow, a base, a law of u, each found by its name in the options.
+"""Registration of flows, bases and laws of u that users write, so that options can name them.
 
-What is registered is used under every strategy and on every backend whose arrays it can compute with. A run
-records the name, and where it came from: to load the run, the same has to be registered again.
+A registered flow, base or law is available under every strategy, on every backend whose arrays it can compute
+with. A run records its name and the source file that declared it; before the run is loaded again, it has to
+be registered again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ def register_flow(name: str, factory: FlowFactory) -> None:
     Parameters
     ----------
     factory
-        ``factory(arrays, base, dtype)`` returns a :class:`sesamo_dsl.sampler.Flow`: of configurations of
-        ``base.components`` components on a lattice ``base.shape``, on the arrays of one framework
-        (:class:`sesamo_dsl.sampler.Arrays`), in ``"float32"`` or ``"float64"``. A good flow begins near
-        the base.
+        ``factory(arrays, base, dtype)`` returns a :class:`sesamo_dsl.sampler.Flow` for configurations with
+        ``base.components`` components on a lattice of shape ``base.shape``. It computes with the arrays of
+        one framework (:class:`sesamo_dsl.sampler.Arrays`), in ``"float32"`` or ``"float64"``. With its
+        initial weights a good flow is close to the base.
 
     Raises
     ------
@@ -43,8 +44,8 @@ def register_base(name: str, factory: BaseFactory) -> None:
     ----------
     factory
         ``factory(program, parameters)`` returns a :class:`sesamo_dsl.flows.base.GaussianBase` of
-        ``len(program.components)`` components on ``program.shape``; ``parameters`` are the couplings by name.
-        Its mean is best in the fundamental domain.
+        ``len(program.components)`` components on a lattice of shape ``program.shape``; ``parameters`` are the
+        couplings by name. Its mean should lie in the fundamental domain.
 
     Raises
     ------
@@ -61,13 +62,13 @@ def register_law(name: str, law: type[GroupLaw]) -> None:
     Parameters
     ----------
     law
-        A subclass of :class:`sesamo_dsl.sampler.TableLaw` or :class:`sesamo_dsl.sampler.GroupLaw`, made from
-        a :class:`sesamo_dsl.sampler.GroupAction` alone, which has the couplings as well.
+        A subclass of :class:`sesamo_dsl.sampler.TableLaw` or :class:`sesamo_dsl.sampler.GroupLaw`. Its
+        constructor takes a :class:`sesamo_dsl.sampler.GroupAction`, which also holds the couplings.
 
     Raises
     ------
     OptionError
-        If the name is taken, or this is no such class.
+        If the name is taken, or ``law`` is no subclass with all abstract methods.
     """
     if not (isinstance(law, type) and issubclass(law, GroupLaw) and not inspect.isabstract(law)):
         expected = "a subclass of GroupLaw or TableLaw with all of its abstract methods"

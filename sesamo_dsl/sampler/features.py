@@ -1,4 +1,4 @@
-"""Lattice means of monomials, which the networks of laws see of a configuration."""
+"""Features of a configuration for the networks of laws: block means of monomials of the fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .arrays import Array, Arrays
 
 
 class Features:
-    """Centred and scaled monomials, (batch, components, *lattice) → (features, batch, blocks)."""
+    """Centred and scaled block means, (batch, components, *lattice) → (features, batch, blocks)."""
 
     def __init__(self, arrays: Arrays, spec: FeatureSpec, dtype: str) -> None:
         self._arrays, self._spec = arrays, spec
@@ -18,7 +18,7 @@ class Features:
         return len(self._spec)
 
     def __call__(self, y: Array) -> Array:
-        """The values."""
+        """The features of the configurations y."""
         values = []
         for monomial in self._spec.monomials:
             product = y[:, monomial[0]]

@@ -1,7 +1,7 @@
-"""Flows: what turns noise into configurations with a density, and what a flow of a user has to offer.
+"""Flows: invertible maps from noise to configurations with a known density, and mixtures of flows.
 
-A flow holds no weights. It names them, says how they begin, and takes them as an argument, so that holding
-them constant is a matter of what is passed.
+A flow holds no weights. It defines their names and initial values and takes them as an argument, so that a
+caller can pass constants where no derivative by the weights is wanted.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ from .tail import TailLayer
 class Flow(Protocol):
     """An invertible map of standard normal noise z to configurations x, (batch, components, *lattice).
 
-    A flow of one's own implements this and is registered by :func:`sesamo_dsl.register_flow`; z, x and its
-    weights then come in the floating-point type that its factory was given.
+    A user's flow implements this protocol and is registered by :func:`sesamo_dsl.register_flow`; z, x and the
+    weights have the floating-point type that its factory was given.
     """
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """The weights to begin with, by name; the same seed gives the same on every backend."""
+        """Initial weights by name; one seed gives the same weights on every backend."""
         ...
 
     def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
-        """Noise to configuration: (x, log q(x)), log q of shape (batch,)."""
+        """Noise → configuration: (x, log q(x)), log q of shape (batch,)."""
         ...
 
     def inverse(self, weights: Weights, x: Array) -> tuple[Array | None, Array]:
-        """Configuration to noise: (z, log q(x)); None in the place of z if the flow is not a bijection."""
+        """Configuration → noise: (z, log q(x)), with z = None if the flow has no inverse map."""
         ...
 
 
 class CouplingFlow:
-    """A coupling flow over a Gaussian base; a new flow is equal to its base.
+    """A coupling flow over a Gaussian base; with its initial weights q is the base, with the base's tails.
 
     Parameters
     ----------
     spec
         Architecture.
     base
-        Distribution that the flow starts from; fixes components and shape.
+        The Gaussian base; it fixes the number of components and the shape of the lattice.
     dtype
-        ``"float32"`` or ``"float64"``: of the weights and of what is computed with them. Results come in the
-        type of the input.
+        Type of the weights and of the computation, ``"float32"`` or ``"float64"``. Results have the type of
+        the input.
     prefix
-        What the names of its weights begin with.
+        Beginning of the names of its weights.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class CouplingFlow:
         self._log_normalization = 0.5 * math.log(2 * math.pi) * tables[0].unsplit.size + base.log_det
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Random hidden layers and last layers of zeros."""
+        """Weights of the identity: random hidden layers, last layers of zeros."""
         named = initial_state(self._spec, self._components, self._shape, seed, self._base.nodes)
         return {f"{self._prefix}{name}": values for name, values in named.items()}
 
@@ -137,7 +137,7 @@ class CouplingFlow:
         return self._arrays.cast(z, given), self._arrays.cast(log_q, given)
 
     def _roles(self, layer: int) -> tuple[int, int]:
-        """Which of the two classes is active and which frozen; a single entry is always active."""
+        """Numbers of the active and the frozen class in a layer; a field of one entry is always active."""
         return (1, 0) if self._n_frozen == 0 or layer % 2 == 0 else (0, 1)
 
     def _split(self, field: Array) -> list[Array]:
@@ -159,9 +159,10 @@ class CouplingFlow:
 
 
 class Mixture:
-    """q(x) = Σ_k π_k q_k(x), a variational mixture of flows (ESANN 2020) that start at different points.
+    """q(x) = Σ_k π_k q_k(x), a variational mixture of flows (VMoNF, ESANN 2020) with different bases.
 
-    Each flow has a part of the base where that has parts; else they start around it at random.
+    The bases are the parts of a :class:`~sesamo_dsl.flows.base.MixtureBase`; if the base has no parts, they
+    are copies of it with random shifts (:func:`~sesamo_dsl.flows.base.mixture_bases`).
     """
 
     def __init__(
@@ -180,31 +181,31 @@ class Mixture:
         self._flows = [make(part, f"flow.flows.{k}.") for k, part in enumerate(parts)]
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Those of the flows, and the π_k of the base, or equal ones."""
+        """Initial weights of all flows, and log π_k of the base as ``flow.logits``; zeros without parts."""
         state: dict[str, np.ndarray] = {"flow.logits": self._log_weights}
         for k, flow in enumerate(self._flows):
             state |= flow.initial_state(seed + k)
         return state
 
     def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
-        """Noise to configuration, an equal share of the batch through each flow; see :meth:`shares`."""
+        """Noise → (x, log q(x)); each flow transforms an equal share of the batch, see :meth:`shares`."""
         x = self.spread(weights, z)
         return x, self.inverse(weights, x)[1]
 
     def spread(self, weights: Weights, z: Array) -> Array:
-        """x of :meth:`forward`; its density takes longer, as every flow is asked for it."""
+        """x of :meth:`forward` without log q(x), which takes longer: each flow evaluates the whole batch."""
         parts = zip(self._flows, self._parts(z), strict=True)
         return self._arrays.xp.concat([flow.forward(weights, z[part])[0] for flow, part in parts])
 
     def shares(self, weights: Weights, z: Array) -> Array:
-        """π_k over the share of the batch that went through flow k, (batch,): the mean of these is 1."""
+        """π_k divided by the fraction of the batch that flow k transformed, per configuration, (batch,)."""
         pi = self._arrays.softmax(weights["flow.logits"], axis=0) * len(z)
         sizes = [part.stop - part.start for part in self._parts(z)]
         ones = [self._arrays.zeros((size,), pi) + pi[k] / size for k, size in enumerate(sizes)]
         return self._arrays.xp.concat(ones)
 
     def draw(self, weights: Weights, z: Array, uniform: Array) -> Array:
-        """Noise to configuration, the flow of each chosen with probability π_k by a uniform, (batch,)."""
+        """Noise → x; the flow of each configuration is drawn with probability π_k by a uniform, (batch,)."""
         xp = self._arrays.xp
         log_p = self._log_pi(weights) + self._arrays.zeros((len(self._flows), len(z)), z)
         choice = inverse_cdf(self._arrays, log_p, uniform)
@@ -213,7 +214,7 @@ class Mixture:
         return xp.take_along_axis(x, where, axis=0)[0]
 
     def inverse(self, weights: Weights, x: Array) -> tuple[None, Array]:
-        """log q(x), (batch,); a mixture has no inverse map."""
+        """(None, log q(x)), log q of shape (batch,); a mixture has no inverse map."""
         log_q = self._arrays.xp.stack([flow.inverse(weights, x)[1] for flow in self._flows])
         return None, self._arrays.logsumexp(log_q + self._log_pi(weights), axis=0)
 
@@ -221,7 +222,7 @@ class Mixture:
         return self._arrays.log_softmax(weights["flow.logits"], axis=0)[:, None]
 
     def _parts(self, z: Array) -> list[slice]:
-        """Consecutive shares of the batch, as equal as can be, the larger ones first."""
+        """Consecutive slices of the batch, one per flow; lengths differ by at most 1, longer ones first."""
         sizes = [len(part) for part in np.array_split(np.arange(len(z)), len(self._flows))]
         return [
             slice(stop - size, stop) for size, stop in zip(sizes, itertools.accumulate(sizes), strict=True)

@@ -1,4 +1,4 @@
-"""The modulating group as it acts on a batch: images of configurations, S₁ on them, numbers of sectors."""
+"""The action of the finite group on a batch of configurations: images T_u y, S₁(T_u y), sector numbers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from ..values.couplings import Couplings
 from .arrays import Array, Arrays
 
 Emitted = Mapping[str, Callable[..., Any]]
-"""The emitted functions of a theory on arrays of the framework, couplings filled in."""
+"""The emitted functions of a theory on arrays of the framework, at fixed couplings."""
 
 
 class GroupAction:
-    """The finite group of a theory as it acts on arrays.
+    """The finite group of a theory, acting on arrays of the framework.
+
+    A law draws a *choice* for each configuration. Without blocks it is the number u of an element, (batch,).
+    With blocks it is the number of a sector, one element for every block, if the law is one table over all
+    sectors, (batch,); else it is the element of every block, (batch, blocks).
 
     Attributes
     ----------
     arrays, dtype
         The arrays of the framework, and the floating-point type of configurations.
     emitted, parameters
-        The emitted functions, and the couplings that are filled in.
+        The emitted functions, and their couplings.
+    sectors
+        Number, blocks and enumeration of the sectors.
     shape
-        Of a configuration, (components, *lattice).
-
-    What is drawn for a configuration is called a choice: the number u of an element, (batch,); of a group
-    with blocks the number of a sector of all blocks where these can be enumerated, (batch,), and else the
-    element of every block, (batch, blocks).
+        Shape of a configuration, (components, *lattice).
     """
 
     def __init__(
@@ -63,22 +65,22 @@ class GroupAction:
         return self.images(y, self._matrices)
 
     def table_shape(self, y: Array) -> tuple[int, ...]:
-        """(choices, batch), or (elements, batch, blocks)."""
+        """Shape of a table over all u: (choices, batch), or (elements, batch, blocks)."""
         return len(self._matrices), len(y), *self.sectors.law_shape
 
     def breaking(self, y: Array) -> Array:
-        """S₁(T_u y), or for each block its part of it, of :meth:`table_shape`."""
+        """S₁(T_u y) for every choice, or the part of each block in it, of shape :meth:`table_shape`."""
         if self._breaking not in self.emitted:
             return self.arrays.zeros(self.table_shape(y), y)
         return self.emitted[self._breaking](self.all_images(y)).reshape(self.table_shape(y))
 
     def modulate(self, y: Array, choice: Array) -> tuple[Array, Array]:
-        """(T_u y, u)."""
+        """(T_u y, u), with u the element, (batch,), or the element of every block, (batch, blocks)."""
         u = choice if self._elements is None else self.arrays.take(self._elements, choice)
         return self.emitted["modulate"](y, u), u
 
     def choice_of(self, u: Array) -> Array:
-        """What would have been drawn for u."""
+        """The choice that stands for the elements u, inverse to the u of :meth:`modulate`."""
         if self._elements is None:
             return u
         places = self.sectors.order ** np.arange(u.shape[1] - 1, -1, -1)

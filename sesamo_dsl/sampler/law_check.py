@@ -1,4 +1,4 @@
-"""What a law of u that a user has added must fulfil, found out before it is trained with."""
+"""A test of a user's law p(u|y) before training: normalised, with consistent shapes and log-probabilities."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from .laws import GroupLaw, TableLaw
 
 _BATCH = 4
 _TOLERANCE = 1e-3
-"""Of log-probabilities that may be in single precision."""
+"""Tolerance of log-probabilities, which may be in single precision."""
 
 
 def require_law(
     name: str, law: GroupLaw, group: GroupAction, base: GaussianBase, state: Mapping[str, np.ndarray]
 ) -> None:
-    """OptionError unless, with its first weights, a law is a distribution over the elements.
+    """Check on a few configurations that a law with its initial weights is a distribution over the elements.
 
-    A table has to be normalised; of other laws what is drawn must have the log-probability that it is drawn
-    with.
+    The table of a :class:`TableLaw` has to be normalised. For other laws ``log_prob`` of a draw has to agree
+    with the log-probability that ``sample_and_log_prob`` returned with it.
 
     Parameters
     ----------
     state
-        The first weights of the law, ``law.logits`` included.
+        The initial weights of the law, including ``law.logits``.
+
+    Raises
+    ------
+    OptionError
+        If names, types, shapes or values are wrong.
     """
     arrays = group.arrays
     strangers = [n for n in state if not n.startswith("law.") or n.startswith("law.circle.")]

@@ -4,14 +4,14 @@
 law            p(u|y)
 =============  ===========================================================================================
 uniform        1/|G|
-learned        one logit for every element
+learned        one logit for every element, the same for all y
 heat_bath      exp(−S₁(T_u y)) / Σ_v exp(−S₁(T_v y)), the exact conditional
-conditional    a network of T_u y in the place of −S₁ (``sesamo_dsl.laws.conditional``); where blocks
-               are too many for a table, the chain of :mod:`sesamo_dsl.sampler.chain`
+conditional    exp ψ(T_u y) / Σ_v exp ψ(T_v y) with a network ψ (:mod:`sesamo_dsl.laws.conditional`); the
+               chain of :mod:`sesamo_dsl.sampler.chain` if S₁ couples too many blocks for a table
 =============  ===========================================================================================
 
-A law of one's own is a subclass of :class:`GroupLaw`, or of :class:`TableLaw` if it has a table over all u,
-and is registered by :func:`sesamo_dsl.register_law`.
+A user's law is a subclass of :class:`GroupLaw`, or of :class:`TableLaw` if it has a table over all u, and is
+registered by :func:`sesamo_dsl.register_law`.
 """
 
 from __future__ import annotations
@@ -29,51 +29,54 @@ from .group_action import GroupAction
 
 
 class GroupLaw(ABC):
-    """p(u|y); y has the shape (batch, components, *lattice), choices are those of :class:`GroupAction`.
+    """A law p(u|y): y has the shape (batch, components, *lattice), u is a choice of :class:`GroupAction`.
 
     Subclasses have the group as ``self._group`` and the arrays of the framework as ``self._arrays``.
     """
 
     has_table: ClassVar[bool] = False
-    """Whether log p(u|y) of every u is at hand, as that of a :class:`TableLaw`."""
+    """True if the law is a :class:`TableLaw`, which evaluates log p(u|y) for every u at once."""
 
     def __init__(self, group: GroupAction) -> None:
         self._group, self._arrays = group, group.arrays
 
     @property
     def uniforms(self) -> tuple[int, ...]:
-        """Shape of the uniform numbers that drawing takes for each configuration."""
+        """Shape of the uniform numbers that a draw needs for one configuration."""
         return self._group.sectors.law_shape
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Weights beyond ``law.logits`` to begin with, by names that begin with ``law.``."""
+        """Initial weights other than ``law.logits``, by names that begin with ``law.``."""
         return {}
 
     @abstractmethod
     def sample_and_log_prob(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
-        """A choice for each y, and its log p(u|y), (batch,), differentiable; the choice is constant."""
+        """A choice for each y, a constant, and its log p(u|y), (batch,), which is differentiable."""
 
     @abstractmethod
     def log_prob(self, weights: Weights, y: Array, choice: Array) -> Array:
-        """log p(u|y), (batch,); of a chain up to the heat bath of rows."""
+        """log p(u|y), (batch,); a chain returns log p(u|y) + :meth:`log_rows` at x = T_u y."""
 
     def log_rows(self, x: Array) -> Array:
-        """log Σ_h exp(S₁(x) − S₁(T_h x)) over what turns rows of blocks together, (batch,); 0 without."""
+        """log Σ_(h ∈ H) exp(S₁(x) − S₁(T_h x)), (batch,); 0 if the law has no heat bath of rows.
+
+        The elements h ∈ H act alike on all blocks of a row, see :mod:`sesamo_dsl.laws.autoregressive`.
+        """
         return self._arrays.zeros((len(x),), x)
 
     def turn_rows(self, x: Array, choice: Array, uniform: Array) -> tuple[Array, Array]:
-        """(choice, log p(h|x)) after rows of blocks have been turned at random; x = T_u y of the choice."""
+        """(hu, log p(h|x)) with h ∈ H drawn from its heat bath at x = T_u y; (u, 0) without a heat bath."""
         return choice, self._arrays.zeros((len(x),), x)
 
 
 class TableLaw(GroupLaw):
-    """A law with log p(u|y) of every u at hand."""
+    """A law that evaluates log p(u|y) for every u at once."""
 
     has_table = True
 
     @abstractmethod
     def table(self, weights: Weights, y: Array) -> Array:
-        """log p(u|y) of every u, of the shape of S₁(T_u y): (choices, batch) or (elements, batch, blocks)."""
+        """log p(u|y) for every u, (choices, batch) or (elements, batch, blocks), as S₁(T_u y)."""
 
     def sample_and_log_prob(self, weights: Weights, y: Array, uniform: Array) -> tuple[Array, Array]:
         """See :meth:`GroupLaw.sample_and_log_prob`."""
@@ -87,7 +90,7 @@ class TableLaw(GroupLaw):
 
 
 class Uniform(TableLaw):
-    """1/|G|."""
+    """p(u|y) = 1/|G|."""
 
     def table(self, weights: Weights, y: Array) -> Array:
         """See :meth:`TableLaw.table`."""
@@ -96,7 +99,7 @@ class Uniform(TableLaw):
 
 
 class Learned(TableLaw):
-    """One logit for every element, and every block."""
+    """A softmax with one logit for every element, and every block; it does not depend on y."""
 
     def table(self, weights: Weights, y: Array) -> Array:
         """See :meth:`TableLaw.table`."""
@@ -105,7 +108,7 @@ class Learned(TableLaw):
 
 
 class HeatBath(TableLaw):
-    """The exact conditional."""
+    """The exact conditional law p(u|y) ∝ exp(−S₁(T_u y))."""
 
     def table(self, weights: Weights, y: Array) -> Array:
         """See :meth:`TableLaw.table`."""
@@ -113,7 +116,7 @@ class HeatBath(TableLaw):
 
 
 class Conditional(TableLaw):
-    """A network of T_u y."""
+    """A softmax of a network ψ(T_u y), averaged over the cosets of the unbroken subgroup."""
 
     def __init__(self, group: GroupAction, spec: ConditionalSpec, dtype: str) -> None:
         super().__init__(group)
@@ -135,7 +138,11 @@ class Conditional(TableLaw):
         return self._arrays.logsumexp(log_p[self._cosets], axis=1) - math.log(self._cosets.shape[1])
 
     def _seen(self, images: Array) -> Array:
-        """(inputs, choices, batch[, blocks]), of each block its own and the mean of all."""
+        """Inputs of the network, (inputs, choices, batch[, blocks]).
+
+        For one table over all sectors these are the features of all blocks; else those of the block itself,
+        and their mean over all elements and blocks.
+        """
         xp, spec, own = self._arrays.xp, self._spec, self._features(images)
         if spec.joint:
             return xp.moveaxis(own, 1, 2).reshape(spec.inputs, spec.choices, -1)
@@ -144,9 +151,9 @@ class Conditional(TableLaw):
 
 
 def log_heat(arrays: Arrays, breaking: Array) -> Array:
-    """log p(u|y) of the heat bath from S₁(T_u y), of the same shape."""
+    """log p(u|y) of the heat bath from S₁(T_u y), both of shape :meth:`GroupAction.table_shape`."""
     return arrays.log_softmax(-breaking, axis=0)
 
 
 TABLE_LAWS: dict[str, type[TableLaw]] = {"uniform": Uniform, "learned": Learned, "heat_bath": HeatBath}
-"""The laws without a network by name; those that users add are in :data:`sesamo_dsl.plan.extensions.LAWS`."""
+"""The laws without a network, by name; laws of users are in :data:`sesamo_dsl.plan.extensions.LAWS`."""

@@ -1,7 +1,7 @@
-"""A sampler with its weights: what draws samples and evaluates log q, chunk by chunk, on every backend.
+"""A sampler with its weights: it draws samples and evaluates log q, chunk by chunk, on every backend.
 
-A backend completes it by its arrays, its random numbers, a way to compile the functions of a
-:class:`~sesamo_dsl.sampler.sampler.Sampler`, and a training step.
+A backend adds its arrays, its random numbers and a way to compile the methods of a
+:class:`~sesamo_dsl.sampler.sampler.Sampler`; training is added by :mod:`sesamo_dsl.sampler.trainable`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SamplerModel(ABC):
         self._chunk = chunk_size(self.sampler.shape)
 
     def _action(self, emitted: Mapping[str, Callable[..., Any]], has_walls: bool) -> Callable[[Array], Array]:
-        """S(x) on arrays of the framework, differentiable: finite in walls too, where there are any."""
+        """S(x) on arrays of the framework, differentiable; a backend makes it finite inside of hard walls."""
         return emitted["action"]
 
     @abstractmethod
@@ -61,25 +61,25 @@ class SamplerModel(ABC):
 
     @abstractmethod
     def _flow_uniform(self, count: int, *seeds: int) -> Array:
-        """Uniforms of another stream, (count,), by which a mixture draws its flow."""
+        """Uniform numbers of another stream, (count,), by which a mixture draws its flow."""
 
     @abstractmethod
     def _call(self, stage: str, *arguments: Any) -> Any:
-        """A method of the sampler, without derivatives, compiled if the backend compiles."""
+        """The sampler's method ``stage`` called without derivatives, compiled if the backend compiles."""
 
     def _drawn_for(self, count: int) -> int:
-        """How many samples are drawn for the sake of count: more, where each shape is compiled."""
+        """The length of the batch that is drawn to get count samples; larger if each shape is compiled."""
         return count
 
     def _padded_to(self, count: int) -> int:
-        """The length of a batch of count given configurations: more, where each shape is compiled."""
+        """The length that a batch of count configurations is padded to; larger if each shape is compiled."""
         return count
 
     def _tensor(self, values: np.ndarray) -> Array:
         return self.arrays.constant(values, self._precision)
 
     def _inputs(self, step: int, reference: np.ndarray | None) -> tuple[Any, ...]:
-        """Noise, directions, and reference configurations with their auxiliary coordinates, for a step."""
+        """Inputs of a training step: noise, directions, (reference configurations, auxiliary coordinates)."""
         o, law = self._plan, self.sampler.orientations.law
         noise, directions = self._noise(o.batch, o.seed, 1, step), []
         if law.sampled:
@@ -122,14 +122,17 @@ class SamplerModel(ABC):
         return np.concatenate(parts)[: len(x)] if parts else np.zeros(0, self._precision)
 
     def _draw_directions(self, y: Array, rng: np.random.Generator) -> tuple[list[Array], np.ndarray]:
-        """Orientations given y on the slices, and log p(n|y); of a trained law those it turns."""
+        """Orientations n given y on the slices, and log p(n|y).
+
+        For a trained law these are the uniform directions that its spline maps to n, and their log-density.
+        """
         law, inputs = self.sampler.orientations.law, self._orbit_inputs(y)
         drawn = law.draw(rng, len(y), *inputs)
         log_n = law.log_prob(drawn, len(y), *inputs).astype(self._precision)
         return [self._tensor(n) for n in drawn], log_n
 
     def _orbit_inputs(self, y: Array) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """(r of the slice, table of the circle) as far as the law needs them."""
+        """(r of the slice, −log Σ_u exp(−S₁) on the circle); each is None unless the orbit law needs it."""
         law, radius, table = self.sampler.orientations.law, None, None
         if law.law == "von_mises":
             radius = self._numpy(self.sampler.orientations.radii(y)[0]).astype(np.float64)
@@ -138,7 +141,7 @@ class SamplerModel(ABC):
         return radius, table
 
     def _padded(self, rows: np.ndarray) -> np.ndarray:
-        """The last row repeated up to the length that is worked on."""
+        """The rows, padded to the length of a compiled batch by copies of the last row."""
         return np.concatenate([rows, np.repeat(rows[-1:], self._padded_to(len(rows)) - len(rows), axis=0)])
 
     def _numpy(self, values: Array) -> np.ndarray:

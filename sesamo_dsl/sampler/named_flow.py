@@ -1,4 +1,4 @@
-"""Flows that users have added, found by their names: where weights are kept, and what a flow must fulfil."""
+"""Flows of users, found by their registered names: the names of their weights, and checks before training."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from .flow import Flow
 
 _BATCH = 4
 _TOLERANCE = 1e-2
-"""Of what forward and inverse must agree in: a flow may be in single precision, or inverted by a search."""
+"""Tolerance of forward against inverse: a flow may be in single precision, or inverted by a root search."""
 
 
 class NamedFlow:
-    """A registered flow, its weights under the names that they have in the state of a model.
+    """A registered flow whose weights have the names that they have in the state of a model.
 
     Parameters
     ----------
     name
-        Under which it was registered.
+        The name under which the flow was registered.
     dtype
-        ``"float32"`` or ``"float64"``, in which it is computed; results come in the type of the input.
+        Type of the weights and of the computation, ``"float32"`` or ``"float64"``. Results have the type of
+        the input.
     prefix
-        What the names of its weights begin with; the flow itself does not see it.
+        Beginning of the names of the weights in the state; the flow itself gets the names without it.
 
     Raises
     ------
     OptionError
-        If the factory makes no flow.
+        If the factory does not return a flow.
     """
 
     def __init__(self, arrays: Arrays, name: str, base: GaussianBase, dtype: str, prefix: str) -> None:
@@ -47,7 +48,7 @@ class NamedFlow:
         self._flow: Flow = flow
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """The weights that the flow begins with; OptionError if they are none."""
+        """Initial weights of the flow; OptionError unless they are finite arrays by name."""
         named = self._flow.initial_state(seed)
         if not isinstance(named, Mapping) or not named or not all(isinstance(name, str) for name in named):
             raise self._error(
@@ -73,12 +74,17 @@ class NamedFlow:
         return None if z is None else self._arrays.cast(z, given), self._arrays.cast(log_q, given)
 
     def require_sound(self, seed: int, with_noise: bool) -> None:
-        """OptionError unless, with the first weights, forward and inverse fit together.
+        """Check on a few configurations that forward and inverse agree, with the initial weights.
 
         Parameters
         ----------
         with_noise
-            Whether ``inverse`` has to give z as well.
+            True if ``inverse`` has to return z as well.
+
+        Raises
+        ------
+        OptionError
+            If shapes are wrong, values are not finite, or log q or z of the two methods differ.
         """
         constant, shape = self._arrays.constant, (self._base.components, *self._base.shape)
         weights = {n: constant(values, self._dtype) for n, values in self.initial_state(seed).items()}

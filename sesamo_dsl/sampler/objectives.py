@@ -1,31 +1,32 @@
 """Estimators of the training gradient.
 
 With y from the flow, x = T_u y, and f(y, u) = log q̃(y) + log p(u|y) + S(T_u y), the reverse
-Kullback–Leibler divergence is ⟨f⟩ + log Z. Its gradient has a part that goes through y, by reparametrisation,
-and one that goes through the distribution of u:
+Kullback–Leibler divergence is ⟨f⟩ + log Z. Its gradient has one part through y, by reparametrisation, and one
+through the distribution of u:
 
 ===============  ====================================================================================
 part             estimator
 ===============  ====================================================================================
-y                f is differentiated along y. Derivatives of log q̃ and log p by their weights alone
-                 average to zero: the path gradient leaves them out, by holding the weights constant
-                 wherever f evaluates a density. At the optimum f is constant, hence no variance is left.
+y                f is differentiated along y. Derivatives of log q̃ and log p by their own weights
+                 average to zero; the path gradient omits them: weights are held constant wherever f
+                 evaluates a density. At the optimum f is constant, so its gradient has no variance.
 u, enumerate     Σ_u p(u|y) f(y, u) is differentiated as a whole, :func:`exact_expectation`
-u, reinforce     one u per configuration, and (f − baseline) ∇log p(u|y) with the mean of the others
-                 as baseline; log p is differentiated by its weights and along y,
-                 :func:`score_function_surrogate`
+u, reinforce     one u is drawn per configuration, with the term (f − baseline) ∇log p(u|y), whose
+                 baseline is the mean of f over the other configurations of the batch; log p is
+                 differentiated by its weights and along y, :func:`score_function_surrogate`
 ===============  ====================================================================================
 
-Reparametrisation needs an f that is continuous in y. A fold takes neighbouring points of the flow to
-different walls of the domain, and f is the same there only if it is the same on all images of y, as it is
-when u is uniform or from the heat bath. Of any other law the part that is not,
+Reparametrisation needs an f that is continuous in y. A fold may take two neighbouring points x of the flow to
+different walls of the domain. E_u f has the same value there if it depends on the orbit of y only, as it does
+when u is uniform or from the heat bath. For any other law the difference
 
-    f − f_heat = E_u log [p(u|y) / p_heat(u|y)] ≥ 0,   f_heat = log q̃(y) − log Σ_u exp(−S(T_u y)),
+    E_u f − f_heat = E_u log [p(u|y) / p_heat(u|y)] ≥ 0,   f_heat = log q̃(y) − log Σ_u exp(−S(T_u y)),
 
-is differentiated through the density of y instead, (f − f_heat − baseline) ∇log q̃(y) at y held fixed: no
-derivative along y, so no flux through the walls can be missed. It vanishes where the law is exact.
+may be discontinuous. It is differentiated through the density of y instead, with the term
+(f − f_heat − baseline) ∇log q̃(y) at fixed y: this term has no derivative along y, so it misses no flux
+through the walls. The difference vanishes where the law is exact.
 
-The forward divergence needs configurations of the target and is −⟨log q⟩_p + constant, :func:`mixed` in.
+The forward divergence −⟨log q⟩_p + constant needs configurations of the target p; :func:`mixed` adds it.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from .arrays import Array, Arrays
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """E[S(x) + log p(u|·) + log p(n|·)] given y, as far as it is estimated alike.
+    """E[S(x) + log p(u|·) + log p(n|·)] given y, in two parts that are differentiated differently.
 
     Attributes
     ----------
     value
         The part that is differentiated along y, (batch,).
     across_walls
-        The part that is discontinuous at walls where the fold joins two of them, (batch,): it is
-        differentiated through the density of y. None where there is none.
+        The part that is discontinuous where the fold joins two walls, (batch,); it is differentiated through
+        the density of y. None if the objective has no such part.
     log_law
-        log p(u|·) of the one u that was drawn for every configuration, (batch,), for the score function; None
-        where u is summed over.
+        log p(u|·) of the u drawn for each configuration, (batch,), for the score function; None if u is
+        summed over.
     """
 
     value: Array
@@ -59,16 +60,17 @@ class Energy:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What a step minimises, and the weights of its batch.
+    """The objective of one training step, configuration by configuration, and the weights of its batch.
 
     Attributes
     ----------
     terms
-        One number for every configuration of the batch, (batch,); their mean is differentiated.
+        One number for every configuration of the batch, (batch,); their mean is minimised.
     log_weights
         log w of each configuration, (batch,), without derivative.
     shares
-        How often each configuration counts, (batch,) of mean 1; None if all count alike.
+        Statistical weight of each configuration in the batch, (batch,) of mean 1, from
+        :meth:`~sesamo_dsl.sampler.flow.Mixture.shares`; None if all weights are 1.
     """
 
     terms: Array
@@ -89,16 +91,17 @@ def kl_to_heat_bath(arrays: Arrays, log_p: Array, log_heat: Array) -> Array:
 
 
 def score_function_surrogate(arrays: Arrays, value: Array, log_p: Array, baseline: bool = True) -> Array:
-    """f with the score term of what was drawn in its gradient; f and its log p, (batch,), of batch ≥ 2.
+    """f, (batch,), with (f − baseline) ∇log p added to its gradient; log p, (batch,), is that of the draw.
 
-    f − (mean of the others) = (f − mean) n/(n − 1). Without baseline for draws that are not all alike.
+    The baseline is the mean of f over the other n − 1 ≥ 1 draws: f − baseline = (f − mean) n/(n − 1). It is
+    valid only for independent draws from one distribution; otherwise ``baseline`` has to be False.
     """
     advantage = (value - value.mean()) * (len(value) / (len(value) - 1)) if baseline else value
     return value + arrays.detach(advantage) * (log_p - arrays.detach(log_p))
 
 
 def above_walls(arrays: Arrays, action: Array) -> Array:
-    """S, and where it is infinite a number that is larger than all others of the batch, (batch,)."""
+    """S with +∞ replaced by the largest finite S of the batch plus ``WALL_HEIGHT``, (batch,) → (batch,)."""
     xp = arrays.xp
     infinite = xp.isinf(action) & (action > 0)
     top = xp.max(xp.where(infinite, -xp.inf, action))
@@ -114,14 +117,14 @@ def wall_penalty(arrays: Arrays, facets: Array, height: float, slope: float) -> 
 
 
 def mixed(reverse: Array, log_q: Array | None, weight: float) -> Array:
-    """(1 − w)·reverse − w·⟨log q⟩_p, a number; log q on configurations of the target, None without them."""
+    """(1 − w)·⟨reverse⟩ − w·⟨log q⟩_p, a number; ``log_q`` at configurations of the target p, or None."""
     if log_q is None:
         return reverse.mean()
     return (1 - weight) * reverse.mean() - weight * log_q.mean()
 
 
 def batch_ess(arrays: Arrays, log_w: Array, shares: Array | None) -> Array:
-    """(Σw)²/(N Σw²) of a batch; shares: how often each configuration counts, (batch,) of mean 1."""
+    """(Σw)²/(N Σw²) of a batch of N; ``shares``, (batch,) of mean 1, multiply the terms of both sums."""
     count = 0.0 if shares is None else arrays.xp.log(shares)
     first, second = arrays.logsumexp(log_w + count, axis=0), arrays.logsumexp(2 * log_w + count, axis=0)
     return arrays.xp.exp(2 * first - second) / len(log_w)

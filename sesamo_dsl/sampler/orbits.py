@@ -1,13 +1,13 @@
-"""Laws of the orientations n on the spheres that Lie groups sweep, as far as training differentiates them.
+"""Laws p(n|y) of the orientations on the orbits (spheres) of Lie groups, as far as training differentiates.
 
-Drawing n, and log p(n|y), is done in NumPy by :class:`sesamo_dsl.laws.orbits.OrbitLaw`: an orientation is
-never differentiated where its law is known, because then the objective has it integrated out. What is here is
-that integral, and the circular spline that is trained where the law is not known.
+:class:`sesamo_dsl.laws.orbits.OrbitLaw` draws n and evaluates log p(n|y) in NumPy. Where the exact p(n|y) is
+known, the objective integrates n out, and no derivative passes through a draw. This file has the integral
+log ∫ exp(−S₁) dn, and the circular spline that is trained where the exact p(n|y) is not known.
 
 =============  ==========================================  ============================================
-law            how n is drawn                              how training treats it
+law            how n is drawn                              how training treats n
 =============  ==========================================  ============================================
-uniform        uniformly                                   S does not depend on n, or n is an input
+uniform        uniformly                                   S does not depend on n, or n is part of the noise
 von_mises      von Mises–Fisher, for a linear source       −log ∫ in closed form
 tabulated      by a table on the circle                    −log ∫ by the trapezoid rule
 spline         a circular spline of uniform directions     reparametrised (:mod:`sesamo_dsl.laws.circle`)
@@ -51,7 +51,7 @@ def log_orbit_integral(arrays: Arrays, kappa: Array, dimension: int) -> Array:
 
 
 class CircularSpline:
-    """A map of the circle onto itself that may depend on y: uniform unit vectors to those of the law."""
+    """A map of the circle onto itself that may depend on y: uniform unit vectors → unit vectors n."""
 
     def __init__(self, arrays: Arrays, spec: CircleSpec, dtype: str) -> None:
         self._arrays, self._spec = arrays, spec
@@ -93,7 +93,7 @@ class CircularSpline:
 
 
 class Orientations:
-    """The spheres of a theory: their law, and what of it is differentiated."""
+    """The orientations of a theory on the orbits of its Lie groups: their law, integrals and rotations."""
 
     def __init__(self, group: GroupAction, law: OrbitLaw, spline: CircularSpline | None) -> None:
         self._group, self._arrays, self._emitted = group, group.arrays, group.emitted
@@ -101,16 +101,16 @@ class Orientations:
 
     @property
     def present(self) -> bool:
-        """Whether there is any sphere."""
+        """True if the theory has a slice of a Lie group."""
         return bool(self.law.dimensions)
 
     @property
     def integrated(self) -> bool:
-        """Whether the objective has n integrated out by :meth:`free_energy`."""
+        """True if the objective integrates n out, by :meth:`free_energy`."""
         return self.law.law in ("von_mises", "tabulated")
 
     def free_energy(self, y: Array, action: Array) -> Array:
-        """−log ∫ exp(−S) over group and orbit, from S(y) on the slice, (batch,)."""
+        """−log Σ_u ∫ exp(−S(T_u R(n) y)) dn from S(y) on the slice, (batch,); u = 1 with a linear source."""
         source_free = action - self._emitted["breaking"](y)
         if self.law.law == "von_mises":
             kappa = self.law.strength * self.radii(y)[0]
@@ -120,7 +120,7 @@ class Orientations:
         return source_free - integral
 
     def radii(self, y: Array) -> tuple[Array, ...]:
-        """|c| of every slice, (batch,) each."""
+        """|c|, the length of the collective vector, for every slice, (batch,) each."""
         radii = self._emitted["radii"](y)
         return radii if isinstance(radii, tuple) else (radii,)
 
@@ -136,9 +136,9 @@ class Orientations:
     def turned(
         self, weights: Weights, y: Array, uniform: list[Array], held: bool = False
     ) -> tuple[list[Array], Array]:
-        """Orientations from uniform ones, and log p(n|y) − that of the uniform density, (batch,).
+        """Orientations n from uniform directions, and log p(n|y) − log p_uniform(n), (batch,).
 
-        ``held`` takes the weights of the density as constants.
+        With ``held`` the weights in the density, not in n, are constants.
         """
         if self.spline is None:
             return uniform, self._arrays.zeros((len(y),), y)
@@ -148,13 +148,13 @@ class Orientations:
         return [n], log_p
 
     def log_prob(self, weights: Weights, y: Array, directions: list[Array]) -> Array:
-        """log p(n|y) of a trained law − that of the uniform density, (batch,); 0 for the others."""
+        """log p(n|y) − log p_uniform(n) of a trained law, (batch,); 0 for all other laws."""
         if self.spline is None:
             return self._arrays.zeros((len(y),), y)
         return self.spline.log_prob(weights, y, directions[0])
 
     def log_given(self, y: Array, directions: list[Array]) -> Array:
-        """log p(n|y) as :meth:`OrbitLaw.log_prob` has it, differentiable, (batch,)."""
+        """The same log p(n|y) as by :meth:`OrbitLaw.log_prob`, differentiable, (batch,)."""
         xp, law = self._arrays.xp, self.law
         if law.law == "von_mises":
             kappa = law.strength * self.radii(y)[0]
@@ -176,18 +176,19 @@ class Orientations:
         return between - self._arrays.logsumexp(table, axis=0) - math.log(2 * math.pi / nodes)
 
     def rotate(self, y: Array, directions: list[Array]) -> Array:
-        """y off the slices."""
+        """R(n) y for y on the slices."""
         return self._emitted["rotate"](y, *directions)
 
     def unrotate(self, x: Array) -> tuple[Array, list[Array]]:
-        """(y on the slices, directions)."""
+        """(y on the slices, directions n) with x = R(n) y."""
         y, *directions = self._emitted["unrotate"](x)
         return y, directions
 
     def on_slices(self, y: Array) -> tuple[Array, Array, Array]:
         """(y on the slices, auxiliary coordinates a, log Δ + log N(a)).
 
-        Auxiliary coordinates complete the slices to a lattice-shaped field; they enter target and flow alike.
+        The flow draws all components of a field. On a slice c_2 … c_N vanish, and their values in the draw
+        are the auxiliary coordinates a, whose density in the target is N(a) = N(0, 1).
         """
         if not self.present:
             return y, self._arrays.zeros((len(y), 0), y), self._arrays.zeros((len(y),), y)

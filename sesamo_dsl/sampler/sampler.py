@@ -4,7 +4,10 @@
 
     log q(x, a) − log N(a) = log q̃(y) − log Δ(y) − log N(a) + log p(n|y) + log p(u|R(n) y)
 
-Everything here is a function of weights and noise. A framework compiles these functions, differentiates
+with auxiliary coordinates a ~ N(0, 1) that complete a slice (:meth:`Orientations.on_slices`) and its
+Faddeev–Popov determinant Δ (:mod:`sesamo_dsl.analysis.slices`).
+
+All methods are functions of weights and noise. A framework compiles them, differentiates
 :meth:`Sampler.objective` and draws the noise; see :mod:`sesamo_dsl.sampler.model`.
 """
 
@@ -56,7 +59,8 @@ class Sampler:
     action
         S(x), (batch, components, *lattice) → (batch,), differentiable.
     precision
-        ``"float32"`` or ``"float64"``, of all but the flow.
+        Floating-point type of the law and of the action, ``"float32"`` or ``"float64"``; the flow has that of
+        the plan, if the plan names one.
     """
 
     def __init__(
@@ -128,25 +132,25 @@ class Sampler:
         spec = ConditionalSpec.of(program, facts, base, plan.strategy, parameters)
         return Conditional(self.group, spec, precision)
 
-    # what a framework has to know ------------------------------------------------------------------------
+    # inputs and weights ----------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(components, *lattice)."""
+        """Shape of a configuration, (components, *lattice)."""
         return self.group.shape
 
     @property
     def uniforms(self) -> tuple[int, ...]:
-        """Shape of the uniform numbers of one configuration."""
+        """Shape of the uniform numbers that draw u for one configuration."""
         return () if self.whole_space else self.law.uniforms
 
     @property
     def draws_flow(self) -> bool:
-        """Whether one of several flows has to be drawn, by one more uniform number."""
+        """True if the flow is a mixture, which takes one more uniform number for each configuration."""
         return isinstance(self.flow, Mixture)
 
     def initial_state(self) -> dict[str, np.ndarray]:
-        """The weights to begin with, by name; the same on every backend."""
+        """Initial weights by name, the same on every backend."""
         seed = self._plan.seed
         state = {**self.flow.initial_state(seed), **self._law_state()}
         if self.orientations.spline is not None:
@@ -162,9 +166,10 @@ class Sampler:
     def draw_flow(
         self, weights: Weights, z: Array, uniform: Array | None
     ) -> tuple[Array, Array, Array, Array, Array]:
-        """On the slices: y, log q̃ − log Δ − log N(a), leaked, a and the log_prob mismatch, (batch, …) each.
+        """(y on the slices, log q̃ − log Δ − log N(a), leaked, a, log_prob mismatch), (batch, …) each.
 
-        The mismatch is how far log q̃, accumulated on the way, exceeds that asked for at the sample.
+        The mismatch is the excess of log q̃ as accumulated while drawing over log q̃ evaluated at the sample,
+        negative values set to zero. It is zero in exact arithmetic.
         """
         placed = self.domain.place(self.flow, weights, z, uniform)
         y, auxiliary, log_measure = self.orientations.on_slices(placed.y)
@@ -175,7 +180,10 @@ class Sampler:
     def modulate(
         self, weights: Weights, y: Array, uniform: Array, directions: list[Array]
     ) -> tuple[Array, Array, Array, Array]:
-        """x, log p(u|·) + log p(n|y) of a trained law of n over the uniform one, S(x) and u."""
+        """(x, log p(u|R(n) y) + [log p(n|y) − log p_uniform(n)], S(x), u) with x = T_u R(n) y.
+
+        The bracket is zero unless n has a trained law.
+        """
         if self.whole_space:
             u = self._emitted["canonicalize"](y)[1]
             return y, self._arrays.zeros((len(y),), y), self._emitted["action"](y), u
@@ -195,7 +203,7 @@ class Sampler:
     # densities -------------------------------------------------------------------------------------------
 
     def canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:
-        """(y on the slices, log p(u|·) + log p(n|y) as in :meth:`modulate`, n)."""
+        """(y on the slices, log p(u|R(n) y) + [log p(n|y) − log p_uniform(n)], n) for x = T_u R(n) y."""
         if self.whole_space:
             return x, self._arrays.zeros((len(x),), x), []
         y, u = self._emitted["canonicalize"](x)
@@ -207,12 +215,12 @@ class Sampler:
         return y, log_p, directions
 
     def log_flow(self, weights: Weights, y: Array, auxiliary: Array) -> Array:
-        """log q̃(y, a) − log Δ − log N(a) of y on the slices, (batch,)."""
+        """log q̃(y, a) − log Δ − log N(a) for y on the slices, (batch,)."""
         full = self.orientations.off_slices(y, auxiliary)
         return self.domain.log_prob(self.flow, weights, full) - self.orientations.on_slices(full)[2]
 
     def log_density(self, weights: Weights, x: Array, auxiliary: Array) -> Array:
-        """log q(x, a) − log N(a), differentiable by x, (batch,)."""
+        """log q(x, a) − log N(a), (batch,), differentiable by x."""
         y, log_p, directions = self.canonical(weights, x)
         return log_p + self.orientations.log_given(y, directions) + self.log_flow(weights, y, auxiliary)
 
@@ -225,9 +233,10 @@ class Sampler:
         directions: list[Array],
         reference: tuple[Array, Array] | None,
     ) -> tuple[Array, Array]:
-        """What a step minimises, a number to be differentiated, and the ESS of its batch.
+        """The objective of one training step, a differentiable number, and the ESS of its batch.
 
-        ``reference``: configurations of the target with auxiliary coordinates, for the forward divergence.
+        ``reference`` are configurations of the target and their auxiliary coordinates, for the forward
+        divergence.
         """
         reverse = self._reverse(weights, *noise, directions)
         log_q = None
@@ -238,7 +247,7 @@ class Sampler:
         return value, batch_ess(self._arrays, reverse.log_weights, reverse.shares)
 
     def _reverse(self, weights: Weights, z: Array, uniform: Array, directions: list[Array]) -> Objective:
-        """KL(q‖p) on noise, in the form that is differentiated."""
+        """KL(q‖p) estimated from noise, in the form whose derivative is the gradient of the divergence."""
         o, detach, domain, flow = self._plan, self._arrays.detach, self.domain, self.flow
         placed = domain.place(flow, weights, z)
         if o.gradient == "path":
@@ -271,7 +280,7 @@ class Sampler:
         return Objective(terms, log_w, self._arrays.double(held))
 
     def _energy(self, weights: Weights, y: Array, directions: list[Array], uniform: Array) -> Energy:
-        """E[S(x) + log p(u|·) + log p(n|·)] given y: −log ∫ exp(−S) over group and orbits of exact laws."""
+        """E[S(x) + log p(u|·) + log p(n|·)] given y; for exact laws this is −log Σ_u ∫ exp(−S(x)) dn."""
         if self.whole_space:
             return Energy(self._action(y))
         if self.orientations.integrated:
@@ -300,9 +309,9 @@ class Sampler:
         return Energy(self._action(x) - self.law.log_rows(x) + held + log_turned, None, log_law)
 
     def _energy_across_walls(self, weights: Weights, y: Array, fixed: Array, uniform: Array) -> Energy:
-        """The energy as a part that is the same on all images of y, and the rest, at y held fixed.
+        """The energy as a part that is equal at all images of y and a remainder at ``fixed``, a constant y.
 
-        The first is that of the heat bath, or S₀ where there is no sum over all u.
+        The first part is −log Σ_u exp(−S(T_u y)); it is S₀ if u cannot be summed over.
         """
         action = self._action(y)
         if self._coupled:
@@ -322,5 +331,5 @@ class Sampler:
         return Energy(smooth, rest, log_law)
 
     def _weightless(self, value: Array) -> Array:
-        """Without the derivative by the weights of a density that was drawn from: it averages to zero."""
+        """The value, a constant for path gradients, which omit the derivative of log p by its weights."""
         return self._arrays.detach(value) if self._plan.gradient == "path" else value

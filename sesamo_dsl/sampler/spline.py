@@ -1,7 +1,7 @@
 """Elementwise maps of a coupling: y = x e^s + t, and the rational-quadratic spline of Durkan et al. (2019).
 
-Splines are those of arXiv 1906.04032, in its notation: knots (x^(k), y^(k)), derivatives δ^(k), and in a bin
-of width w and height h with mean slope s = h/w, ξ = (x − x^(k))/w (equations 4 to 8 there).
+Notation and formulas of the spline are those of arXiv 1906.04032, equations 4 to 8: knots (x^(k), y^(k)),
+derivatives δ^(k), and in a bin of width w and height h the mean slope s = h/w and ξ = (x − x^(k))/w.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from .arrays import Array, Arrays
 
 
 def bounded(arrays: Arrays, values: Array, limit: float) -> Array:
-    """Into (−limit, limit), smoothly."""
+    """limit · tanh(values/limit), a smooth map into (−limit, limit)."""
     return limit * arrays.xp.tanh(values / limit)
 
 
 def affine(
     arrays: Arrays, spec: FlowSpec, parameters: Array, values: Array, inverse: bool
 ) -> tuple[Array, Array]:
-    """y = x exp(s) + t; parameters (2, entries, batch), values (entries, batch) → (y, log dy/dx), or inverse.
+    """y = x exp(s) + t or its inverse, with parameters s and t, (2, entries, batch).
 
-    |s| ≤ ``spec.max_log_scale``, smoothly, so that exp cannot overflow.
+    Values (entries, batch) → (image, log of its derivative). A smooth bound keeps |s| below
+    ``spec.max_log_scale``, so that exp cannot overflow.
     """
     log_scale, shift = bounded(arrays, parameters[0], spec.max_log_scale), parameters[1]
     if inverse:
@@ -31,10 +32,11 @@ def affine(
 def spline(
     arrays: Arrays, spec: FlowSpec, parameters: Array, values: Array, inverse: bool
 ) -> tuple[Array, Array]:
-    """A monotone spline on [−bound, bound], and the identity outside.
+    """A monotone spline on [−bound, bound] or its inverse; the identity outside.
 
-    Parameters (3·bins − 1, entries, batch), or batch 1 for one spline of all: widths and heights of the bins,
-    log slopes at the inner knots; values (entries, batch) → (image, log of its derivative).
+    Parameters are the logits of the widths and of the heights of the bins and the log derivatives at the
+    inner knots, (3·bins − 1, entries, batch), with batch 1 for one spline for the whole batch. Values
+    (entries, batch) → (image, log of its derivative).
     """
     xp = arrays.xp
     inner = bounded(arrays, parameters, spec.max_log_scale)
@@ -43,14 +45,14 @@ def spline(
     slopes = xp.concat([ends, xp.exp(inner[2 * spec.bins :]), ends])
     curve = xp.concat([knots(arrays, extents, spec.bound), slopes[None]])
     inside = xp.abs(values) < spec.bound
-    # Values outside are evaluated at 0 and discarded: no branch then has an infinite gradient.
+    # values outside are evaluated at 0 and the result is discarded: no branch has an infinite gradient
     nothing = xp.zeros_like(values)
     image, log_det = rational_quadratic(arrays, curve, xp.where(inside, values, nothing), inverse)
     return xp.where(inside, image, values), xp.where(inside, log_det, nothing)
 
 
 def knots(arrays: Arrays, logits: Array, bound: float) -> Array:
-    """Increasing knots from −bound to bound, (n, bins, ...) → (n, bins + 1, ...)."""
+    """Increasing knots from −bound to bound; logits of the bin sizes (n, bins, …) → (n, bins + 1, …)."""
     xp = arrays.xp
     fractions = xp.cumulative_sum(arrays.softmax(logits, axis=1), axis=1)[:, :-1]
     zero, one = xp.zeros_like(logits[:, :1]), xp.ones_like(logits[:, :1])
@@ -58,9 +60,10 @@ def knots(arrays: Arrays, logits: Array, bound: float) -> Array:
 
 
 def rational_quadratic(arrays: Arrays, curve: Array, values: Array, inverse: bool) -> tuple[Array, Array]:
-    """The spline through knots with derivatives: curve (3, knots, entries, batch or 1) of x, y and δ.
+    """The spline through given knots (equations 4 and 5) or its inverse (equations 6 to 8).
 
-    Values (entries, batch) between the first and the last knot → (image, log of its derivative).
+    The curve has x, y and δ of all knots, (3, knots, entries, batch or 1). Values (entries, batch) between
+    the first and the last knot → (image, log of its derivative).
     """
     xp = arrays.xp
     k = (values >= curve[1 if inverse else 0, 1:-1]).sum(axis=0)
@@ -72,7 +75,7 @@ def rational_quadratic(arrays: Arrays, curve: Array, values: Array, inverse: boo
         rise = values - y0
         a = h * (s - d0) + rise * bend
         b = h * d0 - rise * bend
-        # all of these are positive, and ξ is at most 1, but for rounding, which must not make a NaN of it
+        # the radicand and b + root are positive and ξ ≤ 1 but for rounding; the clips avoid NaN
         tiny = float(xp.finfo(b.dtype).smallest_normal)
         root = xp.sqrt(xp.clip(b * b + 4 * a * s * rise, tiny, None))
         xi = xp.clip(2 * s * rise / xp.clip(b + root, tiny, None), None, 1.0)

@@ -1,16 +1,16 @@
-"""The last map of a flow whose tails are to be heavier than those of a Gaussian.
+"""The last layer of a flow that needs heavier tails than a Gaussian.
 
 A standard normal vector u becomes u g(|u|²) with
 
     g(s)² = ν (e^(s/ν) − 1)/s,   so that   s = ν log(1 + r²/ν)   for   r = |u| g
 
-which is the normal approximation of Student's t by D. L. Wallace, Ann. Math. Stat. 30 (1959) 1121, read
-backwards: the density of r falls like r^(−ν−1), up to a power of log r, and both ways are in closed form.
-In n dimensions it stretches by g across and by e^(s/ν)/g along u, so that
+the inverse of the normal approximation of Student's t by D. L. Wallace, Ann. Math. Stat. 30 (1959) 1121. The
+density of r falls like r^(−ν−1), up to a power of log r; map and inverse are in closed form. In n dimensions
+the map stretches by g perpendicular to u and by e^(s/ν)/g along u, so that
 
     log|det| = (n − 2) log g + s/ν.
 
-A flow ends in it, so that its networks never see a large number.
+It is the last layer, so that the networks of the flow never see large numbers.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from collections.abc import Callable
 from ..flows.base import Tail
 from .arrays import Array, Arrays
 
-_SERIES = 1e-2  # of s/ν, below which log g is a power series
+_SERIES = 1e-2  # below this s/ν log g is evaluated by its power series
 
 
 class TailLayer:
-    """The map of fields in units of the base's widths.
+    """The map u ↦ u g(|u|²) on fields in units of ``GaussianBase.scale``.
+
+    For the tail shape ``"student"`` |u| is the length of the whole configuration; for ``"product"`` every
+    entry is mapped by itself, n = 1.
 
     Parameters
     ----------
     whiten
-        Fields to coordinates in which the base is N(0, 1), of the same shape.
+        Maps fields, (batch, components, *lattice), to coordinates in which the base is N(0, 1).
     """
 
     def __init__(self, arrays: Arrays, tail: Tail, whiten: Callable[[Array], Array]) -> None:
@@ -37,7 +40,7 @@ class TailLayer:
         self._separate = tail.shape == "product"
 
     def forward(self, field: Array) -> tuple[Array, Array]:
-        """(batch, components, *lattice) → the same with heavy tails and log|det|, (batch,)."""
+        """Field (batch, components, *lattice) → field with heavy tails, log|det| (batch,)."""
         share = self._squares(field) / self._nu
         log_g = self._log_g(share)
         return field * self._arrays.xp.exp(log_g), self._log_det(field, share, log_g)
@@ -49,7 +52,7 @@ class TailLayer:
         return field * self._arrays.xp.exp(-log_g), self._log_det(field, share, log_g)
 
     def _squares(self, field: Array) -> Array:
-        """s, or r², of each configuration or of each coordinate, in the shape of the field."""
+        """|field|² per configuration in whitened coordinates, or per entry; broadcasts against the field."""
         if self._separate:
             return field * field
         u = self._whiten(field)
@@ -57,7 +60,7 @@ class TailLayer:
         return squares.reshape(-1, *(1,) * (field.ndim - 1))
 
     def _log_g(self, share: Array) -> Array:
-        """½ log((e^a − 1)/a), a = s/ν."""
+        """log g = ½ log((e^a − 1)/a) with a = s/ν."""
         xp = self._arrays.xp
         small = share < _SERIES
         a = xp.where(small, xp.ones_like(share), share)

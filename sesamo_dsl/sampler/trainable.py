@@ -1,12 +1,12 @@
-"""A sampler whose weights are trained: steps, gradients and the layout of the state, on every framework.
+"""A sampler whose weights are trained: steps, gradients and the state of the model, on every framework.
 
-A backend completes it by its derivatives and by how Adam, or an optimiser of the user's, moves the weights.
-What such an optimiser remembers is part of the state as arrays ``optimizer.…``, in the place of the moments
-of Adam, and its name as ``optimizer``: a model that is loaded where the optimiser is not can be sampled and
-kept all the same, and is trained on once it is given again.
+A backend adds its derivatives and the updates of the weights, by Adam or by a user's optimiser. The memory of
+a user's optimiser is part of the state as arrays ``optimizer.…``, in place of Adam's moments, and its name as
+the array ``optimizer``. A model can be loaded, sampled and saved without the optimiser; before training
+continues, the optimiser has to be passed again.
 
-All that a user may call happens in the backend's
-scope (:meth:`TrainableModel._scope`), and in the precision that :func:`widest` names.
+All public methods run in the backend's scope (:meth:`TrainableModel._scope`), which allows the precision
+:func:`widest`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from ..values.precision import Precision
 from .arrays import Array, Arrays
 from .model import SamplerModel
 
-_NAME, _MEMORY = "optimizer", "optimizer."  # in a state, of an optimiser of the user's
+_NAME, _MEMORY = "optimizer", "optimizer."  # names in a state that belong to a user's optimiser
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def widest(compiled: EmittedProgram, plan: Plan) -> Precision:
-    """The precision that has to be available: the wider one of the theory and of the flow."""
+    """The wider precision of theory and flow, which the scope of the backend has to allow."""
     return "float64" if "float64" in (compiled.precision, plan.flow_precision) else "float32"
 
 
@@ -67,7 +67,7 @@ def _built(
 
 
 def not_an_optimizer(expected: str, found: str) -> OptionError:
-    """What a backend says of an ``optimizer`` that is none of its framework."""
+    """The error for an ``optimizer`` that does not belong to the framework of the backend."""
     return OptionError(
         "optimizer",
         expected=expected,
@@ -101,32 +101,32 @@ class TrainableModel(SamplerModel):
             for name, values in self.sampler.initial_state().items()
         }
         self._steps_done = 0
-        self._optimizer: Any = None  # of the user's
-        self._own: str | None = None  # its name
-        self._unread: dict[str, np.ndarray] = {}  # the memory of one that is not here
+        self._optimizer: Any = None  # the user's optimiser
+        self._own: str | None = None  # the name of the user's optimiser
+        self._unread: dict[str, np.ndarray] = {}  # loaded memory of an optimiser that was not passed yet
 
     def __reduce__(self) -> Any:
-        """Copies and pickles are built anew and given the state: emitted functions do not travel."""
+        """Copies and pickles build a new model and load the state, as emitted functions cannot be pickled."""
         return _built, (*self._made_of, self.state())
 
     @abstractmethod
     def _scope(self) -> AbstractContextManager[None]:
-        """Where arrays are made and computed with, see ``sesamo_dsl.backend.Backend.scope``."""
+        """The context in which arrays are created and used, see ``sesamo_dsl.backend.Backend.scope``."""
 
     @abstractmethod
     def _parameter(self, values: np.ndarray, dtype: str) -> Array:
-        """An array that is trained."""
+        """The values as a trainable array of this dtype."""
 
     @abstractmethod
     def _loss(self, *inputs: Any) -> Array:
-        """The objective of a step, without derivatives."""
+        """The objective of a step, without derivatives; ``inputs`` as from :meth:`_inputs`."""
 
     @abstractmethod
     def _gradient(self, *inputs: Any) -> Mapping[str, Array | None]:
-        """Its derivative by every weight, None for those that it does not depend on."""
+        """The derivative of the objective by every weight; None if the objective does not depend on it."""
 
     def _with_slope(self, function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-        """f(x), (batch,), in which no row sees another, and ∂f/∂x; may be called in what is compiled."""
+        """f(x), (batch,), and ∂f/∂x for a function of each row of x alone; works in compiled functions."""
         raise BackendError(
             f"gradient of log q by {type(self).__name__}",
             expected="a backend that differentiates log q along x, such as torch or jax",
@@ -136,14 +136,14 @@ class TrainableModel(SamplerModel):
 
     @abstractmethod
     def _advance(self, learning_rate: float | None, *inputs: Any) -> Mapping[str, Any]:
-        """One step of the optimiser: the loss, ESS and norm of the gradient, see ``Model.step``.
+        """One step of the optimiser; returns loss, ESS and norm of the gradient, see ``Model.step``.
 
-        The rate is None for an optimiser of the user's, which has its own.
+        The rate is None for a user's optimiser, which has a rate of its own.
         """
 
     @abstractmethod
     def _restore(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Give the weights other values."""
+        """Set the values of the weights."""
 
     @abstractmethod
     def _moments(self) -> dict[str, np.ndarray]:
@@ -151,19 +151,19 @@ class TrainableModel(SamplerModel):
 
     @abstractmethod
     def _restore_moments(self, state: Mapping[str, np.ndarray]) -> None:
-        """Inverse of :meth:`_moments`, with Adam at step ``_steps_done``."""
+        """Set Adam's moments, as :meth:`_moments` returns them, and its step to ``_steps_done``."""
 
     @abstractmethod
     def _adopted(self, optimizer: Any) -> tuple[str, Any]:
-        """The name of a user's optimiser, and what ``_optimizer`` is to be; OptionError if it is none."""
+        """The name of a user's optimiser and the value of ``_optimizer``; OptionError for other objects."""
 
     @abstractmethod
     def _remembered(self) -> dict[str, np.ndarray]:
-        """All that ``_optimizer`` remembers."""
+        """The memory of ``_optimizer`` as arrays by name."""
 
     @abstractmethod
     def _recalled(self, made: Any, memory: Mapping[str, np.ndarray]) -> Any:
-        """``made`` with such a memory; ValueError, LookupError or RuntimeError if that is not its own."""
+        """``made`` with this memory; ValueError, LookupError or RuntimeError if the memory does not fit."""
 
     @property
     def optimizer(self) -> str | None:
@@ -173,10 +173,10 @@ class TrainableModel(SamplerModel):
 
     @_scoped
     def sample(self, count: int, seed: int) -> Draws:
-        """See ``Model.sample``; OptionError for no such number, or more than memory holds."""
+        """See ``Model.sample``; OptionError for an invalid count or seed, or too many samples for memory."""
         count, seed = checks.integer(count, "sample count"), checks.seed(seed, "seed of samples")
         shape = self._made_of[0].program.configuration_shape
-        numbers = 2 * count * math.prod(shape)  # chunks, and all of them
+        numbers = 2 * count * math.prod(shape)  # the chunks and their concatenation
         check_memory(numbers, f"sample count = {count}", "draw fewer at a time, with different seeds")
         return super().sample(count, seed)
 
@@ -209,7 +209,7 @@ class TrainableModel(SamplerModel):
 
     @_scoped
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The estimate of the gradient that the noise of a step gives, by the names of the state."""
+        """The estimate of the gradient from the noise of step number ``step``, by the names of weights."""
         slopes = self._gradient(*self._inputs(step, reference))
         return {
             name: np.zeros(tuple(w.shape)) if (slope := slopes[name]) is None else self._numpy(slope)
@@ -254,7 +254,7 @@ class TrainableModel(SamplerModel):
         )
 
     def _memory(self) -> dict[str, np.ndarray]:
-        """The optimiser's part of the state."""
+        """The part of the state that belongs to Adam or to the user's optimiser."""
         if self._unread:
             return self._unread
         if self._own is None:
