@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -11,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import sympy as sp
+from sympy.core.cache import clear_cache
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import Model, load_backend
@@ -21,6 +26,34 @@ from sesamo_dsl.plan.options import TrainingOptions
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 EXAMPLES = ROOT / "examples"
+
+
+@dataclass
+class Spent:
+    """Processor time of a piece of work, in seconds of a free core of the machine the bounds are for."""
+
+    seconds: float = float("nan")
+
+
+_FREE_CORE = 0.3  # seconds that ``_fixed_work`` takes there
+
+
+@contextmanager
+def processor_time() -> Iterator[Spent]:
+    """Time work in SymPy; fixed work timed after it tells how much slower this machine is just now."""
+    spent, start = Spent(), time.process_time()
+    yield spent
+    seconds = time.process_time() - start
+    spent.seconds = seconds / max(1.0, _fixed_work() / _FREE_CORE)
+
+
+def _fixed_work() -> float:
+    """Processor time of an expansion, with nothing remembered of the last one."""
+    x, y, z = sp.symbols("x y z")
+    clear_cache()
+    start = time.process_time()
+    sp.diff(sp.expand((x + 2 * y - z + sp.sin(x)) ** 7), x).subs(x, y + 1)
+    return time.process_time() - start
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import mpmath
@@ -14,6 +13,7 @@ from sesamo_dsl.algebra.identity_form import IdentityForm
 from sesamo_dsl.analysis.invariance import visibly_changes
 from sesamo_dsl.analysis.undeclared import undeclared_symmetries
 from sesamo_dsl.symbols.lattice import SiteSum
+from support import processor_time
 
 POINT, SQUARE = sd.Lattice(1), sd.Lattice(4, 4)
 X, Y = sd.ScalarField("x", POINT), sd.ScalarField("y", POINT)
@@ -58,10 +58,10 @@ CASES: list[tuple[Any, sp.Expr, Any]] = [
 @pytest.mark.parametrize("index", range(len(CASES)))
 def test_the_analysis_answers_soon(index: int) -> None:
     fields, action, symmetry = CASES[index]
-    start = time.process_time()
-    analysis = sd.analyse(sd.Theory("t", fields=fields, action=action, symmetries=[symmetry]))
-    text = analysis.text()
-    assert time.process_time() - start < 8  # of this thread's processor, on machines twice as slow as ours
+    with processor_time() as spent:
+        analysis = sd.analyse(sd.Theory("t", fields=fields, action=action, symmetries=[symmetry]))
+        text = analysis.text()
+    assert spent.seconds < 5
     assert analysis.status == "broken"
     # (r² − 1)² and its like are invariant, and only what h multiplies counts as breaking
     assert sp.expand(analysis.breaking.xreplace({H: sp.S.Zero})) == 0
@@ -101,11 +101,11 @@ LARGE = {
 @pytest.mark.parametrize("symmetry", [sd.Cyclic(7, X, Y), ROTATION], ids=["Z7", "SO2"])
 @pytest.mark.parametrize("name", LARGE)
 def test_large_actions_are_answered_too(name: str, symmetry: Any) -> None:
-    start = time.process_time()
-    theory = sd.Theory("t", fields=[X, Y], action=R2**2 + LARGE[name], symmetries=[symmetry])
-    analysis = sd.analyse(theory)
-    text = analysis.text()
-    assert time.process_time() - start < 20  # twice to six times what it takes
+    with processor_time() as spent:
+        theory = sd.Theory("t", fields=[X, Y], action=R2**2 + LARGE[name], symmetries=[symmetry])
+        analysis = sd.analyse(theory)
+        text = analysis.text()
+    assert spent.seconds < 10
     assert analysis.status == "broken"
     assert all(f"note: {limit}" in text for limit in analysis.limits)
     # whatever was given up: S − S₁ is invariant
