@@ -1,11 +1,21 @@
-"""Runs: trained models, what made them, and where they are kept.
+"""Runs: trained models with their options, couplings and history, and the directories that hold them.
 
-A run directory holds ``run.json`` (options, couplings, versions, how far the training is, and the SHA-256 of
-the files that belong to it), ``state-….safetensors`` (weights and optimiser), ``history-….csv``, the
-declaration as data in ``declaration.json`` and ``declaration.safetensors`` and, if there were any, the values
-of site-dependent couplings, ``couplings.safetensors``, and the configurations of the target that it was
-trained with, ``reference.safetensors``. ``analysis.txt`` and the emitted module are for people; nothing reads
-them. The state has the same layout for all backends: a run trained with one can be loaded with another.
+A run directory has these files:
+
+=================================  ======================================================================
+``run.json``                       options, couplings, versions, progress, and SHA-256 of the other files
+``state-….safetensors``            weights and memory of the optimiser
+``history-….csv``                  metrics of every step
+``declaration.json``,              Program, facts and base, from which the model is built again
+``declaration.safetensors``
+``couplings.safetensors``          values of site-dependent couplings, if the theory has any
+``reference.safetensors``          configurations of the target for the forward divergence, if given
+``outside-….safetensors``          configurations of the target that samples are compared with, if any
+``analysis.txt``, emitted module   for people; only ``analysis.txt`` of format 1 is read again
+``run.lock``                       lock file of the process that trains the run
+=================================  ======================================================================
+
+The state has the same layout on all backends, so a run trained with one backend can be loaded with another.
 """
 
 from .declaration import digest as digest

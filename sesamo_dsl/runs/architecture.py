@@ -1,4 +1,4 @@
-"""Whether an architecture is that of given weights, found out before memory is asked for."""
+"""A check of the recorded architecture against the weights on disk, before memory is used for a model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LAYER = re.compile(r"flow\.(?:flows\.(\d+)\.)?layers\.(\d+)\.blocks\.(\d+)\.wei
 
 
 def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError unless the recorded architecture has the size of the weights.
+    """Raise ValueError unless the recorded architecture fits the sizes of the weights.
 
-    The weights are there, on disk; an architecture is a few numbers in a text, which can be anything.
-    The sizes of a flow that a user has added are those that its factory gives.
+    A damaged or edited architecture, a few numbers in ``run.json``, could ask for any amount of memory; the
+    weights have the size of their file. Sizes of a user's flow are not known before its factory is called.
     """
     flow = plan.flow
     if isinstance(flow, str):
@@ -35,7 +35,7 @@ def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndar
         raise ValueError(f"weights of widths {widths} for an architecture with hidden layers {flow.hidden}")
     inputs = first[0][1]
     window = flow.kernel ** len(program.shape) * len(program.components)
-    # half of the window of a checkerboard is frozen; a graph has no more inputs than sites
+    # half of the window of a checkerboard is frozen; on a graph the number of sites bounds the inputs
     if program.nodes is None and window > 4 * (inputs + 1):
         raise ValueError(f"weights with {inputs} inputs for a window of {window} entries")
     _check_flows({match[1] for match in found.values()}, plan.flows)

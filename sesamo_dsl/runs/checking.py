@@ -1,9 +1,9 @@
-"""Annealing for a training: configurations that a model is held against, and learns from where it has to.
+"""Annealing before or after a training: configurations of the target that check a model and may train it.
 
-Where S has several minima that no symmetry relates, a model that starts at one of them does not find the
-others. Then the annealing comes first. Where it comes last, as it does else, and says that the model misses
-something, the model is trained once more. Either way one half of the walkers is learned from, the other half
-the model is held against.
+If S has several minima that no symmetry relates, a model that starts at one of them does not find the others;
+in this case the annealing comes before the training. Otherwise it comes after the training, and if it shows
+that the model misses a part of exp(−S), the model is trained again. In both cases the model is trained on one
+half of the walkers and checked with the other half.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ..landscape.laplace import DENSE
 from ..landscape.minima import find_minima
 from ..values.couplings import Couplings
 
-_MOST_SECTORS = 64  # that a sum goes over
-_BARRIER, _POINTS = 1.0, 33  # of −log of a density, and where it is looked for on a line
-_LEAST_MASS = 1e-3  # of a minimum beside the deepest one, by Laplace's estimate
-_WALKERS, _POPULATIONS, _MOST_SECONDS = 512, 8, 30.0  # of an annealing that is to be learned from
-LEAST_SECONDS = 5.0
-PART = 0.2  # of the time of the training
+_MOST_SECTORS = 64  # with more sectors no minima are searched, because of the sum over u
+_BARRIER, _POINTS = 1.0, 33  # least barrier in −log density between minima; points of the line between them
+_LEAST_MASS = 1e-3  # least weight of a minimum relative to the heaviest one, by Laplace's approximation
+_WALKERS, _POPULATIONS, _MOST_SECONDS = 512, 8, 30.0  # options of an annealing whose walkers train a model
+LEAST_SECONDS = 5.0  # of an annealing that checks a model
+PART = 0.2  # duration of the annealing after a training, relative to the training
 
 
 def anneal_for_check(
@@ -46,16 +46,22 @@ def anneal_for_check(
     *,
     progress: bool,
 ) -> tuple[TargetSample | str, Sequence[Signals]]:
-    """Configurations of the target, or why there are none; and the signals that came in the meantime.
+    """Anneal to check a trained model.
 
-    Whatever goes wrong is a reason and a warning, as there may be a training that would be lost.
+    An error becomes a warning and a reason in words, so that the finished training is not lost.
 
     Parameters
     ----------
     seconds
-        Time of the annealing; None for a fifth of that of the training, at least five seconds.
+        Duration of the annealing; None for a fifth of that of the training, at least five seconds.
     trained
-        Seconds of the training.
+        Duration of the training in seconds.
+
+    Returns
+    -------
+    tuple
+        Configurations of the target, or the reason why there are none, in words; and the signals SIGINT and
+        SIGTERM that were received in the meantime.
     """
     seconds = max(LEAST_SECONDS, PART * trained) if seconds is None else seconds
     return _annealed(compiled, parameters, AnnealingOptions(seconds=seconds, seed=seed), progress=progress)
@@ -69,7 +75,7 @@ def _annealed(
         return annealed.as_target(), signals
     except (AnnealingError, BackendError) as error:
         reason = f"{error.subject}: {error.found}"
-    except Exception as error:  # an error of ours as well: a training that has been computed is never lost
+    except Exception as error:  # any error, a bug of this package included: a finished training is never lost
         reason = f"the annealing failed with {type(error).__name__}: {error}"
     warnings.warn(f"samples of the run are not checked: {reason}", RuntimeWarning, stacklevel=4)
     return reason, ()
@@ -78,16 +84,20 @@ def _annealed(
 def anneal_to_learn(
     compiled: CompiledProgram, parameters: Couplings, seed: int, *, progress: bool
 ) -> tuple[TargetSample | str, Sequence[Signals]]:
-    """Of so many walkers, not of so many seconds, unless it takes too long."""
+    """Anneal a fixed number of walkers to train on, so that a seed gives the same walkers; at most 30 s.
+
+    Returns the same as :func:`anneal_for_check`.
+    """
     options = AnnealingOptions(walkers=_WALKERS, populations=_POPULATIONS, seconds=_MOST_SECONDS, seed=seed)
     return _annealed(compiled, parameters, options, progress=progress)
 
 
 def inequivalent_minima(program: Program, parameters: Couplings) -> int:
-    """How many minima of S matter that neither an exact nor a broken symmetry relates.
+    """The number of minima of S with a relevant weight that no symmetry, exact or broken, relates.
 
-    0 of theories with too many variables or sectors to search. In the domain Ω the density is
-    Σ_u exp(−S(T_u y)); minima with no barrier of it between them are one.
+    Minima are mapped to the domain Ω, where the density is Σ_u exp(−S(T_u y)); two minima without a barrier
+    of this density on the line between them count as one. The number is 0 if the theory has too many
+    variables or sectors for a search.
     """
     sectors = program.sectors
     if math.prod(program.configuration_shape) > DENSE or sectors.count > _MOST_SECTORS:
@@ -98,7 +108,7 @@ def inequivalent_minima(program: Program, parameters: Couplings) -> int:
     if len(heavy) < 2:
         return len(heavy)
     places = run(program, "canonicalize", {"x": np.stack([m.configuration for m in heavy])})[0]
-    if "unrotate" in program.functions:  # the group leaves a minimum at zero where it is
+    if "unrotate" in program.functions:  # at a collective vector 0 there is no direction: NaN, no rotation
         turned = run(program, "unrotate", {"x": places})[0]
         places = np.where(np.isfinite(turned), turned, places)
     distinct: list[np.ndarray] = []
@@ -109,7 +119,7 @@ def inequivalent_minima(program: Program, parameters: Couplings) -> int:
 
 
 def _barrier(program: Program, parameters: Couplings, one: np.ndarray, other: np.ndarray) -> float:
-    """How far −log Σ_u exp(−S(T_u y)) rises above both ends on the line between them."""
+    """Height of −log Σ_u exp(−S(T_u y)) on the line between two configurations, above the higher end."""
     share = np.linspace(0, 1, _POINTS).reshape(-1, *(1,) * one.ndim)
     y = one + share * (other - one)
     images, sectors = np.repeat(y[None], program.sectors.count, axis=0), program.sectors
@@ -123,16 +133,16 @@ def _barrier(program: Program, parameters: Couplings, one: np.ndarray, other: np
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a training learns from and is held against.
+    """Configurations of the target for a training, and others that check the trained model.
 
     Attributes
     ----------
     learned
         Configurations for the forward part of the objective, (n, components, *lattice).
     outside
-        Others, which the model never sees.
+        Configurations that are not used in training; samples of the model are compared with them.
     reason
-        Why, as the plan says it.
+        Why the model is trained on walkers, in words, for the reasons of the plan.
     """
 
     learned: np.ndarray
@@ -141,7 +151,7 @@ class Lesson:
 
     @classmethod
     def of(cls, found: TargetSample, reason: str) -> Lesson | None:
-        """Both halves of configurations, none of which depends on one of the other; None for too few."""
+        """Split configurations into halves without a common cluster; None if there are too few clusters."""
         clusters = np.unique(found.cluster)
         first = np.isin(found.cluster, clusters[: len(clusters) // 2])
         if not 0 < first.sum() < len(first):
@@ -152,9 +162,10 @@ class Lesson:
 def lesson_before(
     compiled: CompiledProgram, parameters: Couplings, seed: int, *, progress: bool
 ) -> tuple[Lesson | None, Sequence[Signals]]:
-    """Anneal before the training, where S has several minima; None where it has not, or nothing came of it.
+    """Anneal before the training if S has several inequivalent minima.
 
-    So many walkers, not so long: the same seed gives the same training.
+    The lesson is None if S has at most one minimum, or if the annealing failed or is not reliable. The
+    signals are SIGINT and SIGTERM that were received in the meantime.
     """
     minima = inequivalent_minima(compiled.program, parameters)
     if minima < 2:
@@ -176,9 +187,14 @@ def lesson_after(
     *,
     progress: bool,
 ) -> tuple[Lesson | None, Sequence[Signals]]:
-    """What is to be learned from the annealing at the end of a training; None if nothing is missed.
+    """The lesson from the annealing at the end of a training; None if the model covers the target.
 
-    One that had too little time to be believed is made anew.
+    Parameters
+    ----------
+    found
+        Walkers of the annealing. If there are doubts about them, those of a new annealing replace them.
+    coverage
+        The comparison of samples of the model with these walkers.
     """
     if coverage.status == "covered":
         return None, ()

@@ -1,7 +1,7 @@
-"""The declaration of a run as data: Program, facts and base, enough to build its model again.
+"""The declaration of a run as data: Program, facts and base, from which its model is built again.
 
-No file is run for it, no expression evaluated: ``declaration.json`` has names and numbers, and
-``declaration.safetensors`` the arrays.
+``declaration.json`` has names and numbers, ``declaration.safetensors`` has the arrays. Reading them executes
+no code and evaluates no expression of a theory file.
 """
 
 from __future__ import annotations
@@ -25,13 +25,23 @@ from ..ir.text import program_text
 from ..values.couplings import Couplings
 from .store import parse
 
-_NEEDED = {"action", "action_and_gradient", "canonicalize", "modulate"}  # by every model
+_NEEDED = {"action", "action_and_gradient", "canonicalize", "modulate"}  # functions that every model calls
 VALUES, ARRAYS = "declaration.json", "declaration.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class Declaration:
-    """What a model is built from."""
+    """The Program, the facts and the base from which a model is built.
+
+    Attributes
+    ----------
+    program
+        The lowered theory.
+    facts
+        The results of the analysis that a model needs, at the couplings of the run.
+    base
+        The Gaussian base of the flow.
+    """
 
     program: Program
     facts: StoredFacts
@@ -39,11 +49,11 @@ class Declaration:
 
     @classmethod
     def of(cls, compiled: CompiledProgram, parameters: Couplings, base: GaussianBase) -> Declaration:
-        """Of a theory that is to be trained at given couplings."""
+        """The declaration of a compiled theory at given couplings."""
         return cls(compiled.program, StoredFacts.of(compiled.facts, parameters), base)
 
     def files(self) -> dict[str, bytes]:
-        """The two files, by name."""
+        """The contents of the two files by name; inverse of :meth:`read`."""
         values, arrays = self.facts.as_data()
         named = _below("constant.", self.program.constants) | _below("facts.", arrays)
         named |= _below("base.", _base_as_data(self.base))
@@ -55,12 +65,12 @@ class Declaration:
 
     @classmethod
     def read(cls, files: Mapping[str, bytes]) -> Declaration:
-        """Inverse of :meth:`files`.
+        """The declaration in the files of a run; inverse of :meth:`files`.
 
         Raises
         ------
         ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError
-            For files that hold no declaration.
+            If the files are damaged or do not hold a declaration.
         """
         values, arrays = parse(files[VALUES]), load_tensors(files[ARRAYS])
         program = program_from_data(values["program"], _of("constant.", arrays))
@@ -88,7 +98,7 @@ def _base_as_data(base: GaussianBase) -> dict[str, np.ndarray]:
 
 
 def _base_from_data(program: Program, base: Mapping[str, np.ndarray]) -> GaussianBase:
-    """Inverse of :func:`_base_as_data`; ValueError or KeyError for what is no base of the program."""
+    """Inverse of :func:`_base_as_data`; ValueError or KeyError if the arrays are no base of the program."""
     shape = (*program.shape, len(program.components), len(program.components))
     if base["filter.real"].shape != shape or base["filter.imaginary"].shape != shape:
         raise ValueError(f"a base of shape {base['filter.real'].shape} on a lattice {program.shape}")
@@ -126,10 +136,10 @@ def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def digest(compiled: CompiledProgram) -> str:
-    """Identifies the compiled mathematics, whatever the backend."""
+    """SHA-256 of the compiled program, the same on every backend."""
     program = compiled.program
     constants = [
-        # values that were given count to the last digit, those that were computed may be rounded differently
+        # given values count to the last digit; computed values may differ between machines by rounding
         (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()
         for name, array in program.constants.items()
     ]

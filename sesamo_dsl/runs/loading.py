@@ -1,4 +1,4 @@
-"""Reading runs back, of this format and of earlier ones."""
+"""Loading of runs from their directories, in this format and in earlier formats."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
 def load_run(
     directory: str | Path, *, theory: Theory | str | Path | None = None, backend: str | None = None
 ) -> Run:
-    """Read a run directory; the model is built from the declaration that it holds as data.
+    """Load a run from its directory; the model is built from the stored declaration.
 
     Parameters
     ----------
     theory
-        The declaration, or the name or file of one. It is needed for derived quantities of a theory whose
-        file has moved or changed since, and for runs of the first format that were not made from a shipped
-        theory. A file is run as Python.
+        The theory, or its name or file. It is needed for derived quantities if the theory's file has been
+        moved or changed since, and for runs of format 1 unless the theory is shipped with the package. A
+        theory file is executed as Python.
     backend
-        Use another backend than the one that trained it.
+        Name of the backend; default: the backend that trained the run.
 
     Raises
     ------
     RunError
-        If the directory is not a run, is damaged, or belongs to another theory, or if its flow, base or law
-        is one that a user has added and that is not registered.
+        If the directory is not a run, is damaged, or belongs to another theory, or if a user's flow, base or
+        law that it was trained with is not registered.
     BackendError
         For a backend that does not exist or is not installed.
     """
@@ -69,7 +69,7 @@ def load_run(
         if record["precision"] not in ("float32", "float64"):
             raise ValueError(f"precision {record['precision']!r}")
         chosen = str(record["backend"]) if backend is None else backend
-        if record["format"] != 1:  # a declaration of format 2 has neither tails nor parts in its base
+        if record["format"] != 1:  # format 2 differs from 3 only in that its bases have no tails and no parts
             declared = Declaration.read(files)
     except DAMAGES as error:
         raise not_a_run(store.path, error) from error
@@ -137,7 +137,7 @@ def load_run(
 
 
 def _outside(kept: Any, files: Mapping[str, bytes]) -> tuple[TargetSample | None, str]:
-    """The configurations that samples are held against, or why there are none."""
+    """The configurations that samples are compared with, or the reason in words why there are none."""
     if isinstance(kept, str):
         return None, kept or "runs of an earlier version have no annealing: run.check() makes one"
     return TargetSample.from_data(kept, load_tensors(state_of(files, "outside"))), ""
@@ -147,8 +147,8 @@ _REFERENCE, _COUPLINGS = "reference.safetensors", "couplings.safetensors"
 
 
 def _course(record: Mapping[str, Any], plan: Plan, history: History, step: int) -> tuple[Course, Any]:
-    """How far the training is; ValueError unless weights, history and record are of one moment."""
-    if record["format"] == 1:  # of a training that diverged, the history goes on beyond its weights
+    """The progress of the training and how it ended; ValueError unless weights, history and record agree."""
+    if record["format"] == 1:  # the history of a diverged training is longer than the training of its weights
         history.cut(step)
         seconds = history.columns.get("seconds", [0.0])
         course = Course(step, seconds[-1] if seconds else 0.0)
@@ -168,7 +168,7 @@ def _course(record: Mapping[str, Any], plan: Plan, history: History, step: int) 
 
 
 def read_history(data: bytes) -> History:
-    """Inverse of ``History.csv``; ValueError for anything else."""
+    """The history in a CSV file, inverse of ``History.csv``; ValueError if the text is not such a file."""
     history = History()
     header, *rows = data.decode("utf-8").splitlines()
     names = header.split(",")
@@ -185,7 +185,10 @@ def read_history(data: bytes) -> History:
 def _declaration_of_format_1(
     store: RunDirectory, record: Mapping[str, Any], source: Mapping[str, str], name: str, given: Theory | None
 ) -> Theory:
-    """The first format holds no declaration; a file is not run unless it is asked for."""
+    """The theory of a run of format 1, which holds no declaration: the given theory, or a shipped one.
+
+    A theory file that is only recorded in the run is never executed: RunError.
+    """
     if given is not None:
         return given
     reference = source.get("reference")
@@ -202,7 +205,7 @@ def _declaration_of_format_1(
 def _require_same_text(
     store: RunDirectory, record: Mapping[str, Any], compiled: CompiledProgram, theory: Theory
 ) -> None:
-    """RunError unless program or action are those that a run of the first format was trained on."""
+    """RunError unless a run of format 1 was trained on this program, or on the same action."""
     action = ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         lines = (store.path / "analysis.txt").read_text(encoding="utf-8").splitlines()
@@ -213,8 +216,8 @@ def _require_same_text(
 
 
 def _require_same_action(store: RunDirectory, program: Program, theory: Theory) -> None:
-    """RunError unless a declaration has the same action as the program, at random configurations."""
-    other = lower_theory(analyse(theory, normalizable=False))  # Z was judged when the training began
+    """RunError unless the theory and the program have the same action, at random configurations."""
+    other = lower_theory(analyse(theory, normalizable=False))  # Z < ∞ was checked before the training
     same = program.components == other.components and program.shape == other.shape
     same = same and set(program.parameters) == set(other.parameters)
     given, asked = (
@@ -247,10 +250,10 @@ def _another_theory(store: RunDirectory, name: str, theory: Theory) -> RunError:
 def _derived(
     store: RunDirectory, wanted: list[str], source: Mapping[str, str], given: Theory | None
 ) -> Mapping[str, Derived]:
-    """Derived quantities are those of the declaration, if it is there as it was.
+    """The derived quantities of the theory, if its declaration is given or its file is found unchanged.
 
-    The file of a theory is run only if it has the digest that it had at training time, and without the
-    modules beside it: of those no digest is known.
+    The theory file is executed only if its SHA-256 is the same as at training time. It cannot import modules
+    beside it, because their SHA-256 was not recorded.
     """
     if given is not None:
         return given.derived

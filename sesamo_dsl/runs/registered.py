@@ -1,4 +1,4 @@
-"""Whether the flow, base and law of a run are there, where a user has added them to those of the package."""
+"""A check that a user's flow, base and law are registered before a run that uses them is loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .store import DAMAGES, not_a_run
 
 
 def require_registered(place: Path, record: Mapping[str, Any]) -> None:
-    """RunError that names what has to be imported, unless all that a run's options name is registered."""
+    """RunError if a user's flow, base or law of the run is not registered; it names the file to import."""
     try:
         options = dict(record["options"])
         sources = {str(option): str(source) for option, source in dict(record.get("registered", {})).items()}

@@ -1,4 +1,4 @@
-"""A run: a trained model, what made it, and where it is kept."""
+"""A run: a model with its couplings, plan, history and store; it samples, trains further and saves itself."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ from .store import RunDirectory, Store, sha256
 FORMAT = 3
 Ending = Literal["finished", "stopped", "diverged"]
 _LARGEST_RATE = 10.0
-"""Learning rate with which a trained model may be trained on: weights are of order one."""
+"""Largest learning rate of a resumed training: weights are of order one."""
 
 
 def rate_of_an_optimizer(rate: float) -> OptionError:
-    """What is said of a learning rate beside an optimiser of the user's."""
+    """The error for a learning rate that is given together with a user's optimiser."""
     return OptionError(
         "option learning_rate",
         expected="none beside an optimizer, which has a rate and a schedule of its own",
@@ -77,34 +77,39 @@ class Run:
     Attributes
     ----------
     compiled
-        What the model is made of. Of a run that was trained in this process it has the declaration and the
-        analysis as well, and is a :class:`sesamo_dsl.CompiledTheory`.
+        The compiled program of the theory. In the process that trained the run it is a
+        :class:`sesamo_dsl.CompiledTheory`, with declaration and analysis.
     parameters
-        Couplings it was trained at.
+        Couplings of the training.
     plan
-        What was decided about model and training; steps and seconds are those asked for since the beginning.
+        All options of model and training; ``steps`` and ``seconds`` are the whole length that was asked for,
+        from the first step on.
+    model
+        The model with its weights.
+    store
+        The directory of the run, or memory.
     declaration
-        What the model can be built from again.
+        Program, facts and base, from which the model can be built again.
     history
         Loss, batch ESS, gradient norm and time of every step.
     course
-        Steps and seconds that are done.
+        Number of steps and seconds that are done.
     source
-        Where the declaration was found.
+        Name or path of the theory, and SHA-256 of its file; empty for a theory of a Python session.
     notes
-        What a reader of results must know.
+        Sentences that a reader of results must know.
     derived
         The declared functions of expectation values.
     reference
-        Configurations of the target that the forward part of the objective is trained with.
+        Configurations of the target for the forward part of the objective, (n, components, *lattice).
     start_from
-        Directory of the run whose flow weights it started with, if any.
-    outside
-        Configurations of the target that are not the model's, which its samples are held against.
-    unchecked
-        Why there are none, if so.
+        Directory of the run whose flow weights the training started from.
     ended
-        How the training ended; None while it runs, and of one that was killed.
+        How the training ended; None while it runs, or if its process was killed.
+    outside
+        Configurations of the target from outside the model, with which its samples are compared.
+    unchecked
+        The reason why ``outside`` is None, in words.
     """
 
     compiled: CompiledProgram
@@ -133,27 +138,27 @@ class Run:
 
     @property
     def directory(self) -> Path | None:
-        """Where it is kept; None if it is not."""
+        """The directory of the run; None if it is kept in memory only."""
         return self.store.path
 
     @property
     def finished(self) -> bool:
-        """Whether the training has done all that was asked for."""
+        """True if the training has done all steps, or seconds, that were asked for."""
         return self.ended == "finished"
 
     @property
     def steps_done(self) -> int:
-        """Optimisation steps that the weights have seen."""
+        """Number of optimisation steps of the weights."""
         return self.course.steps
 
     @property
     def steps_asked(self) -> int | None:
-        """Steps that were asked for since the beginning; None of a training that goes by the clock."""
+        """Number of steps asked for, from the first step on; None if the training goes by the clock."""
         return None if self.plan.seconds is not None else self.plan.steps
 
     @property
     def progress(self) -> str:
-        """How far the training is, in words."""
+        """The progress of the training, in words."""
         done = f"{self.steps_done} of {self.steps_asked} steps"
         if self.plan.seconds is not None:
             done = f"{self.steps_done} steps, {self.course.seconds:.0f} of {self.plan.seconds:g} seconds"
@@ -161,7 +166,7 @@ class Run:
 
     @cached_property
     def exact(self) -> ExactValues | None:
-        """Quadrature values where the theory has at most two degrees of freedom."""
+        """Values by quadrature; None above two real variables, or if the quadrature does not converge."""
         return exact_values(self.compiled.program, self.parameters)
 
     def sample(
@@ -172,17 +177,22 @@ class Run:
         anneal: int | Literal["auto"] = 0,
         progress: bool = True,
     ) -> Samples:
-        """Draw independent samples with weights; the same seed gives the same samples.
+        """Draw independent samples with weights; one seed gives the same samples.
 
         Parameters
         ----------
+        count
+            Number of samples.
+        seed
+            Seed of the random numbers.
         anneal
-            Layers that take the samples from the model to exp(−S), each a trajectory of Hamiltonian Monte
-            Carlo and moves of the groups (a stochastic normalizing flow). Weights are exact for any number of
-            them, and the ESS rises with it. ``"auto"`` doubles it until the ESS is 0.9, or a minute would not
-            be enough; how many there are then depends on the machine.
+            Number of layers that take the samples from the model to exp(−S), each a trajectory of Hamiltonian
+            Monte Carlo and moves of the groups (a stochastic normalizing flow,
+            :mod:`sesamo_dsl.annealing.layers`). Weights are exact for any number, and the ESS rises with it.
+            ``"auto"`` doubles the number until the ESS is 0.9 or more layers would take over a minute; the
+            number then depends on the machine.
         progress
-            Whether to show a progress bar while samples are annealed.
+            True to show a progress bar while samples are annealed.
 
         Raises
         ------
@@ -191,15 +201,15 @@ class Run:
         BackendError
             If samples are to be annealed, and the backend does not differentiate log q.
         AnnealingError
-            If hardly any sample of the model has a weight to be annealed with.
+            If too few samples of the model are finite and inside of the domain for an annealing.
         SamplingInterrupted
-            A KeyboardInterrupt, for SIGINT and SIGTERM while samples are annealed; what is done is its
-            attribute.
+            A KeyboardInterrupt, for SIGINT and SIGTERM while samples are annealed; its attribute ``samples``
+            has the samples that are done.
         """
         layers, progress = checked_layers(anneal), checks.flag(progress, "option progress")
         count = checks.integer(count, "sample count")
         program = self.compiled.program
-        numbers = 2 * count * math.prod(program.configuration_shape)  # chunks, and all of them
+        numbers = 2 * count * math.prod(program.configuration_shape)  # the chunks and their concatenation
         check_memory(numbers, f"sample count = {count}", "draw fewer at a time, with different seeds")
         seed = checks.seed(seed, "seed of samples")
         draws = self.model.sample(count, seed)
@@ -245,19 +255,22 @@ class Run:
         outside: np.ndarray | Chain | Annealed | TargetSample,
         log_weights: np.ndarray | None = None,
     ) -> Coverage:
-        """How samples of the model compare with configurations that are not its own.
+        """Compare samples of the model with configurations of the target from another source.
 
         Parameters
         ----------
+        samples
+            Samples of this run.
         outside
-            Of an annealing, of Markov chains, or from anywhere, (n, components, *lattice) in their order.
+            An annealing, Markov chains, or configurations from any source, (n, components, *lattice), in the
+            order of their generation.
         log_weights
-            Of configurations from anywhere, (n,), up to a constant; by default all are alike.
+            Logarithms of the weights of such configurations, (n,), up to a constant; default: equal weights.
 
         Raises
         ------
         ConfigurationError, OptionError
-            If these are no configurations of the theory, or none at all.
+            If the arrays are not configurations of the theory, or are empty.
         """
         if isinstance(outside, Chain | Annealed):
             outside = outside.as_target()
@@ -276,19 +289,21 @@ class Run:
             return Layers.of(self.model, self.compiled, self.parameters, count, seed, lambda *_: None)
 
     def check(self, seconds: float | None = None, *, progress: bool = True) -> None:
-        """Anneal, and hold all samples against the walkers from now on; kept with the run.
+        """Anneal, keep the walkers with the run, and compare all samples drawn from now on with them.
 
         Parameters
         ----------
         seconds
-            Time of the annealing; by default a fifth of the training's, at least 5 s.
+            Duration of the annealing; default: a fifth of the duration of the training, at least 5 s.
+        progress
+            True to show a progress bar.
 
         Raises
         ------
         OptionError
-            If the time is no positive number.
-        AnnealingInterrupted
-            For SIGINT and SIGTERM; what is done is kept.
+            If ``seconds`` is not a positive number.
+        TrainingInterrupted
+            For SIGINT and SIGTERM; the run is saved with the walkers that are done, if there are any.
         """
         if seconds is not None:
             seconds = checks.real(seconds, "option seconds of check")
@@ -307,18 +322,23 @@ class Run:
         return signals
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """log q(x) of any configurations, (n, components, *lattice) → (n,)."""
+        """log q(x) of configurations from any source, (n, components, *lattice) → (n,)."""
         checked = self.compiled.check_configurations(x)
         return self.model.log_prob(checked) if len(checked) else np.empty(0, self.compiled.precision)
 
     def forward(self, reference: np.ndarray | Chain) -> ForwardMetrics:
-        """Forward ESS and NLL on configurations of the target.
+        """Forward ESS and negative log-likelihood on configurations of the target.
 
         Parameters
         ----------
         reference
             Independent configurations, (n, components, *lattice), or a chain, whose autocorrelation then
             enters the errors.
+
+        Raises
+        ------
+        OptionError
+            If there are no configurations.
         """
         if isinstance(reference, Chain):
             x, mean = reference.configurations, reference.estimate
@@ -343,33 +363,40 @@ class Run:
         optimizer: Any = None,
         check: bool = True,
     ) -> Run:
-        """Finish a training that was interrupted, or train on.
+        """Finish an interrupted training, or train further.
 
-        Finishing gives, on the same machine, bit for bit what the training would have given without the
-        interruption, if it goes by steps.
+        On one machine, finishing an interrupted training by steps gives bit for bit the weights of an
+        uninterrupted training.
 
         Parameters
         ----------
         steps, seconds
-            How much further; without either what is left of what was asked for. The learning rate goes on
-            where it would be in a training of the whole length from the beginning.
+            Number of steps, or seconds, to train further; by default the rest of the length that was asked
+            for. The learning rate follows the schedule of a training of the whole length.
         learning_rate
-            Another peak rate.
+            A new peak rate.
         restart
-            Start the schedule anew, with its warm-up and the peak rate.
-        optimizer
-            The one that the training began with, if that was not Adam; it goes on with its memory. A run of
-            this process has it already.
+            True to start the schedule of the learning rate again, with its warm-up.
+        progress
+            True to show a progress bar.
         callbacks, check
-            See ``CompiledTheory.train``; a run that has configurations to be held against keeps them.
+            See ``CompiledTheory.train``; a run that already has configurations to compare with keeps them.
+        optimizer
+            The optimiser that the training began with, if it was not Adam; it continues with its memory. In
+            the process that trained the run the optimiser is already known.
+
+        Returns
+        -------
+        Run
+            This run.
 
         Raises
         ------
         OptionError
-            For options out of range, if there is nothing left to do, and for another optimiser than the
-            training began with.
+            For options out of range, if the training is finished and no further length is given, or if the
+            optimiser is not the one that the training began with.
         RunError
-            If another process is training the run, or has trained it since it was read.
+            If another process is training the run, or has trained it since it was loaded.
         TrainingDivergedError, TrainingInterrupted, RunNotKeptError
             See ``CompiledTheory.train``.
         """
@@ -447,7 +474,7 @@ class Run:
                 self.ended, error.run = "diverged", self
                 self._keep(self.model.state())
                 raise
-            except BaseException:  # such as a callback raises
+            except BaseException:  # for example one that a callback raises
                 self.ended = "stopped"
                 self._keep(self.model.state())
                 raise
@@ -470,7 +497,7 @@ class Run:
             raise TrainingInterrupted(signals[0], self)
 
     def _keep(self, state: Mapping[str, np.ndarray]) -> str:
-        """A checkpoint; one that cannot be written does not end the training."""
+        """Write a checkpoint and return where it is; if this fails, warn and go on with the training."""
         try:
             self._write(state)
         except RunError as error:
@@ -479,12 +506,18 @@ class Run:
         return "memory" if self.directory is None else str(self.directory)
 
     def save(self, directory: str | Path | None = None) -> None:
-        """Write the run as it is now, all of it or nothing; RunError if the place cannot be written.
+        """Write the run as it is now, completely or not at all.
 
         Parameters
         ----------
         directory
-            A new place, where the run is kept from now on; needed for one that was trained without any.
+            A new directory, in which the run is kept from now on; required for a run that was trained with
+            ``directory=False``.
+
+        Raises
+        ------
+        RunError
+            If the directory cannot be written or already holds a run, or if there is none.
         """
         if directory is not None:
             store = RunDirectory(checks.path(directory, "directory of a run"))

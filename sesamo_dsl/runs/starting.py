@@ -1,4 +1,4 @@
-"""A new run: a theory, its couplings and options, and a directory of its own."""
+"""The start of a new run: from a theory with couplings and options to a trained model in its directory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .run import Run, rate_of_an_optimizer
 from .store import Memory, RunDirectory, Store
 from .warm_start import WarmStart
 
-_LOOKED_AT = 4096  # samples of a first training, to see whether it was enough
+_LOOKED_AT = 4096  # samples of a first training that are compared with the walkers of an annealing
 
 
 def start(
@@ -105,7 +105,7 @@ def start(
     with store.locked():
         if isinstance(store, RunDirectory):
             store.refuse_a_run()
-        if store.path is not None:  # an unwritable place is found before, not after, the training
+        if store.path is not None:  # an unwritable directory raises before the training, not after it
             write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
             write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
             run.save()
@@ -128,7 +128,7 @@ def start(
 def _taught(
     compiled: DerivedProgram, values: Mapping[str, Coupling], plan: Plan, taught: Lesson
 ) -> tuple[Plan, GaussianBase]:
-    """The plan with the base of what is learned from, a flow for each of its parts."""
+    """The plan and the base for a lesson: the base is fitted to the walkers, with one flow for each part."""
     program = compiled.program
     tail = make_base(program, values, plan).tail
     most = MOST_PARTS if plan.flows == 1 else 1
@@ -148,7 +148,10 @@ def _taught(
 def _may_learn(
     compiled: DerivedProgram, plan: Plan, method: str | None, warm_start: WarmStart | None
 ) -> bool:
-    """Whether the compiler may choose to learn from an annealing: nothing else was asked for."""
+    """True if the compiler may decide to train on walkers: no method, base or warm start was asked for.
+
+    Theories on graphs and the strategy ``canonicalize`` have no fitted base.
+    """
     simple = compiled.program.nodes is None and plan.strategy != "canonicalize"
     return simple and plan.base == "vacuum" and method is None and warm_start is None
 
@@ -166,7 +169,7 @@ def _store(compiled: DerivedProgram, directory: str | Path | Literal[False] | No
 def _reference(
     compiled: DerivedProgram, reference: np.ndarray | Chain | Annealed | None
 ) -> np.ndarray | None:
-    """The configurations of the target to train with, checked."""
+    """The given configurations of the target as an array, (n, components, *lattice), checked."""
     if reference is None:
         return None
     if isinstance(reference, Annealed):

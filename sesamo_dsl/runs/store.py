@@ -1,8 +1,8 @@
-"""The directory of a run on disk: one process at a time writes it, and one rename decides what it holds.
+"""The directory of a run on disk: one process at a time writes it, and every change is atomic.
 
-``run.json`` names the files that belong to it, with their SHA-256. What changes in a training is written
-under new names, then ``run.json`` is replaced, then what it no longer names is removed. Whenever the process
-ends, even in between, ``run.json`` and the files that it names are those of one moment.
+``run.json`` names the files that belong to the run, with their SHA-256. Files that change in a training are
+written under new names, then one rename replaces ``run.json``, then files that it no longer names are
+removed. Whenever the process ends, ``run.json`` and the files that it names belong to one state of the run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..machine.cache import write_bytes
 RECORD = "run.json"
 LOCK = "run.lock"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# what a run may leave behind: files of other moments, and those that were being written
+# files that a killed process may leave behind: of other states of the run, or partly written
 _OURS = re.compile(
     r"(state|history)-\d+-[0-9a-f]{12}\.(safetensors|csv)|state\.safetensors|history\.csv"
     r"|\.(run\.json|state[-.].*|history[-.].*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
@@ -41,39 +41,39 @@ DAMAGES = (
     SafetensorError,
     SesamoError,
 )
-"""What reading damaged data may raise."""
+"""Exceptions that reading damaged data may raise."""
 _LARGEST_RECORD = 2**24
 _READS = 5
 
 
 def sha256(data: bytes) -> str:
-    """Hexadecimal digest."""
+    """The SHA-256 of the data, in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 class Store(Protocol):
-    """Where a run is kept: a directory, or memory alone."""
+    """The place where a run is kept: a directory, or memory."""
 
     @property
     def path(self) -> Path | None:
-        """The directory; None if there is none."""
+        """The directory; None for memory."""
         ...
 
     def locked(self) -> AbstractContextManager[None]:
-        """Nobody else writes."""
+        """Context in which no other process can write the run."""
         ...
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
-        """Replace the record and the files that belong to it, all or none; returns its checksum."""
+        """Replace the record and the files that belong to it, all or none; returns the record's checksum."""
         ...
 
     def checksum(self) -> str | None:
-        """Of the record as it is kept now."""
+        """The checksum of the record that is kept now; None if there is none."""
         ...
 
 
 class Memory:
-    """A run that is kept nowhere: nothing is written, and nobody else can have trained it."""
+    """A store that writes nothing: the run exists in this process only."""
 
     path = None
 
@@ -81,11 +81,11 @@ class Memory:
         self._checksum: str | None = None
 
     def locked(self) -> AbstractContextManager[None]:
-        """Nobody else knows of it."""
+        """See :class:`Store`; there is nothing to lock."""
         return contextlib.nullcontext()
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
-        """Only the checksum is kept."""
+        """See :class:`Store`; only the checksum is kept."""
         complete = {**record, "files": {name: sha256(data) for name, data in files.items()}}
         self._checksum = record_digest(complete)
         return self._checksum
@@ -96,7 +96,7 @@ class Memory:
 
 
 class RunDirectory:
-    """One directory; see the module."""
+    """A run on disk; the first paragraph of this file has the protocol."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -104,7 +104,7 @@ class RunDirectory:
 
     @classmethod
     def fresh(cls, stem: Path) -> RunDirectory:
-        """A new directory called ``stem``, or with a number at its end if there is one of that name."""
+        """A new directory called ``stem``, or ``stem``-2, -3, … if the name is taken."""
         for path in itertools.chain([stem], (Path(f"{stem}-{n}") for n in itertools.count(2))):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes; RunError if somebody does. May be entered again by the same object."""
+        """See :class:`Store`; RunError if another process has the lock. One object may enter it twice."""
         if self._lock is not None:
             yield
             return
@@ -133,7 +133,7 @@ class RunDirectory:
                 found="another process that holds it",
                 remedy="wait until it is done, stop it, or choose another directory",
             ) from error
-        except (OSError, NotImplementedError) as error:  # the latter by filelock, of systems without locks
+        except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
             raise _unwritable(self.path, error) from error
         self._lock = lock
         try:
@@ -143,7 +143,7 @@ class RunDirectory:
             lock.release()
 
     def refuse_a_run(self) -> None:
-        """RunError if there is a run in it."""
+        """Raise RunError if the directory holds a run."""
         if (self.path / RECORD).exists():
             raise RunError(
                 f"run directory {self.path}",
@@ -154,14 +154,14 @@ class RunDirectory:
             )
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
-        """Replace the record and the files that belong to it, all or none of them; returns its checksum.
+        """Replace the record and the files that belong to it, all or none; returns the record's checksum.
 
-        ``files`` that are there already are not written again; names of files that change have to differ.
+        Files that exist with the same content are not written again. Files with new content need new names.
 
         Raises
         ------
         RunError
-            If the place cannot be written; what was there before is still there.
+            If the directory cannot be written; the previous run is then still complete.
         """
         with self.locked():
             digests = {name: sha256(data) for name, data in files.items()}
@@ -185,7 +185,7 @@ class RunDirectory:
         return False
 
     def _sweep(self, named: Mapping[str, bytes]) -> None:
-        """Remove what no record names any more, and what a process left behind that was killed."""
+        """Remove files that the record no longer names, and files that a killed process left behind."""
         with contextlib.suppress(OSError):
             for path in self.path.iterdir():
                 if path.name not in named and _OURS.fullmatch(path.name):
@@ -193,9 +193,9 @@ class RunDirectory:
                         path.unlink()
 
     def read(self) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """The record and the files that belong to it; RunError names what is missing, damaged or edited.
+        """The record and the files that belong to it; RunError names a missing, damaged or edited file.
 
-        A process that trains the run may replace files while they are read: then they are read again.
+        If a process that trains the run replaces files in the meantime, all are read again.
         """
         record = self.record()
         for _ in range(_READS):
@@ -209,7 +209,7 @@ class RunDirectory:
         return record, self._files(record)
 
     def record(self) -> dict[str, Any]:
-        """``run.json``, of whatever format; RunError if it is none, or not as it was written."""
+        """The contents of ``run.json``, in any format; RunError if it is missing, damaged or was edited."""
         try:
             with (self.path / RECORD).open("rb") as stream:
                 data = stream.read(_LARGEST_RECORD + 1)
@@ -229,7 +229,7 @@ class RunDirectory:
     def _files(self, record: Mapping[str, Any]) -> dict[str, bytes]:
         found = {}
         try:
-            if record["format"] == 1:  # without checksums, under names that do not change
+            if record["format"] == 1:  # format 1 has fixed names of files and no checksums
                 for name in ("state.safetensors", "history.csv"):
                     found[name] = (self.path / name).read_bytes()
                 for name in ("reference.safetensors", "couplings.safetensors"):
@@ -250,7 +250,7 @@ class RunDirectory:
 
 
 def state_of(files: Mapping[str, bytes], stem: str = "state") -> bytes:
-    """The file with the weights, or with the history; KeyError if there is none."""
+    """The contents of the file whose name begins with ``stem``; KeyError if there is none."""
     for name, data in files.items():
         if name.startswith(stem):
             return data
@@ -258,7 +258,7 @@ def state_of(files: Mapping[str, bytes], stem: str = "state") -> bytes:
 
 
 def parse(data: bytes) -> Any:
-    """Strict JSON: no NaN, no key twice; ValueError otherwise."""
+    """The value of a JSON text; ValueError for NaN, infinities, a repeated key, or text that is not JSON."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -273,7 +273,7 @@ def parse(data: bytes) -> Any:
 
 
 def record_digest(record: Mapping[str, Any]) -> str:
-    """Digest of everything in a record but the digest itself."""
+    """SHA-256 of a record without its entry ``checksum``."""
     rest = {name: value for name, value in record.items() if name != "checksum"}
     return sha256(json.dumps(rest, sort_keys=True).encode())
 
@@ -281,7 +281,7 @@ def record_digest(record: Mapping[str, Any]) -> str:
 def not_a_run(place: Path, error: Exception) -> RunError:
     """The error for a directory that cannot be read."""
     found = f"{type(error).__name__}: {error}"
-    if isinstance(error, SesamoError):  # on one line: its remedy is for values that somebody has given
+    if isinstance(error, SesamoError):  # without its remedy, which is meant for arguments of a user
         found = f"{error.subject}: {error.found}"
     return RunError(
         f"run directory {place}",

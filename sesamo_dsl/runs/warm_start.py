@@ -1,4 +1,4 @@
-"""Warm starts: the flow weights of one run for another."""
+"""Warm starts: a new run starts with the flow weights of an earlier run."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ from .store import DAMAGES, RunDirectory, not_a_run, state_of
 
 @dataclass(frozen=True, eq=False)
 class WarmStart:
-    """Flow weights of a finished run, for a run of the same fields at other couplings or on another lattice.
+    """Flow weights of a run, for a run of the same fields at other couplings or on another lattice.
 
-    The weights of a coupling flow do not know the extents of the lattice: they are the couplings between
-    neighbours, in units of the base's width. The base itself is that of the new theory.
+    The sizes of the weights of a coupling flow do not depend on the extents of the lattice: its networks see
+    neighbours in a window, in units of the base's width. The new run has the base of its own theory.
 
     Attributes
     ----------
+    directory
+        The directory of the earlier run, or its description if it has none.
     flow
-        Architecture the weights belong to, or the name of a flow that a user has added.
+        The architecture of the weights, or the name of a user's flow.
     weights
         Arrays of the flow by their names in the state of a model.
     components, dimension
-        Of the theory it was trained on.
+        Number of field components and lattice dimension of the earlier run.
     """
 
     directory: str
@@ -44,7 +46,7 @@ class WarmStart:
 
     @classmethod
     def of(cls, run: Run | str | Path) -> WarmStart:
-        """From a run, or from its directory; RunError if there is none."""
+        """The weights of a run, given as an object or by its directory; RunError if it cannot be read."""
         if isinstance(run, Run):
             shape, name = run.compiled.program.configuration_shape, str(run.directory or run)
             return cls(name, run.plan.flow, _flow_weights(run.model.state()), shape[0], len(shape) - 1)
@@ -64,7 +66,13 @@ class WarmStart:
     def apply(
         self, state: dict[str, np.ndarray], theory: Theory, flow: FlowSpec | str
     ) -> dict[str, np.ndarray]:
-        """A fresh model's state with these flow weights; RunError unless they fit."""
+        """The state of a new model with these flow weights in it.
+
+        Raises
+        ------
+        RunError
+            If components, dimension, architecture or shapes of weights differ.
+        """
         found = f"{self.components} components in {self.dimension} dimensions, {self.flow}"
         components, dimension = len(theory.components), theory.lattice.dimension
         own = _flow_weights(state)

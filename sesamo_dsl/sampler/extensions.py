@@ -1,8 +1,8 @@
 """Registration of flows, bases and laws of u that users write, so that options can name them.
 
 A registered flow, base or law is available under every strategy, on every backend whose arrays it can compute
-with. A run records its name and the source file that declared it; before the run is loaded again, it has to
-be registered again.
+with. A run records its name and the module that registered it; before the run is loaded, that module has to
+be imported again.
 """
 
 from __future__ import annotations
