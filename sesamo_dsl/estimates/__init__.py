@@ -1,1 +1,1 @@
-"""Numbers with errors: samples, chains, exact values, and the checks that say which to believe."""
+"""Expectation values with errors: from samples, chains and quadrature, and checks of their reliability."""

@@ -1,4 +1,4 @@
-"""One quantity by two sides, and whether they agree."""
+"""The comparison of one quantity from two sources: a model, and configurations from outside the model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .estimate import SIGMAS, Estimate
 
 @dataclass(frozen=True)
 class Agreement:
-    """One quantity by the model and by the configurations from outside.
+    """One quantity from samples of a model and from configurations outside the model.
 
     Attributes
     ----------
     name
-        What it is.
+        Name of the quantity.
     model, outside
-        Its value by each.
+        Its value from each source.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Agreement:
 
     @property
     def z_score(self) -> float:
-        """The difference in standard errors; 0 where both agree exactly, NaN without an error bar."""
+        """The difference in standard errors; 0 if the values are equal, else NaN without an error bar."""
         if self.difference == 0:
             return 0.0
         error = float(np.hypot(self.model.error, self.outside.error))
@@ -35,17 +35,17 @@ class Agreement:
 
     @property
     def has_errors(self) -> bool:
-        """Whether both values have an error bar; that of a single sample is NaN."""
+        """True if both errors are numbers; the error of a single sample is NaN."""
         return not (np.isnan(self.model.error) or np.isnan(self.outside.error))
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference may be an accident, as any is without an error bar; NaN is none."""
+        """True if the difference is within ``SIGMAS`` errors, or is finite and there is no error bar."""
         return abs(self.z_score) <= SIGMAS or (bool(np.isfinite(self.difference)) and not self.has_errors)
 
     @property
     def difference(self) -> float:
-        """Of the model from outside."""
+        """The value of the model minus the value from outside."""
         return self.model.value - self.outside.value
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What has become of samples of a model that were annealed to exp(−S)."""
+"""The record of an annealing of samples of a model to exp(−S)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AnnealingRecord:
-    """How samples of a model were taken to exp(−S), and what that cost.
+    """Layers, cost and success of an annealing of samples from a model to exp(−S).
 
     Attributes
     ----------
     layers
-        Temperatures, with a trajectory and a round of group moves at each; 0 where the model was good enough.
+        Number of temperatures, with a trajectory and a round of group moves at each; 0 if the samples of the
+        model were good enough.
     acceptance
         Mean acceptance probability of the trajectories.
     evaluations
-        Of S and log q with their gradients, for each sample.
+        Evaluations of S and log q with their gradients, per sample.
     model_ess
-        ESS that the samples had as the model drew them.
+        ESS of the samples as the model drew them.
     pilot_ess
-        ESS of the batch that step sizes were found with.
+        ESS of the pilot, the batch that determined the step sizes.
     seed
-        Of that batch.
+        Seed of the annealing and of its pilot.
     """
 
     layers: int

@@ -1,8 +1,8 @@
-"""Markov chains whose stationary distribution is exactly p, with errors that know their autocorrelation.
+"""Markov chains whose stationary distribution is exactly p, with errors that include autocorrelation.
 
-A chain is asymptotically exact: what a finite one has not visited is missing, and its warnings say where it
-is too short. Errors are those of the Γ-method (U. Wolff, Comput. Phys. Commun. 156 (2004) 143,
-hep-lat/0306017) as the library pyerrors computes it.
+A chain is asymptotically exact: a finite chain lacks the regions that it has not visited, and warns if it is
+too short. Errors are computed by the Γ-method (U. Wolff, Comput. Phys. Commun. 156 (2004) 143,
+hep-lat/0306017) in the library pyerrors.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from .samples import Samples, check_samples
 from .target_sample import MOST, TargetSample
 from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
 
-_STRETCH = 10  # autocorrelation times that one stretch of a chain lasts
-_SHORTEST = 20  # below that no autocorrelation function can be summed
-_LENGTH, _REPLICA = 50, 10  # autocorrelation times that all replicas together, and each of them, should last
-_LONGEST_STAY, _LARGEST_STAY = 50, 0.02  # steps, and part of a replica, that a chain may stay where it is
-_LARGEST_R_HAT, _SEPARATE_R_HAT = 1.01, 1.3  # above the second one chains do not see the modes of others
-_FEWEST_EFFECTIVE = 400  # samples, of the bulk and of the tails
-_LEAST_ACCEPTANCE = 0.5  # in units of what the step size was adapted to
-_LEAST_ACCEPTED = 0.2  # with a step size that was given
-_MOST_SHOWN = 16  # sectors, and components of fields
+_STRETCH = 10  # length of a stretch of a chain, one cluster, in autocorrelation times
+_SHORTEST = 20  # least length of a series whose autocorrelation function can be summed
+_LENGTH, _REPLICA = 50, 10  # least length of all replicas together and of each, in autocorrelation times
+_LONGEST_STAY, _LARGEST_STAY = 50, 0.02  # most steps, and largest part of a replica, without a move
+_LARGEST_R_HAT, _SEPARATE_R_HAT = 1.01, 1.3  # above the second bound chains stay in modes of their own
+_FEWEST_EFFECTIVE = 400  # least bulk ESS and tail ESS
+_LEAST_ACCEPTANCE = 0.5  # least acceptance in units of the target to which the step size was adapted
+_LEAST_ACCEPTED = 0.2  # least acceptance with a given step size
+_MOST_SHOWN = 16  # most sectors, and most components of fields, with convergence figures
 
 
 class ChainEstimate(NamedTuple):
@@ -57,13 +57,13 @@ class ChainEstimate(NamedTuple):
 
 
 class ControlledChainEstimate(ChainEstimate):
-    """A mean over a chain with control variates; ``control`` says how much they have helped."""
+    """A mean over a chain with control variates; ``control`` has the reduction of the variance."""
 
     control: Control
 
     @classmethod
     def of(cls, estimate: ChainEstimate, control: Control) -> ControlledChainEstimate:
-        """The same with a record of the control."""
+        """The estimate with the record of its control variates."""
         made = cls(*estimate)
         made.control = control
         return made
@@ -73,17 +73,17 @@ class ControlledChainEstimate(ChainEstimate):
 
 
 def gamma_method(series: np.ndarray) -> ChainEstimate:
-    """Mean of a series, (replicas, length), by the Γ-method.
+    """Mean of a series, (replicas, length), with error and autocorrelation time by the Γ-method.
 
-    Fluctuations are measured from the mean over all replicas: replicas that disagree, such as chains that are
-    stuck in different modes, show up as autocorrelation.
+    Fluctuations are measured from the mean over all replicas, so that a disagreement of replicas, such as
+    chains stuck in different modes, increases the autocorrelation time.
 
     Raises
     ------
     BackendError
         If pyerrors is not installed.
     OptionError
-        For less than 20 values per replica, or values that are not finite.
+        If a replica has fewer than 20 values, or a value is not finite.
     """
     replicas, length = series.shape
     if length < _SHORTEST or not np.isfinite(series).all():
@@ -118,18 +118,18 @@ def gamma_method(series: np.ndarray) -> ChainEstimate:
 
 
 class Trajectories(NamedTuple):
-    """How the trajectories of Hamiltonian Monte Carlo went.
+    """The trajectories of Hamiltonian Monte Carlo that made a chain.
 
     Attributes
     ----------
     step_size, steps
-        Mean leapfrog step, in units of the widths of exp(−S) around its minima, and their number.
+        Mean leapfrog step, in units of the widths of exp(−S) around its minima, and steps per trajectory.
     target_acceptance
-        What the step size was adapted to; None if it was given.
+        Acceptance probability to which the step size was adapted; None if the step size was given.
     divergent
         Number of trajectories whose acceptance probability was zero, to rounding.
     moves
-        Whether moves from the declared groups followed each of them.
+        True if moves by elements of the declared groups followed each trajectory.
     """
 
     step_size: float
@@ -145,6 +145,8 @@ class Chain:
 
     Attributes
     ----------
+    program, parameters
+        The theory and its couplings.
     x
         Configurations, (replicas, length, components, *lattice).
     action
@@ -152,11 +154,11 @@ class Chain:
     acceptance
         Fraction of proposals that were accepted.
     notes
-        What the reader must know about how the chain was made.
+        Sentences about the making of the chain that a reader must know.
     declared
         The theory's derived quantities by name.
     trajectories
-        How those of Hamiltonian Monte Carlo went; None for chains of another kind.
+        Record of the trajectories of Hamiltonian Monte Carlo; None for chains of another kind.
     """
 
     program: Program
@@ -173,11 +175,11 @@ class Chain:
 
     @property
     def configurations(self) -> np.ndarray:
-        """All of them in one batch, (replicas·length, components, *lattice)."""
+        """All configurations in one batch, (replicas·length, components, *lattice)."""
         return self.x.reshape(-1, *self.x.shape[2:])
 
     def series(self, observable: Observable) -> np.ndarray:
-        """Values of what :meth:`expect` averages, (replicas, length)."""
+        """Values of an observable along the chain, (replicas, length); :meth:`expect` is their mean."""
         if isinstance(observable, str) and observable == "action":
             return self.action
         values = values_of(self.program, self.parameters, self.configurations, observable)
@@ -185,7 +187,7 @@ class Chain:
 
     @cached_property
     def identities(self) -> Identities:
-        """What has mean zero under p by Schwinger–Dyson identities, at :attr:`configurations`."""
+        """Schwinger–Dyson identities, whose mean under p is zero, at :attr:`configurations`."""
         return Identities.at(self.program, self.parameters, self.configurations)
 
     @overload
@@ -203,8 +205,8 @@ class Chain:
             ``"action"`` or the name of a declared observable; a function of the configurations,
             (n, components, *lattice) → (n,); or its values in the order of :attr:`configurations`.
         control
-            Whether to lower the variance by Schwinger–Dyson identities; see :meth:`.Samples.expect`.
-            Coefficients come from the other half of all replicas.
+            True to lower the variance by Schwinger–Dyson identities; see :meth:`.Samples.expect`. The
+            coefficients for one half of the steps are fitted to the other half, in all replicas.
         """
         series = self.series(observable)
         if not checks.flag(control, "option control"):
@@ -219,7 +221,10 @@ class Chain:
         )
 
     def as_target(self) -> TargetSample:
-        """Its configurations, thinned out, as a model can be held against them; stretches go together."""
+        """Configurations at equal distances, fewer than 2 · 4096, to compare a model with.
+
+        A stretch of ten autocorrelation times of the action is one cluster.
+        """
         replicas, length = self.action.shape
         tau = float(np.nan_to_num(self.expect("action").tau, nan=1.0))
         stretch = max(1, min(int(_STRETCH * tau) + 1, length))
@@ -238,14 +243,15 @@ class Chain:
     def derived(self, quantity: str | Callable[..., Any], *observables: str) -> ChainEstimate:
         """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
 
-        As for :meth:`Samples.derived`; the error is the Γ-method's for the linearised function.
+        Arguments are those of :meth:`.Samples.derived`; the error comes from the Γ-method for the linearised
+        function.
         """
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
         values = [self.series(name) for name in chosen.observables]
         return gamma_method(chosen.linearised([float(v.mean()) for v in values], values))
 
     def estimate(self, values: np.ndarray) -> Estimate:
-        """The same without the autocorrelation time."""
+        """Mean and error of :meth:`expect` for given values, (replicas, length), without τ."""
         return Estimate(*self.expect(np.ravel(values))[:2])
 
     @cached_property
@@ -269,10 +275,10 @@ class Chain:
 
     @cached_property
     def convergence(self) -> Mapping[str, Convergence]:
-        """R̂ and effective sample sizes by name.
+        """R̂ and effective sample sizes by the name of the quantity.
 
-        Of the action, of every observable, of the mean of every component over the lattice, and of whether
-        the chain is in each sector, as far as there are no more than 16 of these.
+        The quantities are the action, every observable, the lattice means of the first 16 components, and the
+        indicator function of each sector if there are at most 16 sectors.
         """
         series = {name: self.series(name) for name in ("action", *observable_names(self.program))}
         sites = tuple(range(3, self.x.ndim))
@@ -287,7 +293,7 @@ class Chain:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """Reasons not to believe the figures, each with its remedy; empty for a sound chain."""
+        """Reasons to doubt the figures, each with its remedy; empty for a sound chain."""
         found = (
             self._too_short(),
             self._apart(),
@@ -300,7 +306,7 @@ class Chain:
         return tuple(str(finding) for finding in found if finding is not None)
 
     def _apart(self) -> Finding | None:
-        """Chains, or their halves, that do not have one distribution."""
+        """A finding if the chains, or their halves, do not have one distribution."""
         known = {name: c.r_hat for name, c in self.convergence.items() if not np.isnan(c.r_hat)}
         name = max(known, key=lambda name: known[name], default=None)
         if name is None or known[name] <= _LARGEST_R_HAT:
@@ -335,12 +341,15 @@ class Chain:
 
     @property
     def sector_changes(self) -> np.ndarray:
-        """Part of the steps at which each chain changed its sector, (replicas,)."""
+        """Fraction of the steps at which each chain changed its sector, (replicas,)."""
         changed = np.diff(self.sector, axis=1) != 0
         return changed.reshape(*changed.shape[:2], -1).any(axis=2).mean(axis=1)
 
     def _frozen(self) -> Finding | None:
-        """Chains that never leave their sector, although others are elsewhere, or nothing moves them."""
+        """A finding if chains never leave their sector while other such chains are in another one.
+
+        Without moves by group elements, every chain that never leaves its sector is a finding.
+        """
         if self.program.sectors.count == 1 or self.action.shape[1] < 2:
             return None
         stuck = self.sector_changes == 0
@@ -349,7 +358,7 @@ class Chain:
         apart = np.ptp(self.sector[stuck][:, 0], axis=0).any()
         unmoved = self.trajectories is not None and not self.trajectories.moves
         if not (apart or unmoved):
-            return None  # moves of the group are tried, and find no other sector that matters
+            return None  # group moves are tried, and the other sectors have no weight
         return Finding(
             "frozen sectors",
             f"{stuck.sum()} of {len(stuck)} chains never leave the sector they begin in, of "
@@ -372,7 +381,7 @@ class Chain:
         )
 
     def _divergent(self) -> Finding | None:
-        """An infinite wall rejects trajectories as well, and rightly."""
+        """A finding if trajectories diverged; not for hard walls, which rightly reject trajectories."""
         made = self.trajectories
         if made is None or not made.divergent or self.program.has_walls:
             return None
@@ -383,7 +392,7 @@ class Chain:
         )
 
     def _too_short(self) -> Finding | None:
-        """A chain is judged by the slowest of its series."""
+        """A finding if the chain is too short for the slowest of action and observables."""
         replicas, length = self.action.shape
         names = ("action", *observable_names(self.program))
         if length < _SHORTEST:
@@ -405,7 +414,7 @@ class Chain:
         )
 
     def _stuck(self) -> Finding | None:
-        """Many rejections in a row."""
+        """A finding for many rejections in a row."""
         length = self.action.shape[1]
         stay = max(longest_stay(series) for series in self.action)
         if stay <= max(_LONGEST_STAY, _LARGEST_STAY * length):
@@ -484,7 +493,7 @@ class Chain:
 
 
 def _all_trajectories(found: list[Trajectories | None]) -> Trajectories | None:
-    """Those of the first chain, with the divergent ones of all; None if one is of another kind."""
+    """The record of the first chain with the divergent trajectories of all; None if one chain has none."""
     known = [made for made in found if made is not None]
     if len(known) < len(found):
         return None
@@ -498,17 +507,17 @@ def longest_stay(series: np.ndarray) -> int:
 
 
 def _starting_points(count: int) -> int:
-    """How many of so many samples a chain may start at; the others are its proposals."""
+    """The number of samples from which the first configuration is drawn; the others are proposals."""
     return -(-count // 10)
 
 
 def enough_proposals(count: int) -> bool:
-    """Whether so many samples make a chain that an error can be told from."""
+    """True if a chain from ``count`` samples is long enough for the Γ-method."""
     return count - _starting_points(count) >= _SHORTEST
 
 
 def check_proposals(count: int, option: str) -> None:
-    """OptionError if so many samples are too few for independence Metropolis with errors by the Γ-method."""
+    """OptionError if ``count`` samples are too few for independence Metropolis with the Γ-method."""
     if not enough_proposals(count):
         least = next(n for n in range(_SHORTEST, 2 * _SHORTEST) if enough_proposals(n))
         raise OptionError(
@@ -523,11 +532,11 @@ def check_proposals(count: int, option: str) -> None:
 def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
     """Asymptotically exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
 
-    A proposal x' replaces x with probability min(1, w(x')/w(x)); what leaked has weight zero and never does.
-    For models with auxiliary coordinates the chain lives on the extended space, and x is its marginal; so it
-    does for samples that were annealed, which are proposed with all the way that they took. The chain starts
-    at one of the first tenth of the samples, drawn with its weight (sampling importance resampling), so that
-    no thermalisation is left to wait for, and proposes the others in turn.
+    A proposal x' replaces x with probability min(1, w(x')/w(x)); a leaked sample has weight zero and is
+    always rejected. With auxiliary coordinates the chain lives on the extended space (x, a), and x is its
+    marginal; for annealed samples it lives on their paths. The chain starts at one of the first tenth of the
+    samples, drawn with its weight (sampling importance resampling), so that it needs no thermalisation, and
+    proposes the other samples in turn.
 
     Sources: L. Tierney, Ann. Statist. 22 (1994) 1701; for flows M. S. Albergo, G. Kanwar, P. E. Shanahan,
     Phys. Rev. D 100 (2019) 034515 (arXiv 1904.12072).
@@ -535,7 +544,7 @@ def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
     Raises
     ------
     OptionError
-        If the first argument is no samples, or none of the first tenth of them has a weight.
+        If ``samples`` is of another type, or all weights of its first tenth are zero.
     """
     check_samples(samples, "independence Metropolis")
     seed = checks.seed(seed, "seed of independence Metropolis")

@@ -1,9 +1,9 @@
-"""Control variates: an estimate less what is known to be zero, with smaller fluctuations.
+"""Control variates: an observable minus quantities of mean zero has the same mean and smaller fluctuations.
 
-⟨O⟩ = ⟨O − c·g⟩ for Schwinger–Dyson identities g, whatever c is. The best c is found by least squares on one
-half of the samples and used on the other, and the other way round: it then depends on no value that it is
-multiplied with, and no bias comes from it. How many identities are worth their noise is decided in the same
-way, by the two quarters of one half for the other half.
+⟨O⟩ = ⟨O − c·g⟩ for Schwinger–Dyson identities g, which have ⟨g⟩ = 0, and any coefficients c. For each half of
+the samples the best c is fitted by least squares to the other half: c is then independent of the values that
+it multiplies, and causes no bias. The number of identities is chosen in the same way: each quarter of a half
+is controlled with coefficients from the other quarter, and the best number is used for the other half.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import numpy as np
 from .estimate import Estimate
 from .identities import Identities
 
-_ROWS = 50  # effective samples of a quarter for every coefficient
-_LEAST_GAIN = 0.95  # of the variance that is left, or coefficients are not worth their noise
+_ROWS = 50  # least number of effective samples in a quarter per coefficient
+_LEAST_GAIN = 0.95  # largest remaining part of the variance with which identities are used
 _ROUNDING = 1e-14  # relative error of a mean of equal values
-_CUTOFF = 1e-9  # of singular values: identities that are combinations of others
+_CUTOFF = 1e-9  # relative cutoff of singular values: smaller ones belong to linearly dependent identities
 
 
 @dataclass(frozen=True)
 class Control:
-    """What control variates have done for an estimate.
+    """The effect of control variates on an estimate.
 
     Attributes
     ----------
     plain
-        The estimate without them.
+        The estimate without control variates.
     reduction
-        Variance of the plain estimate over that of the controlled one; 1 where they were of no use.
+        Variance of the plain estimate divided by the variance of the controlled one; 1 without control.
     identities
         Names of the monomials whose identities were used.
     note
-        Why there were none, empty if there were some.
+        The reason why no identity was used; empty if identities were used.
     """
 
     plain: Estimate
@@ -51,13 +51,13 @@ class Control:
 
 
 class ControlledEstimate(Estimate):
-    """An estimate with control variates; ``control`` says how much they have helped."""
+    """An estimate with control variates; ``control`` has the reduction of the variance."""
 
     control: Control
 
     @classmethod
     def of(cls, estimate: Estimate, control: Control) -> ControlledEstimate:
-        """The same with a record of the control."""
+        """The estimate with the record of its control variates."""
         made = cls(*estimate)
         made.control = control
         return made
@@ -69,17 +69,19 @@ class ControlledEstimate(Estimate):
 def combination(
     values: np.ndarray, weights: np.ndarray, quarter: np.ndarray, identities: Identities, plain: Estimate
 ) -> tuple[np.ndarray, int] | str:
-    """Values whose mean is that of O − c·g and their number of identities g, or why there are none.
+    """Values with the mean of O − c·g and the number of identities g, or the reason why there are none.
 
-    Coefficients that are fitted to one half fluctuate with it: what a sample does to the mean by way of them,
-    −δc·ḡ of the other half, is part of its value. These parts add up to zero by the normal equations.
+    Coefficients that are fitted to one half fluctuate with it. The first-order effect of a sample on the mean
+    through these coefficients, −δc·ḡ with ḡ of the other half, is added to its value, so that the error
+    includes it. These terms add up to zero by the normal equations.
 
     Parameters
     ----------
     values, weights
         O and the weight of each configuration, (n,); weights have sum 1.
     quarter
-        0 or 1 of one half, 2 or 3 of the other, (n,); what is in different quarters is independent.
+        Number of the quarter of each configuration, (n,): 0 and 1 are one half, 2 and 3 the other half.
+        Configurations in different quarters are independent.
     plain
         ⟨O⟩ without control.
     """
@@ -118,19 +120,19 @@ def combination(
 
 
 def _triangle(rows: np.ndarray) -> np.ndarray:
-    """A few rows with the same scalar products of columns as many."""
+    """The factor R of a QR decomposition: a few rows with the same scalar products of columns."""
     return cast(np.ndarray, np.linalg.qr(rows, mode="r"))
 
 
 def _fitted(triangles: Sequence[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Constant and coefficients of the first k identities, and the inverse of the normal matrix."""
+    """Constant and coefficients of a fit of O by the first k identities, and the inverse normal matrix."""
     rows = np.concatenate(triangles)
     inverse = np.linalg.pinv(rows[:, : k + 1], rcond=_CUTOFF)
     return inverse @ rows[:, -1], inverse @ inverse.T
 
 
 def _best_number(one: np.ndarray, other: np.ndarray, most: int) -> int:
-    """How many identities lower the variance of either quarter most, with coefficients from the other."""
+    """The number of identities with the least variance of two quarters, each fitted to the other quarter."""
     numbers = [*(2**i for i in range(most.bit_length()) if 2**i < most), most]
     left = {0: _LEAST_GAIN * (_variance(one, np.zeros(0)) + _variance(other, np.zeros(0)))}
     for k in numbers:
@@ -139,7 +141,7 @@ def _best_number(one: np.ndarray, other: np.ndarray, most: int) -> int:
 
 
 def _variance(triangle: np.ndarray, c: np.ndarray) -> float:
-    """That of O − c·g, up to a factor."""
+    """The variance of O − c·g, up to a factor."""
     constant, rest = triangle[:, 0], triangle[:, -1] - triangle[:, 1 : len(c) + 1] @ c
     return float(np.sum((rest - constant * (constant @ rest) / (constant @ constant)) ** 2))
 
@@ -155,16 +157,17 @@ def with_control(
     estimate: Callable[[np.ndarray], AnyEstimate],
     doubt: str = "",
 ) -> tuple[AnyEstimate, Control]:
-    """⟨O⟩ with control variates where they help, and else the plain estimate with the reason.
+    """⟨O⟩ with control variates if they lower the error, else the plain estimate, and the record of both.
 
     Parameters
     ----------
     values, weights, quarter, identities
         See :func:`combination`.
     estimate
-        Mean of values, with its error, the first two numbers, as the configurations are correlated.
+        A function of values, (n,), that returns mean and error, and possibly more numbers; it knows the
+        correlation of the configurations.
     doubt
-        Why error bars are not to be believed, empty if they are.
+        The reason why error bars are not reliable; empty if they are.
     """
     whole = estimate(values)
     plain = Estimate(*whole[:2])

@@ -1,7 +1,7 @@
 """Convergence of Markov chains: rank-normalised split R̂, and effective sample sizes of bulk and tails.
 
-A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner, Bayesian Anal. 16 (2021) 667, as the library
-arviz-stats computes them.
+The definitions are those of A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner, Bayesian Anal. 16
+(2021) 667; the library arviz-stats computes them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import numpy as np
 
 from ..errors import BackendError
 
-_SHORTEST = 4  # values per chain
-_TAIL = (0.05, 0.95)  # quantiles of which the tail ESS is the lesser one
+_SHORTEST = 4  # least number of values per chain
+_TAIL = (0.05, 0.95)  # the tail ESS is the smaller ESS of these two quantiles
 
 
 class Convergence(NamedTuple):
-    """How far chains agree about one quantity; NaN where they are too short to tell.
+    """Agreement of chains about one quantity; NaN if they are too short or a value is not finite.
 
     Attributes
     ----------
     r_hat
-        Spread of all values over the spread within half chains, both by ranks; 1 where all agree.
+        R̂, the spread of all values divided by the spread within half chains, both of ranks; 1 if all agree.
     bulk_ess, tail_ess
-        How many independent values know the middle of the distribution as well, and its 5 % quantiles.
+        Number of independent values with the same error of the rank-normalised mean, and of the 5 % and 95 %
+        quantiles.
     """
 
     r_hat: float
@@ -37,7 +38,7 @@ class Convergence(NamedTuple):
 
 
 def convergence(series: np.ndarray) -> Convergence:
-    """Of a series, (chains, length); one that never changes anywhere agrees with itself.
+    """R̂ and effective sample sizes of a series, (chains, length); R̂ = 1 for a constant series.
 
     Raises
     ------
@@ -60,9 +61,9 @@ def convergence(series: np.ndarray) -> Convergence:
         ) from error
     axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
     half = length // 2
-    parts = series if chains > 1 else series[0, : 2 * half].reshape(2, half)  # it takes two chains at least
+    parts = series if chains > 1 else series[0, : 2 * half].reshape(2, half)  # R̂ needs two chains
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # chains that never change divide by zero
+        warnings.simplefilter("ignore", RuntimeWarning)  # constant chains divide by zero
         found = (
             array_stats.rhat(parts, **axes),
             array_stats.ess(series, method="bulk", **axes),

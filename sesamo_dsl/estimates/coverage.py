@@ -1,8 +1,8 @@
-"""What configurations from outside say about a model: what it misses, in numbers and by an example.
+"""Coverage: a test with configurations from outside a model of whether the model misses a part of exp(−S).
 
-ESS, reverse KL, sector masses and the virial identity are averages over the model's own samples, and a mode
-that it has never drawn enters none of them. Configurations that do not come from the model, such as those of
-an annealing, see it.
+ESS, reverse KL, sector masses and the virial identity are averages over the model's own samples, so a mode
+that the model never draws enters none of them. Configurations of another source, such as an annealing, show
+such a mode.
 """
 
 from __future__ import annotations
@@ -21,43 +21,45 @@ from .target_sample import TargetSample
 from .weighted import WeightedSamples, observable_names, observable_values
 
 THIN = 3.0
-"""log of how much too small a density is that misses something."""
-_THINNEST = 10.0  # log of what is a miss however much the log-weights fluctuate
-_LEAST_MASS = 1e-4
-_LEAST_PART = 0.1  # of the ESS of the samples, that the forward ESS may be
-_FEWEST_SAMPLES = 10  # effective ones whose ESS says something
-_MOST_SHOWN = 8  # operators, where the whole table was not asked for
-_FEWEST_CLUSTERS = 3  # independent ones that have to be where the model is not
+"""Least value of log w − log Z at which a configuration counts as uncovered."""
+_THINNEST = 10.0  # largest threshold of log w − log Z, even if the log-weights fluctuate more
+_LEAST_MASS = 1e-4  # least uncovered probability that counts as a miss
+_LEAST_PART = 0.1  # least forward ESS in units of the ESS of the samples
+_FEWEST_SAMPLES = 10  # least number of effective samples at which their ESS means anything
+_MOST_SHOWN = 8  # rows of the short table of operators
+_FEWEST_CLUSTERS = 3  # least number of independent clusters with uncovered configurations
 
 Status = Literal["covered", "missed", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """How a model's samples compare with configurations that are not its own.
+    """Comparison of samples of a model with configurations from outside the model.
 
     Attributes
     ----------
     source
-        Where these are from.
+        The origin of the configurations from outside, in words.
     forward_ess
-        1/(⟨w⟩_p ⟨1/w⟩_p), the ESS that infinitely many samples of the model would have; 0 where q = 0.
+        1/(⟨w⟩_p ⟨1/w⟩_p), the ESS of infinitely many samples of the model; 0 if q = 0 at a configuration.
     ess, effective
-        That of the samples, which it is equal to where nothing is missed; and times their number.
+        ESS of the samples, equal to ``forward_ess`` up to fluctuations if nothing is missed; and ESS times
+        the number of samples.
     log_z
-        log Z by the model and by the source, if it has one.
+        log Z from the model and from the source; None if the source has no log Z.
     observables, sector_masses
         Expectation values, and probabilities of the sectors of the group if they can be counted.
     uncovered
-        P_p[log w − log Z > t], the probability under p of where the model's density is e^t times too small.
+        P_p[log w − log Z > t], the probability under p of the region in which q is more than e^t times too
+        small.
     threshold
-        t.
+        The bound t.
     configuration
-        One of these, (components, *lattice); None if there is none.
+        A configuration of this region, (components, *lattice); None if too few were found.
     doubts
-        Reasons not to believe the source: it then proves nothing.
+        Reasons to doubt the source; with doubts the comparison proves nothing.
     spectrum
-        Operators by the model and by the source, those that differ most first.
+        Operators from the model and from the source, sorted by their deviation, largest first.
     """
 
     source: str
@@ -75,12 +77,16 @@ class Coverage:
 
     @classmethod
     def of(cls, samples: WeightedSamples, log_q: np.ndarray, outside: TargetSample) -> Coverage:
-        """Compare.
+        """Compare samples with configurations from outside.
 
         Parameters
         ----------
+        samples
+            Samples of the model.
         log_q
-            The model's density at the configurations from outside, (n,); NaN counts as zero.
+            log q of the model at the configurations from outside, (n,); NaN counts as q = 0.
+        outside
+            Configurations of the target.
         """
         log_q = np.where(np.isnan(log_q), -np.inf, log_q.astype(np.float64))
         log_w = -outside.action.astype(np.float64) - log_q
@@ -119,32 +125,32 @@ class Coverage:
 
     @property
     def misses_mass(self) -> bool:
-        """Whether there is a part of the target that the model does not reach."""
+        """True if the uncovered probability is above three errors and above ``_LEAST_MASS``."""
         value, error = self.uncovered
         return self.configuration is not None and value > max(3 * error, _LEAST_MASS)
 
     @property
     def lacks_ess(self) -> bool:
-        """Whether the samples have a much larger ESS than the target lets them have."""
+        """True if the ESS of the samples is much larger than the forward ESS."""
         value, error = self.forward_ess
         return self.effective >= _FEWEST_SAMPLES and value + SIGMAS * error < _LEAST_PART * self.ess
 
     @property
     def differing(self) -> tuple[Agreement, ...]:
-        """The quantities that differ by more than an accident."""
+        """The quantities whose difference is significant."""
         compared = (() if self.log_z is None else (self.log_z,)) + self.observables + self.sector_masses
         return tuple(pair for pair in compared if not pair.agrees) + self.spectrum.differing
 
     @property
     def status(self) -> Status:
-        """``"unknown"`` where the source is to be doubted, else whether anything is missed."""
+        """``"unknown"`` if there are doubts about the source, else ``"missed"`` or ``"covered"``."""
         if self.doubts:
             return "unknown"
         return "missed" if self.misses_mass or self.lacks_ess or self.differing else "covered"
 
     @property
     def verdict(self) -> str:
-        """A sentence that says what was found; what to do is :data:`REMEDY`."""
+        """The result in one sentence; the remedy for a miss is :data:`REMEDY`."""
         if self.status == "unknown":
             return f"nothing can be said: {self.doubts[0]}"
         if self.status == "covered":
@@ -164,7 +170,7 @@ class Coverage:
         return "; ".join(found)
 
     def text(self, *, operators: bool = False) -> str:
-        """The figures as text, with all ``operators``, or those that differ most if any does."""
+        """The figures as text; with all ``operators``, or only the most deviating ones if some differ."""
         most = None if operators else _MOST_SHOWN
         uncovered = f"{self.uncovered}   (log w − log Z > {self.threshold:.3g})"
         lines = [
@@ -187,7 +193,7 @@ class Coverage:
 
 
 NOT_ASKED = "no annealing was made; run.check() makes one"
-"""Why there is no coverage, where none was asked for."""
+"""The reason for a missing coverage if no annealing was asked for."""
 
 UNKNOWN_REMEDY = "anneal for longer, run.check(seconds=60), or compare with sd.anneal(theory, seconds=60)"
 
@@ -198,14 +204,14 @@ REMEDY = (
 
 
 def thin_threshold(samples: WeightedSamples) -> float:
-    """log of how much too small a density is that is no fluctuation of the log-weights."""
+    """The threshold t: ``SIGMAS`` times the rms of log w − log Z under p, but at least 3 and at most 10."""
     kept = np.isfinite(samples.log_weights)
     squares = (samples.log_weights[kept] - samples.log_z.value) ** 2
     return min(max(THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares))), _THINNEST)
 
 
 def _forward_ess(log_w: np.ndarray, outside: TargetSample) -> Estimate:
-    """1/(⟨w⟩⟨1/w⟩) with its linearised error; 0 where the model has no density at all."""
+    """1/(⟨w⟩_p ⟨1/w⟩_p) with its linearised error; 0 if q = 0 at a configuration."""
     seen = outside.weights > 0
     if not np.isfinite(log_w[seen]).all():
         return Estimate(0.0, 0.0)

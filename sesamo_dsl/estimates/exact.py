@@ -1,11 +1,11 @@
-"""Exact answers by quadrature for theories of one or two degrees of freedom.
+"""Exact values by quadrature for theories of one or two real variables.
 
-The integral runs over all space and is done twice, in coordinates that share no break points: from the origin
-along rays, where every sector is a cone and its mass an integral of its own, and along lines through another
-point, or where that does not converge along other lines and rays. All minima of the action that are found,
-with their images and at several times their widths, what the program of S says about its centres and edges,
-and all decades of distance are break points. A value is called exact only if two of the integrals have
-converged by their own estimates, and agree.
+The integral over all space is computed at least twice, in coordinates without common break points: along rays
+from the origin, where every sector is a cone with an integral of its own, and along lines through another
+point; if these do not converge, along other lines and rays. Break points are the known minima of the action
+and their images, points at several widths around each, the centres and edges of narrow features of S that its
+program shows (:mod:`sesamo_dsl.landscape.places`), and all decades of distance. A value is called exact only
+if two integrals converge by their own error estimates and agree.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from ..landscape.places import places
 from ..values.couplings import Couplings
 from .quadrature import Integral, integrate
 
-_ACCEPTED = 1e-6  # relative error of what is called exact
-_AIM = {1: 1e-11, 2: 1e-9}
-_EVALUATIONS = {1: 400_000, 2: 1_200_000}
-_AROUND = np.array([0.0, 1.0, 4.0, 16.0])  # widths from a minimum
+_ACCEPTED = 1e-6  # largest relative error of a value that is called exact
+_AIM = {1: 1e-11, 2: 1e-9}  # tolerance of the quadrature, by the number of variables
+_EVALUATIONS = {1: 400_000, 2: 1_200_000}  # most evaluations of S, by the number of variables
+_AROUND = np.array([0.0, 1.0, 4.0, 16.0])  # distances of break points from a minimum, in widths
 _DECADES = np.logspace(-8, 8, 17)
-_SHIFT = 0.6180339887498949  # of the origin of other coordinates, in widths of the deepest valley
-_END = 1 - 2.0**-50  # of a coordinate that is 1 at infinity
-_PARALLEL = 1 - 1e-9  # cosine of the angle between lines and an axis along which edges were looked for
-_FINE = 4096  # directions among which walls are looked for
-_CENTRES = 64
-_SAME = 0.1  # of the width of a minimum: a place that is closer adds nothing to it
-_DEEP = 50.0  # nats: a place that is higher above the deepest one has no mass
-_WIDEST = 1e2
-_MOST_BOXES = {1: 30_000, 2: 12_000}  # to begin with
+_SHIFT = 0.6180339887498949  # shift of the origin of the second coordinates, in widths of the deepest valley
+_END = 1 - 2.0**-50  # end of a coordinate that is 1 at infinity
+_PARALLEL = 1 - 1e-9  # cosine of an angle: edges are known on lines that are as parallel to an axis as this
+_FINE = 4096  # number of directions in the search for walls between sectors
+_CENTRES = 64  # most centres of valleys
+_SAME = 0.1  # a centre this close to a minimum, in its widths, is omitted
+_DEEP = 50.0  # a centre this much higher in S than the deepest centre is omitted
+_WIDEST = 1e2  # largest width of a centre that is not a minimum
+_MOST_BOXES = {1: 30_000, 2: 12_000}  # most initial boxes, by the number of variables
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +48,11 @@ class ExactValues:
 
     Attributes
     ----------
-    log_z
-        log ∫ exp(−S) over all space, and the largest of both error estimates and the disagreement.
-    sector_masses
-        Probability of T_u Ω for each group element, shape (order,), with the largest error of one.
+    log_z, log_z_error
+        log ∫ exp(−S) over all space, and the largest of its two error estimates and the difference of the two
+        integrals.
+    sector_masses, sector_error
+        Probability of each sector T_u Ω, (sectors,), and the largest error of one of them.
     """
 
     log_z: float
@@ -61,7 +62,7 @@ class ExactValues:
 
 
 def exact_values(program: Program, parameters: Couplings) -> ExactValues | None:
-    """log Z and sector masses by quadrature; None above two degrees of freedom or if it does not converge."""
+    """log Z and sector masses by quadrature; None above two real variables or without convergence."""
     found = _integrated(program, parameters)
     return None if found is None else found[0]
 
@@ -69,10 +70,10 @@ def exact_values(program: Program, parameters: Couplings) -> ExactValues | None:
 def exact_configurations(
     program: Program, parameters: Couplings, count: int, seed: int
 ) -> tuple[ExactValues, np.ndarray] | None:
-    """Exact values along with independent configurations of the target, (count, components, *lattice).
+    """Exact values, and independent configurations of the target, (count, components, *lattice).
 
-    Boxes of the quadrature are drawn with the mass they would have if the density were twice its largest
-    value at a node everywhere, and a point in each by rejection. None where there is no exact value.
+    The density in each box of the quadrature is bounded by twice its largest value at a node. Boxes are drawn
+    with the integral of this bound, and points in a box by rejection. None if there is no exact value.
     """
     found = _integrated(program, parameters)
     if found is None:
@@ -129,7 +130,7 @@ def _reference(program: Program, integral: Integral, error: float) -> ExactValue
 
 
 def _charts(landscape: Landscape, valleys: _Valleys) -> Iterator[_Chart]:
-    """Coordinates to integrate in, in the order in which they are tried."""
+    """The coordinates for the integrals, in the order in which they are tried."""
     yield _Rays(landscape, valleys, 1.0, np.zeros(landscape.size))
     deepest = int(np.argmin(landscape.values(valleys.centres)))
     away = _SHIFT * valleys.widths[deepest]
@@ -144,17 +145,18 @@ def _charts(landscape: Landscape, valleys: _Valleys) -> Iterator[_Chart]:
 
 @dataclass(frozen=True, eq=False)
 class _Valleys:
-    """Where S has something to integrate.
+    """The regions where exp(−S) may be large or not smooth.
 
     Attributes
     ----------
     centres, widths
-        All minima with their images, other centres that the program of S names, and widths along the axes,
+        All minima with their images, other centres of narrow features of S, and their widths along the axes,
         (k, n) both.
     edges, axis
-        Where S may jump or have a kink along a line, (m, n), and the axis it is along, (m,).
+        Points at which S may have a jump or a kink on a line along an axis, (m, n), and the axis, (m,).
     oblique
-        Whether S may jump along other lines, which no boxes resolve.
+        True if S may be discontinuous across a surface that is not perpendicular to an axis: boxes cannot
+        resolve it.
     """
 
     centres: np.ndarray
@@ -183,12 +185,13 @@ def _valleys(landscape: Landscape) -> _Valleys:
 
 
 class _Chart(ABC):
-    """Coordinates of all space in boxes of finite size, around a point ``origin``.
+    """Coordinates of finite range for all space, around a point ``origin``, and initial boxes in them.
 
-    ``scale`` is a distance within which all that was found lies, times a factor that tells charts apart.
+    ``scale`` is a distance from the origin that contains all centres, times a factor that differs between
+    charts.
     """
 
-    knows_sectors = False
+    knows_sectors = False  # True if each box lies in one sector
 
     def __init__(self, landscape: Landscape, valleys: _Valleys, factor: float, origin: np.ndarray) -> None:
         self.landscape, self.origin = landscape, origin
@@ -206,28 +209,25 @@ class _Chart(ABC):
 
     @abstractmethod
     def boxes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(lower, upper, sector) of the boxes between all break points, (boxes, n) twice and (boxes,)."""
+        """(lower, upper, sector) of the boxes between the break points, (boxes, n), (boxes, n), (boxes,)."""
 
     def log_density(self, point: np.ndarray) -> np.ndarray:
-        """−S + log|dx/dpoint|, (points,).
-
-        Where S is no number far outside, such as ∞ − ∞, the density is taken to be zero.
-        """
+        """−S + log|dx/dpoint|, (points,); far outside, a NaN of S, such as from ∞ − ∞, counts as S = ∞."""
         x = self.place(point)
         action = self.landscape.computed(x)
         far = np.linalg.norm(x, axis=1) > 1e3 * self.scale
         return self.log_jacobian(point) - np.where(np.isnan(action) & far, np.inf, action)
 
     def around(self, marks: np.ndarray) -> np.ndarray:
-        """Marks, (k, …), with those at several widths from each, (many, …)."""
+        """Marks, (k, …), and marks at several widths to both sides of each, (many, …)."""
         width = self.width.reshape(-1, *(1,) * (marks.ndim - 1))
         return np.concatenate([marks + side * a * width for a in _AROUND for side in (1, -1)])
 
 
 class _Rays(_Chart):
-    """x − origin = r or r (cos θ, sin θ): coordinates (s,) or (s, θ) with r = ρ s/(1 − |s|).
+    """x − origin = r or r (cos θ, sin θ): coordinates (s,) or (s, θ) with r = ρ s/(1 − |s|), ρ = ``scale``.
 
-    Around 0 sectors are cones, so that each box belongs to one of them.
+    Sectors are cones around 0; with this origin each box lies in one sector.
     """
 
     def __init__(self, landscape: Landscape, valleys: _Valleys, factor: float, origin: np.ndarray) -> None:
@@ -261,13 +261,13 @@ class _Rays(_Chart):
         return lower, upper, self._sector(_direction((lower + upper)[:, 1] / 2))
 
     def _sector(self, direction: np.ndarray) -> np.ndarray:
-        """Number of the sector that a direction points into, (points, n) → (points,)."""
+        """Number of the sector of a direction, (points, n) → (points,)."""
         program = self.landscape.program
         u = run(program, "canonicalize", {"x": self.landscape.fields(direction)})[1]
         return program.sectors.index(u)
 
     def _walls(self) -> np.ndarray:
-        """The angles at which the sector changes."""
+        """The angles at which the sector changes, (walls,)."""
         grid = np.linspace(0, 2 * np.pi, _FINE + 1) + 1e-3
         sector = self._sector(_direction(grid))
         change = np.flatnonzero(sector[1:] != sector[:-1])
@@ -280,7 +280,7 @@ class _Rays(_Chart):
 
 
 class _Lines(_Chart):
-    """x − origin = R t with orthonormal axes R, t = ρ σ/(1 − σ²) in every coordinate σ."""
+    """x − origin = R t with orthonormal axes R; t = ρ σ/(1 − σ²) in every coordinate σ, ρ = ``scale``."""
 
     def __init__(
         self, landscape: Landscape, valleys: _Valleys, factor: float, origin: np.ndarray, axes: np.ndarray
@@ -313,7 +313,7 @@ def _direction(theta: np.ndarray) -> np.ndarray:
 
 
 def _breaks(marks: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Sorted break points with both ends, without any that are the same but for rounding."""
+    """Sorted break points with both ends; points that are equal up to rounding are merged."""
     inside = np.sort(np.concatenate([[low, high], np.clip(marks, low, high)]))
     far = np.diff(inside, prepend=-np.inf) > 1e-12 * (high - low)
     ends = inside[far]

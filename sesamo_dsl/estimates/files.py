@@ -1,4 +1,4 @@
-"""Configurations in files of NumPy, as other programs write them."""
+"""Configurations of other programs, read from .npz files of NumPy."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from ..errors import ConfigurationError
 
 
 def read_configurations(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Configurations x, (n, *shape), and their log_weights, (n,), of an .npz file; nothing in it is run.
+    """Configurations x, (n, *shape), and log_weights, (n,) or None, from an .npz file; executes no code.
 
     Parameters
     ----------
     shape
-        (components, *lattice) of one configuration; axes before these, such as chains, are put together.
+        Shape (components, *lattice) of one configuration; all axes of x before these, such as one for
+        chains, are merged into the first axis.
 
     Raises
     ------
     ConfigurationError
-        If there is no such file, it is damaged, or holds no such array.
+        If the file cannot be read, is damaged, or has no array ``x`` of this shape.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:

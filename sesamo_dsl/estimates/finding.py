@@ -1,4 +1,4 @@
-"""One reason not to believe the figures, with what to do about it."""
+"""A finding of a check: one reason to doubt the figures, and its remedy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason not to believe the figures.
+    """One reason to doubt the figures.
 
     Attributes
     ----------
     name
         Short name of the check.
     found
-        What was found, with the numbers.
+        The problem, with its numbers.
     remedy
-        What to do about it.
+        The remedy, as advice to the user.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Whether the figures of a sample set can be believed: one small check for each way in which they cannot.
+"""Checks of the reliability of a sample set: one function for each known way in which figures can be wrong.
 
-ESS, reverse KL and error bars are averages over a model's own samples, and each of them fails in its own
-way. Every check looks for one of these ways and returns a :class:`Finding` with what was found and what to do
-about it, or None. Sound models have no findings at all, so that one that appears is worth reading.
+ESS, reverse KL and error bars are averages over a model's own samples, and each can be wrong in several ways.
+Every check tests for one of these and returns a :class:`Finding` with the problem and its remedy, or None. A
+sound model has no findings.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from .weighted import WeightedSamples
 
 LEAST_ESS = 0.1
 LARGEST_SHARE = 0.05
+"""Largest part of the total weight that one of N samples may have; 5/N below N = 100."""
 FEWEST = 10
-"""Effective samples below which no error bar means anything."""
-_MISMATCH = 0.01  # rounding alone leaves 1e-3 at most
-_FINAL_BATCHES = 50  # of a training, compared with the samples
-_LEAST_MASS = 1e-4
+"""Number of effective samples below which no error bar is reliable."""
+_MISMATCH = 0.01  # largest mean mismatch of log q; harmless rounding gives at most 1e-3
+_FINAL_BATCHES = 50  # number of batches at the end of a training whose ESS is compared with the samples
+_LEAST_MASS = 1e-4  # least missed probability that is reported
 
 
 def rounding(samples: WeightedSamples) -> Finding | None:
-    """The flow's log q on the way to a sample exceeds the one asked for at the sample."""
+    """log q as accumulated while drawing a sample exceeds log q evaluated at the sample."""
     if samples.log_prob_mismatch is None or not float(samples.log_prob_mismatch.mean()) > _MISMATCH:
         return None
     return Finding(
@@ -42,7 +43,7 @@ def rounding(samples: WeightedSamples) -> Finding | None:
 
 
 def not_finite(samples: WeightedSamples) -> Finding | None:
-    """NaN or infinity where only a hard wall, S = +∞, may have one."""
+    """NaN or infinity, except for S = +∞ in a hard wall; or no sample has a weight."""
     broken = {
         "configurations": ~np.isfinite(samples.x.reshape(len(samples), -1)).all(axis=1),
         "log q": ~np.isfinite(samples.log_q),
@@ -72,7 +73,7 @@ def not_finite(samples: WeightedSamples) -> Finding | None:
 
 
 def few_samples(samples: WeightedSamples) -> Finding | None:
-    """Too few samples count for an error bar."""
+    """Too few effective samples for an error bar."""
     effective = samples.ess * len(samples)
     if not effective < FEWEST:
         return None
@@ -87,7 +88,7 @@ def few_samples(samples: WeightedSamples) -> Finding | None:
 
 
 def low_ess(samples: WeightedSamples) -> Finding | None:
-    """The ESS itself is low."""
+    """The ESS is low."""
     if not samples.ess < LEAST_ESS:
         return None
     return Finding(
@@ -113,7 +114,7 @@ def dominant_weight(samples: WeightedSamples) -> Finding | None:
 
 
 def heavy_tail(samples: WeightedSamples) -> Finding | None:
-    """The weights have no variance, or none that N samples can show."""
+    """The weights have an infinite variance, or one that N samples cannot estimate (Pareto k̂ > 0.7)."""
     index = harmful_tail_index(samples.log_weights)
     if index is None:
         return None
@@ -129,7 +130,7 @@ def heavy_tail(samples: WeightedSamples) -> Finding | None:
 
 
 def virial_identity(samples: WeightedSamples) -> Finding | None:
-    """⟨x·∇S⟩ = n is violated; at walls of the domain of integration it need not hold."""
+    """⟨x·∇S⟩ = n is violated; with hard walls the identity need not hold and is not tested."""
     if samples.program.has_walls:
         return None
     z = samples.virial_z_score
@@ -157,11 +158,11 @@ def negative_kl(samples: WeightedSamples) -> Finding | None:
 
 
 def exact_log_z(samples: WeightedSamples) -> Finding | None:
-    """log Z contradicts quadrature."""
+    """log Z contradicts the exact value by quadrature."""
     if samples.exact is None or negative_kl(samples) is not None:
         return None
     log_z, exact = samples.log_z, samples.exact
-    # log q is rounded in the precision of the flow, and alike for all samples: no error bar knows of that
+    # log q is rounded in the precision of the flow, by a similar amount for all samples: the error lacks this
     of_log_q = float(np.finfo(samples.log_q.dtype).eps) * max(1.0, float(np.abs(samples.log_q).mean()))
     resolution = 4 * (float(np.finfo(samples.action.dtype).eps) * abs(exact.log_z) + of_log_q)
     error = float(np.hypot(log_z.error, exact.log_z_error))
@@ -177,12 +178,12 @@ def exact_log_z(samples: WeightedSamples) -> Finding | None:
 
 
 def batches_disagree(samples: WeightedSamples) -> Finding | None:
-    """The ESS of the last batches in training is not that of the samples."""
+    """The ESS of the last batches of the training differs from the ESS of the samples."""
     record = samples.training
     if record is None or len(record.batch_ess) < _FINAL_BATCHES:
         return None
     last = record.batch_ess[-_FINAL_BATCHES:]
-    seen = samples.model_ess / max(1 - samples.leaked_fraction, 1e-300)  # a batch does not know what leaks
+    seen = samples.model_ess / max(1 - samples.leaked_fraction, 1e-300)  # batches keep leaked samples
     if 0.6 * np.median(last) - 0.05 <= seen <= 1.25 * last.max() + 0.05:
         return None
     return Finding(
@@ -196,7 +197,7 @@ def batches_disagree(samples: WeightedSamples) -> Finding | None:
 
 
 def unfinished(samples: WeightedSamples) -> Finding | None:
-    """The model is untrained, or its training was broken off."""
+    """The model is untrained, or its training was not finished."""
     record = samples.training
     if record is None or (record.done > 0 and record.share >= 1):
         return None
@@ -211,7 +212,7 @@ def unfinished(samples: WeightedSamples) -> Finding | None:
 
 
 def missed_mode(samples: WeightedSamples) -> Finding | None:
-    """A search from outside finds a minimum of S, deep enough to matter, where the model has no density."""
+    """A search finds a minimum of S with relevant weight, where the model's density is much too small."""
     log_z = samples.log_z
     if samples.search is None or not np.isfinite(log_z.value):
         return None
@@ -232,7 +233,7 @@ def missed_mode(samples: WeightedSamples) -> Finding | None:
 
 
 def thin_region(samples: WeightedSamples) -> Finding | None:
-    """Walkers under exp(−S) come to where the model has no density, such as kinks between two wells."""
+    """Walkers under exp(−S) reach a region, such as a kink between wells, with much too small a density."""
     log_z = samples.log_z
     if samples.search is None or not np.isfinite(log_z.value) or missed_mode(samples) is not None:
         return None
@@ -263,11 +264,11 @@ CHECKS: tuple[Callable[[WeightedSamples], Finding | None], ...] = (
     missed_mode,
     thin_region,
 )
-"""Checks of figures that exist; :func:`not_finite` says whether they do."""
+"""All checks but :func:`not_finite`, which comes first: the others need finite figures."""
 
 
 def examine(samples: WeightedSamples) -> tuple[Finding, ...]:
-    """All findings about a sample set. Where figures are NaN or infinite there is nothing else to check."""
+    """All findings about a sample set; if figures are NaN or infinite, no other check is made."""
     broken = not_finite(samples)
     if broken is not None:
         return tuple(f for f in (unfinished(samples), broken) if f is not None)

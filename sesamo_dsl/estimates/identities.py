@@ -1,4 +1,7 @@
-"""Schwinger–Dyson identities at configurations: numbers whose mean under exp(−S)/Z is known to be zero."""
+"""Values of Schwinger–Dyson identities at configurations; their mean under exp(−S)/Z is known to be zero.
+
+By partial integration ⟨Δf − ∇f·∇S⟩ = 0 for every function f such that e^−S ∇f vanishes at infinity.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +18,22 @@ from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
 
 _RAYS = 16
-_NEAR, _FAR = 1e2, 1e4  # in units of the largest field: where a field has to have no weight any more
-_MARGIN = 0.1  # of the power of the distance that decides
+_NEAR, _FAR = 1e2, 1e4  # distances, in units of the largest field, between which integrands have to fall
+_MARGIN = 0.1  # an integrand has to fall by at least this power of the distance
 
 
 @dataclass(frozen=True, eq=False)
 class Identities:
-    """Δf − ∇f·∇S for the monomials f of a theory, and f itself.
+    """Δf − ∇f·∇S for monomials f of a theory.
 
     Attributes
     ----------
     names
-        Of the monomials, those of the action first.
+        Names of the monomials, those of the action first.
     values
         Δf − ∇f·∇S, (n, identities); mean zero under exp(−S)/Z.
     obstacle
-        Why there are none, empty if there are some.
+        The reason why there is no identity; empty if there are some.
     """
 
     names: tuple[str, ...]
@@ -39,10 +42,10 @@ class Identities:
 
     @classmethod
     def at(cls, program: Program, parameters: Couplings, x: np.ndarray) -> Identities:
-        """At configurations, (n, components, *lattice).
+        """The identities at configurations, (n, components, *lattice).
 
-        None at all where S may jump, has walls or poles. Those whose f grows so fast that e^−S does not make
-        ∇f vanish far out, and those that are not finite somewhere, are left out.
+        There are none if S is not proved to be continuous: if it may jump, or has walls or poles. An identity
+        is omitted if e^−S ∇f is not seen to vanish far out, or if a value is not finite.
         """
         none = np.zeros((len(x), 0))
         why = discontinuity(program.functions["action"], parameters, program.constants)
@@ -85,10 +88,10 @@ def _evaluated(known: Operators, function: str, parameters: Couplings, x: np.nda
 
 
 def _vanishing(program: Program, known: Operators, parameters: Couplings, x: np.ndarray) -> np.ndarray:
-    """Whether ∫ r^(n−1) (|Δf| + |∇f·∇S|)² e^−S converges along rays, (identities,).
+    """Whether ∫ r^(n−1) (|Δf| + |∇f·∇S|)² e^−S dr converges along rays, (identities,).
 
-    The surface term is of the same order as these two, which may cancel in their difference; and a control
-    without a variance is of no use.
+    The surface term of the partial integration is of the order of Δf and ∇f·∇S, which may cancel in the
+    difference. The square is needed because a control variate has to have a finite variance.
     """
     rng, n = np.random.default_rng(0), int(np.prod(x.shape[1:]))
     uniform = np.broadcast_to(

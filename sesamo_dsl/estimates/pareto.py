@@ -1,4 +1,4 @@
-"""How heavy the tail of importance weights is."""
+"""The tail index of importance weights, which decides whether their error bars are reliable."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import numpy as np
 from scipy.special import logsumexp
 
 HEAVY_TAIL = 0.7
-_LEAST_TAIL = 20  # weights that a tail index is fitted to
-_LARGE_WEIGHT = 3.0  # in units of the mean: the tail of weights that are all below it does no harm
+"""Largest tail index at which error bars are reliable."""
+_LEAST_TAIL = 20  # least number of weights for a fit of the tail index
+_LARGE_WEIGHT = 3.0  # if all weights are below this multiple of their mean, their tail is harmless
 
 
 def pareto_tail_index(log_weights: np.ndarray) -> float:
     """k̂ of Pareto-smoothed importance sampling: the tail index of the largest weights.
 
-    The generalised Pareto law is fitted to the largest min(N/5, 3√N) weights beyond the next one. Weights
-    have a variance if k < 1/2 and a mean if k < 1; above 0.7 error bars are not to be believed at any
-    practical N. Sources: A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry, JMLR 25 (2024) 72 (arXiv
-    1507.02646), with the estimator of J. Zhang, M. A. Stephens, Technometrics 51 (2009) 316 and the weak
-    prior around 1/2.
+    The generalised Pareto distribution is fitted to the excess of the largest min(N/5, 3√N) weights over the
+    next largest one. The variance of the weights is finite if k < 1/2, their mean if k < 1; above 0.7 error
+    bars are unreliable at any practical N. Sources: A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry, JMLR
+    25 (2024) 72 (arXiv 1507.02646), with the estimator of J. Zhang, M. A. Stephens, Technometrics 51 (2009)
+    316 and the weak prior around 1/2.
 
     Parameters
     ----------
     log_weights
-        (samples,), −∞ where the weight is zero.
+        Logarithms of the weights, (samples,), −∞ for a weight of zero.
 
     Returns
     -------
     float
-        k̂; −∞ if the weights have no tail: too few of them, or all equal.
+        k̂; −∞ if no tail can be fitted: there are too few weights, or the largest ones are equal.
     """
     ordered = np.sort(log_weights[np.isfinite(log_weights)].astype(np.float64))
     size = int(min(0.2 * len(ordered), 3 * np.sqrt(len(ordered))))
@@ -36,9 +37,9 @@ def pareto_tail_index(log_weights: np.ndarray) -> float:
     scaled = np.exp(ordered - ordered[-1])
     excess = scaled[-size:] - scaled[-size - 1]
     quartile = excess[int(size / 4 + 0.5) - 1]
-    if quartile <= 0:  # weights that are equal up to rounding
+    if quartile <= 0:  # the weights are equal up to rounding
         return -np.inf
-    # −θ = k/σ has a posterior on a grid of quantiles; k follows from its mean
+    # θ = −k/σ has a posterior on a grid of quantiles; k follows from its mean
     grid = np.arange(1, 31 + int(np.sqrt(size)))
     theta = 1 / excess[-1] + (1 - np.sqrt(len(grid) / (grid - 0.5))) / (3 * quartile)
     shape = np.log1p(-theta[:, None] * excess).mean(axis=1)
@@ -50,7 +51,7 @@ def pareto_tail_index(log_weights: np.ndarray) -> float:
 
 
 def harmful_tail_index(log_weights: np.ndarray) -> float | None:
-    """k̂ where it says that error bars are not to be believed, None where they are."""
+    """k̂ if it is above ``HEAVY_TAIL``, so that error bars are unreliable; else None."""
     largest = float(np.exp(log_weights.max() - logsumexp(log_weights))) * len(log_weights)
     if not largest > _LARGE_WEIGHT:
         return None

@@ -1,13 +1,13 @@
 """Adaptive quadrature of a density in one or two coordinates, with an estimate of its own error.
 
-Gauss–Lobatto rules on boxes; the rule that uses every other node says how much of it to believe. Both
-see the ends, so that a jump close to one is not missed. A box is halved along the axis on which the two
-rules disagree most, so that a jump along a coordinate line costs as much as in one dimension. All boxes
-that need it are refined together.
+The rules are Gauss–Lobatto rules on boxes; the difference from a rule on every other node is the error
+estimate. Both rules include the ends of a box, so that they see a jump close to an end. A box is halved along
+the axis on which the two rules differ most, so that a jump across a coordinate line costs as much as in one
+dimension. All boxes that need it are refined together.
 
-Both rules agree on what passes between their nodes. So −log of the density is looked at as well: where a
-parabola through three nodes says that the density between them may be much larger than at any of them, and
-not negligible, the box is halved whatever its error.
+Both rules miss a narrow peak between their nodes. Therefore −log of the density is tested as well: where a
+parabola through three neighbouring nodes shows that the density between them may be much larger than at the
+nodes, and not negligible, the box is halved whatever its error estimate.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ _NODES = 11
 _LAST = np.polynomial.Legendre.basis(_NODES - 1)
 _X = np.concatenate([[-1.0], np.sort(_LAST.deriv().roots().real), [1.0]])
 _HIGH = 2 / (_NODES * (_NODES - 1) * _LAST(_X) ** 2)
-_X[[0, -1]] *= 1 - 1e-10  # boxes end where the density may be singular
+_X[[0, -1]] *= 1 - 1e-10  # the density may be singular at the ends of a box
 _LOW = np.zeros(_NODES)
 _LOW[::2] = np.linalg.solve(
     np.polynomial.legendre.legvander(_X[::2], _NODES // 2).T, 2.0 * (np.arange(_NODES // 2 + 1) == 0)
 )
-_FAINT, _NEGLIGIBLE, _DEEPER = 10.0, 25.0, 3.0  # nats below the peak, and below the nodes around it
-_DOUBT = 1.5  # times what the parabola says, which is one only near a minimum
-_OVERFLOW = 300.0  # nats above the peak that was known before
+# −log density, relative to log_scale, at which a node may hide a peak beside it and at which a peak is
+# negligible; least depth of the valley below the node
+_FAINT, _NEGLIGIBLE, _DEEPER = 10.0, 25.0, 3.0
+_DOUBT = 1.5  # factor on the depth by the parabola, which is accurate only near a minimum
+_OVERFLOW = 300.0  # largest log of the density above ``log_scale``
 
 
 @dataclass(frozen=True, eq=False)
 class Integral:
-    """The result, box by box.
+    """The integral of a density, box by box.
 
     Attributes
     ----------
     log_scale
-        Masses are in units of e to this.
+        Logarithm of the unit of ``mass``, ``error`` and ``peak``.
     lower, upper
         Corners of the boxes, (boxes, n).
     mass, error
@@ -46,7 +48,7 @@ class Integral:
     peak
         Largest density at a node of each box, (boxes,).
     label
-        The label of the initial box that each one is a part of, (boxes,).
+        Label of the initial box that contains each box, (boxes,).
     """
 
     log_scale: float
@@ -64,7 +66,7 @@ class Integral:
 
     @property
     def relative_error(self) -> float:
-        """Of the integral."""
+        """The estimated relative error of the integral."""
         return float(self.error.sum() / self.mass.sum())
 
 
@@ -78,20 +80,20 @@ def integrate(
     tolerance: float,
     evaluations: int,
 ) -> Integral | None:
-    """∫ exp(log_density) over a set of boxes; None if the density is not a number somewhere, or zero.
+    """∫ exp(log_density) over a set of boxes; None if the density is NaN at a node or zero at all nodes.
 
     Parameters
     ----------
     log_density
-        (points, n) → (points,); −∞ is a density of zero.
+        Logarithm of the density, (points, n) → (points,); −∞ for a density of zero.
     lower, upper, label
-        Corners of the initial boxes, (boxes, n), and a number for each that its parts inherit, (boxes,).
+        Corners of the initial boxes, (boxes, n), and a label for each, (boxes,), which its parts inherit.
     log_scale
-        About the largest value of the logarithm.
+        Approximate maximum of ``log_density``. The result is None if a value is more than 300 above it.
     tolerance
-        Stop at this relative error.
+        Relative error at which the refinement stops.
     evaluations
-        Stop when so many points have been asked for, whatever the error.
+        Number of points at which the refinement stops, whatever the error.
     """
     n = lower.shape[1]
     done = _rule(log_density, lower, upper, log_scale)
@@ -109,7 +111,7 @@ def integrate(
         urgency = np.where(splittable, np.where(hidden, np.inf, error), 0.0)
         order: np.ndarray = np.argsort(-urgency, kind="stable")
         needed = int(hidden.sum())
-        if error.sum() > tolerance * mass.sum():  # the largest errors; not too few, as every round costs time
+        if error.sum() > tolerance * mass.sum():  # the largest errors, 1/16 of all boxes or more
             spare = error.sum() - tolerance * mass.sum() / 2
             needed += max(int(np.searchsorted(np.cumsum(np.sort(error)[::-1]), spare)) + 1, len(error) // 16)
         chosen: np.ndarray = order[: min(needed, max((evaluations - spent) // (2 * _NODES**n), 0))]
@@ -140,7 +142,7 @@ def integrate(
 def _rule(
     log_density: Callable[[np.ndarray], np.ndarray], lower: np.ndarray, upper: np.ndarray, log_scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """(mass, error, the axis to halve along, largest density, whether more may be hidden) of each box."""
+    """(mass, error, axis to halve along, largest density, True if a peak may be hidden) for each box."""
     boxes, n = lower.shape
     nodes = lower[..., None] + (upper - lower)[..., None] * (1 + _X) / 2  # (boxes, n, nodes)
     if n == 1:
@@ -169,7 +171,7 @@ def _rule(
                 axis=1,
             )
         )
-    # what the weights of the nodes round to cannot be told from an error
+    # a difference of the size of rounding is not an error
     error = gaps.sum(axis=1) * (gaps.sum(axis=1) > 1e-15 * mass)
     depth = np.stack([_hidden_depth(-np.moveaxis(logs, 1 + a, -1)) for a in range(n)], axis=1)
     hidden = depth.max(axis=1) > 0
@@ -178,9 +180,10 @@ def _rule(
 
 
 def _hidden_depth(height: np.ndarray) -> np.ndarray:
-    """By how much a valley between nodes may be deeper than the nodes, (boxes, …, nodes) → (boxes,).
+    """Depth of a hidden valley of −log density below the nodes, (boxes, …, nodes) → (boxes,).
 
-    0 if what may be there is negligible, or the nodes see most of it.
+    The depth is that of the parabola through three nodes; it is 0 if the density there is negligible, or if
+    the nodes see most of it.
     """
     with np.errstate(all="ignore"):
         left, middle, right = height[..., :-2], height[..., 1:-1], height[..., 2:]

@@ -1,4 +1,4 @@
-"""The samples of a model as a user holds them: their figures, and what is wrong with them, as text."""
+"""The samples of a model as a user holds them: their figures and the warnings about them, as text."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _UNKNOWN = "whether the model misses a part of exp(−S) is not known"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Samples(WeightedSamples):
-    """Samples of a trained model with their importance weights; printed, they say what to believe.
+    """Samples of a trained model with their importance weights; printed, they show figures and warnings.
 
     Attributes
     ----------
     coverage
-        How they compare with configurations that are not the model's own, such as those of the annealing at
-        the end of the training; None if there are none.
+        Comparison with configurations from outside the model, such as those of the annealing at the end of
+        the training; None without such configurations.
     unchecked
-        Why there are none, if so.
+        The reason why ``coverage`` is None, in words.
     """
 
     coverage: Coverage | None = None
@@ -36,7 +36,7 @@ class Samples(WeightedSamples):
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """Reasons not to believe the figures, each with its remedy; empty for a sound model.
+        """Reasons to doubt the figures, each with its remedy; empty for a sound model.
 
         The checks are those of :mod:`sesamo_dsl.estimates.health`.
         """
@@ -52,7 +52,7 @@ class Samples(WeightedSamples):
 
     @property
     def is_finite(self) -> bool:
-        """Whether nothing that the figures are made of is NaN or infinite."""
+        """True if :func:`~sesamo_dsl.estimates.health.not_finite` has no finding."""
         return not_finite(self) is None
 
     def text(self) -> str:
@@ -97,7 +97,7 @@ class Samples(WeightedSamples):
 
 
 def check_samples(value: Any, subject: str) -> Samples:
-    """The samples, or OptionError for anything else."""
+    """The value if it is :class:`Samples`; else OptionError about ``subject``."""
     if not isinstance(value, Samples):
         raise OptionError(
             subject,

@@ -1,13 +1,14 @@
-"""Whether a model covers what its own samples cannot show: the minima of S that a search from outside finds.
+"""A search for modes that a model misses, by minima of S and by walkers that start from them.
 
-ESS, reverse KL and the virial identity are averages over a model's samples, and a mode that it has never
-drawn does not enter them. The search for minima knows nothing of the model. From each minimum a few walkers
-run under exp(−S) until they are typical of its valley; there the model's density is held against exp(−S)/Z.
+ESS, reverse KL and the virial identity are averages over a model's samples, so a mode that the model never
+draws does not enter them. The search for minima does not depend on the model. From each minimum a few walkers
+run under exp(−S) until they are typical of its valley; at the walkers the model's density is compared with
+exp(−S)/Z.
 
-A mode without a minimum of its own, such as a kink between two wells, is found by walkers that go on from the
-heavy valleys. The part of their time that they spend where the model has too little density is the mass of
-what is missed, or less while they have not come to equilibrium. Less than a few per cent, and what lies
-behind barriers that they do not cross, is not seen by this.
+A mode without a minimum of its own, such as a kink between two wells, is found by walkers that continue from
+the heavy valleys. The fraction of their time in regions where the model's density is too small estimates the
+missed mass; it is too small before the walkers are in equilibrium. The search cannot see a mass below a few
+per cent, nor regions behind barriers that the walkers do not cross.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
     from ..ir.program import Program
 
 _TRAJECTORIES = 10  # so few that walkers stay in their valley
-_LEAST_PART = 0.1  # of the mass of a valley
-_HEAVY = 0.1  # of all mass: valleys from which walkers go on
-_JOURNEY, _SHORTEST = 80, 20  # trajectories of those
+_LEAST_PART = 0.1  # least part of the mass of a valley that counts as missed
+_HEAVY = 0.1  # least part of the total mass of a valley from which walkers continue
+_JOURNEY, _SHORTEST = 80, 20  # largest and smallest number of trajectories of walkers that continue
 _WORK = 1.2e6  # operations of the action times real variables times trajectories: about two seconds
-_SNAPSHOTS = 4
-_FEWEST_WALKERS = 3  # that must have been where the model is too thin
+_SNAPSHOTS = 4  # times at which walkers that continue are recorded
+_FEWEST_WALKERS = 3  # least number of different walkers in a thin region
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +48,15 @@ class Basin:
     Attributes
     ----------
     minimum
-        Where S is lowest.
+        The minimum of S.
     walkers
-        Configurations that are typical of the valley, moved to all images under the modulating group,
+        Configurations that are typical of the valley, distributed over all images under the modulating group,
         (walkers, components, *lattice).
     action
-        S of them, (walkers,).
+        S of the walkers, (walkers,).
     weights
-        How much of the mass of its orbit each walker stands for, (walkers,), with sum 1: images differ where
-        the symmetry is broken.
+        Part of the mass of the valley and its images that each walker represents, (walkers,), with sum 1;
+        weights differ between images if the symmetry is broken.
     start
         The walkers before they were moved to images, (walkers, n).
     """
@@ -69,18 +70,18 @@ class Basin:
 
 @dataclass(frozen=True)
 class MissedMode:
-    """A valley of S in which a model has far too little density.
+    """A valley of S in which the density of a model is much too small.
 
     Attributes
     ----------
     configuration
         The minimum, (components, *lattice).
     action
-        S there.
+        S at the minimum.
     mass
-        Probability under p, by Laplace's method, of the part that is missed.
+        Probability under p of the missed part of the valley, by Laplace's method.
     log_ratio
-        Median of log(e^(−S)/Z) − log q in that part.
+        Median of log(e^(−S)/Z) − log q in the missed part.
     """
 
     configuration: np.ndarray
@@ -91,18 +92,18 @@ class MissedMode:
 
 @dataclass(frozen=True, eq=False)
 class Journey:
-    """Walkers that have gone on from the heavy valleys, some times after one another.
+    """Walkers that continued from the heavy valleys, recorded at several times.
 
     Attributes
     ----------
     walkers
-        Configurations, (snapshots · walkers, components, *lattice).
+        Configurations, (records, components, *lattice), one record for each walker and time.
     action
-        S of them.
+        S of the configurations, (records,).
     weights
-        What part of exp(−S) each of them stands for, with sum 1.
+        Part of the mass of exp(−S) that each configuration represents, (records,), with sum 1.
     walker
-        Which walker each one is.
+        Number of the walker of each configuration, (records,).
     """
 
     walkers: np.ndarray
@@ -113,16 +114,16 @@ class Journey:
 
 @dataclass(frozen=True)
 class ThinRegion:
-    """Where walkers under exp(−S) come to, and a model has far too little density.
+    """A region that walkers under exp(−S) reach, in which the density of a model is much too small.
 
     Attributes
     ----------
     configuration
-        One of it, (components, *lattice).
+        A configuration in the region, (components, *lattice).
     mass
-        Its probability under p, by the time that walkers spend there.
+        Probability of the region under p, from the time that walkers spend in it.
     log_ratio
-        Median of log(e^(−S)/Z) − log q there.
+        Median of log(e^(−S)/Z) − log q in the region.
     """
 
     configuration: np.ndarray
@@ -131,7 +132,7 @@ class ThinRegion:
 
 
 def find_basins(program: Program, parameters: Couplings) -> tuple[Basin, ...] | None:
-    """The valleys of all minima that a search finds; None if there are none, or the theory is too large."""
+    """The valleys of all minima that a search finds; None if there is none, or the theory is too large."""
     return _basins(program, Point(parameters))
 
 
@@ -159,7 +160,10 @@ def _basin(landscape: Landscape, minimum: Minimum) -> Basin | None:
 
 
 def _on_all_images(landscape: Landscape, walk: Walk) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Walkers moved to images under the modulating group, S there, and exp(S before − S there)."""
+    """Walkers moved to images under the modulating group, S of the images, and exp(S_walker − S_image).
+
+    With blocks the walkers stay where they are.
+    """
     fields, sectors = landscape.fields(walk.configurations), landscape.program.sectors
     if sectors.count == 1 or sectors.blocks is not None:
         return fields, walk.action, np.ones(len(fields))
@@ -170,7 +174,7 @@ def _on_all_images(landscape: Landscape, walk: Walk) -> tuple[np.ndarray, np.nda
 
 
 def find_journey(program: Program, parameters: Couplings) -> Journey | None:
-    """Walkers from the heavy valleys; None if there are no valleys, or walking takes too long."""
+    """Walkers that continue from the heavy valleys; None if there is no valley, or it takes too long."""
     return _journey(program, Point(parameters))
 
 
@@ -200,10 +204,10 @@ def _journey(program: Program, point: Point) -> Journey | None:
 
 
 def _outward(landscape: Landscape, basin: Basin) -> Walk:
-    """From the walkers of a valley in all directions, along the orbits of Lie groups as well."""
+    """A walk from the walkers of a valley that moves in all directions, also along orbits of Lie groups."""
     x = basin.minimum.configuration.reshape(-1)
     modes = modes_at(landscape, x, Images(landscape).orbit(x)[0])
-    assert modes is not None  # as when the valley was found
+    assert modes is not None  # otherwise the valley would have no basin
     stiffness, directions = np.linalg.eigh(modes.stiffness)
     kept = stiffness > 1e-12 * stiffness.max()
     root = directions / np.sqrt(np.maximum(stiffness, stiffness[kept].min()))
@@ -211,7 +215,7 @@ def _outward(landscape: Landscape, basin: Basin) -> Walk:
 
 
 def log_prob_now(model: Model) -> Callable[[np.ndarray], np.ndarray]:
-    """log q of a model with the weights that it has now, whatever becomes of them."""
+    """A function log q(x) with the present weights of a model, also after the model is trained further."""
     state = model.state()
 
     def log_prob(x: np.ndarray) -> np.ndarray:
@@ -226,16 +230,16 @@ def log_prob_now(model: Model) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Search:
-    """What a search from outside says about one model as it was when its samples were drawn.
+    """The search for missed modes of one model, with its weights at the time when the samples were drawn.
 
-    The search runs when it is first asked for. A pickled one holds what was found.
+    The search runs at the first access to a result; a pickle contains the results.
 
     Parameters
     ----------
     log_prob
-        The density of the model, (n, components, *lattice) → (n,), as :func:`log_prob_now` keeps it.
+        log q of the model, (n, components, *lattice) → (n,), from :func:`log_prob_now`.
     program, parameters
-        Of the theory.
+        The theory and its couplings.
     """
 
     def __init__(
@@ -259,17 +263,17 @@ class Search:
 
     @cached_property
     def log_q(self) -> tuple[np.ndarray, ...]:
-        """The model's density at the walkers of each valley, −∞ where it is not a number."""
+        """log q at the walkers of each valley, (walkers,) each; −∞ for NaN."""
         return tuple(self._log_q([basin.walkers for basin in self.basins or ()]))
 
     @cached_property
     def journey(self) -> Journey | None:
-        """Walkers that went on from the valleys; None if that takes too long."""
+        """Walkers that continued from the heavy valleys; None if it takes too long."""
         return find_journey(self._program, self._parameters)
 
     @cached_property
     def journey_log_q(self) -> np.ndarray:
-        """The model's density at these walkers, −∞ where it is not a number."""
+        """log q at the configurations of :attr:`journey`, (records,); −∞ for NaN."""
         return np.zeros(0) if self.journey is None else self._log_q([self.journey.walkers])[0]
 
     def _log_q(self, configurations: list[np.ndarray]) -> list[np.ndarray]:
@@ -282,7 +286,7 @@ class Search:
         Parameters
         ----------
         log_z
-            The model's estimate, which lacks what is missed.
+            log Z as estimated from the model's samples, which lacks the missed modes.
         """
         found: list[tuple[Basin, float, float]] = []
         for basin, log_q in zip(self.basins or (), self.log_q, strict=True):
@@ -299,7 +303,7 @@ class Search:
         return tuple(sorted(modes, key=lambda mode: -mode.mass))
 
     def thin(self, log_z: float, threshold: float) -> ThinRegion | None:
-        """Where walkers come to and log(e^(−S)/Z) − log q > threshold, if several of them do."""
+        """The region with log(e^(−S)/Z) − log q > threshold; None if fewer than three walkers reach it."""
         if self.journey is None:
             return None
         ratio = -self.journey.action - self.journey_log_q - log_z

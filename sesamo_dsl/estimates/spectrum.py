@@ -1,8 +1,8 @@
-"""Which operators a model has wrong, by their deviations in standard errors.
+"""Operators whose expectation values a model may have wrong, sorted by their deviation in standard errors.
 
 The operators are derived from the Program: the monomials of the action and of the observables, powers of
-every component and of its sum, two-point functions at the lowest momenta, the breaking part S₁, and the part
-of each of these that is odd under elements of the modulating group.
+every component and of its sum, two-point functions at the lowest momenta, the breaking part S₁, and for each
+of these its part that is odd under elements of the modulating group.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .estimate import SIGMAS
 from .identities import known_operators, operator_values
 
 _BREAKING = "S₁"
-_ELEMENTS = 4  # of the group, that odd parts are taken under
-_PROBES, _SAME = 64, 1e-9
-_ONE_IN = 2 * float(norm.sf(4.0))  # how often any of the operators deviates by more than the bound
+_ELEMENTS = 4  # most elements of the group for which odd parts are formed
+_PROBES, _SAME = 64, 1e-9  # random configurations that tell operators apart, and relative tolerance
+_ONE_IN = 2 * float(norm.sf(4.0))  # probability that any of the operators exceeds the bound by chance
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Spectrum:
     Attributes
     ----------
     rows
-        The operators, by both sides.
+        The operators, each from the model and from outside.
     bound
-        Standard errors beyond which a deviation is no accident, although so many have been looked at.
+        Number of standard errors above which a deviation is significant, given the number of operators.
     """
 
     rows: tuple[Agreement, ...] = ()
@@ -45,13 +45,15 @@ class Spectrum:
 
     @classmethod
     def of(cls, rows: Sequence[Agreement], independent: float = np.inf) -> Spectrum:
-        """Sort, and find the bound.
+        """Sort the rows and compute the bound, from Student's t for few independent configurations.
 
         Parameters
         ----------
+        rows
+            The operators, in any order.
         independent
-            How many independent configurations the errors are told from: few of them give errors that may be
-            much too small.
+            Number of independent configurations from which the errors are estimated: with few of them an
+            error may be much too small.
         """
         tail = _ONE_IN / (2 * max(len(rows), 1))
         bound = norm.isf(tail) if np.isinf(independent) else t.isf(tail, max(independent - 1, 1))
@@ -61,11 +63,11 @@ class Spectrum:
 
     @property
     def differing(self) -> tuple[Agreement, ...]:
-        """Those beyond the bound."""
+        """The rows whose deviation is above the bound."""
         return tuple(row for row in self.rows if row.has_errors and abs(row.z_score) > self.bound)
 
     def text(self, most: int | None = None, heading: str = "operators") -> str:
-        """A table of the operators, or of those with the largest deviations."""
+        """A table of the operators, all of them or the ``most`` with the largest deviations."""
         rows = self.rows[:most]
         width = max((len(row.name) for row in rows), default=0)
         lines = [f"{heading} ({len(self.rows)}; |z| > {self.bound:.1f} is no accident)"]
@@ -88,7 +90,8 @@ class ComparedOperators:
     Attributes
     ----------
     names
-        In the order of :meth:`values`; those that are odd under an element of the group begin with "odd".
+        Names of the operators, in the order of :meth:`values`. The name of an operator that is odd under an
+        element of the group begins with "odd".
     """
 
     program: Program
@@ -98,11 +101,11 @@ class ComparedOperators:
 
     @classmethod
     def of(cls, program: Program, parameters: Couplings) -> ComparedOperators:
-        """Those that are no multiples of each other, as seen at random configurations."""
+        """All operators but those that are linear functions of another one, at random configurations."""
         x = np.random.default_rng(0).normal(size=(_PROBES, *program.configuration_shape))
         base, names = _base(program, parameters, x), _base_names(program)
         images = {u: _base(program, parameters, _moved(program, x, u)) for u in _elements(program)}
-        s1 = names.index(_BREAKING) if _BREAKING in names else None  # which may be one of the monomials
+        s1 = names.index(_BREAKING) if _BREAKING in names else None  # S₁ is kept even if it is a monomial
         kept: list[np.ndarray] = []
         chosen: list[tuple[int, int | None]] = []
         labels: list[str] = []
@@ -130,7 +133,7 @@ class ComparedOperators:
         return cls(program, parameters, tuple(labels), tuple(chosen))
 
     def values(self, x: np.ndarray) -> np.ndarray:
-        """All of them at configurations, (n, operators)."""
+        """The operators at configurations x, (n, components, *lattice) → (n, operators)."""
         x = x.astype(np.float64)
         base = _base(self.program, self.parameters, x)
         moved = {
@@ -142,7 +145,7 @@ class ComparedOperators:
 
 
 def _momenta(program: Program) -> list[int]:
-    """Axes along which there are waves: not those of graphs, nor of a single site."""
+    """Axes along which there are momenta: neither the axis of graph nodes nor an axis of extent 1."""
     axes = range(len(program.shape) - (program.nodes is not None))
     return [mu for mu in axes if program.shape[mu] > 1]
 
@@ -154,7 +157,7 @@ def _base_names(program: Program) -> list[str]:
 
 
 def _base(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
-    """The operators before odd parts are taken, (n, operators)."""
+    """The operators without odd parts, (n, operators)."""
     columns = [operator_values(program, parameters, x)]
     for mu in _momenta(program):
         extent = program.shape[mu]
@@ -176,6 +179,6 @@ def _elements(program: Program) -> range:
 
 
 def _moved(program: Program, x: np.ndarray, u: int) -> np.ndarray:
-    """T_u x, the same element in all blocks."""
+    """T_u x with the same element u in all blocks."""
     blocks = (prod(program.block_shape),) if program.blocks else ()
     return run(program, "modulate", {"y": x, "u": np.full((len(x), *blocks), u)})[0]

@@ -1,4 +1,4 @@
-"""Configurations of the target that do not come from the model they are held against."""
+"""Weighted configurations of the target from a source other than the model that is compared with them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..errors import OptionError
 from .estimate import Estimate
 
 MOST = 4096
-"""Configurations that are kept: their density under a model is asked for at every check."""
+"""Number of configurations from which thinning starts; every check evaluates log q at those that are kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class TargetSample:
-    """Weighted configurations of exp(−S)/Z from an annealing, from Markov chains, or from anywhere.
+    """Weighted configurations of exp(−S)/Z from an annealing, Markov chains, or any other source.
 
     Attributes
     ----------
@@ -26,16 +26,16 @@ class TargetSample:
     action
         S(x), (n,).
     weights
-        With sum 1, (n,).
+        Importance weights with sum 1, (n,).
     cluster
-        Configurations that are not independent of each other, such as those of one ancestor or of one stretch
-        of a chain, have the same number, (n,).
+        Number of the cluster of each configuration, (n,). Configurations in different clusters are
+        independent; one cluster has for instance the descendants of one walker or a stretch of a chain.
     log_z
-        log Z from the same source; None if it has none, as chains have.
+        log Z from the same source; None if the source has no log Z, such as a chain.
     source
-        Where the configurations are from.
+        The origin of the configurations, in words.
     doubts
-        Reasons not to believe them.
+        Reasons to doubt them.
     """
 
     x: np.ndarray
@@ -51,24 +51,24 @@ class TargetSample:
 
     @property
     def clusters(self) -> int:
-        """How many of them are independent of each other."""
+        """The number of independent clusters."""
         return len(np.unique(self.cluster))
 
     @property
     def effective_clusters(self) -> float:
-        """1/Σ W² with the weights of each cluster taken together."""
+        """1/Σ_c W_c² with the total weight W_c of each cluster."""
         _, number = np.unique(self.cluster, return_inverse=True)
         return float(1 / np.sum(np.bincount(number, weights=self.weights) ** 2))
 
     def expect(self, values: np.ndarray) -> Estimate:
-        """Mean of values of each configuration, (n,); the error goes by clusters."""
+        """Weighted mean of values, (n,); the error is computed from the clusters, which are independent."""
         mean = float(self.weights @ values)
         _, number = np.unique(self.cluster, return_inverse=True)
         parts = np.bincount(number, weights=self.weights * (values - mean))
         return Estimate(mean, float(np.sqrt(np.sum(parts**2))))
 
     def part(self, chosen: np.ndarray) -> TargetSample:
-        """Some of them, by a mask, (n,)."""
+        """The configurations of a mask, (n,), with their weights normalised to sum 1."""
         kept = self.weights[chosen]
         return replace(
             self,
@@ -82,12 +82,22 @@ class TargetSample:
     def of_arrays(
         cls, x: np.ndarray, action: np.ndarray, log_weights: np.ndarray | None = None
     ) -> TargetSample:
-        """Configurations from elsewhere; those that follow each other may depend on each other.
+        """Configurations of any source, in the order of their generation.
+
+        Successive configurations may depend on each other, so that 50 stretches of equal length are the
+        clusters.
+
+        Parameters
+        ----------
+        x, action
+            Configurations, (n, components, *lattice), and S(x), (n,).
+        log_weights
+            Logarithms of the weights, (n,), up to a constant; default: equal weights.
 
         Raises
         ------
         OptionError
-            If there are none, none where S is finite, or weights of another number.
+            If S is finite at no configuration, or if ``log_weights`` has another shape.
         """
         finite = np.isfinite(action)
         if not finite.any():
@@ -112,7 +122,7 @@ class TargetSample:
         return cls(x[chosen], action[chosen], kept, cluster[chosen], None, f"{len(x)} given ones")
 
     def as_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Plain values, and arrays by name."""
+        """Plain values and arrays by name, to be stored."""
         log_z = None if self.log_z is None else list(self.log_z)
         values = {"source": self.source, "doubts": list(self.doubts), "log_z": log_z}
         names = ("x", "action", "weights", "cluster")
@@ -120,7 +130,7 @@ class TargetSample:
 
     @classmethod
     def from_data(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TargetSample:
-        """Inverse of :meth:`as_data`; ValueError for what cannot be one."""
+        """Inverse of :meth:`as_data`; ValueError if the arrays do not fit together."""
         x, action, weights, cluster = (arrays[name] for name in ("x", "action", "weights", "cluster"))
         if not len(x) == len(action) == len(weights) == len(cluster) > 0:
             raise ValueError("configurations, actions and weights of different number")

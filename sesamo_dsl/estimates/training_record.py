@@ -1,4 +1,4 @@
-"""What the training of a model says about its samples."""
+"""The record of a training that checks of samples need."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class TrainingRecord:
-    """What the training of a model says about its samples.
+    """The progress and the batch ESS of a training.
 
     Attributes
     ----------
     done
-        Optimisation steps that the weights have seen.
+        Number of optimisation steps of the weights.
     share
-        Part of the training that was asked for and is done, 1 if it was finished.
+        Fraction of the training that is done, 1 if it is finished.
     batch_ess
-        ESS of the batch at every step.
+        ESS of the batch at every step, (steps,).
     """
 
     done: int

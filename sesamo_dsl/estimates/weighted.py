@@ -1,7 +1,8 @@
-"""Honest metrics of a sample set, in NumPy, the same for every backend.
+"""Samples of a model with importance weights, and their figures, in NumPy, the same for every backend.
 
-ESS and the reverse KL cannot see a mode that was missed. The mass of every sector, the virial identity
-⟨x·∇S⟩ = n and the leaked fraction can, and are always computed along with them.
+ESS and reverse KL do not show that a model misses a mode. Sector masses, the virial identity ⟨x·∇S⟩ = n and
+the leaked fraction are always computed with them, as they show some failures that ESS and KL do not. A mode
+that is never drawn enters none of these figures; see :mod:`sesamo_dsl.estimates.coverage`.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from .spectrum import Spectrum
 from .training_record import TrainingRecord
 
 Observable = str | Callable[[np.ndarray], Any] | np.ndarray
-"""A name, a function of configurations (n, components, *lattice), or values (n,)."""
+"""An observable: its name, a function of configurations (n, components, *lattice), or its values (n,)."""
 
 
 def in_chunks(
     program: Program, parameters: Couplings, x: np.ndarray, function: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Input and outputs of a program function in float64, a few thousand configurations at a time."""
+    """Input and outputs of a function of the program in float64, chunk by chunk."""
     size = 2 * chunk_size(x.shape[1:])
     for start in range(0, len(x), size):
         chunk = x[start : start + size].astype(np.float64)
@@ -55,7 +56,7 @@ def observable_names(program: Program) -> list[str]:
 
 
 def observable_values(program: Program, parameters: Couplings, x: np.ndarray, observable: str) -> np.ndarray:
-    """O(x) per configuration, (n,): ``"action"`` or a declared observable."""
+    """O(x) per configuration, (n,), of ``"action"`` or a declared observable; OptionError for other names."""
     known = ["action", *observable_names(program)]
     if not isinstance(observable, str) or spelling(observable) not in known:
         raise OptionError(
@@ -71,7 +72,7 @@ def observable_values(program: Program, parameters: Couplings, x: np.ndarray, ob
 
 
 def values_of(program: Program, parameters: Couplings, x: np.ndarray, observable: Observable) -> np.ndarray:
-    """O(x) of whatever names, computes or holds it, (n,), float64; OptionError for anything else."""
+    """O(x) per configuration, (n,), float64, of any :data:`Observable`; OptionError for other objects."""
     if isinstance(observable, str):
         return observable_values(program, parameters, x, observable)
     subject, remedy = "observable", "give one real number for each configuration, in their order"
@@ -100,19 +101,19 @@ def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.
 
 @dataclass(frozen=True)
 class ForwardMetrics:
-    """What configurations of the target say about a model: unlike the model's own, they see missed modes.
+    """Figures of a model on configurations of the target, which include the modes that the model misses.
 
     Attributes
     ----------
     ess
-        1/(⟨w⟩_p ⟨w⁻¹⟩_p), which is 1/∫p²/q: the ESS of infinitely many samples of the model. Where the
-        strategy leaks, that of the sampler that rejects what leaked.
+        1/(⟨w⟩_p ⟨w⁻¹⟩_p) = 1/∫p²/q, the ESS of infinitely many samples of the model. If the strategy leaks,
+        it is the ESS of the sampler that rejects leaked samples.
     nll
-        −⟨log q⟩_p. With auxiliary coordinates a the model's density is the one on the extended space,
-        log q(x, a) − log N(a): ``ess`` is the one the extended weights have, and ``nll`` is, by Jensen's
-        inequality, an upper bound of that of x alone.
+        −⟨log q⟩_p. With auxiliary coordinates a, log q is log q(x, a) − log N(a) on the extended space:
+        ``ess`` is the ESS of the extended weights, and ``nll`` is, by Jensen's inequality, an upper bound of
+        the negative log-likelihood of x alone.
     uncovered
-        Fraction of the configurations where q = 0. Any at all makes the ESS 0 and the NLL infinite.
+        Fraction of the configurations where q = 0; if it is not zero, the ESS is 0 and the NLL infinite.
     """
 
     ess: Estimate
@@ -126,9 +127,10 @@ class ForwardMetrics:
         action: np.ndarray,
         mean: Callable[[np.ndarray], Estimate] = independent_mean,
     ) -> ForwardMetrics:
-        """From log q and S on configurations of the target, (n,); ``mean`` knows their autocorrelation.
+        """Forward ESS and NLL from log q and S at configurations of the target, (n,) each.
 
-        The error of the ESS is that of its linearisation. A density of zero makes it 0 and the NLL infinite.
+        ``mean`` returns the mean of values with an error that includes their autocorrelation. The error of
+        the ESS is linearised.
         """
         log_q, action = log_q.astype(np.float64), action.astype(np.float64)
         uncovered = float(np.isneginf(log_q).mean())
@@ -153,32 +155,34 @@ class WeightedSamples:
 
     Attributes
     ----------
+    program, parameters
+        The theory and its couplings.
     x
         Configurations, (samples, components, *lattice).
     log_q, action
         log q(x) and S(x), (samples,).
     sector
-        Group element u of each sample, (samples,); one per block, (samples, blocks), of a group that acts
-        independently on blocks.
+        Group element u of each sample, (samples,); the element of every block, (samples, blocks), if the
+        group acts independently on blocks.
     leaked
-        Whether the flow left its fundamental domain, or S is infinite; weight zero.
+        True if the flow left the fundamental domain or S = +∞, (samples,); the weight is then zero.
     exact
-        Quadrature values, for theories of at most two degrees of freedom.
+        Values by quadrature, for theories of at most two real variables.
     notes
-        What the reader must know about how the samples were made, e.g. an inexact law.
+        Sentences about the making of the samples that a reader must know, e.g. an inexact law.
     declared
         The theory's derived quantities by name.
     log_prob_mismatch
         See :class:`sesamo_dsl.backend.Draws`.
     training
-        How the model was trained, as far as it is known.
+        Record of the training, if it is known.
     search
-        What a search for minima of S says about the model, if there is a model to ask.
+        Search for modes that the model misses; None without a model.
     work
-        What samples that were annealed have in their log weights beside −S − log q, (samples,): they are not
-        where the model drew them. None of samples as the model drew them.
+        Term of the log weights of annealed samples beside −S − log q, (samples,): annealed samples have moved
+        from where the model drew them. None if the samples were not annealed.
     annealed
-        How they were annealed; None if they were not.
+        Record of the annealing; None if the samples were not annealed.
     """
 
     program: Program
@@ -211,10 +215,10 @@ class WeightedSamples:
         work: np.ndarray | None = None,
         annealed: AnnealingRecord | None = None,
     ) -> Self:
-        """Wrap what a model has drawn.
+        """Samples from the draws of a model.
 
-        The action of a model in float32 is computed again in float64: what it rounds is an error of the
-        weights. Samples in a wall have weight zero, as leaked ones do.
+        For a model in float32 the action is computed again in float64, because its rounding would be an error
+        of the weights. Samples in a hard wall have weight zero, as leaked samples have.
         """
         action = draws.action
         if draws.x.dtype == np.float32:
@@ -250,17 +254,17 @@ class WeightedSamples:
 
     @property
     def model_ess(self) -> float:
-        """ESS as the model drew the samples; that of annealed ones is larger."""
+        """The ESS of the samples as the model drew them, before any annealing."""
         return self.ess if self.annealed is None else self.annealed.model_ess
 
     @property
     def _one_counts(self) -> bool:
-        """Whether a single sample has a weight, so that nothing can be said about errors."""
+        """True if at most one sample has a weight, so that there is no error bar."""
         return int(np.isfinite(self.log_weights).sum()) < 2
 
     @property
     def log_z(self) -> Estimate:
-        """log of the mean weight; the error is that of the mean, to first order, NaN for one sample."""
+        """log of the mean weight with its error to first order, NaN for one sample."""
         value = float(logsumexp(self.log_weights) - np.log(len(self)))
         error = np.nan if self._one_counts else float(np.sqrt(max(1 / self.ess - 1, 0.0) / len(self)))
         return Estimate(value, error)
@@ -269,7 +273,7 @@ class WeightedSamples:
     def free_energy_bound(self) -> Estimate:
         """⟨log q + S⟩ = KL(q‖p) − log Z: an upper bound of −log Z, and not a KL divergence.
 
-        Leaked samples are left out: it describes the sampler that rejects them.
+        Leaked samples are omitted: the bound belongs to the sampler that rejects them.
         """
         value, error = independent_mean(-self.log_weights[~self.leaked])
         with np.errstate(divide="ignore"):
@@ -277,13 +281,12 @@ class WeightedSamples:
 
     @property
     def kl(self) -> Estimate:
-        """KL(q‖p); with the exact log Z if known, else with the estimated one (see ``kl_is_exact``).
+        """KL(q‖p) with the exact log Z if it is known, else with the estimated log Z (see ``kl_is_exact``).
 
-        Of samples that were annealed q is the density of all the way that they took, so that it is an upper
-        bound of the divergence of where they are.
+        For annealed samples q is the density of their paths, and the result is an upper bound of the
+        divergence of their last configurations.
 
-        The error of the second form is dominated by the correlation of the two estimates and quoted as the
-        larger of theirs.
+        The estimated log Z is correlated with the other term; the error is the larger one of both.
         """
         bound = self.free_energy_bound
         if self.exact is not None:
@@ -293,43 +296,47 @@ class WeightedSamples:
 
     @property
     def kl_is_exact(self) -> bool:
-        """Whether ``kl`` uses the exact log Z."""
+        """True if ``kl`` uses the exact log Z."""
         return self.exact is not None
 
     @property
     def leaked_fraction(self) -> float:
-        """Fraction of samples outside the fundamental domain."""
+        """Fraction of samples outside of the fundamental domain or in a hard wall."""
         return float(self.leaked.mean())
 
     @property
     def sector_masses(self) -> np.ndarray:
         """Probability of each sector under p, by importance weights, shape (sectors,).
 
-        Sectors of independent blocks are numbered with the last block running fastest. Raises OptionError
-        if there are too many of them; ``block_masses`` has those of every block.
+        In the numbering of sectors of independent blocks the last block runs fastest.
+
+        Raises
+        ------
+        OptionError
+            If there are too many sectors; ``block_masses`` has the masses of every block.
         """
         return self._countable.masses(self.sector, self.weights)
 
     @property
     def sector_errors(self) -> np.ndarray:
-        """Standard errors of ``sector_masses``, shape (order,); NaN for one sample."""
+        """Standard errors of ``sector_masses``, shape (sectors,); NaN for one sample."""
         # Σ_i w_i² (δ_iu − m_u)², with δ² = δ
         masses, squares = self.sector_masses, self.weights**2
         inside = self._countable.masses(self.sector, squares)
         if self._one_counts:
             return np.full(len(masses), np.nan)
         variance = inside * (1 - 2 * masses) + masses**2 * squares.sum()
-        return np.sqrt(np.maximum(variance, 0.0))  # which rounding makes negative where a mass is 0 or 1
+        return np.sqrt(np.maximum(variance, 0.0))  # rounding: a mass of 0 or 1
 
     @property
     def model_masses(self) -> np.ndarray:
-        """Fraction of samples in each sector before reweighting, shape (sectors,)."""
+        """Fraction of the samples in each sector, leaked ones omitted, without weights, shape (sectors,)."""
         kept = ~self.leaked
         return self._countable.masses(self.sector, kept / max(kept.sum(), 1))
 
     @property
     def block_masses(self) -> np.ndarray:
-        """Probability of each element of the group in each block under p, (blocks, order of one block)."""
+        """Probability of each group element in each block under p, (blocks, order of the group)."""
         sector = self.sector.reshape(len(self), -1)
         order = self.program.sectors.order
         return np.array([np.bincount(u, weights=self.weights, minlength=order) for u in sector.T])
@@ -353,20 +360,20 @@ class WeightedSamples:
 
     @property
     def virial_z_score(self) -> float:
-        """(virial − 1)/error; NaN where there is no error, as for a single sample."""
+        """(virial − 1)/error; NaN without an error, as for a single sample."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(np.divide(self.virial.value - 1, self.virial.error))
 
     @cached_property
     def identities(self) -> Identities:
-        """What has mean zero under p by Schwinger–Dyson identities, at the samples."""
+        """Schwinger–Dyson identities, whose mean under p is zero, at the samples."""
         return Identities.at(self.program, self.parameters, self.x)
 
     @cached_property
     def residuals(self) -> Spectrum:
-        """⟨Δf − ∇f·∇S⟩ under p for the monomials f of the theory; zero if the samples span it.
+        """⟨Δf − ∇f·∇S⟩ under p for the monomials f of the theory; zero if the samples span the theory.
 
-        Where nothing comes from outside, these say what a model has wrong.
+        They show which operators a model has wrong without configurations from outside.
         """
         rows = [
             Agreement(f"f = {name}", self._reweighted(values), Estimate(0.0, 0.0))
@@ -389,8 +396,8 @@ class WeightedSamples:
             ``"action"`` or the name of a declared observable; a function of the configurations,
             (n, components, *lattice) → (n,); or its values, one for each sample.
         control
-            Whether to lower the variance by Schwinger–Dyson identities, which changes no mean; what they have
-            done, or why they could not, is the attribute ``control`` of the estimate.
+            True to lower the variance by Schwinger–Dyson identities, which have mean zero; the attribute
+            ``control`` of the estimate has their effect, or the reason why they were not used.
         """
         values = values_of(self.program, self.parameters, self.x, observable)
         if not flag(control, "option control"):
@@ -407,7 +414,7 @@ class WeightedSamples:
 
         ``samples.derived("susceptibility")``, or
         ``samples.derived(lambda m2, m: m2 - m**2, "m_squared", "abs_m")``. The error is that of the
-        linearisation, which knows that the observables are correlated.
+        linearised function, which includes the correlation of the observables.
         """
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
         values = [
@@ -417,7 +424,7 @@ class WeightedSamples:
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
         values = np.where(self.weights > 0, values, 0)  # S is infinite in a wall
-        with np.errstate(invalid="ignore"):  # of infinite values
+        with np.errstate(invalid="ignore"):  # infinite values
             mean = float(self.weights @ values)
             error = np.nan if self._one_counts else np.sqrt((self.weights**2) @ (values - mean) ** 2)
         return Estimate(mean, float(error))
