@@ -572,8 +572,8 @@ FAULTS: tuple[Fault, ...] = (
         (
             "drawing a chain from one uniform",
             "off by one",
-            "uniform.T[: self._spec.blocks]",
-            "uniform.T[:1][[0] * self._spec.blocks]",
+            "uniform.T[: self._spec.n_blocks]",
+            "uniform.T[:1][[0] * self._spec.n_blocks]",
         ),
         (
             "heat bath of rows",
@@ -642,7 +642,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     *_in(
         "sesamo_dsl/ir/sectors.py",
-        ("numbers of sectors", "off by one", "np.arange(self.blocks - 1, -1, -1)", "np.arange(self.blocks)"),
+        (
+            "numbers of sectors",
+            "off by one",
+            "np.arange(self.n_blocks - 1, -1, -1)",
+            "np.arange(self.n_blocks)",
+        ),
     ),
     *_in(
         "sesamo_dsl/analysis/local.py",

@@ -108,7 +108,7 @@ def page(rows: list[dict[str, float]], backend: str) -> str:
             *lines,
             "",
             f"Fitted powers: {fitted}. Every layer costs a fixed number of operations per site; the",
-            "base and the collective layer add Fourier transforms, V log V. Fixed costs show at the smallest "
+            "base and the zero-mode layer add Fourier transforms, V log V. Fixed costs show at the smallest "
             "lattices.",
             "",
             "![time and memory against volume](scaling.png)",

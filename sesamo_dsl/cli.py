@@ -313,7 +313,7 @@ def train(
             chosen,
             parameters=couplings,
             directory=directory,
-            source=source_of(reference),
+            origin=source_of(reference),
             start_from=start_from,
             method=method,
             check=check,

@@ -328,17 +328,17 @@ def compare(
                 notes[method] = (*notes.get(method, ()), *told)
                 trials.append(trial)
                 report(trial)
-    source = truth.source
+    origin = truth.origin
     if truth.masses is not None:
         chance = np.sqrt(truth.masses * (1 - truth.masses) / samples).max()
-        source = f"{source}; the mass of a sector has a standard error of up to {chance:.4f} by chance"
+        origin = f"{origin}; the mass of a sector has a standard error of up to {chance:.4f} by chance"
     if truth.exact is None:
         trials, named = _common_log_z(trials)
-        source = f"{source}; log Z of {named}"
+        origin = f"{origin}; log Z of {named}"
     shown = {method: (*found, *_on_coverage(method, trials)) for method, found in notes.items()}
     shown = {method: found for method, found in shown.items() if found}
     return Comparison(
-        compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, source
+        compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, origin
     )
 
 
@@ -448,7 +448,7 @@ class _Truth:
     reference: np.ndarray | Chain | None
     masses: np.ndarray | None
     exact: ExactValues | None
-    source: str
+    origin: str
 
     @classmethod
     def of(
@@ -458,17 +458,17 @@ class _Truth:
         if found is not None:
             exact, x = found
             return cls(x if reference is None else reference, exact.sector_masses, exact, "quadrature")
-        source = "the reference that was given"
+        origin = "the reference that was given"
         if reference is None:
             try:
                 reference = hmc(compiled.theory, parameters=values, **_HMC)
             except BackendError as error:
                 return cls(None, None, None, f"none, for want of HMC ({error.found})")
-            source = f"HMC, {len(reference)} configurations"
+            origin = f"HMC, {len(reference)} configurations"
         masses = None
         if isinstance(reference, Chain) and compiled.program.sectors.enumerable:
             masses = np.array([mass.value for mass in reference.sector_masses])
-        return cls(reference, masses, None, source)
+        return cls(reference, masses, None, origin)
 
 
 def _trial(

@@ -37,7 +37,7 @@ class CompiledProgram:
         The symmetry facts that models need beside the program.
     precision
         Floating-point type of models.
-    source
+    source_path
         Path of the emitted module, a standalone file that can be copied and imported anywhere.
     module
         The imported module.
@@ -47,7 +47,7 @@ class CompiledProgram:
     facts: Facts
     backend: Backend
     precision: Precision
-    source: Path
+    source_path: Path
     module: ModuleType
 
     @classmethod
@@ -56,7 +56,12 @@ class CompiledProgram:
         with backend.scope(precision):  # loading the module creates its constants
             path, module = load_source(f"{program.theory}_{backend.name}", backend.emit(program))
         return cls(
-            program=program, facts=facts, backend=backend, precision=precision, source=path, module=module
+            program=program,
+            facts=facts,
+            backend=backend,
+            precision=precision,
+            source_path=path,
+            module=module,
         )
 
     def __repr__(self) -> str:

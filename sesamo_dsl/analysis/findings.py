@@ -75,7 +75,7 @@ class SymmetryReport:
         """The order of the group as a text."""
         if self.enumerated is None:
             return f"infinite or above {cast(Symmetry, self.symmetry).order_bound}"
-        blocks = f"^{self.symmetry.blocks}" if isinstance(self.symmetry, Sitewise) else ""
+        blocks = f"^{self.symmetry.n_blocks}" if isinstance(self.symmetry, Sitewise) else ""
         return f"{self.enumerated.order}{blocks}"
 
     @property
@@ -132,7 +132,7 @@ class Findings:
         S₁, the part of the action that the group changes (0 if none).
     domain
         Fundamental domain of the group.
-    source
+    linear_source
         h with S₁ = Σ_a h_a Σ_x φ_a on the collective multiplet of the only Lie group, if S₁ has this form.
     surviving, representation
         For a broken finite group: the subgroup that survives, and how S₁ transforms.
@@ -149,7 +149,7 @@ class Findings:
     group: FiniteGroup[Element]
     breaking: sp.Expr
     domain: Domain
-    source: tuple[sp.Expr, ...] | None = None
+    linear_source: tuple[sp.Expr, ...] | None = None
     surviving: SurvivingSubgroup | None = None
     representation: BreakingRepresentation | None = None
     limits: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ class Findings:
     @property
     def chained(self) -> bool:
         """Whether the law of u is autoregressive in the blocks, Π_b p(u_b | u_1 … u_(b−1), y)."""
-        return self.coupled and (self.sectors.blocks or 1) <= _LONGEST_CHAIN
+        return self.coupled and (self.sectors.n_blocks or 1) <= _LONGEST_CHAIN
 
     @property
     def orbit_law(self) -> OrbitKind:
@@ -203,7 +203,7 @@ class Findings:
             return "none"
         if all(v.status == "exact" for report in self.lie_reports for v in report.verdicts):
             return "uniform"
-        if self.source is not None:
+        if self.linear_source is not None:
             return "von_mises"
         return "tabulated" if [r.slice.dimension for r in self.lie_reports] == [2] else "none"
 
@@ -237,13 +237,13 @@ class Findings:
         """For each Lie group the N of its orbit, the sphere S^(N−1)."""
         return tuple(report.slice.dimension for report in self.lie_reports)
 
-    def source_at(self, parameters: Couplings) -> np.ndarray | None:
+    def linear_source_at(self, parameters: Couplings) -> np.ndarray | None:
         """The linear source at given couplings, (N,); None if S₁ is anything else."""
-        if self.source is None:
+        if self.linear_source is None:
             return None
-        symbols = {symbol for h in self.source for symbol in h.free_symbols}
+        symbols = {symbol for h in self.linear_source for symbol in h.free_symbols}
         values: Any = {symbol: parameters[symbol.name] for symbol in symbols}
-        return np.array([float(h.subs(values)) for h in self.source])
+        return np.array([float(h.subs(values)) for h in self.linear_source])
 
     @property
     def normalisability(self) -> str:

@@ -280,7 +280,7 @@ class Annealed:
             raise OptionError(
                 f"sector masses of theory {self.program.theory}",
                 expected="few enough sectors to count what falls into each",
-                found=f"{sectors.order}^{sectors.blocks} of them",
+                found=f"{sectors.order}^{sectors.n_blocks} of them",
                 remedy="average what you need with expect",
             )
         u = sectors.index(run(self.program, "canonicalize", {"x": self.samples})[1])

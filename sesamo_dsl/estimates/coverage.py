@@ -38,16 +38,16 @@ class Coverage:
 
     Attributes
     ----------
-    source
+        origin
         The origin of the configurations from outside, in words.
-    forward_ess
+        forward_ess
         1/(⟨w⟩_p ⟨1/w⟩_p), the ESS of infinitely many samples of the model; 0 if q = 0 at a configuration.
     ess, effective
         ESS of the samples, equal to ``forward_ess`` up to fluctuations if nothing is missed; and ESS times
         the number of samples.
     log_z
-        log Z from the model and from the source; None if the source has no log Z.
-    observables, sector_masses
+            log Z from the model and from the source; None if the source has no log Z.
+        observables, sector_masses
         Expectation values, and probabilities of the sectors of the group if they can be counted.
     uncovered
         P_p[log w − log Z > t], the probability under p of the region in which q is more than e^t times too
@@ -62,7 +62,7 @@ class Coverage:
         Operators from the model and from the source, sorted by their deviation, largest first.
     """
 
-    source: str
+    origin: str
     forward_ess: Estimate
     ess: float
     effective: float
@@ -109,7 +109,7 @@ class Coverage:
             for name in ("action", *observable_names(program))
         ]
         return cls(
-            outside.source,
+            outside.origin,
             _forward_ess(log_w, outside),
             samples.ess,
             samples.ess * len(samples),
@@ -174,7 +174,7 @@ class Coverage:
         most = None if operators else _MOST_SHOWN
         uncovered = f"{self.uncovered}   (log w − log Z > {self.threshold:.3g})"
         lines = [
-            f"coverage           {self.status}, by {self.source}",
+            f"coverage           {self.status}, by {self.origin}",
             f"forward ESS        {self.forward_ess}   (samples {self.ess:.5f})",
             f"uncovered mass     {uncovered}",
             *([] if self.log_z is None else [str(self.log_z)]),
@@ -189,7 +189,7 @@ class Coverage:
         return self.text()
 
     def __repr__(self) -> str:
-        return f"Coverage({self.status}, uncovered={self.uncovered.value:.3g}, {self.source})"
+        return f"Coverage({self.status}, uncovered={self.uncovered.value:.3g}, {self.origin})"
 
 
 NOT_ASKED = "no annealing was made; run.check() makes one"

@@ -165,7 +165,7 @@ def _on_all_images(landscape: Landscape, walk: Walk) -> tuple[np.ndarray, np.nda
     With blocks the walkers stay where they are.
     """
     fields, sectors = landscape.fields(walk.configurations), landscape.program.sectors
-    if sectors.count == 1 or sectors.blocks is not None:
+    if sectors.count == 1 or sectors.n_blocks is not None:
         return fields, walk.action, np.ones(len(fields))
     u = np.arange(len(fields)) % sectors.count
     fields = run(landscape.program, "modulate", {"y": fields, "u": u})[0]

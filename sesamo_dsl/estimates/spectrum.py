@@ -180,5 +180,5 @@ def _elements(program: Program) -> range:
 
 def _moved(program: Program, x: np.ndarray, u: int) -> np.ndarray:
     """T_u x with the same element u in all blocks."""
-    blocks = (prod(program.block_shape),) if program.blocks else ()
+    blocks = (prod(program.block_shape),) if program.block_axes else ()
     return run(program, "modulate", {"y": x, "u": np.full((len(x), *blocks), u)})[0]

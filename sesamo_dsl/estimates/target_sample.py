@@ -31,10 +31,10 @@ class TargetSample:
         Number of the cluster of each configuration, (n,). Configurations in different clusters are
         independent; one cluster has for instance the descendants of one walker or a stretch of a chain.
     log_z
-        log Z from the same source; None if the source has no log Z, such as a chain.
-    source
+            log Z from the same source; None if the source has no log Z, such as a chain.
+    origin
         The origin of the configurations, in words.
-    doubts
+        doubts
         Reasons to doubt them.
     """
 
@@ -43,7 +43,7 @@ class TargetSample:
     weights: np.ndarray
     cluster: np.ndarray
     log_z: Estimate | None
-    source: str
+    origin: str
     doubts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ class TargetSample:
     def as_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain values and arrays by name, to be stored."""
         log_z = None if self.log_z is None else list(self.log_z)
-        values = {"source": self.source, "doubts": list(self.doubts), "log_z": log_z}
+        values = {"source": self.origin, "doubts": list(self.doubts), "log_z": log_z}
         names = ("x", "action", "weights", "cluster")
         return values, {name: np.ascontiguousarray(getattr(self, name)) for name in names}
 

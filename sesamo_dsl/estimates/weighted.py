@@ -348,7 +348,7 @@ class WeightedSamples:
             raise OptionError(
                 f"sector masses of theory {self.program.theory}",
                 expected="few enough sectors to count what falls into each",
-                found=f"{sectors.order}^{sectors.blocks} of them",
+                found=f"{sectors.order}^{sectors.n_blocks} of them",
                 remedy="ask for block_masses",
             )
         return sectors

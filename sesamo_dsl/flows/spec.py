@@ -2,7 +2,7 @@
 
 A flow maps standard normal noise z to a configuration x, both of shape (batch, components, *shape):
 
-    z ──filter──▶ u ──collective layer──▶ u ──coupling layers──▶ u' ──mean + scale·u'──▶ x
+    z ──filter──▶ u ──zero-mode layer──▶ u ──coupling layers──▶ u' ──mean + scale·u'──▶ x
 
 The entries (component, site) are split into two classes by the parity of component + Σ coordinates: a
 checkerboard for a scalar field, a channel mask for a point with several components, and a checkerboard
@@ -44,7 +44,7 @@ class FlowSpec:
         The spline acts on [-bound, bound] and is the identity outside; in standard deviations of the base.
     max_log_scale
         Bound on |s| in the affine transform and on |log derivative| at the spline's knots.
-    collective
+    zero_mode
         Whether a spline transforms the means over the lattice and the other modes are scaled depending on
         them (``sesamo_dsl.flows.zero_mode``); a point has no such layer.
 
@@ -61,7 +61,7 @@ class FlowSpec:
     bins: int = 8
     bound: float = 6.0
     max_log_scale: float = 3.0
-    collective: bool = True
+    zero_mode: bool = True
 
     def __post_init__(self) -> None:
         remedy = "see FlowSpec"
@@ -76,7 +76,7 @@ class FlowSpec:
             _option(is_count(value, least), name, f"an integer >= {least}", value)
             plain[name] = checks.integer(value, f"flow option {name}", most=most, remedy=remedy)
         _option(plain["kernel"] % 2 == 1, "kernel", "an odd integer >= 1", self.kernel)
-        plain["collective"] = checks.flag(self.collective, "flow option collective")
+        plain["zero_mode"] = checks.flag(self.zero_mode, "flow option zero_mode")
         for name in ("bound", "max_log_scale"):
             plain[name] = checks.real(getattr(self, name), f"flow option {name}", remedy=remedy)
         for name, value in plain.items():

@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from ..values.node_order import NodeOrder
 from .couplings import coupling
 from .spec import FlowSpec
-from .zero_mode import has_collective, initial_collective
+from .zero_mode import has_zero_mode_layer, initial_zero_mode_layer
 
 
 def initial_state(
@@ -23,8 +23,8 @@ def initial_state(
     """Named weights of a flow that is the identity: random hidden layers, a last layer of zeros.
 
     Block b of layer l has `layers.l.blocks.b.mean` (width, means) and, for each layer n of its network,
-    `layers.l.blocks.b.weight.n` (outputs, inputs) and `layers.l.blocks.b.bias.n` (outputs, 1); the collective
-    layer has those of ``initial_collective``.
+    `layers.l.blocks.b.weight.n` (outputs, inputs) and `layers.l.blocks.b.bias.n` (outputs, 1); the zero-mode
+    layer has those of ``initial_zero_mode_layer``.
     """
     generator = np.random.default_rng(seed)
     state: dict[str, NDArray[np.float64]] = {}
@@ -43,8 +43,8 @@ def initial_state(
                 state[f"{name}.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
                 if depth == 0:
                     state[f"{name}.mean"] = generator.uniform(-bound, bound, (outputs, means))
-    if has_collective(spec, shape, nodes is not None):
-        state |= initial_collective(spec, components, generator)
+    if has_zero_mode_layer(spec, shape, nodes is not None):
+        state |= initial_zero_mode_layer(spec, components, generator)
     return state
 
 

@@ -1,4 +1,4 @@
-"""The layer of a flow that acts on collective coordinates: means over the lattice, and how modes follow them.
+"""The zero-mode layer of a flow: a spline of the lattice means, and widths of other modes that follow them.
 
 Near a phase transition the mean M of a field is far from Gaussian, and the width of every other mode depends
 on it, as the mass in a constraint effective potential does. With component c, in units of the base's widths:
@@ -28,7 +28,7 @@ _SCALES = (math.inf, 8.0, 2.0, 0.5, 0.125, 0.03)  # μ², from all modes alike t
 
 
 @dataclass(frozen=True, eq=False)
-class Collective:
+class ZeroMode:
     """Tables of the layer.
 
     Attributes
@@ -46,9 +46,9 @@ class Collective:
     features: NDArray[np.float64]
 
     @classmethod
-    def of(cls, spec: FlowSpec, base: GaussianBase) -> Collective | None:
+    def of(cls, spec: FlowSpec, base: GaussianBase) -> ZeroMode | None:
         """None if the flow is not to have the layer, or has no lattice to average over."""
-        if not has_collective(spec, base.shape, base.nodes is not None):
+        if not has_zero_mode_layer(spec, base.shape, base.nodes is not None):
             return None
         axes = _axes(len(base.shape), base.nodes is not None)
         extents = [base.shape[mu] for mu in axes]
@@ -63,24 +63,24 @@ def _axes(dimensions: int, graph: bool) -> tuple[int, ...]:
     return tuple(range(dimensions - graph))
 
 
-def has_collective(spec: FlowSpec, shape: Sequence[int], graph: bool) -> bool:
+def has_zero_mode_layer(spec: FlowSpec, shape: Sequence[int], graph: bool) -> bool:
     """Whether a flow on this lattice has the layer."""
-    return spec.collective and math.prod(shape[mu] for mu in _axes(len(shape), graph)) > 1
+    return spec.zero_mode and math.prod(shape[mu] for mu in _axes(len(shape), graph)) > 1
 
 
-def initial_collective(
+def initial_zero_mode_layer(
     spec: FlowSpec, components: int, generator: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
     """Weights of the layer that is the identity.
 
-    ``collective.spline`` (3·bins − 1, components), and for each layer n of the network
-    ``collective.weight.n`` (outputs, inputs) and ``collective.bias.n`` (outputs, 1); the last outputs are the
+    ``zero_mode.spline`` (3·bins − 1, components), and for each layer n of the network
+    ``zero_mode.weight.n`` (outputs, inputs) and ``zero_mode.bias.n`` (outputs, 1); the last outputs are the
     coefficients a_cr, component by component.
     """
-    state: dict[str, NDArray[np.float64]] = {"collective.spline": np.zeros((3 * spec.bins - 1, components))}
+    state: dict[str, NDArray[np.float64]] = {"zero_mode.spline": np.zeros((3 * spec.bins - 1, components))}
     widths = [components, *spec.hidden, components * len(_SCALES)]
     for depth, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         bound = 0.0 if depth == len(widths) - 2 else math.sqrt(3 / inputs)
-        state[f"collective.weight.{depth}"] = generator.uniform(-bound, bound, (outputs, inputs))
-        state[f"collective.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
+        state[f"zero_mode.weight.{depth}"] = generator.uniform(-bound, bound, (outputs, inputs))
+        state[f"zero_mode.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
     return state

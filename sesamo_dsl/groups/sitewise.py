@@ -105,7 +105,7 @@ class Sitewise:
         return tuple(self.lattice.shape[mu] for mu in self.axes)
 
     @property
-    def blocks(self) -> int:
+    def n_blocks(self) -> int:
         """B, the number of copies."""
         return prod(self.shape)
 

@@ -70,7 +70,7 @@ class Facts(Protocol):
         """The kind of conditional law on the orbits of the Lie groups."""
         ...
 
-    def source_at(self, parameters: Couplings) -> np.ndarray | None:
+    def linear_source_at(self, parameters: Couplings) -> np.ndarray | None:
         """h of a linear source on the only slice at given couplings, (N,); None if S₁ is anything else."""
         ...
 
@@ -89,7 +89,7 @@ class StoredFacts:
     surviving: tuple[int, ...] | None
     slice_dimensions: tuple[int, ...]
     orbit_law: OrbitKind
-    source: np.ndarray | None
+    linear_source: np.ndarray | None
 
     @classmethod
     def of(cls, facts: Facts, parameters: Couplings) -> StoredFacts:
@@ -106,17 +106,19 @@ class StoredFacts:
             surviving,
             tuple(facts.slice_dimensions),
             facts.orbit_law,
-            facts.source_at(parameters),
+            facts.linear_source_at(parameters),
         )
 
-    def source_at(self, parameters: Couplings) -> np.ndarray | None:
+    def linear_source_at(self, parameters: Couplings) -> np.ndarray | None:
         """The linear source h at the couplings of the run, (N,); ``parameters`` are not used."""
-        return self.source
+        return self.linear_source
 
     def as_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The facts as plain values and as arrays, both by name."""
-        values = {name: value for name, value in vars(self).items() if name not in ("table", "source")}
-        arrays = {"table": self.table} | ({} if self.source is None else {"source": self.source})
+        values = {name: value for name, value in vars(self).items() if name not in ("table", "linear_source")}
+        arrays = {"table": self.table} | (
+            {} if self.linear_source is None else {"source": self.linear_source}
+        )
         return values, arrays
 
     @classmethod
@@ -148,7 +150,7 @@ class StoredFacts:
             surviving=None if surviving is None else tuple(surviving),
             slice_dimensions=tuple(dimensions),
             orbit_law=values["orbit_law"],
-            source=source,
+            linear_source=source,
         )
 
 

@@ -75,8 +75,8 @@ class Program:
         Named arrays that operations refer to.
     functions
         The functions, by name.
-    blocks
-        The block axes: lattice axes at whose points the modulating group acts independently; () if it acts
+    block_axes
+        Lattice axes at whose points the modulating group acts independently; () if it acts
         on all sites alike.
     nodes
         Order and colours of the nodes of a graph lattice, for the masks of flows; None without a graph.
@@ -89,7 +89,7 @@ class Program:
     parameters: dict[str, Coupling | None]
     constants: dict[str, np.ndarray]
     functions: dict[str, Function]
-    blocks: tuple[int, ...] = ()
+    block_axes: tuple[int, ...] = ()
     nodes: NodeOrder | None = None
 
     @property
@@ -110,9 +110,9 @@ class Program:
     @property
     def block_shape(self) -> tuple[int, ...]:
         """Extents of the block axes."""
-        return tuple(self.shape[mu] for mu in self.blocks)
+        return tuple(self.shape[mu] for mu in self.block_axes)
 
     @property
     def sectors(self) -> Sectors:
         """The sectors of the modulating group."""
-        return Sectors(len(self.constants["MATRICES"]), prod(self.block_shape) if self.blocks else None)
+        return Sectors(len(self.constants["MATRICES"]), prod(self.block_shape) if self.block_axes else None)

@@ -32,7 +32,7 @@ def program_as_data(program: Program) -> dict[str, Any]:
             name: value.tolist() if isinstance(value, np.ndarray) else value
             for name, value in program.parameters.items()
         },
-        "blocks": list(program.blocks),
+        "blocks": list(program.block_axes),
         "nodes": None if nodes is None else {"colours": nodes.colours, "shells": nodes.shells},
         "functions": [_function_as_data(f) for f in program.functions.values()],
     }

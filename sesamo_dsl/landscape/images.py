@@ -46,7 +46,7 @@ class Images:
             return sectors.elements
         rng = np.random.default_rng(0)
         return rng.integers(
-            sectors.order, size=(_LISTED, *(() if sectors.blocks is None else (sectors.blocks,)))
+            sectors.order, size=(_LISTED, *(() if sectors.n_blocks is None else (sectors.n_blocks,)))
         )
 
     def _under_group(self, x: np.ndarray, elements: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ class Images:
         sectors = self._program.sectors
         images = self._under_group(x, self._elements)
         lost = self._landscape.values(images) - float(self._landscape.values(x[None])[0])
-        axes = self._translation_axes(x) if sectors.blocks is None else ()
+        axes = self._translation_axes(x) if sectors.n_blocks is None else ()
         translations = int(np.prod([self._landscape.shape[mu] for mu in axes]))
         limit = np.sum(x**2) - resolution**2 / 2 - 1e-12 * np.sum(x**2)
         overlaps = self._overlaps(images, self._waves(x[None]))
@@ -125,7 +125,7 @@ class Images:
         fixed = int(same.sum())  # order of the stabiliser of x among elements and translations
         if sectors.count > elements:  # a random selection: either all elements fix x, or hardly any
             fixed = sectors.count if same.all() else 1
-            log_sum += float(np.log(sectors.order)) * (sectors.blocks or 1) - np.log(elements)
+            log_sum += float(np.log(sectors.order)) * (sectors.n_blocks or 1) - np.log(elements)
             elements = sectors.count
         log_sum += float(np.log(translations)) - math.log(fixed)
         return log_sum, max(elements * translations // fixed, 1)

@@ -102,7 +102,7 @@ class AutoregressiveSpec:
 
     features: FeatureSpec
     order: int
-    blocks: int
+    n_blocks: int
     size: float
     together: Together | None
     table: np.ndarray
@@ -118,7 +118,7 @@ class AutoregressiveSpec:
         parameters: Couplings,
     ) -> AutoregressiveSpec:
         """The network for a theory, its features scaled to samples of the base."""
-        blocks, order = program.sectors.blocks, program.sectors.order
+        blocks, order = program.sectors.n_blocks, program.sectors.order
         assert blocks is not None
         y = drawn(program, base, strategy)
         features = FeatureSpec.of(program, y)
@@ -137,7 +137,7 @@ class AutoregressiveSpec:
     @property
     def mask(self) -> np.ndarray:
         """1 where the first block depends on the second, an earlier one, else 0, (blocks, 1, blocks)."""
-        return np.tri(self.blocks, k=-1)[:, None, :]
+        return np.tri(self.n_blocks, k=-1)[:, None, :]
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """Named weights: of the network; ``coupling``, J and K, (2, order, blocks, order, blocks); ``sizes``.
@@ -145,7 +145,7 @@ class AutoregressiveSpec:
         ``sizes``, (hidden, b, b'), are the weights of the size m_b' in the first layer of block b.
         """
         state = network_state([self.inputs, *HIDDEN, self.order], seed)
-        state["sizes"] = np.zeros((HIDDEN[0], self.blocks, self.blocks))
+        state["sizes"] = np.zeros((HIDDEN[0], self.n_blocks, self.n_blocks))
         state["coupling"] = np.stack([np.zeros_like(self.pairs), self.pairs])
         return state
 
@@ -155,7 +155,7 @@ def _pairs(program: Program, base: GaussianBase, parameters: Couplings) -> np.nd
 
     It is taken at the base's centre and averaged over a few random elements at all other blocks.
     """
-    order, blocks = program.sectors.order, program.sectors.blocks
+    order, blocks = program.sectors.order, program.sectors.n_blocks
     assert blocks is not None
     pairs = np.zeros((order, blocks, order, blocks))
     where = list(itertools.combinations(range(blocks), 2))

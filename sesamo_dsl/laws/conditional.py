@@ -60,7 +60,7 @@ class FeatureSpec:
             *itertools.combinations_with_replacement(range(c), 2),
             *((a,) * n for n in (3, 4) for a in range(c)),
         )
-        rest = tuple(mu + 1 for mu in range(len(program.shape)) if mu not in program.blocks)
+        rest = tuple(mu + 1 for mu in range(len(program.shape)) if mu not in program.block_axes)
         features = cls(monomials, rest, np.zeros(len(monomials)), np.ones(len(monomials)))
         values = features(y).reshape(len(monomials), -1)
         scale = values.std(axis=1)  # zero up to rounding for a component that a slice fixes
@@ -109,7 +109,7 @@ class ConditionalSpec:
     features: FeatureSpec
     joint: bool
     choices: int
-    blocks: int
+    n_blocks: int
     cosets: np.ndarray | None
     linear: np.ndarray
 
@@ -124,9 +124,9 @@ class ConditionalSpec:
     ) -> ConditionalSpec:
         """The network for a theory, its features scaled to images T_u y of samples of the base."""
         sectors, table, cosets = program.sectors, facts.table, None
-        if facts.surviving is not None and len(facts.surviving) > 1 and not program.blocks:
+        if facts.surviving is not None and len(facts.surviving) > 1 and not program.block_axes:
             cosets = table[np.array(list(facts.surviving))].T
-        elif program.blocks and sectors.joint and facts.turns_together:
+        elif program.block_axes and sectors.joint and facts.turns_together:
             cosets = np.stack([sectors.index(row[sectors.elements]) for row in table], axis=1)
         images = _images(program, drawn(program, base, strategy))
         features = FeatureSpec.of(program, images)
@@ -134,12 +134,12 @@ class ConditionalSpec:
         if not sectors.joint:
             linear = np.concatenate([linear, np.zeros_like(linear)])
         choices = sectors.count if sectors.joint else sectors.order
-        return cls(features, sectors.joint, choices, sectors.blocks or 1, cosets, linear)
+        return cls(features, sectors.joint, choices, sectors.n_blocks or 1, cosets, linear)
 
     @property
     def inputs(self) -> int:
         """Number of inputs: the features of all blocks (joint), or of one block and their mean."""
-        return len(self.features) * (self.blocks if self.joint else 2)
+        return len(self.features) * (self.n_blocks if self.joint else 2)
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """``linear``, (1, inputs), and the weights of the network, see :func:`network_state`."""
@@ -151,7 +151,7 @@ def _images(program: Program, y: np.ndarray) -> np.ndarray:
     sectors = program.sectors
     elements = sectors.elements if sectors.joint else np.arange(sectors.order)[:, None]
     y = y[: max(_LEAST, len(y) // len(elements))]
-    shape = (len(y),) if sectors.blocks is None else (len(y), sectors.blocks)
+    shape = (len(y),) if sectors.n_blocks is None else (len(y), sectors.n_blocks)
     turned = [run(program, "modulate", {"y": y, "u": np.broadcast_to(u, shape)}, {})[0] for u in elements]
     return np.concatenate(turned)
 

@@ -142,7 +142,7 @@ class OrbitLaw:
             return cls("uniform" if dimensions else "none", dimensions, sampled)
         if law == "tabulated":
             return cls("tabulated", dimensions, False)
-        source = facts.source_at(parameters)
+        source = facts.linear_source_at(parameters)
         assert source is not None
         size = float(np.linalg.norm(source))
         mean = -source / size if size > 0 else np.eye(len(source))[0]

@@ -88,12 +88,12 @@ def lower(
 
 
 def lower_by_block(
-    name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], blocks: tuple[int, ...]
+    name: str, doc: str, expr: sp.Expr, components: Sequence[FieldComponent], block_axes: tuple[int, ...]
 ) -> Function:
     """A function (x; couplings) ↦ (batch, blocks) whose sum over the blocks is a combination of site sums."""
     couplings = _coupling_names(expr)
     builder = Builder(name, doc, [("x", Kind.FIELDS)], couplings)
-    lowering = _Lowering(builder, components, blocks)
+    lowering = _Lowering(builder, components, block_axes)
     return builder.finish(breaking=lowering(expr))
 
 
@@ -135,11 +135,11 @@ class _Lowering:
         self,
         builder: Builder,
         components: Sequence[FieldComponent],
-        blocks: tuple[int, ...] = (),
+        block_axes: tuple[int, ...] = (),
         *,
         slopes: bool = True,
     ) -> None:
-        self._builder, self._blocks, self._slopes = builder, blocks, slopes
+        self._builder, self._block_axes, self._slopes = builder, block_axes, slopes
         self._components = components
         self._index = {(c.field, c.component): a for a, c in enumerate(components)}
         self._layer: BondLayer | None = None  # the bonds of the sum whose density is lowered
@@ -171,7 +171,7 @@ class _Lowering:
             return b.site_constant(f"{self._layer.name}_WEIGHTS")
         if isinstance(expr, SiteSum):
             density = b.broadcast(self(expr.density) if expr.bonds is None else self._bonds(expr))
-            value = b.block_sum(density, self._blocks) if self._blocks else b.site_sum(density)
+            value = b.block_sum(density, self._block_axes) if self._block_axes else b.site_sum(density)
             b.note(value, str(expr))
             return value
         if isinstance(expr, FermionLogDet):
@@ -233,7 +233,7 @@ class _Lowering:
         bonds = cast(Bonds, node.bonds)
         total = b.constant(0.0)
         for layer in layers(bonds):
-            inside = _Lowering(b, self._components, self._blocks, slopes=self._slopes)
+            inside = _Lowering(b, self._components, self._block_axes, slopes=self._slopes)
             inside._layer = None if on_sites(bonds) else layer
             density = inside(node.density)
             if layer.factor is not None:

@@ -34,36 +34,36 @@ from ..symbols.exact import floats
 from .expressions import lower_into
 
 
-def finite_functions(domain: Domain, blocks: tuple[int, ...]) -> list[Function]:
-    """The functions canonicalize, modulate and facets, and charts if Ω has them; ``blocks``: block axes."""
+def finite_functions(domain: Domain, block_axes: tuple[int, ...]) -> list[Function]:
+    """The functions canonicalize, modulate and facets, and charts if Ω has them."""
     b = Builder(
         "canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)]
     )
     x = b.input("x")
-    u = b.argmax(b.linear(_mean(b, x, blocks), "SCORES"))
-    canonicalize = b.finish(y=_act(b, x, u, "INVERSES", blocks), u=u)
+    u = b.argmax(b.linear(_mean(b, x, block_axes), "SCORES"))
+    canonicalize = b.finish(y=_act(b, x, u, "INVERSES", block_axes), u=u)
 
     inputs = [("y", Kind.FIELDS), ("u", Kind.INDEX)]
     b = Builder("modulate", "(y, u) ↦ x = T_u y, the inverse of canonicalize; log|det DT_u| = 0.", inputs)
-    modulate = b.finish(x=_act(b, b.input("y"), b.input("u"), "MATRICES", blocks))
+    modulate = b.finish(x=_act(b, b.input("y"), b.input("u"), "MATRICES", block_axes))
 
     b = Builder(
         "facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)]
     )
-    values = b.linear(_mean(b, b.input("y"), blocks), "FACETS")
-    facets = b.finish(facets=b.flatten(values) if blocks else values)
-    return [canonicalize, modulate, facets, *(_charts(blocks) if domain.edges is not None else ())]
+    values = b.linear(_mean(b, b.input("y"), block_axes), "FACETS")
+    facets = b.finish(facets=b.flatten(values) if block_axes else values)
+    return [canonicalize, modulate, facets, *(_charts(block_axes) if domain.edges is not None else ())]
 
 
-def _mean(b: Builder, fields: int, blocks: tuple[int, ...]) -> int:
-    return b.block_mean(fields, blocks) if blocks else b.site_mean(fields)
+def _mean(b: Builder, fields: int, block_axes: tuple[int, ...]) -> int:
+    return b.block_mean(fields, block_axes) if block_axes else b.site_mean(fields)
 
 
-def _act(b: Builder, fields: int, u: int, matrices: str, blocks: tuple[int, ...]) -> int:
-    return b.act_on_blocks(fields, u, matrices, blocks) if blocks else b.act(fields, u, matrices)
+def _act(b: Builder, fields: int, u: int, matrices: str, block_axes: tuple[int, ...]) -> int:
+    return b.act_on_blocks(fields, u, matrices, block_axes) if block_axes else b.act(fields, u, matrices)
 
 
-def _charts(blocks: tuple[int, ...]) -> list[Function]:
+def _charts(block_axes: tuple[int, ...]) -> list[Function]:
     """The distances s_j = −λ_j from the walls, moved between R and (0, ∞) by quantile charts."""
     inputs = [("y", Kind.FIELDS), ("location", Kind.VECTOR), ("width", Kind.VECTOR)]
     doc = (
@@ -72,18 +72,18 @@ def _charts(blocks: tuple[int, ...]) -> list[Function]:
     )
     b = Builder("chart", doc, inputs)
     location, width = b.input("location"), b.input("width")
-    s = b.linear(_mean(b, b.input("y"), blocks), "WALLS")
+    s = b.linear(_mean(b, b.input("y"), block_axes), "WALLS")
     positive = b.half_line("half_line", s, location, width)
     slope = b.half_line("half_line_log_slope", s, location, width)
-    y = b.spread(b.input("y"), b.difference(positive, s), "EDGES", blocks)
+    y = b.spread(b.input("y"), b.difference(positive, s), "EDGES", block_axes)
     chart = b.finish(y=y, log_jacobian=b.total(slope))
 
     b = Builder("unchart", "The inverse of chart, log|J| still that of chart.", inputs)
     location, width = b.input("location"), b.input("width")
-    s = b.linear(_mean(b, b.input("y"), blocks), "WALLS")
+    s = b.linear(_mean(b, b.input("y"), block_axes), "WALLS")
     real = b.half_line("half_line_inverse", s, location, width)
     slope = b.half_line("half_line_log_slope", real, location, width)
-    y = b.spread(b.input("y"), b.difference(real, s), "EDGES", blocks)
+    y = b.spread(b.input("y"), b.difference(real, s), "EDGES", block_axes)
     return [chart, b.finish(y=y, log_jacobian=b.total(slope))]
 
 
@@ -152,7 +152,7 @@ def preimages(program: Program, strategy: str) -> np.ndarray:
         return np.eye(len(program.components))[None]
     if strategy != "fold":
         return orientations
-    if sectors.blocks is not None:
+    if sectors.n_blocks is not None:
         return matrices[sectors.elements]
     return np.einsum("gab,hbc->ghac", matrices, orientations).reshape(-1, *matrices.shape[1:])
 

@@ -62,11 +62,11 @@ def group_moves(
     """
     sectors, found = program.sectors, []
     if sectors.order > 1:
-        conditional = heat_bath and sectors.blocks is None and "breaking" in emitted
+        conditional = heat_bath and sectors.n_blocks is None and "breaking" in emitted
         if conditional:
             found.append(_heat_bath(arrays, emitted["modulate"], emitted["breaking"], sectors.order))
         else:
-            found.append(_uniform(emitted["modulate"], sectors.order, sectors.blocks))
+            found.append(_uniform(emitted["modulate"], sectors.order, sectors.n_blocks))
     dimensions: list[int] = []
     while (name := f"COLLECTIVE_{len(dimensions)}") in program.constants:
         dimensions.append(len(program.constants[name]))

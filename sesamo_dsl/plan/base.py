@@ -44,7 +44,7 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
 def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the distances from the walls under the base, (1, [1,] facets) each."""
     walls = program.constants["WALLS"]
-    covariance = base.mean_covariance(program.blocks)
+    covariance = base.mean_covariance(program.block_axes)
     width = np.sqrt(np.einsum("ja,ab,jb->j", walls, covariance, walls))
-    shape = (1, 1, len(walls)) if program.blocks else (1, len(walls))
+    shape = (1, 1, len(walls)) if program.block_axes else (1, len(walls))
     return np.maximum(walls @ base.mean, 0).reshape(shape), width.reshape(shape)

@@ -180,7 +180,7 @@ def _law(analysis: Analysis, strategy: Strategy) -> tuple[Law, str]:
 
 
 def _coupling(analysis: Analysis) -> str:
-    return f"S₁ couples {analysis.sectors.blocks} blocks, whose sectors are too many to sum over"
+    return f"S₁ couples {analysis.sectors.n_blocks} blocks, whose sectors are too many to sum over"
 
 
 def _no_enumeration(law: str, analysis: Analysis) -> str:

@@ -31,6 +31,7 @@ from ..training.history import Course, History
 from ..values.couplings import Coupling, same_couplings
 from .architecture import check_architecture
 from .declaration import Declaration, digest
+from .earlier_formats import options_of_today, weights_of_today
 from .registered import require_registered
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
@@ -63,7 +64,7 @@ def load_run(
     record, files = store.read()
     declared = None
     try:
-        source = {str(k): str(v) for k, v in dict(record["theory_source"]).items()}
+        origin = {str(k): str(v) for k, v in dict(record["theory_source"]).items()}
         name, notes = str(record["theory"]), tuple(map(str, record["notes"]))
         wanted = [str(quantity) for quantity in record.get("derived", ())]
         if record["precision"] not in ("float32", "float64"):
@@ -76,26 +77,27 @@ def load_run(
     require_registered(store.path, record)
     loaded = load_backend(chosen)
     if declared is None:
-        given = _declaration_of_format_1(store, record, source, name, given)
+        given = _declaration_of_format_1(store, record, origin, name, given)
         compiled = DerivedProgram.of_theory(given, loaded, record["precision"], normalizable=False)
         _require_same_text(store, record, compiled, given)
     elif given is not None:
         _require_same_action(store, declared.program, given)
     try:
-        state = load_tensors(state_of(files))
+        state = weights_of_today(load_tensors(state_of(files)), record["format"])
+        options = options_of_today(record["options"], record["format"])
         couplings = dict(record["parameters"])
         if _COUPLINGS in files:
             couplings |= load_tensors(files[_COUPLINGS])
         if declared is None:
             parameters = compiled.theory.parameter_values(couplings)
-            asked = TrainingOptions.from_json(record["options"])
+            asked = TrainingOptions.from_json(options)
             plan = decide(asked, compiled.analysis, compiled.requested_precision)
             base = make_base(compiled.program, parameters, plan)
             declared = Declaration.of(compiled, parameters, base)
         else:
             compiled = CompiledProgram.of(declared.program, declared.facts, loaded, record["precision"])
             parameters = compiled.parameter_values(couplings)
-            plan = Plan.from_json(record["options"])
+            plan = Plan.from_json(options)
         check_architecture(plan, declared.program, state)
         model = loaded.model(compiled, parameters, declared.base, plan)
         model.load_state(state)
@@ -107,12 +109,12 @@ def load_run(
         outside, unchecked = _outside(record.get("outside", ""), files)
     except (*DAMAGES, RuntimeError, AssertionError) as error:
         raise not_a_run(store.path, error) from error
-    derived = _derived(store, wanted, source, given)
+    derived = _derived(store, wanted, origin, given)
     missing = [quantity for quantity in wanted if quantity not in derived]
     if missing:
         notes = (
             *notes,
-            f"derived quantities {', '.join(missing)} are declared in {source.get('reference', 'Python')}, "
+            f"derived quantities {', '.join(missing)} are declared in {origin.get('reference', 'Python')}, "
             "which is not there as it was, or imports files beside it: give the declaration to have them",
         )
     return Run(
@@ -124,7 +126,7 @@ def load_run(
         declared,
         history,
         course,
-        source,
+        origin,
         notes,
         derived,
         reference,
@@ -183,7 +185,7 @@ def read_history(data: bytes) -> History:
 
 
 def _declaration_of_format_1(
-    store: RunDirectory, record: Mapping[str, Any], source: Mapping[str, str], name: str, given: Theory | None
+    store: RunDirectory, record: Mapping[str, Any], origin: Mapping[str, str], name: str, given: Theory | None
 ) -> Theory:
     """The theory of a run of format 1, which holds no declaration: the given theory, or a shipped one.
 
@@ -191,7 +193,7 @@ def _declaration_of_format_1(
     """
     if given is not None:
         return given
-    reference = source.get("reference")
+    reference = origin.get("reference")
     if reference is not None and is_shipped(reference):
         return load_theory(reference)
     raise RunError(
@@ -248,7 +250,7 @@ def _another_theory(store: RunDirectory, name: str, theory: Theory) -> RunError:
 
 
 def _derived(
-    store: RunDirectory, wanted: list[str], source: Mapping[str, str], given: Theory | None
+    store: RunDirectory, wanted: list[str], origin: Mapping[str, str], given: Theory | None
 ) -> Mapping[str, Derived]:
     """The derived quantities of the theory, if its declaration is given or its file is found unchanged.
 
@@ -257,7 +259,7 @@ def _derived(
     """
     if given is not None:
         return given.derived
-    reference = source.get("reference")
+    reference = origin.get("reference")
     if not wanted or reference is None:
         return {}
     if is_shipped(reference):
@@ -265,6 +267,6 @@ def _derived(
     recorded = Path(reference)
     for path in (recorded, store.path / recorded.name, store.path.parent / recorded.name):
         with contextlib.suppress(OSError, TheoryFileError):
-            if sha256(path.read_bytes()) == source.get("sha256"):
+            if sha256(path.read_bytes()) == origin.get("sha256"):
                 return load_theory(path, alone=True).derived
     return {}

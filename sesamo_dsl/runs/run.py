@@ -54,7 +54,7 @@ from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .store import RunDirectory, Store, sha256
 
-FORMAT = 3
+FORMAT = 4
 Ending = Literal["finished", "stopped", "diverged"]
 _LARGEST_RATE = 10.0
 """Largest learning rate of a resumed training: weights are of order one."""
@@ -94,7 +94,7 @@ class Run:
         Loss, batch ESS, gradient norm and time of every step.
     course
         Number of steps and seconds that are done.
-    source
+    origin
         Name or path of the theory, and SHA-256 of its file; empty for a theory of a Python session.
     notes
         Sentences that a reader of results must know.
@@ -120,7 +120,7 @@ class Run:
     declaration: Declaration
     history: History = field(default_factory=History)
     course: Course = field(default_factory=Course)
-    source: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     derived: Mapping[str, Derived] = field(default_factory=dict)
     reference: np.ndarray | None = None
@@ -564,7 +564,7 @@ class Run:
         return {
             "format": FORMAT,
             "theory": program.theory,
-            "theory_source": self.source,
+            "theory_source": self.origin,
             "configuration_shape": list(program.configuration_shape),
             "program_digest": digest(self.compiled),
             "backend": self.compiled.backend.name,

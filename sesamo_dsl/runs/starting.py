@@ -43,7 +43,7 @@ def start(
     parameters: Mapping[Any, Coupling] | None = None,
     directory: str | Path | Literal[False] | None = None,
     progress: bool = True,
-    source: Mapping[str, str] | None = None,
+    origin: Mapping[str, str] | None = None,
     reference: np.ndarray | Chain | Annealed | None = None,
     method: str | None = None,
     start_from: Run | str | Path | None = None,
@@ -93,7 +93,7 @@ def start(
             model,
             store,
             Declaration.of(compiled, values, base),
-            source=dict(source or {}),
+            origin=dict(origin or {}),
             notes=plan.notes,
             derived=compiled.theory.derived,
             reference=reference,
@@ -107,7 +107,9 @@ def start(
             store.refuse_a_run()
         if store.path is not None:  # an unwritable directory raises before the training, not after it
             write_text(store.path / "analysis.txt", compiled.analysis.text() + "\n")
-            write_text(store.path / compiled.source.name, compiled.source.read_text(encoding="utf-8"))
+            write_text(
+                store.path / compiled.source_path.name, compiled.source_path.read_text(encoding="utf-8")
+            )
             run.save()
         if signals:
             raise TrainingInterrupted(signals[0], run)

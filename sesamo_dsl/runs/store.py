@@ -218,8 +218,8 @@ class RunDirectory:
             record = parse(data)
             if not isinstance(record, dict):
                 raise TypeError(f"run.json is a {type(record).__name__}")
-            if record["format"] not in (1, 2, 3):
-                raise ValueError(f"format {record['format']} of run.json; this version reads 1, 2 and 3")
+            if record["format"] not in (1, 2, 3, 4):
+                raise ValueError(f"format {record['format']} of run.json; this version reads 1 to 4")
             if record["format"] != 1 and record["checksum"] != record_digest(record):
                 raise ValueError("run.json is damaged or was edited: its checksum is another one")
             return record

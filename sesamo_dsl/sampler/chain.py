@@ -26,7 +26,7 @@ class Chain(GroupLaw):
         arrays = group.arrays
         self._spec, self._features = spec, Features(arrays, spec.features, dtype)
         self._mask = arrays.constant(spec.mask, dtype)
-        self._places = arrays.constant(np.eye(spec.blocks)[:, None, :, None], dtype)
+        self._places = arrays.constant(np.eye(spec.n_blocks)[:, None, :, None], dtype)
         self._numbers = arrays.constant(np.arange(spec.order)[:, None, None], "index")
         self._product = arrays.constant(spec.table.ravel(), "index")
         self._summed, self._shared, self._turns = None, 1, None
@@ -37,7 +37,7 @@ class Chain(GroupLaw):
     @property
     def uniforms(self) -> tuple[int, ...]:
         """One uniform number for every block, and one for the heat bath of h."""
-        return (self._spec.blocks + 1,)
+        return (self._spec.n_blocks + 1,)
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """See :meth:`AutoregressiveSpec.initial_state`."""
@@ -111,9 +111,9 @@ class Chain(GroupLaw):
             xp.moveaxis(coupling, 2, 0),
             size,
             weights["law.logits"].T,
-            uniform.T[: self._spec.blocks],
+            uniform.T[: self._spec.n_blocks],
         )
-        empty = self._arrays.zeros((self._spec.order, self._spec.blocks, len(y)), y)
+        empty = self._arrays.zeros((self._spec.order, self._spec.n_blocks, len(y)), y)
         _, (u,) = self._arrays.scan(step, empty, rows)
         return u.T
 
@@ -132,7 +132,7 @@ class Chain(GroupLaw):
         seen = xp.concat([own, xp.zeros_like(own) + xp.mean(own, axis=1, keepdims=True)])
         weight = weights["law.weight.0"][:, : len(seen)]
         hidden = self._arrays.affine(weights["law.bias.0"], weight, seen.reshape(len(seen), -1))
-        exerted = weights["law.sizes"].reshape(-1, spec.blocks) @ (size - 1)
+        exerted = weights["law.sizes"].reshape(-1, spec.n_blocks) @ (size - 1)
         return hidden.reshape(-1, *seen.shape[1:]) + exerted.reshape(-1, *seen.shape[1:]), size
 
     def _encoded(self, u: Array, like: Array) -> Array:

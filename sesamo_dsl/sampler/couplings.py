@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..flows.couplings import Block, Coupling
 from ..flows.spec import FlowSpec
-from ..flows.zero_mode import Collective
+from ..flows.zero_mode import ZeroMode
 from .arrays import Array, Arrays, Weights, layers_of, perceptron
 from .spline import affine, bounded, spline
 
@@ -69,7 +69,7 @@ class CouplingLayer:
 class ZeroModeLayer:
     """A layer that transforms the means over the lattice and scales all other modes depending on them."""
 
-    def __init__(self, arrays: Arrays, spec: FlowSpec, tables: Collective, prefix: str, dtype: str) -> None:
+    def __init__(self, arrays: Arrays, spec: FlowSpec, tables: ZeroMode, prefix: str, dtype: str) -> None:
         self._arrays, self._spec, self._prefix = arrays, spec, prefix
         self._axes = tuple(2 + mu for mu in tables.axes)
         self._width = arrays.constant(tables.width[:, None], dtype)

@@ -17,7 +17,7 @@ from ..flows.base import GaussianBase, MixtureBase, mixture_bases
 from ..flows.couplings import coupling
 from ..flows.spec import FlowSpec
 from ..flows.weights import check_batch, initial_state
-from ..flows.zero_mode import Collective
+from ..flows.zero_mode import ZeroMode
 from .arrays import Array, Arrays, Weights, inverse_cdf
 from .couplings import CouplingLayer, ZeroModeLayer
 from .tail import TailLayer
@@ -70,10 +70,10 @@ class CouplingFlow:
             CouplingLayer(arrays, spec, tables[index % 2], f"{prefix}layers.{index}.", dtype)
             for index in range(spec.layers)
         ]
-        zero_mode = Collective.of(spec, base)
+        zero_mode = ZeroMode.of(spec, base)
         self.zero_mode = None
         if zero_mode is not None:
-            self.zero_mode = ZeroModeLayer(arrays, spec, zero_mode, f"{prefix}collective.", dtype)
+            self.zero_mode = ZeroModeLayer(arrays, spec, zero_mode, f"{prefix}zero_mode.", dtype)
         complex_dtype = {"float32": "complex64", "float64": "complex128"}[dtype]
         column = (-1, *(1 for _ in base.shape))
         self._filter = arrays.constant(base.filter / base.scale[:, None], complex_dtype)

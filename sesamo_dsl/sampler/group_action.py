@@ -40,9 +40,9 @@ class GroupAction:
         self.arrays, self.emitted, self.sectors = arrays, emitted, program.sectors
         self.parameters, self.dtype = parameters, dtype
         self.shape = (len(program.components), *program.shape)
-        self._blocks = program.blocks
+        self._block_axes = program.block_axes
         matrices, self._elements = program.constants["MATRICES"], None
-        if self._blocks and self.sectors.joint:  # one matrix per block for every sector
+        if self._block_axes and self.sectors.joint:  # one matrix per block for every sector
             matrices = matrices[self.sectors.elements]
             self._elements = arrays.constant(self.sectors.elements, "index")
         self._matrices = arrays.constant(matrices, dtype)
@@ -56,7 +56,7 @@ class GroupAction:
                 matrices @ y.reshape(len(y), y.shape[1], -1)[:, None]
             )  # (batch, matrices, components, sites)
             return xp.moveaxis(flat, 1, 0).reshape(-1, *self.shape)
-        extents = [n if mu in self._blocks else 1 for mu, n in enumerate(self.shape[1:])]
+        extents = [n if mu in self._block_axes else 1 for mu, n in enumerate(self.shape[1:])]
         per_site = xp.moveaxis(matrices, 1, -1).reshape(len(matrices), 1, *matrices.shape[2:], *extents)
         return (per_site * y[None, :, None]).sum(axis=3).reshape(-1, *self.shape)
 

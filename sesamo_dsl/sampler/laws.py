@@ -146,7 +146,7 @@ class Conditional(TableLaw):
         xp, spec, own = self._arrays.xp, self._spec, self._features(images)
         if spec.joint:
             return xp.moveaxis(own, 1, 2).reshape(spec.inputs, spec.choices, -1)
-        own = own.reshape(len(own), spec.choices, -1, spec.blocks)
+        own = own.reshape(len(own), spec.choices, -1, spec.n_blocks)
         return xp.concat([own, xp.zeros_like(own) + xp.mean(own, axis=(1, 3), keepdims=True)])
 
 

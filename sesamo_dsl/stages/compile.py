@@ -99,7 +99,7 @@ class DerivedProgram(CompiledProgram):
             backend=backend,
             precision=precision,
             requested_precision=requested,
-            source=path,
+            source_path=path,
             module=module,
         )
 

@@ -67,7 +67,7 @@ def action_program(theory: Theory, extra: Mapping[str, Function] | None = None, 
         {p.name: theory.defaults.get(p.name) for p in theory.parameters},
         arrays([theory.action, *theory.observables.values()]) | fields.get("constants", {}),
         {"action": action, "action_and_gradient": gradient, **(extra or {})},
-        fields.get("blocks", ()),
+        fields.get("block_axes", ()),
         fields.get("nodes"),
     )
 
@@ -91,17 +91,17 @@ def lower_theory(analysis: Analysis) -> Program:
         )
     count, volume = len(theory.components), theory.lattice.volume
     slices = [report.slice for report in analysis.lie_reports]
-    blocks = analysis.axes
-    if blocks and analysis.breaking != 0 and analysis.factorised:
+    block_axes = analysis.axes
+    if block_axes and analysis.breaking != 0 and analysis.factorised:
         functions["breaking_by_block"] = lower_by_block(
             "breaking_by_block",
             "S₁(x) as a sum over the blocks, (batch, blocks).",
             analysis.breaking,
             theory.components,
-            blocks,
+            block_axes,
         )
     functions |= {
-        f.name: f for f in (*finite_functions(domain, blocks), *slice_functions(slices, count, volume))
+        f.name: f for f in (*finite_functions(domain, block_axes), *slice_functions(slices, count, volume))
     }
     functions |= _without_constant(theory, action_program(theory))
     of_modulation = constants(domain, analysis.group, slices, count, volume)
@@ -110,7 +110,7 @@ def lower_theory(analysis: Analysis) -> Program:
         theory,
         functions,
         constants=of_modulation,
-        blocks=blocks,
+        block_axes=block_axes,
         nodes=node_order(lattice) if isinstance(lattice, GraphLattice) else None,
         summary=analysis.text(),
     )

@@ -38,7 +38,7 @@ def log_conditional_law(
     )
     shape = subject.element_shape
     choices = sectors.elements if spec.joint else [np.full(shape, g) for g in range(sectors.order)]
-    seen = np.stack([_features(spec, program.blocks, subject.act(g, y)) for g in choices])
+    seen = np.stack([_features(spec, program.block_axes, subject.act(g, y)) for g in choices])
     if spec.joint:  # one input for every feature and block
         inputs = seen.reshape(len(choices), len(y), 1, -1)
     else:

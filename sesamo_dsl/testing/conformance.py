@@ -155,7 +155,7 @@ def _arrays(backend: Backend) -> None:
 def _source(backend: Backend) -> None:
     for theory in conformance_theories():
         compiled = compile(theory, backend)
-        text = compiled.source.read_text(encoding="utf-8")
+        text = compiled.source_path.read_text(encoding="utf-8")
         _state(backend.emit(compiled.program) == text, "emit", "the same text every time", "two texts")
         imported = [
             alias.name if isinstance(node, ast.Import) else str(node.module)

@@ -159,7 +159,7 @@ class Subject:
             kernel=3,
             transform="spline" if point else "affine",
             # the zero-mode layer is independent of the strategy: models of one strategy test it
-            collective=options.get("strategy", self.strategies[0]) == self.strategies[0],
+            zero_mode=options.get("strategy", self.strategies[0]) == self.strategies[0],
         )
         chosen = TrainingOptions(flow=flow, flow_precision="float64", batch=BATCH, **options)
         return compiled.backend.model(compiled, self.parameters, self.base, decide(chosen, self.analysis))

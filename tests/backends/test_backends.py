@@ -252,7 +252,7 @@ print(json.dumps([o.tolist() for o in out]))
 @every_backend
 def test_an_emitted_module_runs_alone(name: str, tmp_path: Path) -> None:
     model = compiled("gaussian_mixture", name, "float64")
-    copy = Path(shutil.copy(model.source, tmp_path / "copied.py"))
+    copy = Path(shutil.copy(model.source_path, tmp_path / "copied.py"))
     imports = [
         node
         for node in ast.walk(ast.parse(copy.read_text()))
@@ -278,7 +278,7 @@ def test_an_emitted_module_runs_alone(name: str, tmp_path: Path) -> None:
 @every_backend
 def test_emitted_code_reads_well(name: str) -> None:
     """One assignment per line, the terms of the action as comments."""
-    source = compiled("scalar_phi4", name, "float64").source.read_text()
+    source = compiled("scalar_phi4", name, "float64").source_path.read_text()
     body = source.split("def action(")[1].split("\ndef ")[0]
     assert "# phi(x+1e0)" in body
     for line in body.splitlines()[2:]:
@@ -294,12 +294,12 @@ def test_cache_is_addressed_by_content(name: str, private_cache: Path) -> None:
     first = sd.compile(scalar_phi4(4, 4), name)
     again = sd.compile(scalar_phi4(4, 4), name)
     other = sd.compile(scalar_phi4(4, 5), name)
-    assert first.source == again.source
+    assert first.source_path == again.source_path
     assert first.module is again.module
-    assert other.source != first.source
-    assert first.source.parent == private_cache
-    assert first.module.__file__ == str(first.source)
-    assert first.source.read_text() == first.backend.emit(first.program)
+    assert other.source_path != first.source_path
+    assert first.source_path.parent == private_cache
+    assert first.module.__file__ == str(first.source_path)
+    assert first.source_path.read_text() == first.backend.emit(first.program)
     assert not [p for p in private_cache.iterdir() if p.name.startswith(".")], "no temporary file is left"
 
 
@@ -374,8 +374,10 @@ def golden_programs(coverage_program: Program) -> dict[str, Callable[[Backend], 
         "coverage": lambda backend: backend.emit(coverage_program),
         "gaussian_mixture": lambda backend: compiled(
             "gaussian_mixture", backend.name, "float64"
-        ).source.read_text(),
-        "scalar_phi4": lambda backend: compiled("scalar_phi4", backend.name, "float64").source.read_text(),
+        ).source_path.read_text(),
+        "scalar_phi4": lambda backend: compiled(
+            "scalar_phi4", backend.name, "float64"
+        ).source_path.read_text(),
     }
 
 

@@ -196,11 +196,11 @@ def test_collective_layer_moves_the_mean_and_scales_the_rest() -> None:
     assert np.ptp(scales) > 1e-2
 
 
-def test_flow_without_the_collective_layer() -> None:
-    spec, base = small_spec(collective=False), coloured_base(2, (4, 4))
+def test_flow_without_the_zero_mode_layer() -> None:
+    spec, base = small_spec(zero_mode=False), coloured_base(2, (4, 4))
     without, with_it = (Weighted(TORCH, s, base) for s in (spec, small_spec()))
-    assert not any(name.startswith("collective") for name in without.state)
-    assert any(name.startswith("collective") for name in with_it.state)
+    assert not any(name.startswith("zero_mode") for name in without.state)
+    assert any(name.startswith("zero_mode") for name in with_it.state)
 
 
 def test_linear_conditioner() -> None:
@@ -276,7 +276,7 @@ def test_weights_move_to_a_larger_lattice(components: int) -> None:
     large = Weighted(TORCH, spec, GaussianBase.standard(components, (8, 8)))
     state = dict(small.state)
     # the spline of the mean is in units of its width, which shrinks with the volume
-    state["collective.spline"] = np.zeros_like(state["collective.spline"])
+    state["zero_mode.spline"] = np.zeros_like(state["zero_mode.spline"])
     small.load(state)
     large.load(state)
     z = noise(components, (4, 4))

@@ -310,13 +310,13 @@ def test_large_products_are_never_enumerated(name: str) -> None:
     assert analysis.reports[0].diagonal == "exact"
     symmetry = analysis.reports[0].symmetry
     assert isinstance(symmetry, sd.Sitewise)
-    assert symmetry.blocks in (18, 4096)
+    assert symmetry.n_blocks in (18, 4096)
 
 
 @pytest.mark.parametrize("name", ["source", "hopping", "independent wells", "determinant"])
 def test_it_reads_well(name: str) -> None:
     text = analysed(name).text()
-    blocks = CASES[name].symmetry.blocks
+    blocks = CASES[name].symmetry.n_blocks
     assert f"order 2^{blocks}" in text
     assert "Acting at all blocks alike" in text
     laws = {"source": "the heat bath of each, which is exact", "independent wells": "p(u|y) = 1/|G|"}

@@ -105,7 +105,7 @@ def fresh(theory: str, name: str, **options: Any) -> Any:
 
 def all_sectors(theory: str) -> Array:
     s = compiled(theory, "torch").program.sectors
-    return np.array(list(itertools.product(range(s.order), repeat=s.blocks or 1)))
+    return np.array(list(itertools.product(range(s.order), repeat=s.n_blocks or 1)))
 
 
 def in_domain(theory: str, count: int) -> Array:

@@ -156,7 +156,7 @@ def test_every_formula_is_in_every_format(name: str) -> None:
     formulas += [v.residual for v in verdicts if v.status != "exact"]
     if analysis.is_modulated:
         formulas += [analysis.breaking, *(r.slice.determinant for r in analysis.lie_reports)]
-        formulas += list(analysis.source or ())
+        formulas += list(analysis.linear_source or ())
         formulas += [charge for r in analysis.lie_reports for charge in r.charges]
     if analysis.representation is not None:
         formulas += analysis.representation.characters

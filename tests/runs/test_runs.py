@@ -308,7 +308,7 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
         {"steps": 2, "flow": SMALL, "batch": 8},
         directory=tmp_path / "run",
         progress=False,
-        source=source_of(str(file)),
+        origin=source_of(str(file)),
     )
     assert run.derived.keys() == sd.load_run(run.directory).derived.keys() == {"root"}
     file.write_text("raise SystemExit('it was run')\n" + text)
@@ -336,7 +336,7 @@ theory = sd.Theory("own", fields=[x], action=point.sum(x.shift(0)**2 / 2), symme
         {"steps": 2, "flow": SMALL, "batch": 8},
         directory=tmp_path / "importing",
         progress=False,
-        source=source_of(str(file)),
+        origin=source_of(str(file)),
     )
     helper.write_text("open(__file__ + '.run', 'w')")
     unasked = sd.load_run(run.directory)
@@ -449,7 +449,7 @@ def test_text_that_leaves_a_docstring_is_dropped(finished: Path, tmp_path: Path)
         data["program"]["functions"][0].update(doc=harm, notes=[[1, harm]])
 
     declared(change)(place)
-    assert "it was run" not in sd.load_run(place).compiled.source.read_text(encoding="utf-8")
+    assert "it was run" not in sd.load_run(place).compiled.source_path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])

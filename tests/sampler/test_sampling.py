@@ -441,7 +441,7 @@ def test_run_directory_round_trip(name: str) -> None:
     other = sd.load_run(run.directory, theory=mixture(), backend=NAMES[1 - NAMES.index(name)])
     assert np.abs(other.log_prob(ours.x) - ours.log_q).max() < 1e-9
     names = {path.name for path in run.directory.iterdir()}
-    assert names >= {"run.json", "declaration.json", "analysis.txt", run.compiled.source.name}
+    assert names >= {"run.json", "declaration.json", "analysis.txt", run.compiled.source_path.name}
     assert sum(n.startswith(("state-", "history-")) for n in names) == 2
     assert not [n for n in names if n.startswith(".")]
 

@@ -97,7 +97,7 @@ def test_symbolic_values_and_the_interpreter_agree_with_numpy() -> None:
 
 def test_the_emitted_module_stands_alone() -> None:
     compiled = sd.compile(disordered(precision="float64"), "torch")
-    text = compiled.source.read_text(encoding="utf-8")
+    text = compiled.source_path.read_text(encoding="utf-8")
     assert "SITES_h = " in text
     assert "def action(x, J0" in text
     space: dict[str, Any] = {}
@@ -129,7 +129,7 @@ def test_an_internal_symmetry_is_exact_at_all_values() -> None:
     analysis = sd.analyse(broken)
     assert analysis.lie_reports[0].status == "broken"
     assert analysis.breaking == source
-    assert analysis.source is None  # a uniform source has an exact law; this one is not uniform
+    assert analysis.linear_source is None  # a uniform source has an exact law; this one is not uniform
 
 
 RING = sd.Lattice(4)

@@ -127,11 +127,11 @@ def _spline_lines() -> Iterator[Line]:
 
 
 def _von_mises_lines(analysis: Findings, n: int) -> Iterator[Line]:
-    assert analysis.source is not None
-    size = sp.sqrt(analysis.theory.lattice.volume) * sp.sqrt(sp.Add(*(h**2 for h in analysis.source)))
+    assert analysis.linear_source is not None
+    size = sp.sqrt(analysis.theory.lattice.volume) * sp.sqrt(sp.Add(*(h**2 for h in analysis.linear_source)))
     name = "von Mises" if n == 2 else "von Mises–Fisher"
     yield say("$S₁ = √V j·M = √V r j·n$ is linear:")
-    yield equation("j = {}", analysis.source)
+    yield equation("j = {}", analysis.linear_source)
     yield say(f"The law of $n$ is that of {name}, the exact conditional; its normaliser is $W$:")
     yield equation("p(n|y) = exp(−√V r j·n)/W(κ_n), κ_n = √V r |j| = {}", sp.simplify(size) * sp.Symbol("r"))
     general = "W(κ_n) = (2π)^(N/2) I_(N/2−1)(κ_n)/κ_n^(N/2−1)"
