@@ -88,12 +88,11 @@ def test_samples_have_that_density(law: str, name: str) -> None:
     draws = model.sample(4000, 3)
     assert np.abs(model.log_prob(draws.x, draws.auxiliary) - draws.log_q).max() < 1e-8
     # u = F(θ|r) is uniform; F by quadrature around the circle through each of a few samples
-    grid, u = np.linspace(-np.pi, np.pi, 4001), []
-    for x, a in zip(draws.x[:400, :, 0], draws.auxiliary[:400], strict=True):
-        circle = on_ring(np.full(len(grid), np.hypot(*x)), grid)
-        p = np.exp(model.log_prob(circle, np.broadcast_to(a, (len(grid), 1))))
-        cdf = np.concatenate([[0], np.cumsum((p[1:] + p[:-1]) / 2)])
-        u.append(np.interp(np.arctan2(x[1], x[0]), grid, cdf / cdf[-1]))
+    grid, x, a = np.linspace(-np.pi, np.pi, 501), draws.x[:400, :, 0], draws.auxiliary[:400]
+    radius, theta = np.repeat(np.hypot(*x.T), len(grid)), np.tile(grid, len(x))
+    p = np.exp(model.log_prob(on_ring(radius, theta), np.repeat(a, len(grid), axis=0))).reshape(-1, len(grid))
+    cdf = np.concatenate([np.zeros((len(x), 1)), np.cumsum((p[:, 1:] + p[:, :-1]) / 2, axis=1)], axis=1)
+    u = [np.interp(np.arctan2(y, x), grid, c / c[-1]) for (x, y), c in zip(x, cdf, strict=True)]
     assert scipy.stats.kstest(u, "uniform").pvalue > 1e-5
 
 
@@ -108,23 +107,24 @@ def test_both_backends_have_the_same_law() -> None:
 @cache
 def quadrature() -> tuple[Array, Array, Array, Array]:
     """Configurations, auxiliary coordinates, S, and log weights of r dr dθ N(a) da."""
-    radius = 1 + 2.8 * (np.arange(24) + 0.5) / 24
-    theta = 2 * np.pi * (np.arange(2500) + 0.5) / 2500
-    auxiliary = 14 * (np.arange(14) + 0.5) / 14 - 7
-    r, t, a = np.meshgrid(radius, theta, auxiliary, indexing="ij")
-    cell = 2.8 / 24 * 2 * np.pi / 2500
+    radius, auxiliary, points = 1 + 2.8 * (np.arange(16) + 0.5) / 16, np.arange(11) - 5.0, 2500
+    r, step, a = np.meshgrid(radius, np.arange(points), auxiliary, indexing="ij")
+    # every circle has its own first point, for the errors at narrow bins of the spline to average out
+    first = np.arange(16 * 11).reshape(16, 1, 11) * (np.sqrt(5) - 1) / 2 % 1
+    t = 2 * np.pi * (step + first) / points
+    cell = 2.8 / 16 * 2 * np.pi / points
     log_weight = np.log(r * cell) + scipy.stats.norm.logpdf(a)
     x = on_ring(r.ravel(), t.ravel())
     return x, a.reshape(-1, 1), compiled("torch").action(x), log_weight.ravel()
 
 
 @pytest.mark.parametrize(
-    ("law", "gradient"),
-    [("learned", "path"), ("conditional", "path"), ("conditional", "reparametrised")],
+    ("law", "gradient", "steps"),
+    [("learned", "path", 20), ("conditional", "path", 64), ("conditional", "reparametrised", 30)],
 )
-def test_the_gradient_is_unbiased(law: str, gradient: str) -> None:
+def test_the_gradient_is_unbiased(law: str, gradient: str, steps: int) -> None:
     """Against a finite difference of ∫ q (log q + S) by quadrature, in a random direction of the law."""
-    model, steps = fresh("torch", law=law, gradient=gradient, batch=8192), 60
+    model = fresh("torch", law=law, gradient=gradient, batch=8192)
     x, a, action, log_weight = quadrature()
     rng, start = np.random.default_rng(4), model.state()
     direction = {k: rng.normal(size=v.shape) for k, v in sorted(start.items()) if k.startswith("law.circle")}
@@ -150,7 +150,7 @@ def test_training_comes_near_the_tabulated_law(tmp_path: Path) -> None:
     ess = {}
     for law in ("heat_bath", "learned", "conditional"):
         run = compiled("torch").train(
-            directory=tmp_path / law, progress=False, steps=600, law=law, flow=SMALL, learning_rate=0.01
+            directory=tmp_path / law, progress=False, steps=300, law=law, flow=SMALL, learning_rate=0.01
         )
         ess[law] = run.sample(8000, seed=1).ess
     assert ess["heat_bath"] > 0.99
