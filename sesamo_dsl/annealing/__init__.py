@@ -1,20 +1,22 @@
-"""Annealing to exp(−S): ``sd.anneal``, which needs no model, and layers that samples of a model go through.
+"""Annealing to exp(−S): ``sd.anneal``, which needs no model, and annealing of samples of a model.
 
-The first is sequential Monte Carlo from a wide start density, the second annealed importance sampling.
+``sd.anneal`` is sequential Monte Carlo from a wide start density q₀ along γ_β ∝ q₀^(1−β) exp(−βS). Samples of
+a model are annealed one by one, by annealed importance sampling along the same path with q in place of q₀.
 
 =============  ======================================================================================
-module         what it holds
+module         contents
 =============  ======================================================================================
-options        what was asked for
+options        the options of ``sd.anneal``
 start          the start density q₀, a mixture: draws, log q₀ and its gradient
 components     q₀ of a theory, from the minima of S and then from walkers of a pilot
+fit            a mixture of Gaussians fitted to walkers
 ensemble       walkers with noise, compiled moves and elements of the groups
 weights        effective sample sizes, the next temperature, resampling
-genealogy      errors from who descends from whom
-population     the pilot, and populations along its ladder
+genealogy      errors from the ancestors of the walkers
+population     the pilot, and populations along its ladder of temperatures
 driver         ``anneal``: time, signals, progress
-layers         from a model to exp(−S) and back, each sample on its own, with step sizes of a pilot
-from_model     that for all samples of a model: batches, signals, progress
+layers         single samples from a model to exp(−S) and back, with step sizes of a pilot
+from_model     annealing of all samples of a model: batches, signals, progress
 result         log Z, weighted configurations, warnings
 =============  ======================================================================================
 """

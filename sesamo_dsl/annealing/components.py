@@ -1,10 +1,11 @@
-"""The start density of a theory: a mixture over all minima that are found, and a broad part around them.
+"""The start density q₀ of a theory: a mixture over all known minima of S, and a broad part around them.
 
-Every minimum and its images under the group, under translations, and on the orbits of Lie groups are centres.
-The widths are those of Laplace's method, inflated; weights are the square roots of Laplace's masses, so that
-no minimum has hardly any walkers. On a lattice that looks the same everywhere widths are those of waves; the
-images of one minimum share them. Where no minimum is found, as for actions with determinants, the start is
-the translation-invariant Gaussian that is closest to the theory.
+Centres are the minima and their images under the finite group, under translations, and on the orbits of Lie
+groups. Widths are the widths of Laplace's approximation times 1.5, weights are square roots of Laplace's
+masses, so that every minimum gets some walkers. If S is the same at all sites, the covariance is diagonal in
+momentum. The images of one minimum share their widths. On a lattice with more than three real variables q₀ is
+one wide Gaussian instead, see :func:`_soft`. If no minimum is known, as for large theories with determinants,
+q₀ starts from the translation-invariant Gaussian that is closest to the theory.
 """
 
 from __future__ import annotations
@@ -30,33 +31,33 @@ from ..values.couplings import Couplings
 from .fit import fit_mixture
 from .start import Family, MixtureDensity, Shape, StartDensity
 
-_MOST_IMAGES = 64  # of one minimum
-_ORBIT_IMAGES = 16  # of a minimum on the orbit of a Lie group
-_LEAST_WEIGHT = 0.05  # of a minimum, in units of the largest
-_FEW = 3  # variables up to which a mixture covers a theory on a lattice
-_INFLATION = 1.5  # of the widths of Laplace's method
-_BROAD, _BROAD_WIDTH, _BROAD_FREEDOM = 0.2, 2.0, 5.0  # weight, width and ν of a part around all minima
-_FITTED, _FITTED_WIDTH = 0.5, 1.5  # weight and width of what is fitted to walkers
-_PARTS = 8  # of a mixture that is fitted, at most
-_MAXIMISATIONS, _KEPT = 10, 0.2  # steps for the weights of the parts, and how much of the first ones is kept
-_LEAST_FREEDOM = 2.5  # ν of tails with a covariance that walkers can tell
-_NEGLIGIBLE = 30.0  # logarithm of how much less a minimum weighs that is left out
-_ALIKE = 1.5  # ratio of variances up to which two minima share their widths
-_SOFTEST = 1e-14  # of the largest eigenvalue: what is below it is rounding
+_MOST_IMAGES = 64  # most images of one minimum
+_ORBIT_IMAGES = 16  # images of a minimum on the orbit of a Lie group
+_LEAST_WEIGHT = 0.05  # least weight of a minimum, in units of the largest weight
+_FEW = 3  # largest number of variables with which a mixture covers a theory on a lattice
+_INFLATION = 1.5  # factor on the widths of Laplace's approximation
+_BROAD, _BROAD_WIDTH, _BROAD_FREEDOM = 0.2, 2.0, 5.0  # weight, width and ν of the part around all minima
+_FITTED, _FITTED_WIDTH = 0.5, 1.5  # weight and width of parts that are fitted to walkers
+_PARTS = 8  # most parts of a fitted mixture
+_MAXIMISATIONS, _KEPT = 10, 0.2  # steps for the weights of the parts, and the kept part of the first weights
+_LEAST_FREEDOM = 2.5  # least ν of tails whose covariance can be estimated from walkers
+_NEGLIGIBLE = 30.0  # minima are omitted if their log mass is this much below the largest
+_ALIKE = 1.5  # largest ratio of variances at which two minima share their widths
+_SOFTEST = 1e-14  # eigenvalues below this part of the largest one are rounding
 
 
 @dataclass(frozen=True, eq=False)
 class _Basin:
-    """One minimum: its images, their masses, and the covariance they share.
+    """One minimum with its images, their masses and their common covariance.
 
     Attributes
     ----------
     centres
-        (images, n).
+        The images, (images, n).
     log_masses
-        Laplace's estimate for each image, (images,).
+        Logarithm of Laplace's mass of each image, (images,).
     covariance
-        A block for each wave, (waves, c, c); one block (n, n) for all.
+        A block for each wave, (waves, c, c); or one dense block, (1, n, n).
     """
 
     centres: np.ndarray
@@ -65,7 +66,7 @@ class _Basin:
 
 
 class _Layout:
-    """How covariances of a theory are held: one dense block, or a block for each wave."""
+    """The storage of covariances of a theory: one dense block, or a block for each wave."""
 
     def __init__(self, program: Program) -> None:
         action, self.n = program.functions["action"], int(np.prod(program.configuration_shape))
@@ -77,11 +78,11 @@ class _Layout:
 
     @property
     def is_soft(self) -> bool:
-        """Whether the start is one wide Gaussian: the minima of all sites together are too many."""
+        """True if q₀ is one wide Gaussian, because combinations of minima at all sites are too many."""
         return self.sites > 1 and self.n > _FEW
 
     def whitening(self, covariance: np.ndarray) -> Whitening:
-        """The linear map of a Gaussian with this covariance."""
+        """The linear map that whitens a Gaussian with this covariance."""
         precision = np.linalg.inv(covariance)
         precision = (precision + np.swapaxes(precision, 1, 2)) / 2
         if self.waves:
@@ -89,7 +90,7 @@ class _Layout:
         return Whitening.dense(precision[0])
 
     def blocks(self, matrix: np.ndarray) -> np.ndarray:
-        """The blocks of a symmetric matrix, (n, n); what couples different waves is left out."""
+        """The blocks of a symmetric matrix, (n, n), without entries that couple different waves."""
         if not self.waves:
             return matrix[None]
         rows = self.transformed(matrix).reshape(self.n, self.n)
@@ -98,7 +99,7 @@ class _Layout:
         return self.averaged(np.einsum("akbk->kab", both))
 
     def spread(self, differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Blocks of Σ w d dᵀ, (count, n) → (waves, c, c)."""
+        """Blocks of Σ_i w_i d_i d_iᵀ for differences d, (count, n), and weights w, (waves, c, c)."""
         if not self.waves:
             return ((differences.T * weights) @ differences)[None]
         waves = self.transformed(differences).reshape(len(differences), self.shape[0], -1)
@@ -112,12 +113,12 @@ class _Layout:
         return x
 
     def of_waves(self, hessian: np.ndarray) -> np.ndarray:
-        """Real symmetric blocks of H(k), alike for k and its reflections, (waves, c, c)."""
+        """Real symmetric blocks of a Hessian H(k), averaged over k and its reflections, (waves, c, c)."""
         c = self.shape[0]
         return self.averaged(np.real(hessian).reshape(-1, c, c))
 
     def averaged(self, blocks: np.ndarray) -> np.ndarray:
-        """Blocks alike for k and its reflections along every transformed axis, (waves, c, c)."""
+        """Blocks averaged over k and its reflections along every transformed axis, (waves, c, c)."""
         grid = blocks.reshape(*self.field_shape[1:], *blocks.shape[1:])
         for axis in range(len(self.field_shape) - 1):
             if axis != self.nodes:
@@ -126,7 +127,7 @@ class _Layout:
 
 
 def start_density(program: Program, parameters: Couplings) -> StartDensity:
-    """The first q₀ of a theory, and the mass matrix of Hamiltonian Monte Carlo; the same every time."""
+    """q₀ from the minima of S, with the mass matrix of Hamiltonian Monte Carlo; deterministic."""
     landscape = Landscape(program, parameters, program.shape)
     layout, rng = _Layout(program), np.random.default_rng(0)
     basins = _basins(landscape, layout, rng)
@@ -155,16 +156,17 @@ def start_density(program: Program, parameters: Couplings) -> StartDensity:
 
 
 def is_soft(program: Program) -> bool:
-    """Whether q₀ is one wide Gaussian, which no walkers refine."""
+    """True if q₀ is one wide Gaussian, which is not refined by walkers."""
     return _Layout(program).is_soft
 
 
 def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail | None) -> Family:
-    """A Gaussian around the middle of all minima whose sites vary as much as the minima differ there.
+    """A Gaussian around the mean of all minima, with a variance per site that includes their differences.
 
-    Fields that are at one minimum here and at another there have far more weight together than a Gaussian
-    around any minimum has for them. With the least curvature lowered, P − δ, the couplings between sites are
-    kept, and so are the stiff waves, and each site reaches every minimum. Annealing then contracts.
+    Fields that are near different minima at different sites have far more weight together than Gaussians
+    around single minima give them. The precision of the Gaussian is P − δ, with P the inverse of the mean
+    covariance of the minima and a number δ below its least eigenvalue: couplings between sites and stiff
+    waves stay the same, and each site reaches every minimum. Annealing then contracts the walkers.
     """
     middle, between = _between(layout, basins, shares)
     covariance = _mean_covariance(basins, shares)
@@ -173,7 +175,7 @@ def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail 
     values, vectors = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
     least = values.min()
     low, high = np.log(1e-8 * least), np.log(least)
-    for _ in range(60):  # bisection in the logarithm of the curvature that is left
+    for _ in range(60):  # bisection in the logarithm of the least remaining curvature
         half = (low + high) / 2
         if np.mean(1 / (values - least + np.exp(half))) > wanted:
             low = half
@@ -189,16 +191,19 @@ def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail 
 def refined(
     start: StartDensity, program: Program, arrays: Arrays, x: np.ndarray, weights: np.ndarray
 ) -> StartDensity:
-    """q₀ with more parts, a mixture fitted to walkers under exp(−S), and with weights that fit.
+    """q₀ with more parts, a mixture fitted to walkers under exp(−S), and with weights fitted to the walkers.
 
-    A first guess of the widths by Laplace's method misses what is far from all minima, as the arms of a
-    curved valley. The soft Gaussian of a field on a lattice is left as it is: what is rare among the walkers
-    would be out of its reach if it were made narrower. So are tails without a variance.
+    The first q₀ by Laplace's approximation misses regions far from all minima, such as the arms of a curved
+    valley. q₀ is returned unchanged if it is one wide Gaussian, because a narrower one could not reach
+    regions that are rare among the walkers; if its tails have no reliable variance; or if there are too few
+    walkers.
 
     Parameters
     ----------
+    start
+        The present q₀.
     x, weights
-        Walkers, (walkers, components, *lattice), with normalised weights.
+        Walkers, (walkers, components, *lattice), and their normalised weights, (walkers,).
     """
     layout, tails = _Layout(program), start.families[0]
     if layout.is_soft or tails.freedom < _LEAST_FREEDOM or 1 / np.sum(weights**2) < 4 * layout.n:
@@ -224,7 +229,7 @@ def refined(
 
 
 def _reweighted(start: StartDensity, arrays: Arrays, x: np.ndarray, weights: np.ndarray) -> StartDensity:
-    """Weights of the parts by expectation maximisation on walkers, none much less than it was."""
+    """q₀ with weights of its parts fitted to walkers by expectation maximisation; each keeps at least 1/5."""
     log_parts = MixtureDensity(arrays, start).parts(x)
     log_weights = np.concatenate([f.log_weights for f in start.families])
     before = np.exp(log_weights)
@@ -243,10 +248,10 @@ def _reweighted(start: StartDensity, arrays: Arrays, x: np.ndarray, weights: np.
 
 
 def mass_of_samples(program: Program, parameters: Couplings, x: np.ndarray) -> Whitening:
-    """The mass matrix for typical configurations, (n, components, *lattice): their inverse covariance.
+    """The mass matrix of Hamiltonian Monte Carlo for typical configurations, (n, components, *lattice).
 
-    It is that inside of one sector, of the canonical forms on the slices, as moves of the groups go from one
-    sector to another, and is averaged over the groups. What few samples say about correlations is damped.
+    It is the inverse covariance inside of one sector, of the canonical forms on the slices, because group
+    moves change the sector; it is averaged over the groups. Correlations are damped if there are few samples.
     """
     y = run(program, "canonicalize", {"x": x}, parameters)[0]
     if "unrotate" in program.functions:
@@ -266,7 +271,7 @@ def mass_of_samples(program: Program, parameters: Couplings, x: np.ndarray) -> W
 
 
 def _shares(log_masses: np.ndarray) -> np.ndarray:
-    """Logarithms of weights that go with the square root of masses and have sum 1."""
+    """Logarithms of weights proportional to the square roots of masses, with sum 1."""
     return log_masses / 2 - np.logaddexp.reduce(log_masses / 2)
 
 
@@ -297,7 +302,7 @@ def _between(layout: _Layout, basins: list[_Basin], shares: np.ndarray) -> tuple
 
 
 def _broad(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail | None) -> list[Family]:
-    """One wide part around all centres, so that nothing between or beyond them is left out."""
+    """A wide part around all centres, which covers the regions between and beyond them."""
     middle, between = _between(layout, basins, shares)
     whitening = layout.whitening(between + _mean_covariance(basins, shares)).scaled(_BROAD_WIDTH)
     shape, freedom = _kind(tail)
@@ -308,12 +313,12 @@ def _broad(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail
 
 
 def _kind(tail: Tail | None) -> tuple[Shape, float]:
-    """Shape and ν of a part of the mixture."""
+    """Shape and ν of the parts of the mixture."""
     return ("normal", np.inf) if tail is None else (tail.shape, tail.freedom)
 
 
 def _alike(basins: list[_Basin]) -> list[list[int]]:
-    """Numbers of basins whose covariances differ little, and can be one family."""
+    """Groups of basins, by their numbers, whose covariances differ little, so that they form one family."""
     groups: list[list[int]] = []
     for i, basin in enumerate(basins):
         for members in groups:
@@ -342,7 +347,7 @@ def _basins(landscape: Landscape, layout: _Layout, rng: np.random.Generator) -> 
 
 
 def _covariance(landscape: Landscape, layout: _Layout, images: Images, minimum: Minimum) -> np.ndarray | None:
-    """Widths around a minimum, averaged over its images; None if S says nothing about them."""
+    """Covariance around a minimum, averaged over the groups; None if the Hessian of S does not give one."""
     program, x = landscape.program, minimum.configuration.reshape(-1)
     if layout.waves and (minimum.is_constant or landscape.size > DENSE):
         mean = minimum.configuration.reshape(len(program.components), -1).mean(axis=1)
@@ -357,9 +362,9 @@ def _covariance(landscape: Landscape, layout: _Layout, images: Images, minimum: 
         if modes is None:
             return None
         values, vectors = np.linalg.eigh(modes.stiffness)
-        free = np.arange(len(values)) < len(tangents)  # the stiffness is zero there, and the least
+        free = np.arange(len(values)) < len(tangents)  # directions along the orbit have stiffness zero
         stiff = np.maximum(values, _SOFTEST * values.max())
-        variance = np.where(free, np.sum(x**2) / 4, 1 / stiff)  # a part of the orbit
+        variance = np.where(free, np.sum(x**2) / 4, 1 / stiff)  # along the orbit, a part of its extent
         covariance = layout.blocks((vectors * variance) @ vectors.T)
     return _averaged(program, layout, covariance)
 
@@ -367,7 +372,7 @@ def _covariance(landscape: Landscape, layout: _Layout, images: Images, minimum: 
 def _averaged(program: Program, layout: _Layout, covariance: np.ndarray) -> np.ndarray:
     """The mean of a covariance over its images under the finite group and the Lie groups."""
     matrices = program.constants["MATRICES"]
-    if "COLLECTIVE_0" in program.constants:  # all components of a Lie group's block alike
+    if "COLLECTIVE_0" in program.constants:  # average over rotations of the Lie groups too
         rng, c, i = np.random.default_rng(0), len(program.components), 0
         turned, unit = [], np.eye(c).reshape(c, c, *(1,) * len(program.shape))
         dimensions = []
@@ -394,7 +399,7 @@ def _averaged(program: Program, layout: _Layout, covariance: np.ndarray) -> np.n
 
 
 def _centres(landscape: Landscape, images: Images, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Different images of a minimum, (images, n), at most a few dozen."""
+    """Different images of a minimum, (images, n), at most ``_MOST_IMAGES``."""
     program = landscape.program
     on_orbit = x[None]
     if "unrotate" in program.functions and np.linalg.norm(x) > 1e-9:

@@ -30,18 +30,18 @@ from .population import Interruption, Population, anneal_population, find_ladder
 from .result import Annealed
 from .start import StartDensity
 
-_TARGET = 0.9  # of the conditional ESS at every temperature
-_PILOT, _ONLY_PILOT = 0.4, 0.6  # of the time, at most, for each pilot
-_LINGERING = 24  # moves of a pilot under exp(−S), that a mixture is then fitted to
-_FITS, _FITTING = 3, 0.2  # of the mixture to walkers, and the part of the time in which more than one begins
-_PLANNED = 5  # populations that the number of walkers is chosen for
-_DETERMINANT_SIZE = 64  # real variables above which theories with determinants are not searched
-_SAFETY = 0.65  # of the time that is left, planned for
-_ARRAYS = 12  # of the size of all walkers that are held at once
+_TARGET = 0.9  # conditional ESS at every temperature
+_PILOT, _ONLY_PILOT = 0.4, 0.6  # largest part of the time for each of several pilots, and for a single pilot
+_LINGERING = 24  # moves of a pilot under exp(−S) before a mixture is fitted to its walkers
+_FITS, _FITTING = 3, 0.2  # most fits of the mixture, and the part of the time in which another fit may follow
+_PLANNED = 5  # number of populations for which the number of walkers is chosen
+_DETERMINANT_SIZE = 64  # real variables above which minima of theories with determinants are not searched
+_SAFETY = 0.65  # part of the remaining time for which populations are planned
+_ARRAYS = 12  # number of arrays of the size of all walkers that exist at once
 
 
 class _Clock:
-    """The time that is left, the signals that have come, and the bar that shows both."""
+    """The time limit, the signals that were received, and the progress bar."""
 
     def __init__(self, limit: float, signals: Sequence[Any], show: Callable[[str, float], None]) -> None:
         self._begin, self._limit, self._signals, self._show = time.perf_counter(), limit, signals, show
@@ -56,12 +56,12 @@ class _Clock:
         return self._limit - self.elapsed
 
     def start(self, stage: str, deadline: float = math.inf) -> None:
-        """Begin a stage of the work that may last for so many seconds."""
+        """Begin a stage of the work that may last for ``deadline`` seconds."""
         self.stage, self.deadline = stage, min(self.elapsed + deadline, self._limit)
         self._show(stage, 0.0)
 
     def tick(self, beta: float) -> None:
-        """Raise Interruption if the work has to stop."""
+        """Show the progress; raise Interruption if a signal was received or the time is over."""
         self._show(self.stage, beta)
         if self._signals:
             self.stopped = f"stopped by {self._signals[0].name}"
@@ -81,31 +81,33 @@ def anneal(
 ) -> Annealed:
     """Anneal walkers from a wide start density to exp(−S)/Z by sequential Monte Carlo.
 
-    Nothing is trained. The start density q₀ is a mixture around all minima that are found, or wide enough on
-    each site of a lattice to reach all of them. Walkers pass through γ_β ∝ q₀^(1−β) exp(−βS), are weighted,
-    resampled, and moved by Hamiltonian Monte Carlo and by the declared groups. A pilot finds q₀ and the
-    temperatures, and independent populations follow. All of it is in float64.
+    There is no training. The start density q₀ is a mixture around all known minima, or on a lattice a
+    Gaussian that is wide enough to reach all of them at each site. Walkers pass through
+    γ_β ∝ q₀^(1−β) exp(−βS); they are weighted, resampled, and moved by Hamiltonian Monte Carlo and by the
+    declared groups. Pilots determine q₀ and the temperatures; independent populations follow. All
+    computations are in float64.
 
     Parameters
     ----------
     theory
-        A theory, or one that is compiled.
+        A theory, declared or compiled.
     parameters
         Couplings that differ from the theory's defaults.
     backend
-        For a theory that is not compiled.
+        The backend for a theory that is not compiled.
     progress
-        Whether to show a progress bar.
+        True to show a progress bar.
     walkers
-        Of each population, at least 32; by default so many that all have about 10⁵ real variables, between
-        256 and 2048, or fewer where the time is too short for them.
+        Number of walkers of each population, at least 32. By default a population has about 10⁵ real
+        variables, and between 256 and 2048 walkers, or fewer if the time is short.
     populations
         Number of independent populations, at least 4; default 8, or with ``seconds`` as many as fit.
     seconds
         Time to use. By default the work ends when all populations are done, and without ``walkers`` after a
         minute at the latest.
     seed
-        The same seed gives the same numbers on the same backend, unless time sets the number of walkers.
+        Seed of the random numbers. One seed gives the same numbers on one backend, unless the time limit
+        determines the number of walkers.
 
     Returns
     -------
@@ -119,11 +121,12 @@ def anneal(
     OptionError, ParameterError
         For arguments out of range.
     BackendError
-        If the backend is not installed, or lends no arrays to compute with.
+        If the backend is not installed, or has no arrays for computations outside of models.
     AnnealingError
-        If S is finite nowhere near the start, or the temperatures do not reach exp(−S).
+        If S is infinite or NaN at all walkers of q₀, or the temperatures do not reach exp(−S).
     AnnealingInterrupted
-        A KeyboardInterrupt, for SIGINT as by Ctrl-C and for SIGTERM; what is done is its attribute.
+        A KeyboardInterrupt, for SIGINT as by Ctrl-C and for SIGTERM; its attribute ``annealed`` has the
+        results so far.
     """
     chosen = AnnealingOptions.of(options)
     compiled = theory
@@ -158,12 +161,12 @@ def anneal_program(
     notes: Sequence[str] = (),
     derived: Mapping[str, Derived] | None = None,
 ) -> tuple[Annealed, Sequence[Signals]]:
-    """Anneal what is compiled, without a declaration; see :func:`anneal`.
+    """Anneal a compiled program, which needs no declaration; see :func:`anneal`.
 
     Returns
     -------
     tuple
-        What was found, and the signals that came in the meantime, the first of which ended the work.
+        The result, and the signals that were received in the meantime; the first of them ended the work.
     """
     if not hasattr(compiled.backend, "arrays"):
         raise BackendError(
@@ -206,12 +209,15 @@ def pilot(
     seconds: float,
     seed: int,
 ) -> tuple[Population, Sequence[Signals]]:
-    """One population that finds its own temperatures: what Markov chains start from; β < 1 if time is over.
+    """One population that determines its own temperatures, from whose walkers Markov chains can start.
+
+    Its β is below 1 if the time was over, or a signal was received, before it reached exp(−S). The signals
+    are returned with it.
 
     Raises
     ------
     AnnealingError
-        If S is finite nowhere near the start, or the temperatures do not reach exp(−S).
+        If S is infinite or NaN at all walkers of q₀, or the temperatures do not reach exp(−S).
     """
     compiled, program = _in_float64(compiled), compiled.program
     with held_back() as signals, compiled.backend.scope("float64"):
@@ -225,7 +231,7 @@ def pilot(
 def _populations(
     compiled: CompiledProgram, values: Couplings, options: AnnealingOptions, clock: _Clock
 ) -> list[Population]:
-    """All populations that are done, or if there are none the walkers as far as they have come."""
+    """All finished populations; if there is none, the unfinished population alone, at its β < 1."""
     program, name = compiled.program, compiled.program.theory
     arrays, emitted = compiled.backend.arrays(), compiled.bind(values)
     count = options.pilots_of(program.configuration_shape)
@@ -241,7 +247,7 @@ def _populations(
     ladder, pilot = find_ladder(ensemble, rng(0), count, _TARGET, name, clock.tick, lingering)
     if pilot.beta < 1:
         return [pilot]
-    for fits_left in range(_FITS - 1, -1, -1):  # each finds more of what the one before did not reach
+    for fits_left in range(_FITS - 1, -1, -1):  # each fit reaches further than the one before
         fitted = refined(start, program, arrays, pilot.x, pilot.weights)
         if fitted is start:
             break
@@ -274,9 +280,9 @@ def _populations(
 
 
 def _walkers(options: AnnealingOptions, shape: Sequence[int], seconds: float, left: float) -> int:
-    """Walkers of a population: as asked for, else as many as there is time for.
+    """The number of walkers of a population: as asked for, else limited by the time.
 
-    ``seconds`` is the time that one walker takes, ``left`` what there is.
+    ``seconds`` is the time per walker and population, ``left`` the remaining time.
     """
     wanted = options.walkers_of(shape)
     if options.walkers is not None:

@@ -1,4 +1,4 @@
-"""Walkers with everything that moves them: compiled moves, noise from NumPy, and elements of the groups."""
+"""The moves of walkers: compiled trajectories of Hamiltonian Monte Carlo, group moves, noise from NumPy."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ..values.arrays import Array, Arrays
 from .start import StartDensity
 from .weights import systematic
 
-_JITTER = 0.2  # relative half-width of step sizes, so that no orbit is periodic
-_SHORT, _DECADES = 0.25, 1.5  # part of the steps that are shorter, and by how many decades at most
+_JITTER = 0.2  # relative half-width of the distribution of step sizes, so that no orbit is periodic
+_SHORT, _DECADES = 0.25, 1.5  # part of the trajectories with shorter steps, by at most so many decades
 
 Proposal = Callable[[np.random.Generator, State], tuple[Array, Array]]
-"""Walkers to an image, x and auxiliary coordinates."""
+"""A proposed move: generator and walkers → proposed x and auxiliary coordinates."""
 
 
 class Start(Protocol):
-    """What a path γ_β starts from: a density q₀ with a gradient."""
+    """The start of a path γ_β: a density q₀ with a gradient, and a mass matrix."""
 
     @property
     def field_shape(self) -> tuple[int, ...]:
-        """Of one configuration, (components, *lattice)."""
+        """Shape of one configuration, (components, *lattice)."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class Start(Protocol):
 
     @property
     def auxiliary(self) -> int:
-        """Number of coordinates a beside x."""
+        """Number of auxiliary coordinates a beside x."""
         ...
 
     def log_density(self, arrays: Arrays) -> LogDensity:
@@ -52,16 +52,18 @@ From = TypeVar("From", bound=Start)
 
 @dataclass(frozen=True)
 class Setting:
-    """One temperature: β, and how walkers move there.
+    """The moves of walkers at one temperature.
 
     Attributes
     ----------
+    beta
+        β of the density γ_β.
     step
-        Typical step size of the leapfrog.
+        Typical step size of the leapfrog integrator.
     leapfrogs
-        Steps of a trajectory.
+        Number of leapfrog steps of a trajectory.
     moves
-        Trajectories, each followed by moves of the groups.
+        Number of trajectories, each followed by one round of group moves.
     """
 
     beta: float
@@ -76,7 +78,9 @@ class Ensemble(Generic[From]):
     Parameters
     ----------
     emitted
-        The emitted functions with couplings filled in.
+        The emitted functions at fixed couplings.
+    start
+        The density q₀ of the path.
     """
 
     def __init__(
@@ -95,7 +99,7 @@ class Ensemble(Generic[From]):
         self._proposals = _proposals(arrays, emitted, program, start.auxiliary)
 
     def draw(self: Ensemble[StartDensity], rng: np.random.Generator, count: int) -> State:
-        """Independent walkers of q₀."""
+        """Independent walkers drawn from q₀."""
         return self._state(self.start.draw(self._arrays, rng, count), self._double(np.empty((count, 0))))
 
     def state(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> State:
@@ -108,24 +112,24 @@ class Ensemble(Generic[From]):
         return -self._arrays.to_numpy(state.action) - self._arrays.to_numpy(state.log_q)
 
     def undefined(self, state: State) -> float:
-        """Part of the walkers at which S is not a number."""
+        """Fraction of the walkers at which S is NaN."""
         return float(np.isnan(self._arrays.to_numpy(self._action(state.x))).mean())
 
     def resampled(self, state: State, parents: np.ndarray) -> State:
-        """The walkers with these numbers."""
+        """The walkers with the numbers ``parents``, (walkers,)."""
         index = self._arrays.constant(parents, "index")
         return State(*(self._arrays.take(part, index) for part in state))
 
     def move(
         self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False
     ) -> tuple[State, float]:
-        """One trajectory and one round of group moves: the walkers, and the mean acceptance probability.
+        """One trajectory and one round of group moves; returns walkers and mean acceptance probability.
 
-        Each of them satisfies detailed balance; ``backwards`` they come in the other order, which is the move
-        that goes back from where this one leads to.
+        Each step satisfies detailed balance with respect to γ_β. With ``backwards`` the steps are made in
+        reverse order, which is the time-reversed move.
 
-        The acceptance is that of trajectories with steps of the typical size. A part of the steps is shorter,
-        by up to a factor of thirty, for walkers in valleys that are narrower than most.
+        A quarter of the trajectories has shorter steps, by up to a factor of thirty, for walkers in narrow
+        valleys; they do not enter the acceptance.
         """
         if backwards:
             state = self._turn(rng, state, setting, self._proposals[::-1])
@@ -144,7 +148,7 @@ class Ensemble(Generic[From]):
         )
         if not backwards:
             state = self._turn(rng, state, setting, self._proposals)
-        typical = short.all() | ~short  # all, if there is none
+        typical = short.all() | ~short  # all trajectories, if all of them are short
         return state, float(self._arrays.to_numpy(chance)[typical].mean())
 
     def _turn(
@@ -157,11 +161,11 @@ class Ensemble(Generic[From]):
         return state
 
     def work(self, setting: Setting) -> int:
-        """Evaluations of S in one move."""
+        """Number of evaluations of S in one move, per walker."""
         return setting.leapfrogs + len(self._proposals)
 
     def configurations(self, state: State) -> tuple[np.ndarray, np.ndarray]:
-        """(x, S) in NumPy."""
+        """(x, S) in NumPy, (walkers, components, *lattice) and (walkers,)."""
         return np.array(self._arrays.to_numpy(state.x)), np.array(self._arrays.to_numpy(state.action))
 
     def _double(self, values: np.ndarray) -> Array:
@@ -174,7 +178,7 @@ class Ensemble(Generic[From]):
 def resample(
     rng: np.random.Generator, ensemble: Ensemble, state: State, weights: np.ndarray
 ) -> tuple[State, np.ndarray]:
-    """Systematic resampling: the walkers that are chosen, and their numbers before."""
+    """Systematic resampling; returns the chosen walkers and the numbers of their parents, (walkers,)."""
     parents = systematic(weights, rng.uniform())
     return ensemble.resampled(state, parents), parents
 
@@ -182,7 +186,7 @@ def resample(
 def _proposals(
     arrays: Arrays, emitted: Mapping[str, Callable[..., Any]], program: Program, auxiliary: int
 ) -> list[Proposal]:
-    """Draws of images under the finite group, or one of its blocks, and under each Lie group; and of a."""
+    """Proposals of images under the finite group, or at a block, and under each Lie group; and of new a."""
     found: list[Proposal] = []
     for move in group_moves(arrays, emitted, program):
         compiled = arrays.compiled(move.image)
@@ -201,7 +205,7 @@ def _proposals(
     if auxiliary:
 
         def drawn(rng: np.random.Generator, state: State) -> tuple[Array, Array]:
-            """Other coordinates from N(0, 1), which the density is relative to."""
+            """New auxiliary coordinates from N(0, 1); log q₀ is log q₀(x, a) − log N(a)."""
             return state.x, arrays.constant(rng.standard_normal((state.x.shape[0], auxiliary)), "float64")
 
         found.append(drawn)

@@ -1,6 +1,7 @@
 """A mixture of Gaussians fitted to weighted walkers by expectation maximisation.
 
-A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39 (1977) 1; with widths that cannot collapse.
+A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39 (1977) 1. A part of the whole covariance is
+added to every part, so that no width can collapse.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 _ITERATIONS = 25
-_FLOOR = 0.02  # of the whole covariance that is added to each part
-_WALKERS = 10  # effective walkers for each variable and part
+_FLOOR = 0.02  # multiple of the whole covariance that is added to the covariance of each part
+_WALKERS = 10  # least number of effective walkers per variable and part
 
 
 class Part(NamedTuple):
@@ -25,7 +26,10 @@ class Part(NamedTuple):
 
 
 def fit_mixture(x: np.ndarray, weights: np.ndarray, most: int, rng: np.random.Generator) -> list[Part]:
-    """At most so many Gaussians for walkers (count, n) with normalised weights; none for too few walkers."""
+    """At most ``most`` Gaussians for walkers, (count, n), with normalised weights, (count,).
+
+    The list is empty if there are too few effective walkers for one Gaussian.
+    """
     n = x.shape[1]
     count = min(most, int(1 / np.sum(weights**2) / (_WALKERS * n)))
     if count < 1:
@@ -51,7 +55,7 @@ def fit_mixture(x: np.ndarray, weights: np.ndarray, most: int, rng: np.random.Ge
 def _seeds(
     x: np.ndarray, weights: np.ndarray, count: int, whole: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Walkers far from one another, drawn with their weight times the squared distance (k-means++)."""
+    """First means: walkers drawn with their weight times the squared distance to those before (k-means++)."""
     z = solve_triangular(np.linalg.cholesky(whole), x.T, lower=True).T
     chosen = [int(rng.choice(len(x), p=weights / weights.sum()))]
     while len(chosen) < count:

@@ -1,4 +1,4 @@
-"""Samples of a model, annealed batch by batch: progress, signals, and what has come of it."""
+"""Annealing of samples of a model, batch by batch, with progress, signals and a record of the result."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from .population import Interruption
 
 @dataclass(frozen=True, eq=False)
 class AnnealedDraws:
-    """Samples of a model after some layers.
+    """Samples of a model after the layers of an annealing.
 
     Attributes
     ----------
     draws
-        Where they are, log q of the model and S there.
+        The annealed configurations, with log q of the model and S at these configurations.
     work
-        What their log weights have beside −S − log q, (samples,); None if they are as the model drew them.
+        Term of the log weights beside −S − log q, (samples,); None if no sample was annealed.
     record
-        How they came there; None if the annealing was stopped before any of them was done.
+        Record of the annealing; None if it was stopped before a batch was done.
     log_prob
-        What takes the place of log q for configurations from outside; None if that is log q itself.
+        A function that replaces log q for configurations from outside, see :meth:`.Layers.log_prob`; None if
+        log q itself applies.
     """
 
     draws: Draws
@@ -53,19 +54,23 @@ def anneal_draws(
     further: int,
     progress: bool,
 ) -> tuple[AnnealedDraws, Sequence[Signals]]:
-    """Take samples of a model to exp(−S); see :mod:`sesamo_dsl.annealing.layers`.
+    """Anneal samples of a model to exp(−S); see :mod:`sesamo_dsl.annealing.layers`.
 
     Parameters
     ----------
+    draws
+        Samples of the model.
     layers
-        How many, or ``"auto"``.
+        Number of layers, or ``"auto"``.
     further
-        Configurations from outside that will go through them as well.
+        Number of configurations from outside that will pass the layers as well; ``"auto"`` allows time for
+        them.
 
     Returns
     -------
     tuple
-        The samples that are done, and the signals that came in the meantime, the first of which ended it.
+        The samples that are done, and the signals that were received in the meantime; the first of them ended
+        the annealing.
     """
     own = np.where(draws.leaked, -np.inf, -draws.action.astype(np.float64) - draws.log_q)
     ess = ess_of(own)
@@ -124,9 +129,9 @@ class _Batch:
 
 
 def _through(layers: Layers, draws: Draws, rng: np.random.Generator, tick: Callable[[float], None]) -> _Batch:
-    """One batch through all layers.
+    """One batch after all layers.
 
-    A sample in a wall, or where q is zero after rounding, has no weight, as those that leaked.
+    A sample in a hard wall, or at which q = 0 by rounding, has weight zero, as a leaked sample has.
     """
     state = layers.start(draws)
     lost = draws.leaked | np.isinf(layers.log_ratio(state))

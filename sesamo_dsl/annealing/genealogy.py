@@ -1,12 +1,12 @@
-"""Errors from the genealogy of one population: how unequal the offspring of its first walkers are.
+"""Errors from the genealogy of one population, the unequal weights of the descendants of its first walkers.
 
-Walkers that descend from different ancestors, walkers of the start density, are independent but for
-resampling. With W_e the final weight of all descendants of ancestor e (Σ W_e = 1), Σ W_e² − 1/n would be the
-relative variance of Z without resampling. Resampling makes the W_e unequal as well, without a matching error
-of Z. A. Lee, N. Whiteley, Biometrika 105 (2018) 609 (arXiv 1509.00394) take that out of the estimate for
-multinomial resampling, by a factor (n/(n − 1)) for each. In systematic resampling descendants of one ancestor
-stay side by side, and the number of children of a block that expects m of them varies only by f(1 − f), with
-f the fractional part of m; it is this that is taken out here.
+The ancestors are the walkers drawn from the start density. Walkers with different ancestors are independent
+except for resampling. With W_e the final weight of all descendants of ancestor e (Σ W_e = 1), Σ W_e² − 1/n
+would be the relative variance of Z without resampling. Resampling makes the W_e unequal as well, without a
+corresponding error of Z. For multinomial resampling A. Lee, N. Whiteley, Biometrika 105 (2018) 609 (arXiv
+1509.00394) correct the estimate by a factor n/(n − 1) for each resampling. In systematic resampling the
+descendants of one ancestor are neighbours, and the number of children of such a block with expected number m
+has only the variance f(1 − f), with f the fractional part of m. This variance is subtracted here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def resampling_noise(weights: np.ndarray, ancestors: np.ndarray) -> float:
-    """Σ_e f_e (1 − f_e)/n² of one systematic resampling, in Σ W_e².
+    """Σ_e f_e (1 − f_e)/n², the contribution of one systematic resampling to Σ W_e².
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def resampling_noise(weights: np.ndarray, ancestors: np.ndarray) -> float:
 
 
 def log_z_variance(weights: np.ndarray, ancestors: np.ndarray, noise: float) -> float:
-    """Relative variance of Z of one population, which is the variance of log Z while it is small.
+    """Relative variance of Z of one population; if it is small, it is the variance of log Z.
 
     Parameters
     ----------
@@ -39,16 +39,21 @@ def log_z_variance(weights: np.ndarray, ancestors: np.ndarray, noise: float) -> 
     ancestors
         Number of the ancestor of each walker, (n,).
     noise
-        Sum of :func:`resampling_noise`.
+        Sum of :func:`resampling_noise` over all resamplings.
     """
     shares = np.bincount(ancestors, weights=weights)
     return max(float(np.sum(shares**2)) - 1 / len(weights) - noise, 0.0)
 
 
 def mean_variance(values: np.ndarray, weights: np.ndarray, ancestors: np.ndarray) -> float:
-    """Σ_e (Σ_(i of e) W_i (f_i − f̄))²: variance of a weighted mean whose terms go together by ancestor.
+    """Variance of a weighted mean from the sums over descendants, Σ_e (Σ_(i of e) W_i (f_i − f̄))².
 
-    H. P. Chan, T. L. Lai, Ann. Statist. 41 (2013) 2877. ``weights`` have sum 1.
+    H. P. Chan, T. L. Lai, Ann. Statist. 41 (2013) 2877.
+
+    Parameters
+    ----------
+    values, weights, ancestors
+        f, weights W with sum 1, and number of the ancestor of each walker, (n,) each.
     """
     centred = values - weights @ values
     return float(np.sum(np.bincount(ancestors, weights=weights * centred) ** 2))

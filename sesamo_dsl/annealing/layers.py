@@ -1,13 +1,14 @@
-"""Annealing from a model: its samples are taken to exp(−S) along γ_β ∝ q^(1−β) exp(−βS), each on its own.
+"""Annealing from a model: each of its samples moves to exp(−S) along γ_β ∝ q^(1−β) exp(−βS) independently.
 
 Annealed importance sampling (R. M. Neal, Stat. Comput. 11 (2001) 125) that starts from a trained flow is a
 stochastic normalizing flow (H. Wu, J. Köhler, F. Noé, NeurIPS 2020; M. Caselle et al., JHEP 07 (2022) 015).
-At each of K layers a sample x takes up the work (β_k − β_{k−1}) (−S − log q)(x), and moves by a kernel that
-leaves γ_k invariant. The mean of the weights is Z for any K. There is no resampling, so samples stay
-independent of each other. With auxiliary coordinates a all of this lives on (x, a), where a is drawn anew.
+At each of K layers the log weight of a sample x increases by the work (β_k − β_{k−1}) (−S − log q)(x), and x
+moves by a kernel that leaves γ_k invariant. The expected weight is Z for any K. There is no resampling, so
+samples stay independent of each other. With auxiliary coordinates the path lives on (x, a), and new values of
+a are proposed from N(0, 1).
 
-Step sizes are those of a pilot, a batch of its own, so that no kernel knows the samples that it moves. All of
-it is in float64.
+Step sizes come from a pilot, a separate batch, so that kernels do not depend on the samples that they move.
+All computations are in float64.
 """
 
 from __future__ import annotations
@@ -37,20 +38,20 @@ from .population import ACCEPTANCE, leapfrogs_of
 
 MOST_LAYERS = 10_000
 TARGET = 0.9
-"""ESS that ``"auto"`` asks for."""
+"""ESS at which ``"auto"`` stops to increase the number of layers."""
 SECONDS = 60.0
-"""Time that ``"auto"`` allows for."""
-_BATCH = 512  # samples that move together, and those of the pilot
-_FEWEST = 32  # samples of a pilot that have a weight
-_WARM = 12  # moves at the first temperature, until the step size fits
-_FITS = 0.1  # of the acceptance
+"""Time limit of ``"auto"``."""
+_BATCH = 512  # largest number of samples in a batch, and in the pilot
+_FEWEST = 32  # least number of usable samples in a pilot
+_WARM = 12  # most moves at the first temperature to adapt the step size
+_FITS = 0.1  # largest deviation of the acceptance from its target after this adaptation
 
 Tick = Callable[[str, float], None]
-"""Called with what is done, and with the part of it that is done; raises Interruption."""
+"""Called with a description of the work and its fraction that is done; may raise Interruption."""
 
 
 def checked_layers(value: int | Literal["auto"]) -> int | Literal["auto"]:
-    """The option ``anneal``, or OptionError."""
+    """The checked option ``anneal``: ``"auto"`` or a number of layers, else OptionError."""
     if isinstance(value, str) and value == "auto":
         return "auto"
     return checks.integer(
@@ -65,7 +66,7 @@ def checked_layers(value: int | Literal["auto"]) -> int | Literal["auto"]:
 
 @dataclass(frozen=True, eq=False)
 class _FromModel:
-    """Implements ``Start``."""
+    """The model as start of the path; implements ``Start``."""
 
     field_shape: tuple[int, ...]
     mass: Whitening
@@ -73,7 +74,7 @@ class _FromModel:
     density: ModelDensity
 
     def log_density(self, arrays: Arrays) -> LogDensity:
-        """That of the model."""
+        """log q of the model and its gradient."""
         return self.density.log_density
 
 
@@ -83,11 +84,11 @@ class Moved(NamedTuple):
     Attributes
     ----------
     state
-        Where they are.
+        The configurations after the layers.
     log_weights
-        Their work, log of what they count for, (samples,).
+        Log weights, the work along each path, (samples,).
     acceptance
-        Mean of the trajectories.
+        Mean acceptance probability of the trajectories.
     """
 
     state: State
@@ -96,7 +97,7 @@ class Moved(NamedTuple):
 
 
 class _Pilot:
-    """Samples of the model, and the moves that are tried with them."""
+    """A batch of samples of the model with which step sizes are adapted."""
 
     def __init__(self, model: Model, compiled: CompiledProgram, values: Couplings, seed: int) -> None:
         program, density = compiled.program, density_of(model, compiled)
@@ -120,7 +121,7 @@ class _Pilot:
         self.leaked = draws.leaked
 
     def layers(self, count: int, tick: Tick) -> Layers:
-        """So many layers, with step sizes that fit; the pilot begins anew for each number of them."""
+        """``count`` layers with adapted step sizes; the pilot starts from the same samples for each count."""
         rng = np.random.default_rng([self.seed, 12, count])
         step = min(1.0, 1.3 * self.ensemble.start.mass.size**-0.25)
         state = self.state
@@ -142,14 +143,14 @@ class _Pilot:
 
 
 class Layers:
-    """Temperatures with their moves, as a pilot has found them.
+    """The layers: a ladder of temperatures with moves whose step sizes come from a pilot.
 
     Attributes
     ----------
     ladder
-        The temperatures.
+        Temperatures and moves, β_1 to β_K = 1.
     seed, pilot_ess
-        Of the pilot.
+        Seed and ESS of the pilot.
     """
 
     def __init__(
@@ -169,14 +170,14 @@ class Layers:
     def of(
         cls, model: Model, compiled: CompiledProgram, values: Couplings, count: int, seed: int, tick: Tick
     ) -> Layers:
-        """So many layers from the model as it is now.
+        """``count`` layers from the model with its present weights.
 
         Raises
         ------
         BackendError
             If the model's density has no gradient.
         AnnealingError
-            If hardly any of its samples has a weight.
+            If too few samples of the model are finite and inside of the domain.
         """
         return _Pilot(model, compiled, values, seed).layers(count, tick)
 
@@ -184,19 +185,19 @@ class Layers:
     def chosen(
         cls, model: Model, compiled: CompiledProgram, values: Couplings, samples: int, seed: int, tick: Tick
     ) -> Layers:
-        """Twice as many layers until the ESS of a pilot is at its target, or there is no time for more.
+        """Layers whose number is doubled until the ESS of the pilot is 0.9, or the time does not allow more.
 
         Parameters
         ----------
         samples
-            How many samples are to go through them.
+            Number of samples that will pass the layers.
         """
         began, count = time.perf_counter(), 2
         pilot = _Pilot(model, compiled, values, seed)
         while True:
             start = time.perf_counter()
             found = pilot.layers(count, tick)
-            seconds = time.perf_counter() - start  # of the pilot alone
+            seconds = time.perf_counter() - start  # time of the pilot
             further = 2 * seconds * (1 + samples / len(pilot.leaked))
             late = time.perf_counter() - began + further > SECONDS
             if found.pilot_ess >= TARGET or late or 2 * count > MOST_LAYERS:
@@ -205,11 +206,11 @@ class Layers:
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of S and log q with their gradients for each sample."""
+        """Number of evaluations of S and log q with their gradients per sample."""
         return 1 + sum(setting.moves * self._ensemble.work(setting) for setting in self.ladder)
 
     def forward(self, state: State, rng: np.random.Generator, tick: Callable[[float], None]) -> Moved:
-        """From samples of the model to exp(−S)."""
+        """Take samples of the model to exp(−S)."""
         log_w, before, chances = np.zeros(state.action.shape[0]), 0.0, []
         for setting in self.ladder:
             log_w = log_w + _work(self._ensemble, state, setting.beta - before)
@@ -220,7 +221,7 @@ class Layers:
         return Moved(state, log_w, float(np.mean(chances)))
 
     def backward(self, state: State, rng: np.random.Generator) -> Moved:
-        """From samples of exp(−S) to the model, by the moves of :meth:`forward` in reverse."""
+        """Take samples of exp(−S) to the model, by the time-reversed moves of :meth:`forward`."""
         log_w, chances = np.zeros(state.action.shape[0]), []
         for setting, before in zip(self.ladder[::-1], self._betas[-2::-1], strict=True):
             state, chance = self._ensemble.move(rng, state, setting, backwards=True)
@@ -233,20 +234,20 @@ class Layers:
         return [0.0, *(setting.beta for setting in self.ladder)]
 
     def batches(self, count: int) -> list[np.ndarray]:
-        """Numbers of samples that move together, in batches of one size, the last filled up with the last."""
+        """Numbers of the samples in each batch; all batches have one size, the last repeats a sample."""
         size = math.ceil(count / math.ceil(count / _batch(self._compiled.program)))
         return [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, count, size)]
 
     def start(self, draws: Draws) -> State:
-        """Samples as the model has drawn them."""
+        """The state of samples as the model drew them."""
         return self._ensemble.state(draws.x.astype(np.float64), draws.auxiliary)
 
     def log_ratio(self, state: State) -> np.ndarray:
-        """−S − log q, (samples,)."""
+        """−S − log q of the samples, (samples,) in NumPy."""
         return self._ensemble.log_ratio(state)
 
     def draws(self, state: State, leaked: np.ndarray, mismatch: np.ndarray | None) -> Draws:
-        """Samples as they are now, with what was found out when they were drawn."""
+        """The present samples, with ``leaked`` and ``mismatch`` from the time when they were drawn."""
         to_numpy = self._density.arrays.to_numpy
         u = to_numpy(self._canonicalize(state.x)[1])
         x, log_q, action, auxiliary = (
@@ -255,10 +256,11 @@ class Layers:
         return Draws(x, log_q, action, np.array(u), leaked, auxiliary, mismatch)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """−S less the work that leads back from given configurations, (n, components, *lattice) → (n,).
+        """−S minus the work of a reverse path, (n, components, *lattice) → (n,).
 
-        It takes the place of log q for samples that were annealed: configurations of exp(−S) have the density
-        of paths that lead to them over that of paths that come back.
+        It replaces log q for annealed samples, so that −S − log_prob is the log weight of a path: the reverse
+        path leads from a configuration of exp(−S) back to the model, and its work is the log weight of the
+        forward path that ends at the configuration.
         """
         auxiliary, found = self._density.auxiliary(len(x)), []
         with self._compiled.backend.scope("float64"):
@@ -271,7 +273,7 @@ class Layers:
 
 
 def density_of(model: Model, compiled: CompiledProgram) -> ModelDensity:
-    """log q of a model with its gradient, or BackendError where it has none."""
+    """log q of a model with its gradient; BackendError if the backend has no gradient of log q."""
     density = getattr(model, "density", None)
     if density is None:
         raise BackendError(
@@ -284,7 +286,7 @@ def density_of(model: Model, compiled: CompiledProgram) -> ModelDensity:
 
 
 def ess_of(log_weights: np.ndarray) -> float:
-    """(Σw)²/(N Σw²), 0 if no weight is above zero."""
+    """(Σw)²/(N Σw²) from log weights, (N,); 0 if all weights are zero."""
     kept = log_weights[np.isfinite(log_weights)]
     if not len(kept):
         return 0.0
@@ -293,7 +295,7 @@ def ess_of(log_weights: np.ndarray) -> float:
 
 
 def _work(ensemble: Ensemble[_FromModel], state: State, step: float) -> np.ndarray:
-    """Δβ (−S − log q); NaN where log q is not a number."""
+    """Δβ (−S − log q) of each sample, (samples,); NaN if log q is NaN."""
     return step * ensemble.log_ratio(state)
 
 

@@ -1,4 +1,4 @@
-"""How an annealing is run: the options of :func:`sesamo_dsl.anneal`."""
+"""The options of :func:`sesamo_dsl.anneal` and their defaults."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ LEAST_WALKERS = 32
 _MOST = 10**9
 _POPULATIONS = 8
 SECONDS = 60.0
-"""Time limit where none is asked for."""
-_ENTRIES, _MOST_WALKERS, _FEWEST_WALKERS = 2**17, 2048, 256  # real variables of all walkers together
+"""Time limit if neither ``seconds`` nor ``walkers`` is given."""
+# default number of walkers of a population and of a pilot: real variables of all together, and its bounds
+_ENTRIES, _MOST_WALKERS, _FEWEST_WALKERS = 2**17, 2048, 256
 _PILOT_ENTRIES, _MOST_PILOT, _FEWEST_PILOT = 2**14, 1024, 64
 
 
@@ -31,7 +32,7 @@ class AnnealingFields(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class AnnealingOptions:
-    """What was asked for; None is left to :meth:`walkers_of` and the clock. See :func:`sesamo_dsl.anneal`."""
+    """The options of an annealing, see :func:`sesamo_dsl.anneal`; None leaves the choice to the package."""
 
     walkers: int | None = None
     populations: int | None = None
@@ -53,7 +54,7 @@ class AnnealingOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> AnnealingOptions:
-        """From keyword arguments, or OptionError for one that does not exist."""
+        """The options from keyword arguments; OptionError for an unknown name."""
         unknown = sorted(set(options) - set(cls.__dataclass_fields__))
         if unknown:
             raise OptionError(
@@ -66,26 +67,26 @@ class AnnealingOptions:
 
     @property
     def limit(self) -> float:
-        """Seconds after which the work has to end."""
+        """Time limit in seconds, infinite if there is none."""
         if self.seconds is not None:
             return self.seconds
         return SECONDS if self.walkers is None else math.inf
 
     @property
     def most_populations(self) -> int:
-        """Populations after which the work is done: without bound where there is a time to be used."""
+        """Number of populations after which the work is done; unbounded if only the time is given."""
         if self.populations is not None:
             return self.populations
         return _POPULATIONS if self.seconds is None else _MOST
 
     def walkers_of(self, shape: Sequence[int]) -> int:
-        """Walkers of a population, before time sets a limit; ``shape`` is that of a configuration."""
+        """Number of walkers of a population before the time limits it, for configurations of a shape."""
         if self.walkers is not None:
             return self.walkers
         return _within(_ENTRIES, shape, _FEWEST_WALKERS, _MOST_WALKERS)
 
     def pilots_of(self, shape: Sequence[int]) -> int:
-        """Walkers of the pilot."""
+        """Number of walkers of a pilot, for configurations of a shape."""
         return min(self.walkers_of(shape), _within(_PILOT_ENTRIES, shape, _FEWEST_PILOT, _MOST_PILOT))
 
 

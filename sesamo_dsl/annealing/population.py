@@ -1,10 +1,10 @@
-"""Sequential Monte Carlo along γ_β: a pilot that finds the temperatures, and populations that follow them.
+"""Sequential Monte Carlo along γ_β: a pilot determines the temperatures, and populations follow them.
 
 The pilot chooses every Δβ so that the conditional ESS stays at its target, adapts the step size to the
-acceptance, and repeats moves until −S − log q₀ of the walkers has decorrelated. It is then thrown away.
-Populations follow the ladder that it has found, so that they are independent of each other and the mean of
-their Z is unbiased. P. Del Moral, A. Doucet, A. Jasra, J. R. Stat. Soc. B 68 (2006) 411; for moves by
-Hamiltonian Monte Carlo A. Buchholz, N. Chopin, P. E. Jacob, Bayesian Anal. 16 (2021) 745.
+acceptance, and repeats moves until −S − log q₀ of the walkers has decorrelated. It does not enter the result.
+Populations follow the ladder of the pilot, so that they are independent of each other and the mean of their Z
+is unbiased. P. Del Moral, A. Doucet, A. Jasra, J. R. Stat. Soc. B 68 (2006) 411; for moves by Hamiltonian
+Monte Carlo A. Buchholz, N. Chopin, P. E. Jacob, Bayesian Anal. 16 (2021) 745.
 """
 
 from __future__ import annotations
@@ -25,51 +25,52 @@ from .start import StartDensity
 from .weights import conditional_ess, ess, log_increment, next_step, normalized
 
 ACCEPTANCE = 0.75
+"""Acceptance probability to which step sizes are adapted."""
 _ORBIT = 1.5  # length of a trajectory in units of the widths: about a quarter of a period
 _MOST_LEAPFROGS = 24
-_DECORRELATED = 0.3
-_FEWEST_MOVES, _MOST_MOVES = 2, 12
-_RESAMPLED = 0.5  # ESS below which walkers are resampled
-_UNFINISHED = 1 - 1e-9  # β of walkers that were stopped among their moves at β = 1
+_DECORRELATED = 0.3  # rank correlation below which walkers count as decorrelated
+_FEWEST_MOVES, _MOST_MOVES = 2, 12  # number of moves at one temperature
+_RESAMPLED = 0.5  # walkers are resampled if ESS/n is below this
+_UNFINISHED = 1 - 1e-9  # β of walkers that were stopped during their moves at β = 1
 MOST_TEMPERATURES = 2000
 
 
 class Interruption(Exception):
-    """The work ends here: the time is over, or a signal has come."""
+    """Raised to end the work: the time is over, or a signal was received."""
 
 
 Tick = Callable[[float], None]
-"""Called with β after every move; raises Interruption."""
+"""Called with β after every move; may raise Interruption."""
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Walkers of one run and what became of them.
+    """The final walkers of one population, with its estimate of log Z and its record.
 
     Attributes
     ----------
     x, action
         Configurations and S, (walkers, components, *lattice) and (walkers,).
     weights
-        Normalised, (walkers,).
+        Normalised weights, (walkers,).
     ancestors
-        The walker of q₀ that each one descends from, (walkers,).
+        Number of the walker of q₀ from which each walker descends, (walkers,).
     beta
-        Where the run ended, 1 unless it was interrupted.
+        The final β, 1 unless the population was interrupted.
     log_z
-        log ∫ γ_β.
+        log ∫ q₀^(1−β) exp(−βS) at the final β.
     log_z_variance
-        From the genealogy.
+        Variance of log Z from the genealogy.
     ladder
-        The temperatures.
+        The temperatures with their moves.
     acceptance, conditional_ess
-        At each temperature, (temperatures,).
+        Mean acceptance probability and conditional ESS at each temperature, (temperatures,).
     log_increments
         Logarithms of the incremental weights, (temperatures, walkers).
     undefined
-        Part of the walkers of q₀ at which S is not a number.
+        Fraction of the walkers of q₀ at which S is NaN.
     rate
-        Typical time of one evaluation of S for all walkers, in seconds; compilation does not enter it.
+        Median time of one evaluation of S for all walkers, in seconds, in which compilation hardly enters.
     """
 
     x: np.ndarray
@@ -88,7 +89,7 @@ class Population:
 
 
 class _Run:
-    """A population on its way."""
+    """A population on its way from q₀ to exp(−S)."""
 
     def __init__(
         self, ensemble: Ensemble[StartDensity], rng: np.random.Generator, count: int, theory: str
@@ -117,7 +118,7 @@ class _Run:
         return normalized(self.log_weights)
 
     def reweight(self, beta: float) -> None:
-        """Go to another temperature, and resample if the weights have become uneven."""
+        """Weight the walkers for the next β, and resample if their ESS is below half of their number."""
         step = beta - self.beta
         self.conditional.append(conditional_ess(self.weights, self.log_ratio, step))
         self.increments.append(log_increment(self.log_ratio, step))
@@ -132,7 +133,7 @@ class _Run:
             self.log_weights = np.full(len(weights), -np.log(len(weights)))
 
     def move(self, setting: Setting, times: int, tick: Tick) -> float:
-        """Moves at one temperature; the mean acceptance."""
+        """Make ``times`` moves at one temperature; returns the mean acceptance probability."""
         chances = []
         for _ in range(times):
             began = time.perf_counter()
@@ -144,7 +145,7 @@ class _Run:
         return float(np.mean(chances))
 
     def population(self, ladder: tuple[Setting, ...]) -> Population:
-        """The walkers as they are."""
+        """The present walkers as a :class:`Population`."""
         x, action = self.ensemble.configurations(self.state)
         weights = self.weights
         return Population(
@@ -173,21 +174,21 @@ def find_ladder(
     tick: Tick,
     lingering: int = 0,
 ) -> tuple[tuple[Setting, ...], Population]:
-    """The temperatures from q₀ to exp(−S) and how to move at each, with the pilot population that found them.
+    """A pilot: temperatures from q₀ to exp(−S) with their moves, and the population that determined them.
 
-    Where ``tick`` interrupts it the population has β < 1.
+    If ``tick`` interrupts it before β = 1, the population has β < 1.
 
     Parameters
     ----------
     target
-        Of the conditional ESS.
+        Conditional ESS at every temperature.
     lingering
-        More moves at the end.
+        Number of additional moves at β = 1.
 
     Raises
     ------
     AnnealingError
-        If the target is not reached within a bounded number of temperatures.
+        If S is infinite or NaN at all walkers of q₀, or β = 1 is not reached with ``MOST_TEMPERATURES``.
     """
     run = _Run(ensemble, rng, count, theory)
     step = min(1.0, 1.3 * ensemble.start.mass.size**-0.25)
@@ -210,14 +211,14 @@ def find_ladder(
             break
         step = ladder[-1].step
     else:
-        with suppress(Interruption):  # walkers under exp(−S) find what the start did not have
+        with suppress(Interruption):  # walkers under exp(−S) reach regions that q₀ does not cover
             for _ in range(lingering):
                 run.move(ladder[-1], 1, tick)
     return tuple(ladder), run.population(tuple(ladder))
 
 
 def _adapted(run: _Run, step: float, tick: Tick) -> Setting:
-    """Moves at one temperature until the walkers have decorrelated, with a step size that follows."""
+    """Move at one temperature until the walkers have decorrelated; the step size is adapted meanwhile."""
     before, chances = rankdata(run.ensemble.log_ratio(run.state)), []
     while len(chances) < _MOST_MOVES:
         chances.append(run.move(Setting(run.beta, step, leapfrogs_of(step), 0), 1, tick))
@@ -236,7 +237,7 @@ def anneal_population(
     theory: str,
     tick: Tick,
 ) -> Population:
-    """One population along a ladder; where ``tick`` interrupts it, as far as it has come, with β < 1."""
+    """One population along a ladder; if ``tick`` interrupts it, the present walkers, with β < 1."""
     run = _Run(ensemble, rng, count, theory)
     try:
         for setting in ladder:
@@ -249,12 +250,12 @@ def anneal_population(
 
 
 def leapfrogs_of(step: float) -> int:
-    """Steps of a trajectory, about a quarter of a period."""
+    """Number of leapfrog steps of a trajectory that lasts about a quarter of a period."""
     return int(np.clip(round(_ORBIT / step), 1, _MOST_LEAPFROGS))
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of ranks, 0 if one of them is constant."""
+    """Correlation of two arrays of ranks; 0 if one of them is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])

@@ -1,4 +1,4 @@
-"""What an annealing has found: log Z, weighted configurations, and reasons not to believe them."""
+"""The result of an annealing: log Z, weighted configurations, and warnings about them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from . import genealogy
 from .options import LEAST_POPULATIONS
 from .population import Population
 
-_FEWEST_ANCESTORS, _LEAST_ANCESTORS = 20, 0.05  # of a population: a number, and a part of its walkers
-_DISAGREEMENT = 1e-3  # probability of a scatter of the populations by chance, below which it counts
+_FEWEST_ANCESTORS, _LEAST_ANCESTORS = 20, 0.05  # least number of ancestors, and least part of the walkers
+_DISAGREEMENT = 1e-3  # populations disagree if chance gives their scatter with a smaller probability
 _LEAST_ACCEPTANCE, _LEAST_CONDITIONAL_ESS = 0.2, 0.5
-_LARGE_ERROR = 0.5  # of log Z: above it Z has hardly been seen
-_LARGE_WEIGHT = 5.0  # in units of the mean: the tail of weights that are all below it does no harm
+_LARGE_ERROR = 0.5  # error of log Z above which its linearisation fails
+_LARGE_WEIGHT = 5.0  # if all weights are below this multiple of their mean, their tail is harmless
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,19 +41,21 @@ class Annealed:
 
     Attributes
     ----------
+    program, parameters
+        The theory and its couplings.
     samples
-        Configurations x, (n, components, *lattice), of one population after the other.
+        Configurations x, (n, components, *lattice), one population after the other.
     log_weights
-        (n,); log Z is the logarithm of their mean.
+        Logarithms of the weights, (n,); log Z is the logarithm of the mean weight.
     action
         S(x), (n,).
     population, ancestor
-        The number of the population that each configuration is of, and of the walker of q₀ that it descends
-        from, which is not shared between populations, (n,) each.
+        For each configuration the number of its population, and the number of the walker of q₀ from which it
+        descends, (n,) each; numbers of ancestors differ between populations.
     ladder
         The temperatures β, (temperatures,).
     acceptance, conditional_ess
-        Least of all populations at each temperature, (temperatures,).
+        Smallest values of all populations at each temperature, (temperatures,).
     tail_index
         Pareto k̂ of the incremental weights at each temperature, (temperatures,).
     population_log_z, population_variance
@@ -61,13 +63,13 @@ class Annealed:
     walkers
         Number of walkers of a population.
     reached
-        The β that was reached: below 1 these are configurations of γ_β, and log Z is not known.
+        The final β; if it is below 1, the configurations are those of γ_β, and log Z is not known.
     undefined
-        Part of the walkers of q₀ where S is not a number.
+        Fraction of the walkers of q₀ at which S is NaN.
     stopped
-        Why the work ended before it was done, empty if it did not.
+        The reason why the work ended early; empty if it did not.
     notes
-        What the reader must know about how this was made.
+        Sentences about the annealing that a reader must know.
     declared
         The theory's derived quantities by name.
     """
@@ -101,7 +103,7 @@ class Annealed:
         constant: float,
         **rest: Any,
     ) -> Annealed:
-        """Put populations together; ``constant`` is the part of S that was left out."""
+        """The result of several populations; ``constant`` is the constant of S that the program omits."""
         count = len(populations[0].weights)
         log_z = np.array([p.log_z for p in populations]) - constant
         with np.errstate(divide="ignore"):
@@ -135,21 +137,21 @@ class Annealed:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """Normalised to sum 1, (n,)."""
+        """Weights normalised to sum 1, (n,)."""
         return np.exp(self.log_weights - logsumexp(self.log_weights))
 
     @property
     def log_z(self) -> float:
-        """log of the mean of Z over the populations, which is unbiased; NaN if β = 1 was not reached."""
+        """log of the mean Z of the populations, which is unbiased; NaN if β = 1 was not reached."""
         if self.reached < 1:
             return float("nan")
         return float(logsumexp(self.log_weights) - np.log(len(self)))
 
     @property
     def log_z_error(self) -> float:
-        """Standard error of log Z: from the genealogy, or where it is significantly larger the scatter.
+        """Standard error of log Z from the genealogy, or from the scatter if it is significantly larger.
 
-        The genealogy of all walkers says more than the scatter of a few populations, as long as both agree.
+        The genealogy of all walkers is more precise than the scatter of a few populations, if both agree.
         """
         if self.reached < 1:
             return float("nan")
@@ -162,7 +164,7 @@ class Annealed:
 
     @property
     def _shares(self) -> np.ndarray:
-        """Z of each population in units of the mean."""
+        """Z of each population in units of the mean Z, (populations,)."""
         return np.exp(self.population_log_z - logsumexp(self.population_log_z)) * self.populations
 
     @property
@@ -171,7 +173,7 @@ class Annealed:
 
     @property
     def _scatter(self) -> float:
-        """NaN for a single population."""
+        """Relative error of the mean Z from the scatter of the populations; NaN for one population."""
         if self.populations < 2:
             return float("nan")
         return float(self._shares.std(ddof=1) / np.sqrt(self.populations))
@@ -191,18 +193,18 @@ class Annealed:
 
     @cached_property
     def ancestors(self) -> np.ndarray:
-        """Number of walkers of q₀ that those of each population descend from, (populations,)."""
+        """Number of walkers of q₀ in each population that have descendants with a weight, (populations,)."""
         distinct = np.unique(self.ancestor[self.weights > 0])
         return np.bincount(distinct // self.walkers, minlength=self.populations)
 
     @property
     def effective_samples(self) -> float:
-        """(Σ W)²/Σ W² with the weights of all walkers that descend from one ancestor taken together."""
+        """1/Σ_e W_e² with the total weight W_e of all walkers that descend from ancestor e."""
         return float(1 / np.sum(np.bincount(self.ancestor, weights=self.weights) ** 2))
 
     @cached_property
     def identities(self) -> Identities:
-        """What has mean zero under exp(−S)/Z by Schwinger–Dyson identities, at the configurations."""
+        """Schwinger–Dyson identities, whose mean under exp(−S)/Z is zero, at the configurations."""
         return Identities.at(self.program, self.parameters, self.samples)
 
     @overload
@@ -220,13 +222,13 @@ class Annealed:
             ``"action"`` or the name of a declared observable; a function of the configurations,
             (n, components, *lattice) → (n,); or its values, one for each configuration.
         control
-            Whether to lower the variance by Schwinger–Dyson identities; see :meth:`.Samples.expect`.
+            True to lower the variance by Schwinger–Dyson identities; see :meth:`.Samples.expect`.
         """
         values = values_of(self.program, self.parameters, self.samples, observable)
         if not flag(control, "option control"):
             return self._mean(values)
         doubt = "" if self.reached == 1 else f"β = {self.reached:.3g}, where identities of S do not hold"
-        _, number = np.unique(self.ancestor, return_inverse=True)  # parts have no ancestor in common
+        _, number = np.unique(self.ancestor, return_inverse=True)  # quarters have no common ancestor
         return ControlledEstimate.of(
             *with_control(values, self.weights, number % 4, self.identities, self._mean, doubt)
         )
@@ -237,7 +239,13 @@ class Annealed:
         return Estimate(float(self.weights @ values), float(np.sqrt(variance)))
 
     def as_target(self) -> TargetSample:
-        """As a model can be held against it: at most so many configurations, drawn by their weights."""
+        """At most 4096 configurations of equal weight, drawn by their weights, to compare a model with.
+
+        Raises
+        ------
+        AnnealingError
+            If β = 1 was not reached.
+        """
         if self.reached < 1:
             raise AnnealingError(
                 f"annealing of theory {self.program.theory}",
@@ -274,7 +282,7 @@ class Annealed:
 
     @property
     def sector_masses(self) -> tuple[Estimate, ...]:
-        """Probability of each sector of the modulating finite group; OptionError if they are too many."""
+        """Probability of each sector of the finite group; OptionError if there are too many sectors."""
         sectors = self.program.sectors
         if not sectors.enumerable:
             raise OptionError(
@@ -288,7 +296,7 @@ class Annealed:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """Reasons not to believe the figures, each with its remedy; empty for a sound annealing."""
+        """Reasons to doubt the figures, each with its remedy; empty for a sound annealing."""
         found = (
             self._unfinished(),
             self._not_finite(),
@@ -419,7 +427,7 @@ class Annealed:
 
 
 def _tail_index(log_increments: np.ndarray) -> float:
-    """Pareto k̂ of incremental weights, −∞ where none is much larger than the mean."""
+    """Pareto k̂ of incremental weights; −∞ if no weight is much larger than the mean."""
     finite = log_increments[np.isfinite(log_increments)]
     if not len(finite) or np.exp(finite.max() - logsumexp(finite)) * len(finite) < _LARGE_WEIGHT:
         return -np.inf

@@ -1,4 +1,4 @@
-"""The density q₀ that annealing starts from: a normalised mixture whose parts are Gaussians or Student t's.
+"""The start density q₀ of annealing: a normalised mixture of Gaussians and Student t distributions.
 
 Parts that share a linear map R to whitened coordinates z = R x make up a family. With d² = |R(x − μ)|², the
 part at μ is
@@ -25,16 +25,18 @@ Shape = Literal["normal", "student", "product"]
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Parts of the mixture with one linear map.
+    """Parts of the mixture that share one linear map.
 
     Attributes
     ----------
+    whitening
+        The linear map R.
     centres
         μ of each part, (parts, components, *lattice).
     log_weights
         Logarithm of the weight of each part in the whole mixture, (parts,).
     shape
-        See the head of this file.
+        The density of a part, see the first paragraph of this file.
     freedom
         ν of a Student t.
     """
@@ -58,7 +60,7 @@ class Family:
         return self.whitening.log_det + float(norm)
 
     def noise(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """R(x − μ), (count, n)."""
+        """Draws of R(x − μ), (count, n)."""
         n = self.whitening.size
         z = rng.standard_normal((count, n))
         if self.shape == "normal":
@@ -74,10 +76,12 @@ class StartDensity:
     Attributes
     ----------
     field_shape
-        Of one configuration, (components, *lattice).
+        Shape of one configuration, (components, *lattice).
+    families
+        The parts of the mixture.
     mass
-        The linear map in which momenta of Hamiltonian Monte Carlo are N(0, 1): of a precision that stands for
-        all minima.
+        The linear map in which momenta of Hamiltonian Monte Carlo are N(0, 1), from the weighted mean of the
+        precisions at all minima.
     """
 
     field_shape: tuple[int, ...]
@@ -86,12 +90,12 @@ class StartDensity:
 
     @property
     def auxiliary(self) -> int:
-        """Number of coordinates beside x: none."""
+        """Number of auxiliary coordinates beside x: 0."""
         return 0
 
     @property
     def parts(self) -> int:
-        """Number of parts."""
+        """Number of parts of all families."""
         return sum(len(family.centres) for family in self.families)
 
     def log_density(self, arrays: Arrays) -> MixtureDensity:
@@ -99,13 +103,13 @@ class StartDensity:
         return MixtureDensity(arrays, self)
 
     def draw(self, arrays: Arrays, rng: np.random.Generator, count: int) -> Array:
-        """Independent configurations on the arrays of a framework, (count, components, *lattice)."""
+        """Independent draws on the arrays of a framework, (count, components, *lattice)."""
         weights = np.exp(np.concatenate([family.log_weights for family in self.families]))
         chosen = rng.choice(len(weights), size=count, p=weights / weights.sum())
         x = np.empty((count, *self.field_shape))
         first = 0
         for family in self.families:
-            noise = family.noise(rng, count)  # of all, so that the numbers do not depend on who chose whom
+            noise = family.noise(rng, count)  # for all draws, so that it does not depend on ``chosen``
             here = (first <= chosen) & (chosen < first + len(family.centres))
             maps = LinearMaps(arrays, family.whitening, self.field_shape)
             spread = arrays.to_numpy(maps.spread(arrays.constant(noise[here], "float64")))
@@ -134,7 +138,7 @@ class MixtureDensity:
         return log_q, slope
 
     def parts(self, x: np.ndarray) -> np.ndarray:
-        """Logarithm of weight times density of each part, in NumPy, (batch, parts)."""
+        """log of weight times density for each part, (batch, components, *lattice) → (batch, parts), NumPy."""
         fields = self._arrays.constant(x, "float64")
         heights = [family.log_parts(family.maps.whiten(fields)) for family in self._families]
         return np.concatenate([self._arrays.to_numpy(height) for height in heights], axis=1)
@@ -150,7 +154,7 @@ class _FamilyOn:
         self._log_peaks = arrays.constant(family.log_weights + family.log_peak, "float64")
 
     def _distances(self, z: Array) -> Array:
-        """d² from every centre, (batch, parts)."""
+        """d² from every centre, (batch, n) → (batch, parts)."""
         xp = self._xp
         rows = [xp.sum((z - centre) ** 2, axis=1) for centre in self._rows()]
         return xp.stack(rows, axis=1)
@@ -159,7 +163,7 @@ class _FamilyOn:
         return [self._centres[k] for k in range(self._centres.shape[0])]
 
     def log_parts(self, z: Array) -> Array:
-        """Logarithm of weight times density of each part, (batch, n) → (batch, parts)."""
+        """log of weight times density for each part, (batch, n) → (batch, parts)."""
         xp, nu, n = self._xp, self._family.freedom, self._family.whitening.size
         if self._family.shape == "product":
             rows = [xp.sum(xp.log1p((z - centre) ** 2 / nu), axis=1) for centre in self._rows()]
@@ -170,7 +174,7 @@ class _FamilyOn:
         return self._log_peaks - (nu + n) / 2 * xp.log1p(distances / nu)
 
     def slope(self, z: Array, shares: Array) -> Array:
-        """Σ over the parts of share · ∂log part/∂z, (batch, n)."""
+        """Σ_k share_k · ∂log part_k/∂z, from z, (batch, n), and shares, (batch, parts) → (batch, n)."""
         xp, nu, n = self._xp, self._family.freedom, self._family.whitening.size
         if self._family.shape == "product":
             return sum(

@@ -1,6 +1,6 @@
 """Weights of walkers: effective sample sizes, the next temperature, and systematic resampling.
 
-All logarithms and sums are in float64. A walker with log weight −∞ counts as one of weight zero.
+All logarithms and sums are in float64. A log weight of −∞ is a weight of zero.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _BISECTIONS = 60
 
 
 def normalized(log_weights: np.ndarray) -> np.ndarray:
-    """Weights with sum 1, (n,)."""
+    """Weights with sum 1 from log weights, (n,) → (n,)."""
     return np.exp(log_weights - logsumexp(log_weights))
 
 
@@ -22,7 +22,7 @@ def ess(weights: np.ndarray) -> float:
 
 
 def log_increment(log_ratio: np.ndarray, step: float) -> np.ndarray:
-    """Δβ (−S − log q₀), (n,); −∞ where S is infinite, however small the step."""
+    """Δβ (−S − log q₀), (n,); −∞ if S is infinite, even for Δβ = 0."""
     with np.errstate(invalid="ignore"):
         return np.where(np.isneginf(log_ratio), -np.inf, step * log_ratio)
 
@@ -30,8 +30,8 @@ def log_increment(log_ratio: np.ndarray, step: float) -> np.ndarray:
 def conditional_ess(weights: np.ndarray, log_ratio: np.ndarray, step: float) -> float:
     """(Σ W w)²/(Σ W w²) ∈ [0, 1] of the incremental weights w = exp(Δβ (−S − log q₀)).
 
-    W are the normalised weights that the walkers have. Y. Zhou, A. M. Johansen, J. A. D. Aston, J. Comput.
-    Graph. Stat. 25 (2016) 701. Walkers in a wall are left out of the comparison: they are lost at any step.
+    W are the present normalised weights of the walkers, (n,). Y. Zhou, A. M. Johansen, J. A. D. Aston, J.
+    Comput. Graph. Stat. 25 (2016) 701. Walkers in a hard wall are omitted, as any step removes them.
     """
     log_w = log_increment(log_ratio, step)
     alive = np.isfinite(log_w) & (weights > 0)
@@ -43,7 +43,7 @@ def conditional_ess(weights: np.ndarray, log_ratio: np.ndarray, step: float) -> 
 
 
 def next_step(weights: np.ndarray, log_ratio: np.ndarray, target: float, largest: float) -> float:
-    """The largest Δβ ≤ ``largest`` that leaves the conditional ESS at its target, by bisection."""
+    """The largest Δβ ≤ ``largest`` with a conditional ESS of at least ``target``, by bisection."""
     if conditional_ess(weights, log_ratio, largest) >= target:
         return largest
     low, high = 0.0, largest
@@ -59,7 +59,7 @@ def next_step(weights: np.ndarray, log_ratio: np.ndarray, target: float, largest
 
 
 def systematic(weights: np.ndarray, uniform: float) -> np.ndarray:
-    """Numbers of the parents, (n,), in ascending order: n equidistant points on the cumulative weights."""
+    """Systematic resampling: numbers of the parents in ascending order, (n,), by n equidistant points."""
     cumulative = np.cumsum(weights)
     points = (np.arange(len(weights)) + uniform) / len(weights) * cumulative[-1]
     return np.minimum(np.searchsorted(cumulative, points, side="right"), len(weights) - 1)
