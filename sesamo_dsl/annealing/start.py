@@ -138,7 +138,7 @@ class MixtureDensity:
         return log_q, slope
 
     def parts(self, x: np.ndarray) -> np.ndarray:
-        """log of weight times density for each part, (batch, components, *lattice) → (batch, parts), NumPy."""
+        """log of weight times density for each part, (batch, components, *lattice) → (batch, parts)."""
         fields = self._arrays.constant(x, "float64")
         heights = [family.log_parts(family.maps.whiten(fields)) for family in self._families]
         return np.concatenate([self._arrays.to_numpy(height) for height in heights], axis=1)
