@@ -1,1 +1,1 @@
-"""What a flow is before any framework: its architecture, Gaussian base, index tables and initial weights."""
+"""Flows without a framework: architecture, Gaussian base, index tables and initial weights, in NumPy."""

@@ -1,6 +1,7 @@
-"""The base of a flow: a translation-invariant Gaussian as a filter in momentum space, or several of them.
+"""The base of a flow: a translation-invariant Gaussian, as a filter in momentum space, or a mixture of them.
 
-Where exp(−S) falls like a power, the flow ends in a map that gives it such tails, see :class:`Tail`.
+If exp(−S) falls off like a power, the base has a :class:`Tail`, and the last layer of the flow gives q tails
+of this kind.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ TailShape = Literal["student", "product"]
 
 @dataclass(frozen=True)
 class Tail:
-    """How heavy the tails of a flow are: those of Student's t, p(r) ∝ r^(−ν−1).
+    """Heavy tails of a flow, those of Student's t, p(r) ∝ r^(−ν−1).
 
     Attributes
     ----------
     shape
-        ``"student"``, in the distance from the mean in units of the base's widths; ``"product"``, in each
-        coordinate by itself.
+        ``"student"`` for one tail in the distance r from the mean, in units of the base's widths;
+        ``"product"`` for a tail in each coordinate.
     freedom
-        ν, the degrees of freedom.
+        ν, the number of degrees of freedom.
     """
 
     shape: TailShape
@@ -50,9 +51,9 @@ class GaussianBase:
     log_det
         log |det dx/dz| = Σ_k log |det A(k)|.
     nodes
-        The nodes of a graph, if that is what the last axis counts.
+        The order of the nodes of a graph, if these are the last axis; else None.
     tail
-        Of the flow that starts from it; None if a Gaussian's are heavy enough.
+        Tail of the flow over this base; None for Gaussian tails.
     """
 
     mean: NDArray[np.float64]
@@ -74,19 +75,21 @@ class GaussianBase:
     def from_precision(
         cls, mean: ArrayLike, precision: ArrayLike, nodes: NodeOrder | None = None
     ) -> GaussianBase:
-        """The density ∝ exp(−½ Σ_k δ(k)† H(k) δ(k) / volume), δ = fftn(x − mean).
+        """The Gaussian ∝ exp(−½ Σ_k δ(k)† H(k) δ(k) / volume), δ = fftn(x − mean).
 
         Parameters
         ----------
         mean
-            (components,).
+            Mean of each component, (components,).
         precision
             H(k), Hermitian and positive definite with H(−k) = conj H(k), (*shape, components, components).
+        nodes
+            The order of the nodes of a graph, if these are the last axis.
 
         Raises
         ------
         OptionError
-            If shapes disagree or the precision is not one of a real field.
+            If shapes disagree, or the precision is not Hermitian, not positive or not that of a real field.
         """
         center = np.asarray(mean, dtype=np.float64)
         matrix = np.asarray(precision, dtype=np.complex128)
@@ -130,7 +133,7 @@ class GaussianBase:
 
     @property
     def inverse_filter(self) -> NDArray[np.complex128]:
-        """A(k)^(-1), of the shape of `filter`."""
+        """A(k)^(-1), (*shape, components, components)."""
         return np.asarray(np.linalg.inv(self.filter), dtype=np.complex128)
 
     @property
@@ -140,9 +143,9 @@ class GaussianBase:
         return np.sqrt(power.sum(axis=-1).reshape(-1, self.components).mean(axis=0))
 
     def mean_covariance(self, blocks: tuple[int, ...] = ()) -> NDArray[np.float64]:
-        """Covariance of the means over the sites of one block, (components, components).
+        """Covariance of the mean field of one block, (components, components).
 
-        ``blocks`` are the axes whose points are blocks; without any it is that of the spatial mean.
+        The axes ``blocks`` enumerate the blocks; without them the mean goes over the whole lattice.
         """
         origin = tuple(slice(None) if mu in blocks else 0 for mu in range(len(self.shape)))
         modes = self.filter[origin].reshape(-1, self.components, self.components)
@@ -150,11 +153,11 @@ class GaussianBase:
         return (modes @ modes.conj().swapaxes(-1, -2)).mean(axis=0).real / sites
 
     def apply(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Noise to configuration, (batch, components, *shape) → the same."""
+        """Noise → configuration, both (batch, components, *shape)."""
         return self._filtered(self.filter, z) + self._broadcast_mean()
 
     def invert(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Configuration to noise, (batch, components, *shape) → the same."""
+        """Configuration → noise, both (batch, components, *shape)."""
         return self._filtered(self.inverse_filter, x - self._broadcast_mean())
 
     def _broadcast_mean(self) -> NDArray[np.float64]:
@@ -169,17 +172,17 @@ class GaussianBase:
 
 @dataclass(frozen=True, eq=False)
 class MixtureBase(GaussianBase):
-    """Several Gaussians Σ_k π_k N(m_k, C_k), each the base of one flow of a mixture.
+    """A mixture of Gaussians Σ_k π_k N(m_k, C_k); each part is the base of one flow of a mixture of flows.
 
-    As a Gaussian it has their mean and covariance together, for all that needs to know only where the
-    configurations are.
+    As a ``GaussianBase`` it has the mean and the covariance of the whole mixture, for code that needs only
+    the typical size of configurations.
 
     Attributes
     ----------
     parts
-        The Gaussians, in the order of their flows.
+        The Gaussians, in the order of the flows.
     log_weights
-        log π_k that the flows begin with, (parts,).
+        Initial log π_k of the flows, (parts,).
     """
 
     parts: tuple[GaussianBase, ...] = ()
@@ -187,7 +190,7 @@ class MixtureBase(GaussianBase):
 
     @classmethod
     def of_parts(cls, parts: Sequence[GaussianBase], log_weights: NDArray[np.float64]) -> MixtureBase:
-        """From Gaussians on one lattice, and the logarithms of their weights up to a constant, (parts,)."""
+        """The mixture of Gaussians on one lattice with log weights, (parts,), given up to a constant."""
         log_weights = log_weights - np.logaddexp.reduce(log_weights)
         weights = np.exp(log_weights)
         means = np.stack([part.mean for part in parts])
@@ -205,9 +208,9 @@ class MixtureBase(GaussianBase):
 
 
 def mixture_bases(base: GaussianBase, count: int, seed: int) -> list[GaussianBase]:
-    """Bases of the flows of a mixture: the given one, moved by two of its standard deviations at random.
+    """Bases for ``count`` flows of a mixture: the given base, shifted at random by about 2 σ per component.
 
-    Flows that start alike would stay alike.
+    Flows with equal bases would learn the same density.
     """
     steps = np.random.default_rng([seed, 7]).normal(size=(count, base.components))
     return [replace(base, mean=base.mean + 2 * base.scale * step) for step in steps]

@@ -1,4 +1,4 @@
-"""Which entries a coupling layer transforms, and what its networks see: index tables for all backends."""
+"""Index tables of coupling layers: the entries that a layer transforms, and the inputs of its networks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Block:
     Attributes
     ----------
     components
-        How many components are transformed at each of these sites.
+        Number of components that are transformed at each of these sites.
     neighbours
-        Positions, within the frozen class followed by the means over lines, of what is seen from each site,
-        (inputs, sites).
+        Positions of the inputs of the network at each site, (inputs, sites), in the frozen class followed by
+        the means over lines.
     visible
-        1 where the neighbour is frozen, 0 where an odd extent makes the checkerboard meet itself,
-        (inputs, sites).
+        1 if the input is a frozen entry or a mean, else 0, (inputs, sites). It is 0 at the seam of the
+        checkerboard of an odd extent, and for a neighbour that a node of a graph does not have.
     """
 
     components: int
@@ -42,13 +42,15 @@ class Coupling:
     Attributes
     ----------
     active, frozen
-        Entries of the flattened (components · volume) field, in the order in which the flow stores them.
+        Numbers of the entries of both classes in the flattened (components · volume) field, in the order in
+        which the flow stores them.
     blocks
-        Their transformed entries, one block after the other, are the active class: (component, site) in each.
+        The blocks of the active class; its entries are ordered by (block, component, site).
     mean_weights
-        Rows that average the frozen entries of each component that has any, (means, frozen).
+        Matrix that averages the frozen entries of each component, (means, frozen); components without frozen
+        entries have no row.
     line_weights
-        Rows that average the frozen entries of each component at each node of a graph over time,
+        Matrix that averages the frozen entries of each component at each node of a graph over time,
         (lines, frozen); no rows on other lattices.
     """
 
@@ -60,12 +62,12 @@ class Coupling:
 
     @property
     def unsplit(self) -> NDArray[np.int64]:
-        """Where each entry of the flattened field is found in (frozen, active), (components · volume,)."""
+        """Position of each entry of the flattened field in (frozen, active), (components · volume,)."""
         return np.argsort(np.concatenate([self.frozen, self.active]))
 
 
 def _parities(shape: tuple[int, ...], nodes: NodeOrder | None) -> NDArray[np.int64]:
-    """Σ coordinates, that of a node being its colour, (*shape)."""
+    """Sum of the coordinates of each site, (*shape); the coordinate of a node of a graph is its colour."""
     coordinates = np.indices(shape)
     if nodes is not None:
         coordinates[-1] = np.array(nodes.colours)
@@ -75,14 +77,14 @@ def _parities(shape: tuple[int, ...], nodes: NodeOrder | None) -> NDArray[np.int
 def frozen_mask(
     layer: int, components: int, shape: tuple[int, ...], nodes: NodeOrder | None = None
 ) -> NDArray[np.bool_]:
-    """Which entries layer number `layer` leaves alone and conditions on, (components, *shape)."""
+    """True for the frozen entries of a layer, on which it depends, (components, *shape)."""
     check_geometry(components, shape)
     if components * math.prod(shape) == 1:
         return np.zeros((components, *shape), dtype=np.bool_)
     first: NDArray[np.int64] = np.arange(components).reshape(-1, *(1,) * len(shape))
     parity = first + _parities(shape, nodes)
     mask: NDArray[np.bool_] = parity % 2 == layer % 2
-    if mask.all() or not mask.any():  # one colour only: half of the entries, in their order
+    if mask.all() or not mask.any():  # one colour only: every second entry
         mask = np.arange(components * math.prod(shape)).reshape(components, *shape) % 2 == layer % 2
     return mask
 
@@ -91,14 +93,14 @@ def frozen_mask(
 def coupling(
     parity: int, kernel: int, components: int, shape: tuple[int, ...], nodes: NodeOrder | None = None
 ) -> Coupling:
-    """Index tables of the layers 2n + `parity`; the same arguments give the same object."""
+    """Index tables of the layers 2n + ``parity``; cached, so that models share one object."""
     mask = frozen_mask(parity, components, shape, nodes)
     volume = math.prod(shape)
     site_parity = _parities(shape, nodes).reshape(-1) % 2
     flat_mask = mask.reshape(components, volume)
 
     def entries(frozen: bool) -> NDArray[np.int64]:
-        """One class, ordered by (parity of the site, component, site)."""
+        """The entries of one class, ordered by (parity of the site, component, site)."""
         chosen = [
             component * volume + site
             for colour in (0, 1)
@@ -121,7 +123,7 @@ def coupling(
         count = int((~flat_mask[:, here]).any(axis=1).sum()) if here.size else 0
         if count == 0:
             continue
-        if not frozen.size:  # with nothing frozen there is nothing to see; the network is then its constant
+        if not frozen.size:  # a single entry: the network has no inputs
             table, visible = np.zeros((2, 0, here.size), dtype=np.int64)
         elif nodes is None:
             table, visible = _window(here, kernel // 2, colour, parity, flat_mask, position, shape)
@@ -135,7 +137,7 @@ def coupling(
 
 
 _Table = tuple[NDArray[np.int64], NDArray[np.bool_]]
-"""Positions of what is seen from each site, and whether it is there to be seen, (inputs, sites) each."""
+"""Positions of the inputs at each site, and whether each is visible, (inputs, sites) each."""
 
 
 def _window(
@@ -150,7 +152,7 @@ def _window(
     """The frozen entries in a cube around each site of a hypercubic lattice."""
     components, volume = flat_mask.shape
     sites = np.indices(shape).reshape(len(shape), volume)
-    # Inputs are listed by parity alone, never by extent, so that weights move between lattices.
+    # the list of inputs depends on the parity only, not on extents, so that weights fit other lattices
     seen = [
         component * volume + _flat_index(sites[:, here], offset, shape)
         for offset in itertools.product(range(-radius, radius + 1), repeat=len(shape))
@@ -169,7 +171,7 @@ def _neighbourhood(
     position: NDArray[np.int64],
     shape: tuple[int, ...],
 ) -> _Table:
-    """The frozen entries at nodes within a distance, in a window of time, around each site."""
+    """The frozen entries at nodes of a graph within a distance, and in a window of time, around each site."""
     components, volume = flat_mask.shape
     extent, time, node = shape[-1], here // shape[-1], here % shape[-1]
     near = nodes.seen(radius)[:, node]
@@ -196,7 +198,7 @@ def _with_lines(
     components: int,
     shape: tuple[int, ...],
 ) -> _Table:
-    """The same with the means over time at these nodes: where a configuration sits, not how it fluctuates."""
+    """The table with the time averages at the same nodes as further inputs, which show the local valley."""
     if not len(lines):
         return table, visible
     near = nodes.seen(radius)[:, here % shape[-1]]

@@ -1,14 +1,15 @@
-"""The architecture of a coupling flow, and what it is checked with.
+"""The architecture of a coupling flow, and checks of its options.
 
 A flow maps standard normal noise z to a configuration x, both of shape (batch, components, *shape):
 
-    z ──filter──▶ u ──zero-mode layer──▶ u ──coupling layers──▶ u' ──mean + scale·u'──▶ x
+    z ──filter──▶ u ──zero-mode layer──▶ u ──coupling layers──▶ u' ──tail──▶ u' ──mean + scale·u'──▶ x
 
-The entries (component, site) are split into two classes by the parity of component + Σ coordinates: a
-checkerboard for a scalar field, a channel mask for a point with several components, and a checkerboard
-staggered between components otherwise, so that an entry always sees the other components at its own site.
-Layer i freezes the class i mod 2 and transforms the other one, entry by entry, with parameters that a small
-network reads off the frozen entries around each site and off their lattice means.
+The tail layer is present only if the base has a tail. The entries (component, site) are split into two
+classes by the parity of component + Σ coordinates: a checkerboard for a scalar field, a channel mask for a
+point with several components, and otherwise a checkerboard that is staggered between components, so that the
+network of an entry sees components of the other class at its own site. Layer i freezes the class i mod 2 and
+transforms the other class entry by entry. The parameters of the transform come from a small network of the
+frozen entries around each site and of their lattice means.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ class FlowSpec:
     bins
         Number of spline bins.
     bound
-        The spline acts on [-bound, bound] and is the identity outside; in standard deviations of the base.
+        The spline acts on [−bound, bound], in standard deviations of the base, and is the identity outside.
     max_log_scale
-        Bound on |s| in the affine transform and on |log derivative| at the spline's knots.
+        Bound on |s| in the affine transform, and on |log derivative| and the logits of bin sizes of a spline.
     zero_mode
-        Whether a spline transforms the means over the lattice and the other modes are scaled depending on
-        them (``sesamo_dsl.flows.zero_mode``); a point has no such layer.
+        True for a layer that transforms the means over the lattice by a spline and scales the other modes
+        depending on the means (:mod:`sesamo_dsl.flows.zero_mode`); a point has no such layer.
 
     Raises
     ------
@@ -65,7 +66,7 @@ class FlowSpec:
 
     def __post_init__(self) -> None:
         remedy = "see FlowSpec"
-        hidden, transform = cast(object, self.hidden), cast(object, self.transform)  # of a user, unchecked
+        hidden, transform = cast(object, self.hidden), cast(object, self.transform)  # from a user, unchecked
         widths = cast(Sequence[object], hidden) if isinstance(hidden, tuple | list) else (None,)
         _option(all(is_count(width, 1) for width in widths), "hidden", "a tuple of widths >= 1", self.hidden)
         known = isinstance(transform, str) and transform in ("affine", "spline")
@@ -84,22 +85,22 @@ class FlowSpec:
 
     @classmethod
     def default(cls, components: int, shape: tuple[int, ...]) -> FlowSpec:
-        """A good architecture for `components` fields on a periodic lattice (volume 1: a point)."""
+        """The default architecture for fields of some components on a lattice; volume 1 is a point."""
         check_geometry(components, shape)
         if math.prod(shape) > 1:
             return cls(layers=8, hidden=(32, 32), kernel=5 if len(shape) <= 2 else 3)
-        # An affine map of a single entry is Gaussian whatever its parameters; a spline is not.
+        # an affine map keeps the distribution of a single entry Gaussian, a spline does not
         return cls(layers=4 if components > 1 else 2, hidden=(64, 64), kernel=1, transform="spline")
 
     @classmethod
     def of_valleys(cls, components: int, shape: tuple[int, ...]) -> FlowSpec:
-        """For fields that are in one of several valleys at every site: an affine map of an entry has one."""
+        """Splines, for fields with several valleys at every site: an affine map gives an entry only one."""
         usual = cls.default(components, shape)
         return usual if usual.transform == "spline" else replace(usual, layers=4, transform="spline")
 
     @property
     def parameters_per_entry(self) -> int:
-        """How many numbers the transform of one entry needs."""
+        """Number of parameters of the transform of one entry."""
         return 2 if self.transform == "affine" else 3 * self.bins - 1
 
 
@@ -110,7 +111,7 @@ def check_geometry(components: int, shape: tuple[int, ...]) -> None:
 
 
 def is_count(value: object, least: int) -> bool:
-    """Whether the value is an integer ≥ ``least``."""
+    """True if the value is an integer ≥ ``least``."""
     found = checks.as_integer(value)
     return found is not None and found >= least
 

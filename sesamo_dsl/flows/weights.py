@@ -1,4 +1,4 @@
-"""The weights of a flow: their names and shapes, how they begin, and whether given ones fit."""
+"""The weights of a coupling flow: names, shapes, initial values, and checks of given weights."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .zero_mode import has_zero_mode_layer, initial_zero_mode_layer
 def initial_state(
     spec: FlowSpec, components: int, shape: tuple[int, ...], seed: int, nodes: NodeOrder | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Named weights of a flow that is the identity: random hidden layers, a last layer of zeros.
+    """Initial weights by name, with which all layers are the identity: random hidden, zero last layers.
 
-    Block b of layer l has `layers.l.blocks.b.mean` (width, means) and, for each layer n of its network,
-    `layers.l.blocks.b.weight.n` (outputs, inputs) and `layers.l.blocks.b.bias.n` (outputs, 1); the zero-mode
-    layer has those of ``initial_zero_mode_layer``.
+    Block b of layer l has ``layers.l.blocks.b.mean`` (width, means) and, for each layer n of its network,
+    ``layers.l.blocks.b.weight.n`` (outputs, inputs) and ``layers.l.blocks.b.bias.n`` (outputs, 1). The
+    weights of the zero-mode layer come from :func:`~sesamo_dsl.flows.zero_mode.initial_zero_mode_layer`.
     """
     generator = np.random.default_rng(seed)
     state: dict[str, NDArray[np.float64]] = {}
@@ -37,7 +37,7 @@ def initial_state(
             last = len(widths) - 2
             for depth, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
                 fan_in = inputs + (means if depth == 0 else 0)
-                # Variance 1/fan_in keeps the size of the signal.
+                # variance 1/fan_in keeps the size of the signal
                 bound = 0.0 if depth == last else math.sqrt(3 / max(fan_in, 1))
                 state[f"{name}.weight.{depth}"] = generator.uniform(-bound, bound, (outputs, inputs))
                 state[f"{name}.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
@@ -49,14 +49,14 @@ def initial_state(
 
 
 def check_state(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, NDArray[Any]]) -> None:
-    """Raise ValueError unless `state` has exactly the expected names and shapes."""
+    """Raise ValueError unless ``state`` has exactly the expected names and shapes."""
     _require(set(expected) == set(state), "state", f"the arrays {sorted(expected)}", sorted(state))
     for name, shape in expected.items():
         _require(np.shape(state[name]) == shape, name, f"shape {shape}", np.shape(state[name]))
 
 
 def check_batch(found: tuple[int, ...], components: int, shape: tuple[int, ...]) -> None:
-    """Raise ConfigurationError unless `found` is (batch, components, *shape)."""
+    """Raise ConfigurationError unless the shape ``found`` is (batch, components, *shape)."""
     if found[1:] != (components, *shape):
         raise ConfigurationError(
             "field",

@@ -1,14 +1,15 @@
-"""The zero-mode layer of a flow: a spline of the lattice means, and widths of other modes that follow them.
+"""The zero-mode layer of a flow: it transforms the lattice means by a spline and scales the other modes.
 
-Near a phase transition the mean M of a field is far from Gaussian, and the width of every other mode depends
-on it, as the mass in a constraint effective potential does. With component c, in units of the base's widths:
+Near a phase transition the lattice mean M of a field is far from Gaussian, and the width of every other mode
+depends on M, as the mass in a constraint effective potential does. For component c, in units of the base's
+widths, the layer is
 
     M_c ──spline──▶ M'_c        φ_c(k) ──▶ φ_c(k) exp s_c(k, M'),  k ≠ 0
     s_c(k, M') = Σ_r a_cr(M') / (1 + k̂²/μ_r²),   k̂² = Σ 4 sin²(k/2)
 
-with a network a. The spline sees M in units of its own width, the network in units of the field's, which do
-not depend on the volume; nor does the number of weights. On a graph the means are those over time at each
-node, k is a frequency, and all nodes share spline and network.
+with a network a. The spline acts on M in units of the width of M, the network on M' in units of the field's
+width per site, so that neither depends strongly on the volume; the number of weights does not depend on it.
+On a graph M is the mean over time at each node, k is a frequency, and all nodes share spline and network.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from .base import GaussianBase
 from .spec import FlowSpec
 
-_SCALES = (math.inf, 8.0, 2.0, 0.5, 0.125, 0.03)  # μ², from all modes alike to the longest waves only
+_SCALES = (math.inf, 8.0, 2.0, 0.5, 0.125, 0.03)  # μ_r²: ∞ for one scale of all modes, small for long waves
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class ZeroMode:
     Attributes
     ----------
     axes
-        The axes of the lattice that are averaged over; the other one, if any, counts the nodes of a graph.
+        The axes of the lattice over which the mean is taken: all but the nodes of a graph.
     width
         Standard deviation of each mean under the base, in units of ``GaussianBase.scale``, (components,).
     features
@@ -47,7 +48,7 @@ class ZeroMode:
 
     @classmethod
     def of(cls, spec: FlowSpec, base: GaussianBase) -> ZeroMode | None:
-        """None if the flow is not to have the layer, or has no lattice to average over."""
+        """The tables for a flow and its base; None if the option or the lattice excludes the layer."""
         if not has_zero_mode_layer(spec, base.shape, base.nodes is not None):
             return None
         axes = _axes(len(base.shape), base.nodes is not None)
@@ -64,18 +65,18 @@ def _axes(dimensions: int, graph: bool) -> tuple[int, ...]:
 
 
 def has_zero_mode_layer(spec: FlowSpec, shape: Sequence[int], graph: bool) -> bool:
-    """Whether a flow on this lattice has the layer."""
+    """True if a flow on this lattice has the layer."""
     return spec.zero_mode and math.prod(shape[mu] for mu in _axes(len(shape), graph)) > 1
 
 
 def initial_zero_mode_layer(
     spec: FlowSpec, components: int, generator: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
-    """Weights of the layer that is the identity.
+    """Initial weights by name, with which the layer is the identity.
 
-    ``zero_mode.spline`` (3·bins − 1, components), and for each layer n of the network
-    ``zero_mode.weight.n`` (outputs, inputs) and ``zero_mode.bias.n`` (outputs, 1); the last outputs are the
-    coefficients a_cr, component by component.
+    They are ``zero_mode.spline`` (3·bins − 1, components), and for each layer n of the network
+    ``zero_mode.weight.n`` (outputs, inputs) and ``zero_mode.bias.n`` (outputs, 1); the outputs of the last
+    layer are the coefficients a_cr, component by component.
     """
     state: dict[str, NDArray[np.float64]] = {"zero_mode.spline": np.zeros((3 * spec.bins - 1, components))}
     widths = [components, *spec.hidden, components * len(_SCALES)]

@@ -1,1 +1,1 @@
-"""What is asked of a model, and what is decided: options, methods by name, the base, memory."""
+"""Options of a model and its training, the plan that the compiler decides from them, and bases of flows."""

@@ -1,4 +1,4 @@
-"""The Gaussian that the model of a plan starts from, and how far it is from the walls of the domain."""
+"""The Gaussian base of the model of a plan, and the distances of the base from the walls of the domain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
     Raises
     ------
     OptionError
-        If the base of a user is none, or not one for this theory.
+        If a user's base is not a ``GaussianBase`` with the components, lattice and nodes of this theory.
     """
     base = BASES[plan.base](program, parameters)
     found = checks.shown(base)
@@ -42,7 +42,11 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
 
 
 def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the distances from the walls under the base, (1, [1,] facets) each."""
+    """Mean and standard deviation of the distance from each wall under the base, (1, [1,] facets) each.
+
+    The distances are linear functions of the mean over the lattice, or over each block. A mean outside of the
+    domain counts as zero.
+    """
     walls = program.constants["WALLS"]
     covariance = base.mean_covariance(program.block_axes)
     width = np.sqrt(np.einsum("ja,ab,jb->j", walls, covariance, walls))

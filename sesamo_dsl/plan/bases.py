@@ -1,4 +1,4 @@
-"""The Gaussians that a model may start from, by the name that the option ``base`` has for them."""
+"""The Gaussian bases of flows by their names in the option ``base``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from ..landscape.vacua import find_vacuum, has_kink, searched_vacuum, variationa
 from ..values.couplings import Couplings
 from ..values.registry import Registry
 
-_FEW = 8  # real variables up to which they have a tail together
+_FEW = 8  # largest number of real variables with one common tail
 
 BaseFactory = Callable[[Program, Couplings], GaussianBase]
-"""(program, couplings) → a Gaussian of the program's components and lattice."""
+"""(program, couplings) → a Gaussian with the program's components and lattice."""
 
 
 def vacuum(program: Program, parameters: Couplings) -> GaussianBase:
-    """Around the vacuum that lies in the fundamental domain, with the Hessian there as precision.
+    """The Gaussian around the vacuum in the fundamental domain, with the Hessian of S as precision.
 
-    Without a vacuum it is the Gaussian around zero that is closest to the theory. Tails are those of exp(−S)
-    where these are heavier than a Gaussian's, and the curvature of log q at the vacuum is the Hessian still;
-    at a kink the Gaussian has the width of exp(−S).
+    Without a vacuum it is the Gaussian around zero that is closest to the theory. If exp(−S) has heavier
+    tails than a Gaussian, the base has them as well, and its precision is lowered so that the curvature of
+    log q at the vacuum is still the Hessian. If S has a kink at the vacuum, the Gaussian has the width of
+    exp(−S).
     """
     searches = (find_vacuum, searched_vacuum, variational_gaussian)
     vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)
@@ -43,10 +44,11 @@ def vacuum(program: Program, parameters: Couplings) -> GaussianBase:
 
 
 def tail_of(program: Program, parameters: Couplings, mean: np.ndarray) -> Tail | None:
-    """The tails that a flow needs for exp(−S) around a constant field, (components,).
+    """The tail of a flow for exp(−S) around a constant field, (components,); None for Gaussian tails.
 
-    Of many variables each has its own: the length of a long vector hardly varies, and would with one tail
-    for all. On slices of Lie groups, which have auxiliary coordinates, and for determinants there are none.
+    With more than eight real variables each variable has a tail of its own: the length of a long vector
+    hardly varies, but with one common tail it would. Theories with slices of Lie groups, whose auxiliary
+    coordinates are Gaussian, and theories with determinants have no tail.
     """
     if program.has_determinants or "COLLECTIVE_0" in program.constants:
         return None
@@ -64,7 +66,10 @@ def base_size(program: Program) -> int:
 
 
 def added_curvature(tail: Tail | None, n: int) -> float:
-    """−∂² log q at the centre of a flow in units of its base's precision: 1 + (n + 2)/2ν with a tail."""
+    """−∂² log q at the centre of a flow, in units of the precision of its base.
+
+    It is 1 without a tail, 1 + (n + 2)/2ν with one tail for all n variables, 1 + 3/2ν with one for each.
+    """
     if tail is None:
         return 1.0
     together = 1 if tail.shape == "product" else n
@@ -77,4 +82,4 @@ def standard(program: Program, parameters: Couplings) -> GaussianBase:
 
 
 BASES: Registry[BaseFactory] = Registry("base", {"vacuum": vacuum, "standard": standard})
-"""The bases; a user adds one by :func:`sesamo_dsl.register_base`."""
+"""The bases by name; users add theirs by :func:`sesamo_dsl.register_base`."""

@@ -1,4 +1,4 @@
-"""What the compiler chooses where nothing was asked for, and why."""
+"""The decision of a plan: options as asked for, and the compiler's choice of all others with its reasons."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .methods import method_options
 from .options import Law, LawGradient, Strategy, TrainingOptions, option_error
 from .plan import LEAKY, Plan
 
-_POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2
-_FOLD_LIMIT = 64  # the fold evaluates the flow once per group element
+_POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2  # default learning rates
+_FOLD_LIMIT = 64  # largest number of sectors: the fold evaluates the flow once per sector
 
 
 def planned(
@@ -32,16 +32,25 @@ def planned(
     with_target: bool | None = None,
     requested_precision: Precision | None = None,
 ) -> Plan:
-    """The plan that comes of a plan or of options, of a method's preset, and of single options.
+    """The plan from an earlier plan or options, single options, and the preset of a method.
 
     Parameters
     ----------
     begun
-        What to begin with: a plan, whose choices stay, or options.
+        A plan, whose choices are kept, or options.
     changes
-        Fields of :class:`TrainingOptions`, which come before those of ``begun``.
+        Fields of :class:`TrainingOptions`, which override those of ``begun``.
+    method
+        Name of a preset, see :mod:`sesamo_dsl.plan.methods`; options that are given override it.
     with_target
-        Whether there are configurations of the target to train with; None if that is not known yet.
+        True if there are configurations of the target to train with, None if this is not known yet.
+    requested_precision
+        The precision that the user asked for, if any.
+
+    Raises
+    ------
+    OptionError
+        For unknown or contradictory options, and as for :func:`decide`.
     """
     names = [f.name for f in fields(TrainingOptions)]
     unknown = sorted(set(changes) - set(names))
@@ -81,7 +90,7 @@ def planned(
 
 
 def asked_in(begun: Plan | TrainingOptions | None) -> dict[str, Any]:
-    """The fields of a plan or of options that are not the defaults; OptionError for anything else."""
+    """The fields of a plan or of options that differ from the defaults; OptionError for other objects."""
     if begun is None:
         return {}
     if not isinstance(begun, Plan | TrainingOptions):
@@ -94,19 +103,19 @@ def asked_in(begun: Plan | TrainingOptions | None) -> dict[str, Any]:
     defaults = {f.name: f.default for f in fields(TrainingOptions)}
     kept = {n: getattr(begun, n) for n, default in defaults.items() if getattr(begun, n) != default}
     if isinstance(begun, Plan) and begun.forward_weight == 0:
-        kept.pop("forward_weight", None)  # for want of configurations when the plan was made
+        kept.pop("forward_weight", None)  # the plan was made without configurations
     return kept
 
 
 def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Precision | None = None) -> Plan:
-    """The plan for a theory: what was asked, and the compiler's choice of the rest with its reasons.
+    """The plan for a theory: the options that were asked for, and the compiler's choice of all others.
 
-    A precision that was requested is that of the flow too, unless the options have another one.
+    A requested precision applies to the flow as well, unless the options have another precision for it.
 
     Raises
     ------
     OptionError
-        If the theory has no means for what was asked, or a step does not fit into memory.
+        If an option is impossible for this theory, or a training step does not fit into memory.
     """
     theory, reasons = analysis.theory, []
     strategy, law = asked.strategy, asked.law
@@ -148,14 +157,14 @@ def _has_chart(analysis: Analysis) -> bool:
 
 
 def has_isotropic_group(analysis: Analysis) -> bool:
-    """Whether noise N(0, 1) is as probable as its images: the group is finite and its maps are orthogonal."""
+    """True if N(0, 1) is invariant under the modulating group: it is finite with orthogonal matrices."""
     matrices = analysis.domain.matrices
     products = np.einsum("gab,gcb->gac", matrices, matrices)
     return not analysis.lie_reports and np.allclose(products, np.eye(matrices.shape[1]))
 
 
 def _strategy(analysis: Analysis) -> tuple[Strategy, str]:
-    """The strategy that a theory gets unless another is asked for, and why."""
+    """The default strategy for a theory, and the reason."""
     count = analysis.sectors.count
     if not analysis.is_modulated:
         return "fold", "there is no symmetry to modulate with, and nothing to fold"
@@ -167,7 +176,7 @@ def _strategy(analysis: Analysis) -> tuple[Strategy, str]:
 
 
 def _law(analysis: Analysis, strategy: Strategy) -> tuple[Law, str]:
-    """The law that a theory gets unless another is asked for, and why."""
+    """The default law for a theory, and the reason."""
     if strategy in ("none", "canonicalize"):
         return "uniform", f"the strategy {strategy} has no other"
     if analysis.breaking == 0:
@@ -184,7 +193,7 @@ def _coupling(analysis: Analysis) -> str:
 
 
 def _no_enumeration(law: str, analysis: Analysis) -> str:
-    """Why no sum over all u gives the gradient of a law; empty if one does."""
+    """The reason why the gradient of a law is no sum over all u; empty if it is."""
     if analysis.coupled:
         return _coupling(analysis)
     if LAWS.added(law) and not LAWS[law].has_table:
@@ -193,7 +202,7 @@ def _no_enumeration(law: str, analysis: Analysis) -> str:
 
 
 def _check_law(law: str, law_gradient: LawGradient, analysis: Analysis) -> None:
-    """Refuse sums over sectors that are too many."""
+    """OptionError for a law or law_gradient that sums over too many sectors."""
     if analysis.coupled and law == "heat_bath":
         raise option_error(
             "law", "'conditional', 'learned' or 'uniform'", f"'heat_bath': {_coupling(analysis)}"
@@ -203,7 +212,7 @@ def _check_law(law: str, law_gradient: LawGradient, analysis: Analysis) -> None:
 
 
 def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
-    """Refuse what a theory has no means for."""
+    """OptionError for a strategy that is impossible for the theory."""
     if strategy == "fold" and not analysis.sectors.enumerable:
         few = "few enough sectors for a sum of the density over them"
         raise option_error("strategy", few, f"'fold' with {analysis.sectors.count} sectors")
@@ -215,7 +224,7 @@ def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
 
 
 def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:
-    """What a reader of results must know about the theory, and about a choice that is not exact."""
+    """Sentences about the theory and about inexact choices that a reader of results must know."""
     notes = list(analysis.theory.notes)
     if analysis.theory.is_site_dependent:
         notes.append(

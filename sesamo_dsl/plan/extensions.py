@@ -1,6 +1,7 @@
-"""The options whose values users may add to, and what is found under their names.
+"""Registries of flows and laws that users add, by the names that options have for them.
 
-Names are checked here, where options are; what they stand for is used by the sampler.
+Options check the names here; the sampler uses the registered flows and laws. The registry of bases is in
+:mod:`sesamo_dsl.plan.bases`.
 """
 
 from __future__ import annotations
@@ -14,30 +15,30 @@ from ..values.registry import Registry
 from .bases import BASES
 
 Law = Literal["uniform", "learned", "conditional", "heat_bath"]
-"""The laws of u of the package."""
+"""The laws p(u|y) of the package."""
 
 FlowFactory = Callable[[Arrays, GaussianBase, str], object]
 """(arrays, base, dtype) → a :class:`sesamo_dsl.sampler.Flow`."""
 
 
 class LawClass(Protocol):
-    """A class of laws, :class:`sesamo_dsl.sampler.GroupLaw`, as far as a plan has to know it."""
+    """The part of the class :class:`sesamo_dsl.sampler.GroupLaw` that a plan uses."""
 
     @property
     def has_table(self) -> bool:
-        """Whether log p(u|y) of every u is at hand."""
+        """True if the law evaluates log p(u|y) for every u at once."""
         ...
 
     def __call__(self, group: Any) -> Any:
-        """The law of a group as it acts on arrays."""
+        """The law for a :class:`sesamo_dsl.sampler.GroupAction`."""
         ...
 
 
 FLOWS: Registry[FlowFactory] = Registry("flow")
-"""Flows by name; the package's own are a :class:`~sesamo_dsl.flows.spec.FlowSpec` instead."""
+"""Flows of users by name; a flow of the package is given by a :class:`~sesamo_dsl.flows.spec.FlowSpec`."""
 
 LAWS: Registry[LawClass] = Registry("law", reserved=get_args(Law))
-"""Laws of u by name; what those of the package are is in :mod:`sesamo_dsl.sampler.laws`."""
+"""Laws of users by name; the laws of the package are in :mod:`sesamo_dsl.sampler.laws`."""
 
 EXTENDABLE: Mapping[str, Registry[Any]] = {registry.option: registry for registry in (FLOWS, BASES, LAWS)}
-"""By the name of the option."""
+"""The registries by the name of the option."""

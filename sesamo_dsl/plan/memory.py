@@ -1,4 +1,4 @@
-"""Whether a step of training fits into memory, found out before any of it is asked for."""
+"""A check that a training step fits into memory, before memory is allocated."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from ..machine.memory import check_memory
 
 
 def check_training_memory(flow: FlowSpec | str, batch: int, shape: Sequence[int]) -> None:
-    """OptionError if a step of training cannot fit, by a bound from below.
+    """OptionError if a lower bound on the memory of a training step is more than there is.
 
     Parameters
     ----------
     flow
-        Architecture, or the name of a flow that a user has added, of which no sizes are known.
+        Architecture, or the name of a user's flow, whose sizes are not known.
+    batch
+        Number of configurations of a step.
     shape
-        Of one configuration, (components, *lattice).
+        Shape of one configuration, (components, *lattice).
     """
     components, sites = shape[0], math.prod(shape[1:])
     if isinstance(flow, str):
@@ -27,7 +29,7 @@ def check_training_memory(flow: FlowSpec | str, batch: int, shape: Sequence[int]
     seen = components * flow.kernel ** (len(shape) - 1) if sites > 1 else components
     widths = [seen, *flow.hidden, components * flow.parameters_per_entry]
     weights = flow.layers * sum(a * b for a, b in pairwise(widths))
-    # weights, gradient and both moments of Adam; a step keeps what hidden layers gave, for the gradient
+    # weights, gradient and two moments of Adam; for the gradient a step keeps the values of hidden layers
     kept = flow.layers * batch * sites * (sum(flow.hidden) + components)
     check_memory(4 * weights, f"flow {flow}", "choose fewer layers, or narrower ones")
     check_memory(kept, f"option batch = {batch}", "choose a smaller batch, or a smaller flow")

@@ -1,15 +1,15 @@
-"""Named presets of options: our sampler, and those it is compared with, under one interface.
+"""Methods: named presets of options for the sampler of this package and for samplers to compare it with.
 
 ================  ==================================================================================
-method            what it is
+method            sampler
 ================  ==================================================================================
-ours              what the compiler chooses: fold or chart, exact law, vacuum base, path gradients
+ours              the compiler's choice: fold or chart, exact law if known, vacuum base, path gradients
 conditional       the same with a network for p(u|y)
 learned           the same with a p(u) that does not depend on y
 sesamo            SESaMo as published (arXiv 2505.19619): penalty with A = 1000 and B = 100, uniform law, or
                   learned and REINFORCE if the symmetry is broken; affine couplings, standard normal base
-canonicalization  noise folded into Ω, an affine flow kept there by the penalty, and back
-vmonf             variational mixture of flows (ESANN 2020): a flow for each sector, up to 8, learned weights
+canonicalization  noise folded into Ω, an affine flow kept in Ω by the penalty, then a uniform u
+vmonf             variational mixture of flows (ESANN 2020): a flow for each sector, 2 to 8, learned weights
 realnvp           one affine coupling flow on the whole space
 ================  ==================================================================================
 """
@@ -26,7 +26,7 @@ from .options import TrainingFields
 
 
 def _affine(analysis: Analysis) -> FlowSpec:
-    """Affine couplings of the depth and width that the default flow has on a lattice."""
+    """Affine couplings: the default flow on a lattice, ten layers of width 40 on a point."""
     shape = analysis.theory.lattice.shape
     default = FlowSpec.default(len(analysis.theory.components), shape)
     if default.transform == "affine":
@@ -63,12 +63,13 @@ METHODS: Mapping[str, Callable[[Analysis], TrainingFields]] = {
 def method_options(method: str, analysis: Analysis, **options: Unpack[TrainingFields]) -> TrainingFields:
     """The options of a named method for a theory.
 
-    Options that are given in addition come first, but for strategy and law, which make the method what it is.
+    Options that are given in addition override the preset, except for the strategy and the law of the preset,
+    which define the method.
 
     Raises
     ------
     OptionError
-        If there is no such method.
+        If there is no such method, or if another strategy or law than that of the preset is given.
     """
     if not isinstance(method, str) or method not in METHODS:
         raise OptionError(
@@ -79,7 +80,7 @@ def method_options(method: str, analysis: Analysis, **options: Unpack[TrainingFi
         )
     own: dict[str, Any] = {**METHODS[method](analysis)}
     given: dict[str, Any] = {**options}
-    for name in ("strategy", "law"):  # what a method is named after
+    for name in ("strategy", "law"):  # they define the method
         if name in own and given.get(name) not in (None, own[name]):
             raise OptionError(
                 f"method {method} with {name} {given[name]}",

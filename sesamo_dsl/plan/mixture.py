@@ -1,15 +1,15 @@
-"""The base of configurations of the target: as many Gaussians as they tell apart, one for each flow.
+"""A base fitted to configurations of the target: a mixture of Gaussians, one part for each flow.
 
-A mixture Σ_k π_k N(m_k, C_k) is fitted to configurations in the domain by expectation maximisation
+The mixture Σ_k π_k N(m_k, C_k) is fitted to configurations in the domain by expectation maximisation
 (A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39 (1977) 1). Means are constant fields, and
-covariances are the same at all sites, a block for every wave. What a fold puts into the domain has the
-density Σ_M q(M y) over all pre-images, so each configuration stands there with all of them, and the
-expectation says which of them a part accounts for. With heavy tails parts are Student's t (D. Peel,
-G. J. McLachlan, Stat. Comput. 10 (2000) 339).
+covariances are translation invariant, a block for every wave. A fold gives y the density Σ_M q(M y), a sum
+over all pre-images. Therefore all pre-images of each configuration enter the fit, and the expectation step
+determines how probable each of them is under each part. With heavy tails the parts are Student t
+distributions (D. Peel, G. J. McLachlan, Stat. Comput. 10 (2000) 339).
 
-Parts are added one by one, each where it helps most, as long as configurations that were left out of the fit
-become clearly more probable. On a lattice they also have to lie apart: what is one valley of many sites is
-for a flow to describe, not for many Gaussians. Nothing is random.
+Parts are added one by one, each at the best of several trial points, as long as configurations that do not
+enter the fit become clearly more probable. On a lattice the parts also have to be well separated, because one
+valley with many sites is described by a flow, not by many Gaussians. The fit is deterministic.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from ..ir.program import Program
 from ..lowering.modulation import preimages
 
 MOST_PARTS = 8
-_LEAST_WIDTH = 1e-6  # of the mean variance, where configurations do not vary at all
-_ENTRIES = 150_000  # complex numbers that are worked on at once
-_MOST_IMAGES = 64  # pre-images up to which all of them are looked at
-_LEAST_GAIN = 0.1  # in the mean of log q, for which a part is added
-_SIGNIFICANT = 3.0  # standard errors of that gain
-_MOST_DOUBT = 0.02  # of which part a field is, on a lattice
-_TRIALS = (0.002, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles of log q at which a part is tried
-_SHORT, _LONG = 6, 40  # steps of expectation maximisation
+_LEAST_WIDTH = 1e-6  # multiple of the mean variance that is added, for directions without any variance
+_ENTRIES = 150_000  # about the largest number of complex numbers in the fit
+_MOST_IMAGES = 64  # with more pre-images only the configuration itself enters the fit
+_LEAST_GAIN = 0.1  # least gain in the mean of log q for another part
+_SIGNIFICANT = 3.0  # least gain in units of its standard error
+_MOST_DOUBT = 0.02  # largest misassignment of configurations to parts, on a lattice
+_TRIALS = (0.002, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles of log q at which a new part may start
+_SHORT, _LONG = 6, 40  # numbers of steps of expectation maximisation
 
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """The mixture on waves: weights (parts,), means (parts, c) and covariances (parts, waves, c, c)."""
+    """A mixture in momentum space: weights (parts,), means (parts, c), covariances (parts, waves, c, c)."""
 
     weights: np.ndarray
     means: np.ndarray
@@ -50,15 +50,17 @@ class _Parts:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """The fit of one set of configurations.
+    """The fit to one set of configurations.
 
     Attributes
     ----------
     waves
-        Unitary Fourier transforms of all images, (n, images, waves, c), of means over the sites in
-        the first wave.
+        Unitary Fourier transforms of all images of the configurations, (n, images, waves, c); the first wave
+        has momentum 0.
     sites
-        Number of sites; a wave for each.
+        Number of sites, which is the number of waves.
+    tail
+        Tail of the parts; None for Gaussians.
     """
 
     waves: np.ndarray
@@ -67,23 +69,23 @@ class _Fit:
 
     @property
     def size(self) -> int:
-        """Real variables of a configuration."""
+        """Number of real variables of a configuration."""
         return self.sites * self.waves.shape[-1]
 
     def apart(self, mean: np.ndarray) -> np.ndarray:
-        """Waves less those of a constant field."""
+        """Waves of the differences from a constant field, (n, images, waves, c)."""
         shifted = self.waves.copy()
         shifted[:, :, 0] -= math.sqrt(self.sites) * mean
         return shifted
 
     def distances(self, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
-        """d² of every image, (n, images)."""
+        """Squared Mahalanobis distance d² of every image from a part, (n, images)."""
         apart = self.apart(mean)
         turned = np.einsum("kab,ngkb->ngka", precision, apart, optimize=True)
         return np.einsum("ngka,ngka->ng", apart.conj(), turned, optimize=True).real
 
     def log_parts(self, parts: _Parts) -> tuple[np.ndarray, np.ndarray]:
-        """(log of weight times density, d²) of every image under each part, (parts, n, images) each."""
+        """(log of weight times density, d²) for each part and image, (parts, n, images) each."""
         precisions = np.linalg.inv(parts.covariances)
         log_dets = np.linalg.slogdet(parts.covariances)[1].sum(axis=1)
         squares = np.stack([self.distances(m, p) for m, p in zip(parts.means, precisions, strict=True)])
@@ -95,11 +97,11 @@ class _Fit:
         return offsets + peak - (nu + n) / 2 * np.log1p(squares / nu), squares
 
     def log_density(self, parts: _Parts) -> np.ndarray:
-        """log q of each configuration, (n,)."""
+        """log q of each configuration, a sum over parts and images, (n,)."""
         return np.asarray(logsumexp(self.log_parts(parts)[0], axis=(0, 2)))
 
     def doubt(self, parts: _Parts) -> float:
-        """How often a configuration is given to another part than the one that it is of."""
+        """Mean probability that a configuration does not belong to its most probable part."""
         log_parts = np.asarray(logsumexp(self.log_parts(parts)[0], axis=2))
         return 1 - float(np.exp(log_parts - logsumexp(log_parts, axis=0)).max(axis=0).mean())
 
@@ -126,7 +128,7 @@ class _Fit:
         return mean, covariance + _LEAST_WIDTH * width * np.eye(len(mean))
 
     def run(self, parts: _Parts, steps: int) -> _Parts:
-        """Some steps; parts that account for hardly anything are dropped."""
+        """``steps`` steps of expectation maximisation; parts of negligible weight are dropped."""
         least = (self.waves.shape[-1] + 2) / len(self.waves)
         for _ in range(steps):
             parts = self.improved(parts)
@@ -137,7 +139,7 @@ class _Fit:
         return parts
 
     def with_one_more(self, parts: _Parts) -> _Parts:
-        """The best of a few mixtures with one part more, which begins around one of the configurations."""
+        """The best of a few mixtures with one more part, which starts around one of the configurations."""
         order = np.argsort(self.log_density(parts), kind="stable")
         found = []
         for quantile in _TRIALS:
@@ -167,7 +169,7 @@ class _Fit:
 
 
 def in_domain(program: Program, x: np.ndarray, strategy: str) -> np.ndarray:
-    """Configurations as the flow draws them: in the domain, on slices with auxiliary coordinates N(0, 1)."""
+    """Configurations as the flow draws them: in the domain, off slices by random auxiliary coordinates."""
     x = x.astype(np.float64)
     if strategy == "none":
         return x
@@ -190,23 +192,23 @@ def base_of_configurations(
     most: int = MOST_PARTS,
     tail: Tail | None = None,
 ) -> GaussianBase:
-    """The base that configurations of the target tell, with several parts where one does not do.
+    """The base for configurations of the target, with several parts if one does not suffice.
 
     Parameters
     ----------
     x
-        (n, components, *lattice), of a theory without nodes of a graph; those that depend on each other are
-        neighbours.
+        Configurations, (n, components, *lattice), of a theory without a graph; configurations that depend on
+        each other have to be neighbours.
     strategy
-        How the flow stays in the domain.
+        Strategy by which the flow stays in the domain.
     most
-        Parts at most.
+        Largest number of parts.
     tail
-        That the flows have.
+        Tail of the flows.
     """
     y = in_domain(program, x, strategy)
     matrices = preimages(program, strategy)
-    if matrices.ndim == 4 or len(matrices) > _MOST_IMAGES:  # of a group at every block: as they lie
+    if matrices.ndim == 4 or len(matrices) > _MOST_IMAGES:  # blocks: the configuration itself
         matrices = np.eye(y.shape[1])[None]
     kept = min(len(y), max(_ENTRIES // (len(matrices) * y[0].size), 64))
     y = y[:: max(len(y) // kept, 1)]
@@ -228,7 +230,7 @@ def base_of_configurations(
 
 
 def _single(fit: _Fit) -> _Parts:
-    """One Gaussian of the configurations themselves, without their images."""
+    """One part, which starts from the moments of the configurations without their images."""
     weights = np.zeros(fit.waves.shape[:2])
     weights[:, 0] = 1.0
     mean, covariance = fit.moments(weights, len(weights))
@@ -243,7 +245,7 @@ def _as_base(program: Program, parts: _Parts, tail: Tail | None) -> GaussianBase
 
 
 def _gaussian(program: Program, mean: np.ndarray, covariance: np.ndarray, tail: Tail | None) -> GaussianBase:
-    """A Gaussian with these moments, made exactly that of a real field: H(−k) = conj H(k)."""
+    """A Gaussian with these moments; H(−k) = conj H(k), as for a real field, is made exact."""
     precision = np.linalg.inv(covariance).reshape(*program.shape, len(mean), len(mean))
     lattice = tuple(range(len(program.shape)))
     mirrored = np.roll(np.flip(precision, lattice), 1, lattice).conj()

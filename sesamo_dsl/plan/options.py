@@ -1,4 +1,4 @@
-"""What is asked of a model and of its training; all of it may be left to the compiler."""
+"""The options of a model and of its training; each may be left to the compiler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "law_gradient": get_args(LawGradient),
     "flow_precision": get_args(Precision),
 }
-_OPEN = ("law", "strategy", "law_gradient", "flow_precision")  # may be left to the compiler
+_OPEN = ("law", "strategy", "law_gradient", "flow_precision")  # None leaves the choice to the compiler
 
 
 class TrainingFields(TypedDict, total=False):
@@ -53,53 +53,61 @@ class TrainingFields(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a model is to be built and trained; what is None is left to the compiler.
+    """The options of a model and its training; None leaves the choice to the compiler.
 
-    :func:`sesamo_dsl.plan.decide.decide` turns it into a :class:`~sesamo_dsl.plan.plan.Plan`.
+    :func:`sesamo_dsl.plan.decide.decide` turns them into a :class:`~sesamo_dsl.plan.plan.Plan`.
 
     Parameters
     ----------
     law
-        p(u|y): "uniform" (1/|G|), "learned" (one logit per element), "conditional" (a network of y) or
-        "heat_bath" (the exact conditional). Default: uniform if the symmetry is exact, else heat bath; but
-        conditional, one block given those before, where S₁ couples too many blocks to sum over. On the circle
-        of a broken U(1) "learned" and "conditional" are circular splines. Or the name of a law of one's own.
+        p(u|y): "uniform" (1/|G|), "learned" (one logit per element), "conditional" (a network of y),
+        "heat_bath" (the exact conditional), or the name of a user's law. Default: uniform if the symmetry is
+        exact, else heat bath; but conditional if S₁ couples too many blocks to sum over, where one block is
+        drawn given those before. On the circle of a broken U(1) "learned" and "conditional" are circular
+        splines.
     strategy
         How samples stay in the fundamental domain: "fold" (exact; sums over the group), "chart" (exact; a
-        bijection from R^n, where the walls are linearly independent) or "penalty" (SESaMo's; may leak).
-        Two more for comparison: "canonicalize" folds the noise, not the sample, and may leak; "none" is a
-        flow without modulation. Default: fold up to |G| = 64, above that the chart if there is one.
+        bijection from R^n, if the walls are linearly independent) or "penalty" (as in SESaMo; may leak). Two
+        more are for comparison: "canonicalize" folds the noise instead of the sample and may leak; "none" is
+        a flow without modulation. Default: fold up to 64 sectors, above that the chart if there is one, else
+        the penalty.
     gradient
-        "path" drops the score term of the reverse-KL gradient and has no variance at the optimum.
+        "path" drops the score term of the reverse-KL gradient and has no variance at the optimum;
+        "reparametrised" is the full gradient.
     law_gradient
-        How the gradient goes through u: "enumerate" sums over its law, "reinforce" draws one u per
-        configuration, with the mean of the others as baseline. Default: enumerate where that is possible.
+        The gradient through u: "enumerate" sums over all u, "reinforce" draws one u per configuration, with
+        the mean of the other configurations as baseline. Default: enumerate if it is possible.
     forward_weight
-        w in (1 − w) KL(q‖p) + w KL(p‖q); above 0 training needs configurations of the target, given as
+        w in (1 − w) KL(q‖p) + w KL(p‖q); above 0 the training needs configurations of the target, given as
         ``reference``. Default: 0 without them, 1/2 with them.
     flows
         Number of flows in a mixture with learned weights.
     base
         "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1); or
-        the name of a base of one's own.
+        the name of a user's base.
     flow
-        Architecture, or the name of a flow of one's own; default by ``FlowSpec.default``.
+        Architecture, or the name of a user's flow; default: ``FlowSpec.default``.
     flow_precision
         Floating-point type of the flow, "float32" or "float64". Default: float32 if no precision was asked
-        for and nothing but a determinant in the action needs more, else that of the model. Action and law are
-        computed in that of the model.
+        for and the action has a determinant, which alone needs more; else the precision of the model. Action
+        and law are always computed in the precision of the model.
     steps, seconds
         Length of the training; with ``seconds`` the schedule follows the clock and the result is not
         reproducible to the last digit.
     batch, learning_rate, clip
         Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
-        Default rate: 0.02 on a lattice, where every weight sees many sites, and 0.002 on a point.
+        Default rate: 0.02 on a lattice, where every weight acts at many sites, and 0.002 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     checkpoint_seconds
-        A training that is killed loses no more than this.
+        Time between checkpoints in seconds: a killed training loses at most this time.
     seed
-        Seed of weights and noise.
+        Seed of the initial weights and of the noise.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
     """
 
     law: Law | str | None = None
@@ -163,7 +171,7 @@ class TrainingOptions:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrainingOptions:
-        """From the plain values of a run directory, as those of a plan are; its reasons are none of these."""
+        """The options from the plain values of a plan in a run directory, without its reasons."""
         values = {name: value for name, value in values.items() if name != "reasons"}
         flow = values.get("flow")
         if flow is not None and not isinstance(flow, str):
@@ -172,7 +180,7 @@ class TrainingOptions:
 
 
 def registered(options: Mapping[str, Any]) -> dict[str, str]:
-    """Where what users have added to the package was declared, by the option that names it."""
+    """The modules that registered a user's flow, base and law, by the option that names them."""
     return {
         option: registry.source(options[option])
         for option, registry in EXTENDABLE.items()
@@ -181,7 +189,7 @@ def registered(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def option_error(name: str, expected: str, found: Any) -> OptionError:
-    """An option that is out of range, or that this theory has no means for."""
+    """The error for an option that is out of range, or impossible for the theory."""
     return OptionError(
         f"option {name}", expected=expected, found=checks.shown(found), remedy="see TrainingOptions"
     )

@@ -1,4 +1,4 @@
-"""What is decided about a model and its training: every choice made, with the reasons for those left open."""
+"""The plan of a model and its training: all options are decided, with reasons for the compiler's choices."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .extensions import LAWS
 from .options import Gradient, Law, LawGradient, Strategy, TrainingOptions
 
 LEAKY = ("penalty", "canonicalize")
-"""Strategies under which a flow may leave its domain."""
+"""Strategies under which a flow may leave the fundamental domain."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
-    """How a model is built and trained; printed, it says what was chosen and why.
+    """All options of a model and its training; printed, it shows them with the reasons of the compiler.
 
-    Fields are those of :class:`sesamo_dsl.TrainingOptions`, none of them open; ``dataclasses.replace`` makes
-    another plan.
+    Fields are those of :class:`sesamo_dsl.TrainingOptions`, all of them decided; ``dataclasses.replace``
+    makes another plan.
 
     Attributes
     ----------
     flow_precision
-        Floating-point type of the flow; None where it is that of the model.
+        Floating-point type of the flow; None for the precision of the model.
     forward_weight
         w in (1 − w) KL(q‖p) + w KL(p‖q), 0 without configurations of the target.
     seconds
         Length of the training by the clock; None if it goes by steps.
     reasons
-        Why the compiler chose what was left to it.
+        Reasons for the choices of the compiler, in words.
     notes
-        What a reader of results must know about a choice that is not exact.
+        Sentences about the theory and about inexact choices that a reader of results must know.
     """
 
     law: Law | str
@@ -61,7 +61,7 @@ class Plan:
     def __post_init__(self) -> None:
         names = [f.name for f in fields(TrainingOptions)]
         checked = TrainingOptions(**{name: getattr(self, name) for name in names})
-        for name in names:  # numbers of NumPy become plain ones
+        for name in names:  # NumPy numbers become Python numbers
             object.__setattr__(self, name, getattr(checked, name))
 
     def __str__(self) -> str:
@@ -90,20 +90,20 @@ class Plan:
         return f"{self.flow.layers} {self.flow.transform} layers, hidden {self.flow.hidden}"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, for the run directory."""
+        """The plan as plain values, for the run directory."""
         values = asdict(self)
-        del values["notes"]  # a run keeps those of its own
+        del values["notes"]  # a run stores its notes itself
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
-        """Inverse of :meth:`as_json`; ValueError for choices that are open."""
+        """Inverse of :meth:`as_json`, without notes; ValueError if an option is undecided."""
         reasons = tuple(map(str, values.get("reasons", ())))
         return cls.of(TrainingOptions.from_json(values), reasons=reasons)
 
     @classmethod
     def of(cls, asked: TrainingOptions, **decided: Any) -> Plan:
-        """What was asked, completed by what is decided; ValueError if a choice is still open."""
+        """The plan from options and decided values for the rest; ValueError if an option is undecided."""
         chosen = {f.name: getattr(asked, f.name) for f in fields(asked)} | decided
         chosen["forward_weight"] = chosen["forward_weight"] or 0.0
         missing = [name for name in _NEEDED if chosen[name] is None]
@@ -116,13 +116,13 @@ _NEEDED = ("law", "strategy", "law_gradient", "flow", "learning_rate")
 
 
 def is_discontinuous_at_walls(plan: Plan, facts: Facts, count: int) -> bool:
-    """Whether the objective differs on two walls of the domain that a fold takes neighbouring points to.
+    """True if the objective is discontinuous where the fold joins two walls of the domain.
 
-    ``count`` is that of the sectors.
+    ``count`` is the number of sectors.
     """
     blind = (
         plan.law == "learned"
-        or LAWS.added(plan.law)  # nothing is known of it
+        or LAWS.added(plan.law)  # its dependence on y is unknown
         or (plan.law == "conditional" and (facts.chained or bool(facts.slice_dimensions)))
     )
     return blind and facts.is_broken and plan.strategy == "fold" and count > 1

@@ -70,7 +70,7 @@ def load_run(
         if record["precision"] not in ("float32", "float64"):
             raise ValueError(f"precision {record['precision']!r}")
         chosen = str(record["backend"]) if backend is None else backend
-        if record["format"] != 1:  # format 2 differs from 3 only in that its bases have no tails and no parts
+        if record["format"] != 1:  # bases of format 2 have no tails and no parts
             declared = Declaration.read(files)
     except DAMAGES as error:
         raise not_a_run(store.path, error) from error
