@@ -287,7 +287,7 @@ class Annealed:
         if not sectors.enumerable:
             raise OptionError(
                 f"sector masses of theory {self.program.theory}",
-                expected="few enough sectors to count what falls into each",
+                expected="few enough sectors to count the configurations in each",
                 found=f"{sectors.order}^{sectors.n_blocks} of them",
                 remedy="average what you need with expect",
             )
@@ -352,8 +352,8 @@ class Annealed:
         return Finding(
             "populations disagree",
             f"log Z of the populations lies between {low:.6g} and {high:.6g}, a scatter of "
-            f"{self._scatter:.2g} of the mean where the genealogy lets expect {self._genealogical:.2g}: "
-            "some have missed what others have found",
+            f"{self._scatter:.2g} of the mean, while the genealogy predicts {self._genealogical:.2g}: "
+            "some populations miss a mode that others have found",
             "use more walkers",
         )
 
@@ -374,7 +374,7 @@ class Annealed:
             return Finding(
                 "uneven weights",
                 f"the step to β = {self.ladder[worst]:.3g} leaves an ESS of "
-                f"{self.conditional_ess[worst]:.2g}: a few walkers have found what others do not know",
+                f"{self.conditional_ess[worst]:.2g}: a few walkers have found a mode that the others miss",
                 "use more walkers",
             )
         worst = int(np.argmax(self.tail_index))
@@ -383,7 +383,7 @@ class Annealed:
                 "heavy tail",
                 f"Pareto k̂ = {self.tail_index[worst]:.2f} > {HEAVY_TAIL} at β = {self.ladder[worst]:.3g}: "
                 "the largest weights grow so fast that error bars are not to be believed",
-                "the start does not cover what matters; use more walkers, and compare",
+                "the start density does not cover exp(−S); use more walkers, and compare",
             )
         return None
 

@@ -320,8 +320,8 @@ class Chain:
             )
         return Finding(
             "chains apart",
-            f"R̂ = {min(known[name], 99):.3g} of {name}: chains stay in modes of their own, and the shares of "
-            "these are those that the chains started with",
+            f"R̂ = {min(known[name], 99):.3g} of {name}: chains stay in modes of their own, whose "
+            "probabilities are determined by the starts of the chains",
             "declare the symmetry that relates the modes, or run far longer chains; sd.anneal knows the "
             "shares, and their errors",
         )
@@ -387,7 +387,8 @@ class Chain:
             return None
         return Finding(
             "divergent trajectories",
-            f"{made.divergent} trajectories diverged and were rejected: where they lead to may be missing",
+            f"{made.divergent} trajectories diverged and were rejected: the region that they enter may be "
+            "missing",
             "lower step_size, or raise target_acceptance",
         )
 

@@ -102,8 +102,8 @@ class TargetSample:
         finite = np.isfinite(action)
         if not finite.any():
             raise OptionError(
-                "configurations to hold a model against",
-                expected="some, with finite S",
+                "configurations to compare a model with",
+                expected="at least one, with finite S",
                 found=f"{len(x)}, of which S is finite at none",
                 remedy="pass configurations of the theory at these couplings",
             )

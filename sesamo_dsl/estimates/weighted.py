@@ -347,7 +347,7 @@ class WeightedSamples:
         if not sectors.enumerable:
             raise OptionError(
                 f"sector masses of theory {self.program.theory}",
-                expected="few enough sectors to count what falls into each",
+                expected="few enough sectors to count the samples in each",
                 found=f"{sectors.order}^{sectors.n_blocks} of them",
                 remedy="ask for block_masses",
             )

@@ -228,8 +228,8 @@ def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:
     notes = list(analysis.theory.notes)
     if analysis.theory.is_site_dependent:
         notes.append(
-            "couplings depend on the site: base and convolutional flow are alike at all sites, what differs "
-            "between sites is left to the weights; strong disorder shows in the ESS"
+            "couplings depend on the site, but base and convolutional flow are alike at all sites: weights "
+            "correct for the difference, and strong disorder lowers the ESS"
         )
     if chosen.strategy == "none":
         if analysis.is_modulated:
@@ -257,6 +257,6 @@ def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:
     if chosen.strategy in LEAKY and analysis.is_modulated:
         notes.append(
             f"{chosen.strategy} strategy: samples that leak out of the domain are rejected (weight zero); "
-            "log q(x) is the density of those that are kept, and lacks what leaked in its integral"
+            "log q(x) is the density of the samples that are kept, and its integral lacks the leaked fraction"
         )
     return tuple(notes)

@@ -487,7 +487,7 @@ class Run:
                     expected="a place that can be written",
                     found=error.found,
                     remedy="make room and call save() of the run, which is this error's attribute run; "
-                    "what was kept before is still there",
+                    "the files of the last checkpoint are still there",
                     run=self,
                 ) from error
             if check and self.finished and self.outside is None and not signals:
