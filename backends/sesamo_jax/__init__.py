@@ -1,4 +1,4 @@
-"""JAX backend of sesamo-dsl."""
+"""The backend ``"jax"`` of sesamo-dsl: Programs, arrays and models in JAX."""
 
 from __future__ import annotations
 

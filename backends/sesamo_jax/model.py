@@ -40,7 +40,7 @@ _LENGTHS = (16, 256)
 def _walled(
     arrays: Arrays, action_and_gradient: Callable[[Array], tuple[Array, Array]]
 ) -> Callable[[Array], Array]:
-    """S(x), finite, with the emitted gradient as its derivative, which leads out of a wall."""
+    """S(x), made finite inside of hard walls, with the emitted gradient, which points out of a wall."""
 
     @jax.custom_vjp
     def action(x: Array) -> Array:
@@ -76,7 +76,7 @@ class JaxModel(TrainableModel):
         self._adam_rule = optax.chain(self._clip, optax.scale_by_adam(*BETAS))
         self._differentiated = jax.value_and_grad(sampler.objective, has_aux=True)
         point = compiled, base, couplings_key(parameters)
-        # the flow does not know the law
+        # draw_flow and log_flow do not depend on the law
         of_flow = plan.flow, plan.flow_precision, plan.flows, plan.seed, plan.strategy
         drawing = shared((*point, of_flow), draw_flow=sampler.draw_flow, log_flow=sampler.log_flow)
         others = shared(
@@ -209,7 +209,7 @@ class JaxModel(TrainableModel):
 
         def step(weights: dict[str, Array], memory: Any, *inputs: Any) -> tuple[dict[str, Array], Any, Any]:
             (loss, ess), slopes = self._differentiated(weights, *inputs)
-            # for those that search along a line, or look at the loss
+            # for rules with a line search, or which use the loss
             extra = {"value": loss, "grad": slopes}
             extra["value_fn"] = lambda weights: self.sampler.objective(weights, *inputs)[0]
             updates, memory = rule.update(slopes, memory, weights, **extra)

@@ -1,4 +1,4 @@
-"""PyTorch backend of sesamo-dsl."""
+"""The backend ``"torch"`` of sesamo-dsl: Programs, arrays and models in PyTorch."""
 
 from __future__ import annotations
 

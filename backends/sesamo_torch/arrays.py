@@ -1,4 +1,4 @@
-"""The array interface of PyTorch for the sampler, see ``sesamo_dsl.sampler.arrays``."""
+"""The array interface of PyTorch for sampler and annealing, see ``sesamo_dsl.values.arrays``."""
 
 from __future__ import annotations
 

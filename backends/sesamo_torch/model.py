@@ -28,9 +28,10 @@ EXPECTED = "a function of parameters that returns a torch.optim.Optimizer, such 
 
 
 class _Action(torch.autograd.Function):
-    """S(x) with the emitted gradient as its derivative, which spares the graph of the action.
+    """S(x) with the emitted gradient as its derivative, so that autograd records no graph of the action.
 
-    In a wall the gradient leads out of it, and the value is finite: no loss would be a number otherwise.
+    Inside of a hard wall S is replaced by a finite value, so that the loss is a number, and the gradient
+    points out of the wall.
     """
 
     @staticmethod
@@ -72,7 +73,7 @@ class TorchModel(TrainableModel):
         return action
 
     def _noise(self, count: int, *seeds: int) -> tuple[Tensor, Tensor]:
-        """Functions of the seeds alone (drawn on the CPU for that reason)."""
+        """Noise that depends on the seeds only; drawn on the CPU, so that devices agree."""
         seed = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator().manual_seed(seed)
         z = torch.randn(count, *self.sampler.shape, generator=generator, dtype=self._dtype)
@@ -126,7 +127,7 @@ class TorchModel(TrainableModel):
         if learning_rate is not None:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-        optimizer.step(closure)  # which calls it once, or like L-BFGS more often
+        optimizer.step(closure)  # most optimisers call it once, L-BFGS more often
         return figures[0]
 
     # state -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What has another name in runs of an earlier format: the layer of the zero modes was called collective."""
+"""Names that differ in runs of earlier formats: before format 4 the zero-mode layer was called collective."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
-_RENAMED_IN = 4  # the format in which the layer has its name of today
+_RENAMED_IN = 4  # the first format with the present name of the layer
 
 
 def weights_of_today(state: Mapping[str, Value], format: int) -> dict[str, Value]:
-    """The state of a model, and of its optimizer, under the names of today."""
+    """The state of a model and of its optimiser with present names, from a state of an earlier format."""
     if format >= _RENAMED_IN:
         return dict(state)
     return {name.replace(".collective.", ".zero_mode."): value for name, value in state.items()}
 
 
 def options_of_today(options: Mapping[str, Any], format: int) -> dict[str, Any]:
-    """The options of a training under the names of today."""
+    """The options of a training with present names, from options of an earlier format."""
     flow = options.get("flow")
     if format >= _RENAMED_IN or not isinstance(flow, Mapping):
         return dict(options)
