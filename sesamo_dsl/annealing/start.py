@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.special import gammaln
@@ -129,18 +129,21 @@ class MixtureDensity:
         """(log q₀, ∂log q₀/∂x), (batch, components, *lattice) → (batch,) and the shape of x."""
         xp = self._xp
         coordinates = [family.maps.whiten(x) for family in self._families]
-        heights = [family.log_parts(z) for family, z in zip(self._families, coordinates, strict=True)]
+        distances = [family.distances(z) for family, z in zip(self._families, coordinates, strict=True)]
+        heights = [family.log_parts(d) for family, d in zip(self._families, distances, strict=True)]
         log_q = self._arrays.logsumexp(xp.concat(heights, axis=1), axis=1)
         slope = xp.zeros_like(x)
-        for family, z, height in zip(self._families, coordinates, heights, strict=True):
+        for family, z, d, height in zip(self._families, coordinates, distances, heights, strict=True):
             shares = xp.exp(height - log_q[:, None])
-            slope = slope + family.maps.push(family.slope(z, shares))
+            slope = slope + family.maps.push(family.slope(z, d, shares))
         return log_q, slope
 
     def parts(self, x: np.ndarray) -> np.ndarray:
         """log of weight times density for each part, (batch, components, *lattice) → (batch, parts)."""
         fields = self._arrays.constant(x, "float64")
-        heights = [family.log_parts(family.maps.whiten(fields)) for family in self._families]
+        heights = [
+            family.log_parts(family.distances(family.maps.whiten(fields))) for family in self._families
+        ]
         return np.concatenate([self._arrays.to_numpy(height) for height in heights], axis=1)
 
 
@@ -151,37 +154,34 @@ class _FamilyOn:
         self._xp, self._family = arrays.xp, family
         self.maps = LinearMaps(arrays, family.whitening, field_shape)
         self._centres = self.maps.whiten(arrays.constant(family.centres, "float64"))
+        self._rows = [self._centres[k] for k in range(len(family.centres))]
         self._log_peaks = arrays.constant(family.log_weights + family.log_peak, "float64")
 
-    def _distances(self, z: Array) -> Array:
-        """d² from every centre, (batch, n) → (batch, parts)."""
-        xp = self._xp
-        rows = [xp.sum((z - centre) ** 2, axis=1) for centre in self._rows()]
-        return xp.stack(rows, axis=1)
+    def distances(self, z: Array) -> Array:
+        """d² from every centre, (batch, n) → (batch, parts); Σ log(1 + dᵢ²/ν) for products."""
+        xp, nu = self._xp, self._family.freedom
+        if self._family.shape == "product":
+            return xp.stack([xp.sum(xp.log1p((z - row) ** 2 / nu), axis=1) for row in self._rows], axis=1)
+        return xp.stack([xp.sum((z - row) ** 2, axis=1) for row in self._rows], axis=1)
 
-    def _rows(self) -> list[Any]:
-        return [self._centres[k] for k in range(self._centres.shape[0])]
-
-    def log_parts(self, z: Array) -> Array:
-        """log of weight times density for each part, (batch, n) → (batch, parts)."""
+    def log_parts(self, distances: Array) -> Array:
+        """log of weight times density for each part, from the distances, (batch, parts)."""
         xp, nu, n = self._xp, self._family.freedom, self._family.whitening.size
         if self._family.shape == "product":
-            rows = [xp.sum(xp.log1p((z - centre) ** 2 / nu), axis=1) for centre in self._rows()]
-            return self._log_peaks - (nu + 1) / 2 * xp.stack(rows, axis=1)
-        distances = self._distances(z)
+            return self._log_peaks - (nu + 1) / 2 * distances
         if self._family.shape == "normal":
             return self._log_peaks - distances / 2
         return self._log_peaks - (nu + n) / 2 * xp.log1p(distances / nu)
 
-    def slope(self, z: Array, shares: Array) -> Array:
+    def slope(self, z: Array, distances: Array, shares: Array) -> Array:
         """Σ_k share_k · ∂log part_k/∂z, from z, (batch, n), and shares, (batch, parts) → (batch, n)."""
         xp, nu, n = self._xp, self._family.freedom, self._family.whitening.size
         if self._family.shape == "product":
             return sum(
-                -(nu + 1) * shares[:, k : k + 1] * (z - centre) / (nu + (z - centre) ** 2)
-                for k, centre in enumerate(self._rows())
+                -(nu + 1) * shares[:, k : k + 1] * (z - row) / (nu + (z - row) ** 2)
+                for k, row in enumerate(self._rows)
             )
         pull = shares
         if self._family.shape == "student":
-            pull = shares * (nu + n) / (nu + self._distances(z))
+            pull = shares * (nu + n) / (nu + distances)
         return xp.matmul(pull, self._centres) - xp.sum(pull, axis=1, keepdims=True) * z
