@@ -229,7 +229,7 @@ class Chain:
         tau = float(np.nan_to_num(self.expect("action").tau, nan=1.0))
         stretch = max(1, min(int(_STRETCH * tau) + 1, length))
         cluster = np.arange(length) // stretch + np.arange(replicas)[:, None] * (length // stretch + 1)
-        chosen = np.arange(0, replicas * length, max(1, replicas * length // MOST))
+        chosen = np.arange(0, replicas * length, -(-replicas * length // MOST))
         return TargetSample(
             self.configurations[chosen],
             self.action.reshape(-1)[chosen],

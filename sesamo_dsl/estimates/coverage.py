@@ -216,7 +216,7 @@ def _forward_ess(log_w: np.ndarray, outside: TargetSample) -> Estimate:
     if not np.isfinite(log_w[seen]).all():
         return Estimate(0.0, 0.0)
     relative = np.where(seen, log_w - log_w[seen].mean(), 0.0)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # ratios that overflow make the ESS 0
         w, inverse = np.exp(relative), np.exp(-relative)
         up, down = outside.expect(w).value, outside.expect(inverse).value
         if not np.isfinite(up * down):

@@ -12,7 +12,7 @@ from ..errors import OptionError
 from .estimate import Estimate
 
 MOST = 4096
-"""Number of configurations from which thinning starts; every check evaluates log q at those that are kept."""
+"""Largest number of configurations that are kept; every check evaluates log q at each of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class TargetSample:
         log_weights = np.zeros(len(x)) if log_weights is None else np.asarray(log_weights, dtype=np.float64)
         weights = np.where(finite, np.exp(log_weights - log_weights[finite].max()), 0.0)
         cluster = np.arange(len(x)) * min(50, len(x)) // len(x)
-        chosen = np.arange(0, len(x), max(1, len(x) // MOST))
+        chosen = np.arange(0, len(x), -(-len(x) // MOST))
         kept = weights[chosen] / weights[chosen].sum()
         return cls(x[chosen], action[chosen], kept, cluster[chosen], None, f"{len(x)} given ones")
 
