@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import sympy as sp
@@ -12,6 +14,12 @@ from sesamo_dsl.estimates.coverage import NOT_ASKED
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.testing.coverage import COVERAGE
 from sesamo_dsl.testing.coverage import coverage_program as all_expressions
+
+# XLA compiles equal functions of different models once; a worker of xdist has a directory of its own
+_COMPILED_BY_XLA = TemporaryDirectory(prefix="sesamo-xla-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED_BY_XLA.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 SLOW = [
     "against_blackjax",

@@ -6,12 +6,11 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 import sympy as sp
@@ -39,22 +38,6 @@ H = 0.1
 RADIUS = 5
 SMALL = sd.FlowSpec(layers=2, hidden=(8,), kernel=1, transform="affine")
 every_backend = pytest.mark.parametrize("name", NAMES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shared_compilations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """XLA compiles equal functions of different models once."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": 0,
-    }
-    before = {key: getattr(jax.config, key) for key in settings}
-    for key, value in settings.items():
-        jax.config.update(key, value)
-    yield
-    for key, value in before.items():
-        jax.config.update(key, value)
 
 
 def mixture() -> sd.Theory:
