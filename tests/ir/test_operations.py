@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sesamo_dsl as sd
 import sesamo_jax
 import sesamo_torch
 from sesamo_dsl.errors import LoweringError, ProgramError
@@ -249,3 +250,20 @@ def test_a_name_stands_for_one_operation() -> None:
     with pytest.raises(ProgramError, match=r"operation exp(.|\n)*not taken(.|\n)*Elementwise"):
         register(type(known)("exp", np.exp, slope=None, error=lambda x, y, delta, roundoff: delta))
     assert OPERATIONS["exp"] is known
+
+
+@pytest.mark.parametrize("components", [2, 3, 4])
+def test_the_direction_of_a_vanishing_vector_has_a_bound(components: int) -> None:
+    """No two directions are farther apart than 2, and what is turned by one keeps its length."""
+    field = sd.VectorField("v", sd.Lattice(2), components)
+    action = field.lattice.sum(field.squared + field.squared**2)
+    theory = sd.Theory("balanced", fields=[field], action=action, symmetries=[sd.SO(field)])
+    program = sd.compile(theory, "torch").program
+    half = np.arange(1.0, components + 1)
+    x = np.stack([half, -half], axis=1)[None]
+    y, n = error_bounds(program, "unrotate", x, {}, roundoff=np.finfo(np.float32).eps)
+    assert ((n >= 2) & (n < 10)).all()
+    assert (y >= np.linalg.norm(half)).any()
+    assert np.isfinite(y).all()
+    long = error_bounds(program, "unrotate", x + 1, {}, roundoff=np.finfo(np.float32).eps)
+    assert all((bound < 0.01).all() for bound in long)

@@ -119,7 +119,8 @@ class Direction(Fixed):
     def error(self, args: Arrays, deltas: Arrays, value: Array, attribute: Attribute, at: Setting) -> Array:
         length = np.maximum(np.sqrt((args[0] ** 2).sum(axis=1, keepdims=True)), np.finfo(float).tiny)
         total = np.broadcast_to(deltas[0], args[0].shape).sum(axis=1, keepdims=True)
-        return 2 * total / length + at.roundoff * args[0].shape[1]
+        # two unit vectors are never farther apart than 2, however short the vector
+        return np.minimum(2 * total / length, 2.0) + at.roundoff * args[0].shape[1]
 
 
 class Filled(Fixed):
