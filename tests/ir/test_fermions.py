@@ -229,8 +229,8 @@ def test_autodiff_through_torch() -> None:
 
 
 def test_autodiff_through_jax() -> None:
-    emitted = module("jax", action(ring(6), 9))
-    x = jnp.asarray(np.random.default_rng(5).normal(size=(3, 1, 9, 6)))
+    emitted = module("jax", action(ring(4), 3))
+    x = jnp.asarray(np.random.default_rng(5).normal(size=(3, 1, 3, 4)))
     expected = emitted.action_and_gradient(x, 2.0)[1]
     reverse = jax.jit(jax.grad(lambda y: emitted.action(y, 2.0).sum()))(x)
     assert np.abs(reverse - expected).max() < 1e-12
