@@ -84,6 +84,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_unconfigure() -> None:
+    """Remove what XLA compiled here; a worker of xdist ends without what is run at exit."""
+    _COMPILED_BY_XLA.cleanup()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with an argument ``covered`` runs once for every expression."""
     if "covered" in metafunc.fixturenames:
