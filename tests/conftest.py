@@ -107,7 +107,7 @@ def unchecked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """A training of a few steps is not followed by seconds of annealing, unless a test is ``checked``."""
     if "checked" not in request.keywords:
         monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", lambda *_, **__: (NOT_ASKED, ()))
-        monkeypatch.setattr("sesamo_dsl.runs.starting.lesson_before", lambda *_, **__: (None, ()))
+        monkeypatch.setattr("sesamo_dsl.runs.starting.walkers_before_training", lambda *_, **__: (None, ()))
 
 
 @pytest.fixture(scope="session")

@@ -71,10 +71,10 @@ class _Layout:
     def __init__(self, program: Program) -> None:
         action, self.n = program.functions["action"], int(np.prod(program.configuration_shape))
         alike = not (action.is_site_dependent or action.couples_nodes)
-        self.waves = int(np.prod(program.shape)) > 1 and (alike or program.has_determinants or self.n > DENSE)
         self.field_shape, self.sites = program.configuration_shape, int(np.prod(program.shape))
+        self.by_wave = self.sites > 1 and (alike or program.has_determinants or self.n > DENSE)
         self.nodes = len(program.shape) - 1 if program.nodes is not None else None
-        self.shape = program.configuration_shape if self.waves else (self.n,)
+        self.shape = program.configuration_shape if self.by_wave else (self.n,)
 
     @property
     def is_soft(self) -> bool:
@@ -85,13 +85,13 @@ class _Layout:
         """The linear map that whitens a Gaussian with this covariance."""
         precision = np.linalg.inv(covariance)
         precision = (precision + np.swapaxes(precision, 1, 2)) / 2
-        if self.waves:
+        if self.by_wave:
             return Whitening.of_waves(precision, self.shape, self.nodes)
         return Whitening.dense(precision[0])
 
     def blocks(self, matrix: np.ndarray) -> np.ndarray:
         """The blocks of a symmetric matrix, (n, n), without entries that couple different waves."""
-        if not self.waves:
+        if not self.by_wave:
             return matrix[None]
         rows = self.transformed(matrix).reshape(self.n, self.n)
         c, sites = self.shape[0], self.n // self.shape[0]
@@ -100,7 +100,7 @@ class _Layout:
 
     def spread(self, differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Blocks of Σ_i w_i d_i d_iᵀ for differences d, (count, n), and weights w, (waves, c, c)."""
-        if not self.waves:
+        if not self.by_wave:
             return ((differences.T * weights) @ differences)[None]
         waves = self.transformed(differences).reshape(len(differences), self.shape[0], -1)
         return self.averaged(np.einsum("i,iak,ibk->kab", weights, waves, waves))
@@ -134,7 +134,7 @@ def start_density(program: Program, parameters: Couplings) -> StartDensity:
     n, shape = landscape.size, program.configuration_shape
     if not basins:
         blocks = layout.of_waves(variational_gaussian(program, parameters).hessian)
-        covariance = np.linalg.inv(blocks) if layout.waves else _assembled(blocks, program.shape)
+        covariance = np.linalg.inv(blocks) if layout.by_wave else _assembled(blocks, program.shape)
         basins = [_Basin(np.zeros((1, n)), np.zeros(1), covariance)]
     tail = find_tail(landscape, basins[0].centres[0], rng)
     log_masses = np.array([np.logaddexp.reduce(b.log_masses) for b in basins])
@@ -258,7 +258,7 @@ def mass_of_samples(program: Program, parameters: Couplings, x: np.ndarray) -> W
         y = run(program, "unrotate", {"x": y}, parameters)[0]
     layout, rows = _Layout(program), y.reshape(len(y), -1)
     mean = rows.mean(axis=0)
-    if layout.waves:
+    if layout.by_wave:
         mean = np.repeat(mean.reshape(len(program.components), -1).mean(axis=1), layout.sites)
     covariance = layout.spread(rows - mean, np.full(len(rows), 1 / len(rows)))
     covariance = _averaged(program, layout, covariance)
@@ -349,7 +349,7 @@ def _basins(landscape: Landscape, layout: _Layout, rng: np.random.Generator) -> 
 def _covariance(landscape: Landscape, layout: _Layout, images: Images, minimum: Minimum) -> np.ndarray | None:
     """Covariance around a minimum, averaged over the groups; None if the Hessian of S does not give one."""
     program, x = landscape.program, minimum.configuration.reshape(-1)
-    if layout.waves and (minimum.is_constant or landscape.size > DENSE):
+    if layout.by_wave and (minimum.is_constant or landscape.size > DENSE):
         mean = minimum.configuration.reshape(len(program.components), -1).mean(axis=1)
         hessian = wave_hessian(program, landscape.parameters, mean, [])
         if hessian is None:
@@ -390,7 +390,7 @@ def _averaged(program: Program, layout: _Layout, covariance: np.ndarray) -> np.n
     matrices = matrices[:_MOST_IMAGES] if len(matrices) <= _MOST_IMAGES else matrices
     if len(matrices) == 1:
         return covariance
-    if layout.waves:
+    if layout.by_wave:
         return np.einsum("gab,kbc,gdc->kad", matrices, covariance, matrices) / len(matrices)
     c, sites = matrices.shape[1], layout.n // matrices.shape[1]
     tensor = covariance.reshape(c, sites, c, sites)

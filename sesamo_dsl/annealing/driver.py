@@ -32,7 +32,7 @@ from .start import StartDensity
 
 _TARGET = 0.9  # conditional ESS at every temperature
 _PILOT, _ONLY_PILOT = 0.4, 0.6  # largest part of the time for each of several pilots, and for a single pilot
-_LINGERING = 24  # moves of a pilot under exp(−S) before a mixture is fitted to its walkers
+_EXTRA_MOVES = 24  # moves of a pilot under exp(−S) before a mixture is fitted to its walkers
 _FITS, _FITTING = 3, 0.2  # most fits of the mixture, and the part of the time in which another fit may follow
 _PLANNED = 5  # number of populations for which the number of walkers is chosen
 _DETERMINANT_SIZE = 64  # real variables above which minima of theories with determinants are not searched
@@ -243,8 +243,8 @@ def _populations(
     ensemble = Ensemble(arrays, emitted, program, start)
     soft = is_soft(program)
     clock.start("first pilot", (_ONLY_PILOT if soft else _PILOT) * options.limit)
-    lingering = 0 if soft else _LINGERING
-    ladder, pilot = find_ladder(ensemble, rng(0), count, _TARGET, name, clock.tick, lingering)
+    extra_moves = 0 if soft else _EXTRA_MOVES
+    ladder, pilot = find_ladder(ensemble, rng(0), count, _TARGET, name, clock.tick, extra_moves)
     if pilot.beta < 1:
         return [pilot]
     for fits_left in range(_FITS - 1, -1, -1):  # each fit reaches further than the one before
@@ -255,13 +255,14 @@ def _populations(
         clock.start("next pilot", _PILOT * options.limit)
         again = fits_left > 0 and clock.elapsed < _FITTING * options.limit
         ladder, pilot = find_ladder(
-            ensemble, rng(1, fits_left), count, _TARGET, name, clock.tick, _LINGERING if again else 0
+            ensemble, rng(1, fits_left), count, _TARGET, name, clock.tick, _EXTRA_MOVES if again else 0
         )
         if pilot.beta < 1:
             return [pilot]
         if not again:
             break
-    seconds = pilot.rate * sum(setting.moves * ensemble.work(setting) for setting in ladder) / count
+    evaluations = sum(setting.moves * ensemble.work(setting) for setting in ladder) / count
+    seconds = pilot.seconds_per_evaluation * evaluations
     walkers = _walkers(options, program.configuration_shape, seconds, clock.left)
     done: list[Population] = []
     while len(done) < options.most_populations:

@@ -69,7 +69,7 @@ class Population:
         Logarithms of the incremental weights, (temperatures, walkers).
     undefined
         Fraction of the walkers of q₀ at which S is NaN.
-    rate
+    seconds_per_evaluation
         Median time of one evaluation of S for all walkers, in seconds, in which compilation hardly enters.
     """
 
@@ -85,7 +85,7 @@ class Population:
     conditional_ess: np.ndarray
     log_increments: np.ndarray
     undefined: float
-    rate: float
+    seconds_per_evaluation: float
 
 
 class _Run:
@@ -172,7 +172,7 @@ def find_ladder(
     target: float,
     theory: str,
     tick: Tick,
-    lingering: int = 0,
+    extra_moves: int = 0,
 ) -> tuple[tuple[Setting, ...], Population]:
     """A pilot: temperatures from q₀ to exp(−S) with their moves, and the population that determined them.
 
@@ -182,7 +182,7 @@ def find_ladder(
     ----------
     target
         Conditional ESS at every temperature.
-    lingering
+    extra_moves
         Number of additional moves at β = 1.
 
     Raises
@@ -212,7 +212,7 @@ def find_ladder(
         step = ladder[-1].step
     else:
         with suppress(Interruption):  # walkers under exp(−S) reach regions that q₀ does not cover
-            for _ in range(lingering):
+            for _ in range(extra_moves):
                 run.move(ladder[-1], 1, tick)
     return tuple(ladder), run.population(tuple(ladder))
 

@@ -92,7 +92,7 @@ def exact_configurations(
     return exact, x.reshape(count, len(program.components), *program.shape)
 
 
-def _integrated(program: Program, parameters: Couplings) -> tuple[ExactValues, Integral, _Chart] | None:
+def _integrated(program: Program, parameters: Couplings) -> tuple[ExactValues, Integral, _Coordinates] | None:
     landscape = Landscape(program, parameters, program.shape)
     n = landscape.size
     if n > 2:
@@ -101,26 +101,26 @@ def _integrated(program: Program, parameters: Couplings) -> tuple[ExactValues, I
     depth = float(landscape.values(valleys.centres).min(initial=np.inf))
     if valleys.oblique or not np.isfinite(depth):
         return None
-    converged: list[tuple[_Chart, Integral]] = []
-    for chart in _charts(landscape, valleys):
-        scale = -depth + n * float(np.log(chart.scale))
+    converged: list[tuple[_Coordinates, Integral]] = []
+    for coordinates in _coordinates(landscape, valleys):
+        scale = -depth + n * float(np.log(coordinates.scale))
         limits = {"tolerance": _AIM[n], "evaluations": _EVALUATIONS[n]}
-        boxes = chart.boxes()
+        boxes = coordinates.boxes()
         if len(boxes[2]) > _MOST_BOXES[n]:
             continue
-        integral = integrate(chart.log_density, *boxes, scale, **limits)
+        integral = integrate(coordinates.log_density, *boxes, scale, **limits)
         if integral is None or not integral.relative_error < _ACCEPTED:
             continue
         for earlier, other in converged:
             apart = abs(integral.log_value - other.log_value)
             if apart < _ACCEPTED and (earlier.knows_sectors or program.sectors.count == 1):
                 error = max(integral.relative_error, other.relative_error, apart)
-                return _reference(program, other, error), other, earlier
-        converged.append((chart, integral))
+                return _as_exact_values(program, other, error), other, earlier
+        converged.append((coordinates, integral))
     return None
 
 
-def _reference(program: Program, integral: Integral, error: float) -> ExactValues:
+def _as_exact_values(program: Program, integral: Integral, error: float) -> ExactValues:
     total, count = integral.mass.sum(), program.sectors.count
     masses, errors = (
         np.bincount(integral.label, weights=part, minlength=count) / total
@@ -129,7 +129,7 @@ def _reference(program: Program, integral: Integral, error: float) -> ExactValue
     return ExactValues(integral.log_value, error, masses, float(errors.max()))
 
 
-def _charts(landscape: Landscape, valleys: _Valleys) -> Iterator[_Chart]:
+def _coordinates(landscape: Landscape, valleys: _Valleys) -> Iterator[_Coordinates]:
     """The coordinates for the integrals, in the order in which they are tried."""
     yield _Rays(landscape, valleys, 1.0, np.zeros(landscape.size))
     deepest = int(np.argmin(landscape.values(valleys.centres)))
@@ -184,11 +184,11 @@ def _valleys(landscape: Landscape) -> _Valleys:
     return _Valleys(centre, width, named.edges, named.axis, named.oblique)
 
 
-class _Chart(ABC):
+class _Coordinates(ABC):
     """Coordinates of finite range for all space, around a point ``origin``, and initial boxes in them.
 
     ``scale`` is a distance from the origin that contains all centres, times a factor that differs between
-    charts.
+    coordinates.
     """
 
     knows_sectors = False  # True if each box lies in one sector
@@ -224,7 +224,7 @@ class _Chart(ABC):
         return np.concatenate([marks + side * a * width for a in _AROUND for side in (1, -1)])
 
 
-class _Rays(_Chart):
+class _Rays(_Coordinates):
     """x − origin = r or r (cos θ, sin θ): coordinates (s,) or (s, θ) with r = ρ s/(1 − |s|), ρ = ``scale``.
 
     Sectors are cones around 0; with this origin each box lies in one sector.
@@ -279,7 +279,7 @@ class _Rays(_Chart):
         return high
 
 
-class _Lines(_Chart):
+class _Lines(_Coordinates):
     """x − origin = R t with orthonormal axes R; t = ρ σ/(1 − σ²) in every coordinate σ, ρ = ``scale``."""
 
     def __init__(

@@ -81,7 +81,7 @@ def _annealed(
     return reason, ()
 
 
-def anneal_to_learn(
+def anneal_for_training(
     compiled: CompiledProgram, parameters: Couplings, seed: int, *, progress: bool
 ) -> tuple[TargetSample | str, Sequence[Signals]]:
     """Anneal a fixed number of walkers to train on, so that a seed gives the same walkers; at most 30 s.
@@ -132,12 +132,12 @@ def _barrier(program: Program, parameters: Couplings, one: np.ndarray, other: np
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingWalkers:
     """Configurations of the target for a training, and others that check the trained model.
 
     Attributes
     ----------
-    learned
+    x
         Configurations for the forward part of the objective, (n, components, *lattice).
     outside
         Configurations that are not used in training; samples of the model are compared with them.
@@ -145,12 +145,12 @@ class Lesson:
         Why the model is trained on walkers, in words, for the reasons of the plan.
     """
 
-    learned: np.ndarray
+    x: np.ndarray
     outside: TargetSample
     reason: str
 
     @classmethod
-    def of(cls, found: TargetSample, reason: str) -> Lesson | None:
+    def of(cls, found: TargetSample, reason: str) -> TrainingWalkers | None:
         """Split configurations into halves without a common cluster; None if there are too few clusters."""
         clusters = np.unique(found.cluster)
         first = np.isin(found.cluster, clusters[: len(clusters) // 2])
@@ -159,26 +159,26 @@ class Lesson:
         return cls(found.x[first], found.part(~first), f"{reason}; half of the walkers are learned from")
 
 
-def lesson_before(
+def walkers_before_training(
     compiled: CompiledProgram, parameters: Couplings, seed: int, *, progress: bool
-) -> tuple[Lesson | None, Sequence[Signals]]:
+) -> tuple[TrainingWalkers | None, Sequence[Signals]]:
     """Anneal before the training if S has several inequivalent minima.
 
-    The lesson is None if S has at most one minimum, or if the annealing failed or is not reliable. The
+    The walkers are None if S has at most one minimum, or if the annealing failed or is not reliable. The
     signals are SIGINT and SIGTERM that were received in the meantime.
     """
     minima = inequivalent_minima(compiled.program, parameters)
     if minima < 2:
         return None, ()
-    found, signals = anneal_to_learn(compiled, parameters, seed, progress=progress)
+    found, signals = anneal_for_training(compiled, parameters, seed, progress=progress)
     if isinstance(found, str) or found.doubts:
         return None, signals
-    return Lesson.of(
+    return TrainingWalkers.of(
         found, f"S has {minima} minima that no symmetry relates: an annealing comes first"
     ), signals
 
 
-def lesson_after(
+def walkers_after_training(
     compiled: CompiledProgram,
     parameters: Couplings,
     seed: int,
@@ -186,8 +186,8 @@ def lesson_after(
     coverage: Coverage,
     *,
     progress: bool,
-) -> tuple[Lesson | None, Sequence[Signals]]:
-    """The lesson from the annealing at the end of a training; None if the model covers the target.
+) -> tuple[TrainingWalkers | None, Sequence[Signals]]:
+    """The walkers of the annealing at the end of a training; None if the model covers the target.
 
     Parameters
     ----------
@@ -198,9 +198,9 @@ def lesson_after(
     """
     if coverage.status == "covered":
         return None, ()
-    learned, signals = found, ()
+    source, signals = found, ()
     if found.doubts:
-        learned, signals = anneal_to_learn(compiled, parameters, seed, progress=progress)
-    if isinstance(learned, str):
+        source, signals = anneal_for_training(compiled, parameters, seed, progress=progress)
+    if isinstance(source, str):
         return None, signals
-    return Lesson.of(learned, f"a first training was not enough, {coverage.verdict}"), signals
+    return TrainingWalkers.of(source, f"a first training was not enough, {coverage.verdict}"), signals

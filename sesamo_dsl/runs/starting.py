@@ -26,7 +26,7 @@ from ..plan.plan import Plan
 from ..stages.compile import DerivedProgram
 from ..training.callbacks import Callback, checked
 from ..values.couplings import Coupling
-from .checking import Lesson, lesson_after, lesson_before
+from .checking import TrainingWalkers, walkers_after_training, walkers_before_training
 from .declaration import Declaration
 from .run import Run, rate_of_an_optimizer
 from .store import Memory, RunDirectory, Store
@@ -68,19 +68,19 @@ def start(
         asked = {"method": method, "with_target": with_target, "requested_precision": precision}
         return planned(compiled.analysis, begun, changes, **asked)
 
-    plan, taught, signals = decide(given is not None), None, ()
+    plan, walkers, signals = decide(given is not None), None, ()
     learns = given is None and check and _may_learn(compiled, plan, method, warm_start)
     if learns:
-        taught, signals = lesson_before(compiled, values, plan.seed, progress=progress)
+        walkers, signals = walkers_before_training(compiled, values, plan.seed, progress=progress)
     store = _store(compiled, directory)
 
-    def made(plan: Plan, taught: Lesson | None) -> Run:
+    def made(plan: Plan, walkers: TrainingWalkers | None) -> Run:
         reference = given
-        if taught is None:
+        if walkers is None:
             base = make_base(compiled.program, values, plan)
         else:
-            plan, base = _taught(compiled, values, decide(True), taught)
-            reference = taught.learned.astype(compiled.precision)
+            plan, base = _trained_on(compiled, values, decide(True), walkers)
+            reference = walkers.x.astype(compiled.precision)
         model = compiled.backend.model(compiled, values, base, plan)
         if warm_start is not None:
             model.load_state(warm_start.apply(model.state(), compiled.theory, plan.flow))
@@ -98,10 +98,10 @@ def start(
             derived=compiled.theory.derived,
             reference=reference,
             start_from=None if warm_start is None else warm_start.directory,
-            outside=None if taught is None else taught.outside,
+            outside=None if walkers is None else walkers.outside,
         )
 
-    run = made(plan, taught)
+    run = made(plan, walkers)
     with store.locked():
         if isinstance(store, RunDirectory):
             store.refuse_a_run()
@@ -114,28 +114,28 @@ def start(
         if signals:
             raise TrainingInterrupted(signals[0], run)
         run._train(progress, watching, check)
-        coverage = run.sample(_LOOKED_AT).coverage if learns and taught is None and run.finished else None
+        coverage = run.sample(_LOOKED_AT).coverage if learns and walkers is None and run.finished else None
         if coverage is not None and run.outside is not None:
-            taught, signals = lesson_after(
+            walkers, signals = walkers_after_training(
                 compiled, values, plan.seed, run.outside, coverage, progress=progress
             )
             if signals:
                 raise TrainingInterrupted(signals[0], run)
-            if taught is not None:
-                run = made(plan, taught)
+            if walkers is not None:
+                run = made(plan, walkers)
                 run._train(progress, watching, check)
     return run
 
 
-def _taught(
-    compiled: DerivedProgram, values: Mapping[str, Coupling], plan: Plan, taught: Lesson
+def _trained_on(
+    compiled: DerivedProgram, values: Mapping[str, Coupling], plan: Plan, walkers: TrainingWalkers
 ) -> tuple[Plan, GaussianBase]:
-    """The plan and the base for a lesson: the base is fitted to the walkers, with one flow for each part."""
+    """The plan, and the base that is fitted to the walkers, with one flow for each of its parts."""
     program = compiled.program
     tail = make_base(program, values, plan).tail
     most = MOST_PARTS if plan.flows == 1 else 1
-    base = base_of_configurations(program, taught.learned, plan.strategy, most=most, tail=tail)
-    reasons = [taught.reason, "base: fitted to these walkers"]
+    base = base_of_configurations(program, walkers.x, plan.strategy, most=most, tail=tail)
+    reasons = [walkers.reason, "base: fitted to these walkers"]
     fields = len(program.components), program.shape
     if plan.flow == FlowSpec.default(*fields) != FlowSpec.of_valleys(*fields):
         plan = replace(plan, flow=FlowSpec.of_valleys(*fields))

@@ -11,7 +11,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.runs import checking
-from sesamo_dsl.runs.checking import inequivalent_minima, lesson_before
+from sesamo_dsl.runs.checking import inequivalent_minima, walkers_before_training
 
 HALF_LOG = 0.5 * float(np.log(2 * np.pi))
 
@@ -75,7 +75,7 @@ def test_a_training_that_was_not_enough_is_followed_by_one_that_learns(
 
     def by_number(compiled: Any, parameters: Any, _: Any, __: Any, seed: int, *, progress: bool) -> Any:
         """The annealing for the check, but of so many walkers: this one does not depend on the clock."""
-        return checking.anneal_to_learn(compiled, parameters, seed, progress=progress)
+        return checking.anneal_for_training(compiled, parameters, seed, progress=progress)
 
     monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", by_number)
     x, y = (sd.ScalarField(name, sd.Lattice(1)) for name in "xy")
@@ -97,9 +97,9 @@ def test_a_training_that_was_not_enough_is_followed_by_one_that_learns(
 @pytest.mark.checked
 def test_learned_from_and_held_against_are_different() -> None:
     compiled = sd.compile(modes(((0.0, 0.0), (7.0, 0.0))), "torch", precision="float64")
-    taught, signals = lesson_before(compiled, {}, 0, progress=False)
+    walkers, signals = walkers_before_training(compiled, {}, 0, progress=False)
     assert not signals
-    assert taught is not None
-    both = {row.tobytes() for row in taught.learned} & {row.tobytes() for row in taught.outside.x}
+    assert walkers is not None
+    both = {row.tobytes() for row in walkers.x} & {row.tobytes() for row in walkers.outside.x}
     assert not both
-    assert taught.outside.weights.sum() == pytest.approx(1)
+    assert walkers.outside.weights.sum() == pytest.approx(1)
