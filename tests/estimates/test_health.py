@@ -430,6 +430,6 @@ def test_an_interrupt_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "analyse", interrupted)
+    monkeypatch.setattr(cli.declarations, "analyse", interrupted)
     assert command("check", "gaussian_mixture").exit_code == 130
     assert "130 interrupted" in " ".join(command("--help").output.split())

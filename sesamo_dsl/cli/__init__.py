@@ -1,0 +1,6 @@
+"""The command line, ``sesamo-dsl``: theories, check, test, train, sample, check-run, compare, hmc, anneal."""
+
+from . import declarations, runs, untrained  # in the order in which commands are listed
+from .application import app, main
+
+__all__ = ["app", "declarations", "main", "runs", "untrained"]
