@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import rankdata
 
 from ..errors import AnnealingError
 from . import genealogy
@@ -217,13 +216,19 @@ def find_ladder(
     return tuple(ladder), run.population(tuple(ladder))
 
 
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of values, (n,), with the mean rank for equal ones."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
 def _adapted(run: _Run, step: float, tick: Tick) -> Setting:
     """Move at one temperature until the walkers have decorrelated; the step size is adapted meanwhile."""
-    before, chances = rankdata(run.ensemble.log_ratio(run.state)), []
+    before, chances = _ranks(run.ensemble.log_ratio(run.state)), []
     while len(chances) < _MOST_MOVES:
         chances.append(run.move(Setting(run.beta, step, leapfrogs_of(step), 0), 1, tick))
         step *= float(np.exp(chances[-1] - ACCEPTANCE))
-        if len(chances) >= _FEWEST_MOVES and _correlation(before, rankdata(run.log_ratio)) < _DECORRELATED:
+        if len(chances) >= _FEWEST_MOVES and _correlation(before, _ranks(run.log_ratio)) < _DECORRELATED:
             break
     run.acceptance[-1] = float(np.mean(chances))
     return Setting(run.beta, step, leapfrogs_of(step), len(chances))

@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, overload
 
 import numpy as np
-from scipy.special import logsumexp
-from scipy.stats import chi2
+from scipy.special import chdtrc, logsumexp
 
 from ..checks import flag
 from ..errors import AnnealingError, OptionError
@@ -184,7 +183,7 @@ class Annealed:
         if degrees < 1 or not self._scatter > self._genealogical:
             return False
         ratio = (self._scatter / self._genealogical) ** 2 if self._genealogical > 0 else np.inf
-        return bool(chi2.sf(degrees * ratio, degrees) < _DISAGREEMENT)
+        return bool(chdtrc(degrees, degrees * ratio) < _DISAGREEMENT)
 
     @property
     def populations(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtrit
 
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -25,7 +25,7 @@ from .identities import known_operators, operator_values
 _BREAKING = "S₁"
 _ELEMENTS = 4  # most elements of the group for which odd parts are formed
 _PROBES, _SAME = 64, 1e-9  # random configurations that tell operators apart, and relative tolerance
-_ONE_IN = 2 * float(norm.sf(4.0))  # probability that any of the operators exceeds the bound by chance
+_ONE_IN = 2 * float(ndtr(-4.0))  # probability that any of the operators exceeds the bound by chance
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Spectrum:
             error may be much too small.
         """
         tail = _ONE_IN / (2 * max(len(rows), 1))
-        bound = norm.isf(tail) if np.isinf(independent) else t.isf(tail, max(independent - 1, 1))
+        bound = -(ndtri(tail) if np.isinf(independent) else stdtrit(max(independent - 1, 1), tail))
         size = [-abs(np.nan_to_num(row.z_score, nan=0.0, posinf=np.inf, neginf=-np.inf)) for row in rows]
         ordered = tuple(rows[i] for i in np.argsort(size, kind="stable"))
         return cls(ordered, max(SIGMAS, float(bound)))
