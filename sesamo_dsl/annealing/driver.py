@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from signal import Signals
 from typing import Any, Unpack
 
 import numpy as np
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..backend import Backend
 from ..compiled_program import CompiledProgram
@@ -27,6 +25,7 @@ from .components import is_soft, refined, start_density
 from .ensemble import Ensemble
 from .options import LEAST_POPULATIONS, LEAST_WALKERS, AnnealingFields, AnnealingOptions
 from .population import Interruption, Population, anneal_population, find_ladder
+from .progress import watched
 from .result import Annealed
 from .start import StartDensity
 
@@ -176,17 +175,8 @@ def anneal_program(
             remedy="choose backend='torch' or backend='jax'",
         )
     compiled = _in_float64(compiled)
-    columns = (TextColumn("annealing"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn())
-    with ExitStack() as stack:
-        signals = stack.enter_context(held_back())
-        bar = stack.enter_context(Progress(*columns, disable=not progress, transient=False))
-        stack.enter_context(compiled.backend.scope("float64"))
-        task = bar.add_task("annealing", total=1.0, shown="searching for minima")
-
-        def show(stage: str, beta: float) -> None:
-            bar.update(task, completed=beta, shown=f"{stage}, β = {beta:.3g}")
-
-        clock = _Clock(options.limit, signals, show)
+    with watched(compiled.backend, "searching for minima", progress=progress) as (signals, show):
+        clock = _Clock(options.limit, signals, lambda stage, beta: show(f"{stage}, β = {beta:.3g}", beta))
         populations = _populations(compiled, values, options, clock)
         annealed = Annealed.of(
             populations,

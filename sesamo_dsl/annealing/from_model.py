@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from signal import Signals
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..backend import Draws, Model
 from ..compiled_program import CompiledProgram
 from ..estimates.annealing_record import AnnealingRecord
-from ..machine.interruption import held_back
 from ..values.couplings import Couplings
 from .layers import TARGET, Layers, ess_of
 from .population import Interruption
+from .progress import watched
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +74,10 @@ def anneal_draws(
     ess = ess_of(own)
     if layers == "auto" and ess >= TARGET:
         return AnnealedDraws(draws, None, AnnealingRecord(0, np.nan, 0, ess, ess, seed), None), ()
-    columns = (TextColumn("annealing"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn())
-    with ExitStack() as stack:
-        signals = stack.enter_context(held_back())
-        bar = stack.enter_context(Progress(*columns, disable=not progress, transient=True))
-        stack.enter_context(compiled.backend.scope("float64"))
-        task = bar.add_task("annealing", total=1.0, shown="pilot")
+    with watched(compiled.backend, "pilot", progress=progress, transient=True) as (signals, show):
 
         def tick(shown: str, part: float) -> None:
-            bar.update(task, completed=part, shown=shown)
+            show(shown, part)
             if signals:
                 raise Interruption
 
