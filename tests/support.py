@@ -30,9 +30,16 @@ EXAMPLES = ROOT / "examples"
 
 @dataclass
 class Spent:
-    """Processor time of a piece of work, in seconds of a free core of the machine the bounds are for."""
+    """Processor time of a piece of work, in seconds."""
 
     seconds: float = float("nan")
+
+    def is_below(self, bound: float) -> bool:
+        """Whether a free core of the machine the bound is for takes less than this number of seconds.
+
+        Where it took longer, fixed work tells how much slower this machine is just now.
+        """
+        return self.seconds < bound or self.seconds * _FREE_CORE / _fixed_work() < bound
 
 
 _FREE_CORE = 0.3  # seconds that ``_fixed_work`` takes there
@@ -40,11 +47,10 @@ _FREE_CORE = 0.3  # seconds that ``_fixed_work`` takes there
 
 @contextmanager
 def processor_time() -> Iterator[Spent]:
-    """Time work in SymPy; fixed work timed after it tells how much slower this machine is just now."""
+    """Time the work inside."""
     spent, start = Spent(), time.process_time()
     yield spent
-    seconds = time.process_time() - start
-    spent.seconds = seconds / max(1.0, _fixed_work() / _FREE_CORE)
+    spent.seconds = time.process_time() - start
 
 
 def _fixed_work() -> float:

@@ -268,7 +268,7 @@ def test_found(name: str) -> None:
     case = CASES[name]
     with processor_time() as spent:
         found = discovery(case)
-    assert spent.seconds < SECONDS
+    assert spent.is_below(SECONDS)
     assert found.algebra.name == case.algebra, found
     assert found.algebra.dimension == case.dimension, found
     assert found.algebra.complete
@@ -415,7 +415,7 @@ def test_large_products_are_not_enumerated() -> None:
     t = theory([spins], sp.Add(*((k + 1) * c**4 - c**2 for k, c in enumerate(spins))))
     with processor_time() as spent:
         found = find_symmetries(t)
-    assert spent.seconds < 2 * SECONDS
+    assert spent.is_below(2 * SECONDS)
     assert found.internal.order == 2**18
     assert found.internal.group is None
 
