@@ -125,7 +125,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/lowering/expressions.py",
+        "sesamo_dsl/lowering/conditions.py",
         (
             "a > b lowered as a < b",
             "sign",
@@ -135,9 +135,12 @@ FAULTS: tuple[Fault, ...] = (
         (
             "And forgets its first part",
             "broadcasting",
-            "value = b.mul(value, self._condition(part))",
-            "value = self._condition(part)",
+            "value = b.mul(value, holds(lower, part))",
+            "value = holds(lower, part)",
         ),
+    ),
+    *_in(
+        "sesamo_dsl/lowering/expressions.py",
         (
             "Max and Min",
             "swap",
