@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import i0e, i1e, log_softmax, logsumexp, softmax
 
-from sesamo_dsl.backend import Backend, EmittedProgram, Model
+from sesamo_dsl.backend import Backend, EmittedProgram, Model, no_device
 from sesamo_dsl.errors import BackendError
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.flows.weights import check_state
@@ -297,6 +297,13 @@ class NumpyModel(SamplerModel):
     def _call(self, stage: str, *arguments: Any) -> Any:
         return getattr(self.sampler, stage)(*arguments)
 
+    optimizer: str | None = None
+
+    def use_optimizer(self, optimizer: Any) -> None:
+        """Not available: NumPy does not differentiate."""
+        if optimizer is not None:
+            raise _no("training with an optimizer", "a backend with derivatives")
+
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """See ``Model.loss``."""
         loss = self.sampler.objective(self.weights, *self._inputs(step, reference))[0]
@@ -321,6 +328,12 @@ class NumpyBackend:
     """Implements ``sesamo_dsl.backend.Backend`` as far as nothing has to be differentiated."""
 
     name = "numpy"
+
+    def on(self, device: str) -> NumpyBackend:
+        """NumPy knows the CPU alone."""
+        if device != "cpu":
+            raise no_device(self.name, device, "a library for the CPU", ["cpu"])
+        return self
 
     def versions(self) -> dict[str, str]:
         """Version of NumPy."""
@@ -373,8 +386,8 @@ class NumpyBackend:
         base: GaussianBase,
         plan: Plan,
     ) -> Model:
-        """Not available, as this backend does not train; :class:`NumpyModel` samples."""
-        raise _no(f"model of theory {compiled.program.theory}", "a backend that trains")
+        """A model that samples and evaluates log q; it cannot be trained."""
+        return NumpyModel(compiled, parameters, base, plan)
 
 
 def _no(subject: str, expected: str) -> BackendError:

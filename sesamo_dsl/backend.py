@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -147,7 +147,7 @@ class Model(Protocol):
         """Restore a state that :meth:`state` returned."""
         ...
 
-    def sample(self, count: int, seed: int) -> Draws:
+    def sample(self, count: int, seed: int = 1) -> Draws:
         """Independent samples; the same seed gives the same samples."""
         ...
 
@@ -205,6 +205,16 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """Entry-point name."""
+        ...
+
+    def on(self, device: str) -> Backend:
+        """The same backend with its arrays and models on a device, e.g. ``"cpu"`` or ``"cuda:0"``.
+
+        Raises
+        ------
+        BackendError
+            If the device is not there.
+        """
         ...
 
     def versions(self) -> dict[str, str]:
@@ -281,6 +291,25 @@ def load_backend(name: str) -> Backend:
         expected=f"one of {', '.join(backend_names()) or 'none is registered'}",
         found=repr(name),
         remedy="check the spelling, or install the package that provides it",
+    )
+
+
+def placed(backend: Backend, device: str | None) -> Backend:
+    """The backend on a device; on its default device for None."""
+    if device is None:
+        return backend
+    if not isinstance(cast(object, device), str) or not device.strip():
+        raise no_device(backend.name, device, type(device).__name__, ("cpu", "cuda:0", "the like in quotes"))
+    return backend.on(device)
+
+
+def no_device(backend: str, device: object, found: str, there: Sequence[str]) -> BackendError:
+    """The error for a device that a backend does not have; ``there`` are the devices that it has."""
+    return BackendError(
+        f"device {shown(device)} of backend {backend}",
+        expected=f"one of {', '.join(there)}",
+        found=found or "no such device",
+        remedy="leave it out for the default, or install the framework's build for this device",
     )
 
 

@@ -168,6 +168,7 @@ def compile(
     backend: str | Backend = "torch",
     *,
     precision: Precision | None = None,
+    device: str | None = None,
     normalizable: bool = True,
 ) -> CompiledTheory:
     """Compile a theory (or its finished analysis) for a backend.
@@ -178,6 +179,8 @@ def compile(
         Entry-point name, "torch" or "jax" unless others are installed; or a backend object.
     precision
         "float32" or "float64"; default is the theory's own.
+    device
+        Where arrays and models are, e.g. "cpu" or "cuda:1"; by default models are on a GPU if there is one.
     normalizable
         Whether ∫ exp(−S) has to be finite at the default couplings. False compiles S even where it is
         infinite; training and HMC refuse such couplings in any case.
@@ -187,8 +190,8 @@ def compile(
     NotNormalizableError
         If ∫ exp(−S) is found to be infinite; the direction is in the error.
     BackendError
-        For a backend that does not exist or is not installed.
+        For a backend that does not exist or is not installed, or a device that is not there.
     OptionError
         For any other precision.
     """
-    return CompiledTheory.of_theory(theory, backend, precision, normalizable=normalizable)
+    return CompiledTheory.of_theory(theory, backend, precision, device=device, normalizable=normalizable)

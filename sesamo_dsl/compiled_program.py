@@ -185,13 +185,18 @@ class CompiledProgram:
         return check_configurations(program.theory, program.configuration_shape, x, self.precision)
 
 
-def check_configurations(name: str, shape: tuple[int, ...], x: Any, precision: Precision) -> np.ndarray:
-    """Configurations of a theory as a float array (batch, components, *lattice), or ConfigurationError."""
+def check_configurations(
+    name: str, shape: tuple[int, ...], x: Any, precision: Precision, subject: str = ""
+) -> np.ndarray:
+    """Configurations of a theory as a float array (batch, components, *lattice), or ConfigurationError.
+
+    ``subject`` names them where they are something else.
+    """
     try:
         array = np.asarray(x)
     except ValueError:  # rows of different lengths
         array = np.empty(0)
-    subject = f"configurations of theory {name}"
+    subject = subject or f"configurations of theory {name}"
     if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
         raise ConfigurationError(
             subject,

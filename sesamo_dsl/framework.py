@@ -29,14 +29,15 @@ class FrameworkBackend(ABC):
         Entry-point name, and version of the framework.
     dialect
         The spelling of programs in the framework.
-    model_class
-        The class of the models that :meth:`.Backend.model` returns.
     """
 
     name: str
     version: str
     dialect: ClassVar[Dialect]
-    model_class: ClassVar[Callable[[EmittedProgram, Couplings, GaussianBase, Plan], Model]]
+
+    @abstractmethod
+    def on(self, device: str) -> Backend:
+        """See :meth:`.Backend.on`."""
 
     @abstractmethod
     def scope(self, precision: Precision) -> AbstractContextManager[None]:
@@ -57,6 +58,12 @@ class FrameworkBackend(ABC):
     @abstractmethod
     def arrays(self) -> Arrays:
         """See :meth:`.Backend.arrays`."""
+
+    @abstractmethod
+    def new_model(
+        self, compiled: EmittedProgram, parameters: Couplings, base: GaussianBase, plan: Plan
+    ) -> Model:
+        """See :meth:`.Backend.model`; called inside :meth:`scope`."""
 
     def versions(self) -> dict[str, str]:
         """The version of the framework."""
@@ -88,7 +95,7 @@ class FrameworkBackend(ABC):
     ) -> Model:
         """See :meth:`.Backend.model`."""
         with self.scope(widest(compiled, plan)):
-            return type(self).model_class(compiled, parameters, base, plan)
+            return self.new_model(compiled, parameters, base, plan)
 
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ from sesamo_dsl.values.couplings import Couplings, couplings_key
 from sesamo_dsl.values.precision import Precision
 
 from .arrays import JaxArrays
-from .scope import scope
 from .sharing import shared
 from .weights import Layout
 
@@ -62,11 +61,13 @@ class JaxModel(TrainableModel):
 
     def __init__(
         self,
+        scope: Callable[[Precision], AbstractContextManager[None]],
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         plan: Plan,
     ) -> None:
+        self._scope_for = scope
         self._widest: Precision = widest(compiled, plan)
         super().__init__(JaxArrays(), compiled, parameters, base, plan)
         self._dtype = jnp.dtype(compiled.precision)
@@ -132,7 +133,7 @@ class JaxModel(TrainableModel):
         return self.compiled("noise")(key, count)[1].reshape(count, -1)[:, 0]
 
     def _scope(self) -> AbstractContextManager[None]:
-        return scope(self._widest)
+        return self._scope_for(self._widest)
 
     def _parameter(self, values: np.ndarray, dtype: str) -> Array:
         return jnp.asarray(values, dtype)

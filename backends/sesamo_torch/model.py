@@ -51,12 +51,13 @@ class TorchModel(TrainableModel):
 
     def __init__(
         self,
+        device: torch.device,
         compiled: EmittedProgram,
         parameters: Couplings,
         base: GaussianBase,
         plan: Plan,
     ) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = device
         self._dtype = getattr(torch, compiled.precision)
         super().__init__(TorchArrays(self._device), compiled, parameters, base, plan)
         self._adam = torch.optim.Adam(self.weights.values(), betas=BETAS)  # the rate is set at every step

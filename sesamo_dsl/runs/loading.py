@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 
 from .. import checks
-from ..backend import load_backend
+from ..backend import load_backend, placed
 from ..compiled_program import CompiledProgram
 from ..errors import RunError, TheoryFileError
 from ..estimates.target_sample import TargetSample
@@ -38,7 +38,11 @@ from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
 
 
 def load_run(
-    directory: str | Path, *, theory: Theory | str | Path | None = None, backend: str | None = None
+    directory: str | Path,
+    *,
+    theory: Theory | str | Path | None = None,
+    backend: str | None = None,
+    device: str | None = None,
 ) -> Run:
     """Load a run from its directory; the model is built from the stored declaration.
 
@@ -50,6 +54,8 @@ def load_run(
         theory file is executed as Python.
     backend
         Name of the backend; default: the backend that trained the run.
+    device
+        Where arrays and models are, as in :func:`sesamo_dsl.compile`.
 
     Raises
     ------
@@ -75,7 +81,7 @@ def load_run(
     except DAMAGES as error:
         raise not_a_run(store.path, error) from error
     require_registered(store.path, record)
-    loaded = load_backend(chosen)
+    loaded = placed(load_backend(chosen), device)
     if declared is None:
         given = _declaration_of_format_1(store, record, origin, name, given)
         compiled = DerivedProgram.of_theory(given, loaded, record["precision"], normalizable=False)

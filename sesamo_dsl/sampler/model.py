@@ -90,7 +90,7 @@ class SamplerModel(ABC):
         auxiliary = law.auxiliary(len(reference), o.seed, 6, step)
         return noise, directions, (self._tensor(reference), self._tensor(auxiliary))
 
-    def sample(self, count: int, seed: int) -> Draws:
+    def sample(self, count: int, seed: int = 1) -> Draws:
         """See ``sesamo_dsl.backend.Model.sample``."""
         parts = []
         for chunk, start in enumerate(range(0, count, self._chunk)):

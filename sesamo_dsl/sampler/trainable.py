@@ -23,7 +23,7 @@ import numpy as np
 
 from .. import checks
 from ..backend import Draws, EmittedProgram, ModelDensity
-from ..compiled_program import CompiledProgram
+from ..compiled_program import CompiledProgram, check_configurations
 from ..errors import BackendError, OptionError
 from ..flows.base import GaussianBase
 from ..flows.weights import check_state
@@ -172,7 +172,7 @@ class TrainableModel(SamplerModel):
         return self._own if name is None else name.tobytes().decode("utf-8")
 
     @_scoped
-    def sample(self, count: int, seed: int) -> Draws:
+    def sample(self, count: int, seed: int = 1) -> Draws:
         """See ``Model.sample``; OptionError for an invalid count or seed, or too many samples for memory."""
         count, seed = checks.integer(count, "sample count"), checks.seed(seed, "seed of samples")
         shape = self._made_of[0].program.configuration_shape
@@ -182,7 +182,13 @@ class TrainableModel(SamplerModel):
 
     @_scoped
     def log_prob(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
-        """See ``Model.log_prob``."""
+        """See ``Model.log_prob``; ConfigurationError for other shapes, or values that are not finite."""
+        program, precision = self._made_of[0].program, self._made_of[0].precision
+        x = check_configurations(program.theory, program.configuration_shape, x, precision)
+        if auxiliary is not None:
+            shape = self.sampler.orientations.law.auxiliary(0).shape[1:]
+            subject = f"auxiliary coordinates of theory {program.theory}"
+            auxiliary = check_configurations(program.theory, shape, auxiliary, precision, subject)
         return super().log_prob(x, auxiliary)
 
     def density(self) -> ModelDensity:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from ..analysis.result import Analysis
-from ..backend import Backend, load_backend
+from ..backend import Backend, load_backend, placed
 from ..checks import flag, shown
 from ..compiled_program import CompiledProgram
 from ..errors import OptionError
@@ -45,6 +45,7 @@ class DerivedProgram(CompiledProgram):
         backend: str | Backend,
         precision: Precision | None = None,
         *,
+        device: str | None = None,
         normalizable: bool = True,
     ) -> Self:
         """Compile a theory for a backend; see :func:`sesamo_dsl.compile`."""
@@ -66,6 +67,7 @@ class DerivedProgram(CompiledProgram):
             )
         named = isinstance(backend, str) or not hasattr(backend, "emit")
         loaded = load_backend(cast(str, backend)) if named else cast(Backend, backend)
+        loaded = placed(loaded, device)
         normalizable = flag(normalizable, "option normalizable")
         analysis = theory if isinstance(theory, Analysis) else analyse(theory, normalizable=normalizable)
         if normalizable and analysis.divergence is not None:
