@@ -1,4 +1,4 @@
-"""The Gaussian base of the model of a plan, and the distances of the base from the walls of the domain."""
+"""The base of the model of a plan: one of ``bases``, with its distances from the walls of the domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Gaussian bases of flows by their names in the option ``base``."""
+"""The registry of bases by name, such as "vacuum", the Gaussian of S around its vacuum, and "standard"."""
 
 from __future__ import annotations
 
