@@ -11,7 +11,8 @@ import math
 import operator
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from .errors import FieldError, OptionError, SesamoError
 LARGEST_SEED = 2**63 - 1
 _LONGEST_NAME = 100
 """Characters of a name: it becomes part of file names, whose length is limited."""
+_LONGEST_MESSAGE = 300  # characters that are shown of the message of somebody else's exception
 
 
 def as_integer(value: Any) -> int | None:
@@ -101,6 +103,19 @@ def mismatch(function: Callable[..., Any], count: int) -> str | None:
     except ValueError:  # functions written in C may have no signature
         pass
     return None
+
+
+@contextmanager
+def calling(subject: str, expected: str, remedy: str) -> Generator[None, None, None]:
+    """Code of a user runs in this context: what it raises becomes an OptionError that comes from it."""
+    try:
+        yield
+    except SesamoError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        found = f"{type(error).__name__}: {message[:_LONGEST_MESSAGE]}"
+        raise OptionError(subject, expected=expected, found=found, remedy=remedy) from error
 
 
 def seed(value: Any, subject: str = "option seed") -> int:

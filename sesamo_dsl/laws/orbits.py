@@ -134,10 +134,10 @@ class OrbitLaw:
     mean: np.ndarray | None = None
 
     @classmethod
-    def of(cls, facts: Facts, volume: int, parameters: Couplings, heat_bath: bool) -> OrbitLaw:
-        """The law on a lattice of ``volume`` sites; the exact conditional, if any, with ``heat_bath``."""
+    def of(cls, facts: Facts, volume: int, parameters: Couplings, exact: bool) -> OrbitLaw:
+        """The law on a lattice of ``volume`` sites; the exact conditional, if known, with ``exact``."""
         dimensions, law = facts.slice_dimensions, facts.orbit_law
-        if law in ("none", "uniform") or not heat_bath:
+        if law in ("none", "uniform") or not exact:
             sampled = bool(dimensions) and law != "uniform"
             return cls("uniform" if dimensions else "none", dimensions, sampled)
         if law == "tabulated":

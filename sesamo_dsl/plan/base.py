@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from .. import checks
@@ -12,6 +14,8 @@ from ..values.couplings import Couplings
 from .bases import BASES
 from .plan import Plan
 
+_REMEDY = "return GaussianBase.from_precision(mean, precision, program.nodes)"
+
 
 def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBase:
     """The Gaussian that the plan names, see :mod:`sesamo_dsl.plan.bases`.
@@ -21,7 +25,10 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
     OptionError
         If a user's base is not a ``GaussianBase`` with the components, lattice and nodes of this theory.
     """
-    base = BASES[plan.base](program, parameters)
+    expected = "a function (program, parameters) → GaussianBase"
+    foreign = BASES.added(plan.base)
+    with checks.calling(f"base {plan.base}", expected, _REMEDY) if foreign else nullcontext():
+        base = BASES[plan.base](program, parameters)
     found = checks.shown(base)
     if isinstance(base, GaussianBase):
         if (base.components, base.shape, base.nodes) == (
@@ -37,7 +44,7 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
         expected=f"a GaussianBase of {len(program.components)} components on the lattice {program.shape}, "
         "with the nodes of the program",
         found=found,
-        remedy="return GaussianBase.from_precision(mean, precision, program.nodes)",
+        remedy=_REMEDY,
     )
 
 

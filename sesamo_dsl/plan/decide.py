@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .extensions import LAWS
 from .memory import check_training_memory
 from .methods import method_options
 from .options import Law, LawGradient, Strategy, TrainingOptions, option_error
-from .plan import LEAKY, Plan
+from .plan import LEAKY, Plan, has_exact_orbits
 
 _POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2  # default learning rates
 _FOLD_LIMIT = 64  # largest number of sectors: the fold evaluates the flow once per sector
@@ -196,17 +196,21 @@ def _no_enumeration(law: str, analysis: Analysis) -> str:
     """The reason why the gradient of a law is no sum over all u; empty if it is."""
     if analysis.coupled:
         return _coupling(analysis)
-    if LAWS.added(law) and not LAWS[law].has_table:
+    if not LAWS[law].has_table:
         return f"the law {law} has no table over all u"
     return ""
 
 
+def possible_laws(analysis: Analysis) -> tuple[Law, ...]:
+    """The laws of the package that a theory can have: the heat bath sums over all sectors."""
+    return tuple(law for law in get_args(Law) if not (analysis.coupled and law == "heat_bath"))
+
+
 def _check_law(law: str, law_gradient: LawGradient, analysis: Analysis) -> None:
     """OptionError for a law or law_gradient that sums over too many sectors."""
-    if analysis.coupled and law == "heat_bath":
-        raise option_error(
-            "law", "'conditional', 'learned' or 'uniform'", f"'heat_bath': {_coupling(analysis)}"
-        )
+    possible = possible_laws(analysis)
+    if law in get_args(Law) and law not in possible:
+        raise option_error("law", " or ".join(map(repr, possible)), f"{law!r}: {_coupling(analysis)}")
     if law_gradient == "enumerate" and (obstacle := _no_enumeration(law, analysis)):
         raise option_error("law_gradient", "'reinforce'", f"'enumerate': {obstacle}")
 
@@ -223,6 +227,13 @@ def _check_strategy(strategy: Strategy, analysis: Analysis) -> None:
         raise option_error("strategy", "a finite group of orthogonal maps", "'canonicalize'")
 
 
+def _lacks_exact_orbits(chosen: Plan, analysis: Analysis) -> bool:
+    """True if orientations have a known exact law, and are uniform without having been asked to be."""
+    known = analysis.orbit_law in ("von_mises", "tabulated")
+    spline = chosen.law in ("learned", "conditional") and analysis.slice_dimensions == (2,)
+    return known and chosen.law != "uniform" and not (spline or has_exact_orbits(chosen.law, analysis))
+
+
 def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:
     """Sentences about the theory and about inexact choices that a reader of results must know."""
     notes = list(analysis.theory.notes)
@@ -235,19 +246,24 @@ def notes_on(chosen: Plan, analysis: Analysis) -> tuple[str, ...]:
         if analysis.is_modulated:
             notes.append("no modulation: a flow that misses a sector does not show it in ESS or KL")
         return tuple(notes)
-    if analysis.breaking != 0 and chosen.law in ("uniform", "learned"):
+    law = LAWS[chosen.law]
+    if analysis.breaking != 0 and not law.depends_on_y:
         notes.append(
             f"{chosen.law} law on a broken symmetry: p(u|y) does not depend on y and cannot be exact; "
             "the weights correct for it"
         )
-    if LAWS.added(chosen.law):
-        notes.append(f"law {chosen.law}: declared by the user; the weights correct for what it lacks")
-    if chosen.law == "conditional":
-        notes.append("conditional law: p(u|y) is as good as its training; the weights correct for the rest")
+    if law.note:
+        notes.append(f"{chosen.law} law: {law.note}")
     if analysis.lie_reports and analysis.orbit_law == "none":
         notes.append(
             "no exact conditional law is known on the orbits: orientations are uniform, "
             "weights correct for it"
+        )
+    if _lacks_exact_orbits(chosen, analysis):
+        notes.append(
+            f"{chosen.law} law: orientations are uniform, since their exact law belongs to the "
+            "law 'heat_bath'; the weights correct for it, at the cost of an ESS that falls with the size of "
+            "S₁ on the orbits"
         )
     if chosen.strategy == "chart" and analysis.sectors.count > 1:
         notes.append(

@@ -120,9 +120,19 @@ def is_discontinuous_at_walls(plan: Plan, facts: Facts, count: int) -> bool:
 
     ``count`` is the number of sectors.
     """
-    blind = (
-        plan.law == "learned"
-        or LAWS.added(plan.law)  # its dependence on y is unknown
-        or (plan.law == "conditional" and (facts.chained or bool(facts.slice_dimensions)))
-    )
+    # the network of a chain or of a circle, which "conditional" stands for as well, depends on y itself
+    of_y = plan.law == "conditional" and (facts.chained or bool(facts.slice_dimensions))
+    blind = of_y or not LAWS[plan.law].equivariant
     return blind and facts.is_broken and plan.strategy == "fold" and count > 1
+
+
+def has_exact_orbits(law: str, facts: Facts) -> bool:
+    """True if orientations on the orbits of Lie groups get their exact law, provided that it is known.
+
+    Its density and its integral sum over the elements u of the finite group with weights exp(−S₁), as the
+    heat bath does. With one element alone every law of u is this one; but "uniform" asks for uniform
+    orientations, and where "learned" and "conditional" train anything they train circular splines.
+    """
+    if law == "heat_bath":
+        return True
+    return law not in ("uniform", "learned", "conditional") and len(facts.table) == 1

@@ -15,7 +15,7 @@ from .extensions import register_flow as register_flow
 from .extensions import register_law as register_law
 from .flow import Flow as Flow
 from .group_action import GroupAction as GroupAction
-from .laws import TABLE_LAWS as TABLE_LAWS
+from .laws import LAW_CLASSES as LAW_CLASSES
 from .laws import GroupLaw as GroupLaw
 from .laws import TableLaw as TableLaw
 from .model import SamplerModel as SamplerModel

@@ -14,7 +14,7 @@ from .. import checks
 from ..errors import OptionError
 from ..plan.bases import BASES, BaseFactory
 from ..plan.extensions import FLOWS, LAWS, FlowFactory
-from .laws import GroupLaw
+from .laws import GroupLaw, TableLaw
 
 
 def register_flow(name: str, factory: FlowFactory) -> None:
@@ -73,6 +73,8 @@ def register_law(name: str, law: type[GroupLaw]) -> None:
     if not (isinstance(law, type) and issubclass(law, GroupLaw) and not inspect.isabstract(law)):
         expected = "a subclass of GroupLaw or TableLaw with all of its abstract methods"
         raise _wrong(f"law {name}", expected, checks.shown(law))
+    if law.has_table != issubclass(law, TableLaw):
+        raise _wrong(f"law {name}", "has_table as the base class has it", f"has_table = {law.has_table}")
     LAWS.register(name, law)
 
 

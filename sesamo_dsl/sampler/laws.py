@@ -36,6 +36,16 @@ class GroupLaw(ABC):
 
     has_table: ClassVar[bool] = False
     """True if the law is a :class:`TableLaw`, which evaluates log p(u|y) for every u at once."""
+    depends_on_y: ClassVar[bool] = True
+    """False if p(u|y) is the same for all y: a note says that it cannot be exact on a broken symmetry."""
+    equivariant: ClassVar[bool] = False
+    """True if p(u|T_g y) = p(ug|y), as for a softmax over u of a function of T_u y.
+
+    The objective is then continuous where a fold joins two walls of the domain, and its gradient goes along
+    y; else the difference from the heat bath is differentiated through the density of y.
+    """
+    note: ClassVar[str] = "declared by the user; the weights correct for what it lacks"
+    """What readers of results are told about the law."""
 
     def __init__(self, group: GroupAction) -> None:
         self._group, self._arrays = group, group.arrays
@@ -46,7 +56,7 @@ class GroupLaw(ABC):
         return self._group.sectors.law_shape
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
-        """Initial weights other than ``law.logits``, by names that begin with ``law.``."""
+        """Initial weights beside ``law.logits``, by names that begin with ``law.``, not ``law.circle.``."""
         return {}
 
     @abstractmethod
@@ -92,6 +102,8 @@ class TableLaw(GroupLaw):
 class Uniform(TableLaw):
     """p(u|y) = 1/|G|."""
 
+    depends_on_y, equivariant = False, True
+
     def table(self, weights: Weights, y: Array) -> Array:
         """See :meth:`TableLaw.table`."""
         shape = self._group.table_shape(y)
@@ -100,6 +112,8 @@ class Uniform(TableLaw):
 
 class Learned(TableLaw):
     """A softmax with one logit for every element, and every block; it does not depend on y."""
+
+    depends_on_y = False
 
     def table(self, weights: Weights, y: Array) -> Array:
         """See :meth:`TableLaw.table`."""
@@ -110,6 +124,8 @@ class Learned(TableLaw):
 class HeatBath(TableLaw):
     """The exact conditional law p(u|y) ∝ exp(−S₁(T_u y))."""
 
+    equivariant = True
+
     def table(self, weights: Weights, y: Array) -> Array:
         """See :meth:`TableLaw.table`."""
         return log_heat(self._arrays, self._group.breaking(y))
@@ -117,6 +133,8 @@ class HeatBath(TableLaw):
 
 class Conditional(TableLaw):
     """A softmax of a network ψ(T_u y), averaged over the cosets of the unbroken subgroup."""
+
+    equivariant = True
 
     def __init__(self, group: GroupAction, spec: ConditionalSpec, dtype: str) -> None:
         super().__init__(group)
@@ -155,5 +173,5 @@ def log_heat(arrays: Arrays, breaking: Array) -> Array:
     return arrays.log_softmax(-breaking, axis=0)
 
 
-TABLE_LAWS: dict[str, type[TableLaw]] = {"uniform": Uniform, "learned": Learned, "heat_bath": HeatBath}
-"""The laws without a network, by name; laws of users are in :data:`sesamo_dsl.plan.extensions.LAWS`."""
+LAW_CLASSES: dict[str, type[GroupLaw]] = {"uniform": Uniform, "learned": Learned, "heat_bath": HeatBath}
+"""The laws of the package that need the group alone; laws of users are in the registry ``LAWS``."""

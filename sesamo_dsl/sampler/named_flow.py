@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,10 @@ from .flow import Flow
 _BATCH = 4
 _TOLERANCE = 1e-2
 """Tolerance of forward against inverse: a flow may be in single precision, or inverted by a root search."""
+_REMEDY = (
+    "write for arrays.xp, with what initial_state names as weights: see sesamo_dsl.sampler.Flow for what "
+    "forward and inverse return, and docs/extending.md"
+)
 
 
 class NamedFlow:
@@ -40,7 +46,8 @@ class NamedFlow:
     def __init__(self, arrays: Arrays, name: str, base: GaussianBase, dtype: str, prefix: str) -> None:
         self._arrays, self._name, self._base = arrays, name, base
         self._dtype, self._prefix = dtype, prefix
-        flow = FLOWS[name](arrays, base, dtype)
+        with self._calling("a function (arrays, base, dtype) → Flow"):
+            flow = FLOWS[name](arrays, base, dtype)
         if not isinstance(flow, Flow):
             raise self._error(
                 "a flow, with the methods initial_state, forward and inverse", checks.shown(flow)
@@ -49,7 +56,8 @@ class NamedFlow:
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """Initial weights of the flow; OptionError unless they are finite arrays by name."""
-        named = self._flow.initial_state(seed)
+        with self._calling("initial_state(seed) that returns weights"):
+            named: Any = self._flow.initial_state(seed)
         if not isinstance(named, Mapping) or not named or not all(isinstance(name, str) for name in named):
             raise self._error(
                 "initial_state: a mapping from names to arrays, at least one", checks.shown(named)
@@ -84,15 +92,20 @@ class NamedFlow:
         Raises
         ------
         OptionError
-            If shapes are wrong, values are not finite, or log q or z of the two methods differ.
+            If a method raises anything, shapes are wrong, values are not finite, or log q or z of the two
+            methods differ.
         """
         constant, shape = self._arrays.constant, (self._base.components, *self._base.shape)
         weights = {n: constant(values, self._dtype) for n, values in self.initial_state(seed).items()}
         noise = np.random.default_rng(0).normal(size=(_BATCH, *shape))
-        x, log_q = self._flow.forward(self._own(weights), constant(noise, self._dtype))
+        own = self._own(weights)
+        known = f"with weights {checks.shown(sorted(own))}"
+        with self._calling(f"forward(weights, z) → (x, log q), {known}"):
+            x, log_q = self._flow.forward(own, constant(noise, self._dtype))
         self._require("forward", "x", x, (_BATCH, *shape))
         self._require("forward", "log q", log_q, (_BATCH,))
-        z, again = self._flow.inverse(self._own(weights), x)
+        with self._calling(f"inverse(weights, x) → (z, log q), {known}"):
+            z, again = self._flow.inverse(own, x)
         self._require("inverse", "log q", again, (_BATCH,))
         self._require_equal("log q of forward in inverse", again, self._arrays.to_numpy(log_q))
         if z is not None:
@@ -117,10 +130,8 @@ class NamedFlow:
         if (difference > _TOLERANCE * (1 + np.abs(expected))).any():
             raise self._error(what, f"a difference of {difference.max():.3g}")
 
+    def _calling(self, expected: str) -> AbstractContextManager[None]:
+        return checks.calling(f"flow {self._name}", expected, _REMEDY)
+
     def _error(self, expected: str, found: str) -> OptionError:
-        return OptionError(
-            f"flow {self._name}",
-            expected=expected,
-            found=found,
-            remedy="see sesamo_dsl.sampler.Flow for what forward and inverse return, and docs/extending.md",
-        )
+        return OptionError(f"flow {self._name}", expected=expected, found=found, remedy=_REMEDY)

@@ -27,15 +27,15 @@ from ..laws.conditional import ConditionalSpec
 from ..laws.orbits import OrbitLaw
 from ..plan.base import wall_statistics
 from ..plan.extensions import LAWS
-from ..plan.plan import Plan, is_discontinuous_at_walls
+from ..plan.plan import Plan, has_exact_orbits, is_discontinuous_at_walls
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights, chosen
 from .chain import Chain
 from .domains import DOMAIN_MAPS
 from .flow import CouplingFlow, Flow, Mixture
 from .group_action import Emitted, GroupAction
-from .law_check import require_law
-from .laws import TABLE_LAWS, Conditional, GroupLaw, TableLaw, log_heat
+from .law_check import first_weights, registered_law, require_law
+from .laws import LAW_CLASSES, Conditional, GroupLaw, TableLaw, log_heat
 from .named_flow import NamedFlow
 from .objectives import (
     Energy,
@@ -80,7 +80,8 @@ class Sampler:
         self.group = GroupAction(arrays, emitted, program, parameters, precision)
         domain = DOMAIN_MAPS[plan.strategy]
         self.whole_space = not domain.has_domain
-        law = OrbitLaw.of(facts, math.prod(program.shape), parameters, plan.law == "heat_bath")
+        exact = has_exact_orbits(plan.law, facts)
+        law = OrbitLaw.of(facts, math.prod(program.shape), parameters, exact)
         if self.whole_space:
             law = OrbitLaw("none", (), False)
         turning = CircleSpec.of(plan.law, program, facts, base, plan.strategy)
@@ -123,9 +124,9 @@ class Sampler:
         precision: str,
     ) -> GroupLaw:
         if LAWS.added(plan.law):
-            return LAWS[plan.law](self.group)
+            return registered_law(plan.law, self.group)
         if plan.law != "conditional":
-            return TABLE_LAWS[plan.law](self.group)
+            return LAW_CLASSES[plan.law](self.group)
         if facts.chained:
             chain = AutoregressiveSpec.of(program, facts, base, plan.strategy, parameters)
             return Chain(self.group, chain, precision)
@@ -159,7 +160,8 @@ class Sampler:
 
     def _law_state(self) -> dict[str, np.ndarray]:
         logits = self._arrays.to_numpy(-self.group.breaking(self._centre)[:, 0])
-        return {"law.logits": np.asarray(logits), **self.law.initial_state(self._plan.seed)}
+        own = first_weights(self._plan.law, self.law, self._plan.seed)
+        return {"law.logits": np.asarray(logits), **own}
 
     # drawing ---------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.theory import Theory
 from ..plan.base import make_base, wall_statistics
-from ..plan.decide import decide, has_isotropic_group
+from ..plan.decide import decide, has_isotropic_group, possible_laws
 from ..plan.options import TrainingOptions
 from ..stages.analyse import analyse
 from ..stages.lower import lower_theory
@@ -246,8 +246,7 @@ class Subject:
         """The laws p(u|y) that models of this theory can have."""
         if not self.analysis.is_modulated:
             return ("uniform",)
-        exact = () if self.analysis.coupled else ("heat_bath",)
-        return "uniform", "learned", "conditional", *exact
+        return possible_laws(self.analysis)
 
     @cached_property
     def typical_size(self) -> float:

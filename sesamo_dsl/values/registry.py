@@ -63,21 +63,17 @@ class Registry(Generic[T]):
         The option whose values are the names, e.g. "flow".
     own
         The package's own names with their entries.
-    reserved
-        Further names of the package that are handled elsewhere.
     """
 
-    def __init__(
-        self, option: str, own: Mapping[str, T] | None = None, reserved: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, option: str, own: Mapping[str, T] | None = None) -> None:
         self.option, self._entries = option, dict(own or {})
-        self._own = (*self._entries, *reserved)
+        self._own = tuple(self._entries)
         self._origins: dict[str, Origin] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the package, then the registered ones in order."""
-        return (*self._own, *(name for name in self._entries if name not in self._own))
+        return tuple(self._entries)
 
     def register(self, name: str, entry: T) -> None:
         """Bind a name to an entry.
@@ -104,7 +100,7 @@ class Registry(Generic[T]):
             raise OptionError(
                 f"{self.option} {name}",
                 expected=f"a name that is not taken: {', '.join(self.names)} are",
-                found=f"{name!r}, which stands for {checks.shown(self._entries.get(name, 'a built-in'))}",
+                found=f"{name!r}, which stands for {checks.shown(self._entries[name])}",
                 remedy="choose another name; runs and compiled functions know things by their names, so that "
                 "none is given a new meaning",
             )

@@ -17,9 +17,9 @@ import sesamo_dsl as sd
 from sesamo_dsl.errors import BackendError, OptionError, RunError
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.plan.base import make_base
-from sesamo_dsl.plan.extensions import FLOWS, LAWS
-from sesamo_dsl.sampler import GroupLaw, TableLaw
-from sesamo_dsl.sampler.laws import Learned
+from sesamo_dsl.plan.extensions import FLOWS, LAWS, OwnLaw
+from sesamo_dsl.sampler import LAW_CLASSES, GroupLaw, TableLaw
+from sesamo_dsl.sampler.laws import Learned, Uniform
 from sesamo_dsl.values.registry import Registry
 from sesamo_theories.gaussian_mixture import gaussian_mixture
 from support import ROOT, example, shaken
@@ -197,7 +197,14 @@ class Logits(Learned):
     """One logit for every element, under another name, of which nothing is known at the walls."""
 
 
+class Equal(Formula):
+    """It says that it is a softmax of a function of T_u y, so that nothing happens at the walls."""
+
+    equivariant = True
+
+
 sd.register_law("formula", Formula)
+sd.register_law("equal", Equal)
 sd.register_law("logits", Logits)
 sd.register_law("drawn", Drawn)
 
@@ -205,12 +212,22 @@ sd.register_law("drawn", Drawn)
 def test_a_law_given_by_a_formula_is_exact() -> None:
     """It is the heat bath: the same samples with the same weights, and the same step of the training."""
     runs = [train(2, law=law, flow=SMALL, seed=4) for law in ("formula", "heat_bath")]
-    assert any("law formula" in note for note in runs[0].notes)
+    assert any("formula law" in note for note in runs[0].notes)
     ours, exact = (run.model.sample(200, 1) for run in runs)
     assert np.abs(ours.x - exact.x).max() < 1e-9
     assert np.abs(ours.log_q - exact.log_q).max() < 1e-9
     assert np.abs(runs[0].log_prob(exact.x) - exact.log_q).max() < 1e-9
     assert runs[0].model.loss(3) == pytest.approx(runs[1].model.loss(3), abs=1e-9)
+
+
+def test_an_equivariant_law_has_the_gradient_along_y() -> None:
+    """Its step is that of the heat bath, whose free energy is differentiated along y."""
+    states = []
+    for law in ("equal", "heat_bath"):
+        model = compiled().model(law=law, flow=SMALL, batch=16, seed=4, parameters=H)
+        model.step(1e-2)
+        states.append(model.state())
+    assert all(np.allclose(states[0][name], value, atol=1e-12) for name, value in states[1].items())
 
 
 def test_a_law_that_does_not_see_the_walls_has_the_gradient_of_the_learned_one() -> None:
@@ -228,6 +245,79 @@ def test_a_law_without_a_table_is_trained_by_draws() -> None:
     assert np.abs(run.log_prob(drawn.x) - drawn.log_q).max() < 1e-9
     with pytest.raises(OptionError, match="no table"):
         compiled().plan(law="drawn", law_gradient="enumerate")
+
+
+def test_a_law_of_the_package_without_a_table_is_trained_by_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contributor declares the traits and the class; nothing else has to know the name."""
+    traits = OwnLaw(has_table=False, depends_on_y=False, equivariant=True, note="a coin is thrown")
+    monkeypatch.setitem(LAWS._entries, "coin", traits)
+    monkeypatch.setattr(LAWS, "_own", (*LAWS._own, "coin"))
+    monkeypatch.setitem(LAW_CLASSES, "coin", Drawn)
+    plan = compiled().plan(law="coin", flow=SMALL, batch=16)
+    assert plan.law_gradient == "reinforce"
+    assert any("no table" in reason for reason in plan.reasons)
+    assert "coin law: a coin is thrown" in plan.notes
+    assert any("coin law on a broken symmetry" in note for note in plan.notes)
+    model, uniform = compiled().model(plan, parameters=H), compiled().model(plan, law="uniform", parameters=H)
+    assert model.step(1e-2) == uniform.step(1e-2)
+    with pytest.raises(OptionError, match="no table"):
+        compiled().plan(law="coin", law_gradient="enumerate")
+
+
+# orientations on the orbits --------------------------------------------------------------------------------
+
+
+class Alone(Uniform):
+    """The law of a group with one element, under a name of a user."""
+
+    def initial_state(self, seed: int) -> dict[str, Any]:
+        return {"law.b": np.ones(1)}  # which nothing depends on
+
+
+sd.register_law("alone", Alone)
+
+
+def turned(dimension: int, *, clock: bool = False, flips: bool = False) -> sd.CompiledTheory:
+    """A vector of size about 2 whose rotations a source or sin 2θ breaks; with a sign beside it."""
+    point = sd.Lattice(1)
+    v, s, h = sd.VectorField("v", point, dimension), sd.ScalarField("s", point), sd.parameters("h")
+    action = (v.squared - 4) ** 2 / 4 + h * (v[0] * v[1] if clock else v[dimension - 1])
+    groups: list[Any] = [sd.SO(v)]
+    if flips:
+        action, groups = action + s**2 + h * s, [*groups, sd.Z2(s)]
+    theory = sd.Theory(
+        "turned", fields=[v, s] if flips else [v], action=action, symmetries=groups, defaults={h: 0.4}
+    )
+    return sd.compile(theory, "torch", precision="float64")
+
+
+@pytest.mark.parametrize("theory", [{"dimension": 2}, {"dimension": 3}, {"dimension": 2, "clock": True}])
+def test_orientations_keep_their_exact_law(theory: dict[str, Any]) -> None:
+    """Under any registered law: the samples and the steps are those of the heat bath."""
+    of = turned(**theory)
+    options: dict[str, Any] = {"flow": SMALL, "batch": 16, "seed": 2}
+    plan = of.plan(law="alone", **options)
+    assert not any("orientations" in note for note in plan.notes)
+    ours, exact = of.model(plan), of.model(law="heat_bath", **options)
+    for model in (ours, exact):
+        model.step(1e-2)
+    drawn, expected = ours.sample(50, 1), exact.sample(50, 1)
+    assert np.array_equal(drawn.x, expected.x)
+    assert np.array_equal(drawn.log_q, expected.log_q)
+    shifts = drawn.log_q + drawn.action
+    uniform = of.model(law="uniform", **options).sample(50, 1)
+    assert shifts.std() < (uniform.log_q + uniform.action).std()
+
+
+def test_where_orientations_lose_their_exact_law_the_plan_says_so() -> None:
+    of = turned(2, flips=True)
+    losing = "alone law: orientations are uniform"
+    assert any(losing in note for note in of.plan(law="alone", flow=SMALL).notes)
+    assert not any("orientations" in note for note in of.plan(law="heat_bath", flow=SMALL).notes)
+    drawn = of.model(law="alone", flow=SMALL, batch=16).sample(50, 1)
+    assert np.isfinite(drawn.log_q).all()
+    assert any("learned law: orientations" in n for n in turned(3).plan(law="learned", flow=SMALL).notes)
+    assert not any("orientations" in n for n in turned(2).plan(law="learned", flow=SMALL).notes)
 
 
 # runs on disk ----------------------------------------------------------------------------------------------
@@ -323,6 +413,11 @@ WRONG_FLOWS: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "flat": (flow_of(forward=lambda f, w, z: (z.flatten(1), z.sum())), "x of shape"),
     "other_noise": (flow_of(inverse=lambda f, w, x: (x, type(f).inverse(f, w, x)[1])), "the noise back"),
+    "one_value": (flow_of(forward=lambda f, w, z: z), "forward.*→ .x, log q."),
+    "no_inverse": (flow_of(inverse=lambda f, w, x: None), "inverse.*→ .z, log q."),
+    "other_names": (flow_of(forward=lambda f, w, z: w["sift"]), "weights .*shift.*\n.*KeyError: 'sift'"),
+    "other_factory": (lambda *_: 1 / 0, "→ Flow.*\n.*ZeroDivisionError"),
+    "no_state": (flow_of(initial_state=lambda *_: [][0]), "initial_state.*\n.*IndexError"),
     "not_a_number": (flow_of(forward=lambda f, w, z: (z / 0, z.flatten(1).sum(1))), "finite x"),
 }
 
@@ -335,6 +430,14 @@ def test_a_flow_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=message) as caught:
         compiled().model(flow=f"wrong_{name}")
     assert caught.value.subject == f"flow wrong_{name}"
+
+
+def test_code_of_another_framework_is_refused() -> None:
+    """What the framework says is quoted, and is the cause of the error."""
+    sd.register_flow("of_torch", flow_of(forward=lambda f, w, z: (z, z.clone().flatten(1).sum(dim=1))))
+    with pytest.raises(OptionError, match=r"forward[^\n]*\n.*found:.*Error: ") as caught:
+        compiled("jax").model(flow="of_torch")
+    assert caught.value.__cause__ is not None
 
 
 def test_noise_cannot_be_folded_without_a_bijection() -> None:
@@ -360,6 +463,50 @@ class Stranger(Formula):
         return {"flow.b": np.ones(1)}
 
 
+class NoGroup(Formula):
+    def __init__(self) -> None:
+        pass
+
+
+class NoSuper(Formula):
+    def __init__(self, group: Any) -> None:
+        pass
+
+
+class NoWeights(Formula):
+    def initial_state(self, seed: int) -> Any:
+        return None
+
+
+class Circle(Formula):
+    def initial_state(self, seed: int) -> dict[str, Any]:
+        return {"law.a": np.ones(1), "law.circle.b": np.ones(1)}
+
+
+class Whole(Formula):
+    def initial_state(self, seed: int) -> dict[str, Any]:
+        return {"law.a": np.ones(1), "law.b": np.ones(1, int)}
+
+
+class Missing(Formula):
+    def table(self, weights: Any, y: Any) -> Any:
+        return super().table(weights, y) * weights["law.b"]
+
+
+class Nothing(Formula):
+    def table(self, weights: Any, y: Any) -> Any:
+        return None
+
+
+class Claimed(Logits):
+    equivariant = True
+
+
+class OneValue(Drawn):
+    def sample_and_log_prob(self, weights: Any, y: Any, uniform: Any) -> Any:
+        return super().sample_and_log_prob(weights, y, uniform)[0]
+
+
 class Twofold(Drawn):
     def sample_and_log_prob(self, weights: Any, y: Any, uniform: Any) -> Any:
         choice, log_p = super().sample_and_log_prob(weights, y, uniform)
@@ -371,14 +518,23 @@ class Twofold(Drawn):
     [
         (Unnormalised, "Σ_u"),
         (OneColumn, "a table of shape"),
-        (Stranger, "flow.b"),
+        (Stranger, "found: +'flow.b'"),
+        (Circle, "found: +'law.circle.b'"),
+        (Whole, "found: +law.b of dtype int"),
+        (NoGroup, "constructor.*\n.*TypeError"),
+        (NoSuper, "table.*\n.*AttributeError: .*_group"),
+        (NoWeights, "mapping.*\n.*None"),
+        (Missing, "weights .*law.logits.*\n.*KeyError: 'law.b'"),
+        (Nothing, "a table of shape.*\n.*None"),
+        (Claimed, "equivariant"),
+        (OneValue, "sample_and_log_prob.*\n.*ValueError"),
         (Twofold, "as it was drawn"),
     ],
 )
 def test_a_law_that_is_none_is_refused(law: type[GroupLaw], message: str) -> None:
     sd.register_law(law.__name__, law)
     with pytest.raises(OptionError, match=message) as caught:
-        compiled().model(law=law.__name__, flow=SMALL)
+        compiled().model(law=law.__name__, flow=SMALL, parameters=H)
     assert caught.value.subject == f"law {law.__name__}"
 
 
@@ -388,12 +544,13 @@ def test_a_law_that_is_none_is_refused(law: type[GroupLaw], message: str) -> Non
         lambda program, parameters: "wide",
         lambda program, parameters: GaussianBase.standard(3, program.shape),
         lambda program, parameters: GaussianBase.standard(2, (4, 4)),
+        lambda program, parameters: parameters["mass"],
     ],
 )
 def test_a_base_that_is_none_is_refused(factory: Any) -> None:
     name = f"wrong_{id(factory)}"
     sd.register_base(name, factory)
-    with pytest.raises(OptionError, match="a GaussianBase of 2 components"):
+    with pytest.raises(OptionError, match="GaussianBase"):
         compiled().model(base=name)
 
 
