@@ -82,6 +82,9 @@ class Draws:
     auxiliary: np.ndarray
     log_prob_mismatch: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        return f"Draws({len(self.x)} configurations, x of shape {self.x.shape})"
+
     def raised(self, constant: float) -> Draws:
         """The draws with a constant added to the action, in float64."""
         if constant == 0:

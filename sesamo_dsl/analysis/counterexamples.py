@@ -24,7 +24,7 @@ from ..symbols.fermions import FermionLogDet
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Bonds, Functional, SiteSum
 from ..symbols.site_constants import SiteConstant
-from ..values.couplings import Coupling, Couplings, Point, couplings_text
+from ..values.couplings import Coupling, Couplings, Point, at_couplings
 from .evaluate import as_function, evaluate
 
 _DIGITS = 40
@@ -82,7 +82,7 @@ def refuse_contradiction(theory: Theory, what: str, found: Counterexample | None
             f"invariance of theory {theory.name} under {what}",
             expected="a proof and a search for counterexamples that agree",
             found=f"a proof, and a change of the action by {found.difference:.6g} at "
-            f"{found.configuration.tolist()} with couplings {couplings_text(found.parameters)}",
+            f"{found.configuration.tolist()}{at_couplings(found.parameters)}",
             remedy="this is a bug of sesamo-dsl: please report it with this message and the theory",
         )
 

@@ -26,7 +26,7 @@ from ..symbols.exact import numbers
 from ..symbols.fields import FieldComponent, Parameter
 from ..symbols.lattice import Functional, SiteSum
 from ..symbols.site_constants import SiteConstant
-from ..values.couplings import Coupling, couplings_text
+from ..values.couplings import Coupling, at_couplings
 from .counterexamples import Counterexample, Move, refuse_contradiction, search_counterexample
 from .evaluate import evaluate, sufficient_shape
 
@@ -251,7 +251,7 @@ def enforce_claim(theory: Theory, symmetry: Symmetry | Sitewise, verdicts: Seque
                 f"symmetry {symmetry.name} of theory {theory.name}",
                 expected="an action that does not change, as claimed by exact=True",
                 found=f"{change} {verdict.residual} for g = {verdict.generator}; {verdict.evidence}"
-                + (f", with couplings {couplings_text(found.parameters)}" if found else ""),
+                + (at_couplings(found.parameters) if found else ""),
                 remedy="correct the action or the generator, or drop exact=True and let the term count as "
                 "breaking; the configuration is in the .counterexample of this error",
                 counterexample=found.configuration if found else None,

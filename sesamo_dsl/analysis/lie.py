@@ -26,7 +26,7 @@ from ..symbols.exact import floats, numbers
 from ..symbols.fermions import FermionLogDet
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import SiteSum
-from ..values.couplings import couplings_text
+from ..values.couplings import at_couplings
 from .counterexamples import Counterexample, Move, refuse_contradiction, search_counterexample
 from .invariance import Verdict, generic_parameters
 
@@ -163,8 +163,7 @@ def enforce_lie_claim(theory: Theory, symmetry: LieSymmetry, verdicts: Sequence[
                 f"symmetry {symmetry.name} of theory {theory.name}",
                 expected="an action that does not change, as claimed by exact=True",
                 found=f"{lie_change(verdict)} = {verdict.residual} for T = {verdict.generator}; "
-                f"{verdict.evidence}, "
-                f"with couplings {couplings_text(verdict.counterexample.parameters)}",
+                f"{verdict.evidence}{at_couplings(verdict.counterexample.parameters)}",
                 remedy="correct the action or the generator, or drop exact=True and let the term count as "
                 "breaking; the configuration is in the .counterexample of this error",
                 counterexample=verdict.counterexample.configuration,

@@ -131,10 +131,9 @@ class Run:
     _checksum: str | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"Run({self.compiled.program.theory!r}, {self.compiled.backend.name}, {self.progress}, "
-            f"{str(self.directory)!r})"
-        )
+        place = "in memory" if self.directory is None else repr(str(self.directory))
+        compiled = self.compiled
+        return f"Run({compiled.program.theory!r}, {compiled.backend.name}, {self.progress}, {place})"
 
     @property
     def directory(self) -> Path | None:

@@ -6,6 +6,7 @@ A backend adds its arrays, its random numbers and a way to compile the methods o
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,7 +37,7 @@ class SamplerModel(ABC):
         plan: Plan,
     ) -> None:
         self.arrays, self._plan, self._precision = arrays, plan, compiled.precision
-        self._constant = compiled.constant(parameters)
+        self._theory, self._constant = compiled.program.theory, compiled.constant(parameters)
         emitted = compiled.bind(parameters)
         self.sampler = Sampler(
             arrays,
@@ -50,6 +51,10 @@ class SamplerModel(ABC):
             compiled.precision,
         )
         self._chunk = chunk_size(self.sampler.shape)
+
+    def __repr__(self) -> str:
+        size = sum(math.prod(weight.shape) for weight in self.weights.values())
+        return f"{type(self).__name__}({self._theory!r}, {self._precision}, {size} weights)"
 
     def _action(self, emitted: Mapping[str, Callable[..., Any]], has_walls: bool) -> Callable[[Array], Array]:
         """S(x) on arrays of the framework, differentiable; a backend makes it finite inside of hard walls."""

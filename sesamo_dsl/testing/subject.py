@@ -233,6 +233,18 @@ class Subject:
             able.append(backend)
         return tuple(able)
 
+    @cached_property
+    def trainers(self) -> tuple[str, ...]:
+        """The backends whose models can be trained; the others refuse the step with a BackendError."""
+        able = []
+        for backend in self.samplers:
+            try:
+                self.fresh_model(backend).step(1e-12)
+            except BackendError:
+                continue
+            able.append(backend)
+        return tuple(able)
+
     @property
     def strategies(self) -> tuple[str, ...]:
         """The strategies for staying in the domain that models of this theory can have."""

@@ -21,6 +21,11 @@ def coupling_text(value: Coupling) -> str:
     return f"array({'×'.join(map(str, array.shape))}, {array.min():g} … {array.max():g})"
 
 
+def at_couplings(values: Couplings) -> str:
+    """`` with couplings a = 1, …``, or nothing for a theory without couplings."""
+    return f" with couplings {couplings_text(values)}" if values else ""
+
+
 def couplings_text(values: Couplings) -> str:
     """All couplings on one line, ``kappa = 0.3, h = array(8×8, -1.2 … 0.9)``."""
     return ", ".join(f"{name} = {coupling_text(value)}" for name, value in values.items())

@@ -20,7 +20,7 @@ _LOSSES = 4  # number of batches of the loss, for each stage of a test
 
 def _training(subject: Subject, options: dict[str, str]) -> Iterator[Measurement]:
     """Seed and step number determine a step, also after loading; all metrics are finite."""
-    for backend in subject.samplers:
+    for backend in subject.trainers:
         model = subject.fresh_model(backend, **options)
         start = model.state()
         loss = model.loss(0)
