@@ -8,7 +8,7 @@ import numpy as np
 from common import Row, Task
 
 import sesamo_dsl as sd
-from sesamo_dsl.annealing.components import start_density
+from sesamo_dsl.annealing.start_of_theory import start_density
 from sesamo_dsl.estimates.chains import gamma_method
 from sesamo_dsl.hamiltonian.kernel import Kernel
 from sesamo_dsl.hamiltonian.options import HMCOptions

@@ -507,7 +507,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/sampler/spline.py",
+        "sesamo_dsl/sampler/elementwise.py",
         (
             "inverse of the affine map",
             "Jacobian factor",
@@ -553,7 +553,7 @@ FAULTS: tuple[Fault, ...] = (
         ("gain of folded noise", "normaliser", "math.log(self._group.sectors.count)", "0.0"),
     ),
     *_in(
-        "sesamo_dsl/sampler/chain.py",
+        "sesamo_dsl/sampler/autoregressive.py",
         (
             "a chain that sees later blocks",
             "a law that does not normalise",

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .annealing.components import start_density
 from .annealing.driver import anneal_program
 from .annealing.options import AnnealingOptions
 from .annealing.start import MixtureDensity
+from .annealing.start_of_theory import start_density
 from .errors import AnnealingError, AnnealingInterrupted, BackendError
 from .estimates.chains import Chain
 from .hamiltonian import hmc

@@ -26,7 +26,7 @@ from .estimates.samples import Samples
 from .hamiltonian import hmc
 from .landscape.integrability import require_normalizable
 from .language.theory import Theory
-from .machine.cache import write_text
+from .machine.files import write_text
 from .plan.decide import asked_in, planned
 from .plan.methods import METHODS, method_options
 from .plan.options import TrainingFields, TrainingOptions

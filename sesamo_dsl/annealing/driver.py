@@ -21,13 +21,13 @@ from ..machine.interruption import held_back
 from ..machine.memory import check_memory
 from ..stages.compile import DerivedProgram
 from ..values.couplings import Coupling, Couplings
-from .components import is_soft, refined, start_density
 from .ensemble import Ensemble
 from .options import LEAST_POPULATIONS, LEAST_WALKERS, AnnealingFields, AnnealingOptions
 from .population import Interruption, Population, anneal_population, find_ladder
 from .progress import watched
 from .result import Annealed
 from .start import StartDensity
+from .start_of_theory import is_soft, refined, start_density
 
 _TARGET = 0.9  # conditional ESS at every temperature
 _PILOT, _ONLY_PILOT = 0.4, 0.6  # largest part of the time for each of several pilots, and for a single pilot

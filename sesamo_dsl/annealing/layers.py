@@ -32,9 +32,9 @@ from ..markov.moves import State
 from ..markov.whitening import Whitening
 from ..values.arrays import Arrays
 from ..values.couplings import Couplings
-from .components import mass_of_samples
 from .ensemble import Ensemble, Setting
 from .population import ACCEPTANCE, leapfrogs_of
+from .start_of_theory import mass_of_samples
 
 MOST_LAYERS = 10_000
 TARGET = 0.9

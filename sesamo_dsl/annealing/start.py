@@ -1,4 +1,4 @@
-"""The start density q₀ of annealing: a normalised mixture of Gaussians and Student t distributions.
+"""The form of the start density q₀: a normalised mixture of Gaussians and Student t distributions.
 
 Parts that share a linear map R to whitened coordinates z = R x make up a family. With d² = |R(x − μ)|², the
 part at μ is

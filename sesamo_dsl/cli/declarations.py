@@ -19,7 +19,7 @@ from ..errors import (
     OptionError,
 )
 from ..language.theory_files import load_theory, shipped_theories
-from ..machine.cache import write_text
+from ..machine.files import write_text
 from ..machine.outputs import check_output, check_picture
 from ..stages.analyse import analyse
 from .application import FAILED, app

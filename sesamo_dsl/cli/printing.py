@@ -12,7 +12,7 @@ from ..estimates.chains import Chain
 from ..estimates.estimate import Estimate
 from ..estimates.samples import Samples
 from ..estimates.weighted import observable_names
-from ..machine.cache import write_bytes
+from ..machine.files import write_bytes
 from .application import FAILED
 
 

@@ -21,7 +21,7 @@ from ..errors import (
 from ..estimates.chains import check_proposals, enough_proposals, independence_metropolis
 from ..estimates.files import read_configurations
 from ..language.theory_files import is_shipped, load_theory, source_of
-from ..machine.cache import write_text
+from ..machine.files import write_text
 from ..machine.outputs import check_output, check_picture
 from ..plan.methods import METHODS
 from ..plan.options import Law, Strategy, TrainingOptions

@@ -15,10 +15,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from ..annealing.components import start_density
 from ..annealing.driver import pilot
 from ..annealing.options import LEAST_WALKERS
 from ..annealing.start import StartDensity
+from ..annealing.start_of_theory import start_density
 from ..backend import Backend
 from ..compiled_program import CompiledProgram, check_configurations
 from ..errors import AnnealingError, BackendError

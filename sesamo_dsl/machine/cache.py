@@ -1,12 +1,10 @@
-"""Atomic writes of files, and the cache of emitted modules on disk, one file for each digest."""
+"""The cache of emitted modules on disk, one file for each digest."""
 
 from __future__ import annotations
 
 import hashlib
 import linecache
 import os
-import re
-import secrets
 import stat
 import sys
 import tempfile
@@ -16,9 +14,7 @@ from types import ModuleType
 
 from .. import checks
 from ..errors import RunError
-
-_STEM = 60
-"""Most characters of a theory's name in the name of a file."""
+from .files import file_stem, write_text
 
 
 def cache_directory() -> Path:
@@ -78,35 +74,6 @@ def _private(place: Path) -> Path:
             remedy="set SESAMO_DSL_CACHE to a directory of your own",
         )
     return place
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file completely or not at all; RunError if the path cannot be written."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a binary file completely or not at all; RunError if the path cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"file {path}",
-            expected="a place that can be written",
-            found=str(error),
-            remedy="choose another directory or fix its permissions",
-        ) from error
-
-
-def file_stem(name: str) -> str:
-    """A name as part of a file name: ASCII, and not too long."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:_STEM]
 
 
 def load_source(name: str, source: str) -> tuple[Path, ModuleType]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ..comparison import Comparison
 from ..estimates.samples import Samples
 from ..ir.interpreter import run
-from ..machine.cache import write_bytes
+from ..machine.files import write_bytes
 from ..machine.outputs import check_picture
 from ..training.history import History
 from ..values.couplings import couplings_text

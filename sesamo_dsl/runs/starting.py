@@ -17,7 +17,7 @@ from ..estimates.chains import Chain
 from ..flows.base import GaussianBase, MixtureBase
 from ..flows.spec import FlowSpec
 from ..landscape.integrability import require_normalizable
-from ..machine.cache import file_stem, write_text
+from ..machine.files import file_stem, write_text
 from ..plan.base import make_base
 from ..plan.decide import planned
 from ..plan.mixture import MOST_PARTS, base_of_configurations

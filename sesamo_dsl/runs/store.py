@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from ..errors import RunError, SesamoError
-from ..machine.cache import write_bytes
+from ..machine.files import write_bytes
 
 RECORD = "run.json"
 LOCK = "run.lock"

@@ -11,7 +11,7 @@ from ..flows.couplings import Block, Coupling
 from ..flows.spec import FlowSpec
 from ..flows.zero_mode import ZeroMode
 from .arrays import Array, Arrays, Weights, layers_of, perceptron
-from .spline import affine, bounded, spline
+from .elementwise import affine, bounded, spline
 
 
 class Conditioner:

@@ -7,7 +7,7 @@ uniform        1/|G|
 learned        one logit for every element, the same for all y
 heat_bath      exp(−S₁(T_u y)) / Σ_v exp(−S₁(T_v y)), the exact conditional
 conditional    exp ψ(T_u y) / Σ_v exp ψ(T_v y) with a network ψ (:mod:`sesamo_dsl.laws.conditional`); the
-               chain of :mod:`sesamo_dsl.sampler.chain` if S₁ couples too many blocks for a table
+               chain of :mod:`sesamo_dsl.sampler.autoregressive` if S₁ couples too many blocks for a table
 =============  ===========================================================================================
 
 A user's law is a subclass of :class:`GroupLaw`, or of :class:`TableLaw` if it has a table over all u, and is

@@ -24,9 +24,9 @@ import numpy as np
 from ..laws.circle import BINS, LIMIT, CircleSpec
 from ..laws.orbits import OrbitLaw, circle, polar_quadrature
 from .arrays import Array, Arrays, Weights, chosen, layers_of, perceptron
+from .elementwise import bounded, knots, rational_quadratic
 from .features import Features
 from .group_action import GroupAction
-from .spline import bounded, knots, rational_quadratic
 
 
 def log_orbit_integral(arrays: Arrays, kappa: Array, dimension: int) -> Array:

@@ -30,7 +30,7 @@ from ..plan.extensions import LAWS
 from ..plan.plan import Plan, has_exact_orbits, is_discontinuous_at_walls
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights, chosen
-from .chain import Chain
+from .autoregressive import AutoregressiveLaw
 from .domains import DOMAIN_MAPS
 from .flow import CouplingFlow, Flow, Mixture
 from .group_action import Emitted, GroupAction
@@ -129,7 +129,7 @@ class Sampler:
             return LAW_CLASSES[plan.law](self.group)
         if facts.chained:
             chain = AutoregressiveSpec.of(program, facts, base, plan.strategy, parameters)
-            return Chain(self.group, chain, precision)
+            return AutoregressiveLaw(self.group, chain, precision)
         spec = ConditionalSpec.of(program, facts, base, plan.strategy, parameters)
         return Conditional(self.group, spec, precision)
 

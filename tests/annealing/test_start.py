@@ -11,9 +11,9 @@ import sympy as sp
 from scipy.stats import kstest
 
 import sesamo_dsl as sd
-from sesamo_dsl.annealing.components import refined, start_density
 from sesamo_dsl.annealing.fit import fit_mixture
 from sesamo_dsl.annealing.start import Family, MixtureDensity, Shape, StartDensity
+from sesamo_dsl.annealing.start_of_theory import refined, start_density
 from sesamo_dsl.backend import load_backend
 from sesamo_dsl.markov import whitening as whitening_module
 from sesamo_dsl.markov.whitening import LinearMaps, Whitening, real_waves

@@ -21,8 +21,8 @@ from sesamo_dsl.flows.couplings import coupling, frozen_mask
 from sesamo_dsl.flows.spec import FlowSpec, Transform
 from sesamo_dsl.plan.bases import added_curvature
 from sesamo_dsl.sampler import Arrays
+from sesamo_dsl.sampler.elementwise import spline
 from sesamo_dsl.sampler.flow import CouplingFlow
-from sesamo_dsl.sampler.spline import spline
 from sesamo_dsl.values.node_order import NodeOrder
 from sesamo_jax.arrays import JaxArrays
 from sesamo_torch.arrays import TorchArrays

@@ -18,7 +18,7 @@ from .group_action import GroupAction
 from .laws import GroupLaw
 
 
-class Chain(GroupLaw):
+class AutoregressiveLaw(GroupLaw):
     """log Σ_(h ∈ H) p_chain(hu|y) and draws of u; y is (batch, components, *lattice), u (batch, blocks)."""
 
     def __init__(self, group: GroupAction, spec: AutoregressiveSpec, dtype: str) -> None:
