@@ -1,4 +1,4 @@
-"""The start density q₀ that a theory needs: a mixture over the known minima of S, and a broad part around them.
+"""The start density q₀ that a theory needs: a mixture over its minima of S, and a broad part around them.
 
 Centres are the minima and their images under the finite group, under translations, and on the orbits of Lie
 groups. Widths are the widths of Laplace's approximation times 1.5, weights are square roots of Laplace's
