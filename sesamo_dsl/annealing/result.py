@@ -18,7 +18,7 @@ from ..estimates.finding import Finding
 from ..estimates.identities import Identities
 from ..estimates.pareto import HEAVY_TAIL, pareto_tail_index
 from ..estimates.target_sample import MOST, TargetSample
-from ..estimates.weighted import Observable, observable_names, observable_values, values_of, virial_values
+from ..estimates.weighted import Observable, observable_names, values_of, virial_values, warn_of_nan
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.derived import Derived
@@ -223,7 +223,8 @@ class Annealed:
         control
             True to lower the variance by Schwinger–Dyson identities; see :meth:`.Samples.expect`.
         """
-        values = values_of(self.program, self.parameters, self.samples, observable)
+        values = values_of(self.program, self.parameters, self.samples, observable, self.declared)
+        warn_of_nan(values, self.weights, observable)
         if not flag(control, "option control"):
             return self._mean(values)
         doubt = "" if self.reached == 1 else f"β = {self.reached:.3g}, where identities of S do not hold"
@@ -265,14 +266,11 @@ class Annealed:
             self.warnings,
         )
 
-    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
-        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables."""
+    def derived(self, quantity: str | Callable[..., Any], *observables: Observable) -> Estimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of observables as in ``expect``."""
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
-        values = [
-            observable_values(self.program, self.parameters, self.samples, name)
-            for name in chosen.observables
-        ]
-        return self.expect(chosen.linearised([self.expect(v).value for v in values], values))
+        values = [values_of(self.program, self.parameters, self.samples, o) for o in chosen.observables]
+        return self._mean(chosen.linearised([self._mean(v).value for v in values], values))
 
     @cached_property
     def virial(self) -> Estimate:

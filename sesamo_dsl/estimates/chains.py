@@ -182,7 +182,7 @@ class Chain:
         """Values of an observable along the chain, (replicas, length); :meth:`expect` is their mean."""
         if isinstance(observable, str) and observable == "action":
             return self.action
-        values = values_of(self.program, self.parameters, self.configurations, observable)
+        values = values_of(self.program, self.parameters, self.configurations, observable, self.declared)
         return values.reshape(self.action.shape)
 
     @cached_property
@@ -240,8 +240,8 @@ class Chain:
             self.warnings,
         )
 
-    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> ChainEstimate:
-        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
+    def derived(self, quantity: str | Callable[..., Any], *observables: Observable) -> ChainEstimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of observables as in :meth:`expect`.
 
         Arguments are those of :meth:`.Samples.derived`; the error comes from the Γ-method for the linearised
         function.

@@ -7,7 +7,8 @@ that is never drawn enters none of these figures; see :mod:`sesamo_dsl.estimates
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self, cast, overload
@@ -55,8 +56,17 @@ def observable_names(program: Program) -> list[str]:
     return [f.removeprefix(prefix) for f in program.functions if f.startswith(prefix)]
 
 
-def observable_values(program: Program, parameters: Couplings, x: np.ndarray, observable: str) -> np.ndarray:
-    """O(x) per configuration, (n,), of ``"action"`` or a declared observable; OptionError for other names."""
+def observable_values(
+    program: Program,
+    parameters: Couplings,
+    x: np.ndarray,
+    observable: str,
+    derived: Container[str] = (),
+) -> np.ndarray:
+    """O(x) per configuration, (n,), of ``"action"`` or a declared observable; OptionError for other names.
+
+    ``derived`` has the names of derived quantities, which the error tells how to ask for.
+    """
     known = ["action", *observable_names(program)]
     if not isinstance(observable, str) or spelling(observable) not in known:
         raise OptionError(
@@ -64,17 +74,25 @@ def observable_values(program: Program, parameters: Couplings, x: np.ndarray, ob
             f"{program.theory}",
             expected=f"one of {', '.join(known)}",
             found=shown(observable),
-            remedy="declare it in Theory(observables={…})",
+            remedy=f'it is a derived quantity: ask for derived("{observable}")'
+            if isinstance(observable, str) and observable in derived
+            else "declare it in Theory(observables={…})",
         )
     observable = spelling(observable)
     function = observable if observable == "action" else f"observable_{observable}"
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
 
 
-def values_of(program: Program, parameters: Couplings, x: np.ndarray, observable: Observable) -> np.ndarray:
+def values_of(
+    program: Program,
+    parameters: Couplings,
+    x: np.ndarray,
+    observable: Observable,
+    derived: Container[str] = (),
+) -> np.ndarray:
     """O(x) per configuration, (n,), float64, of any :data:`Observable`; OptionError for other objects."""
     if isinstance(observable, str):
-        return observable_values(program, parameters, x, observable)
+        return observable_values(program, parameters, x, observable, derived)
     subject, remedy = "observable", "give one real number for each configuration, in their order"
     expected = f"a declared name, a function of the configurations, or values of shape ({len(x)},)"
     wrong = mismatch(observable, 1) if callable(observable) else None
@@ -90,6 +108,19 @@ def values_of(program: Program, parameters: Couplings, x: np.ndarray, observable
     if values.shape != (len(x),):
         raise OptionError(subject, expected=expected, found=f"shape {values.shape}", remedy=remedy)
     return values.astype(np.float64)
+
+
+def warn_of_nan(values: np.ndarray, weights: np.ndarray, observable: Observable) -> None:
+    """A RuntimeWarning that names the observable if it is NaN at configurations that have a weight, (n,)."""
+    missing = int((np.isnan(values) & (weights > 0)).sum())
+    if missing:
+        name = f"observable {observable}" if isinstance(observable, str) else "an observable without a name"
+        warnings.warn(
+            f"{name} is NaN at {missing} of {len(values)} configurations, and so is its mean: check it there "
+            "for roots and logarithms of negative numbers and for 0/0",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
@@ -399,7 +430,8 @@ class WeightedSamples:
             True to lower the variance by Schwinger–Dyson identities, which have mean zero; the attribute
             ``control`` of the estimate has their effect, or the reason why they were not used.
         """
-        values = values_of(self.program, self.parameters, self.x, observable)
+        values = values_of(self.program, self.parameters, self.x, observable, self.declared)
+        warn_of_nan(values, self.weights, observable)
         if not flag(control, "option control"):
             return self._reweighted(values)
         index = harmful_tail_index(self.log_weights)
@@ -409,17 +441,16 @@ class WeightedSamples:
             *with_control(values, self.weights, quarter, self.identities, self._reweighted, doubt)
         )
 
-    def derived(self, quantity: str | Callable[..., Any], *observables: str) -> Estimate:
-        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of named observables.
+    def derived(self, quantity: str | Callable[..., Any], *observables: Observable) -> Estimate:
+        """A declared function of expectation values, or ``f(⟨O_1⟩, …)`` of observables as in :meth:`expect`.
 
         ``samples.derived("susceptibility")``, or
-        ``samples.derived(lambda m2, m: m2 - m**2, "m_squared", "abs_m")``. The error is that of the
-        linearised function, which includes the correlation of the observables.
+        ``samples.derived(lambda m2, m: m2 - m**2, "m_squared", "abs_m")``, or an effective mass from
+        ``g = two_point(samples.x)``: ``samples.derived(lambda a, b: np.log(a / b), g[:, 1], g[:, 2])``. The
+        error is that of the linearised function, which includes the correlation of the observables.
         """
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
-        values = [
-            observable_values(self.program, self.parameters, self.x, name) for name in chosen.observables
-        ]
+        values = [values_of(self.program, self.parameters, self.x, o) for o in chosen.observables]
         return self._reweighted(chosen.linearised([self._reweighted(v).value for v in values], values))
 
     def _reweighted(self, values: np.ndarray) -> Estimate:

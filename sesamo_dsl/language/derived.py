@@ -37,13 +37,14 @@ class Derived:
     """f(⟨O_1⟩, ⟨O_2⟩, …), a number made from means of observables."""
 
     function: Callable[..., Any]
-    observables: tuple[str, ...]
+    observables: tuple[Any, ...]
+    """Names; in a function of means also functions of configurations, and values."""
 
     @classmethod
     def of(
         cls,
         quantity: str | Callable[..., Any],
-        observables: Sequence[str],
+        observables: Sequence[Any],
         declared: Mapping[str, Derived],
         theory: str,
     ) -> Derived:
@@ -54,7 +55,7 @@ class Derived:
             raise OptionError(
                 f"derived quantity of theory {theory}",
                 expected=f"one of {', '.join(declared) or 'none that is declared'}, "
-                "or a function and the names of its observables",
+                "or a function and its observables",
                 found=", ".join(map(shown, (quantity, *observables))),
                 remedy='declare it in Theory(derived={…}), or ask for instance derived(f, "m_squared")',
             )
@@ -75,28 +76,33 @@ class Derived:
                 result = result + slope * (series - point[i])
         if not np.isfinite(result).all():
             raise OptionError(
-                f"function of {', '.join(self.observables)}",
+                self._subject,
                 expected="finite values near the means",
                 found=f"f({', '.join(f'{m:.6g}' for m in means)}) = {self.function(*point)}",
                 remedy="check the function where the means are",
             )
         return result
 
+    @property
+    def _subject(self) -> str:
+        names = (o if isinstance(o, str) else "an observable without a name" for o in self.observables)
+        return f"function of {', '.join(names)}"
+
     def _at(self, point: np.ndarray) -> float:
         """f at these means; OptionError if it takes another number of them, or gives no real number."""
         wrong = mismatch(self.function, len(point))
         if wrong is not None:
             raise OptionError(
-                f"function of {', '.join(self.observables)}",
+                self._subject,
                 expected=f"one that takes {len(point)} numbers",
                 found=wrong,
-                remedy="name as many observables as the function has arguments",
+                remedy="give as many observables as the function has arguments",
             )
         value = self.function(*point)
         number = as_real(value)
         if number is None:
             raise OptionError(
-                f"function of {', '.join(self.observables)}",
+                self._subject,
                 expected="a real number for the means of the observables",
                 found=shown(value),
                 remedy="return one number; call derived once for each of several",
