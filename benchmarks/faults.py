@@ -227,7 +227,7 @@ FAULTS: tuple[Fault, ...] = (
             "scores of the inverse",
             "swapped preimage",
             "scores = representation @ centre @ metric",
-            "scores = np.linalg.inv(representation) @ reference @ metric",
+            "scores = np.linalg.inv(representation) @ centre @ metric",
         ),
         (
             "matrices transposed",

@@ -6,7 +6,8 @@ properties on a few small theories in one process per fault, and writes which pr
 A fault is *caught* when a property or a conformance check fails, when one of them raises an exception (none
 is raised without faults, which is tested first), or when the compiler refuses a theory with one of its own
 errors. A crash before any property runs and a time limit count as not caught. A fault that cannot be
-imported, or whose text is not found exactly once, is an error of the list.
+imported, that uses a name which does not exist, or whose text is not found exactly once, is an error of the
+list.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ def run(fault: Fault | None, clean: Path, limit: float, backend: str) -> Outcome
             status, by = "crashed", "the process died"
         process.kill()
         process.join()
+    if "raised NameError" in by:
+        status = "import"
     return Outcome(status, by, time.perf_counter() - start)
 
 
@@ -173,9 +176,10 @@ def table(rows: list[tuple[Fault, Outcome]], seconds: float) -> str:
         "A fault is caught when a property or a conformance check fails; when one of them raises an",
         "exception, as none does without a fault, which is tried first; or when the compiler refuses a",
         "theory with one of its own errors. A crash before any property runs and a time limit count as",
-        "not caught. A fault that cannot be imported is an error of the list. Exact properties run first,",
-        "statistical ones after them; the first that fails is named: it is not the only one that sees the",
-        "fault. Seconds include the start of a process and everything before that property.",
+        "not caught. A fault that cannot be imported, or that uses a name which does not exist, is an error",
+        "of the list. Exact properties run first, statistical ones after them; the first that fails is",
+        "named: it is not the only one that sees the fault. Seconds include the start of a process and",
+        "everything before that property.",
         "",
         "| fault | kind | file | caught by | seconds |",
         "|---|---|---|---|---:|",
