@@ -1,6 +1,6 @@
 """Whether a function of a Program is proved to have neither jumps nor poles, operation by operation.
 
-What is not on a list here is not proved: a new operation is left out until somebody says that it is smooth.
+Operations say themselves whether they are smooth or continuous; of one that does not, nothing is proved.
 """
 
 from __future__ import annotations
@@ -10,32 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..values.couplings import Couplings
+from .operations import OPERATIONS
 from .program import Function
 from .value import Kind, Op
 
-SMOOTH = frozenset(
-    (
-        "add",
-        "sub",
-        "mul",
-        "exp",
-        "expm1",
-        "sin",
-        "cos",
-        "tanh",
-        "sinh",
-        "cosh",
-        "atan",
-        "asinh",
-        "erf",
-        "erfc",
-    )
-)
-"""Operations that can be differentiated as often as one likes, whatever their arguments are."""
-_LINEAR = frozenset(
-    ("input", "component", "shift", "neighbours", "gather", "broadcast", "site_sum", "affine_stack")
-)
-_CONTINUOUS = frozenset(("abs", "maximum", "minimum", "logsumexp", "stack_logsumexp"))
 _GIVEN = frozenset(("parameter", "constant", "site_parameter", "site_constant"))
 _DETERMINANT = "fermion_log_det"
 
@@ -56,7 +34,7 @@ def discontinuity(
     signs = _Signs(function, parameters, constants)
     falling = _falling_determinants(function, signs)
     for index, op in enumerate(function.ops):
-        if op.name in SMOOTH | _GIVEN | _LINEAR | _CONTINUOUS:
+        if OPERATIONS[op.name].is_smooth or OPERATIONS[op.name].is_continuous:
             continue
         if op.name == "where" and is_given(function.ops[op.args[0]]):
             continue

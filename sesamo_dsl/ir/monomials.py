@@ -14,8 +14,9 @@ from itertools import product
 import numpy as np
 
 from .builder import Builder
-from .continuity import SMOOTH, is_given
+from .continuity import is_given
 from .gradient import derivatives, gradient_parts
+from .operations import OPERATIONS
 from .program import SITE_VALUES, Function
 from .value import Kind
 
@@ -223,7 +224,7 @@ class Monomials:
             return is_given(self.b.op(op.args[0]))
         if op.name == "div":
             return self.b.kind(op.args[1]) is Kind.SCALAR
-        return op.kind is Kind.SITE and op.name in SMOOTH | {"broadcast"}
+        return op.kind is Kind.SITE and (OPERATIONS[op.name].is_smooth or op.name == "broadcast")
 
     def _site(self, value: int) -> Site | None:
         op = self.b.op(value)

@@ -13,16 +13,13 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.interpreter import run
+from ..ir.operations import OPERATIONS
+from ..ir.operations.functions import Elementwise
 from ..ir.program import Function
 from ..ir.value import Kind
 from .landscape import Landscape
 
 _MOST_VALUES = 64
-# functions with a kink, or the middle of a step, where their argument changes sign
-_BROKEN = frozenset(
-    {"abs", "sign", "sqrt", "log", "exp", "expm1", "tanh", "sinh", "atan", "asinh", "erf", "erfc"}
-)
-_CURVED = _BROKEN | {"cosh", "acosh", "asin", "acos", "atanh", "lgamma", "i0e", "i1e", "sin", "cos", "tan"}
 _COMPARED = frozenset({"lt", "le", "maximum", "minimum"})
 
 
@@ -72,7 +69,8 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
     seen = _seen(action)
     inside: set[int] = set()  # values that the arguments of curved functions depend on
     for index in reversed(seen):
-        if action.ops[index].name in _CURVED | {"logsumexp"} or index in inside:
+        name = action.ops[index].name
+        if _is_curved(name) or name == "logsumexp" or index in inside:
             inside.update(action.ops[index].args)
     for index in seen:
         op = action.ops[index]
@@ -89,11 +87,11 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
             steps = builder.apply("sin", builder.mul(builder.constant(np.pi), values[args[0]]))
             want(steps, "broken")
             want(steps, "jumping")
-        elif op.name in _CURVED:
+        elif isinstance(function := OPERATIONS[op.name], Elementwise) and function.curved:
             want(values[args[0]], "smooth")
-            if op.name in _BROKEN:
+            if function.turns_at_zero:
                 want(values[args[0]], "broken")
-            if op.name == "sign":
+            if function.may_jump:
                 want(values[args[0]], "jumping")
         elif op.name == "div" and moving[op.args[1]]:
             want(values[op.args[1]], "smooth")
@@ -121,6 +119,12 @@ def inner_values(landscape: Landscape) -> InnerValues | None:
         for use in ("smooth", "broken", "jumping")
     )
     return InnerValues(Followed(landscape, function), smooth, broken, jumping)
+
+
+def _is_curved(name: str) -> bool:
+    """Whether an operation is a function of one value with features where that is stationary."""
+    operation = OPERATIONS[name]
+    return isinstance(operation, Elementwise) and operation.curved
 
 
 def _seen(function: Function) -> list[int]:

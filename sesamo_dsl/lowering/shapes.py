@@ -8,14 +8,15 @@ from typing import Any, cast
 import sympy as sp
 
 from ..errors import LoweringError
+from ..ir.operations import OPERATIONS
+from ..ir.operations.functions import Elementwise
 from ..symbols.bonds import BondWeight
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Functional
 
-_SUPPORTED = (
-    "+, ·, powers, exp, log, sin, cos, tan, sec, csc, cot, sinc, asin, acos, atan, atan2; sinh, cosh, tanh, "
-    "sech, csch, coth, asinh, acosh, atanh; erf, erfc, gamma and loggamma of positive arguments, "
-    "besseli of order 0 and 1; Abs, sign, Heaviside, floor, ceiling, Mod, Max, Min, Piecewise"
+_WRITTEN_WITH_OTHERS = (
+    "atan2, sec, csc, cot, sinc, sech, csch, coth; gamma and loggamma of positive arguments, "
+    "besseli of order 0 and 1; Heaviside, ceiling, Mod, Max, Min, Piecewise"
 )
 
 
@@ -86,11 +87,18 @@ def float_of(expr: sp.Expr) -> float:
     return value
 
 
+def supported() -> str:
+    """What a formula may be made of, in words: the functions that are operations, and others."""
+    functions = (o.name for o in OPERATIONS.values() if isinstance(o, Elementwise) and o.in_formulas)
+    own = ", ".join("Abs" if name == "abs" else name for name in functions)
+    return f"+, ·, powers, {own}; {_WRITTEN_WITH_OTHERS}"
+
+
 def unsupported(expr: sp.Basic, what: str | None = None) -> LoweringError:
     """The error for an expression that has no lowering."""
     return LoweringError(
         f"expression {expr}",
-        expected=_SUPPORTED,
+        expected=supported(),
         found=what or type(expr).__name__,
         remedy="rewrite the expression with these functions",
     )

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import sesamo_dsl as sd
 import sesamo_jax
 import sesamo_torch
+from sesamo_dsl.algebra.regularity import _ANALYTIC, _KINKED
 from sesamo_dsl.errors import LoweringError, ProgramError
 from sesamo_dsl.ir.builder import Builder
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.operations import OPERATIONS, register
-from sesamo_dsl.ir.operations.operation import Fixed, Pointwise
+from sesamo_dsl.ir.operations.functions import Elementwise
+from sesamo_dsl.ir.operations.operation import Fixed, Pointwise, Setting
 from sesamo_dsl.ir.program import Function, Program
 from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.ir.value import Kind
@@ -267,3 +270,38 @@ def test_the_direction_of_a_vanishing_vector_has_a_bound(components: int) -> Non
     assert np.isfinite(y).all()
     long = error_bounds(program, "unrotate", x + 1, {}, roundoff=np.finfo(np.float32).eps)
     assert all((bound < 0.01).all() for bound in long)
+
+
+FUNCTIONS = sorted(
+    name for name, o in OPERATIONS.items() if isinstance(o, Elementwise) and name not in LEFT_OUT
+)
+STEP = 1e-4
+HIDDEN_KINK = {"i1e"}  # in the second derivative
+NOWHERE = Setting({}, {}, {}, (1,), np.dtype(np.float64))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_a_function_says_of_its_smoothness_is_what_its_values_say(name: str) -> None:
+    """By differences at many points, among them those at which functions jump or have kinks and poles."""
+    function = OPERATIONS[name]
+    generic = np.random.default_rng(5).uniform(-5, 5, 200)
+    points = np.concatenate([generic, np.arange(-5.0, 6.0), np.pi * np.array([-0.5, 0.5])])
+    with np.errstate(all="ignore"):
+        lower, middle, upper = (function.value([points + k * STEP], None, NOWHERE) for k in (-1, 0, 1))
+        scale = 1 + np.abs(middle)
+        jump = np.maximum(np.abs(upper - middle), np.abs(middle - lower)) / scale
+        kink = np.abs(upper - 2 * middle + lower) / (STEP * scale)
+    continuous = bool(np.isfinite(jump).all() and jump.max() < 0.01)
+    assert (function.is_continuous or function.is_smooth) == continuous, f"{name} says otherwise"
+    smooth = continuous and bool(kink.max() < 0.01) and name not in HIDDEN_KINK
+    assert function.is_smooth == smooth, f"{name} says otherwise"
+
+
+def test_the_lists_of_the_analysis_have_every_function_that_is_smooth_or_has_kinks() -> None:
+    """``algebra`` is below ``ir`` and has lists of its own, of SymPy's functions."""
+    for name in FUNCTIONS:
+        function, known = OPERATIONS[name], getattr(sp, "Abs" if name == "abs" else name, None)
+        if known is None or name in ("i0e", "i1e"):
+            continue
+        for listed, said in ((_ANALYTIC, function.is_smooth), (_KINKED, function.is_continuous)):
+            assert (known in listed) == said, f"{name} in sesamo_dsl/algebra/regularity.py"

@@ -16,7 +16,9 @@ import sesamo_dsl as sd
 import sesamo_jax
 import sesamo_torch
 from sesamo_dsl.errors import LoweringError
+from sesamo_dsl.estimates.identities import Identities
 from sesamo_dsl.ir.builder import Builder
+from sesamo_dsl.ir.continuity import discontinuity
 from sesamo_dsl.ir.gradient import with_gradient
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.ir.operations import OPERATIONS, register
@@ -26,7 +28,11 @@ from sesamo_dsl.ir.program import Program
 from sesamo_dsl.ir.rounding import error_bounds
 from sesamo_dsl.ir.source import Dialect, module_source
 from sesamo_dsl.ir.value import Kind
+from sesamo_dsl.landscape.inner_values import inner_values
+from sesamo_dsl.landscape.landscape import Landscape
 from sesamo_dsl.lowering.expressions import lower
+from sesamo_dsl.lowering.shapes import supported
+from sesamo_dsl.stages.lower import action_program
 from support import example
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +55,7 @@ SOFTSIGN = Elementwise(
     lambda x: x / (1 + np.abs(x)),
     slope=slope,
     error=lambda x, y, delta, roundoff: (delta + 2 * roundoff * np.abs(x)) / (1 + np.abs(x)),
+    continuous=True,
 )
 
 
@@ -56,6 +63,9 @@ class softsign(sp.Function):
     """What users write."""
 
     is_real = True
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return (self.args[0] / (1 + sp.Abs(self.args[0])))._eval_evalf(prec)
 
 
 @pytest.fixture
@@ -134,7 +144,29 @@ def test_a_formula_names_it(program: Program) -> None:
             lower("action", "S.", phi.lattice.sum(unknown(phi)), (phi,), "action")
 
 
+def test_control_variates_and_the_search_for_modes_see_it(program: Program) -> None:
+    """As its declaration says; of an operation that says nothing, nothing is proved and all is searched."""
+    phi = sd.ScalarField("phi", sd.Lattice(3, 2))
+    action = phi.lattice.sum(phi**4 + softsign(2 * phi - 1))
+    whole = action_program(sd.Theory("toy", fields=[phi], action=action))
+    assert Identities.at(whole, {}, X).obstacle == ""
+    found = inner_values(Landscape(whole, {}, (3, 2), uniform=True))
+    assert found is not None
+    assert np.allclose(found.follow(np.array([[0.5], [2.0]]))[:, found.broken], [[0.0], [3.0]])
+    OPERATIONS["softsign"].is_continuous = False
+    try:
+        assert "softsign" in str(discontinuity(program.functions["action"], {}, {}))
+    finally:
+        OPERATIONS["softsign"].is_continuous = True
+
+
+def test_what_is_refused_names_it_among_what_is_supported(program: Program) -> None:
+    assert "softsign" in supported()
+    assert all(name in supported() for name in ("exp", "Abs", "atan2"))
+
+
 def test_it_is_gone_again() -> None:
+    assert "softsign" not in supported()
     phi = sd.ScalarField("phi", sd.Lattice(3))
     with pytest.raises(LoweringError, match="softsign"):
         lower("action", "S.", phi.lattice.sum(softsign(phi)), (phi,), "action")

@@ -49,6 +49,7 @@ class Add(Pointwise):
     """a + b."""
 
     name, count = "add", 2
+    is_smooth = True
 
     def simplified(self, b: Writer, args: tuple[int, ...], attribute: Attribute) -> int:
         first, second = args
@@ -86,6 +87,7 @@ class Sub(Pointwise):
     """a − b."""
 
     name, count = "sub", 2
+    is_smooth = True
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         return args[0] - args[1]
@@ -109,6 +111,7 @@ class Mul(Pointwise):
     """a·b, the smaller factor first."""
 
     name, count = "mul", 2
+    is_smooth = True
 
     def simplified(self, b: Writer, args: tuple[int, ...], attribute: Attribute) -> int:
         small, large = args

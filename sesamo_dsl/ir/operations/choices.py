@@ -49,6 +49,7 @@ class Extreme(Pointwise):
     """The larger or the smaller of two values a, b; where they are equal, ∂/∂a = 0 and ∂/∂b = 1."""
 
     count = 2
+    is_continuous = True
 
     def __init__(self, name: str, function: Callable[[Array, Array], Array], *, largest: bool) -> None:
         self.name, self._function, self._largest = name, function, largest

@@ -43,6 +43,7 @@ class LogSumExp(Pointwise):
     """log Σ exp(terms)."""
 
     name = "logsumexp"
+    is_continuous = True
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         return _logsumexp(np.stack(np.broadcast_arrays(*args)))
@@ -62,6 +63,7 @@ class AffineStack(Operation):
     """rows[k][0] + Σ_j rows[k][j+1] values[j] for every k, rows = attribute."""
 
     name = "affine_stack"
+    is_continuous = True
 
     @property
     def arguments(self) -> str:
@@ -88,6 +90,7 @@ class StackLogSumExp(Fixed):
     """log Σ_k exp(stack_k)."""
 
     name, takes, gives = "stack_logsumexp", (Kind.STACK,), Kind.SITE
+    is_continuous = True
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
         return _logsumexp(args[0]).reshape(at.site_shape)

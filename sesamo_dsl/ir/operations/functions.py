@@ -38,8 +38,13 @@ class Elementwise(Pointwise):
         See :data:`Error`.
     in_formulas
         True if it is the SymPy function of its name; otherwise only the lowering writes it.
-    may_jump
+    may_jump, smooth, continuous
         See :class:`.Operation`.
+    curved
+        Whether S has narrow features where its argument is stationary, so that modes are searched there.
+    turns_at_zero
+        Whether it has a kink, a step or the middle of one where its argument changes sign: modes are
+        searched there as well.
     within
         An interval of its values; None for a function that is monotone on either side of 0.
     """
@@ -55,9 +60,15 @@ class Elementwise(Pointwise):
         error: Error,
         in_formulas: bool = True,
         may_jump: bool = False,
+        smooth: bool = False,
+        continuous: bool = False,
+        curved: bool = True,
+        turns_at_zero: bool = True,
         within: Interval | None = None,
     ) -> None:
         self.name, self.in_formulas, self.may_jump = name, in_formulas, may_jump
+        self.is_smooth, self.is_continuous = smooth, continuous
+        self.curved, self.turns_at_zero = curved, turns_at_zero
         self._function, self._slope, self._error, self._within = function, slope, error, within
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
@@ -143,6 +154,7 @@ _FUNCTIONS: tuple[Operation, ...] = (
         np.exp,
         slope=lambda b, x, y, adjoint: b.mul(adjoint, y),
         error=lambda x, y, delta, roundoff: np.abs(y) * delta,
+        smooth=True,
     ),
     Elementwise(
         "log",
@@ -155,6 +167,7 @@ _FUNCTIONS: tuple[Operation, ...] = (
         np.expm1,
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("exp", x)),
         error=lambda x, y, delta, roundoff: (1 + np.abs(y)) * delta,
+        smooth=True,
     ),
     Elementwise(
         "sqrt",
@@ -168,6 +181,8 @@ _FUNCTIONS: tuple[Operation, ...] = (
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("cos", x)),
         error=_kept,
         within=(-1.0, 1.0),
+        smooth=True,
+        turns_at_zero=False,
     ),
     Elementwise(
         "cos",
@@ -175,6 +190,8 @@ _FUNCTIONS: tuple[Operation, ...] = (
         slope=lambda b, x, y, adjoint: b.neg(b.mul(adjoint, b.apply("sin", x))),
         error=_kept,
         within=(-1.0, 1.0),
+        smooth=True,
+        turns_at_zero=False,
     ),
     Elementwise(
         "tan",
@@ -182,54 +199,64 @@ _FUNCTIONS: tuple[Operation, ...] = (
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.add(b.constant(1.0), b.mul(y, y))),
         error=lambda x, y, delta, roundoff: (1 + y**2) * delta,
         within=ANYTHING,
+        turns_at_zero=False,
     ),
     Elementwise(
         "tanh",
         np.tanh,
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.sub(b.constant(1.0), b.mul(y, y))),
         error=_kept,
+        smooth=True,
     ),
     Elementwise(
         "sinh",
         np.sinh,
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("cosh", x)),
         error=lambda x, y, delta, roundoff: np.cosh(x) * delta,
+        smooth=True,
     ),
     Elementwise(
         "cosh",
         np.cosh,
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("sinh", x)),
         error=lambda x, y, delta, roundoff: np.cosh(x) * delta,
+        smooth=True,
+        turns_at_zero=False,
     ),
     Elementwise(
         "asin",
         np.arcsin,
         slope=_arc(1),
         error=lambda x, y, delta, roundoff: delta / np.sqrt(np.maximum(1 - x**2, _TINY)),
+        turns_at_zero=False,
     ),
     Elementwise(
         "acos",
         np.arccos,
         slope=_arc(-1),
         error=lambda x, y, delta, roundoff: delta / np.sqrt(np.maximum(1 - x**2, _TINY)),
+        turns_at_zero=False,
     ),
     Elementwise(
         "atan",
         np.arctan,
         slope=lambda b, x, y, adjoint: b.div(adjoint, b.add(b.constant(1.0), b.mul(x, x))),
         error=_kept,
+        smooth=True,
     ),
     Elementwise(
         "asinh",
         np.arcsinh,
         slope=lambda b, x, y, adjoint: b.div(adjoint, b.apply("cosh", y)),
         error=_kept_in_pieces,
+        smooth=True,
     ),
     Elementwise(
         "acosh",
         np.arccosh,
         slope=lambda b, x, y, adjoint: b.div(adjoint, b.apply("sinh", y)),
         error=lambda x, y, delta, roundoff: delta / np.sqrt(np.maximum(x**2 - 1, _TINY)),
+        turns_at_zero=False,
     ),
     Elementwise(
         "atanh",
@@ -238,9 +265,14 @@ _FUNCTIONS: tuple[Operation, ...] = (
             adjoint, b.mul(b.sub(b.constant(1.0), x), b.add(b.constant(1.0), x))
         ),
         error=lambda x, y, delta, roundoff: delta / np.abs(1 - x**2),
+        turns_at_zero=False,
     ),
     Elementwise(
-        "abs", np.abs, slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("sign", x)), error=_kept
+        "abs",
+        np.abs,
+        slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("sign", x)),
+        error=_kept,
+        continuous=True,
     ),
     Elementwise(
         "sign",
@@ -249,18 +281,28 @@ _FUNCTIONS: tuple[Operation, ...] = (
         error=lambda x, y, delta, roundoff: 2.0 * undecided(x, delta),
         may_jump=True,
     ),
-    Elementwise("floor", np.floor, slope=_flat, error=_floor_error, may_jump=True),
+    Elementwise(
+        "floor",
+        np.floor,
+        slope=_flat,
+        error=_floor_error,
+        may_jump=True,
+        curved=False,
+        turns_at_zero=False,
+    ),
     Elementwise(
         "erf",
         of_scipy(special.erf),
         slope=_gaussian(1.1283791670955126),  # 2/√π
         error=lambda x, y, delta, roundoff: 1.13 * delta,
+        smooth=True,
     ),
     Elementwise(
         "erfc",
         of_scipy(special.erfc),
         slope=_gaussian(-1.1283791670955126),
         error=lambda x, y, delta, roundoff: 1.13 * delta,
+        smooth=True,
     ),
     Elementwise(  # log Γ(x), x > 0
         "lgamma",
@@ -268,6 +310,7 @@ _FUNCTIONS: tuple[Operation, ...] = (
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.apply("digamma", x)),
         error=lambda x, y, delta, roundoff: np.abs(special.digamma(x)) * delta + roundoff,
         in_formulas=False,
+        turns_at_zero=False,
     ),
     Elementwise(
         "digamma",
@@ -276,6 +319,8 @@ _FUNCTIONS: tuple[Operation, ...] = (
         error=lambda x, y, delta, roundoff: special.polygamma(1, x) * delta + roundoff,
         within=ANYTHING,
         in_formulas=False,
+        curved=False,
+        turns_at_zero=False,
     ),
     Elementwise(  # exp(−|x|) I₀(x)
         "i0e",
@@ -283,6 +328,8 @@ _FUNCTIONS: tuple[Operation, ...] = (
         slope=lambda b, x, y, adjoint: b.mul(adjoint, b.sub(b.apply("i1e", x), b.mul(b.apply("sign", x), y))),
         error=_kept_in_pieces,
         in_formulas=False,
+        continuous=True,
+        turns_at_zero=False,
     ),
     Elementwise(  # exp(−|x|) I₁(x)
         "i1e",
@@ -291,9 +338,19 @@ _FUNCTIONS: tuple[Operation, ...] = (
         error=_kept_in_pieces,
         in_formulas=False,
         within=(-0.25, 0.25),
+        continuous=True,
+        turns_at_zero=False,
     ),
     # the value itself, whose derivative is taken as zero
-    Elementwise("hold", lambda x: x, slope=_flat, error=_kept, in_formulas=False),
+    Elementwise(
+        "hold",
+        lambda x: x,
+        slope=_flat,
+        error=_kept,
+        in_formulas=False,
+        curved=False,
+        turns_at_zero=False,
+    ),
     Elementwise(  # +∞, with the derivative of a steep ramp
         "wall",
         lambda x: np.full_like(x, np.inf),
@@ -301,6 +358,8 @@ _FUNCTIONS: tuple[Operation, ...] = (
         error=lambda x, y, delta, roundoff: 0.0,
         in_formulas=False,
         may_jump=True,
+        curved=False,
+        turns_at_zero=False,
     ),
 )
 

@@ -20,6 +20,7 @@ class Component(Fixed):
     """
 
     name, takes, gives = "component", (Kind.FIELDS,), Kind.SITE
+    is_continuous = True
     is_exact = True
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
@@ -59,6 +60,7 @@ class Shift(Fixed):
     """result(x) = value(x + attribute)."""
 
     name, takes, gives = "shift", (Kind.SITE,), Kind.SITE
+    is_continuous = True
     is_exact = True
 
     def simplified(self, b: Writer, args: tuple[int, ...], attribute: Attribute) -> int:
@@ -87,6 +89,7 @@ class Neighbours(Fixed):
     """result(…, x) = Σ_y A_xy value(…, y) on the last axis, with a named symmetric constant A."""
 
     name, takes, gives = "neighbours", (Kind.SITE,), Kind.SITE
+    is_continuous = True
     couples_nodes = True
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
@@ -107,6 +110,7 @@ class Gather(Fixed):
     """result(…, x) = value(…, p(x)) on the last axis, with a named constant p that holds positions."""
 
     name, takes, gives = "gather", (Kind.SITE,), Kind.SITE
+    is_continuous = True
     couples_nodes = True
 
     def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
@@ -146,6 +150,7 @@ class Broadcast(Operation):
     """The same value at every site: SCALAR or CONFIG → SITE."""
 
     name = "broadcast"
+    is_continuous = True
 
     @property
     def arguments(self) -> str:
@@ -174,6 +179,7 @@ class SiteSum(Fixed):
     """Σ_x value(x); couplings are taken out of the sum."""
 
     name, takes, gives = "site_sum", (Kind.SITE,), Kind.CONFIG
+    is_continuous = True
 
     def simplified(self, b: Writer, args: tuple[int, ...], attribute: Attribute) -> int:
         op = b.op(args[0])

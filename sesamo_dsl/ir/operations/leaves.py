@@ -15,6 +15,7 @@ _LARGEST_COUPLING = 1e3  # at which slopes are to be finite
 class _Leaf(Fixed):
     """A value without arguments that does not depend on other values and has no error beyond its rounding."""
 
+    is_continuous = True
     takes = ()
 
     def pull_back(self, b: Writer, op: Op, value: int, adjoint: int) -> Iterable[tuple[int, int]]:

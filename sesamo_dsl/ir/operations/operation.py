@@ -125,6 +125,9 @@ class Operation(ABC):
         Whether it is an array of numbers that differ from site to site.
     may_jump
         Whether its value may be discontinuous although its derivative is zero on both sides.
+    is_smooth, is_continuous
+        Whether it can be differentiated as often as one likes, or has at least neither jumps nor poles,
+        whatever its arguments are. Nothing is proved with an operation of which neither is said.
     """
 
     name: str
@@ -132,6 +135,8 @@ class Operation(ABC):
     couples_nodes: ClassVar[bool] = False
     is_site_dependent: ClassVar[bool] = False
     may_jump: bool = False
+    is_smooth: bool = False
+    is_continuous: bool = False
 
     @property
     @abstractmethod
