@@ -29,8 +29,19 @@ _LONGEST_CHAIN = 512
 """Largest number of blocks of an autoregressive law, whose matrices grow with its square."""
 
 
+class Verified:
+    """What has verdicts on the generators of a group."""
+
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def status(self) -> Status:
+        """The weakest verdict: broken before undecided before exact."""
+        return weakest(v.status for v in self.verdicts)
+
+
 @dataclass(frozen=True, eq=False)
-class SymmetryReport:
+class SymmetryReport(Verified):
     """Verdicts on the generators of one declared symmetry.
 
     Attributes
@@ -78,14 +89,9 @@ class SymmetryReport:
         blocks = f"^{self.symmetry.n_blocks}" if isinstance(self.symmetry, Sitewise) else ""
         return f"{self.enumerated.order}{blocks}"
 
-    @property
-    def status(self) -> Status:
-        """The weakest verdict: broken before undecided before exact."""
-        return weakest(v.status for v in self.verdicts)
-
 
 @dataclass(frozen=True, eq=False)
-class LieReport:
+class LieReport(Verified):
     """Verdicts on the generators of one declared Lie group, and its slice.
 
     Attributes
@@ -102,11 +108,6 @@ class LieReport:
     slice: Slice
     surviving: tuple[sp.ImmutableMatrix, ...]
     charges: tuple[sp.Expr, ...] = ()
-
-    @property
-    def status(self) -> Status:
-        """The weakest verdict: broken before undecided before exact."""
-        return weakest(v.status for v in self.verdicts)
 
 
 def weakest(statuses: Iterable[Status]) -> Status:

@@ -20,7 +20,7 @@ from ..errors import BackendError, OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
-from .control import Control, with_control
+from .control import Controlled, with_control
 from .convergence import Convergence, convergence
 from .estimate import Estimate
 from .finding import Finding
@@ -56,20 +56,8 @@ class ChainEstimate(NamedTuple):
         return f"{Estimate(self.value, self.error)}   τ_int = {self.tau:.2f} ± {self.tau_error:.2f}"
 
 
-class ControlledChainEstimate(ChainEstimate):
+class ControlledChainEstimate(Controlled, ChainEstimate):
     """A mean over a chain with control variates; ``control`` has the reduction of the variance."""
-
-    control: Control
-
-    @classmethod
-    def of(cls, estimate: ChainEstimate, control: Control) -> ControlledChainEstimate:
-        """The estimate with the record of its control variates."""
-        made = cls(*estimate)
-        made.control = control
-        return made
-
-    def __str__(self) -> str:
-        return f"{super().__str__()}   {self.control}"
 
 
 def gamma_method(series: np.ndarray) -> ChainEstimate:

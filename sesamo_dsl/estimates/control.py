@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 
@@ -50,20 +50,24 @@ class Control:
         return f"variance / {self.reduction:.3g} by {len(self.identities)} identities"
 
 
-class ControlledEstimate(Estimate):
-    """An estimate with control variates; ``control`` has the reduction of the variance."""
+class Controlled:
+    """What an estimate with control variates has beside its numbers: ``control``, their effect."""
 
     control: Control
 
     @classmethod
-    def of(cls, estimate: Estimate, control: Control) -> ControlledEstimate:
+    def of(cls, estimate: tuple[float, ...], control: Control) -> Self:
         """The estimate with the record of its control variates."""
-        made = cls(*estimate)
+        made = cast(Any, cls)(*estimate)
         made.control = control
         return made
 
     def __str__(self) -> str:
         return f"{super().__str__()}   {self.control}"
+
+
+class ControlledEstimate(Controlled, Estimate):
+    """An estimate with control variates; ``control`` has the reduction of the variance."""
 
 
 def combination(

@@ -108,7 +108,7 @@ class GaussianBase:
             "a Hermitian matrix at every k",
             f"a defect of {hermitian:.3g}",
         )
-        real = float(np.abs(_reflect(matrix) - matrix.conj()).max())
+        real = float(np.abs(reflected(matrix) - matrix.conj()).max())
         _base(real <= 1e-9 * size, "precision", "H(-k) = conj H(k)", f"a defect of {real:.3g}")
         values, vectors = np.linalg.eigh(matrix)
         _base(
@@ -216,7 +216,7 @@ def mixture_bases(base: GaussianBase, count: int, seed: int) -> list[GaussianBas
     return [replace(base, mean=base.mean + 2 * base.scale * step) for step in steps]
 
 
-def _reflect(matrix: NDArray[np.complex128]) -> NDArray[np.complex128]:
+def reflected(matrix: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """H(k) → H(−k), on the leading axes."""
     axes = tuple(range(matrix.ndim - 2))
     return np.roll(np.flip(matrix, axes), 1, axes)

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import lcm, prod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from math import prod
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from ..errors import GroupError, NotClosedError
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 E = TypeVar("E", bound=Hashable)
 
@@ -125,16 +122,6 @@ class FiniteGroup(Generic[E]):
         """Whether all elements commute."""
         return bool(np.array_equal(self.table, self.table.T))
 
-    def cayley_graph(self) -> nx.DiGraph:
-        """Cayley graph: an edge i → elements[i]∘generators[s], labelled ``generator=s``."""
-        import networkx as nx
-
-        graph = nx.DiGraph(name=self.name)
-        graph.add_nodes_from(range(self.order))
-        for i, row in enumerate(self._right):
-            graph.add_edges_from((i, int(j), {"generator": s}) for s, j in enumerate(row))
-        return graph
-
     def conjugacy_classes(self) -> tuple[tuple[int, ...], ...]:
         """Conjugacy classes as sorted index tuples, the identity's first."""
         seen: set[int] = set()
@@ -223,12 +210,6 @@ class FiniteGroup(Generic[E]):
         """Sorted indices of the elements that commute with all others."""
         return tuple(int(i) for i in np.flatnonzero((self.table == self.table.T).all(axis=1)))
 
-    @cached_property
-    def commutator_subgroup(self) -> tuple[int, ...]:
-        """Sorted indices of the subgroup that all a∘b∘a⁻¹∘b⁻¹ generate; the quotient by it is abelian."""
-        inverse_product = self.inverses[self.table.T]  # a⁻¹∘b⁻¹ = (b∘a)⁻¹
-        return self.subgroup(int(i) for i in np.unique(self.table[self.table, inverse_product]))
-
     def _indices(self, indices: Iterable[int]) -> tuple[int, ...]:
         found = tuple(indices)
         if not all(isinstance(i, int | np.integer) and 0 <= i < self.order for i in found):
@@ -243,10 +224,6 @@ class FiniteGroup(Generic[E]):
     def orbit(self, point: Hashable, act: Callable[[E, Hashable], Hashable]) -> tuple[Hashable, ...]:
         """Distinct images of ``point``, in the order of the elements."""
         return tuple(dict.fromkeys(act(element, point) for element in self.elements))
-
-    def stabilizer(self, point: Hashable, act: Callable[[E, Hashable], Hashable]) -> tuple[int, ...]:
-        """Indices of the elements that leave ``point`` where it is."""
-        return tuple(i for i, element in enumerate(self.elements) if act(element, point) == point)
 
     def __repr__(self) -> str:
         return f"FiniteGroup({self.name!r}, order={self.order})"
@@ -339,11 +316,6 @@ class ProductGroup:
     def inverse(self, element: Sequence[int]) -> tuple[int, ...]:
         """The inverse element."""
         return tuple(int(f.inverses[i]) for f, i in zip(self.factors, self._element(element), strict=True))
-
-    def element_order(self, element: Sequence[int]) -> int:
-        """Smallest n ≥ 1 with gⁿ = 1."""
-        parts = zip(self.factors, self._element(element), strict=True)
-        return lcm(*(int(factor.element_orders[i]) for factor, i in parts))
 
     def _element(self, element: Sequence[int]) -> tuple[int, ...]:
         parts = tuple(element) if isinstance(element, Sequence) else ()

@@ -13,6 +13,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 
 def _fermion_merged(xp, solve, left, right, with_gradient):
     """log|det| of P_t x_{t+1} = R_t x_t, x_Nt = −x_0, and x_t for unit right-hand sides of equation t."""
@@ -112,6 +114,8 @@ _PARTS = (
     *(_fermion_merged, _fermion_multiplied, _fermion_rescaled, _fermion_unit, _fermion_triangular),
     *(_fermion_pairs, _fermion_interleave, _fermion_join),
 )
+
+pairs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]] = _fermion_pairs
 
 
 def source(*parts: Callable[..., Any]) -> str:

@@ -31,6 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import expm
 
+from .fermion_tree import pairs
+
 LARGEST_ENTRY = 1e4  # of products of slices: rounding makes errors of 1e-16 times the square of this
 MOST_LEVELS = 4  # levels of the tree that multiply slices
 
@@ -131,7 +133,7 @@ def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray,
         right, products = hop * scale[..., None, :], []
         small = bool((np.abs(right) < LARGEST_ENTRY).all())
         while small and right.shape[1] > 1 and len(products) < MOST_LEVELS:
-            first, second, rest = _pairs(right)
+            first, second, rest = pairs(right)
             product = np.concatenate([second @ first, rest], axis=1)
             small = bool((np.abs(product) < LARGEST_ENTRY).all())
             if small:
@@ -156,7 +158,7 @@ def _solve(field, step, matrix, species, *, gradient: bool) -> tuple[np.ndarray,
         before = _interleave(before[:, :count] @ second, first @ before[:, :count], before[:, count:])
     # −tr(x_t ∂(hop diag(scale_t))), for both slices of a product of two from the x before it
     moved = before @ hop
-    scale_1, scale_2, scale_rest = _pairs(scale)
+    scale_1, scale_2, scale_rest = pairs(scale)
     both, alone = moved[:, : scale_1.shape[1]], moved[:, scale_1.shape[1] :]
     slope = _interleave(
         scale_1 * (both * hop.T * scale_2[..., None, :]).sum(axis=-1),
@@ -203,23 +205,17 @@ def _rescaled(psi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return left, np.exp(np.minimum(psi, 0)), np.maximum(psi, 0).sum(axis=(1, 2))
 
 
-def _pairs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First and second of each pair along axis 1, and the last one if their number is odd."""
-    even = values.shape[1] // 2 * 2
-    return values[:, :even:2], values[:, 1:even:2], values[:, even:]
-
-
 def _interleave(first: np.ndarray, second: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Inverse of :func:`_pairs`."""
-    pairs = np.stack([first, second], axis=2)
-    return np.concatenate([pairs.reshape(len(pairs), -1, *pairs.shape[3:]), rest], axis=1)
+    """Inverse of :func:`.pairs`."""
+    both = np.stack([first, second], axis=2)
+    return np.concatenate([both.reshape(len(both), -1, *both.shape[3:]), rest], axis=1)
 
 
 def _merge_all(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, _Green, list[_Merge]]:
     """Up the tree: log|det|, the Green's function of the last equation, and the levels."""
     n, log, merges = left.shape[-1], np.zeros(len(left)), []
     while left.shape[1] > 1:
-        (left_1, left_2, left_rest), (right_1, right_2, right_rest) = _pairs(left), _pairs(right)
+        (left_1, left_2, left_rest), (right_1, right_2, right_rest) = pairs(left), pairs(right)
         q, t, log_t = _triangular(np.concatenate([left_1, -right_2], axis=-2))
         merges.append(_Merge(right_1, left_2, q, t))
         log = log + log_t

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from ..flows.base import reflected
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..values.couplings import Couplings
@@ -162,18 +163,12 @@ def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
             )
         update = cross @ np.linalg.inv(power)
         update = (update + np.conj(np.swapaxes(update, -1, -2))) / 2
-        update = (update + np.conj(_reflected(update))) / 2
+        update = (update + np.conj(reflected(update))) / 2
         size, polarisation = np.linalg.eigh(update)
         bounded = np.clip(size, 0.1 * values.min(), 10 * values.max())  # a step of a decade at most
         update = (polarisation * bounded[..., None, :]) @ np.conj(np.swapaxes(polarisation, -1, -2))
         hessian = (hessian + update) / 2
     return Vacuum(np.zeros(c), float("nan"), hessian)
-
-
-def _reflected(matrix: np.ndarray) -> np.ndarray:
-    """H(−k) from H(k), (*lattice, c, c)."""
-    axes = tuple(range(matrix.ndim - 2))
-    return np.roll(np.flip(matrix, axes), 1, axes)
 
 
 def gauge_directions(program: Program) -> list[tuple[int, tuple[int, ...]]]:
