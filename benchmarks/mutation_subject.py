@@ -19,7 +19,7 @@ from sesamo_dsl.testing.coverage import coverage_theory
 _LATER = ({"bridge", "schwinger_dyson", "loss"}, {"normalised", "partition_function"})
 _ROUNDS = ({law.name for law in PROPERTIES}.difference(*_LATER), *_LATER)
 _OF_A_BACKEND = (
-    {"emitted_is_program", "emitted_canonical", "density_of_samples", "law_of_the_group"},
+    {"emitted_is_program", "emitted_canonical", "density_of_samples", "law_of_the_group", "training"},
     {"normalised"},
 )
 _EXAMPLES = {"torch": 12, "jax": 3}
@@ -146,7 +146,7 @@ def outcome(backend_name: str) -> tuple[str, str]:
     np.seterr(all="ignore")
     backend = load_backend(backend_name)
     for check in CHECKS:
-        if check.name.startswith(("identity", "arrays", "expression", "free_field")):
+        if check.name.startswith(("identity", "arrays", "expression", "free_field", "network", "score")):
             try:
                 check.run(backend)
             except Exception as error:

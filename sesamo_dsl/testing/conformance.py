@@ -21,6 +21,7 @@ from ..backend import Backend, Model, call, load_backend
 from ..compiled import compile
 from ..errors import BackendError, SesamoError
 from ..flows.base import GaussianBase
+from ..flows.spec import FlowSpec
 from ..groups.catalogue import Z2, Cyclic
 from ..groups.lie import SO, U1
 from ..ir.interpreter import run
@@ -224,14 +225,18 @@ def _models(backend: Backend) -> None:
 
 
 def _free_field(backend: Backend) -> None:
-    """For a free field the base is exact: all weights are equal and the loss is −log Z."""
+    """For a free field the base is exact: all weights are equal, and the loss is −log Z.
+
+    The path gradient of an exact model vanishes for every batch, where an estimator that differentiates log q
+    in its weights too would only vanish on average (Roeder et al., arXiv 1703.09194).
+    """
     lattice = Lattice(2, 4)
     phi, kappa = ScalarField("phi", lattice), 0.1
     hopping = sum(phi * phi.shift(mu) for mu in lattice.directions)
     action = lattice.sum(phi**2 / 2 - kappa * hopping)
     theory = Theory("free_field", fields=[phi], action=action, symmetries=[Z2(phi)])
     compiled = compile(theory, backend, precision="float64")
-    options = decide(TrainingOptions(batch=16), compiled.analysis)
+    options = decide(TrainingOptions(batch=16, gradient="path"), compiled.analysis)
     try:
         model = backend.model(compiled, {}, make_base(compiled.program, {}, options), options)
         metrics = model.step(1e-12)
@@ -242,6 +247,42 @@ def _free_field(backend: Backend) -> None:
     rounding = 1e4 * EPS["float64"] * log_z  # thousands of operations in the flow, none of them cancels
     _state(abs(metrics["loss"] + log_z) < rounding, "loss of a free field", f"−log Z = {-log_z}", metrics)
     _state(abs(metrics["ess"] - 1) < rounding, "ESS of a batch of a free field", "1", metrics)
+    _state(metrics["gradient_norm"] < rounding, "path gradient of an exact model", "0", metrics)
+
+
+def _network(backend: Backend) -> None:
+    """log p(u|y) of a conditional law is that of its oracle in NumPy."""
+    subject = _subject(conformance_theories()[0], backend)
+    if not subject.samplers:
+        return
+    law = next(prop for prop in PROPERTIES if prop.name == "law_of_the_group")
+    x = np.random.default_rng(3).normal(size=(16, *subject.theory.configuration_shape))
+    options = {"strategy": subject.strategies[0], "law": "conditional"}
+    for measurement in law.measure(subject, (options, x, 1)):
+        residual, tolerance = measurement.worst
+        _state(measurement.ratio <= 1, measurement.what, f"within {tolerance}", residual)
+
+
+def _score_function(backend: Backend) -> None:
+    """REINFORCE finds the sector that a source prefers; P(mean < 0) = Φ(√2) = 0.92."""
+    lattice = Lattice(2)
+    phi = ScalarField("phi", lattice)
+    theory = Theory("tilted", fields=[phi], action=lattice.sum(phi**2 / 2 + phi), symmetries=[Z2(phi)])
+    compiled = compile(theory, backend, precision="float64")
+    asked = TrainingOptions(
+        batch=128, law="learned", law_gradient="reinforce", flow=FlowSpec(layers=2, hidden=(4,), kernel=1)
+    )
+    options = decide(asked, compiled.analysis)
+    try:
+        model = backend.model(compiled, {}, make_base(compiled.program, {}, options), options)
+        state = model.state()
+        model.load_state(state | {"law.logits": np.zeros_like(state["law.logits"])})  # not near the answer
+        for _ in range(60):
+            model.step(0.05)
+    except BackendError:
+        return
+    found = float((model.sample(1000, 1).x.mean(axis=(1, 2)) < 0).mean())
+    _state(found > 0.85, "mass of the sector that a source prefers", "above 0.85", found)
 
 
 def _property(prop: Property, backend: Backend) -> None:
@@ -282,6 +323,8 @@ CHECKS: tuple[Check, ...] = (
     *(_expression_check(index, name) for index, name in enumerate(COVERAGE)),
     Check("models", "the model protocol, or a BackendError", _models),
     Check("free_field", "a new model of a free field is exact: loss −log Z, ESS 1", _free_field),
+    Check("network", "a conditional law is that of its oracle in NumPy", _network),
+    Check("score_function", "REINFORCE finds the sector that a source prefers", _score_function),
     # the other properties test the compiler, not a backend
     *(_property_check(prop) for prop in PROPERTIES if prop.name not in _CORE),
 )
