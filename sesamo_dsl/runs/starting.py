@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import checks
 from ..annealing.result import Annealed
-from ..errors import OptionError, TrainingInterrupted
+from ..errors import BackendError, OptionError, TrainingInterrupted
 from ..estimates.chains import Chain
 from ..flows.base import GaussianBase, MixtureBase
 from ..flows.spec import FlowSpec
@@ -82,6 +82,13 @@ def start(
             plan, base = _trained_on(compiled, values, decide(True), walkers)
             reference = walkers.x.astype(compiled.precision)
         model = compiled.backend.model(compiled, values, base, plan)
+        if "step" not in model.state():
+            raise BackendError(
+                f"training of theory {compiled.program.theory}",
+                expected="a backend whose models can be trained",
+                found=f"the {compiled.backend.name} backend, whose models sample and evaluate log q alone",
+                remedy="choose backend='torch' or backend='jax'",
+            )
         if warm_start is not None:
             model.load_state(warm_start.apply(model.state(), compiled.theory, plan.flow))
         if optimizer is not None:

@@ -219,11 +219,20 @@ def test_a_violation_shows_a_counterexample_that_runs() -> None:
 
 
 def test_backends_without_models_are_not_asked_for_any() -> None:
-    results = check_properties(small(), [EXAMPLE.BACKEND], examples=2)
+    class Evaluating(EXAMPLE.NumpyBackend):
+        def model(self, *arguments: Any) -> Any:
+            raise BackendError("model", expected="one", found="none", remedy="none")
+
+    results = check_properties(small(), [Evaluating()], examples=2)
     assert all(result.holds for result in results)
     assert "bridge" not in {result.prop.name for result in results}
     with pytest.raises(BackendError):
-        sd.compile(small(), EXAMPLE.BACKEND).train()
+        sd.compile(small(), Evaluating()).train(directory=False)
+
+
+def test_a_backend_that_does_not_train_says_so() -> None:
+    with pytest.raises(BackendError, match="numpy"):
+        sd.compile(small(), EXAMPLE.BACKEND).train(directory=False, check=False, progress=False)
 
 
 def test_results_are_in_the_order_of_the_laws() -> None:
