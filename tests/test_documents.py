@@ -8,6 +8,7 @@ import re
 import runpy
 import shlex
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import typer
@@ -78,7 +79,7 @@ def test_python_in_documents_runs(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_in_documents_exist(document: str) -> None:
     """With the options that they are given."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = cast(Any, typer.main.get_command(app)).commands
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
     for line in "".join(blocks).splitlines():
         program, *words = shlex.split(line, comments=True) or [""]
@@ -106,7 +107,7 @@ def test_every_class_of_errors_has_an_example() -> None:
 
 def test_the_page_of_commands_has_all_of_them() -> None:
     page = SITE["command_line"]()
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in cast(Any, typer.main.get_command(app)).commands.items():
         assert f"## {name}\n" in page
         assert all(option in page for parameter in command.params for option in parameter.opts)
 

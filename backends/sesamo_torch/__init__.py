@@ -52,7 +52,9 @@ class TorchBackend(FrameworkBackend):
             if wanted.type == "cpu" and wanted.index:
                 raise no_device("torch", device, "one CPU", there)
             torch.zeros(1, device=wanted).cpu()
-        except (RuntimeError, AssertionError, NotImplementedError) as error:  # as PyTorch reports each kind
+        # PyTorch: RuntimeError for an unknown name or number, AssertionError for a build without CUDA,
+        # NotImplementedError for a device without data, such as "meta"
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise no_device("torch", device, str(error).partition("\n")[0], there) from error
         return TorchBackend(str(wanted))
 
