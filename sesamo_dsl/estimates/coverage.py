@@ -38,15 +38,17 @@ class Coverage:
 
     Attributes
     ----------
-        origin
+    origin
         The origin of the configurations from outside, in words.
         forward_ess
-        1/(⟨w⟩_p ⟨1/w⟩_p), the ESS of infinitely many samples of the model; 0 if q = 0 at a configuration.
+        1/(⟨min(w, nZ)⟩_p ⟨1/w⟩_p), the ESS that n samples of the model have, n being the number of samples; 0
+        if q = 0 at a configuration. Where w exceeds nZ, n samples have less than one configuration, so that
+        such a region costs its probability (:attr:`uncovered`) and no more than n times that in ESS.
     ess, effective
         ESS of the samples, equal to ``forward_ess`` up to fluctuations if nothing is missed; and ESS times
         the number of samples.
     log_z
-            log Z from the model and from the source; None if the source has no log Z.
+        log Z from the model and from the source; None if the source has no log Z.
         observables, sector_masses
         Expectation values, and probabilities of the sectors of the group if they can be counted.
     uncovered
@@ -110,7 +112,7 @@ class Coverage:
         ]
         return cls(
             outside.origin,
-            _forward_ess(log_w, outside),
+            forward_ess(log_w, log_z.value, len(samples), outside),
             samples.ess,
             samples.ess * len(samples),
             None if outside.log_z is None else Agreement("log Z", samples.log_z, outside.log_z),
@@ -210,14 +212,15 @@ def thin_threshold(samples: WeightedSamples) -> float:
     return min(max(THIN, SIGMAS * float(np.sqrt(samples.weights[kept] @ squares))), _THINNEST)
 
 
-def _forward_ess(log_w: np.ndarray, outside: TargetSample) -> Estimate:
-    """1/(⟨w⟩_p ⟨1/w⟩_p) with its linearised error; 0 if q = 0 at a configuration."""
+def forward_ess(log_w: np.ndarray, log_z: float, count: int, outside: TargetSample) -> Estimate:
+    """1/(⟨min(w, nZ)⟩_p ⟨1/w⟩_p) for n = ``count`` samples, with its linearised error; 0 if w is infinite."""
     seen = outside.weights > 0
     if not np.isfinite(log_w[seen]).all():
         return Estimate(0.0, 0.0)
-    relative = np.where(seen, log_w - log_w[seen].mean(), 0.0)
+    mean = log_w[seen].mean()
+    capped = np.minimum(log_w, log_z + np.log(count))
     with np.errstate(over="ignore", invalid="ignore"):  # ratios that overflow make the ESS 0
-        w, inverse = np.exp(relative), np.exp(-relative)
+        w, inverse = (np.exp(np.where(seen, log_ratio, 0.0)) for log_ratio in (capped - mean, mean - log_w))
         up, down = outside.expect(w).value, outside.expect(inverse).value
         if not np.isfinite(up * down):
             return Estimate(0.0, 0.0)

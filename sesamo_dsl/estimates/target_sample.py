@@ -31,7 +31,7 @@ class TargetSample:
         Number of the cluster of each configuration, (n,). Configurations in different clusters are
         independent; one cluster has for instance the descendants of one walker or a stretch of a chain.
     log_z
-            log Z from the same source; None if the source has no log Z, such as a chain.
+        log Z from the same source; None if the source has no log Z, such as a chain.
     origin
         The origin of the configurations, in words.
         doubts

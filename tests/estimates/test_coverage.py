@@ -18,7 +18,7 @@ from sesamo_dsl.backend import Draws
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import ConfigurationError, OptionError
 from sesamo_dsl.estimates.agreement import Agreement
-from sesamo_dsl.estimates.coverage import Coverage
+from sesamo_dsl.estimates.coverage import Coverage, forward_ess
 from sesamo_dsl.estimates.estimate import Estimate
 from sesamo_dsl.estimates.target_sample import TargetSample
 from sesamo_dsl.runs import checking
@@ -80,7 +80,9 @@ def test_a_missed_mode_is_flagged_with_its_mass_and_an_example() -> None:
     assert abs(found.configuration.item() - FAR) < 4
     assert found.log_z is not None
     assert not found.log_z.agrees
-    assert found.forward_ess.value < 1e-10
+    # w = 0.9 Z on the mode that is there, and n = 4000 counts for w on the other, where 1/w is 0
+    exact = 1 / (((1 - SHARE) ** 2 + SHARE * 4000) * 1.0)
+    assert abs(found.forward_ess.value - exact) < 5 * found.forward_ess.error
     assert "10 %" in found.verdict or "9." in found.verdict
     assert "<- differ" in found.text()
     assert len(repr(found).splitlines()) == 1
@@ -100,6 +102,26 @@ def test_forward_ess_is_what_it_says() -> None:
         found = compared(share, 1, 100_000).forward_ess
         exact = 1 / ((1 - SHARE) ** 2 / (1 - share) + SHARE**2 / share)
         assert abs(found.value - exact) < 5 * found.error + 1e-6
+
+
+def test_a_speck_that_no_sample_of_this_size_would_have_is_no_lack_of_ess() -> None:
+    """Of 40,000 configurations one is beyond the model: 2.5e-5 of the mass, nothing to 1,000 samples.
+
+    The ESS of infinitely many samples is 0. The same speck matters for a sample that it could be part of.
+    """
+    rng = np.random.default_rng(3)
+    log_w = rng.normal(scale=0.1, size=40_000)
+    log_w[7] = 40.0
+    few, many = (ess_under_the_target(log_w, n) for n in (1_000, 10**9))
+    assert few > 0.95
+    assert many < 1e-4
+
+
+def ess_under_the_target(log_w: Array, n: int) -> float:
+    samples = len(log_w)
+    equal = np.full(samples, 1 / samples)
+    outside = TargetSample(np.zeros((samples, 1, 1)), -log_w, equal, np.arange(samples), None, "")
+    return forward_ess(log_w, 0.0, n, outside).value
 
 
 def test_where_the_source_is_doubted_nothing_is_said() -> None:
