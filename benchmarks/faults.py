@@ -477,12 +477,12 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
-        "sesamo_dsl/sampler/flow.py",
+        "sesamo_dsl/sampler/coupling_flow.py",
         (
             "Jacobian of a layer",
             "Jacobian factor",
-            "halves[frozen], False)\n            log_q = log_q - log_det",
-            "halves[frozen], False)\n            log_q = log_q + log_det",
+            "halves[frozen], parts, False)\n            log_q = log_q - log_det",
+            "halves[frozen], parts, False)\n            log_q = log_q + log_det",
         ),
         (
             "normaliser of the base",

@@ -47,6 +47,8 @@ class Coverage:
     ess, effective
         ESS of the samples, equal to ``forward_ess`` up to fluctuations if nothing is missed; and ESS times
         the number of samples.
+    error
+        The standard error that the samples claim for log Z.
     log_z
         log Z from the model and from the source; None if the source has no log Z.
         observables, sector_masses
@@ -68,6 +70,7 @@ class Coverage:
     forward_ess: Estimate
     ess: float
     effective: float
+    error: float
     log_z: Agreement | None
     observables: tuple[Agreement, ...]
     sector_masses: tuple[Agreement, ...]
@@ -115,6 +118,7 @@ class Coverage:
             forward_ess(log_w, log_z.value, len(samples), outside),
             samples.ess,
             samples.ess * len(samples),
+            samples.log_z.error,
             None if outside.log_z is None else Agreement("log Z", samples.log_z, outside.log_z),
             tuple(observables),
             _sector_masses(samples, outside),
@@ -127,9 +131,14 @@ class Coverage:
 
     @property
     def misses_mass(self) -> bool:
-        """True if the uncovered probability is above three errors and above ``_LEAST_MASS``."""
+        """True if the uncovered probability is significant, or more than the error that is claimed for log Z.
+
+        Samples that have no part of this probability are off by it in log Z. It is significant above three of
+        its errors, and it has to be above ``_LEAST_MASS`` in any case.
+        """
         value, error = self.uncovered
-        return self.configuration is not None and value > max(3 * error, _LEAST_MASS)
+        least = max(min(3 * error, self.error), _LEAST_MASS)
+        return self.configuration is not None and value > least
 
     @property
     def lacks_ess(self) -> bool:

@@ -3,9 +3,14 @@
 The architecture is described in :mod:`sesamo_dsl.flows.spec`, the index tables come from
 :mod:`sesamo_dsl.flows.couplings` and :mod:`sesamo_dsl.flows.zero_mode`, and weights are an argument. Every
 layer returns its image and log |det| of its Jacobian; with ``inverse=True`` it is the inverse map.
+
+A coupling layer serves several flows of one architecture at once: flow k has the k-th of consecutive slices
+of the batch, ``parts``. The networks are evaluated slice by slice, all else on the whole batch.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ..flows.couplings import Block, Coupling
 from ..flows.spec import FlowSpec
@@ -19,20 +24,35 @@ class Conditioner:
 
     (frozen, batch) and (means, batch) → (parameters per entry, entries, batch). The batch is the last axis
     throughout, so every network layer is one matrix product over sites and batch.
+
+    Parameters
+    ----------
+    prefixes
+        Beginning of the names of its weights for every flow.
     """
 
-    def __init__(self, arrays: Arrays, block: Block, prefix: str, dtype: str) -> None:
-        self._arrays, self._prefix, self._components = arrays, prefix, block.components
+    def __init__(self, arrays: Arrays, block: Block, prefixes: Sequence[str], dtype: str) -> None:
+        self._arrays, self._prefixes, self._components = arrays, prefixes, block.components
         self._inputs, self._sites = block.neighbours.shape
         self._neighbours = arrays.constant(block.neighbours.reshape(-1), "index")
         self._visible = None if block.visible.all() else arrays.constant(block.visible[..., None], dtype)
 
-    def __call__(self, weights: Weights, frozen: Array, means: Array) -> Array:
+    def __call__(self, weights: Weights, frozen: Array, means: Array, parts: Sequence[slice]) -> Array:
         """The parameters of each transformed entry."""
-        batch, prefix = frozen.shape[-1], self._prefix
-        seen = self._arrays.take(frozen, self._neighbours).reshape(self._inputs, self._sites, batch)
+        seen = self._arrays.take(frozen, self._neighbours)
+        seen = seen.reshape(self._inputs, self._sites, frozen.shape[-1])
         if self._visible is not None:
             seen = seen * self._visible
+        if len(parts) == 1:
+            return self._network(weights, self._prefixes[0], seen, means)
+        columns = [
+            self._network(weights, prefix, seen[..., part], means[..., part])
+            for prefix, part in zip(self._prefixes, parts, strict=True)
+        ]
+        return self._arrays.xp.concat(columns, axis=-1)
+
+    def _network(self, weights: Weights, prefix: str, seen: Array, means: Array) -> Array:
+        batch = means.shape[-1]
         first = weights[f"{prefix}weight.0"] @ seen.reshape(self._inputs, self._sites * batch)
         offset = weights[f"{prefix}mean"] @ means + weights[f"{prefix}bias.0"]
         hidden = (first.reshape(-1, self._sites, batch) + offset[:, None, :]).reshape(len(offset), -1)
@@ -44,10 +64,12 @@ class Conditioner:
 class CouplingLayer:
     """A layer that transforms the entries of the active class entry by entry, given the frozen class."""
 
-    def __init__(self, arrays: Arrays, spec: FlowSpec, tables: Coupling, prefix: str, dtype: str) -> None:
+    def __init__(
+        self, arrays: Arrays, spec: FlowSpec, tables: Coupling, prefixes: Sequence[str], dtype: str
+    ) -> None:
         self._arrays, self._spec = arrays, spec
         self._blocks = [
-            Conditioner(arrays, block, f"{prefix}blocks.{index}.", dtype)
+            Conditioner(arrays, block, [f"{prefix}blocks.{index}." for prefix in prefixes], dtype)
             for index, block in enumerate(tables.blocks)
         ]
         self._mean_weights = arrays.constant(tables.mean_weights, dtype)
@@ -55,13 +77,15 @@ class CouplingLayer:
         self._line_weights = arrays.constant(lines, dtype) if len(lines) else None
         self._transform = affine if spec.transform == "affine" else spline
 
-    def __call__(self, weights: Weights, active: Array, frozen: Array, inverse: bool) -> tuple[Array, Array]:
+    def __call__(
+        self, weights: Weights, active: Array, frozen: Array, parts: Sequence[slice], inverse: bool
+    ) -> tuple[Array, Array]:
         """Active and frozen entries, (entries, batch) each → image of the active ones, log |det| (batch,)."""
         concat = self._arrays.xp.concat
         means = self._mean_weights @ frozen
         if self._line_weights is not None:
             frozen = concat([frozen, self._line_weights @ frozen])
-        parameters = concat([block(weights, frozen, means) for block in self._blocks], axis=1)
+        parameters = concat([block(weights, frozen, means, parts) for block in self._blocks], axis=1)
         image, log_det = self._transform(self._arrays, self._spec, parameters, active, inverse)
         return image, log_det.sum(axis=0)
 

@@ -29,8 +29,9 @@ import numpy as np
 from ..ir.program import Program
 from ..lowering.modulation import preimages
 from .arrays import Array, Weights
-from .flow import Flow, Mixture
+from .flow import Flow
 from .group_action import GroupAction
+from .mixture import Mixture
 from .objectives import wall_penalty
 
 

@@ -70,7 +70,7 @@ class Objective:
         log w of each configuration, (batch,), without derivative.
     shares
         Statistical weight of each configuration in the batch, (batch,) of mean 1, from
-        :meth:`~sesamo_dsl.sampler.flow.Mixture.shares`; None if all weights are 1.
+        :meth:`~sesamo_dsl.sampler.mixture.Mixture.shares`; None if all weights are 1.
     """
 
     terms: Array

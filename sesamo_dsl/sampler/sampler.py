@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..flows.base import GaussianBase
+from ..flows.base import GaussianBase, MixtureBase, mixture_bases
 from ..ir.facts import Facts
 from ..ir.program import Program
 from ..laws.autoregressive import AutoregressiveSpec
@@ -31,11 +31,13 @@ from ..plan.plan import Plan, has_exact_orbits, is_discontinuous_at_walls
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights, chosen
 from .autoregressive import AutoregressiveLaw
+from .coupling_flow import CouplingFlow, CouplingFlows
 from .domains import DOMAIN_MAPS
-from .flow import CouplingFlow, Flow, Mixture
+from .flow import Flow, Flows, SeparateFlows
 from .group_action import Emitted, GroupAction
 from .law_check import first_weights, registered_law, require_law
 from .laws import LAW_CLASSES, Conditional, GroupLaw, TableLaw, log_heat
+from .mixture import Mixture
 from .named_flow import NamedFlow
 from .objectives import (
     Energy,
@@ -102,17 +104,27 @@ class Sampler:
 
     def _make_flow(self, base: GaussianBase, plan: Plan, precision: str) -> Flow:
         dtype = plan.flow_precision or precision
-
-        def make(base: GaussianBase, prefix: str) -> Flow:
+        if plan.flows == 1:
             if isinstance(plan.flow, str):
-                flow = NamedFlow(self._arrays, plan.flow, base, dtype, prefix)
-                flow.require_sound(plan.seed, with_noise=plan.strategy == "canonicalize")
-                return flow
-            return CouplingFlow(self._arrays, plan.flow, base, dtype, prefix)
+                return self._named_flow(plan.flow, base, dtype, "flow.", plan)
+            return CouplingFlow(self._arrays, plan.flow, base, dtype)
+        prefixes = [f"flow.flows.{k}." for k in range(plan.flows)]
+        bases, log_weights = mixture_bases(base, plan.flows, plan.seed), np.zeros(plan.flows)
+        if isinstance(base, MixtureBase):
+            bases, log_weights = base.parts, base.log_weights
+        flows: Flows
+        if isinstance(plan.flow, str):
+            pairs = zip(bases, prefixes, strict=True)
+            named = [self._named_flow(plan.flow, base, dtype, prefix, plan) for base, prefix in pairs]
+            flows = SeparateFlows(self._arrays, named)
+        else:
+            flows = CouplingFlows(self._arrays, plan.flow, bases, dtype, prefixes)
+        return Mixture(self._arrays, flows, log_weights)
 
-        if plan.flows > 1:
-            return Mixture(self._arrays, make, base, plan.flows, plan.seed)
-        return make(base, "flow.")
+    def _named_flow(self, name: str, base: GaussianBase, dtype: str, prefix: str, plan: Plan) -> NamedFlow:
+        flow = NamedFlow(self._arrays, name, base, dtype, prefix)
+        flow.require_sound(plan.seed, with_noise=plan.strategy == "canonicalize")
+        return flow
 
     def _make_law(
         self,

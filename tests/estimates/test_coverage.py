@@ -124,6 +124,20 @@ def ess_under_the_target(log_w: Array, n: int) -> float:
     return forward_ess(log_w, 0.0, n, outside).value
 
 
+def test_a_model_has_to_be_as_complete_as_its_error_bar_says() -> None:
+    """A missed thousandth is nothing to an error of a hundredth, and ten errors of a ten-thousandth."""
+    found = compared(SHARE, 0)
+    missed = Estimate(1e-3, 5e-4)  # not significant by itself
+    example = np.zeros((1, 1))
+    coarse, fine = (
+        dataclasses.replace(found, uncovered=missed, configuration=example, error=error)
+        for error in (1e-2, 1e-4)
+    )
+    assert not coarse.misses_mass
+    assert fine.misses_mass
+    assert fine.status == "missed"
+
+
 def test_where_the_source_is_doubted_nothing_is_said() -> None:
     found = compared(0.0, 0)
     doubted = Coverage(**{**vars(found), "doubts": ("few ancestors: 3",)})
