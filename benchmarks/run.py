@@ -21,6 +21,7 @@ from typing import Any
 
 import annealing
 import chains
+import coverage
 import hubbard
 import methods
 import numpy as np
@@ -222,6 +223,7 @@ TASKS: dict[str, Task] = {
     **methods.TASKS,
     **annealing.TASKS,
     **chains.TASKS,
+    **coverage.TASKS,
     "targets": targets.task(),
 }
 
@@ -264,9 +266,9 @@ def main() -> int:
     }
     for name in chosen.only:
         for backend in backends:
-            seconds = chosen.seconds or (SECONDS | hubbard.SECONDS | targets.SECONDS | annealing.SECONDS).get(
-                name, 120.0
-            )
+            seconds = chosen.seconds or (
+                SECONDS | hubbard.SECONDS | targets.SECONDS | annealing.SECONDS | coverage.SECONDS
+            ).get(name, 120.0)
             for row in map(plain, tasks[name](backend, seconds)):
                 verdict = {None: "", True: "pass", False: "MISS"}[row.passed]
                 missed += row.passed is False
