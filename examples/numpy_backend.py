@@ -309,7 +309,12 @@ class NumpyModel(SamplerModel):
         loss = self.sampler.objective(self.weights, *self._inputs(step, reference))[0]
         return float(loss) + self._constant
 
-    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
+    def step(
+        self,
+        learning_rate: float,
+        reference: np.ndarray | None = None,
+        forward_weight: float | None = None,
+    ) -> Mapping[str, float]:
         """Not available: NumPy does not differentiate."""
         raise _no("training step", "a backend with derivatives")
 

@@ -109,9 +109,15 @@ class Model(Protocol):
     same numbers as an uninterrupted one.
     """
 
-    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
+    def step(
+        self,
+        learning_rate: float,
+        reference: np.ndarray | None = None,
+        forward_weight: float | None = None,
+    ) -> Mapping[str, float]:
         """One optimisation step; ``reference`` are configurations of the target for the forward divergence.
 
+        Its weight in the objective is ``forward_weight``, by default that of the plan.
         Returns ``loss`` (the batch mean of log q + S, plus the penalty), ``ess`` of the batch and
         ``gradient_norm`` before clipping.
         """

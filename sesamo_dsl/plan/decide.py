@@ -76,6 +76,7 @@ def planned(
         values = {**method_options(method, analysis, **values)}
     if with_target and values.get("forward_weight") is None:
         values["forward_weight"] = 0.5
+        values["forward_schedule"] = values.get("forward_schedule") or "falling"
     if with_target is False and values.get("forward_weight"):
         raise OptionError(
             "option forward_weight",
@@ -104,6 +105,8 @@ def asked_in(begun: Plan | TrainingOptions | None) -> dict[str, Any]:
     kept = {n: getattr(begun, n) for n, default in defaults.items() if getattr(begun, n) != default}
     if isinstance(begun, Plan) and begun.forward_weight == 0:
         kept.pop("forward_weight", None)  # the plan was made without configurations
+        if begun.forward_schedule == "falling":  # as it is unless a weight is given
+            kept.pop("forward_schedule", None)
     return kept
 
 

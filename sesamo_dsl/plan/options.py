@@ -16,6 +16,7 @@ from .extensions import Law as Law
 Strategy = Literal["fold", "penalty", "chart", "canonicalize", "none"]
 Gradient = Literal["path", "reparametrised"]
 LawGradient = Literal["enumerate", "reinforce"]
+ForwardSchedule = Literal["constant", "falling"]
 
 _MOST = 10**12
 _INTERVAL = "checkpoint_seconds"
@@ -23,9 +24,16 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "strategy": get_args(Strategy),
     "gradient": get_args(Gradient),
     "law_gradient": get_args(LawGradient),
+    "forward_schedule": get_args(ForwardSchedule),
     "flow_precision": get_args(Precision),
 }
-_OPEN = ("law", "strategy", "law_gradient", "flow_precision")  # None leaves the choice to the compiler
+_OPEN = (
+    "law",
+    "strategy",
+    "law_gradient",
+    "forward_schedule",
+    "flow_precision",
+)  # None leaves the choice to the compiler
 
 
 class TrainingFields(TypedDict, total=False):
@@ -36,6 +44,7 @@ class TrainingFields(TypedDict, total=False):
     gradient: Gradient
     law_gradient: LawGradient | None
     forward_weight: float | None
+    forward_schedule: ForwardSchedule | None
     flows: int
     base: str
     flow: FlowSpec | str | None
@@ -80,6 +89,9 @@ class TrainingOptions:
     forward_weight
         w in (1 − w) KL(q‖p) + w KL(p‖q); above 0 the training needs configurations of the target, given as
         ``reference``. Default: 0 without them, 1/2 with them.
+    forward_schedule
+        "constant", or "falling": linearly from w to 0 at half of the training, because the forward part finds
+        modes and has noise at the optimum. Default: falling if w is left to the compiler, else constant.
     flows
         Number of flows in a mixture with learned weights.
     base
@@ -115,6 +127,7 @@ class TrainingOptions:
     gradient: Gradient = "path"
     law_gradient: LawGradient | None = None
     forward_weight: float | None = None
+    forward_schedule: ForwardSchedule | None = None
     flows: int = 1
     base: str = "vacuum"
     flow: FlowSpec | str | None = None

@@ -10,7 +10,7 @@ from ..flows.spec import FlowSpec
 from ..ir.facts import Facts
 from ..values.precision import Precision
 from .extensions import LAWS
-from .options import Gradient, Law, LawGradient, Strategy, TrainingOptions
+from .options import ForwardSchedule, Gradient, Law, LawGradient, Strategy, TrainingOptions
 
 LEAKY = ("penalty", "canonicalize")
 """Strategies under which a flow may leave the fundamental domain."""
@@ -42,6 +42,7 @@ class Plan:
     gradient: Gradient
     law_gradient: LawGradient
     forward_weight: float
+    forward_schedule: ForwardSchedule
     flows: int
     base: str
     flow: FlowSpec | str
@@ -68,12 +69,13 @@ class Plan:
         length = f"{self.steps} steps" if self.seconds is None else f"{self.seconds:g} s"
         precision = self.flow_precision or "as the model"
         several = f"{self.flows} flows, each with " if self.flows > 1 else ""
+        falling = ", falling" if self.forward_weight and self.forward_schedule == "falling" else ""
         lines = [
             f"strategy   {self.strategy}",
             f"law        {self.law}, gradient by {self.law_gradient}",
             f"flow       {several}{self._architecture}, {precision}",
             f"base       {self.base}",
-            f"objective  {self.gradient} gradient, forward weight {self.forward_weight:g}",
+            f"objective  {self.gradient} gradient, forward weight {self.forward_weight:g}{falling}",
             f"training   {length} of batch {self.batch}, rate {self.learning_rate:g}, seed {self.seed}",
             *(f"because    {reason}" for reason in self.reasons),
             *(f"note       {note}" for note in self.notes),
@@ -105,6 +107,8 @@ class Plan:
     def of(cls, asked: TrainingOptions, **decided: Any) -> Plan:
         """The plan from options and decided values for the rest; ValueError if an option is undecided."""
         chosen = {f.name: getattr(asked, f.name) for f in fields(asked)} | decided
+        if chosen["forward_schedule"] is None:
+            chosen["forward_schedule"] = "falling" if chosen["forward_weight"] is None else "constant"
         chosen["forward_weight"] = chosen["forward_weight"] or 0.0
         missing = [name for name in _NEEDED if chosen[name] is None]
         if missing:

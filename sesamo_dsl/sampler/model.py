@@ -20,6 +20,7 @@ from ..machine.memory import chunk_size
 from ..plan.plan import Plan
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights
+from .objectives import ForwardPart
 from .sampler import Sampler
 
 
@@ -83,8 +84,10 @@ class SamplerModel(ABC):
     def _tensor(self, values: np.ndarray) -> Array:
         return self.arrays.constant(values, self._precision)
 
-    def _inputs(self, step: int, reference: np.ndarray | None) -> tuple[Any, ...]:
-        """Inputs of a training step: noise, directions, (reference configurations, auxiliary coordinates)."""
+    def _inputs(
+        self, step: int, reference: np.ndarray | None, forward_weight: float | None = None
+    ) -> tuple[Any, ...]:
+        """Inputs of a training step: noise, directions, :class:`ForwardPart`, whose weight is the plan's."""
         o, law = self._plan, self.sampler.orientations.law
         noise, directions = self._noise(o.batch, o.seed, 1, step), []
         if law.sampled:
@@ -93,7 +96,9 @@ class SamplerModel(ABC):
         if reference is None:
             return noise, directions, None
         auxiliary = law.auxiliary(len(reference), o.seed, 6, step)
-        return noise, directions, (self._tensor(reference), self._tensor(auxiliary))
+        weight = o.forward_weight if forward_weight is None else forward_weight
+        part = ForwardPart(self._tensor(reference), self._tensor(auxiliary), self._tensor(np.asarray(weight)))
+        return noise, directions, part
 
     def sample(self, count: int, seed: int = 1) -> Draws:
         """See ``sesamo_dsl.backend.Model.sample``."""

@@ -32,6 +32,7 @@ The forward divergence −⟨log q⟩_p + constant needs configurations of the t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..backend import WALL_HEIGHT
 from .arrays import Array, Arrays
@@ -56,6 +57,24 @@ class Energy:
     value: Array
     across_walls: Array | None = None
     log_law: Array | None = None
+
+
+class ForwardPart(NamedTuple):
+    """The part w KL(p‖q) of an objective (1 − w) KL(q‖p) + w KL(p‖q).
+
+    Attributes
+    ----------
+    x
+        Configurations of the target p, (batch, components, *lattice).
+    auxiliary
+        Their auxiliary coordinates, see :mod:`sesamo_dsl.laws.orbits`.
+    weight
+        w, an array without axes, so that a compiled step serves all weights.
+    """
+
+    x: Array
+    auxiliary: Array
+    weight: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +133,6 @@ def wall_penalty(arrays: Arrays, facets: Array, height: float, slope: float) -> 
     xp = arrays.xp
     sigmoid = 0.5 * (1 + xp.tanh(0.5 * slope * facets))
     return height * xp.where(facets > 0, sigmoid, xp.zeros_like(facets)).sum(axis=1)
-
-
-def mixed(reverse: Array, log_q: Array | None, weight: float) -> Array:
-    """(1 − w)·⟨reverse⟩ − w·⟨log q⟩_p, a number; ``log_q`` at configurations of the target p, or None."""
-    if log_q is None:
-        return reverse.mean()
-    return (1 - weight) * reverse.mean() - weight * log_q.mean()
 
 
 def batch_ess(arrays: Arrays, log_w: Array, shares: Array | None) -> Array:

@@ -41,11 +41,11 @@ from .mixture import Mixture
 from .named_flow import NamedFlow
 from .objectives import (
     Energy,
+    ForwardPart,
     Objective,
     batch_ess,
     exact_expectation,
     kl_to_heat_bath,
-    mixed,
     score_function_surrogate,
 )
 from .orbits import CircularSpline, Orientations
@@ -245,19 +245,15 @@ class Sampler:
         weights: Weights,
         noise: tuple[Array, Array],
         directions: list[Array],
-        reference: tuple[Array, Array] | None,
+        forward: ForwardPart | None,
     ) -> tuple[Array, Array]:
-        """The objective of one training step, a differentiable number, and the ESS of its batch.
-
-        ``reference`` are configurations of the target and their auxiliary coordinates, for the forward
-        divergence.
-        """
+        """The objective of one training step, a differentiable number, and the ESS of its batch."""
         reverse = self._reverse(weights, *noise, directions)
-        log_q = None
-        if reference is not None:
-            y, log_p, _ = self.canonical(weights, reference[0])
-            log_q = log_p + self.log_flow(weights, y, reference[1])
-        value = mixed(reverse.terms, log_q, self._plan.forward_weight)
+        value = reverse.terms.mean()
+        if forward is not None:
+            y, log_p, _ = self.canonical(weights, forward.x)
+            log_q = log_p + self.log_flow(weights, y, forward.auxiliary)
+            value = (1 - forward.weight) * value - forward.weight * log_q.mean()
         return value, batch_ess(self._arrays, reverse.log_weights, reverse.shares)
 
     def _reverse(self, weights: Weights, z: Array, uniform: Array, directions: list[Array]) -> Objective:

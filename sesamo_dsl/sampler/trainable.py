@@ -223,12 +223,17 @@ class TrainableModel(SamplerModel):
         }
 
     @_scoped
-    def step(self, learning_rate: float, reference: np.ndarray | None = None) -> Mapping[str, float]:
+    def step(
+        self,
+        learning_rate: float,
+        reference: np.ndarray | None = None,
+        forward_weight: float | None = None,
+    ) -> Mapping[str, float]:
         """See ``Model.step``."""
         if self._unread:
             raise self._another("none")
         rate = learning_rate if self._own is None else None
-        metrics = self._advance(rate, *self._inputs(self._steps_done, reference))
+        metrics = self._advance(rate, *self._inputs(self._steps_done, reference, forward_weight))
         self._steps_done += 1
         figures = {name: float(value) for name, value in metrics.items()}
         return {**figures, "loss": figures["loss"] + self._constant}

@@ -17,7 +17,7 @@ from ..plan.plan import Plan
 from .callbacks import Callback, Step
 from .divergence import Cause
 from .history import Course, History
-from .schedule import learning_rate
+from .schedule import forward_weight, learning_rate
 
 _SNAPSHOT_EVERY = 100
 
@@ -83,7 +83,10 @@ def train(
                 keep(model.state())
                 kept = now
             rate = learning_rate(plan, done, course.steps - course.first_step)
-            metrics = model.step(rate) if batches is None else model.step(rate, next(batches))
+            if batches is None:
+                metrics = model.step(rate)
+            else:
+                metrics = model.step(rate, next(batches), forward_weight(plan, done))
             if not all(math.isfinite(value) for value in metrics.values()):
                 step, course.steps, course.seconds = course.steps, good_course.steps, good_course.seconds
                 history.cut(good_rows)

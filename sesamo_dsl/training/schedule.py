@@ -1,4 +1,4 @@
-"""The learning rate as a function of the progress of a training."""
+"""Learning rate and weight of the forward divergence as functions of the progress of a training."""
 
 from __future__ import annotations
 
@@ -15,3 +15,13 @@ def learning_rate(plan: Plan, progress: float, step: int) -> float:
     warm_up = min(progress / 0.03, (step + 1) / 20, 1.0) if step else 0.05
     decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
     return min(plan.learning_rate, _LARGEST_RATE) * warm_up * decay
+
+
+def forward_weight(plan: Plan, progress: float) -> float:
+    """w of (1 − w) KL(q‖p) + w KL(p‖q): constant, or falling linearly to 0 at half of the training.
+
+    The forward part shows the flow modes that it does not draw itself. Its gradient is noisy even at the
+    optimum, and repeated configurations are learned by heart, so that a training is better ended without it.
+    """
+    falls = plan.forward_schedule == "falling"
+    return plan.forward_weight * (max(0.0, 1 - 2 * progress) if falls else 1.0)
