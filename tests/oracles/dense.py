@@ -38,11 +38,14 @@ def gradient(phi: Array, hop: Array) -> Array:
     return slope
 
 
-def precise_log_det(phi: Array, matrix: Array, step: float) -> mpmath.mpf:
-    """log|det| in as many digits as the product of the slices needs."""
+def precise_log_dets(fields: Array, matrix: Array, step: float) -> Array:
+    """log|det| of every φ of (batch, Nt, Nx), in as many digits as the products of the slices need."""
     nodes = len(matrix)
-    with mpmath.workdps(40 + int(np.abs(phi).max(axis=1).sum())):
-        hop, product = mpmath.expm(mpmath.matrix((matrix * step).tolist())), mpmath.eye(nodes)
-        for row in phi:
-            product = hop * mpmath.diag([mpmath.exp(mpmath.mpf(float(v))) for v in row]) * product
-        return mpmath.log(abs(mpmath.det(mpmath.eye(nodes) + product)))
+    with mpmath.workdps(40 + int(np.abs(fields).max(axis=2).sum(axis=1).max())):
+        hop, logs = mpmath.expm(mpmath.matrix((matrix * step).tolist())), []
+        for phi in fields:
+            product = mpmath.eye(nodes)
+            for row in phi:
+                product = hop * mpmath.diag([mpmath.exp(mpmath.mpf(float(v))) for v in row]) * product
+            logs.append(float(mpmath.log(abs(mpmath.det(mpmath.eye(nodes) + product)))))
+    return np.array(logs)
