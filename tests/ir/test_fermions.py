@@ -261,9 +261,9 @@ def test_autodiff_through_jax() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_single_precision_is_promoted_inside(backend: str) -> None:
     """The determinant is computed in float64 and rounded once; without float64 JAX refuses."""
-    program = action(honeycomb(2, 2), 4)
+    program = action(honeycomb(2, 2), 16)
     emitted, face = module(backend, program), BACKENDS[backend]
-    x = np.random.default_rng(6).normal(size=(4, 1, 4, 8)).astype(np.float32)
+    x = np.random.default_rng(6).normal(size=(4, 1, 16, 8)).astype(np.float32)
     value = face.to_numpy(emitted.action(face.to_array(x, "float32"), beta=8.0))
     expected = run(program, "action", {"x": x.astype(np.float64)}, {"beta": 8.0})[0]
     assert value.dtype == np.float32
