@@ -39,10 +39,11 @@ def test_the_forward_part_falls_unless_a_weight_is_given(
     )
 
 
-def test_the_weight_of_a_step_is_the_one_of_the_schedule() -> None:
-    """The loss is (1 − w) R + w F, linear in w."""
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_the_weight_of_a_step_is_the_one_of_the_schedule(backend: str) -> None:
+    """The loss is (1 − w) R + w F, linear in w; one compiled step serves all weights."""
     x = sd.ScalarField("x", sd.Lattice(1))
-    compiled = sd.compile(sd.Theory("well", fields=[x], action=x**2 / 2 + x**4), "torch")
+    compiled = sd.compile(sd.Theory("well", fields=[x], action=x**2 / 2 + x**4), backend)
 
     def loss(weight: float) -> float:
         model = compiled.model(compiled.plan(forward_weight=0.0), seed=0)
