@@ -202,7 +202,7 @@ def test_impossible_options(options: dict[str, Any], word: str) -> None:
 
 def test_the_table(tmp_path: Path) -> None:
     """All methods on a broken theory, by the command line; text, lines and picture are written."""
-    arguments = ["compare", "gaussian_mixture", "--set", "h=0.1", "--budget", "0.5s", "--seeds", "1"]
+    arguments = ["compare", "gaussian_mixture", "--set", "h=0.1", "--budget", "0.1s", "--seeds", "1"]
     done = CliRunner().invoke(app, [*arguments, "--methods", ",".join(METHODS), "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     for method in METHODS:
