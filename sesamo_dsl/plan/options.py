@@ -90,8 +90,9 @@ class TrainingOptions:
         w in (1 − w) KL(q‖p) + w KL(p‖q); above 0 the training needs configurations of the target, given as
         ``reference``. Default: 0 without them, 1/2 with them.
     forward_schedule
-        "constant", or "falling": linearly from w to 0 at half of the training, because the forward part finds
-        modes and has noise at the optimum. Default: falling if w is left to the compiler, else constant.
+        "constant", or "falling": linearly from w to w/5 at 40 % of the training, because the forward part
+        finds modes and has noise at the optimum. Default: falling if w is left to the compiler, else
+        constant.
     flows
         Number of flows in a mixture with learned weights.
     base

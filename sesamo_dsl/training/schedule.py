@@ -7,6 +7,7 @@ import math
 from ..plan.plan import Plan
 
 BETAS = (0.9, 0.99)  # of Adam; the short memory follows the quickly changing early gradients
+_LEAST_PART = 0.2  # part of its first weight to which the forward divergence falls
 _LARGEST_RATE = 1e30  # representable in float32; a training with this rate diverges at once
 
 
@@ -18,10 +19,10 @@ def learning_rate(plan: Plan, progress: float, step: int) -> float:
 
 
 def forward_weight(plan: Plan, progress: float) -> float:
-    """w of (1 − w) KL(q‖p) + w KL(p‖q): constant, or falling linearly to 0 at half of the training.
+    """w of (1 − w) KL(q‖p) + w KL(p‖q): constant, or falling linearly to a fifth at 40 % of the training.
 
     The forward part shows the flow modes that it does not draw itself. Its gradient is noisy even at the
-    optimum, and repeated configurations are learned by heart, so that a training is better ended without it.
+    optimum, and repeated configurations are learned by heart; without it, rare regions are lost again.
     """
     falls = plan.forward_schedule == "falling"
-    return plan.forward_weight * (max(0.0, 1 - 2 * progress) if falls else 1.0)
+    return plan.forward_weight * (max(_LEAST_PART, 1 - 2 * progress) if falls else 1.0)
