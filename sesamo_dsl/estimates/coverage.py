@@ -40,7 +40,7 @@ class Coverage:
     ----------
     origin
         The origin of the configurations from outside, in words.
-        forward_ess
+    forward_ess
         1/(⟨min(w, nZ)⟩_p ⟨1/w⟩_p), the ESS that n samples of the model have, n being the number of samples; 0
         if q = 0 at a configuration. Where w exceeds nZ, n samples have less than one configuration, so that
         such a region costs its probability (:attr:`uncovered`) and no more than n times that in ESS.
@@ -51,7 +51,7 @@ class Coverage:
         The standard error that the samples claim for log Z.
     log_z
         log Z from the model and from the source; None if the source has no log Z.
-        observables, sector_masses
+    observables, sector_masses
         Expectation values, and probabilities of the sectors of the group if they can be counted.
     uncovered
         P_p[log w − log Z > t], the probability under p of the region in which q is more than e^t times too

@@ -34,7 +34,7 @@ class TargetSample:
         log Z from the same source; None if the source has no log Z, such as a chain.
     origin
         The origin of the configurations, in words.
-        doubts
+    doubts
         Reasons to doubt them.
     """
 

@@ -27,13 +27,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "forward_schedule": get_args(ForwardSchedule),
     "flow_precision": get_args(Precision),
 }
-_OPEN = (
-    "law",
-    "strategy",
-    "law_gradient",
-    "forward_schedule",
-    "flow_precision",
-)  # None leaves the choice to the compiler
+# None leaves the choice to the compiler
+_OPEN = ("law", "strategy", "law_gradient", "forward_schedule", "flow_precision")
 
 
 class TrainingFields(TypedDict, total=False):

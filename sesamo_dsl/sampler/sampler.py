@@ -109,9 +109,10 @@ class Sampler:
                 return self._named_flow(plan.flow, base, dtype, "flow.", plan)
             return CouplingFlow(self._arrays, plan.flow, base, dtype)
         prefixes = [f"flow.flows.{k}." for k in range(plan.flows)]
-        bases, log_weights = mixture_bases(base, plan.flows, plan.seed), np.zeros(plan.flows)
         if isinstance(base, MixtureBase):
             bases, log_weights = base.parts, base.log_weights
+        else:
+            bases, log_weights = mixture_bases(base, plan.flows, plan.seed), np.zeros(plan.flows)
         flows: Flows
         if isinstance(plan.flow, str):
             pairs = zip(bases, prefixes, strict=True)
