@@ -23,6 +23,7 @@ import annealing
 import chains
 import coverage
 import hubbard
+import lattice_annealing
 import methods
 import numpy as np
 import targets
@@ -222,6 +223,7 @@ TASKS: dict[str, Task] = {
     "speed": speed,
     **methods.TASKS,
     **annealing.TASKS,
+    **lattice_annealing.TASKS,
     **chains.TASKS,
     **coverage.TASKS,
     "targets": targets.task(),
@@ -267,7 +269,12 @@ def main() -> int:
     for name in chosen.only:
         for backend in backends:
             seconds = chosen.seconds or (
-                SECONDS | hubbard.SECONDS | targets.SECONDS | annealing.SECONDS | coverage.SECONDS
+                SECONDS
+                | hubbard.SECONDS
+                | targets.SECONDS
+                | annealing.SECONDS
+                | coverage.SECONDS
+                | lattice_annealing.SECONDS
             ).get(name, 120.0)
             for row in map(plain, tasks[name](backend, seconds)):
                 verdict = {None: "", True: "pass", False: "MISS"}[row.passed]

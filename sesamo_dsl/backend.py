@@ -26,8 +26,8 @@ WALL_HEIGHT = 100.0  # in training S = ∞ is replaced by the largest S of the b
 _EXTRAS = {"torch": "sesamo-dsl[torch]", "jax": "sesamo-dsl[jax]"}
 
 
-LogDensity = Callable[[Array, Array], tuple[Array, Array]]
-"""(log q, ∂log q/∂x) of x, (batch, components, *lattice), and auxiliary coordinates, (batch, k)."""
+LogDensity = Callable[[Array, Array], tuple[Array, Array | None]]
+"""(log q, ∂log q/∂x) of x, (batch, components, *lattice), and auxiliary coordinates, (batch, k); or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +39,14 @@ class ModelDensity:
     arrays, emitted
         The arrays, and the emitted functions of the theory with couplings filled in.
     log_density
-        log q(x, a) − log N(a) and its gradient by x.
+        log q(x, a) − log N(a) of x, (batch, components, *lattice), and a, (batch, k).
     auxiliary
         Coordinates a that complete slices, for so many given configurations, (n,) → (n, k).
     """
 
     arrays: Arrays
     emitted: Mapping[str, Callable[..., Any]]
-    log_density: LogDensity
+    log_density: Callable[[Array, Array], Array]
     auxiliary: Callable[[int], np.ndarray]
 
 
@@ -168,8 +168,8 @@ class Model(Protocol):
         ...
 
 
-class DifferentiableModel(Model, Protocol):
-    """A model whose density has a gradient, from which samples can be annealed."""
+class ModelWithDensity(Model, Protocol):
+    """A model with its density on arrays of its framework, from which samples can be annealed."""
 
     def density(self) -> ModelDensity:
         """log q as it is now, whatever becomes of the weights."""

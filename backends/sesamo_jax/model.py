@@ -146,10 +146,6 @@ class JaxModel(TrainableModel):
     def _gradient(self, *inputs: Any) -> dict[str, Array]:
         return self.compiled("gradient")(self.weights, *inputs)[1]
 
-    def _with_slope(self, function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-        value, pull_back = jax.vjp(function, x)
-        return value, pull_back(jnp.ones_like(value))[0]
-
     def _update(
         self, weights: dict[str, Array], adam: Any, learning_rate: Array, *inputs: Any
     ) -> tuple[dict[str, Array], Any, dict[str, Array]]:

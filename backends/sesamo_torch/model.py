@@ -106,13 +106,6 @@ class TorchModel(TrainableModel):
         slopes = torch.autograd.grad(loss, list(self.weights.values()), allow_unused=True)
         return dict(zip(self.weights, slopes, strict=True))
 
-    def _with_slope(self, function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            place = x.detach().requires_grad_()
-            value = function(place)
-            (slope,) = torch.autograd.grad(value.sum(), place)
-        return value.detach(), slope
-
     def _advance(self, learning_rate: float | None, *inputs: Any) -> dict[str, Tensor]:
         optimizer = self._adam if self._optimizer is None else self._optimizer
         figures: list[dict[str, Tensor]] = []

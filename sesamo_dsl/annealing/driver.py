@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from signal import Signals
 from typing import Any, Unpack
 
@@ -36,6 +37,7 @@ _FITS, _FITTING = 3, 0.2  # most fits of the mixture, and the part of the time i
 _PLANNED = 5  # number of populations for which the number of walkers is chosen
 _DETERMINANT_SIZE = 64  # real variables above which minima of theories with determinants are not searched
 _SAFETY = 0.65  # part of the remaining time for which populations are planned
+_COMPILING = "compiling"
 _ARRAYS = 12  # number of arrays of the size of all walkers that exist at once
 
 
@@ -58,6 +60,14 @@ class _Clock:
         """Begin a stage of the work that may last for ``deadline`` seconds."""
         self.stage, self.deadline = stage, min(self.elapsed + deadline, self._limit)
         self._show(stage, 0.0)
+
+    @contextmanager
+    def paused(self, stage: str) -> Iterator[None]:
+        """A stage whose time does not count, such as a compilation."""
+        self._show(stage, 0.0)
+        began = time.perf_counter()
+        yield
+        self._begin += time.perf_counter() - began
 
     def tick(self, beta: float) -> None:
         """Show the progress; raise Interruption if a signal was received or the time is over."""
@@ -102,8 +112,8 @@ def anneal(
     populations
         Number of independent populations, at least 4; default 8, or with ``seconds`` as many as fit.
     seconds
-        Time to use. By default the work ends when all populations are done, and without ``walkers`` after a
-        minute at the latest.
+        Time to use, in which compilation does not count. By default the work ends when all populations are
+        done, and without ``walkers`` after a minute at the latest.
     seed
         Seed of the random numbers. One seed gives the same numbers on one backend, unless the time limit
         determines the number of walkers.
@@ -214,6 +224,8 @@ def pilot(
         clock = _Clock(seconds, signals, lambda stage, beta: None)
         ensemble = Ensemble(compiled.backend.arrays(), compiled.bind(values), program, start)
         rng = np.random.default_rng([seed, 3, 0])
+        with clock.paused(_COMPILING):
+            ensemble.warm(walkers)
         clock.start("pilot")
         return find_ladder(ensemble, rng, walkers, _TARGET, program.theory, clock.tick)[1], signals
 
@@ -231,6 +243,8 @@ def _populations(
 
     start = start_density(program, values)
     ensemble = Ensemble(arrays, emitted, program, start)
+    with clock.paused(_COMPILING):
+        ensemble.warm(count)
     soft = is_soft(program)
     clock.start("first pilot", (_ONLY_PILOT if soft else _PILOT) * options.limit)
     extra_moves = 0 if soft else _EXTRA_MOVES
@@ -242,6 +256,8 @@ def _populations(
         if fitted is start:
             break
         ensemble = Ensemble(arrays, emitted, program, fitted)
+        with clock.paused(_COMPILING):
+            ensemble.warm(count)
         clock.start("next pilot", _PILOT * options.limit)
         again = fits_left > 0 and clock.elapsed < _FITTING * options.limit
         ladder, pilot = find_ladder(
@@ -254,6 +270,9 @@ def _populations(
     evaluations = sum(setting.moves * ensemble.work(setting) for setting in ladder) / count
     seconds = pilot.seconds_per_evaluation * evaluations
     walkers = _walkers(options, program.configuration_shape, seconds, clock.left)
+    if walkers != count:
+        with clock.paused(_COMPILING):
+            ensemble.warm(walkers)
     done: list[Population] = []
     while len(done) < options.most_populations:
         began = clock.elapsed

@@ -18,6 +18,7 @@ from .start import StartDensity
 from .weights import systematic
 
 _JITTER = 0.2  # relative half-width of the distribution of step sizes, so that no orbit is periodic
+_ROUNDING = 1e-9  # relative and absolute change of S and log q₀ that is rounding
 _SHORT, _DECADES = 0.25, 1.5  # part of the trajectories with shorter steps, by at most so many decades
 
 Proposal = Callable[[np.random.Generator, State], tuple[Array, Array]]
@@ -43,7 +44,7 @@ class Start(Protocol):
         ...
 
     def log_density(self, arrays: Arrays) -> LogDensity:
-        """log q₀ and its gradient on arrays of a framework."""
+        """log q₀, and its gradient or None, on arrays of a framework."""
         ...
 
 
@@ -102,6 +103,13 @@ class Ensemble(Generic[From]):
         """Independent walkers drawn from q₀."""
         return self._state(self.start.draw(self._arrays, rng, count), self._double(np.empty((count, 0))))
 
+    def warm(self: Ensemble[StartDensity], count: int) -> None:
+        """Call every function once for ``count`` walkers, so that a backend that compiles has done so."""
+        rng = np.random.default_rng(0)
+        state = self.draw(rng, count)
+        self.undefined(state)
+        self.move(rng, self.resampled(state, np.arange(count)), Setting(0.0, 1e-3, 1, 1))
+
     def state(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> State:
         """Walkers at given configurations, (walkers, components, *lattice), and auxiliary coordinates."""
         auxiliary = np.empty((len(x), 0)) if auxiliary is None else auxiliary
@@ -122,14 +130,20 @@ class Ensemble(Generic[From]):
 
     def move(
         self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False
-    ) -> tuple[State, float]:
-        """One trajectory and one round of group moves; returns walkers and mean acceptance probability.
+    ) -> tuple[State, float, float]:
+        """One trajectory and one round of group moves.
 
         Each step satisfies detailed balance with respect to γ_β. With ``backwards`` the steps are made in
         reverse order, which is the time-reversed move.
 
         A quarter of the trajectories has shorter steps, by up to a factor of thirty, for walkers in narrow
-        valleys; they do not enter the acceptance.
+        valleys; they do not enter the means.
+
+        Returns
+        -------
+        tuple
+            The walkers; the mean acceptance probability of the trajectories; and the mean of min(1, e^(−ΔH))
+            with the energy H whose gradient they follow, to which step sizes are adapted.
         """
         if backwards:
             state = self._turn(rng, state, setting, self._proposals[::-1])
@@ -138,7 +152,7 @@ class Ensemble(Generic[From]):
         short = rng.uniform(size=count) < _SHORT
         jitter = rng.uniform(1 - _JITTER, 1 + _JITTER, size=count)
         factor = np.where(short, 10 ** -rng.uniform(0, _DECADES, size=count), jitter)
-        state, chance = self._trajectory(
+        state, *chances = self._trajectory(
             state,
             self._double(momenta),
             self._double(setting.step * factor),
@@ -149,7 +163,25 @@ class Ensemble(Generic[From]):
         if not backwards:
             state = self._turn(rng, state, setting, self._proposals)
         typical = short.all() | ~short  # all trajectories, if all of them are short
-        return state, float(self._arrays.to_numpy(chance)[typical].mean())
+        acceptance, conserved = (float(self._arrays.to_numpy(c)[typical].mean()) for c in chances)
+        return state, acceptance, conserved
+
+    def omit_idle_moves(self, rng: np.random.Generator, state: State) -> None:
+        """Omit all moves of groups that change neither S nor log q₀ of any walker.
+
+        They map a path to an equally likely one with the same weight. Group elements of samples from a model
+        are independent from the start.
+        """
+        self._proposals = [p for p in self._proposals if not self._is_idle(state, *p(rng, state))]
+
+    def _is_idle(self, state: State, x: Array, auxiliary: Array) -> bool:
+        end = self._state(x, auxiliary)
+
+        def alike(one: Array, other: Array) -> bool:
+            a, b = self._arrays.to_numpy(one), self._arrays.to_numpy(other)
+            return np.allclose(a, b, rtol=_ROUNDING, atol=_ROUNDING)
+
+        return alike(state.action, end.action) and alike(state.log_q, end.log_q)
 
     def _turn(
         self, rng: np.random.Generator, state: State, setting: Setting, proposals: list[Proposal]
@@ -162,7 +194,12 @@ class Ensemble(Generic[From]):
 
     def work(self, setting: Setting) -> int:
         """Number of evaluations of S in one move, per walker."""
-        return setting.leapfrogs + len(self._proposals)
+        return setting.leapfrogs + self.proposals
+
+    @property
+    def proposals(self) -> int:
+        """Number of Metropolis steps in one move, each with an evaluation of S and log q₀."""
+        return len(self._proposals)
 
     def configurations(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         """(x, S) in NumPy, (walkers, components, *lattice) and (walkers,)."""

@@ -73,7 +73,7 @@ def anneal_draws(
     own = np.where(draws.leaked, -np.inf, -draws.action.astype(np.float64) - draws.log_q)
     ess = ess_of(own)
     if layers == "auto" and ess >= TARGET:
-        return AnnealedDraws(draws, None, AnnealingRecord(0, np.nan, 0, ess, ess, seed), None), ()
+        return AnnealedDraws(draws, None, AnnealingRecord(0, np.nan, 0, 0, ess, ess, seed), None), ()
     with watched(compiled.backend, "pilot", progress=progress, transient=True) as (signals, show):
 
         def tick(shown: str, part: float) -> None:
@@ -105,7 +105,7 @@ def anneal_draws(
     record = AnnealingRecord(
         len(found.ladder),
         float(np.mean([batch.acceptance for batch in done])),
-        found.evaluations,
+        *found.evaluations,
         ess_of(own[:count]),
         found.pilot_ess,
         seed,

@@ -7,6 +7,10 @@ moves by a kernel that leaves γ_k invariant. The expected weight is Z for any K
 samples stay independent of each other. With auxiliary coordinates the path lives on (x, a), and new values of
 a are proposed from N(0, 1).
 
+log q of a flow costs far more than S, and its gradient several times as much again. Trajectories therefore
+follow S alone, and log q is evaluated once at their end: where q is close to exp(−S)/Z both gradients agree,
+and where it is not, the acceptance by γ_k makes up for the difference.
+
 Step sizes come from a pilot, a separate batch, so that kernels do not depend on the samples that they move.
 All computations are in float64.
 """
@@ -74,8 +78,8 @@ class _FromModel:
     density: ModelDensity
 
     def log_density(self, arrays: Arrays) -> LogDensity:
-        """log q of the model and its gradient."""
-        return self.density.log_density
+        """log q of the model, whose gradient would cost more than it gains."""
+        return lambda x, auxiliary: (self.density.log_density(x, auxiliary), None)
 
 
 class Moved(NamedTuple):
@@ -118,6 +122,7 @@ class _Pilot:
         self.density, self.seed, self.compiled = density, seed, compiled
         self.ensemble = Ensemble(density.arrays, density.emitted, program, start)
         self.state = self.ensemble.state(x, draws.auxiliary)
+        self.ensemble.omit_idle_moves(np.random.default_rng([seed, 15]), self.state)
         self.leaked = draws.leaked
 
     def layers(self, count: int, tick: Tick) -> Layers:
@@ -126,18 +131,18 @@ class _Pilot:
         step = min(1.0, 1.3 * self.ensemble.start.mass.size**-0.25)
         state = self.state
         for _ in range(_WARM):
-            state, chance = self.ensemble.move(rng, state, _setting(1 / count, step))
-            if abs(chance - ACCEPTANCE) < _FITS:
+            state, _, conserved = self.ensemble.move(rng, state, _setting(1 / count, step))
+            if abs(conserved - ACCEPTANCE) < _FITS:
                 break
-            step *= math.exp(chance - ACCEPTANCE)
+            step *= math.exp(conserved - ACCEPTANCE)
         state, log_w = self.state, np.zeros(len(self.leaked))
         ladder: list[Setting] = []
         for k in range(1, count + 1):
             tick(f"pilot of {count} layers", k / count)
             log_w = log_w + _work(self.ensemble, state, 1 / count)
             ladder.append(_setting(k / count, step))
-            state, chance = self.ensemble.move(rng, state, ladder[-1])
-            step *= math.exp((chance - ACCEPTANCE) / 2)
+            state, _, conserved = self.ensemble.move(rng, state, ladder[-1])
+            step *= math.exp((conserved - ACCEPTANCE) / 2)
         ess = ess_of(np.where(self.leaked, -np.inf, log_w))
         return Layers(self.density, self.compiled, self.ensemble, tuple(ladder), self.seed, ess)
 
@@ -175,7 +180,7 @@ class Layers:
         Raises
         ------
         BackendError
-            If the model's density has no gradient.
+            If the backend does not provide the model's density on arrays of its framework.
         AnnealingError
             If too few samples of the model are finite and inside of the domain.
         """
@@ -205,16 +210,18 @@ class Layers:
             count *= 2
 
     @property
-    def evaluations(self) -> int:
-        """Number of evaluations of S and log q with their gradients per sample."""
-        return 1 + sum(setting.moves * self._ensemble.work(setting) for setting in self.ladder)
+    def evaluations(self) -> tuple[int, int]:
+        """Numbers of evaluations of S, with its gradient, and of log q, per sample."""
+        moves = sum(setting.moves for setting in self.ladder)
+        of_action = sum(setting.moves * self._ensemble.work(setting) for setting in self.ladder)
+        return 1 + of_action, 1 + moves * (1 + self._ensemble.proposals)
 
     def forward(self, state: State, rng: np.random.Generator, tick: Callable[[float], None]) -> Moved:
         """Take samples of the model to exp(−S)."""
         log_w, before, chances = np.zeros(state.action.shape[0]), 0.0, []
         for setting in self.ladder:
             log_w = log_w + _work(self._ensemble, state, setting.beta - before)
-            state, chance = self._ensemble.move(rng, state, setting)
+            state, chance, _ = self._ensemble.move(rng, state, setting)
             chances.append(chance)
             before = setting.beta
             tick(before)
@@ -224,7 +231,7 @@ class Layers:
         """Take samples of exp(−S) to the model, by the time-reversed moves of :meth:`forward`."""
         log_w, chances = np.zeros(state.action.shape[0]), []
         for setting, before in zip(self.ladder[::-1], self._betas[-2::-1], strict=True):
-            state, chance = self._ensemble.move(rng, state, setting, backwards=True)
+            state, chance, _ = self._ensemble.move(rng, state, setting, backwards=True)
             chances.append(chance)
             log_w = log_w + _work(self._ensemble, state, setting.beta - before)
         return Moved(state, log_w, float(np.mean(chances)))
@@ -273,12 +280,12 @@ class Layers:
 
 
 def density_of(model: Model, compiled: CompiledProgram) -> ModelDensity:
-    """log q of a model with its gradient; BackendError if the backend has no gradient of log q."""
+    """log q of a model on arrays of its framework; BackendError if the backend does not provide it."""
     density = getattr(model, "density", None)
     if density is None:
         raise BackendError(
             f"annealing from the model of theory {compiled.program.theory}",
-            expected="a model whose log q has a gradient, as those of torch and jax have",
+            expected="a model with log q on arrays of its framework, such as those of torch and jax",
             found=f"one of the backend {compiled.backend.name}, which has no method density",
             remedy="load the run with backend='torch' or backend='jax', or draw with anneal=0",
         )

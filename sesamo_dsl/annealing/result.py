@@ -17,7 +17,7 @@ from ..estimates.estimate import Estimate
 from ..estimates.finding import Finding
 from ..estimates.identities import Identities
 from ..estimates.pareto import HEAVY_TAIL, pareto_tail_index
-from ..estimates.target_sample import MOST, TargetSample
+from ..estimates.target_sample import TargetSample, most_of
 from ..estimates.weighted import Observable, observable_names, values_of, virial_values, warn_of_nan
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -239,7 +239,7 @@ class Annealed:
         return Estimate(float(self.weights @ values), float(np.sqrt(variance)))
 
     def as_target(self) -> TargetSample:
-        """At most 4096 configurations of equal weight, drawn by their weights, to compare a model with.
+        """At most :func:`.most_of` configurations of equal weight, drawn by their weights, for a comparison.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Annealed:
                 found=f"{self.stopped} at β = {self.reached:.3g}",
                 remedy="give it more seconds",
             )
-        count = min(MOST, len(self))
+        count = min(most_of(self.samples.shape[1:]), len(self))
         edges = np.cumsum(self.weights) * count
         drawn = np.minimum(np.searchsorted(edges, np.arange(count) + 0.5), len(self) - 1)
         return TargetSample(

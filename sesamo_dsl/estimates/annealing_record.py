@@ -16,8 +16,8 @@ class AnnealingRecord:
         model were good enough.
     acceptance
         Mean acceptance probability of the trajectories.
-    evaluations
-        Evaluations of S and log q with their gradients, per sample.
+    action_evaluations, density_evaluations
+        Evaluations of S with its gradient, and of log q without, per sample.
     model_ess
         ESS of the samples as the model drew them.
     pilot_ess
@@ -28,7 +28,8 @@ class AnnealingRecord:
 
     layers: int
     acceptance: float
-    evaluations: int
+    action_evaluations: int
+    density_evaluations: int
     model_ess: float
     pilot_ess: float
     seed: int
@@ -37,7 +38,8 @@ class AnnealingRecord:
         if not self.layers:
             return f"no layers: the ESS in the model is {self.model_ess:.5f}"
         return (
-            f"{self.layers} layers, {self.evaluations} evaluations of S and log q for each sample, "
+            f"{self.layers} layers, {self.action_evaluations} evaluations of S and "
+            f"{self.density_evaluations} of log q for each sample, "
             f"acceptance {self.acceptance:.2f}; ESS {self.model_ess:.5f} in the model, "
             f"{self.pilot_ess:.5f} in the pilot"
         )

@@ -26,7 +26,7 @@ from .estimate import Estimate
 from .finding import Finding
 from .identities import Identities
 from .samples import Samples, check_samples
-from .target_sample import MOST, TargetSample
+from .target_sample import TargetSample, most_of
 from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
 
 _STRETCH = 10  # length of a stretch of a chain, one cluster, in autocorrelation times
@@ -209,7 +209,7 @@ class Chain:
         )
 
     def as_target(self) -> TargetSample:
-        """Configurations at equal distances, fewer than 2 · 4096, to compare a model with.
+        """Configurations at equal distances, at most :func:`.most_of`, to compare a model with.
 
         A stretch of ten autocorrelation times of the action is one cluster.
         """
@@ -217,7 +217,8 @@ class Chain:
         tau = float(np.nan_to_num(self.expect("action").tau, nan=1.0))
         stretch = max(1, min(int(_STRETCH * tau) + 1, length))
         cluster = np.arange(length) // stretch + np.arange(replicas)[:, None] * (length // stretch + 1)
-        chosen = np.arange(0, replicas * length, -(-replicas * length // MOST))
+        most = most_of(self.configurations.shape[1:])
+        chosen = np.arange(0, replicas * length, -(-replicas * length // most))
         return TargetSample(
             self.configurations[chosen],
             self.action.reshape(-1)[chosen],

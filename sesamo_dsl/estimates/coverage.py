@@ -28,6 +28,7 @@ _LEAST_PART = 0.1  # least forward ESS in units of the ESS of the samples
 _FEWEST_SAMPLES = 10  # least number of effective samples at which their ESS means anything
 _MOST_SHOWN = 8  # rows of the short table of operators
 _FEWEST_CLUSTERS = 3  # least number of independent clusters with uncovered configurations
+_EXPECTED_CLUSTERS = 6.3  # expected number of clusters in a region that has so many with a chance of 95 %
 
 Status = Literal["covered", "missed", "unknown"]
 
@@ -58,6 +59,8 @@ class Coverage:
         small.
     threshold
         The bound t.
+    resolution
+        The probability of a region that has enough independent clusters to be seen, with a chance of 95 %.
     configuration
         A configuration of this region, (components, *lattice); None if too few were found.
     doubts
@@ -76,6 +79,7 @@ class Coverage:
     sector_masses: tuple[Agreement, ...]
     uncovered: Estimate
     threshold: float
+    resolution: float
     configuration: np.ndarray | None
     doubts: tuple[str, ...]
     spectrum: Spectrum
@@ -124,6 +128,7 @@ class Coverage:
             _sector_masses(samples, outside),
             uncovered,
             threshold,
+            _EXPECTED_CLUSTERS / outside.effective_clusters,
             configuration,
             outside.doubts,
             _spectrum(samples, outside),
@@ -165,7 +170,7 @@ class Coverage:
         if self.status == "unknown":
             return f"nothing can be said: {self.doubts[0]}"
         if self.status == "covered":
-            return "nothing is missed that configurations from outside can see"
+            return f"nothing is missed that configurations from outside can see: {self._limit}"
         found = []
         if self.misses_mass and self.configuration is not None:
             found.append(
@@ -179,6 +184,14 @@ class Coverage:
         for pair in self.differing[:3]:
             found.append(f"{pair.name} differs by {abs(pair.z_score):.1f} standard errors")
         return "; ".join(found)
+
+    @property
+    def _limit(self) -> str:
+        """The sizes of regions whose absence would be seen, in words."""
+        seen = f"regions of more than {100 * max(self.resolution, self.error):.2g} % of the probability"
+        if self.error >= self.resolution:
+            return seen
+        return f"{seen}; the error of log Z, {self.error:.1g}, does not allow for smaller ones"
 
     def text(self, *, operators: bool = False) -> str:
         """The figures as text; with all ``operators``, or only the most deviating ones if some differ."""

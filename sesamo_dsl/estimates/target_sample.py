@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,16 @@ import numpy as np
 from ..errors import OptionError
 from .estimate import Estimate
 
-MOST = 4096
-"""Largest number of configurations that are kept; every check evaluates log q at each of them."""
+_ENTRIES, _FEWEST, _MOST = 2**17, 2**12, 2**14
+
+
+def most_of(shape: Sequence[int]) -> int:
+    """Largest number of configurations of a shape that are kept; every check evaluates log q at each of them.
+
+    It is 4096, and for small configurations up to four times as many, since the least probability whose
+    absence is seen is the inverse of this number.
+    """
+    return min(max(_ENTRIES // math.prod(shape), _FEWEST), _MOST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +126,7 @@ class TargetSample:
         log_weights = np.zeros(len(x)) if log_weights is None else np.asarray(log_weights, dtype=np.float64)
         weights = np.where(finite, np.exp(log_weights - log_weights[finite].max()), 0.0)
         cluster = np.arange(len(x)) * min(50, len(x)) // len(x)
-        chosen = np.arange(0, len(x), -(-len(x) // MOST))
+        chosen = np.arange(0, len(x), -(-len(x) // most_of(x.shape[1:])))
         kept = weights[chosen] / weights[chosen].sum()
         return cls(x[chosen], action[chosen], kept, cluster[chosen], None, f"{len(x)} given ones")
 

@@ -30,7 +30,7 @@ class State(NamedTuple):
     action, action_slope
         S, +∞ where it is not a number, and ∂S/∂x, 0 where it is not finite.
     log_q, log_q_slope
-        log q₀ and ∂log q₀/∂x; None without a q₀.
+        log q₀ and ∂log q₀/∂x; None without a q₀, and the second one also if log q₀ has no gradient.
     auxiliary
         Coordinates a that q₀ has beside x, (walkers, k), mostly none; log q₀ is relative to their N(0, 1).
     """
@@ -55,7 +55,8 @@ class Moves:
     field_shape
         Of one configuration, (components, *lattice).
     log_density
-        log q₀ and its gradient; None where β is always 1.
+        log q₀ and its gradient; None where β is always 1. If it has no gradient, trajectories follow −∂S/∂x
+        at every β: they are reversible and preserve volumes whatever they follow, and γ_β accepts them.
     """
 
     def __init__(
@@ -74,15 +75,22 @@ class Moves:
 
     def state(self, x: Array, auxiliary: Array | None = None) -> State:
         """What is known about given configurations."""
+        return self._with_log_q(self._of_action(x), auxiliary)
+
+    def _of_action(self, x: Array) -> State:
         xp = self._xp
         action, slope = self._action(x)
         action = xp.where(xp.isnan(action), np.inf, action)
-        slope = xp.where(xp.isfinite(slope), slope, 0.0)
+        return State(x, action, xp.where(xp.isfinite(slope), slope, 0.0))
+
+    def _with_log_q(self, state: State, auxiliary: Array | None) -> State:
         if self._log_density is None:
-            return State(x, action, slope)
-        log_q, log_q_slope = self._log_density(x, auxiliary)
-        log_q_slope = xp.where(xp.isfinite(log_q_slope), log_q_slope, 0.0)
-        return State(x, action, slope, log_q, log_q_slope, auxiliary)
+            return state
+        xp = self._xp
+        log_q, slope = self._log_density(state.x, auxiliary)
+        if slope is not None:
+            slope = xp.where(xp.isfinite(slope), slope, 0.0)
+        return state._replace(log_q=log_q, log_q_slope=slope, auxiliary=auxiliary)
 
     def trajectory(
         self,
@@ -92,8 +100,8 @@ class Moves:
         log_uniform: Array,
         beta: Any,
         leapfrogs: Any,
-    ) -> tuple[State, Array]:
-        """One trajectory of each walker: the walkers after it, and its acceptance probability, (walkers,).
+    ) -> tuple[State, Array, Array]:
+        """One trajectory of each walker.
 
         Parameters
         ----------
@@ -105,6 +113,12 @@ class Moves:
             Logarithms of uniform numbers, (walkers,).
         leapfrogs
             Number of leapfrog steps.
+
+        Returns
+        -------
+        tuple
+            The walkers after it; its acceptance probability, (walkers,); and min(1, e^(−ΔH)), (walkers,), of
+            the energy H whose gradient it follows, which depends on the step size alone.
         """
         xp = self._xp
         length = steps[:, None]
@@ -117,14 +131,22 @@ class Moves:
 
         def leap(_: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
             s, p = carry
-            s = self.state(s.x + self._mass.spread(length * p), s.auxiliary)
+            x = s.x + self._mass.spread(length * p)
+            s = self.state(x, s.auxiliary) if followed else self._of_action(x)
             return s, p - length * slope(s)
 
-        half = momenta - length / 2 * slope(state)
-        end, p = self._arrays.repeat(leapfrogs, leap, (state, half))
+        followed = state.log_q_slope is not None
+        start = state if followed else State(state.x, state.action, state.action_slope)
+        half = momenta - length / 2 * slope(start)
+        end, p = self._arrays.repeat(leapfrogs, leap, (start, half))
         p = p + length / 2 * slope(end)
         kinetic = (xp.sum(momenta**2, axis=1) - xp.sum(p**2, axis=1)) / 2
-        return self._chosen(state, end, kinetic, log_uniform, beta)
+        if followed or state.log_q is None:
+            after, acceptance = self._chosen(state, end, kinetic, log_uniform, beta)
+            return after, acceptance, acceptance
+        energy = self._chosen(start, end, kinetic, log_uniform, beta)[1]
+        end = self._with_log_q(end, state.auxiliary)
+        return *self._chosen(state, end, kinetic, log_uniform, beta), energy
 
     def propose(
         self, state: State, x: Array, auxiliary: Array | None, log_uniform: Array, beta: Any

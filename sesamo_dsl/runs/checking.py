@@ -22,7 +22,7 @@ from ..annealing.options import AnnealingOptions
 from ..compiled_program import CompiledProgram
 from ..errors import AnnealingError, BackendError
 from ..estimates.coverage import Coverage
-from ..estimates.target_sample import TargetSample
+from ..estimates.target_sample import TargetSample, most_of
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..landscape.laplace import DENSE
@@ -32,7 +32,7 @@ from ..values.couplings import Couplings
 _MOST_SECTORS = 64  # with more sectors no minima are searched, because of the sum over u
 _BARRIER, _POINTS = 1.0, 33  # least barrier in −log density between minima; points of the line between them
 _LEAST_MASS = 1e-3  # least weight of a minimum relative to the heaviest one, by Laplace's approximation
-_WALKERS, _POPULATIONS, _MOST_SECONDS = 512, 8, 30.0  # options of an annealing whose walkers train a model
+_POPULATIONS, _MOST_SECONDS = 8, 30.0  # options of an annealing whose walkers train a model
 LEAST_SECONDS = 5.0  # of an annealing that checks a model
 PART = 0.2  # duration of the annealing after a training, relative to the training
 
@@ -88,7 +88,8 @@ def anneal_for_training(
 
     Returns the same as :func:`anneal_for_check`.
     """
-    options = AnnealingOptions(walkers=_WALKERS, populations=_POPULATIONS, seconds=_MOST_SECONDS, seed=seed)
+    walkers = most_of(compiled.program.configuration_shape) // _POPULATIONS
+    options = AnnealingOptions(walkers=walkers, populations=_POPULATIONS, seconds=_MOST_SECONDS, seed=seed)
     return _annealed(compiled, parameters, options, progress=progress)
 
 

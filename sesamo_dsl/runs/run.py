@@ -198,7 +198,7 @@ class Run:
         OptionError
             For arguments out of range.
         BackendError
-            If samples are to be annealed, and the backend does not differentiate log q.
+            If samples are to be annealed, and the backend does not provide log q on arrays of its framework.
         AnnealingError
             If too few samples of the model are finite and inside of the domain for an annealing.
         SamplingInterrupted

@@ -24,7 +24,7 @@ import numpy as np
 from .. import checks
 from ..backend import Draws, EmittedProgram, ModelDensity
 from ..compiled_program import CompiledProgram, check_configurations
-from ..errors import BackendError, OptionError
+from ..errors import OptionError
 from ..flows.base import GaussianBase
 from ..flows.weights import check_state
 from ..machine.memory import check_memory
@@ -125,15 +125,6 @@ class TrainableModel(SamplerModel):
     def _gradient(self, *inputs: Any) -> Mapping[str, Array | None]:
         """The derivative of the objective by every weight; None if the objective does not depend on it."""
 
-    def _with_slope(self, function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-        """f(x), (batch,), and ∂f/∂x for a function of each row of x alone; works in compiled functions."""
-        raise BackendError(
-            f"gradient of log q by {type(self).__name__}",
-            expected="a backend that differentiates log q along x, such as torch or jax",
-            found="a model without the method _with_slope",
-            remedy="choose backend='torch' or backend='jax'",
-        )
-
     @abstractmethod
     def _advance(self, learning_rate: float | None, *inputs: Any) -> Mapping[str, Any]:
         """One step of the optimiser; returns loss, ESS and norm of the gradient, see ``Model.step``.
@@ -192,7 +183,7 @@ class TrainableModel(SamplerModel):
         return super().log_prob(x, auxiliary)
 
     def density(self) -> ModelDensity:
-        """See ``DifferentiableModel.density``."""
+        """See ``ModelWithDensity.density``."""
         compiled, parameters, base, plan = self._made_of
         wide = CompiledProgram.of(compiled.program, compiled.facts, compiled.backend, "float64")
         made_of = wide, parameters, base, replace(plan, flow_precision=None)
@@ -202,8 +193,8 @@ class TrainableModel(SamplerModel):
     def _density_of(self, compiled: EmittedProgram) -> ModelDensity:
         weights, sampler = self.arrays.detach(self.weights), self.sampler
 
-        def log_density(x: Array, auxiliary: Array) -> tuple[Array, Array]:
-            return self._with_slope(lambda x: sampler.log_density(weights, x, auxiliary), x)
+        def log_density(x: Array, auxiliary: Array) -> Array:
+            return sampler.log_density(weights, x, auxiliary)
 
         emitted = compiled.bind(self._made_of[1])
         return ModelDensity(self.arrays, emitted, log_density, sampler.orientations.law.auxiliary)

@@ -6,7 +6,9 @@ import itertools
 import math
 import pickle
 import signal
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.annealing import genealogy, weights
 from sesamo_dsl.annealing.driver import _TARGET
 from sesamo_dsl.annealing.options import LEAST_POPULATIONS
+from sesamo_dsl.annealing.result import Annealed
 from sesamo_dsl.errors import (
     AnnealingError,
     AnnealingInterrupted,
@@ -123,17 +126,22 @@ def test_log_z_against_quadrature(name: str) -> None:
     assert abs(annealed.virial.value - 1) < SIGMAS * annealed.virial.error + 1e-12
 
 
-def test_the_errors_are_calibrated() -> None:
-    """z of small runs has variance 1; a larger one of this kind is among the benchmarks."""
-    action = LINES["broken double well"][0]
-    compiled = sd.compile(line(action, True, observables={}), "torch", precision="float64")
-    exact = EXACT["broken double well"][1]
-    z = []
-    for seed in range(40):
-        annealed = sd.anneal(compiled, walkers=128, populations=4, seed=seed, progress=False)
-        z.append((annealed.log_z - exact) / annealed.log_z_error)
-    variance = np.mean(np.square(z))
-    assert 0.35 < variance < 1.9  # χ² of 40: 1 ± 0.22, four standard deviations
+def test_the_errors_are_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """z of results of four populations each has variance 1; the benchmarks have larger ones of this kind."""
+    theory, exact = EXACT["broken double well"]
+    runs, each, populations, of = 60, 4, [], Annealed.of
+
+    def kept(found: Any, *arguments: Any, **named: Any) -> Annealed:
+        populations.extend(found)
+        return of(found, *arguments, **named)
+
+    monkeypatch.setattr(Annealed, "of", kept)
+    whole = sd.anneal(theory, walkers=128, populations=runs * each, progress=False)
+    groups = [populations[i : i + each] for i in range(0, runs * each, each)]
+    results = [of(group, whole.program, whole.parameters, 0.0) for group in groups]
+    z = [(annealed.log_z - exact) / annealed.log_z_error for annealed in results]
+    assert 0.3 < np.mean(np.square(z)) < 1.75  # χ² of 60: 1 ± 0.18, four standard deviations
+    assert abs(whole.log_z - exact) < SIGMAS * whole.log_z_error
 
 
 def phi4() -> sd.Theory:
@@ -238,6 +246,26 @@ def test_a_short_budget_is_told() -> None:
     if annealed.reached < 1:
         assert math.isnan(annealed.log_z)
         assert math.isnan(annealed.log_z_error)
+
+
+def test_time_to_compile_is_not_taken_from_the_annealing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sesamo_dsl.annealing import driver as module
+    from sesamo_dsl.annealing.ensemble import Ensemble
+
+    hours, warm, now = [], Ensemble.warm, time.perf_counter
+
+    def slow(ensemble: Any, count: int) -> None:
+        hours.append(count)
+        warm(ensemble, count)
+
+    clock = SimpleNamespace(perf_counter=lambda: now() + 3600 * len(hours))
+    monkeypatch.setattr(Ensemble, "warm", slow)
+    monkeypatch.setattr(module, "time", clock)
+    theory, exact = EXACT["double well"]
+    annealed = sd.anneal(theory, seconds=1000.0, walkers=64, populations=4, progress=False)
+    assert hours
+    assert annealed.warnings == ()
+    assert abs(annealed.log_z - exact) < 6 * annealed.log_z_error
 
 
 def test_populations_that_disagree_and_few_ancestors_are_told() -> None:

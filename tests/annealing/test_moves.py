@@ -6,8 +6,10 @@ be drawn by rejection; walkers that are drawn from it must have it still after t
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,20 +20,32 @@ from sesamo_dsl.annealing.ensemble import Ensemble, Setting
 from sesamo_dsl.annealing.start import Family, StartDensity
 from sesamo_dsl.markov.moves import State
 from sesamo_dsl.markov.whitening import Whitening
+from sesamo_dsl.values.arrays import Arrays
 
 COUNT, BETA = 8_000, 0.6
 DRAWN = 40_000
 BOUND = 4.5  # standard deviations
 
 
-def ensemble(theory: sd.Theory, backend: str, width: float = 2.0) -> Ensemble:
+@dataclasses.dataclass(frozen=True, eq=False)
+class WithoutGradient(StartDensity):
+    """A start density that trajectories cannot follow."""
+
+    def log_density(self, arrays: Arrays) -> Any:
+        whole = super().log_density(arrays)
+        return lambda x, auxiliary: (whole(x, auxiliary)[0], None)
+
+
+def ensemble(
+    theory: sd.Theory, backend: str, width: float = 2.0, kind: type[StartDensity] = StartDensity
+) -> Ensemble:
     """With a Gaussian start off the symmetric point, so that q₀ is not invariant."""
     compiled = sd.compile(theory, backend, precision="float64")
     shape = compiled.program.configuration_shape
     n = math.prod(shape)
     centre = np.full((1, *shape), 0.3)
     family = Family(Whitening.dense(np.eye(n) / width**2), centre, np.zeros(1))
-    start = StartDensity(shape, (family,), Whitening.dense(np.eye(n)))
+    start = kind(shape, (family,), Whitening.dense(np.eye(n)))
     values = compiled.parameter_values()
     return Ensemble(compiled.backend.arrays(), compiled.bind(values), compiled.program, start)
 
@@ -54,7 +68,7 @@ def exact_walkers(ensemble: Ensemble, rng: np.random.Generator) -> np.ndarray:
 def moved(ensemble: Ensemble, x: np.ndarray, rng: np.random.Generator, moves: int = 3) -> np.ndarray:
     state: State = ensemble.state(x)
     for _ in range(moves):
-        state, acceptance = ensemble.move(rng, state, Setting(BETA, 0.5, 3, 1))
+        state, acceptance, _ = ensemble.move(rng, state, Setting(BETA, 0.5, 3, 1))
         assert acceptance > 0.1
     return ensemble.configurations(state)[0]
 
@@ -114,9 +128,10 @@ def walled() -> sd.Theory:
     return sd.Theory("walled", fields=[v], action=v[0] ** 2 / 2 + v[1] ** 2 + v[0] * v[1] / 2 + wall)
 
 
+@pytest.mark.parametrize("kind", [StartDensity, WithoutGradient])
 @pytest.mark.parametrize("theory", [double_well, square, circle, sites, walled])
-def test_moves_leave_the_path_invariant(theory: Callable[[], sd.Theory]) -> None:
-    walkers, rng = ensemble(theory(), "torch"), np.random.default_rng(1)
+def test_moves_leave_the_path_invariant(theory: Callable[[], sd.Theory], kind: type[StartDensity]) -> None:
+    walkers, rng = ensemble(theory(), "torch", kind=kind), np.random.default_rng(1)
     x = exact_walkers(walkers, rng)
     assert_alike(x, moved(walkers, x, rng))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import sympy as sp
 from typer.testing import CliRunner
 
@@ -136,6 +137,26 @@ def test_a_model_has_to_be_as_complete_as_its_error_bar_says() -> None:
     assert not coarse.misses_mass
     assert fine.misses_mass
     assert fine.status == "missed"
+
+
+def test_the_verdict_says_how_small_a_region_would_be_seen() -> None:
+    """A mode of this probability that is not in the model is flagged in 95 % of all comparisons."""
+    n, runs = 2000, 100
+    sound = compared(SHARE, 0, n)
+    least = sound.resolution
+    assert scipy.stats.poisson.cdf(2, least * n) == pytest.approx(0.05, rel=0.01)
+    assert "regions of more than" in sound.verdict
+    rng, seen = np.random.default_rng(5), 0
+    for _ in range(runs):
+        thin = rng.uniform(size=n) < least
+        found = dataclasses.replace(
+            sound,
+            uncovered=Estimate(float(thin.mean()), float(thin.std() / n**0.5)),
+            configuration=np.zeros((1, 1)) if thin.sum() > 2 else None,
+            error=0.0,
+        )
+        seen += found.misses_mass
+    assert abs(seen / runs - 0.95) < 5 * (0.95 * 0.05 / runs) ** 0.5
 
 
 def test_where_the_source_is_doubted_nothing_is_said() -> None:

@@ -1,0 +1,192 @@
+"""Lattice theories with flows that are finished by annealing: ESS, observables, log Z at equal time.
+
+The total time of a row is that of training, check and annealed samples; annealing alone and HMC get as much.
+The points of φ⁴ are those of M. Gerdes et al., SciPost Phys. 15 (2023) 238, arXiv:2207.00283, in whose
+normalisation S = Σ_x [−2 Σ_μ φ_x φ_{x+μ} + (4 + m²) φ_x² + λ φ_x⁴] with m² = −4.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import networkx as nx
+import numpy as np
+from common import Row, Task, train_run
+
+import sesamo_dsl as sd
+from sesamo_dsl.estimates.estimate import Estimate
+from sesamo_dsl.observables import correlators
+from sesamo_theories.hubbard import honeycomb, hubbard
+from sesamo_theories.scalar_phi4 import scalar_phi4
+
+TRAINED = 0.5
+"""Part of the total time for the training; its check takes a fifth of that, annealed samples the rest."""
+
+
+def gerdes(extent: int, coupling: float) -> sd.Theory:
+    """φ⁴ at m² = −4, without a quadratic term."""
+    lattice = sd.Lattice(extent, extent)
+    phi = sd.ScalarField("phi", lattice)
+    lam = sd.parameters("lambda")
+    neighbours = sum(phi.shift(mu) for mu in lattice.directions)
+    return sd.Theory(
+        f"gerdes_{extent}",
+        fields=[phi],
+        action=lattice.sum(-2 * phi * neighbours + lam * phi**4),
+        symmetries=[sd.Z2(phi)],
+        observables={
+            "phi_squared": lattice.sum(phi**2) / extent**2,
+            "phi_four": lattice.sum(phi**4) / extent**2,
+        },
+        defaults={lam: coupling},
+    )
+
+
+def agreement(name: str, found: Estimate, other: Estimate, source: str) -> Row:
+    """A row with a figure and its deviation from that of another method, in standard errors."""
+    z = (found.value - other.value) / math.hypot(found.error, other.error)
+    bar = f"|z| ≤ 3 to {other.value:.6g} ± {other.error:.2g} ({source})"
+    return Row(f"{name}, z = {z:+.2f}", *found, bar, abs(z) <= 3)
+
+
+def annealed_samples(run: sd.Run, seconds: float) -> sd.Samples:
+    """Annealed samples, at least 1,000, for about so many seconds; a first batch determines how many."""
+    began = time.perf_counter()
+    first = run.sample(1_000, anneal="auto", seed=11, progress=False)
+    spent = time.perf_counter() - began
+    count = int(1_000 * (seconds - spent) / spent)
+    if count < 1_000 or first.annealed is None:
+        return first
+    return run.sample(count, anneal=first.annealed.layers or "auto", seed=12, progress=False)
+
+
+def at_equal_time(extent: int, coupling: float, ratio: float | None, ess: float | None) -> Task:
+    """A point of Gerdes et al.: flow and annealing against annealing alone in the same time."""
+
+    def rows(backend: str, seconds: float) -> Iterator[Row]:
+        began = time.perf_counter()
+        theory = gerdes(extent, coupling)
+        drawn, spent, run = train_run(theory, backend, TRAINED * seconds, count=10_000)
+        yield spent
+        yield Row("ESS of the flow", drawn.ess)
+        samples = annealed_samples(run, seconds - (time.perf_counter() - began))
+        total = time.perf_counter() - began
+        layers = 0 if samples.annealed is None else samples.annealed.layers
+        reached = None if ess is None else samples.ess >= ess
+        bar = "" if ess is None else f"≥ {ess}"
+        yield Row(f"ESS, {layers} layers, {len(samples)} samples", samples.ess, bar=bar, passed=reached)
+        yield Row("total seconds", total)
+        alone = sd.anneal(theory, backend=backend, seconds=total, progress=False)
+        yield agreement("log Z", samples.log_z, alone.estimate, "annealing alone")
+        for name in ("action", "phi_squared", "phi_four"):
+            yield agreement(f"⟨{name}⟩", samples.expect(name), alone.expect(name), "annealing alone")
+        smaller = alone.log_z_error / samples.log_z.error
+        yield Row(
+            f"error of log Z, that of annealing alone ({alone.log_z_error:.2g}) over that of both",
+            smaller,
+            bar="" if ratio is None else f"≥ {ratio}",
+            passed=None if ratio is None else smaller >= ratio,
+        )
+        for warning in samples.warnings:
+            print(f"warning: {warning}")
+
+    return rows
+
+
+def large_lattice(backend: str, seconds: float) -> Iterator[Row]:
+    """φ⁴ 32×32 at κ = 0.27, λ = 0.022: a flow from 8×8 and 16×16, annealed, against HMC and annealing."""
+    began, run = time.perf_counter(), None
+    for extent, share in ((8, 0.1), (16, 0.15), (32, 0.25)):
+        theory = scalar_phi4(extent, extent)
+        _, spent, run = train_run(
+            theory, backend, share * seconds, count=1_000, parameters={"kappa": 0.27}, start_from=run
+        )
+        yield spent
+    assert run is not None
+    samples = annealed_samples(run, 0.25 * seconds)
+    yield Row(f"ESS, {len(samples)} samples", samples.ess)
+    alone = sd.anneal(
+        theory, parameters={"kappa": 0.27}, backend=backend, seconds=0.15 * seconds, progress=False
+    )
+    yield agreement("log Z", samples.log_z, alone.estimate, "annealing alone")
+    chain = sd.hmc(theory, parameters={"kappa": 0.27}, chains=64, trajectories=500, warm_up=200)
+    total = time.perf_counter() - began
+    yield Row("total seconds", total, bar="≤ 1800", passed=total <= 1800)
+    for name in ("action", *samples.program.observables):
+        yield agreement(f"⟨{name}⟩", samples.expect(name), Estimate(*chain.expect(name)[:2]), "HMC")
+
+
+def honeycomb_annealed(
+    slices: int, U: float, beta: float, batch: int, bar: float | None, seeds: int, trajectories: int
+) -> Task:
+    """18 sites of a honeycomb torus: the flow, the flow with annealing, and long HMC with flips of sites."""
+
+    def rows(backend: str, seconds: float) -> Iterator[Row]:
+        graph, step = honeycomb(3, 3), beta / slices
+        sitewise = hubbard(graph, slices, U=U, beta=beta)
+        everywhere = hubbard(graph, slices, U=U, beta=beta, symmetries=[sd.Z2(*sitewise.fields)])
+        hopping = nx.to_numpy_array(graph, nodelist=sitewise.lattice.nodes)
+
+        def measured(x: np.ndarray) -> dict[str, np.ndarray]:
+            spins = correlators.spin_correlations(x, hopping, step)
+            return {
+                "double occupancy": correlators.double_occupancy(x, hopping, step),
+                "⟨SᶻSᶻ⟩ of neighbours": spins[:, hopping > 0].mean(axis=1),
+            }
+
+        chain = sd.hmc(sitewise, chains=32, trajectories=trajectories, warm_up=100)
+        theirs = {
+            name: Estimate(*chain.expect(values)[:2])
+            for name, values in measured(chain.configurations).items()
+        }
+        for seed in range(seeds):
+            began = time.perf_counter()
+            drawn, spent, run = train_run(
+                everywhere,
+                backend,
+                TRAINED * seconds,
+                count=4_000,
+                batch=batch,
+                learning_rate=0.01,
+                seed=seed,
+            )
+            yield spent
+            yield Row(f"seed {seed}: ESS of the flow", drawn.ess)
+            samples = annealed_samples(run, seconds - (time.perf_counter() - began))
+            layers = 0 if samples.annealed is None else samples.annealed.layers
+            yield Row(
+                f"seed {seed}: ESS, {layers} layers, {len(samples)} samples",
+                samples.ess,
+                bar="" if bar is None else f"≥ {bar}",
+                passed=None if bar is None else samples.ess >= bar,
+            )
+            yield Row(f"seed {seed}: total seconds", time.perf_counter() - began)
+            yield Row(f"seed {seed}: log Z", *samples.log_z)
+            for name, values in measured(samples.x).items():
+                yield agreement(f"seed {seed}: {name}", samples.expect(values), theirs[name], "HMC")
+
+    return rows
+
+
+GERDES = {8: (6.0, 3.0, None), 12: (5.276, 3.0, None), 20: (4.807, None, 0.9), 32: (4.572, None, None)}
+"""λ, bar for the ratio of errors, and bar for the ESS at each extent."""
+
+TASKS: dict[str, Task] = {
+    **{f"gerdes-{extent}": at_equal_time(extent, *point) for extent, point in GERDES.items()},
+    "phi4-32-annealed": large_lattice,
+    "hubbard-18x20-annealed": honeycomb_annealed(20, 3.0, 2.0, 128, 0.9, 3, 400),
+    "hubbard-18x100-annealed": honeycomb_annealed(100, 3.0, 8.0, 32, None, 1, 100),
+    "hubbard-18x100-U2-annealed": honeycomb_annealed(100, 2.0, 4.0, 32, None, 1, 100),
+}
+SECONDS = {
+    "gerdes-8": 300.0,
+    "gerdes-12": 600.0,
+    "gerdes-20": 1800.0,
+    "gerdes-32": 1800.0,
+    "phi4-32-annealed": 1500.0,
+    "hubbard-18x20-annealed": 1800.0,
+    "hubbard-18x100-annealed": 1800.0,
+    "hubbard-18x100-U2-annealed": 1800.0,
+}
