@@ -267,12 +267,14 @@ def compare(
     seeds, samples = int(seeds), int(samples)
     budget = checks.real(budget, "option budget", remedy="see compare")
     named = [methods] if isinstance(methods, str) else checks.listed(methods)
-    if not named or not all(isinstance(method, str) for method in named):
+    known = (*METHODS, *BASELINES)
+    unknown = [method for method in named or () if not isinstance(method, str) or method not in known]
+    if not named or unknown:
         raise OptionError(
             "methods",
-            expected=f"some of {', '.join((*METHODS, *BASELINES))}",
-            found="none" if named == [] else checks.shown(methods),
-            remedy="name at least one",
+            expected=f"some of {', '.join(known)}",
+            found=", ".join(map(checks.shown, unknown)) if unknown else checks.shown(methods),
+            remedy="name at least one, and check the spelling",
         )
     compiled = theory
     if not isinstance(compiled, CompiledTheory):

@@ -20,7 +20,7 @@ from ..errors import (
 )
 from ..language.theory_files import load_theory, shipped_theories
 from ..machine.files import write_text
-from ..machine.outputs import check_output, check_picture
+from ..machine.outputs import TEXTS, check_output, check_picture
 from ..stages.analyse import analyse
 from .application import FAILED, app
 from .arguments import SettingsOption, TheoryArgument, parse_couplings, parse_path, require_distinct
@@ -80,7 +80,7 @@ def check(
 
     require_distinct(output=output, picture=picture)
     if output is not None:
-        check_output(output)
+        check_output(output, TEXTS)
     if picture is not None:
         check_picture(picture)
     analysis = analyse(load_theory(theory), parameters=parse_couplings(settings or []), normalizable=False)

@@ -103,7 +103,7 @@ def values_of(
             found=wrong,
             remedy="write expect(lambda x: …); x has the shape (n, components, *lattice)",
         )
-    given = observable(x) if callable(observable) else observable
+    given = observable(x.copy()) if callable(observable) else observable  # it may work in place
     values = array(given, subject, expected=expected, remedy=remedy)
     if values.shape != (len(x),):
         raise OptionError(subject, expected=expected, found=f"shape {values.shape}", remedy=remedy)

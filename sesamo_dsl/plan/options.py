@@ -19,6 +19,8 @@ LawGradient = Literal["enumerate", "reinforce"]
 ForwardSchedule = Literal["constant", "falling"]
 
 _MOST = 10**12
+LARGEST_RATE = 10.0
+"""Largest learning rate: weights are of order one, and Adam moves each by up to the rate in a step."""
 _INTERVAL = "checkpoint_seconds"
 _CHOICES: dict[str, tuple[str, ...]] = {
     "strategy": get_args(Strategy),
@@ -149,9 +151,11 @@ class TrainingOptions:
             plain[name] = checks.integer(
                 getattr(self, name), f"option {name}", least=least, most=_MOST, remedy="see TrainingOptions"
             )
-        for name in ("learning_rate", "clip", "penalty_height", "penalty_slope", "seconds", _INTERVAL):
+        if self.learning_rate is not None:
+            plain["learning_rate"] = checked_rate(self.learning_rate)
+        for name in ("clip", "penalty_height", "penalty_slope", "seconds", _INTERVAL):
             value = getattr(self, name)
-            if name in ("seconds", "learning_rate") and value is None:
+            if name == "seconds" and value is None:
                 continue
             plain[name] = checks.real(value, f"option {name}", remedy="see TrainingOptions")
         if self.flow is not None and not isinstance(self.flow, FlowSpec) and not FLOWS.added(self.flow):
@@ -195,6 +199,17 @@ def registered(options: Mapping[str, Any]) -> dict[str, str]:
         for option, registry in EXTENDABLE.items()
         if registry.added(options[option])
     }
+
+
+def checked_rate(value: Any) -> float:
+    """The learning rate as a float; OptionError if it is no number or out of range."""
+    return checks.real(
+        value,
+        "option learning_rate",
+        expected=f"a number > 0 and ≤ {LARGEST_RATE:g}",
+        most=LARGEST_RATE,
+        remedy="Adam moves every weight by up to this much in a step: give for instance 0.001",
+    )
 
 
 def option_error(name: str, expected: str, found: Any) -> OptionError:

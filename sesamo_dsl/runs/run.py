@@ -43,7 +43,7 @@ from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
-from ..plan.options import registered
+from ..plan.options import checked_rate, registered
 from ..plan.plan import Plan
 from ..training.callbacks import Callback, checked
 from ..training.divergence import cause_of_divergence
@@ -56,8 +56,6 @@ from .store import RunDirectory, Store, sha256
 
 FORMAT = 4
 Ending = Literal["finished", "stopped", "diverged"]
-_LARGEST_RATE = 10.0
-"""Largest learning rate of a resumed training: weights are of order one."""
 
 
 def rate_of_an_optimizer(rate: float) -> OptionError:
@@ -414,7 +412,7 @@ class Run:
                     f"run directory {self.directory}",
                     expected=f"the run as it was read, at step {self.steps_done}",
                     found="one that was trained since",
-                    remedy="read it again with load_run",
+                    remedy="read it again, with load_run or with the same command once more",
                 )
             self.plan = plan
             if restart:
@@ -426,13 +424,7 @@ class Run:
     def _plan_of_resume(self, steps: int | None, seconds: float | None, learning_rate: float | None) -> Plan:
         changes: dict[str, Any] = {}
         if learning_rate is not None:
-            changes["learning_rate"] = checks.real(
-                learning_rate,
-                "option learning_rate",
-                expected=f"a number > 0 and ≤ {_LARGEST_RATE:g}",
-                most=_LARGEST_RATE,
-                remedy="Adam moves every weight by up to this much in a step: give for instance 0.001",
-            )
+            changes["learning_rate"] = checked_rate(learning_rate)
         if steps is not None and seconds is not None:
             raise OptionError(
                 "options steps and seconds",

@@ -106,3 +106,16 @@ def test_an_error_that_is_nan_by_design_is_not_announced() -> None:
         assert np.isnan(drawn(1).expect("action").error)
         without = replace(samples, leaked=np.arange(50) == 3)
         assert np.isfinite(without.expect(np.where(np.arange(50) == 3, np.nan, 1.0)).value)
+
+
+def test_a_function_that_works_in_place_does_not_change_the_samples() -> None:
+    def centred(x: Array) -> Array:
+        x -= 5
+        return (x**2)[:, 0, 0]
+
+    for result in (drawn(), chain()):
+        before = result.expect("square")
+        expected = result.expect(lambda x: ((x - 5) ** 2)[:, 0, 0])
+        assert result.expect(centred) == result.expect(centred) == expected
+        assert result.derived(lambda mean: mean, centred)[:2] == pytest.approx(expected[:2])
+        assert result.expect("square") == before

@@ -565,6 +565,8 @@ def test_a_rate_that_ruins_a_run_is_refused_before_it_is_touched(drawn: dict[str
     for rate in (1e300, 11, 0, True):
         with pytest.raises(errors.OptionError, match="learning_rate"):
             run.resume(1, learning_rate=rate, progress=False)
+        with pytest.raises(errors.OptionError, match="learning_rate"):
+            sd.TrainingOptions(learning_rate=rate)
     assert {path.name: path.read_bytes() for path in run.directory.iterdir() if path.is_file()} == before
     assert run.plan.learning_rate < 1
     assert sd.load_run(run.directory).finished
