@@ -14,6 +14,7 @@ import sympy as sp
 
 from ..algebra.identity_form import IdentityForm
 from ..algebra.normal_form import NormalForm, transformed
+from ..algebra.site_sums import site_numbers
 from ..algebra.size import LARGEST_EXPANSION, expanded_terms
 from ..errors import NotInvariantError
 from ..groups.element import Element
@@ -191,10 +192,12 @@ def act(element: Element, configuration: np.ndarray, digits: int | None = None) 
     fields = np.moveaxis(configuration, -d - 1, 0)
     shift = numbers(element.shift_vector, digits).reshape(-1, *(1,) * (fields.ndim - 1))
     rotated = np.tensordot(matrix, fields, axes=1)
-    moved = np.empty_like(rotated) if not element.sites.is_identity else rotated
-    if moved is not rotated:
-        for site in np.ndindex(*element.sites.lattice.shape):
-            moved[(..., *element.sites.image(site))] = rotated[(..., *site)]
+    moved = rotated
+    if not element.sites.is_identity:
+        by_number = rotated.reshape(*rotated.shape[:-d], -1)
+        moved = np.empty_like(by_number)
+        moved[..., list(site_numbers(element.sites))] = by_number
+        moved = moved.reshape(rotated.shape)
     for a, axes in enumerate(element.signs):
         moved[a] = moved[a] * pattern(element.sites.lattice, axes)
     return np.moveaxis(moved + shift, 0, -d - 1)

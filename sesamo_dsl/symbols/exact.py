@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm, log2
 from numbers import Real
 from typing import Any, NamedTuple, cast
@@ -114,8 +115,12 @@ def numeric(expr: sp.Expr, digits: int = 50) -> Any:
 
 def floats(matrix: sp.Matrix | sp.ImmutableMatrix) -> np.ndarray:
     """The entries of an exact matrix in float64, of the matrix's shape."""
-    entries = [float(numeric(entry, 20)) for entry in matrix.flat()]
-    return np.array(entries, dtype=float).reshape(matrix.shape)
+    return np.array([_float(entry) for entry in matrix.flat()], dtype=float).reshape(matrix.shape)
+
+
+@lru_cache(maxsize=4096)
+def _float(entry: sp.Expr) -> float:
+    return float(numeric(entry, 20))
 
 
 def numbers(matrix: sp.Matrix | sp.ImmutableMatrix, digits: int | None = None) -> np.ndarray:

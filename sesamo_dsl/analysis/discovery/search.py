@@ -165,11 +165,13 @@ class CompiledAction:
 
     def gradient(self, configuration: Array) -> Array:
         """Σ_x ∂S/∂φ_a(x), shape (components,), at generic couplings."""
-        ones = np.ones((1, *configuration.shape[1:]))
-        return self._changes(configuration, ones, self._generic)[:, 0]
+        return self._changes(configuration, None, self._generic)[:, 0]
 
-    def _changes(self, configuration: Array, directions: Array, chosen: Couplings) -> Array:
-        """Σ_x v_k(x) ∂S/∂φ_a(x) for directions v of shape (k, *lattice): (components, k)."""
+    def _changes(self, configuration: Array, directions: Array | None, chosen: Couplings) -> Array:
+        """Σ_x v_k(x) ∂S/∂φ_a(x) for directions v of shape (k, *lattice): (components, k).
+
+        Without directions v = 1, and k = 1.
+        """
         slopes, functions = self._slopes
         shape = configuration.shape[1:]
         axes = tuple(range(1, configuration.ndim))
@@ -182,9 +184,12 @@ class CompiledAction:
                 given = _arrays_of(constants, chosen)
                 values = function(*arrays, *given, *couplings)
                 density, *derivatives = (np.broadcast_to(value, shape) for value in values)
-                change = np.zeros((len(configuration), len(directions)))
+                change = np.zeros((len(configuration), 1 if directions is None else len(directions)))
                 for a, field, derivative in zip(own, fields, derivatives, strict=True):
-                    change[a] += np.sum(self._shifted(directions, field) * derivative, axis=axes)
+                    moved = (
+                        derivative if directions is None else self._shifted(directions, field) * derivative
+                    )
+                    change[a] += np.sum(moved, axis=None if directions is None else axes)
                 totals.append(np.sum(density))
                 changes.append(change)
             return np.tensordot(np.array(slopes(*totals, *couplings)), np.array(changes), axes=1)
@@ -218,6 +223,8 @@ class CompiledAction:
     @staticmethod
     def _shifted(values: Array, field: FieldComponent) -> Array:
         """The values (…, *lattice) at x + offset, for every x."""
+        if not any(field.offset):
+            return values
         return np.roll(values, tuple(-o for o in field.offset), tuple(range(-len(field.offset), 0)))
 
 
