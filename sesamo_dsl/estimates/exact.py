@@ -23,6 +23,7 @@ from ..landscape.landscape import Landscape
 from ..landscape.laplace import hessian_at
 from ..landscape.minima import find_minima
 from ..landscape.places import places
+from ..landscape.remembered import remembered
 from ..values.couplings import Couplings
 from .quadrature import Integral, integrate
 
@@ -61,6 +62,7 @@ class ExactValues:
     sector_error: float
 
 
+@remembered
 def exact_values(program: Program, parameters: Couplings) -> ExactValues | None:
     """log Z and sector masses by quadrature; None above two real variables or without convergence."""
     found = _integrated(program, parameters)

@@ -23,7 +23,7 @@ SMALL = sd.FlowSpec(layers=2, hidden=(6,))
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_the_cpu_by_its_name(name: str, tmp_path: Path) -> None:
-    default, named = (sd.compile(gaussian_mixture(), name, device=d) for d in (None, "cpu"))
+    default, named = (sd.compile(gaussian_mixture(2), name, device=d) for d in (None, "cpu"))
     x = np.random.default_rng(0).normal(size=(3, 2, 1))
     assert np.array_equal(default.action(x), named.action(x))
     one, other = (c.train(steps=2, flow=SMALL, directory=False, progress=False) for c in (default, named))

@@ -43,7 +43,7 @@ def test_minima_that_matter_are_counted() -> None:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is learned does not depend on how busy the machine is."""
     monkeypatch.setattr(checking, "_MOST_SECONDS", 600.0)
-    monkeypatch.setattr(checking, "_WALKERS", 256)
+    monkeypatch.setattr(checking, "most_of", lambda _: 2048)
 
 
 @pytest.mark.checked
