@@ -23,7 +23,7 @@ from ..landscape.landscape import Landscape
 from ..landscape.laplace import hessian_at
 from ..landscape.minima import find_minima
 from ..landscape.places import places
-from ..landscape.remembered import remembered
+from ..landscape.remembered import Remembered
 from ..values.couplings import Couplings
 from .quadrature import Integral, integrate
 
@@ -62,7 +62,7 @@ class ExactValues:
     sector_error: float
 
 
-@remembered
+@Remembered
 def exact_values(program: Program, parameters: Couplings) -> ExactValues | None:
     """log Z and sector masses by quadrature; None above two real variables or without convergence."""
     found = _integrated(program, parameters)

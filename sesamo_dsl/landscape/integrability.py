@@ -33,6 +33,7 @@ from ..values.couplings import Couplings, couplings_text
 from .directions import DENSE, constant_fields, rays, soft_fields, unseen
 from .exponentials import exponential_fall
 from .landscape import Landscape
+from .remembered import Remembered
 from .singularities import singular_place
 from .tails import followed, judged, on_sphere, oscillates, reached, straight
 
@@ -74,6 +75,7 @@ class Divergence:
         return f"S {how} along {self.name}"
 
 
+@Remembered
 def find_divergence(program: Program, parameters: Couplings) -> Divergence | None:
     """A direction along which ∫ exp(−S) is infinite, None if none is found.
 

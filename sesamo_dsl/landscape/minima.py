@@ -23,7 +23,7 @@ from .images import Images, Known
 from .landscape import Landscape
 from .laplace import DENSE, Modes, modes_at
 from .places import places
-from .remembered import remembered
+from .remembered import Remembered
 
 _NEAREST, _FARTHEST = 1e-9, 1e6  # distances along rays between which valleys are searched
 _PER_DECADE = {1: 400, 2: 100}  # points per decade of a ray; 8 with more coordinates
@@ -66,7 +66,7 @@ class Minimum:
         return bool(spread <= _SAME * (1e-12 + np.abs(first).max()))
 
 
-@remembered
+@Remembered
 def find_minima(program: Program, parameters: Couplings) -> tuple[Minimum, ...]:
     """All minima that the search finds, the largest weight first; the result is deterministic.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from typing import TypeVar
+from functools import update_wrapper
+from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..ir.program import Program
@@ -14,21 +14,28 @@ Result = TypeVar("Result")
 _MOST = 16  # results that are kept of one program, at different couplings
 
 
-def remembered(function: Callable[[Program, Couplings], Result]) -> Callable[[Program, Couplings], Result]:
-    """The function, which is evaluated once for a program at equal couplings.
+class Remembered(Generic[Result]):
+    """A function that is evaluated once for a program at equal couplings.
 
     Its results must not refer to the program, and callers must not change them.
     """
-    kept: WeakKeyDictionary[Program, dict[tuple[tuple[str, bytes], ...], Result]] = WeakKeyDictionary()
 
-    @wraps(function)
-    def known(program: Program, parameters: Couplings) -> Result:
-        results, key = kept.setdefault(program, {}), couplings_key(parameters)
+    def __init__(self, function: Callable[[Program, Couplings], Result]) -> None:
+        self._function = function
+        self._kept: WeakKeyDictionary[Program, dict[tuple[tuple[str, bytes], ...], Result]]
+        self._kept = WeakKeyDictionary()
+        update_wrapper(self, function)
+
+    def __call__(self, program: Program, parameters: Couplings) -> Result:
+        """The result for a program and its couplings, evaluated if it is not kept."""
+        results, key = self._kept.get(program, {}), couplings_key(parameters)
         if key not in results:
-            found = function(program, parameters)
-            while len(results) >= _MOST:
-                results.pop(next(iter(results)))
-            results[key] = found
-        return results[key]
+            self.keep(program, parameters, self._function(program, parameters))
+        return self._kept[program][key]
 
-    return known
+    def keep(self, program: Program, parameters: Couplings, result: Result) -> None:
+        """Keep a result that is known already, such as that of another program of the same theory."""
+        results = self._kept.setdefault(program, {})
+        while len(results) >= _MOST:
+            results.pop(next(iter(results)))
+        results[couplings_key(parameters)] = result

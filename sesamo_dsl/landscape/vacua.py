@@ -18,6 +18,7 @@ from ..ir.program import Program
 from ..values.couplings import Couplings
 from .landscape import Landscape
 from .minima import find_minima
+from .remembered import Remembered
 
 _SCALES = (0.1, 1.0, 4.0, 16.0)
 _SAMPLES, _ITERATIONS = 128, 16  # of the variational Gaussian
@@ -48,6 +49,7 @@ class Vacuum:
     hessian: np.ndarray
 
 
+@Remembered
 def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     """The deepest constant minimum found from a fixed set of starting points, None if there is none.
 
@@ -112,6 +114,7 @@ def find_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     return None
 
 
+@Remembered
 def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     """The constant minimum with the largest weight that :func:`.find_minima` finds; None if there is none.
 
@@ -128,6 +131,7 @@ def searched_vacuum(program: Program, parameters: Couplings) -> Vacuum | None:
     return None
 
 
+@Remembered
 def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
     """The translation-invariant Gaussian around zero with the least KL divergence from the theory.
 

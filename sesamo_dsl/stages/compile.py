@@ -12,7 +12,7 @@ from ..checks import flag, shown
 from ..compiled_program import CompiledProgram
 from ..errors import OptionError
 from ..ir.program import Program
-from ..landscape.integrability import not_normalizable
+from ..landscape.integrability import find_divergence, not_normalizable
 from ..language.theory import Theory, check_theory
 from ..machine.cache import load_source
 from ..machine.timing import stage
@@ -74,6 +74,8 @@ class DerivedProgram(CompiledProgram):
             raise not_normalizable(declared.name, declared.defaults, analysis.divergence)
         with stage("lower", declared.name):
             program = lower_theory(analysis)
+        if all(parameter.name in declared.defaults for parameter in declared.parameters):
+            find_divergence.keep(program, declared.defaults, analysis.divergence)
         requested = precision or declared.requested_precision
         return cls.emitted(declared, analysis, program, loaded, precision or declared.precision, requested)
 

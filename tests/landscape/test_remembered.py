@@ -11,7 +11,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.estimates.exact import exact_values
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.landscape.minima import find_minima
-from sesamo_dsl.landscape.remembered import remembered
+from sesamo_dsl.landscape.remembered import Remembered
 from sesamo_dsl.stages.lower import lower_theory
 from sesamo_dsl.values.couplings import Couplings
 
@@ -25,7 +25,7 @@ def program() -> Program:
 def test_equal_couplings_are_searched_once() -> None:
     calls: list[Couplings] = []
 
-    @remembered
+    @Remembered
     def counted(program: Program, parameters: Couplings) -> list[str]:
         """Its docstring stays."""
         calls.append(parameters)
