@@ -251,11 +251,13 @@ QUICK = [law for law in PROPERTIES if law.name not in SLOW]
 def test_laws(name: str) -> None:
     for law in QUICK:
         if law.applies(subject(name)):
-            result = check_property(law, subject(name), examples=min(law.count, 4))
+            result = check_property(law, subject(name), examples=min(law.count, 6))
             assert result.holds, f"{law.name}: {result.worst} at {result.counterexample}"
 
 
-@pytest.mark.parametrize("name", ["Z3 clock", "D3 Potts, source", "Z8 mixture, source"])
+@pytest.mark.parametrize(
+    "name", ["Z3 clock", "D3 Potts, source", "D4 square, two sources", "Z8 mixture, source"]
+)
 def test_densities_are_normalised(name: str) -> None:
     law = next(law for law in PROPERTIES if law.name == "normalised")
     result = check_property(law, subject(name), examples=2)

@@ -140,7 +140,7 @@ def test_the_errors_are_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = [populations[i : i + each] for i in range(0, runs * each, each)]
     results = [of(group, whole.program, whole.parameters, 0.0) for group in groups]
     z = [(annealed.log_z - exact) / annealed.log_z_error for annealed in results]
-    assert 0.3 < np.mean(np.square(z)) < 1.75  # χ² of 60: 1 ± 0.18, four standard deviations
+    assert 0.35 < np.mean(np.square(z)) < 1.75  # χ² of 60: 1 ± 0.18, at most four standard deviations
     assert abs(whole.log_z - exact) < SIGMAS * whole.log_z_error
 
 

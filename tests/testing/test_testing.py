@@ -392,14 +392,10 @@ def test_failures_of_random_theories_are_shown_as_they_come(monkeypatch: pytest.
     assert "random theory 4" not in result.output
 
 
-@pytest.mark.parametrize(
-    ("seed", "backends"),
-    [(77, ["torch"]), (445, ["torch", "jax"]), (455, ["torch"])],
-    ids=["77", "445", "455"],
-)
-def test_random_theories_that_once_failed(seed: int, backends: list[str]) -> None:
+@pytest.mark.parametrize("seed", [77, 445, 455])
+def test_random_theories_that_once_failed(seed: int) -> None:
     """A chart 300 widths behind a wall; a tie of Max in float32; quotients of nested roots that grew."""
-    result = check_random(seed, backends)
+    result = check_random(seed)
     assert result.status == "agrees", result.found
 
 
@@ -476,7 +472,7 @@ def local_theories() -> list[sd.Theory]:
 
 @pytest.mark.parametrize("theory", local_theories(), ids=lambda theory: theory.name)
 def test_laws_of_local_groups(theory: sd.Theory) -> None:
-    results = check_properties(theory, ["torch"], examples=3)
+    results = check_properties(theory, ["torch"], examples=5)
     assert [result.prop.name for result in results if not result.holds] == []
     assert "one_block" in {result.prop.name for result in results}
 
@@ -486,7 +482,8 @@ def test_laws_of_local_groups(theory: sd.Theory) -> None:
     [
         (small(), ["torch", "jax"]),
         (complex_phi4(2, 2), ["torch"]),
-        *((theory, ["torch"]) for theory in local_theories()),
+        *((theory, ["torch"]) for theory in local_theories()[:-1]),
+        (local_theories()[-1], ["torch", "jax"]),
     ],
     ids=lambda given: given.name if isinstance(given, sd.Theory) else "",
 )
