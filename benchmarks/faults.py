@@ -477,6 +477,27 @@ FAULTS: tuple[Fault, ...] = (
         ),
     ),
     *_in(
+        "sesamo_dsl/sampler/bisection_flow.py",
+        (
+            "Jacobian of a level",
+            "Jacobian factor",
+            "concat([field, values]), log_q - log_det",
+            "concat([field, values]), log_q + log_det",
+        ),
+        (
+            "widths of a bisection",
+            "normaliser",
+            "len(level.entries) * math.log(sigma)",
+            "math.log(sigma)",
+        ),
+        (
+            "mean of a bisected interval",
+            "Jacobian factor",
+            "values = mean + sigma * values",
+            "values = mean + values",
+        ),
+    ),
+    *_in(
         "sesamo_dsl/sampler/coupling_flow.py",
         (
             "Jacobian of a layer",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .compiled import CompiledTheory, compile
     from .estimates.chains import Chain, independence_metropolis
     from .estimates.samples import Samples
+    from .flows.bisection import BisectionSpec
     from .flows.spec import FlowSpec
     from .hamiltonian import hmc
     from .observables import correlators
@@ -46,6 +47,7 @@ __all__ = [
     "Z2",
     "Analysis",
     "Annealed",
+    "BisectionSpec",
     "Chain",
     "Comparison",
     "CompiledTheory",
@@ -104,6 +106,7 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "independence_metropolis": "estimates.chains",
     "hmc": "hamiltonian",
     "Samples": "estimates.samples",
+    "BisectionSpec": "flows.bisection",
     "FlowSpec": "flows.spec",
     "correlators": "observables",
     "angle_test": "observables.measurements",

@@ -50,6 +50,7 @@ def anneal_draws(
     seed: int,
     *,
     further: int,
+    seconds: float,
     progress: bool,
 ) -> tuple[AnnealedDraws, Sequence[Signals]]:
     """Anneal samples of a model to exp(−S); see :mod:`sesamo_dsl.annealing.layers`.
@@ -63,6 +64,8 @@ def anneal_draws(
     further
         Number of configurations from outside that will pass the layers as well; ``"auto"`` allows time for
         them.
+    seconds
+        The time that ``"auto"`` may take, search and samples together.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def anneal_draws(
         done: list[_Batch] = []
         try:
             if layers == "auto":
-                found = Layers.chosen(model, compiled, values, len(draws.x) + further, seed, tick)
+                found = Layers.chosen(model, compiled, values, len(draws.x) + further, seconds, seed, tick)
             else:
                 found = Layers.of(model, compiled, values, layers, seed, tick)
             batches = found.batches(len(draws.x))

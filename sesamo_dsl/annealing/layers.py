@@ -44,7 +44,7 @@ MOST_LAYERS = 10_000
 TARGET = 0.9
 """ESS at which ``"auto"`` stops to increase the number of layers."""
 SECONDS = 60.0
-"""Time limit of ``"auto"``."""
+"""Default time limit of ``"auto"``."""
 _BATCH = 512  # largest number of samples in a batch, and in the pilot
 _FEWEST = 32  # least number of usable samples in a pilot
 _WARM = 12  # most moves at the first temperature to adapt the step size
@@ -188,7 +188,14 @@ class Layers:
 
     @classmethod
     def chosen(
-        cls, model: Model, compiled: CompiledProgram, values: Couplings, samples: int, seed: int, tick: Tick
+        cls,
+        model: Model,
+        compiled: CompiledProgram,
+        values: Couplings,
+        samples: int,
+        seconds: float,
+        seed: int,
+        tick: Tick,
     ) -> Layers:
         """Layers whose number is doubled until the ESS of the pilot is 0.9, or the time does not allow more.
 
@@ -196,6 +203,8 @@ class Layers:
         ----------
         samples
             Number of samples that will pass the layers.
+        seconds
+            The time that search and samples may take together.
         """
         began, count = time.perf_counter(), 2
         pilot = _Pilot(model, compiled, values, seed)
@@ -204,7 +213,7 @@ class Layers:
             found = pilot.layers(count, tick)
             seconds = time.perf_counter() - start  # time of the pilot
             further = 2 * seconds * (1 + samples / len(pilot.leaked))
-            late = time.perf_counter() - began + further > SECONDS
+            late = time.perf_counter() - began + further > seconds
             if found.pilot_ess >= TARGET or late or 2 * count > MOST_LAYERS:
                 return found
             count *= 2

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..annealing.layers import SECONDS as AUTO_SECONDS
 from ..baselines import BASELINES
 from ..comparison import Trial
 from ..comparison import compare as compare_methods
@@ -213,6 +214,9 @@ def sample(
             "ESS; auto finds how many.",
         ),
     ] = "0",
+    anneal_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="The time that --anneal auto may take.")
+    ] = AUTO_SECONDS,
     control: Annotated[
         bool,
         typer.Option(
@@ -230,7 +234,7 @@ def sample(
         check_proposals(count, "--count")
     trained, stopped = load_run(run, theory=declaration, backend=backend), None
     try:
-        samples = trained.sample(count, seed=seed, anneal=parse_layers(layers))
+        samples = trained.sample(count, seed=seed, anneal=parse_layers(layers), anneal_seconds=anneal_seconds)
     except SamplingInterrupted as interrupted:
         stopped, samples = interrupted, interrupted.samples
         exact = exact and enough_proposals(len(samples))

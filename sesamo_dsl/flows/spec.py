@@ -65,13 +65,10 @@ class FlowSpec:
     zero_mode: bool = True
 
     def __post_init__(self) -> None:
-        remedy = "see FlowSpec"
-        hidden, transform = cast(object, self.hidden), cast(object, self.transform)  # from a user, unchecked
-        widths = cast(Sequence[object], hidden) if isinstance(hidden, tuple | list) else (None,)
-        _option(all(is_count(width, 1) for width in widths), "hidden", "a tuple of widths >= 1", self.hidden)
+        remedy, transform = "see FlowSpec", cast(object, self.transform)  # from a user, unchecked
         known = isinstance(transform, str) and transform in ("affine", "spline")
         _option(known, "transform", "'affine' or 'spline'", self.transform)
-        plain: dict[str, Any] = {"hidden": tuple(checks.as_integer(width) for width in widths)}
+        plain: dict[str, Any] = {"hidden": checked_widths(self.hidden)}
         for name, least, most in (("layers", 1, 10_000), ("kernel", 1, 999), ("bins", 2, 10_000)):
             value = getattr(self, name)
             _option(is_count(value, least), name, f"an integer >= {least}", value)
@@ -108,6 +105,18 @@ def check_geometry(components: int, shape: tuple[int, ...]) -> None:
     """Raise OptionError unless there is at least one component and every extent is at least 1."""
     _option(is_count(components, 1), "components", "an integer >= 1", components)
     _option(all(is_count(extent, 1) for extent in shape), "shape", "extents >= 1", shape)
+
+
+def checked_widths(hidden: object) -> tuple[int, ...]:
+    """Widths of hidden layers as a tuple; OptionError unless they are integers ≥ 1."""
+    widths = (
+        [checks.as_integer(width) for width in cast(Sequence[object], hidden)]
+        if isinstance(hidden, tuple | list)
+        else [None]
+    )
+    known = tuple(width for width in widths if width is not None and width >= 1)
+    _option(len(known) == len(widths), "hidden", "a tuple of widths >= 1", hidden)
+    return known
 
 
 def is_count(value: object, least: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from ..analysis.result import Analysis
 from ..checks import shown
 from ..errors import OptionError
-from ..flows.spec import FlowSpec
+from ..flows.architecture import check_fits, default_architecture
 from ..values.precision import Precision
 from .extensions import LAWS
 from .memory import check_training_memory
@@ -140,7 +140,10 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
         reasons.append("flow_precision float32: float64 is for the determinants of the action alone")
     _check_strategy(strategy, analysis)
     _check_law(law, law_gradient, analysis)
-    flow = asked.flow or FlowSpec.default(len(theory.components), theory.lattice.shape)
+    lattice = theory.lattice.shape, theory.lattice.graph_axis is not None
+    flow = asked.flow or default_architecture(len(theory.components), *lattice)
+    if not isinstance(flow, str):
+        check_fits(flow, *lattice)
     check_training_memory(flow, asked.batch, theory.configuration_shape)
     plan = Plan.of(
         asked,

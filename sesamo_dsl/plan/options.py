@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict, get_args
 
 from .. import checks
 from ..errors import OptionError
+from ..flows.architecture import Architecture, architecture_from_json
+from ..flows.bisection import BisectionSpec
 from ..flows.spec import FlowSpec
 from ..values.precision import Precision
 from .extensions import BASES, EXTENDABLE, FLOWS, LAWS
@@ -44,7 +46,7 @@ class TrainingFields(TypedDict, total=False):
     forward_schedule: ForwardSchedule | None
     flows: int
     base: str
-    flow: FlowSpec | str | None
+    flow: Architecture | str | None
     flow_precision: Precision | None
     steps: int
     seconds: float | None
@@ -96,7 +98,8 @@ class TrainingOptions:
         "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1); or
         the name of a user's base.
     flow
-        Architecture, or the name of a user's flow; default: ``FlowSpec.default``.
+        Architecture, or the name of a user's flow. Default: a bisection for a chain, a lattice of one
+        dimension without a graph; else ``FlowSpec.default``.
     flow_precision
         Floating-point type of the flow, "float32" or "float64". Default: float32 if no precision was asked
         for and the action has a determinant, which alone needs more; else the precision of the model. Action
@@ -128,7 +131,7 @@ class TrainingOptions:
     forward_schedule: ForwardSchedule | None = None
     flows: int = 1
     base: str = "vacuum"
-    flow: FlowSpec | str | None = None
+    flow: Architecture | str | None = None
     flow_precision: Precision | None = None
     steps: int = 2000
     seconds: float | None = None
@@ -158,10 +161,16 @@ class TrainingOptions:
             if name == "seconds" and value is None:
                 continue
             plain[name] = checks.real(value, f"option {name}", remedy="see TrainingOptions")
-        if self.flow is not None and not isinstance(self.flow, FlowSpec) and not FLOWS.added(self.flow):
+        if (
+            self.flow is not None
+            and not isinstance(self.flow, FlowSpec | BisectionSpec)
+            and not FLOWS.added(self.flow)
+        ):
             registered = ", ".join(map(repr, FLOWS.names)) or "of which there is none"
             raise option_error(
-                "flow", f"a FlowSpec, or the name of a registered flow, {registered}", self.flow
+                "flow",
+                f"a FlowSpec, a BisectionSpec, or the name of a registered flow, {registered}",
+                self.flow,
             )
         weight = self.forward_weight
         if weight is not None:
@@ -188,7 +197,7 @@ class TrainingOptions:
         values = {name: value for name, value in values.items() if name != "reasons"}
         flow = values.get("flow")
         if flow is not None and not isinstance(flow, str):
-            flow = FlowSpec(**{**flow, "hidden": tuple(flow["hidden"])})
+            flow = architecture_from_json(flow)
         return cls(**{**values, "flow": flow})
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..flows.spec import FlowSpec
+from ..flows.architecture import Architecture
+from ..flows.bisection import BisectionSpec
 from ..ir.facts import Facts
 from ..values.precision import Precision
 from .extensions import LAWS
@@ -45,7 +46,7 @@ class Plan:
     forward_schedule: ForwardSchedule
     flows: int
     base: str
-    flow: FlowSpec | str
+    flow: Architecture | str
     flow_precision: Precision | None
     steps: int
     seconds: float | None
@@ -89,6 +90,8 @@ class Plan:
     def _architecture(self) -> str:
         if isinstance(self.flow, str):
             return self.flow
+        if isinstance(self.flow, BisectionSpec):
+            return f"bisection by splines, hidden {self.flow.hidden}"
         return f"{self.flow.layers} {self.flow.transform} layers, hidden {self.flow.hidden}"
 
     def as_json(self) -> dict[str, Any]:

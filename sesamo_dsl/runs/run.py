@@ -19,6 +19,7 @@ from safetensors.numpy import save as save_tensors
 
 from .. import checks
 from ..annealing.from_model import anneal_draws
+from ..annealing.layers import SECONDS as AUTO_SECONDS
 from ..annealing.layers import Layers, checked_layers
 from ..annealing.result import Annealed
 from ..backend import Model
@@ -172,6 +173,7 @@ class Run:
         *,
         seed: int = 1,
         anneal: int | Literal["auto"] = 0,
+        anneal_seconds: float = AUTO_SECONDS,
         progress: bool = True,
     ) -> Samples:
         """Draw independent samples with weights; one seed gives the same samples.
@@ -186,8 +188,10 @@ class Run:
             Number of layers that take the samples from the model to exp(−S), each a trajectory of Hamiltonian
             Monte Carlo and moves of the groups (a stochastic normalizing flow,
             :mod:`sesamo_dsl.annealing.layers`). Weights are exact for any number, and the ESS rises with it.
-            ``"auto"`` doubles the number until the ESS is 0.9 or more layers would take over a minute; the
-            number then depends on the machine.
+            ``"auto"`` doubles the number until the ESS is 0.9 or more layers would take too long; the number
+            then depends on the machine.
+        anneal_seconds
+            The time in seconds that ``"auto"`` may take, for the search and the samples together.
         progress
             True to show a progress bar while samples are annealed.
 
@@ -204,6 +208,9 @@ class Run:
             has the samples that are done.
         """
         layers, progress = checked_layers(anneal), checks.flag(progress, "option progress")
+        limit = checks.real(
+            anneal_seconds, "option anneal_seconds", remedy="give a number of seconds, as 300"
+        )
         count = checks.integer(count, "sample count")
         program = self.compiled.program
         numbers = 2 * count * math.prod(program.configuration_shape)  # the chunks and their concatenation
@@ -221,6 +228,7 @@ class Run:
                 layers,
                 seed,
                 further=further,
+                seconds=limit,
                 progress=progress,
             )
             draws, work, record, log_prob = annealed.draws, annealed.work, annealed.record, annealed.log_prob

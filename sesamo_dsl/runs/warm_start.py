@@ -11,7 +11,8 @@ from safetensors.numpy import load as load_tensors
 
 from .. import checks
 from ..errors import RunError
-from ..flows.spec import FlowSpec
+from ..flows.architecture import Architecture
+from ..flows.bisection import BisectionSpec
 from ..language.theory import Theory
 from ..plan.options import TrainingOptions
 from .registered import require_registered
@@ -24,7 +25,8 @@ class WarmStart:
     """Flow weights of a run, for a run of the same fields at other couplings or on another lattice.
 
     The sizes of the weights of a coupling flow do not depend on the extents of the lattice: its networks see
-    neighbours in a window, in units of the base's width. The new run has the base of its own theory.
+    neighbours in a window, in units of the base's width. A bisection of a longer chain has further levels,
+    which start as they would without a warm start. The new run has the base of its own theory.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class WarmStart:
     """
 
     directory: str
-    flow: FlowSpec | str
+    flow: Architecture | str
     weights: dict[str, np.ndarray]
     components: int
     dimension: int
@@ -64,7 +66,7 @@ class WarmStart:
             raise not_a_run(place, error) from error
 
     def apply(
-        self, state: dict[str, np.ndarray], theory: Theory, flow: FlowSpec | str
+        self, state: dict[str, np.ndarray], theory: Theory, flow: Architecture | str
     ) -> dict[str, np.ndarray]:
         """The state of a new model with these flow weights in it.
 
@@ -75,9 +77,14 @@ class WarmStart:
         """
         found = f"{self.components} components in {self.dimension} dimensions, {self.flow}"
         components, dimension = len(theory.components), theory.lattice.dimension
-        own = _flow_weights(state)
+        own, common = _flow_weights(state), set(self.weights)
         same = (self.components, self.dimension, self.flow) == (components, dimension, flow)
-        if not same or {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in self.weights.items()}:
+        if isinstance(flow, BisectionSpec):  # levels that one chain lacks stay as they are in the other
+            common &= set(own)
+        shapes = {name: self.weights[name].shape for name in common}
+        expected = {name: own[name].shape for name in common & set(own)}
+        missing = set(own) - common if not isinstance(flow, BisectionSpec) else set[str]()
+        if not same or missing or not common or shapes != expected:
             raise RunError(
                 f"start_from {self.directory}",
                 expected=f"a run of {components} components in {dimension} dimensions, {flow}",
@@ -85,7 +92,7 @@ class WarmStart:
                 remedy="start from a run of the same theory on another lattice, and leave the flow to it; "
                 "an extent of 1 has no neighbours and goes with no other",
             )
-        return {**state, **{name: self.weights[name].astype(state[name].dtype) for name in own}}
+        return {**state, **{name: self.weights[name].astype(state[name].dtype) for name in common}}
 
 
 def _flow_weights(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

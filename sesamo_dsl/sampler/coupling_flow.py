@@ -17,7 +17,7 @@ from ..flows.weights import check_batch, initial_state
 from ..flows.zero_mode import ZeroMode
 from .arrays import Array, Arrays, Weights
 from .couplings import CouplingLayer, ZeroModeLayer
-from .tail import TailLayer
+from .placement import Placement, filtered
 
 
 class BaseMap:
@@ -30,53 +30,34 @@ class BaseMap:
         if zero_mode is not None:
             self._zero_mode = ZeroModeLayer(arrays, spec, zero_mode, f"{prefix}zero_mode.", dtype)
         complex_dtype = {"float32": "complex64", "float64": "complex128"}[dtype]
-        column = (-1, *(1 for _ in base.shape))
         self._filter = arrays.constant(base.filter / base.scale[:, None], complex_dtype)
-        self._inverse_filter = arrays.constant(base.inverse_filter * base.scale, complex_dtype)
-        self._mean = arrays.constant(base.mean.reshape(column), dtype)
-        self._scale = arrays.constant(base.scale.reshape(column), dtype)
-        self._tail = None
-        if base.tail is not None:
-            self._tail = TailLayer(arrays, base.tail, lambda x: self._filtered(self._inverse_filter, x))
+        self._placement = Placement(arrays, base, dtype)
         entries = base.components * math.prod(base.shape)
         self._log_normalization = 0.5 * math.log(2 * math.pi) * entries + base.log_det
 
     def coloured(self, weights: Weights, z: Array) -> tuple[Array, Array]:
         """White noise → (field in units of the scale, log of its density)."""
-        field, log_q = self._filtered(self._filter, z), self._log_prob(z)
+        field, log_q = filtered(self._arrays, self._filter, z), self._log_prob(z)
         if self._zero_mode is not None:
             field, log_det = self._zero_mode(weights, field, False)
             log_q = log_q - log_det
         return field, log_q
 
     def placed(self, field: Array, log_q: Array) -> tuple[Array, Array]:
-        """Field in units of the scale → configuration, with the log of the density."""
-        if self._tail is not None:
-            field, log_det = self._tail.forward(field)
-            log_q = log_q - log_det
-        return self._mean + self._scale * field, log_q
+        """See :meth:`.Placement.placed`."""
+        return self._placement.placed(field, log_q)
 
     def taken(self, x: Array) -> tuple[Array, Array]:
-        """The inverse of :meth:`placed`: (field, log|det|)."""
-        field, total = (x - self._mean) / self._scale, self._arrays.zeros((x.shape[0],), x)
-        if self._tail is not None:
-            field, log_det = self._tail.inverse(field)
-            total = total - log_det
-        return field, total
+        """See :meth:`.Placement.taken`."""
+        return self._placement.taken(x)
 
     def whitened(self, weights: Weights, field: Array, total: Array) -> tuple[Array, Array]:
         """The inverse of :meth:`coloured`, with log|det| of the other layers: (z, log q)."""
         if self._zero_mode is not None:
             field, log_det = self._zero_mode(weights, field, True)
             total = total + log_det
-        z = self._filtered(self._inverse_filter, field)
+        z = self._placement.whitened(field)
         return z, self._log_prob(z) + total
-
-    def _filtered(self, matrix: Array, field: Array) -> Array:
-        xp, axes = self._arrays.xp, tuple(range(2, field.ndim))
-        waves = xp.moveaxis(xp.fft.fftn(field, axes=axes), 1, -1)
-        product = (matrix @ waves[..., None])[..., 0]
-        return xp.real(xp.fft.ifftn(xp.moveaxis(product, -1, 1), axes=axes))
 
     def _log_prob(self, z: Array) -> Array:
         return -0.5 * (z * z).reshape(z.shape[0], -1).sum(axis=1) - self._log_normalization

@@ -6,7 +6,7 @@ derivatives δ^(k), and in a bin of width w and height h the mean slope s = h/w 
 
 from __future__ import annotations
 
-from ..flows.spec import FlowSpec
+from ..flows.architecture import Architecture
 from .arrays import Array, Arrays
 
 
@@ -16,7 +16,7 @@ def bounded(arrays: Arrays, values: Array, limit: float) -> Array:
 
 
 def affine(
-    arrays: Arrays, spec: FlowSpec, parameters: Array, values: Array, inverse: bool
+    arrays: Arrays, spec: Architecture, parameters: Array, values: Array, inverse: bool
 ) -> tuple[Array, Array]:
     """y = x exp(s) + t or its inverse, with parameters s and t, (2, entries, batch).
 
@@ -30,7 +30,7 @@ def affine(
 
 
 def spline(
-    arrays: Arrays, spec: FlowSpec, parameters: Array, values: Array, inverse: bool
+    arrays: Arrays, spec: Architecture, parameters: Array, values: Array, inverse: bool
 ) -> tuple[Array, Array]:
     """A monotone spline on [−bound, bound] or its inverse; the identity outside.
 

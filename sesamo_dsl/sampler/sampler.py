@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..flows.base import GaussianBase, MixtureBase, mixture_bases
+from ..flows.bisection import BisectionSpec
 from ..ir.facts import Facts
 from ..ir.program import Program
 from ..laws.autoregressive import AutoregressiveSpec
@@ -31,6 +32,7 @@ from ..plan.plan import Plan, has_exact_orbits, is_discontinuous_at_walls
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights, chosen
 from .autoregressive import AutoregressiveLaw
+from .bisection_flow import BisectionFlow
 from .coupling_flow import CouplingFlow, CouplingFlows
 from .domains import DOMAIN_MAPS
 from .flow import Flow, Flows, SeparateFlows
@@ -107,6 +109,8 @@ class Sampler:
         if plan.flows == 1:
             if isinstance(plan.flow, str):
                 return self._named_flow(plan.flow, base, dtype, "flow.", plan)
+            if isinstance(plan.flow, BisectionSpec):
+                return BisectionFlow(self._arrays, plan.flow, base, dtype)
             return CouplingFlow(self._arrays, plan.flow, base, dtype)
         prefixes = [f"flow.flows.{k}." for k in range(plan.flows)]
         if isinstance(base, MixtureBase):
@@ -118,6 +122,12 @@ class Sampler:
             pairs = zip(bases, prefixes, strict=True)
             named = [self._named_flow(plan.flow, base, dtype, prefix, plan) for base, prefix in pairs]
             flows = SeparateFlows(self._arrays, named)
+        elif isinstance(plan.flow, BisectionSpec):
+            chains = [
+                BisectionFlow(self._arrays, plan.flow, base, dtype, prefix)
+                for base, prefix in zip(bases, prefixes, strict=True)
+            ]
+            flows = SeparateFlows(self._arrays, chains)
         else:
             flows = CouplingFlows(self._arrays, plan.flow, bases, dtype, prefixes)
         return Mixture(self._arrays, flows, log_weights)

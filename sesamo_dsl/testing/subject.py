@@ -20,6 +20,7 @@ from ..compiled_program import check_configurations
 from ..errors import BackendError
 from ..estimates.exact import ExactValues, exact_values
 from ..flows.base import GaussianBase
+from ..flows.bisection import BisectionSpec, is_chain
 from ..flows.spec import FlowSpec
 from ..ir.interpreter import run
 from ..ir.program import Program
@@ -151,16 +152,18 @@ class Subject:
     def fresh_model(self, backend: str, **options: Any) -> Model:
         """A new model in float64, as training starts from."""
         compiled = self.compiled(backend, "float64")
-        # the laws hold for any network; a small one is quick. As in the default, points get splines
-        point = self.theory.lattice.volume == 1
+        # the laws hold for any network; a small one is quick. Points get splines and chains a bisection, as
+        # in the default; the zero-mode layer is independent of the strategy, so that models of one test it
+        lattice = self.theory.lattice
         flow = FlowSpec(
             layers=2,
             hidden=(8,),
             kernel=3,
-            transform="spline" if point else "affine",
-            # the zero-mode layer is independent of the strategy: models of one strategy test it
+            transform="spline" if lattice.volume == 1 else "affine",
             zero_mode=options.get("strategy", self.strategies[0]) == self.strategies[0],
         )
+        if is_chain(lattice.shape, lattice.graph_axis is not None):
+            flow = BisectionSpec(hidden=(8,), bins=4)
         chosen = TrainingOptions(flow=flow, flow_precision="float64", batch=BATCH, **options)
         return compiled.backend.model(compiled, self.parameters, self.base, decide(chosen, self.analysis))
 

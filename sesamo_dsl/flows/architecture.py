@@ -1,0 +1,29 @@
+"""The architectures of the package's flows, and the default for a lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .bisection import BisectionSpec, check_chain, is_chain
+from .spec import FlowSpec
+
+Architecture = FlowSpec | BisectionSpec
+"""The architecture of a flow of the package."""
+
+
+def default_architecture(components: int, shape: tuple[int, ...], graph: bool) -> Architecture:
+    """A bisection for a chain; else the default of coupling flows."""
+    return BisectionSpec() if is_chain(shape, graph) else FlowSpec.default(components, shape)
+
+
+def architecture_from_json(values: Mapping[str, Any]) -> Architecture:
+    """Inverse of ``dataclasses.asdict``; coupling flows have layers, bisections have not."""
+    kind = FlowSpec if "layers" in values else BisectionSpec
+    return kind(**{**values, "hidden": tuple(values["hidden"])})
+
+
+def check_fits(flow: Architecture, shape: tuple[int, ...], graph: bool) -> None:
+    """Raise OptionError if the architecture is not for such a lattice."""
+    if isinstance(flow, BisectionSpec):
+        check_chain(shape, graph)
