@@ -488,7 +488,7 @@ FAULTS: tuple[Fault, ...] = (
             "widths of a bisection",
             "normaliser",
             "len(level.entries) * math.log(sigma)",
-            "math.log(sigma)",
+            "len(level.entries) * sigma",
         ),
         (
             "mean of a bisected interval",

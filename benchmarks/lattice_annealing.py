@@ -1,6 +1,7 @@
 """Lattice theories with flows that are finished by annealing: ESS, observables, log Z at equal time.
 
-The total time of a row is that of training, check and annealed samples; annealing alone and HMC get as much.
+The total time of a row is that of training and annealed samples; annealing alone gets as much where errors
+are compared.
 The points of φ⁴ are those of M. Gerdes et al., SciPost Phys. 15 (2023) 238, arXiv:2207.00283, in whose
 normalisation S = Σ_x [−2 Σ_μ φ_x φ_{x+μ} + (4 + m²) φ_x² + λ φ_x⁴] with m² = −4.
 """
@@ -22,7 +23,7 @@ from sesamo_theories.hubbard import honeycomb, hubbard
 from sesamo_theories.scalar_phi4 import scalar_phi4
 
 TRAINED = 0.5
-"""Part of the total time for the training; its check takes a fifth of that, annealed samples the rest."""
+"""Part of the total time for the training."""
 
 
 def gerdes(extent: int, coupling: float) -> sd.Theory:
@@ -54,12 +55,10 @@ def agreement(name: str, found: Estimate, other: Estimate, source: str) -> Row:
 def annealed_samples(run: sd.Run, seconds: float) -> sd.Samples:
     """Samples of an ESS of 0.9 if the time allows it, at least 1,000; a first batch determines how many."""
     began = time.perf_counter()
-    first = run.sample(1_000, anneal="auto", anneal_seconds=0.5 * seconds, seed=11, progress=False)
+    first = run.sample(1_000, anneal="auto", anneal_seconds=0.9 * seconds, seed=11, progress=False)
+    spent = time.perf_counter() - began
     layers = 0 if first.annealed is None else first.annealed.layers
-    searched = time.perf_counter()
-    run.sample(500, anneal=layers, seed=13, progress=False)
-    of_500 = time.perf_counter() - searched
-    count = int(400 * (seconds - (time.perf_counter() - began)) / of_500)
+    count = int(1_000 * (seconds - spent) / spent)  # the search is a part of what the first ones took
     return first if count < 1_000 else run.sample(count, anneal=layers, seed=12, progress=False)
 
 
@@ -87,7 +86,7 @@ def at_equal_time(extent: int, coupling: float, ratio: float | None, ess: float 
     def rows(backend: str, seconds: float) -> Iterator[Row]:
         began = time.perf_counter()
         theory = gerdes(extent, coupling)
-        drawn, spent, run = train_run(theory, backend, TRAINED * seconds, count=10_000)
+        drawn, spent, run = train_run(theory, backend, TRAINED * seconds, count=10_000, check=False)
         yield spent
         yield Row("ESS of the flow", drawn.ess)
         draw = annealed_samples if ratio is None else best_samples
@@ -98,17 +97,15 @@ def at_equal_time(extent: int, coupling: float, ratio: float | None, ess: float 
         bar = "" if ess is None else f"≥ {ess}"
         yield Row(f"ESS, {layers} layers, {len(samples)} samples", samples.ess, bar=bar, passed=reached)
         yield Row("total seconds", total)
-        alone = sd.anneal(theory, backend=backend, seconds=total, progress=False)
+        share = 0.2 if ratio is None else 1.0
+        alone = sd.anneal(theory, backend=backend, seconds=share * total, progress=False)
         yield agreement("log Z", samples.log_z, alone.estimate, "annealing alone")
         for name in ("action", "phi_squared", "phi_four"):
             yield agreement(f"⟨{name}⟩", samples.expect(name), alone.expect(name), "annealing alone")
         smaller = alone.log_z_error / samples.log_z.error
-        yield Row(
-            f"error of log Z, that of annealing alone ({alone.log_z_error:.2g}) over that of both",
-            smaller,
-            bar="" if ratio is None else f"≥ {ratio}",
-            passed=None if ratio is None else smaller >= ratio,
-        )
+        figure = f"error of log Z, that of annealing alone ({alone.log_z_error:.2g}) over that of both"
+        if ratio is not None:
+            yield Row(figure, smaller, bar=f"≥ {ratio}", passed=smaller >= ratio)
         for warning in samples.warnings:
             print(f"warning: {warning}")
 
@@ -121,7 +118,13 @@ def large_lattice(backend: str, seconds: float) -> Iterator[Row]:
     for extent, share in ((8, 0.1), (16, 0.15), (32, 0.25)):
         theory = scalar_phi4(extent, extent)
         _, spent, run = train_run(
-            theory, backend, share * seconds, count=1_000, parameters={"kappa": 0.27}, start_from=run
+            theory,
+            backend,
+            share * seconds,
+            count=1_000,
+            parameters={"kappa": 0.27},
+            start_from=run,
+            check=False,
         )
         yield spent
     assert run is not None
@@ -134,7 +137,7 @@ def large_lattice(backend: str, seconds: float) -> Iterator[Row]:
     chain = sd.hmc(theory, parameters={"kappa": 0.27}, chains=64, trajectories=500, warm_up=200)
     total = time.perf_counter() - began
     yield Row("total seconds", total, bar="≤ 1800", passed=total <= 1800)
-    for name in ("action", *samples.program.observables):
+    for name in ("action", *theory.observables):
         yield agreement(f"⟨{name}⟩", samples.expect(name), Estimate(*chain.expect(name)[:2]), "HMC")
 
 
@@ -171,6 +174,7 @@ def honeycomb_annealed(
                 batch=batch,
                 learning_rate=0.01,
                 seed=seed,
+                check=False,
             )
             yield spent
             yield Row(f"seed {seed}: ESS of the flow", drawn.ess)

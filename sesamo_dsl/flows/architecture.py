@@ -19,8 +19,9 @@ def default_architecture(components: int, shape: tuple[int, ...], graph: bool) -
 
 def architecture_from_json(values: Mapping[str, Any]) -> Architecture:
     """Inverse of ``dataclasses.asdict``; coupling flows have layers, bisections have not."""
-    kind = FlowSpec if "layers" in values else BisectionSpec
-    return kind(**{**values, "hidden": tuple(values["hidden"])})
+    kind: type[Architecture] = FlowSpec if "layers" in values else BisectionSpec
+    options: dict[str, Any] = {**values, "hidden": tuple(values["hidden"])}
+    return kind(**options)
 
 
 def check_fits(flow: Architecture, shape: tuple[int, ...], graph: bool) -> None:

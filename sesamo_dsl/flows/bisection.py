@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from .. import checks
 from ..errors import OptionError
 from .base import GaussianBase
 from .spec import checked_widths
+
+_LEAST_REST = 1e-12  # least variance of an entry that is left, in units of its own, above rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +146,11 @@ class Bisection:
         for level in self.levels:
             one, known = level.entries[:1], self.order[level.inputs[:, 0]]
             mixed = covariance(one, known)[0]
-            coefficients = np.linalg.solve(covariance(known, known), mixed) if len(known) else mixed
+            # known sites that differ by rounding alone share one coefficient, as lstsq gives it
+            solution: Any = np.linalg.lstsq(covariance(known, known), mixed, rcond=None)
+            coefficients = np.asarray(solution[0], dtype=np.float64)
             rest = float(covariance(one, one)[0, 0] - coefficients @ mixed)
-            found.append((coefficients, math.sqrt(rest)))
+            found.append((coefficients, math.sqrt(max(rest, _LEAST_REST))))
         return found
 
 
@@ -170,7 +174,8 @@ def initial_state(spec: BisectionSpec, bisection: Bisection, seed: int) -> dict[
 
 def _halvings(neighbours: int, sites: int) -> list[tuple[tuple[int, ...], list[int]]]:
     """(Offsets of known sites, sites that are drawn from known sites at these offsets), level by level."""
-    known, found = [0], [((), [0])]
+    known = [0]
+    found: list[tuple[tuple[int, ...], list[int]]] = [((), [0])]
     while len(known) < sites:
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, left in enumerate(known):
@@ -178,9 +183,9 @@ def _halvings(neighbours: int, sites: int) -> list[tuple[tuple[int, ...], list[i
             if right - left > 1:
                 new = left + (right - left) // 2
                 groups.setdefault(_around(known, index, new, neighbours, sites), []).append(new)
-        found += groups.items()
+        found += list(groups.items())
         known = sorted([*known, *itertools.chain(*groups.values())])
-    return cast(list[tuple[tuple[int, ...], list[int]]], found)
+    return found
 
 
 def _around(known: list[int], left: int, new: int, neighbours: int, sites: int) -> tuple[int, ...]:

@@ -109,13 +109,10 @@ def check_geometry(components: int, shape: tuple[int, ...]) -> None:
 
 def checked_widths(hidden: object) -> tuple[int, ...]:
     """Widths of hidden layers as a tuple; OptionError unless they are integers ≥ 1."""
-    widths = (
-        [checks.as_integer(width) for width in cast(Sequence[object], hidden)]
-        if isinstance(hidden, tuple | list)
-        else [None]
-    )
+    given = cast(Sequence[object], hidden) if isinstance(hidden, tuple | list) else (None,)
+    widths = [checks.as_integer(width) for width in given]
     known = tuple(width for width in widths if width is not None and width >= 1)
-    _option(len(known) == len(widths), "hidden", "a tuple of widths >= 1", hidden)
+    _option(len(known) == len(widths), "hidden", "a tuple of widths >= 1", cast(object, hidden))
     return known
 
 

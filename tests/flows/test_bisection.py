@@ -55,7 +55,7 @@ def test_a_new_flow_on_a_chain_with_neighbours_is_its_base(sites: int, component
     x, log_q = run_torch(Weighted(TORCH, spec, base).forward, noise(components, (sites,)))
     block = np.fft.ifft(np.linalg.inv(precision), axis=0).real
     covariance = np.block([[block[(i - j) % sites] for j in range(sites)] for i in range(sites)])
-    exact = multivariate_normal(np.tile(base.mean, sites), covariance)
+    exact: Any = multivariate_normal(np.tile(base.mean, sites), covariance)  # pyright: ignore[reportArgumentType]
     assert error(log_q, exact.logpdf(x.transpose(0, 2, 1).reshape(len(x), -1))) < 1e-9
 
 
@@ -90,8 +90,7 @@ def double_well(slices: int) -> sd.Theory:
 
 def test_a_path_that_tunnels() -> None:
     """log Z and ⟨x²⟩ of a transfer matrix, at an ESS that needs kinks; default options, 150 steps."""
-    steps = {"steps": 150, "check": False, "progress": False, "directory": False}
-    run: sd.Run = sd.compile(double_well(12), "torch").train(**steps)  # pyright: ignore[reportArgumentType]
+    run = sd.compile(double_well(12), "torch").train(steps=150, check=False, progress=False, directory=False)
     samples = run.sample(10_000)
 
     grid = np.linspace(-5, 5, 801)  # the integrand is smooth and falls off like a Gaussian
@@ -115,7 +114,7 @@ def test_runs_keep_the_architecture_and_longer_chains_start_from_shorter_ones(tm
     assert loaded.plan.flow == flow
     assert np.array_equal(loaded.sample(10).x, short.sample(10).x)
     longer = sd.compile(double_well(16), "torch").train(
-        directory=False, start_from=short, **{**options, "steps": 1}, learning_rate=1e-12
+        directory=False, start_from=short, **(options | {"steps": 1, "learning_rate": 1e-12})
     )
     before, after = short.model.state(), longer.model.state()
     shared = {name for name in before if name.startswith("flow.")} & set(after)

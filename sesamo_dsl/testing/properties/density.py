@@ -71,7 +71,9 @@ def _density_of(subject: Subject, options: dict[str, str]) -> Iterator[Measureme
         one = np.concatenate(
             [model.log_prob(draws.x[i : i + 1], draws.auxiliary[i : i + 1]) for i in range(3)]
         )
-        yield Measurement(one - log_q[:3], scale[:3], f"a batch of n = n batches of one {where}")
+        with np.errstate(invalid="ignore"):
+            apart = np.where(one == log_q[:3], 0, one - log_q[:3])  # both are −∞ at samples that leaked
+        yield Measurement(apart, scale[:3], f"a batch of n = n batches of one {where}")
         action = subject.interpret("action", draws.x)[0]
         bound = 4 * action_bound(subject, "action", draws.x, EPS["float64"])
         yield Measurement(draws.action - action, bound, f"the action of samples {where}")
