@@ -493,8 +493,8 @@ FAULTS: tuple[Fault, ...] = (
         (
             "mean of a bisected interval",
             "Jacobian factor",
-            "values = mean + sigma * values",
-            "values = mean + values",
+            "mean + self._conditionals[number][1] * values",
+            "mean + values",
         ),
     ),
     *_in(

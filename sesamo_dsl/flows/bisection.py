@@ -146,9 +146,8 @@ class Bisection:
         for level in self.levels:
             one, known = level.entries[:1], self.order[level.inputs[:, 0]]
             mixed = covariance(one, known)[0]
-            # known sites that differ by rounding alone share one coefficient, as lstsq gives it
-            solution: Any = np.linalg.lstsq(covariance(known, known), mixed, rcond=None)
-            coefficients = np.asarray(solution[0], dtype=np.float64)
+            # known sites that differ by rounding alone share one coefficient, as pinv gives it
+            coefficients = np.linalg.pinv(covariance(known, known), hermitian=True) @ mixed
             rest = float(covariance(one, one)[0, 0] - coefficients @ mixed)
             found.append((coefficients, math.sqrt(max(rest, _LEAST_REST))))
         return found

@@ -1,7 +1,7 @@
 """The flow that bisects a chain, see :mod:`sesamo_dsl.flows.bisection`, over a Gaussian base.
 
 Fields are stored in the order of drawing with the batch as their last axis. Forward, the levels follow each
-other; the inverse knows all sites and evaluates each level by itself.
+other; the inverse knows all sites and takes them all at once, but for the networks.
 """
 
 from __future__ import annotations
@@ -74,7 +74,13 @@ class BisectionFlow:
         log_q, field = self._log_noise(noise), noise[:0]
         for number, level in enumerate(self._bisection.levels):
             own = noise[field.shape[0] : field.shape[0] + len(level.entries)]
-            values, log_det = self._level(weights, number, field, own, False)
+            parameters, mean = self._conditioned(weights, number, field, own)
+            values, log_curve = spline(self._arrays, self._spec, parameters[:-2], own, False)
+            values, log_line = affine(self._arrays, self._spec, parameters[-2:], values, False)
+            values, log_det = (
+                mean + self._conditionals[number][1] * values,
+                (log_curve + log_line).sum(axis=0),
+            )
             field, log_q = concat([field, values]), log_q - log_det
         x, log_q = self._placement.placed(self._unordered_field(field), log_q)
         return self._arrays.cast(x, given), self._arrays.cast(log_q, given)
@@ -82,44 +88,34 @@ class BisectionFlow:
     def inverse(self, weights: Weights, x: Array) -> tuple[Array, Array]:
         """See :class:`~sesamo_dsl.sampler.flow.Flow`."""
         check_batch(tuple(x.shape), self._components, self._shape)
-        given = self._arrays.dtype_of(x)
+        given, concat = self._arrays.dtype_of(x), self._arrays.xp.concat
         placed, total = self._placement.taken(self._arrays.cast(x, self._dtype))
-        field, parts, begin = self._ordered(placed), [], 0
+        field, parameters, units, begin = self._ordered(placed), [], [], 0
         for number, level in enumerate(self._bisection.levels):
-            end = begin + len(level.entries)
-            noise, log_det = self._level(weights, number, field, field[begin:end], True)
-            parts.append(noise)
-            total, begin = total + log_det, end
-        noise = self._arrays.xp.concat(parts)
-        log_q = self._log_noise(noise) + total
+            own = field[begin : begin + len(level.entries)]
+            of_level, mean = self._conditioned(weights, number, field, own)
+            parameters.append(of_level)
+            units.append((own - mean) / self._conditionals[number][1])
+            begin += len(level.entries)
+        every = concat(parameters, axis=1)
+        noise, log_line = affine(self._arrays, self._spec, every[-2:], concat(units), True)
+        noise, log_curve = spline(self._arrays, self._spec, every[:-2], noise, True)
+        log_q = self._log_noise(noise) + total + (log_line + log_curve).sum(axis=0)
         return self._arrays.cast(self._unordered_field(noise), given), self._arrays.cast(log_q, given)
 
-    def _level(
-        self, weights: Weights, number: int, known: Array, values: Array, inverse: bool
-    ) -> tuple[Array, Array]:
-        """Noise → field at one level or its inverse, with log|det| without the widths σ, (batch,)."""
-        level, arrays, spec = self._bisection.levels[number], self._arrays, self._spec
-        coefficients, sigma = self._conditionals[number]
-        inputs, sites = level.inputs.shape
-        batch = values.shape[-1]
+    def _conditioned(self, weights: Weights, number: int, known: Array, like: Array) -> tuple[Array, Array]:
+        """Parameters of the transforms at a level, (parameters, sites, batch), and Σ c x, (sites, batch)."""
+        level, arrays = self._bisection.levels[number], self._arrays
+        (inputs, sites), batch = level.inputs.shape, like.shape[-1]
         layers = layers_of(weights, f"{self._prefix}levels.{level.name}.")
         if inputs:
             seen = arrays.take(known, self._inputs[number])
-            mean = (coefficients * seen.reshape(inputs, sites, batch)).sum(axis=0)
+            mean = (self._conditionals[number][0] * seen.reshape(inputs, sites, batch)).sum(axis=0)
             seen = seen.reshape(inputs, sites * batch)
         else:
-            mean = arrays.xp.zeros_like(values)
-            seen = arrays.xp.ones_like(values).reshape(1, batch)
-        parameters = perceptron(arrays, layers, seen).reshape(-1, sites, batch)
-        curve, line = parameters[:-2], parameters[-2:]
-        if inverse:
-            values, log_line = affine(arrays, spec, line, (values - mean) / sigma, True)
-            values, log_curve = spline(arrays, spec, curve, values, True)
-        else:
-            values, log_curve = spline(arrays, spec, curve, values, False)
-            values, log_line = affine(arrays, spec, line, values, False)
-            values = mean + sigma * values
-        return values, (log_curve + log_line).sum(axis=0)
+            mean = arrays.xp.zeros_like(like)
+            seen = arrays.xp.ones_like(like).reshape(1, batch)
+        return perceptron(arrays, layers, seen).reshape(-1, sites, batch), mean
 
     def _ordered(self, field: Array) -> Array:
         return self._arrays.take(field.reshape(field.shape[0], -1).T, self._order)
