@@ -48,7 +48,7 @@ class LocalAction:
         """
         pieces = []
         for term in terms:
-            parts = _coefficient_and_density(term)
+            parts = coefficient_and_sum(term)
             if parts is None:  # a determinant or product of sums, which couples all blocks
                 if any(self._image(f, element, f) != f for f in _sorted(term.atoms(FieldComponent))):
                     pieces.append(term)
@@ -77,7 +77,7 @@ class LocalAction:
 
     def touches_one_block(self, term: sp.Expr) -> bool:
         """Whether a term is a sum over sites whose summand has fields of one block only."""
-        parts = _coefficient_and_density(term)
+        parts = coefficient_and_sum(term)
         if parts is None:
             return not term.atoms(FieldComponent)
         classes = self._classes(parts[1].density)
@@ -89,7 +89,7 @@ class LocalAction:
         The average is taken at one block of the term after the other, so that the product of the copies is
         never enumerated.
         """
-        parts = _coefficient_and_density(term)
+        parts = coefficient_and_sum(term)
         if parts is None:
             return sp.S.Zero
         factor, node = parts
@@ -180,7 +180,7 @@ def split_local(
     return breaking, all(local.touches_one_block(t) for t in sp.Add.make_args(breaking))
 
 
-def _coefficient_and_density(term: sp.Expr) -> tuple[sp.Expr, SiteSum] | None:
+def coefficient_and_sum(term: sp.Expr) -> tuple[sp.Expr, SiteSum] | None:
     """(factor, sum) of factor·Σ_x density, None for anything that is no multiple of one sum."""
     nodes = term.atoms(Functional)
     if len(nodes) != 1:

@@ -211,8 +211,8 @@ class Layers:
         while True:
             start = time.perf_counter()
             found = pilot.layers(count, tick)
-            seconds = time.perf_counter() - start  # time of the pilot
-            further = 2 * seconds * (1 + samples / len(pilot.leaked))
+            of_pilot = time.perf_counter() - start
+            further = 2 * of_pilot * (1 + samples / len(pilot.leaked))
             late = time.perf_counter() - began + further > seconds
             if found.pilot_ess >= TARGET or late or 2 * count > MOST_LAYERS:
                 return found

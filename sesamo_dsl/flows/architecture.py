@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .bisection import BisectionSpec, check_chain, is_chain
+from .bisection import BisectionSpec, check_chain
 from .spec import FlowSpec
 
 Architecture = FlowSpec | BisectionSpec
 """The architecture of a flow of the package."""
 
 
-def default_architecture(components: int, shape: tuple[int, ...], graph: bool) -> Architecture:
-    """A bisection for a chain; else the default of coupling flows."""
-    return BisectionSpec() if is_chain(shape, graph) else FlowSpec.default(components, shape)
+def default_architecture(components: int, shape: tuple[int, ...], markov: bool) -> Architecture:
+    """A bisection if what the flow draws is a Markov chain; else the default of coupling flows."""
+    return BisectionSpec() if markov else FlowSpec.default(components, shape)
 
 
 def architecture_from_json(values: Mapping[str, Any]) -> Architecture:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from ..analysis.chains import is_markov_chain
 from ..analysis.result import Analysis
 from ..checks import shown
 from ..errors import OptionError
@@ -140,10 +141,13 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
         reasons.append("flow_precision float32: float64 is for the determinants of the action alone")
     _check_strategy(strategy, analysis)
     _check_law(law, law_gradient, analysis)
-    lattice = theory.lattice.shape, theory.lattice.graph_axis is not None
-    flow = asked.flow or default_architecture(len(theory.components), *lattice)
+    flow = asked.flow
+    if flow is None:
+        # a slice of a Lie group fixes a global orientation, which couples all sites
+        markov = not analysis.lie_reports and is_markov_chain(theory)
+        flow = default_architecture(len(theory.components), theory.lattice.shape, markov)
     if not isinstance(flow, str):
-        check_fits(flow, *lattice)
+        check_fits(flow, theory.lattice.shape, theory.lattice.graph_axis is not None)
     check_training_memory(flow, asked.batch, theory.configuration_shape)
     plan = Plan.of(
         asked,

@@ -98,8 +98,8 @@ class TrainingOptions:
         "vacuum": Gaussian around the classical vacuum with the Hessian as precision; "standard": N(0, 1); or
         the name of a user's base.
     flow
-        Architecture, or the name of a user's flow. Default: a bisection for a chain, a lattice of one
-        dimension without a graph; else ``FlowSpec.default``.
+        Architecture, or the name of a user's flow. Default: a bisection for a chain whose sites couple to
+        their neighbours alone, unless a Lie group acts; else ``FlowSpec.default``.
     flow_precision
         Floating-point type of the flow, "float32" or "float64". Default: float32 if no precision was asked
         for and the action has a determinant, which alone needs more; else the precision of the model. Action

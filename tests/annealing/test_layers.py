@@ -256,6 +256,17 @@ def test_auto_doubles_until_the_ess_is_there() -> None:
     assert "no layers" in found.text()
 
 
+def test_auto_takes_no_longer_than_it_may() -> None:
+    run = of_theory("broken mixture")
+    short = run.sample(200, anneal="auto", anneal_seconds=1e-3, progress=False).annealed
+    long = run.sample(200, anneal="auto", anneal_seconds=600.0, progress=False).annealed
+    assert short is not None
+    assert long is not None
+    assert short.layers == 2 < long.layers
+    with pytest.raises(OptionError, match="option anneal_seconds"):
+        run.sample(200, anneal="auto", anneal_seconds=0)
+
+
 @pytest.mark.parametrize("anneal", [-1, True, "20", "many", 2.5, 10**9, None, float("nan")])
 def test_no_number_of_layers(anneal: Any) -> None:
     with pytest.raises(OptionError, match="option anneal"):

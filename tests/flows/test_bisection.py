@@ -154,3 +154,40 @@ def test_other_lattices_are_refused() -> None:
     theory = sd.Theory("square", fields=[phi], action=square.sum(phi**2))
     with pytest.raises(OptionError, match="lattice of one dimension"):
         sd.compile(theory, "torch").plan(flow=sd.BisectionSpec())
+
+
+def flow_of(action: Any, *, sites: int = 8, symmetries: Any = ()) -> Any:
+    """The default flow of a chain with an action of two real components."""
+    phi = sd.ComplexField("phi", sd.Lattice(sites))
+    theory = sd.Theory("chain", fields=[phi], action=action(phi), symmetries=list(symmetries(phi)))
+    return sd.compile(theory, "torch").plan().flow
+
+
+def none(_: Any) -> tuple[()]:
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("action", "markov"),
+    [
+        (lambda p: p.lattice.sum(p.abs2**2 - p.dot(p.shift(0))), True),
+        (
+            lambda p: 2 * (p.lattice.sum(p.abs2) + p.lattice.sum(p.abs2.subs(p.re, p.re - p.re.shift(0)))),
+            True,
+        ),
+        (lambda p: p.lattice.sum(p.abs2 * 3 - p.dot(p.shift(0, -1)) / 2), True),
+        (lambda p: p.lattice.sum(p.abs2 * 3 - p.dot(p.shift(0, 2)) / 2), False),
+        (lambda p: p.lattice.sum(p.abs2 * 3 + (p.re.shift(0) - p.re.shift(0, -1)) ** 2), False),
+        (lambda p: p.lattice.sum(p.abs2) + p.lattice.sum(p.re) ** 2, False),
+    ],
+)
+def test_the_default_is_for_chains_of_neighbours(action: Any, markov: bool) -> None:
+    assert isinstance(flow_of(action, symmetries=none), sd.BisectionSpec) == markov
+
+
+def test_a_slice_of_a_lie_group_couples_all_sites() -> None:
+    def action(p: Any) -> Any:
+        return p.lattice.sum(p.abs2**2 - p.dot(p.shift(0)))
+
+    assert isinstance(flow_of(action, symmetries=lambda p: [sd.U1(p)]), sd.FlowSpec)
+    assert isinstance(flow_of(action, symmetries=lambda p: [sd.Z2(p)]), sd.BisectionSpec)
