@@ -146,6 +146,10 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
         # a slice of a Lie group fixes a global orientation, which couples all sites
         markov = not analysis.lie_reports and is_markov_chain(theory)
         flow = default_architecture(len(theory.components), theory.lattice.shape, markov)
+        if markov:
+            reasons.append(
+                "flow by bisection: sites couple to neighbours alone, so known sites shield a new one"
+            )
     if not isinstance(flow, str):
         check_fits(flow, theory.lattice.shape, theory.lattice.graph_axis is not None)
     check_training_memory(flow, asked.batch, theory.configuration_shape)
