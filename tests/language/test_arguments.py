@@ -403,6 +403,7 @@ PASSED: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "parameters": lambda v, _: sd.parameters(v),
     "SiteConstant": lambda v, _: sd.SiteConstant("h", SITES, v),
     "FermionLogDet": lambda v, _: sd.FermionLogDet(v, 1, sd.ScalarField("g", GRAPH)),
+    "BisectionSpec": lambda v, _: sd.BisectionSpec(hidden=v),
     "FlowSpec": lambda v, _: sd.FlowSpec(layers=2, hidden=v),
     "TrainingOptions": lambda v, _: sd.TrainingOptions(batch=v),
     "Z2": lambda v, _: sd.Z2(v),
