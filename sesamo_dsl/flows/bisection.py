@@ -165,7 +165,7 @@ def initial_state(spec: BisectionSpec, bisection: Bisection, seed: int) -> dict[
         widths = [max(len(level.inputs), 1), *spec.hidden, spec.parameters_per_entry]
         last = len(widths) - 2
         for depth, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-            bound = 0.0 if depth == last else math.sqrt(3 / max(inputs, 1))
+            bound = 0.0 if depth == last else math.sqrt(3 / inputs)
             state[f"levels.{level.name}.weight.{depth}"] = generator.uniform(-bound, bound, (outputs, inputs))
             state[f"levels.{level.name}.bias.{depth}"] = generator.uniform(-bound, bound, (outputs, 1))
     return state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 
@@ -14,8 +13,7 @@ from ..plan.plan import Plan
 
 _MEMBER = re.compile(r"flow\.flows\.(\d+)\.")
 _LAYER = re.compile(r"flow\.(?:flows\.(\d+)\.)?layers\.(\d+)\.blocks\.(\d+)\.weight\.(\d+)")
-
-_LEVEL = re.compile(r"flow\.(?:flows\.(\d+)\.)?levels\.([^.]*\.\d+)\.bias\.(\d+)")
+_FIRST = re.compile(r"flow\.(?:flows\.(\d+)\.)?levels\.first\.0\.bias\.(\d+)")
 
 
 def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndarray]) -> None:
@@ -30,7 +28,7 @@ def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndar
             _check_flows({match[1] for name in state if (match := _MEMBER.match(name))}, plan.flows)
         return
     if isinstance(flow, BisectionSpec):
-        _check_bisection(flow, plan.flows, program, state)
+        _check_bisection(flow, plan.flows, state)
         return
     found = {name: match for name in state if (match := _LAYER.fullmatch(name))}
     layers = {int(match[2]) for match in found.values()}
@@ -48,19 +46,14 @@ def check_architecture(plan: Plan, program: Program, state: Mapping[str, np.ndar
     _check_flows({match[1] for match in found.values()}, plan.flows)
 
 
-def _check_bisection(
-    flow: BisectionSpec, flows: int, program: Program, state: Mapping[str, np.ndarray]
-) -> None:
-    found = {name: match for name in state if (match := _LEVEL.fullmatch(name))}
-    levels = {match[2] for match in found.values()}
-    sites, components = math.prod(program.shape), len(program.components)
-    if not levels or sites > 2 ** min(len(levels), 64) or flow.neighbours > 2 * len(levels) + sites:
-        raise ValueError(f"weights of {len(levels)} levels for a chain of {sites} sites")
-    last = {int(match[3]): name for name, match in found.items() if match[2] == f"-1,1.{components - 1}"}
-    widths = tuple(len(state[last[n]]) for n in sorted(last))
-    if widths and widths != (*flow.hidden, flow.parameters_per_entry):
+def _check_bisection(flow: BisectionSpec, flows: int, state: Mapping[str, np.ndarray]) -> None:
+    found = [match for name in state if (match := _FIRST.fullmatch(name))]
+    found.sort(key=lambda match: int(match[2]))
+    one = found[0][1] if found else None
+    widths = tuple(len(state[match[0]]) for match in found if match[1] == one)
+    if widths != (*flow.hidden, flow.parameters_per_entry):
         raise ValueError(f"weights of widths {widths} for an architecture with hidden layers {flow.hidden}")
-    _check_flows({match[1] for match in found.values()}, flows)
+    _check_flows({match[1] for match in found}, flows)
 
 
 def _check_flows(found: set[str | None], count: int) -> None:

@@ -77,14 +77,11 @@ class WarmStart:
         """
         found = f"{self.components} components in {self.dimension} dimensions, {self.flow}"
         components, dimension = len(theory.components), theory.lattice.dimension
-        own, common = _flow_weights(state), set(self.weights)
+        own, given = _flow_weights(state), self.weights
         same = (self.components, self.dimension, self.flow) == (components, dimension, flow)
         if isinstance(flow, BisectionSpec):  # levels that one chain lacks stay as they are in the other
-            common &= set(own)
-        shapes = {name: self.weights[name].shape for name in common}
-        expected = {name: own[name].shape for name in common & set(own)}
-        missing = set(own) - common if not isinstance(flow, BisectionSpec) else set[str]()
-        if not same or missing or not common or shapes != expected:
+            own, given = ({k: v for k, v in w.items() if k in own and k in given} for w in (own, given))
+        if not same or {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in given.items()}:
             raise RunError(
                 f"start_from {self.directory}",
                 expected=f"a run of {components} components in {dimension} dimensions, {flow}",
@@ -92,7 +89,7 @@ class WarmStart:
                 remedy="start from a run of the same theory on another lattice, and leave the flow to it; "
                 "an extent of 1 has no neighbours and goes with no other",
             )
-        return {**state, **{name: self.weights[name].astype(state[name].dtype) for name in common}}
+        return {**state, **{name: self.weights[name].astype(state[name].dtype) for name in own}}
 
 
 def _flow_weights(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
