@@ -10,6 +10,7 @@ A run directory has these files:
 ``declaration.safetensors``
 ``couplings.safetensors``          values of site-dependent couplings, if the theory has any
 ``reference.safetensors``          configurations of the target for the forward divergence, if given
+``walkers-….safetensors``          configurations that an annealing found to learn from, as they have moved
 ``outside-….safetensors``          configurations of the target that samples are compared with, if any
 ``analysis.txt``, emitted module   for people; only ``analysis.txt`` of format 1 is read again
 ``run.lock``                       lock file of the process that trains the run

@@ -157,7 +157,11 @@ class TrainingWalkers:
         first = np.isin(found.cluster, clusters[: len(clusters) // 2])
         if not 0 < first.sum() < len(first):
             return None
-        return cls(found.x[first], found.part(~first), f"{reason}; half of the walkers are learned from")
+        return cls(
+            found.x[first],
+            found.part(~first),
+            f"{reason}; half of the walkers are learned from, and moved on by HMC",
+        )
 
 
 def walkers_before_training(

@@ -32,6 +32,7 @@ from ..values.couplings import Coupling, same_couplings
 from .architecture import check_architecture
 from .declaration import Declaration, digest
 from .earlier_formats import options_of_today, weights_of_today
+from .reference_file import read_reference
 from .registered import require_registered
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
@@ -109,9 +110,7 @@ def load_run(
         model.load_state(state)
         history = read_history(state_of(files, "history"))
         course, ended = _course(record, plan, history, int(state["step"]))
-        reference = load_tensors(files["reference.safetensors"])["x"] if _REFERENCE in files else None
-        if reference is not None:
-            reference = compiled.check_configurations(reference)
+        reference = read_reference(files, compiled, parameters)
         outside, unchecked = _outside(record.get("outside", ""), files)
     except (*DAMAGES, RuntimeError, AssertionError) as error:
         raise not_a_run(store.path, error) from error
@@ -151,7 +150,7 @@ def _outside(kept: Any, files: Mapping[str, bytes]) -> tuple[TargetSample | None
     return TargetSample.from_data(kept, load_tensors(state_of(files, "outside"))), ""
 
 
-_REFERENCE, _COUPLINGS = "reference.safetensors", "couplings.safetensors"
+_COUPLINGS = "couplings.safetensors"
 
 
 def _course(record: Mapping[str, Any], plan: Plan, history: History, step: int) -> tuple[Course, Any]:

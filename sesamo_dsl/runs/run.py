@@ -50,9 +50,11 @@ from ..training.callbacks import Callback, checked
 from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
+from ..training.reference import Reference
 from ..values.couplings import Coupling, arrays_only, numbers_only
 from .checking import anneal_for_check
 from .declaration import Declaration, digest
+from .reference_file import reference_file
 from .store import RunDirectory, Store, sha256
 
 FORMAT = 4
@@ -100,7 +102,7 @@ class Run:
     derived
         The declared functions of expectation values.
     reference
-        Configurations of the target for the forward part of the objective, (n, components, *lattice).
+        Configurations of the target for the forward part of the objective.
     start_from
         Directory of the run whose flow weights the training started from.
     ended
@@ -122,7 +124,7 @@ class Run:
     origin: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     derived: Mapping[str, Derived] = field(default_factory=dict)
-    reference: np.ndarray | None = None
+    reference: Reference | None = None
     start_from: str | None = None
     ended: Ending | None = None
     outside: TargetSample | None = None
@@ -539,17 +541,15 @@ class Run:
             f"history-{self.course.steps}-{sha256(history)[:12]}.csv": history,
             **self._constant_files,
             **self._outside_files,
+            **({} if self.reference is None else reference_file(self.reference)),
         }
         self._checksum = self.store.write(self._record(), files)
 
     @cached_property
     def _constant_files(self) -> dict[str, bytes]:
-        reference = (
-            {} if self.reference is None else {"reference.safetensors": save_tensors({"x": self.reference})}
-        )
         arrays = arrays_only(self.parameters)
         couplings = {"couplings.safetensors": save_tensors(arrays)} if arrays else {}
-        return {**self.declaration.files(), **couplings, **reference}
+        return {**self.declaration.files(), **couplings}
 
     @property
     def _outside_files(self) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from ..errors import BackendError, OptionError, TrainingInterrupted
 from ..estimates.chains import Chain
 from ..flows.base import GaussianBase, MixtureBase
 from ..flows.spec import FlowSpec
+from ..hamiltonian.walkers import WalkerKernel
 from ..landscape.integrability import require_normalizable
 from ..machine.files import file_stem, write_text
 from ..plan.base import make_base
@@ -25,6 +26,7 @@ from ..plan.options import TrainingOptions
 from ..plan.plan import Plan
 from ..stages.compile import DerivedProgram
 from ..training.callbacks import Callback, checked
+from ..training.reference import Reference
 from ..values.couplings import Coupling
 from .checking import TrainingWalkers, walkers_after_training, walkers_before_training
 from .declaration import Declaration
@@ -75,12 +77,12 @@ def start(
     store = _store(compiled, directory)
 
     def made(plan: Plan, walkers: TrainingWalkers | None) -> Run:
-        reference = given
+        reference = None if given is None else Reference(given)
         if walkers is None:
             base = make_base(compiled.program, values, plan)
         else:
             plan, base = _trained_on(compiled, values, decide(True), walkers)
-            reference = walkers.x.astype(compiled.precision)
+            reference = Reference(walkers.x, WalkerKernel(compiled, values))
         model = compiled.backend.model(compiled, values, base, plan)
         if "step" not in model.state():
             raise BackendError(

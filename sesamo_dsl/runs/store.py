@@ -28,8 +28,8 @@ LOCK = "run.lock"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # files that a killed process may leave behind: of other states of the run, or partly written
 _OURS = re.compile(
-    r"(state|history)-\d+-[0-9a-f]{12}\.(safetensors|csv)|state\.safetensors|history\.csv"
-    r"|\.(run\.json|state[-.].*|history[-.].*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
+    r"(state|history|walkers)-\d+-[0-9a-f]{12}\.(safetensors|csv)|state\.safetensors|history\.csv"
+    r"|\.(run\.json|state[-.].*|history[-.].*|walkers-.*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
 )
 DAMAGES = (
     ValueError,

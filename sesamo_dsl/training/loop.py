@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..plan.plan import Plan
 from .callbacks import Callback, Step
 from .divergence import Cause
 from .history import Course, History
+from .reference import Reference
 from .schedule import forward_weight, learning_rate
 
 _SNAPSHOT_EVERY = 100
@@ -29,7 +29,7 @@ def train(
     *,
     progress: bool = True,
     keep: Callable[[dict[str, np.ndarray]], str] = lambda state: "memory",
-    reference: np.ndarray | None = None,
+    reference: Reference | None = None,
     explain: Callable[[], Cause],
     course: Course | None = None,
     stop: Callable[[], object] = lambda: False,
@@ -43,7 +43,7 @@ def train(
         Called with the state every ``checkpoint_seconds``, and with the last good state when a training
         diverges; history and course then belong to that state. Returns a text that names where it was stored.
     reference
-        Configurations of the target, for the forward part of the objective, (n, components, *lattice).
+        Configurations of the target for the forward part of the objective.
     explain
         Returns the cause of a divergence, called with the model back at its last good state.
     course
@@ -62,7 +62,8 @@ def train(
     begin, first = time.perf_counter(), course.steps
     before, kept = course.seconds, begin
     good, good_course, good_rows = model.state(), replace(course), len(history)
-    batches = _batches(plan, reference, int(good["step"]))
+    if plan.forward_weight == 0:
+        reference = None
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -83,10 +84,11 @@ def train(
                 keep(model.state())
                 kept = now
             rate = learning_rate(plan, done, course.steps - course.first_step)
-            if batches is None:
+            if reference is None:
                 metrics = model.step(rate)
             else:
-                metrics = model.step(rate, next(batches), forward_weight(plan, done))
+                batch = reference.batch(course.steps, plan.batch, plan.seed)
+                metrics = model.step(rate, batch, forward_weight(plan, done))
             if not all(math.isfinite(value) for value in metrics.values()):
                 step, course.steps, course.seconds = course.steps, good_course.steps, good_course.seconds
                 history.cut(good_rows)
@@ -111,13 +113,3 @@ def train(
                 answers = [callback(told) for callback in callbacks]  # all are called, also after a True
                 if True in answers:
                     break
-
-
-def _batches(plan: Plan, reference: np.ndarray | None, first: int) -> Iterator[np.ndarray] | None:
-    """Batches of the reference for the steps from ``first`` on; each depends on seed and step number only."""
-    if reference is None or plan.forward_weight == 0:
-        return None
-    return (
-        reference[np.random.default_rng([plan.seed, 5, step]).integers(len(reference), size=plan.batch)]
-        for step in itertools.count(first)
-    )
