@@ -64,7 +64,8 @@ class Setting:
     leapfrogs
         Number of leapfrog steps of a trajectory.
     moves
-        Number of trajectories, each followed by one round of group moves.
+        Number of trajectories, each followed by one round of group moves; of an excursion, which one round
+        follows, its number of trajectories.
     """
 
     beta: float
@@ -96,6 +97,8 @@ class Ensemble(Generic[From]):
         moves = Moves(arrays, emitted, start.mass, start.field_shape, start.log_density(arrays))
         self._state = arrays.compiled(moves.state)
         self._trajectory = arrays.compiled(moves.trajectory)
+        self._under_action = arrays.compiled(Moves(arrays, emitted, start.mass, start.field_shape).trajectory)
+        self._judge = arrays.compiled(moves.judge)
         self._propose = arrays.compiled(moves.propose)
         self._proposals = _proposals(arrays, emitted, program, start.auxiliary)
 
@@ -128,43 +131,65 @@ class Ensemble(Generic[From]):
         index = self._arrays.constant(parents, "index")
         return State(*(self._arrays.take(part, index) for part in state))
 
-    def move(
-        self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False
-    ) -> tuple[State, float, float]:
-        """One trajectory and one round of group moves.
-
-        Each step satisfies detailed balance with respect to γ_β. With ``backwards`` the steps are made in
-        reverse order, which is the time-reversed move.
+    def move(self, rng: np.random.Generator, state: State, setting: Setting) -> tuple[State, float]:
+        """One trajectory and one round of group moves, each in detailed balance with γ_β.
 
         A quarter of the trajectories has shorter steps, by up to a factor of thirty, for walkers in narrow
-        valleys; they do not enter the means.
+        valleys; they do not enter the mean acceptance probability, which is returned with the walkers.
+        """
+        state, acceptance = self._followed(self._trajectory, rng, state, setting, setting.beta)
+        return self._turn(rng, state, setting, self._proposals), acceptance
+
+    def excursion(
+        self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False
+    ) -> tuple[State, float, float]:
+        """Trajectories under exp(−S), after which γ_β accepts or rejects where they led, and group moves.
+
+        For a log q₀ that costs far more than S, as that of a model does. With ``backwards`` the steps, each
+        in detailed balance with γ_β, are made in reverse order, which is the time-reversed move.
 
         Returns
         -------
         tuple
-            The walkers; the mean acceptance probability of the trajectories; and the mean of min(1, e^(−ΔH))
-            with the energy H whose gradient they follow, to which step sizes are adapted.
+            The walkers; the mean acceptance probability by γ_β; and that of the trajectories, to which step
+            sizes are adapted.
         """
         if backwards:
             state = self._turn(rng, state, setting, self._proposals[::-1])
+        moved, rates = State(state.x, state.action, state.action_slope), []
+        for _ in range(setting.moves):
+            moved, rate = self._followed(self._under_action, rng, moved, setting, 1.0)
+            rates.append(rate)
+        log_uniform = self._log_uniform(rng, state.action.shape[0])
+        state, chances = self._judge(state, moved, log_uniform, setting.beta)
+        if not backwards:
+            state = self._turn(rng, state, setting, self._proposals)
+        return state, float(self._arrays.to_numpy(chances).mean()), float(np.mean(rates))
+
+    def _followed(
+        self,
+        trajectory: Callable[..., tuple[State, Array]],
+        rng: np.random.Generator,
+        state: State,
+        setting: Setting,
+        beta: float,
+    ) -> tuple[State, float]:
+        """One trajectory of each walker, and the mean acceptance probability of those of typical steps."""
         count = state.action.shape[0]
         momenta = rng.standard_normal((count, self.start.mass.size))
         short = rng.uniform(size=count) < _SHORT
         jitter = rng.uniform(1 - _JITTER, 1 + _JITTER, size=count)
         factor = np.where(short, 10 ** -rng.uniform(0, _DECADES, size=count), jitter)
-        state, *chances = self._trajectory(
+        state, chances = trajectory(
             state,
             self._double(momenta),
             self._double(setting.step * factor),
             self._log_uniform(rng, count),
-            setting.beta,
+            beta,
             setting.leapfrogs,
         )
-        if not backwards:
-            state = self._turn(rng, state, setting, self._proposals)
         typical = short.all() | ~short  # all trajectories, if all of them are short
-        acceptance, conserved = (float(self._arrays.to_numpy(c)[typical].mean()) for c in chances)
-        return state, acceptance, conserved
+        return state, float(self._arrays.to_numpy(chances)[typical].mean())
 
     def omit_idle_moves(self, rng: np.random.Generator, state: State) -> None:
         """Omit all moves of groups that change neither S nor log q₀ of any walker.

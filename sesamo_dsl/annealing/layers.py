@@ -7,12 +7,11 @@ moves by a kernel that leaves γ_k invariant. The expected weight is Z for any K
 samples stay independent of each other. With auxiliary coordinates the path lives on (x, a), and new values of
 a are proposed from N(0, 1).
 
-log q of a flow costs far more than S, and its gradient several times as much again. Trajectories therefore
-follow S alone, and log q is evaluated once at their end: where q is close to exp(−S)/Z both gradients agree,
-and where it is not, the acceptance by γ_k makes up for the difference.
+log q of a flow costs far more than S. The kernel is therefore an excursion: a number of trajectories under
+exp(−S), and one evaluation of log q where they end, with which γ_k accepts or rejects the whole of it.
 
-Step sizes come from a pilot, a separate batch, so that kernels do not depend on the samples that they move.
-All computations are in float64.
+Step sizes and numbers of trajectories come from a pilot, a separate batch, so that kernels do not depend on
+the samples that they move. All computations are in float64, except for those of flows in float32.
 """
 
 from __future__ import annotations
@@ -48,6 +47,8 @@ SECONDS = 60.0
 _BATCH = 512  # largest number of samples in a batch, and in the pilot
 _FEWEST = 32  # least number of usable samples in a pilot
 _WARM = 12  # most moves at the first temperature to adapt the step size
+_MOST_MOVES = 16  # trajectories of an excursion; without determinants S costs next to nothing beside log q
+_LONGER, _SHORTER = 0.6, 0.4  # acceptance of excursions above which they get longer, below which shorter
 _FITS = 0.1  # largest deviation of the acceptance from its target after this adaptation
 
 Tick = Callable[[str, float], None]
@@ -131,18 +132,23 @@ class _Pilot:
         step = min(1.0, 1.3 * self.ensemble.start.mass.size**-0.25)
         state = self.state
         for _ in range(_WARM):
-            state, _, conserved = self.ensemble.move(rng, state, _setting(1 / count, step))
+            state, _, conserved = self.ensemble.excursion(rng, state, _setting(1 / count, step, 1))
             if abs(conserved - ACCEPTANCE) < _FITS:
                 break
             step *= math.exp(conserved - ACCEPTANCE)
         state, log_w = self.state, np.zeros(len(self.leaked))
         ladder: list[Setting] = []
+        moves, most = 1, 1 if self.compiled.program.has_determinants else _MOST_MOVES
         for k in range(1, count + 1):
             tick(f"pilot of {count} layers", k / count)
             log_w = log_w + _work(self.ensemble, state, 1 / count)
-            ladder.append(_setting(k / count, step))
-            state, _, conserved = self.ensemble.move(rng, state, ladder[-1])
+            ladder.append(_setting(k / count, step, moves))
+            state, acceptance, conserved = self.ensemble.excursion(rng, state, ladder[-1])
             step *= math.exp((conserved - ACCEPTANCE) / 2)
+            if acceptance > _LONGER:
+                moves = min(2 * moves, most)
+            elif acceptance < _SHORTER:
+                moves = max(moves // 2, 1)
         ess = ess_of(np.where(self.leaked, -np.inf, log_w))
         return Layers(self.density, self.compiled, self.ensemble, tuple(ladder), self.seed, ess)
 
@@ -221,16 +227,16 @@ class Layers:
     @property
     def evaluations(self) -> tuple[int, int]:
         """Numbers of evaluations of S, with its gradient, and of log q, per sample."""
-        moves = sum(setting.moves for setting in self.ladder)
-        of_action = sum(setting.moves * self._ensemble.work(setting) for setting in self.ladder)
-        return 1 + of_action, 1 + moves * (1 + self._ensemble.proposals)
+        proposals = len(self.ladder) * self._ensemble.proposals
+        trajectories = sum(setting.moves * setting.leapfrogs for setting in self.ladder)
+        return 1 + trajectories + proposals, 1 + len(self.ladder) + proposals
 
     def forward(self, state: State, rng: np.random.Generator, tick: Callable[[float], None]) -> Moved:
         """Take samples of the model to exp(−S)."""
         log_w, before, chances = np.zeros(state.action.shape[0]), 0.0, []
         for setting in self.ladder:
             log_w = log_w + _work(self._ensemble, state, setting.beta - before)
-            state, chance, _ = self._ensemble.move(rng, state, setting)
+            state, chance, _ = self._ensemble.excursion(rng, state, setting)
             chances.append(chance)
             before = setting.beta
             tick(before)
@@ -240,7 +246,7 @@ class Layers:
         """Take samples of exp(−S) to the model, by the time-reversed moves of :meth:`forward`."""
         log_w, chances = np.zeros(state.action.shape[0]), []
         for setting, before in zip(self.ladder[::-1], self._betas[-2::-1], strict=True):
-            state, chance, _ = self._ensemble.move(rng, state, setting, backwards=True)
+            state, chance, _ = self._ensemble.excursion(rng, state, setting, backwards=True)
             chances.append(chance)
             log_w = log_w + _work(self._ensemble, state, setting.beta - before)
         return Moved(state, log_w, float(np.mean(chances)))
@@ -315,8 +321,8 @@ def _work(ensemble: Ensemble[_FromModel], state: State, step: float) -> np.ndarr
     return step * ensemble.log_ratio(state)
 
 
-def _setting(beta: float, step: float) -> Setting:
-    return Setting(beta, step, leapfrogs_of(step), 1)
+def _setting(beta: float, step: float, moves: int) -> Setting:
+    return Setting(beta, step, leapfrogs_of(step), moves)
 
 
 def _batch(program: Program) -> int:

@@ -136,7 +136,7 @@ class _Run:
         chances = []
         for _ in range(times):
             began = time.perf_counter()
-            self.state, chance, _ = self.ensemble.move(self.rng, self.state, setting)
+            self.state, chance = self.ensemble.move(self.rng, self.state, setting)
             chances.append(chance)
             self.rates.append((time.perf_counter() - began) / self.ensemble.work(setting))
             tick(self.beta)

@@ -16,6 +16,7 @@ from ..estimates.control import ControlledEstimate, with_control
 from ..estimates.estimate import Estimate
 from ..estimates.finding import Finding
 from ..estimates.identities import Identities
+from ..estimates.log_z_derivatives import log_z_derivative
 from ..estimates.pareto import HEAVY_TAIL, pareto_tail_index
 from ..estimates.target_sample import TargetSample, most_of
 from ..estimates.weighted import Observable, observable_names, values_of, virial_values, warn_of_nan
@@ -271,6 +272,10 @@ class Annealed:
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
         values = [values_of(self.program, self.parameters, self.samples, o) for o in chosen.observables]
         return self._mean(chosen.linearised([self._mean(v).value for v in values], values))
+
+    def d_log_z(self, *couplings: Any) -> Estimate:
+        """∂ log Z/∂θ by one coupling θ, or ∂² log Z/∂θ∂η by two; see :meth:`.Samples.d_log_z`."""
+        return log_z_derivative(self.program, self.parameters, self.samples, couplings, self.derived)
 
     @cached_property
     def virial(self) -> Estimate:

@@ -25,6 +25,7 @@ from .convergence import Convergence, convergence
 from .estimate import Estimate
 from .finding import Finding
 from .identities import Identities
+from .log_z_derivatives import log_z_derivative
 from .samples import Samples, check_samples
 from .target_sample import TargetSample, most_of
 from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
@@ -238,6 +239,10 @@ class Chain:
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
         values = [self.series(name) for name in chosen.observables]
         return gamma_method(chosen.linearised([float(v.mean()) for v in values], values))
+
+    def d_log_z(self, *couplings: Any) -> Estimate:
+        """∂ log Z/∂θ by one coupling θ, or ∂² log Z/∂θ∂η by two; see :meth:`.Samples.d_log_z`."""
+        return log_z_derivative(self.program, self.parameters, self.configurations, couplings, self.derived)
 
     def estimate(self, values: np.ndarray) -> Estimate:
         """Mean and error of :meth:`expect` for given values, (replicas, length), without τ."""

@@ -31,6 +31,7 @@ from .control import ControlledEstimate, with_control
 from .estimate import Estimate, independent_mean
 from .exact import ExactValues
 from .identities import Identities
+from .log_z_derivatives import log_z_derivative
 from .pareto import harmful_tail_index
 from .search import Search
 from .spectrum import Spectrum
@@ -452,6 +453,24 @@ class WeightedSamples:
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
         values = [values_of(self.program, self.parameters, self.x, o) for o in chosen.observables]
         return self._reweighted(chosen.linearised([self._reweighted(v).value for v in values], values))
+
+    def d_log_z(self, *couplings: Any) -> Estimate:
+        """∂ log Z/∂θ = −⟨∂S/∂θ⟩ by one coupling θ, or ∂² log Z/∂θ∂η by two, from these configurations.
+
+        ``samples.d_log_z("kappa")``; ``samples.d_log_z("h", "h")`` is a susceptibility. The derivatives of S
+        are derived from its program, see :mod:`sesamo_dsl.ir.coupling_derivatives`.
+
+        Parameters
+        ----------
+        couplings
+            One or two couplings, by name or as symbols.
+
+        Raises
+        ------
+        OptionError
+            For a coupling by which S cannot be differentiated, as one with a value for every site.
+        """
+        return log_z_derivative(self.program, self.parameters, self.x, couplings, self.derived)
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
         values = np.where(self.weights > 0, values, 0)  # S is infinite in a wall

@@ -114,7 +114,7 @@ class Kernel:
         xp, (state, adaptation) = self._xp, carry
         adapting, momenta, jitter, log_uniform, *noise = row
         step = xp.exp(xp.where(adapting > 0, adaptation.log_step, adaptation.log_mean))
-        state, chance, _ = self._moves.trajectory(
+        state, chance = self._moves.trajectory(
             state, momenta, step * jitter, log_uniform, 1.0, self._leapfrogs(step)
         )
         target = self._options.target_acceptance

@@ -48,8 +48,23 @@ def derivatives(builder: Builder, root: int, variables: Iterable[int]) -> dict[i
     return {v: a for v, a in _adjoints(builder, root, ends).items() if v in ends}
 
 
-def _adjoints(builder: Builder, root: int, ends: frozenset[int]) -> dict[int, int]:
-    """The adjoints of all values that a root depends on, back to ``ends`` and components."""
+def coupling_slopes(builder: Builder, root: int, couplings: Iterable[str]) -> dict[str, int]:
+    """∂root/∂θ of each configuration for couplings θ that are numbers; those without influence are left out.
+
+    Operations that an argument enters without a derivative, such as comparisons, count as constant in it.
+    """
+    ends = {builder.parameter(name): name for name in couplings}
+    adjoints = _adjoints(builder, root, frozenset(ends), couplings=True)
+    return {name: adjoints[value] for value, name in ends.items() if value in adjoints}
+
+
+def _adjoints(
+    builder: Builder, root: int, ends: frozenset[int], *, couplings: bool = False
+) -> dict[int, int]:
+    """The adjoints of all values that a root depends on, back to ``ends`` and components.
+
+    Those of numbers, which are made of couplings and literals, are among them only if ``couplings`` is True.
+    """
     intervals = ValueIntervals(builder)
     adjoints: dict[int, int] = {root: builder.constant(1.0)}
     for value in reversed(range(root + 1)):
@@ -61,11 +76,11 @@ def _adjoints(builder: Builder, root: int, ends: frozenset[int]) -> dict[int, in
         slopes = _Slopes(builder, intervals, root, adjoint)
         for target, contribution in OPERATIONS[op.name].pull_back(builder, op, value, adjoint):
             kind = builder.kind(target)
-            if kind is Kind.SCALAR:
-                continue  # parameters and literals do not depend on x
+            if kind is Kind.SCALAR and (not couplings or builder.op(target).name == "constant"):
+                continue
             if slopes.may_be_infinite(contribution) and intervals.may_vanish(adjoint):
                 contribution = builder.where(adjoint, contribution, builder.constant(0.0))
-            if kind is Kind.CONFIG and op.kind is Kind.SITE:
+            if kind in (Kind.SCALAR, Kind.CONFIG) and op.kind is Kind.SITE:
                 contribution = builder.site_sum(builder.broadcast(contribution))
             known = adjoints.get(target)
             adjoints[target] = contribution if known is None else builder.add(known, contribution)

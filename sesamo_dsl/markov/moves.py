@@ -55,8 +55,7 @@ class Moves:
     field_shape
         Of one configuration, (components, *lattice).
     log_density
-        log q₀ and its gradient; None where β is always 1. If it has no gradient, trajectories follow −∂S/∂x
-        at every β: they are reversible and preserve volumes whatever they follow, and γ_β accepts them.
+        log q₀ and its gradient, if it has one; None where β is always 1.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class Moves:
         log_uniform: Array,
         beta: Any,
         leapfrogs: Any,
-    ) -> tuple[State, Array, Array]:
+    ) -> tuple[State, Array]:
         """One trajectory of each walker.
 
         Parameters
@@ -117,8 +116,7 @@ class Moves:
         Returns
         -------
         tuple
-            The walkers after it; its acceptance probability, (walkers,); and min(1, e^(−ΔH)), (walkers,), of
-            the energy H whose gradient it follows, which depends on the step size alone.
+            The walkers after it, and its acceptance probability, (walkers,).
         """
         xp = self._xp
         length = steps[:, None]
@@ -131,22 +129,14 @@ class Moves:
 
         def leap(_: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
             s, p = carry
-            x = s.x + self._mass.spread(length * p)
-            s = self.state(x, s.auxiliary) if followed else self._of_action(x)
+            s = self.state(s.x + self._mass.spread(length * p), s.auxiliary)
             return s, p - length * slope(s)
 
-        followed = state.log_q_slope is not None
-        start = state if followed else State(state.x, state.action, state.action_slope)
-        half = momenta - length / 2 * slope(start)
-        end, p = self._arrays.repeat(leapfrogs, leap, (start, half))
+        half = momenta - length / 2 * slope(state)
+        end, p = self._arrays.repeat(leapfrogs, leap, (state, half))
         p = p + length / 2 * slope(end)
         kinetic = (xp.sum(momenta**2, axis=1) - xp.sum(p**2, axis=1)) / 2
-        if followed or state.log_q is None:
-            after, acceptance = self._chosen(state, end, kinetic, log_uniform, beta)
-            return after, acceptance, acceptance
-        energy = self._chosen(start, end, kinetic, log_uniform, beta)[1]
-        end = self._with_log_q(end, state.auxiliary)
-        return *self._chosen(state, end, kinetic, log_uniform, beta), energy
+        return self._chosen(state, end, self._gain(state, end, beta) + kinetic, log_uniform)
 
     def propose(
         self, state: State, x: Array, auxiliary: Array | None, log_uniform: Array, beta: Any
@@ -156,16 +146,29 @@ class Moves:
         Maps and their inverses are drawn equally often; so are auxiliary coordinates before and after.
         """
         end = self.state(x, auxiliary)
-        return self._chosen(state, end, self._xp.zeros_like(state.action), log_uniform, beta)
+        return self._chosen(state, end, self._gain(state, end, beta), log_uniform)
 
-    def _chosen(
-        self, state: State, end: State, gain: Array, log_uniform: Array, beta: Any
-    ) -> tuple[State, Array]:
-        xp = self._xp
+    def judge(self, state: State, moved: State, log_uniform: Array, beta: Any) -> tuple[State, Array]:
+        """Metropolis step for γ_β to where moves under exp(−S) have taken the walkers.
+
+        Such moves satisfy detailed balance with respect to exp(−S), so that γ_β accepts them with
+        min(1, exp[(1 − β) Δ(log q₀ + S)]); the surrogate transition method of J. S. Liu, *Monte Carlo Strategies
+        in Scientific Computing* (Springer, 2001), section 9.4.3.
+        """
+        end = self._with_log_q(moved, state.auxiliary)
+        change = (1 - beta) * (end.log_q - state.log_q + end.action - state.action)
+        return self._chosen(state, end, change, log_uniform)
+
+    def _gain(self, state: State, end: State, beta: Any) -> Array:
+        """log γ_β(end) − log γ_β(state), (walkers,)."""
         change = state.action - end.action
         if state.log_q is not None and end.log_q is not None:
             change = beta * change + (1 - beta) * (end.log_q - state.log_q)
-        change = change + gain
+        return change
+
+    def _chosen(self, state: State, end: State, change: Array, log_uniform: Array) -> tuple[State, Array]:
+        """The end with probability min(1, e^change), else the state; and this probability."""
+        xp = self._xp
         change = xp.where(xp.isnan(change), -np.inf, change)  # NaN is never accepted
         accepted = log_uniform < change
 

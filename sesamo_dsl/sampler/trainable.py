@@ -186,7 +186,7 @@ class TrainableModel(SamplerModel):
         """See ``ModelWithDensity.density``."""
         compiled, parameters, base, plan = self._made_of
         wide = CompiledProgram.of(compiled.program, compiled.facts, compiled.backend, "float64")
-        made_of = wide, parameters, base, replace(plan, flow_precision=None)
+        made_of = wide, parameters, base, replace(plan, flow_precision=plan.flow_precision or self._precision)
         return _built(*made_of, self.state())._density_of(wide)
 
     @_scoped

@@ -116,9 +116,10 @@ def test_moves_leave_the_path_from_a_model_invariant(backwards: bool) -> None:
     chosen = np.log(rng.uniform(size=len(x))) < beta * (ratio - ratio.max())
     before = x[chosen][:4000]
     assert len(before) > 1000
-    state, setting = ensemble.state(before), replace(layers.ladder[0], beta=beta)
-    for _ in range(3):
-        state, acceptance, _ = ensemble.move(rng, state, setting, backwards=backwards)
+    state = ensemble.state(before)
+    for moves in (1, 2, 5):
+        setting = replace(layers.ladder[0], beta=beta, moves=moves)
+        state, acceptance, _ = ensemble.excursion(rng, state, setting, backwards=backwards)
         assert acceptance > 0.3
     after = ensemble.configurations(state)[0]
     assert np.mean(np.abs(after - before).max(axis=(1, 2)) > 1e-6) > 0.5
@@ -145,7 +146,7 @@ def test_group_moves_that_change_nothing_are_omitted() -> None:
         layers = Layers.of(model, compiled, compiled.parameter_values({"h": h}), 2, 5, lambda *_: None)
         of_action, of_density = layers.evaluations
         counts.append(layers._ensemble.proposals)
-        leapfrogs = sum(setting.leapfrogs for setting in layers.ladder)
+        leapfrogs = sum(setting.moves * setting.leapfrogs for setting in layers.ladder)
         assert of_action == 1 + leapfrogs + 2 * counts[-1]
         assert of_density == 1 + 2 * (1 + counts[-1])
     assert counts == [0, 1]

@@ -29,7 +29,7 @@ BOUND = 4.5  # standard deviations
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WithoutGradient(StartDensity):
-    """A start density that trajectories cannot follow."""
+    """A start density without a gradient, as of a model; trajectories follow S alone."""
 
     def log_density(self, arrays: Arrays) -> Any:
         whole = super().log_density(arrays)
@@ -67,8 +67,12 @@ def exact_walkers(ensemble: Ensemble, rng: np.random.Generator) -> np.ndarray:
 
 def moved(ensemble: Ensemble, x: np.ndarray, rng: np.random.Generator, moves: int = 3) -> np.ndarray:
     state: State = ensemble.state(x)
-    for _ in range(moves):
-        state, acceptance, _ = ensemble.move(rng, state, Setting(BETA, 0.5, 3, 1))
+    for number in range(moves):
+        if isinstance(ensemble.start, WithoutGradient):
+            setting = Setting(BETA, 0.5, 3, 1 + 2 * number)
+            state, acceptance, _ = ensemble.excursion(rng, state, setting, backwards=number == 1)
+        else:
+            state, acceptance = ensemble.move(rng, state, Setting(BETA, 0.5, 3, 1))
         assert acceptance > 0.1
     return ensemble.configurations(state)[0]
 
