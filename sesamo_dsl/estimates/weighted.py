@@ -30,6 +30,7 @@ from .annealing_record import AnnealingRecord
 from .control import ControlledEstimate, with_control
 from .estimate import Estimate, independent_mean
 from .exact import ExactValues
+from .exports import Exports, NamedArrays
 from .identities import Identities
 from .pareto import harmful_tail_index
 from .search import Search
@@ -92,6 +93,11 @@ def observable_values(
     observable = spelling(observable)
     function = observable if observable == "action" else f"observable_{observable}"
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
+
+
+def all_observables(program: Program, parameters: Couplings, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The declared observables by name, (n,) each, at configurations (n, components, *lattice)."""
+    return {name: observable_values(program, parameters, x, name) for name in observable_names(program)}
 
 
 def values_of(
@@ -214,7 +220,7 @@ class ForwardMetrics:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedSamples:
+class WeightedSamples(Exports):
     """Samples of a trained model with their importance weights.
 
     Attributes
@@ -293,6 +299,19 @@ class WeightedSamples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def _named_arrays(self) -> NamedArrays:
+        names = ("action", "log_q", "sector", "leaked")
+        return NamedArrays(
+            self.program,
+            self.parameters,
+            ("sample",),
+            self.x,
+            {name: getattr(self, name) for name in names},
+            all_observables(self.program, self.parameters, self.x),
+            self.log_weights,
+            {"ess": self.ess, "log_z": self.log_z.value, "log_z_error": self.log_z.error},
+        )
 
     @cached_property
     def log_weights(self) -> np.ndarray:
