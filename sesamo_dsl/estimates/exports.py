@@ -27,6 +27,7 @@ from ..values.couplings import Couplings, arrays_only, numbers_only
 from .samples_file import axis_names
 
 _MOST_COLUMNS = 1000
+_TAKEN = ("sample", "chain", "draw", "component", "block", "x", "log_weights", "lp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,25 +76,22 @@ class NamedArrays:
 
     def column(self, name: str) -> str:
         """The name that an observable has among the arrays."""
-        taken = {
-            *self.values,
-            *self.axes,
-            *axis_names(self.program),
-            "x",
-            "log_weights",
-            "component",
-            "block",
-        }
+        taken = {*self.values, *axis_names(self.program), *_TAKEN}
         return f"observable_{name}" if name in taken else name
 
-    def chosen(self, rows: np.ndarray) -> NamedArrays:
-        """The configurations with these numbers, without weights; there must be one axis only."""
+    def as_chain(self, rows: np.ndarray | None) -> NamedArrays:
+        """One chain of the configurations with these numbers, and without their weights; all for None.
+
+        All of them keep their weights, as values.
+        """
+        weights = {} if rows is not None or self.log_weights is None else {"log_weights": self.log_weights}
         values, observables = (
-            {name: array[rows] for name, array in arrays.items()}
-            for arrays in (self.values, self.observables)
+            {name: array[rows][None] if rows is not None else array[None] for name, array in arrays.items()}
+            for arrays in (dict(self.values) | weights, self.observables)
         )
-        rest = self.program, self.parameters, self.axes
-        return NamedArrays(*rest, self.x[rows], values, observables, None, self.figures)
+        x = self.x[None] if rows is None else self.x[rows][None]
+        rest = self.program, self.parameters, ("chain", "draw")
+        return NamedArrays(*rest, x, values, observables, None, self.figures)
 
 
 class Exports(ABC):
@@ -107,9 +105,9 @@ class Exports(ABC):
         """An ``xarray.Dataset`` with the configurations, their weights and observables, and the couplings.
 
         Axes are ``sample``, or ``chain`` and ``draw`` for Markov chains, then ``component`` and those of the
-        lattice, ``axis_0``, …, or ``node`` for the nodes of a graph. Weights are the variable ``log_weights``;
-        means of the dataset are taken without them. Couplings that depend on the site are variables
-        ``coupling_…``, other couplings an attribute, in JSON.
+        lattice, ``axis_0``, …, or ``node`` for the nodes of a graph. Weights are the variable
+        ``log_weights``; means of the dataset are taken without them. Couplings that depend on the site are
+        variables ``coupling_…``, other couplings an attribute, in JSON.
 
         Raises
         ------
@@ -123,21 +121,20 @@ class Exports(ABC):
 
         ArviZ knows no weights. Weighted samples are therefore drawn anew, as many as there are, by systematic
         resampling with their weights: configurations of exp(−S)/Z, in which equal ones follow each other, so
-        that the effective sample sizes of ArviZ count them once. Markov chains have no weights, and stay as they
-        are.
+        that ArviZ takes them for one that stayed. Markov chains have no weights, and stay as they are.
 
         Parameters
         ----------
         resampled
-            False to leave weighted samples as they are, with ``log_weights`` in ``sample_stats``: the posterior
-            is then that of the model.
+            False to leave weighted samples as they are, with ``log_weights`` in ``sample_stats``: the
+            posterior is then that of the model.
         seed
             Seed of the resampling.
 
         Raises
         ------
         OptionError
-            If the weights are not finite, the configurations are not those of exp(−S), or too many for memory.
+            If the weights are not finite, or the configurations not those of exp(−S), or too many for memory.
         BackendError
             If xarray is not installed.
         """
@@ -156,17 +153,18 @@ class Exports(ABC):
                 f"{named.count} configurations",
                 "open a part of the file, Samples.open(path, part=slice(0, 100000)), or use resampled=False",
             )
-            named = named.chosen(_systematic(named.log_weights, named.program.theory, seed))
+            named = named.as_chain(_systematic(named.log_weights, named.program.theory, seed))
+        elif named.axes == ("sample",):
+            named = named.as_chain(None)
         dataset = _dataset(named)
-        if named.axes == ("sample",):
-            dataset = dataset.rename(sample="draw").expand_dims(chain=[0])
         posterior = ["x", *map(named.column, named.observables)]
-        stats = dataset.drop_vars([*posterior, *(n for n in dataset if str(n).startswith("coupling_"))])
+        couplings = [f"coupling_{name}" for name in arrays_only(named.parameters)]
+        stats = dataset[[str(name) for name in dataset if name not in (*posterior, *couplings)]]
         stats["lp"] = -stats["action"]
-        xarray = library("xarray", "groups of ArviZ", "files")
-        couplings = dataset[[n for n in dataset if str(n).startswith("coupling_")]]
         groups = {"posterior": dataset[posterior], "sample_stats": stats}
-        return xarray.DataTree.from_dict(groups | ({"constant_data": couplings} if len(couplings) else {}))
+        if couplings:
+            groups["constant_data"] = dataset[couplings]
+        return library("xarray", "groups of ArviZ", "files").DataTree.from_dict(groups)
 
     def to_dataframe(self, *, configurations: bool = False) -> Any:
         """A ``pandas.DataFrame`` with a row for each configuration: observables, action, log weight, sector.
@@ -236,9 +234,8 @@ def _systematic(log_weights: np.ndarray, theory: str, seed: int) -> np.ndarray:
         )
     count = len(log_weights)
     positions = (np.arange(count) + np.random.default_rng(seed).uniform()) / count * edges[-1]
-    return np.minimum(
-        np.searchsorted(edges, positions, side="right"), np.flatnonzero(np.diff(edges, prepend=0))[-1]
-    )
+    last = int(np.flatnonzero(np.isfinite(log_weights))[-1])  # the last position may be rounded up to the end
+    return np.minimum(np.searchsorted(edges, positions, side="right"), last)
 
 
 def _columns_of_fields(named: NamedArrays) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from safetensors.numpy import load as load_tensors
@@ -140,11 +140,12 @@ def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def digest(compiled: CompiledProgram) -> str:
-    """SHA-256 of the compiled program, the same on every backend."""
+    """SHA-256 of the compiled program, the same on every backend, and for a program that was stored."""
     program = compiled.program
-    constants = [
-        # given values count to the last digit; computed values may differ between machines by rounding
-        (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()
-        for name, array in program.constants.items()
-    ]
+    constants = [(name, comparable(name, program.constants[name])) for name in sorted(program.constants)]
     return hashlib.sha256(f"{program_text(program)}\n{constants}".encode()).hexdigest()
+
+
+def comparable(name: str, array: np.ndarray) -> list[Any]:
+    """A constant of a program for comparisons: computed values may differ between machines by rounding."""
+    return (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()

@@ -25,8 +25,8 @@ from ..stages.compile import DerivedProgram
 from ..stages.same_action import same_action
 from ..training.history import Course, History
 from .architecture import check_architecture
-from .declaration import Declaration, digest
-from .earlier_formats import options_of_today, weights_of_today
+from .declaration import Declaration
+from .earlier_formats import digest_of_format_1, options_of_today, weights_of_today
 from .registered import require_registered
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, state_of
@@ -207,7 +207,8 @@ def _require_same_text(
         lines = (store.path / "analysis.txt").read_text(encoding="utf-8").splitlines()
         action = next((line for line in lines if line.startswith("S = ")), "")
     # another version of this package may compile the same action into another program
-    if digest(compiled) != record.get("program_digest") and action != f"S = {theory.action}":
+    same = digest_of_format_1(compiled.program) == record.get("program_digest")
+    if not same and action != f"S = {theory.action}":
         raise _another_theory(store, record["theory"], theory)
 
 
