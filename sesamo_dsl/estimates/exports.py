@@ -27,7 +27,9 @@ from ..values.couplings import Couplings, arrays_only, numbers_only
 from .samples_file import axis_names
 
 _MOST_COLUMNS = 1000
-_TAKEN = ("sample", "chain", "draw", "component", "block", "x", "log_weights", "lp")
+_AXES = ("sample", "chain", "draw", "component", "block")
+_ARRAYS = ("x", "log_weights", "action", "lp", "log_q", "sector", "leaked", "population", "ancestor")
+"""Names of arrays of any kind of samples, so that an observable has one name in all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class NamedArrays:
 
     def column(self, name: str) -> str:
         """The name that an observable has among the arrays."""
-        taken = {*self.values, *axis_names(self.program), *_TAKEN}
+        taken = (*_AXES, *_ARRAYS, *axis_names(self.program))
         return f"observable_{name}" if name in taken else name
 
     def as_chain(self, rows: np.ndarray | None) -> NamedArrays:
