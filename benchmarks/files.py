@@ -1,8 +1,8 @@
 """Samples on their way to a file: how much of the time is for drawing them, and how much memory they take.
 
 The flow is a small one: the faster samples are drawn, the more does writing matter. Memory is that of a
-process of its own, which loads the run. Time is wall time within one call, of which drawing is a part: a machine
-that has other work to do slows down both alike.
+process of its own, which loads the run. Time is wall time within one call, of which drawing is a part: a
+machine that has other work to do slows down both alike.
 """
 
 from __future__ import annotations

@@ -133,8 +133,8 @@ class SamplesWriter:
                         _allocate(file, name, array, length, axes)
                     group = file.create_group("frame")
                     group.create_dataset("values", data=np.frombuffer(text.encode(), np.uint8))
-                    for name, array in arrays.items():
-                        group.create_dataset(name, data=array)
+                    for name in sorted(arrays):  # constants of a stored program have no order
+                        group.create_dataset(name, data=arrays[name])
                     _flush(file)
                 if path.exists():  # since it was looked for
                     raise FileExistsError("a file has come into being there in the meantime")

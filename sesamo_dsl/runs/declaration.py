@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -142,7 +142,8 @@ def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def digest(compiled: CompiledProgram) -> str:
     """SHA-256 of the compiled program, the same on every backend, and for a program that was stored."""
     program = compiled.program
-    constants = [(name, comparable(name, program.constants[name])) for name in sorted(program.constants)]
+    program = replace(program, constants=dict(sorted(program.constants.items())))  # stored ones have no order
+    constants = [comparable(name, array) for name, array in program.constants.items()]
     return hashlib.sha256(f"{program_text(program)}\n{constants}".encode()).hexdigest()
 
 
