@@ -22,6 +22,7 @@ from typing import Any
 import annealing
 import chains
 import coverage
+import files
 import hubbard
 import lattice_annealing
 import methods
@@ -226,6 +227,7 @@ TASKS: dict[str, Task] = {
     **lattice_annealing.TASKS,
     **chains.TASKS,
     **coverage.TASKS,
+    **files.TASKS,
     "targets": targets.task(),
 }
 
@@ -274,6 +276,7 @@ def main() -> int:
                 | targets.SECONDS
                 | annealing.SECONDS
                 | coverage.SECONDS
+                | files.SECONDS
                 | lattice_annealing.SECONDS
             ).get(name, 120.0)
             for row in map(plain, tasks[name](backend, seconds)):

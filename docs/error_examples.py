@@ -131,8 +131,10 @@ its error; if there are none, the walkers of the first one at β = `error.anneal
 nothing of log Z.
 """,
     "SamplingInterrupted": """
-Ctrl-C or SIGTERM while samples are annealed, `run.sample(1000, anneal=20)`. `error.samples` are those that
-were done; if there were none, all of them as the model drew them, and `error.samples.annealed` is None.
+Ctrl-C or SIGTERM while samples are annealed, `run.sample(1000, anneal=20)`, or drawn to a file,
+`run.sample_to("x.h5", 10**7)`. `error.samples` are those that were done. If none was annealed, they are all
+as the model drew them, and `error.samples.annealed` is None; if none is in the file, `error.samples` is None.
+The same call of `sample_to` goes on where it stopped.
 """,
     "NotNormalizableError": """
 import sesamo_dsl as sd

@@ -229,19 +229,18 @@ class AnnealingInterrupted(KeyboardInterrupt):
 
 
 class SamplingInterrupted(KeyboardInterrupt):
-    """SIGINT, as by Ctrl-C, or SIGTERM has stopped the annealing of samples of a model.
+    """SIGINT, as by Ctrl-C, or SIGTERM has stopped the annealing of samples, or their way to a file.
 
     Attributes
     ----------
     signal
         Which of them.
     samples : sesamo_dsl.Samples
-        Those that were done; if there were none, all of them as the model drew them, with
-        ``samples.annealed`` None.
+        Those that were done. If none was annealed, all of them as the model drew them, with
+        ``samples.annealed`` None; if none is in the file, None.
     """
 
-    def __init__(self, signal: Signals, samples: Any) -> None:
-        done = f"{len(samples)} samples are annealed" if samples.annealed else "no sample is annealed"
+    def __init__(self, signal: Signals, samples: Any, done: str) -> None:
         super().__init__(f"{signal.name}: {done}")
         self.signal, self.samples = signal, samples
 

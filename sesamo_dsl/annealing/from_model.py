@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from signal import Signals
 from typing import Any, Literal
@@ -11,9 +11,9 @@ import numpy as np
 
 from ..backend import Draws, Model
 from ..compiled_program import CompiledProgram
-from ..estimates.annealing_record import AnnealingRecord
+from ..estimates.annealing_record import AnnealingRecord, ess_of
 from ..values.couplings import Couplings
-from .layers import TARGET, Layers, ess_of
+from .layers import TARGET, Layers, Tick
 from .population import Interruption
 from .progress import watched
 
@@ -73,8 +73,7 @@ def anneal_draws(
         The samples that are done, and the signals that were received in the meantime; the first of them ended
         the annealing.
     """
-    own = np.where(draws.leaked, -np.inf, -draws.action.astype(np.float64) - draws.log_q)
-    ess = ess_of(own)
+    ess = ess_of(log_ratio(draws))
     if layers == "auto" and ess >= TARGET:
         return AnnealedDraws(draws, None, AnnealingRecord(0, np.nan, 0, 0, ess, ess, seed), None), ()
     with watched(compiled.backend, "pilot", progress=progress, transient=True) as (signals, show):
@@ -90,31 +89,21 @@ def anneal_draws(
                 found = Layers.chosen(model, compiled, values, len(draws.x) + further, seconds, seed, tick)
             else:
                 found = Layers.of(model, compiled, values, layers, seed, tick)
-            batches = found.batches(len(draws.x))
-            for number, rows in enumerate(batches):
-
-                def shown(beta: float, number: int = number) -> None:
-                    text = f"batch {number + 1} of {len(batches)}, {len(found.ladder)} layers, β = {beta:.3g}"
-                    tick(text, (number + beta) / len(batches))
-
-                rng = np.random.default_rng([seed, 14, number])
-                done.append(_through(found, draws.part(rows), rng, shown))
+            for batch in _batches(found, draws, seed, tick):
+                done.append(batch)
         except Interruption:
             pass
     if not done:
         return AnnealedDraws(draws, None, None, None), tuple(signals)
-    count = min(len(draws.x), sum(len(batch.work) for batch in done))
-    moved = _together([batch.draws for batch in done]).raised(compiled.constant(values)).head(count)
-    record = AnnealingRecord(
-        len(found.ladder),
-        float(np.mean([batch.acceptance for batch in done])),
-        *found.evaluations,
-        ess_of(own[:count]),
-        found.pilot_ess,
-        seed,
-    )
-    work = np.concatenate([batch.work for batch in done])[:count]
-    return AnnealedDraws(moved, work, record, found.log_prob), tuple(signals)
+    return _collected(found, done, draws, compiled.constant(values), seed), tuple(signals)
+
+
+def anneal_part(
+    layers: Layers, compiled: CompiledProgram, values: Couplings, draws: Draws, seed: int, tick: Tick
+) -> AnnealedDraws:
+    """Samples of a model after layers that are known; ``tick`` may raise Interruption."""
+    done = list(_batches(layers, draws, seed, tick))
+    return _collected(layers, done, draws, compiled.constant(values), seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +111,42 @@ class _Batch:
     draws: Draws
     work: np.ndarray
     acceptance: float
+
+
+def _batches(layers: Layers, draws: Draws, seed: int, tick: Tick) -> Iterator[_Batch]:
+    """The samples batch by batch after all layers; one seed gives the same batches."""
+    batches = layers.batches(len(draws.x))
+    for number, rows in enumerate(batches):
+
+        def shown(beta: float, number: int = number) -> None:
+            text = f"batch {number + 1} of {len(batches)}, {len(layers.ladder)} layers, β = {beta:.3g}"
+            tick(text, (number + beta) / len(batches))
+
+        rng = np.random.default_rng([seed, 14, number])
+        yield _through(layers, draws.part(rows), rng, shown)
+
+
+def _collected(
+    layers: Layers, done: Sequence[_Batch], draws: Draws, constant: float, seed: int
+) -> AnnealedDraws:
+    """The samples of all batches that are done; ``constant`` is the part of S that the program omits."""
+    count = min(len(draws.x), sum(len(batch.work) for batch in done))
+    moved = _together([batch.draws for batch in done]).raised(constant).head(count)
+    record = AnnealingRecord(
+        len(layers.ladder),
+        float(np.mean([batch.acceptance for batch in done])),
+        *layers.evaluations,
+        ess_of(log_ratio(draws)[:count]),
+        layers.pilot_ess,
+        seed,
+    )
+    work = np.concatenate([batch.work for batch in done])[:count]
+    return AnnealedDraws(moved, work, record, layers.log_prob)
+
+
+def log_ratio(draws: Draws) -> np.ndarray:
+    """−S − log q of samples as the model drew them, (samples,), float64; −∞ for leaked samples."""
+    return np.where(draws.leaked, -np.inf, -draws.action.astype(np.float64) - draws.log_q)
 
 
 def _through(layers: Layers, draws: Draws, rng: np.random.Generator, tick: Callable[[float], None]) -> _Batch:

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from .. import checks
 from ..backend import Draws, LogDensity, Model, ModelDensity
 from ..compiled_program import CompiledProgram
 from ..errors import AnnealingError, BackendError
+from ..estimates.annealing_record import ess_of
 from ..ir.program import Program
 from ..machine.memory import chunk_size
 from ..markov.moves import State
@@ -305,15 +305,6 @@ def density_of(model: Model, compiled: CompiledProgram) -> ModelDensity:
             remedy="load the run with backend='torch' or backend='jax', or draw with anneal=0",
         )
     return density()
-
-
-def ess_of(log_weights: np.ndarray) -> float:
-    """(Σw)²/(N Σw²) from log weights, (N,); 0 if all weights are zero."""
-    kept = log_weights[np.isfinite(log_weights)]
-    if not len(kept):
-        return 0.0
-    first, second = (float(np.asarray(logsumexp(factor * kept))) for factor in (1, 2))
-    return math.exp(2 * first - second) / len(log_weights)
 
 
 def _work(ensemble: Ensemble[_FromModel], state: State, step: float) -> np.ndarray:

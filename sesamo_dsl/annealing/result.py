@@ -14,12 +14,20 @@ from ..checks import flag
 from ..errors import AnnealingError, OptionError
 from ..estimates.control import ControlledEstimate, with_control
 from ..estimates.estimate import Estimate
+from ..estimates.exports import Exports, NamedArrays
 from ..estimates.finding import Finding
 from ..estimates.identities import Identities
 from ..estimates.log_z_derivatives import log_z_derivative
 from ..estimates.pareto import HEAVY_TAIL, pareto_tail_index
 from ..estimates.target_sample import TargetSample, most_of
-from ..estimates.weighted import Observable, observable_names, values_of, virial_values, warn_of_nan
+from ..estimates.weighted import (
+    Observable,
+    all_observables,
+    observable_names,
+    values_of,
+    virial_values,
+    warn_of_nan,
+)
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.derived import Derived
@@ -36,7 +44,7 @@ _LARGE_WEIGHT = 5.0  # if all weights are below this multiple of their mean, the
 
 
 @dataclass(frozen=True, eq=False)
-class Annealed:
+class Annealed(Exports):
     """Weighted configurations of exp(−S)/Z by sequential Monte Carlo, with log Z.
 
     Attributes
@@ -134,6 +142,19 @@ class Annealed:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def _named_arrays(self) -> NamedArrays:
+        return NamedArrays(
+            self.program,
+            self.parameters,
+            ("sample",),
+            self.samples,
+            {"action": self.action, "population": self.population, "ancestor": self.ancestor},
+            all_observables(self.program, self.parameters, self.samples),
+            self.log_weights,
+            {"log_z": self.log_z, "log_z_error": self.log_z_error, "beta": self.reached},
+            "" if self.reached == 1 else f"those of β = {self.reached:.3g}",
+        )
 
     @cached_property
     def weights(self) -> np.ndarray:

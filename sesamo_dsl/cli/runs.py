@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +21,8 @@ from ..errors import (
 )
 from ..estimates.chains import check_proposals, enough_proposals, independence_metropolis
 from ..estimates.files import read_configurations
+from ..estimates.samples_file import ENDINGS
+from ..estimates.samples_writer import check_samples_file
 from ..language.theory_files import is_shipped, load_theory, source_of
 from ..machine.files import write_text
 from ..machine.outputs import check_output, check_picture
@@ -193,7 +195,8 @@ def sample(
         typer.Option(
             parser=parse_path,
             metavar="PATH",
-            help="Write x, log_q, action, log_weights and sector to this .npz file.",
+            help="Write x, log_q, action, log_weights and sector to this .npz file; or to an .h5 file, a "
+            "part at a time, where the same command goes on with what was stopped.",
         ),
     ] = None,
     plot: PlotOption = None,
@@ -226,28 +229,45 @@ def sample(
 ) -> None:
     """Draw samples from a trained run, and measure them."""
     require_distinct(output=output, plot=plot)
-    if output is not None:
+    streamed = output if output is not None and output.suffix.lower() in ENDINGS else None
+    if streamed is not None:
+        check_samples_file(streamed)
+    elif output is not None:
         check_output(output)
     if plot is not None:
         check_picture(plot)
     if exact:
         check_proposals(count, "--count")
     trained, stopped = load_run(run, theory=declaration, backend=backend), None
+    asked: dict[str, Any] = {
+        "seed": seed,
+        "anneal": parse_layers(layers),
+        "anneal_seconds": anneal_seconds,
+    }
     try:
-        samples = trained.sample(count, seed=seed, anneal=parse_layers(layers), anneal_seconds=anneal_seconds)
+        if streamed is None:
+            samples = trained.sample(count, **asked)
+        else:
+            samples = trained.sample_to(streamed, count, **asked)
     except SamplingInterrupted as interrupted:
         stopped, samples = interrupted, interrupted.samples
+        if samples is None:
+            _end_stopped(stopped)
         exact = exact and enough_proposals(len(samples))
     chain = independence_metropolis(samples, seed) if exact and samples.is_finite else None
     print_report(samples, None, chain, control=control)
-    if output is not None:
+    if output is not None and streamed is None:
         names = ("x", "log_q", "action", "log_weights", "sector")
         save_arrays(output, {name: getattr(samples, name) for name in names})
     draw(samples, plot)
     if stopped is not None:
-        typer.echo(f"stopped by {stopped}", err=True)
-        raise typer.Exit(128 + stopped.signal)
+        _end_stopped(stopped)
     require_finite(samples)
+
+
+def _end_stopped(stopped: SamplingInterrupted) -> NoReturn:
+    typer.echo(f"stopped by {stopped}", err=True)
+    raise typer.Exit(128 + stopped.signal)
 
 
 @app.command("check-run")
@@ -260,9 +280,9 @@ def check_run(
         Path | None,
         typer.Option(
             parser=parse_path,
-            metavar="NPZ",
-            help="Configurations of the target: x, (n, components, *lattice) or (chains, n, …), and perhaps "
-            "log_weights. By default an annealing, which is kept with the run.",
+            metavar="FILE",
+            help="Configurations of the target, an .npz or .h5 file: x, (n, components, *lattice) or "
+            "(chains, n, …), and perhaps log_weights. By default an annealing, which is kept with the run.",
         ),
     ] = None,
     seconds: Annotated[

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,12 @@ class AnnealingRecord:
             f"acceptance {self.acceptance:.2f}; ESS {self.model_ess:.5f} in the model, "
             f"{self.pilot_ess:.5f} in the pilot"
         )
+
+
+def ess_of(log_weights: np.ndarray) -> float:
+    """(Σw)²/(N Σw²) from log weights, (N,); 0 if all weights are zero."""
+    kept = log_weights[np.isfinite(log_weights)]
+    if not len(kept):
+        return 0.0
+    first, second = (float(np.asarray(logsumexp(factor * kept))) for factor in (1, 2))
+    return math.exp(2 * first - second) / len(log_weights)

@@ -23,12 +23,13 @@ from ..values.couplings import Couplings, couplings_text, same_couplings
 from .control import Controlled, with_control
 from .convergence import Convergence, convergence
 from .estimate import Estimate
+from .exports import Exports, NamedArrays
 from .finding import Finding
 from .identities import Identities
 from .log_z_derivatives import log_z_derivative
 from .samples import Samples, check_samples
 from .target_sample import TargetSample, most_of
-from .weighted import Observable, in_chunks, observable_names, values_of, virial_values
+from .weighted import Observable, all_observables, in_chunks, observable_names, values_of, virial_values
 
 _STRETCH = 10  # length of a stretch of a chain, one cluster, in autocorrelation times
 _SHORTEST = 20  # least length of a series whose autocorrelation function can be summed
@@ -129,7 +130,7 @@ class Trajectories(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class Chain(Exports):
     """Configurations in the order in which Markov chains visited them.
 
     Attributes
@@ -161,6 +162,19 @@ class Chain:
 
     def __len__(self) -> int:
         return self.action.size
+
+    def _named_arrays(self) -> NamedArrays:
+        sectors = {"sector": self.sector} if self.program.sectors.count > 1 else {}
+        observables = all_observables(self.program, self.parameters, self.configurations)
+        return NamedArrays(
+            self.program,
+            self.parameters,
+            ("chain", "draw"),
+            self.x,
+            {"action": self.action} | sectors,
+            {name: values.reshape(self.action.shape) for name, values in observables.items()},
+            figures={"acceptance": self.acceptance},
+        )
 
     @property
     def configurations(self) -> np.ndarray:

@@ -268,9 +268,9 @@ def _sector_masses(samples: WeightedSamples, outside: TargetSample) -> tuple[Agr
 
 def _spectrum(samples: WeightedSamples, outside: TargetSample) -> Spectrum:
     compared = ComparedOperators.of(samples.program, samples.parameters)
-    ours, theirs = compared.values(samples.x), compared.values(outside.x)
+    ours, theirs = samples.expect_each(compared.values), compared.values(outside.x).T
     rows = [
-        Agreement(name, samples.expect(ours[:, i]), outside.expect(theirs[:, i]))
-        for i, name in enumerate(compared.names)
+        Agreement(name, estimate, outside.expect(values))
+        for name, estimate, values in zip(compared.names, ours, theirs, strict=True)
     ]
     return Spectrum.of(rows, outside.effective_clusters)

@@ -1,4 +1,4 @@
-"""Configurations of other programs, read from .npz files of NumPy."""
+"""Configurations from any source, read from .npz files of NumPy and from HDF5 files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigurationError
+from .samples_file import DAMAGES, ENDINGS, read_plain
 
 
 def read_configurations(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Configurations x, (n, *shape), and log_weights, (n,) or None, from an .npz file; executes no code.
+    """Configurations x, (n, *shape), and log_weights, (n,) or None, from a file; executes no code.
 
     Parameters
     ----------
@@ -25,14 +26,12 @@ def read_configurations(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray,
         If the file cannot be read, is damaged, or has no array ``x`` of this shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = list(stored.files)
-            x = stored["x"] if "x" in names else None
-            log_weights = stored["log_weights"].reshape(-1) if "log_weights" in names else None
-    except (OSError, ValueError, AttributeError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        read = read_plain if path.suffix.lower() in ENDINGS else _read_npz
+        names, x, log_weights = read(path)
+    except (*DAMAGES, EOFError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
             f"configurations in {path}",
-            expected="an .npz file of NumPy, with an array x",
+            expected="an .npz file of NumPy, or an .h5 file, with an array x",
             found=f"{type(error).__name__}: {error}",
             remedy="write it with numpy.savez(path, x=…)",
         ) from error
@@ -43,4 +42,11 @@ def read_configurations(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray,
             found=f"arrays {', '.join(names) or 'none'}" if x is None else f"shape {x.shape}",
             remedy="stack the components of all fields on the axis before those of the lattice",
         )
-    return x.reshape(-1, *shape), log_weights
+    return x.reshape(-1, *shape), None if log_weights is None else log_weights.reshape(-1)
+
+
+def _read_npz(path: Path) -> tuple[list[str], np.ndarray | None, np.ndarray | None]:
+    with np.load(path, allow_pickle=False) as stored:
+        names = list(stored.files)
+        x, log_weights = (stored[name] if name in names else None for name in ("x", "log_weights"))
+    return names, x, log_weights

@@ -45,7 +45,7 @@ def rounding(samples: WeightedSamples) -> Finding | None:
 def not_finite(samples: WeightedSamples) -> Finding | None:
     """NaN or infinity, except for S = +∞ in a hard wall; or no sample has a weight."""
     broken = {
-        "configurations": ~np.isfinite(samples.x.reshape(len(samples), -1)).all(axis=1),
+        "configurations": ~samples.finite_configurations,
         "log q": ~np.isfinite(samples.log_q),
         "S": np.isnan(samples.action) | np.isneginf(samples.action),
     }

@@ -100,7 +100,11 @@ def _vanishing(program: Program, known: Operators, parameters: Couplings, x: np.
     own = x[:: max(1, len(x) // _RAYS)][:_RAYS].astype(np.float64)
     rays = np.concatenate([rng.normal(size=(_RAYS, *x.shape[1:])), uniform, -uniform, own])
     size = np.abs(rays).max(axis=tuple(range(1, rays.ndim)), keepdims=True)
-    rays = rays / np.maximum(size, np.finfo(float).tiny) * max(float(np.abs(x).max(initial=0.0)), 1.0)
+    rays = (
+        rays
+        / np.maximum(size, np.finfo(float).tiny)
+        * max(float(x.max(initial=0.0)), -float(x.min(initial=0.0)), 1.0)
+    )
     weight = []
     for distance in (_NEAR, _FAR):
         laplacian, flow = _parts(known, parameters, distance * rays)

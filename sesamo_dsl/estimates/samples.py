@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..checks import shown
-from ..errors import OptionError
+from ..errors import OptionError, RunError
+from ..language.theory import Theory
+from ..language.theory_files import derived_quantities, load_theory
+from ..stages.same_action import same_action
+from .annealing_record import AnnealingRecord
 from .coverage import NOT_ASKED, REMEDY, UNKNOWN_REMEDY, Coverage
 from .finding import Finding
 from .health import examine, not_finite
+from .samples_file import read_samples
+from .target_sample import Outside
 from .weighted import WeightedSamples
 
 _UNKNOWN = "whether the model misses a part of exp(−S) is not known"
@@ -24,15 +32,20 @@ class Samples(WeightedSamples):
 
     Attributes
     ----------
-    coverage
-        Comparison with configurations from outside the model, such as those of the annealing at the end of
-        the training; None without such configurations.
+    outside
+        Configurations from outside the model, such as those of the annealing at the end of the training, with
+        which the samples are compared; None without such configurations.
     unchecked
-        The reason why ``coverage`` is None, in words.
+        The reason why ``outside`` is None, in words.
     """
 
-    coverage: Coverage | None = None
+    outside: Outside | None = None
     unchecked: str = ""
+
+    @cached_property
+    def coverage(self) -> Coverage | None:
+        """Comparison with configurations from outside the model; None without such configurations."""
+        return None if self.outside is None else Coverage.of(self, *self.outside)
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -49,6 +62,66 @@ class Samples(WeightedSamples):
         if unknown:
             found = (*found, Finding("coverage", f"{_UNKNOWN}: {unknown}", UNKNOWN_REMEDY))
         return tuple(map(str, found))
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, part: slice | None = None, theory: Theory | str | Path | None = None
+    ) -> Samples:
+        """The samples in a file that ``run.sample_to`` has written, or those of them that are done so far.
+
+        All figures are those of the same samples in memory. Configurations stay in the file and are read,
+        some thousand at a time, for every figure that is asked for; about a hundred bytes per sample are in
+        memory. Functions of configurations that are given to :meth:`expect` are called with as many at a
+        time.
+
+        Parameters
+        ----------
+        path
+            The file.
+        part
+            Numbers of the samples, ``slice(0, 1000)`` for instance; default: all that are done.
+        theory
+            The declaration, or its name or file, for derived quantities whose file has been moved or changed
+            since. A theory file is executed as Python.
+
+        Raises
+        ------
+        OptionError
+            If the file is of another kind, or there is no sample in the part.
+        RunError
+            If the file is not there, is damaged, holds no sample yet, or belongs to another theory.
+        BackendError
+            If h5py is not installed.
+        """
+        place = checks.path(path, "samples file")
+        stored = read_samples(place, part)
+        given = theory if theory is None or isinstance(theory, Theory) else load_theory(theory)
+        frame = stored.frame
+        if given is not None and not same_action(frame.program, given):
+            raise RunError(
+                f"samples in {place}",
+                expected=f"the theory {frame.program.theory} they were drawn from",
+                found=f"{given.name}, whose action is another one",
+                remedy="give the declaration as it was when the model was trained",
+            )
+        derived, missing = derived_quantities(frame.derived, frame.origin, given, (place.parent,))
+        samples = cls(
+            frame.program,
+            frame.parameters,
+            exact=frame.exact,
+            notes=tuple(dict.fromkeys((*frame.notes, *missing))),
+            declared=derived,
+            training=frame.training,
+            search=frame.search,
+            annealed=stored.annealed,
+            outside=frame.outside,
+            unchecked=frame.unchecked,
+            **stored.arrays,
+        )
+        if stored.annealed is not None or not stored.asked_to_anneal:
+            return samples
+        none_needed = AnnealingRecord(0, np.nan, 0, 0, samples.ess, samples.ess, stored.seed)
+        return replace(samples, annealed=none_needed)
 
     @property
     def is_finite(self) -> bool:

@@ -256,6 +256,19 @@ class Search:
             "journey_log_q": self.journey_log_q,
         }
 
+    @classmethod
+    def of_results(
+        cls,
+        basins: tuple[Basin, ...] | None,
+        log_q: tuple[np.ndarray, ...],
+        journey: Journey | None,
+        journey_log_q: np.ndarray,
+    ) -> Search:
+        """A search that is done, from its results; it needs no model."""
+        search = cls.__new__(cls)
+        search.__dict__.update(basins=basins, log_q=log_q, journey=journey, journey_log_q=journey_log_q)
+        return search
+
     @cached_property
     def basins(self) -> tuple[Basin, ...] | None:
         """The valleys of S; None if the theory is too large to search, or has no minimum."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,21 @@ def most_of(shape: Sequence[int]) -> int:
     absence is seen is the inverse of this number.
     """
     return min(max(_ENTRIES // math.prod(shape), _FEWEST), _MOST)
+
+
+class Outside(NamedTuple):
+    """Configurations from outside a model, with the model's density at the time when its samples were drawn.
+
+    Attributes
+    ----------
+    log_q
+        log q at the configurations, (n,).
+    target
+        The configurations.
+    """
+
+    log_q: np.ndarray
+    target: TargetSample
 
 
 @dataclass(frozen=True, eq=False)

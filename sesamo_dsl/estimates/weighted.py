@@ -30,6 +30,7 @@ from .annealing_record import AnnealingRecord
 from .control import ControlledEstimate, with_control
 from .estimate import Estimate, independent_mean
 from .exact import ExactValues
+from .exports import Exports, NamedArrays
 from .identities import Identities
 from .log_z_derivatives import log_z_derivative
 from .pareto import harmful_tail_index
@@ -41,6 +42,9 @@ Observable = str | Callable[[np.ndarray], Any] | np.ndarray
 """An observable: its name, a function of configurations (n, components, *lattice), or its values (n,)."""
 
 
+_SAME = 1e-3  # tolerance, in units of the largest value, for functions of configurations in single precision
+
+
 def in_chunks(
     program: Program, parameters: Couplings, x: np.ndarray, function: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
@@ -49,6 +53,14 @@ def in_chunks(
     for start in range(0, len(x), size):
         chunk = x[start : start + size].astype(np.float64)
         yield chunk, *run(program, function, {program.functions[function].inputs[0][0]: chunk}, parameters)
+
+
+def parts_of(x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Configurations some thousand at a time, with their places, so that temporary arrays stay small."""
+    size = 4 * chunk_size(x.shape[1:])
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
+        yield rows, x[rows]
 
 
 def observable_names(program: Program) -> list[str]:
@@ -84,6 +96,11 @@ def observable_values(
     return np.concatenate([np.empty(0), *(v for _, v in in_chunks(program, parameters, x, function))])
 
 
+def all_observables(program: Program, parameters: Couplings, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The declared observables by name, (n,) each, at configurations (n, components, *lattice)."""
+    return {name: observable_values(program, parameters, x, name) for name in observable_names(program)}
+
+
 def values_of(
     program: Program,
     parameters: Couplings,
@@ -104,11 +121,33 @@ def values_of(
             found=wrong,
             remedy="write expect(lambda x: …); x has the shape (n, components, *lattice)",
         )
+    if callable(observable) and isinstance(x, np.memmap):
+        return _values_in_parts(program, parameters, x, observable)
     given = observable(x.copy()) if callable(observable) else observable  # it may work in place
     values = array(given, subject, expected=expected, remedy=remedy)
     if values.shape != (len(x),):
         raise OptionError(subject, expected=expected, found=f"shape {values.shape}", remedy=remedy)
     return values.astype(np.float64)
+
+
+def _values_in_parts(
+    program: Program, parameters: Couplings, x: np.memmap, observable: Callable[[np.ndarray], Any]
+) -> np.ndarray:
+    """The values of a function at configurations in a file, of which no more than a part is in memory."""
+    found = [values_of(program, parameters, np.array(part), observable) for _, part in parts_of(x)]
+    if len(found) > 1:  # a function that centres its argument, for instance, depends on the parts
+        few = len(found[0]) // 3
+        alone = values_of(program, parameters, np.array(x[:few]), observable)
+        size = np.nan_to_num(np.abs(found[0][:few]).max())
+        if not np.allclose(found[0][:few], alone, rtol=_SAME, atol=_SAME * size, equal_nan=True):
+            raise OptionError(
+                "observable",
+                expected="a function whose value for a configuration does not depend on the others",
+                found="other values if it is called with fewer configurations",
+                remedy="configurations in a file are given to it in parts: compute the values from "
+                "samples.x, and pass them in the place of the function",
+            )
+    return np.concatenate(found)
 
 
 def warn_of_nan(values: np.ndarray, weights: np.ndarray, observable: Observable) -> None:
@@ -182,7 +221,7 @@ class ForwardMetrics:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedSamples:
+class WeightedSamples(Exports):
     """Samples of a trained model with their importance weights.
 
     Attributes
@@ -261,6 +300,19 @@ class WeightedSamples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def _named_arrays(self) -> NamedArrays:
+        names = ("action", "log_q", "sector", "leaked")
+        return NamedArrays(
+            self.program,
+            self.parameters,
+            ("sample",),
+            self.x,
+            {name: getattr(self, name) for name in names},
+            all_observables(self.program, self.parameters, self.x),
+            self.log_weights,
+            {"ess": self.ess, "log_z": self.log_z.value, "log_z_error": self.log_z.error},
+        )
 
     @cached_property
     def log_weights(self) -> np.ndarray:
@@ -471,6 +523,36 @@ class WeightedSamples:
             For a coupling by which S cannot be differentiated, as one with a value for every site.
         """
         return log_z_derivative(self.program, self.parameters, self.x, couplings, self.derived)
+
+    @property
+    def finite_configurations(self) -> np.ndarray:
+        """True for each configuration whose entries are all finite, (samples,)."""
+        parts = [np.isfinite(x).all(axis=tuple(range(1, x.ndim))) for _, x in parts_of(self.x)]
+        return np.concatenate([np.empty(0, bool), *parts])
+
+    def expect_each(self, function: Callable[[np.ndarray], np.ndarray]) -> list[Estimate]:
+        """Means under p of several values of each configuration, (n, components, *lattice) → (n, k).
+
+        The function is called for some thousand configurations at a time and its values are not kept. With
+        values d relative to a mean over the first of them, the error is √(Σw²d² − 2m Σw²d + m² Σw²) for
+        m = Σwd.
+        """
+        total: Any = 0.0
+        origin: Any = None
+        for rows, x in parts_of(self.x):
+            w = self.weights[rows]
+            values = function(np.asarray(x))
+            if origin is None:
+                with np.errstate(invalid="ignore"):
+                    origin = np.nan_to_num(values.mean(axis=0), posinf=0.0, neginf=0.0)
+            d = np.where(w[:, None] > 0, values - origin, 0.0)  # S is infinite in a wall
+            with np.errstate(invalid="ignore"):  # infinite values
+                total = total + np.stack([w @ d, w**2 @ d, w**2 @ d**2])
+        mean, first, second = total
+        with np.errstate(invalid="ignore"):
+            variance = second - 2 * mean * first + mean**2 * float((self.weights**2).sum())
+        error = np.full(len(mean), np.nan) if self._one_counts else np.sqrt(np.maximum(variance, 0.0))
+        return [Estimate(float(v), float(e)) for v, e in zip(origin + mean, error, strict=True)]
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
         values = np.where(self.weights > 0, values, 0)  # S is infinite in a wall

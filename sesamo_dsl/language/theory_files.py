@@ -8,12 +8,13 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from .. import checks
 from ..errors import SesamoError, TheoryFileError
+from .derived import Derived
 from .theory import Theory
 
 _MOST_DIGITS = 12
@@ -66,6 +67,52 @@ def load_theory(name_or_path: str | Path, *, alone: bool = False) -> Theory:
             f"theory file {name}", expected="an existing file", found="none there", remedy="check the path"
         )
     return _from_file(path, alone)
+
+
+def derived_quantities(
+    wanted: Sequence[str], origin: Mapping[str, str], given: Theory | None, places: Sequence[Path]
+) -> tuple[Mapping[str, Derived], tuple[str, ...]]:
+    """The derived quantities of a stored theory, and notes about those that are not found.
+
+    The theory file is executed only if its SHA-256 is the same as when it was recorded. It cannot import
+    modules beside it, because their SHA-256 was not recorded.
+
+    Parameters
+    ----------
+    wanted
+        Names of the quantities.
+    origin
+        The origin of the declaration as :func:`source_of` has recorded it; empty if it came from no file.
+    given
+        The declaration, if the caller has it.
+    places
+        Directories in which the theory file may be, beside its recorded path.
+    """
+    derived = _declared_quantities(wanted, origin, places) if given is None else given.derived
+    missing = [quantity for quantity in wanted if quantity not in derived]
+    if not missing:
+        return derived, ()
+    note = (
+        f"derived quantities {', '.join(missing)} are declared in {origin.get('reference', 'Python')}, "
+        "which is not there as it was, or imports files beside it: give the declaration to have them"
+    )
+    return derived, (note,)
+
+
+def _declared_quantities(
+    wanted: Sequence[str], origin: Mapping[str, str], places: Sequence[Path]
+) -> Mapping[str, Derived]:
+    reference = origin.get("reference")
+    if not wanted or reference is None:
+        return {}
+    if is_shipped(reference):
+        return load_theory(reference).derived
+    recorded = Path(reference)
+    for path in (recorded, *(place / recorded.name for place in places)):
+        with suppress(OSError, TheoryFileError):
+            if source_of(str(path)).get("sha256") == origin.get("sha256"):
+                return load_theory(path, alone=True).derived
+    return {}
 
 
 def _shipped(name_or_path: str) -> Theory:

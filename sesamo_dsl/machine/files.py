@@ -1,11 +1,13 @@
-"""Files that are written whole or not at all, and their names."""
+"""Files that are written whole or not at all, their names, and strict JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 from ..errors import RunError
 
@@ -40,3 +42,18 @@ def write_bytes(path: Path, data: bytes) -> None:
 def file_stem(name: str) -> str:
     """A name as part of a file name: ASCII, and not too long."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)[:_STEM]
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON text; ValueError for NaN, infinities, a repeated key, or text that is not JSON."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError(f"a key twice among {', '.join(key for key, _ in pairs)}")
+        return found
+
+    def never(word: str) -> Any:
+        raise ValueError(f"{word} where a number is expected")
+
+    return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=never)

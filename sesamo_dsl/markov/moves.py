@@ -152,8 +152,8 @@ class Moves:
         """Metropolis step for γ_β to where moves under exp(−S) have taken the walkers.
 
         Such moves satisfy detailed balance with respect to exp(−S), so that γ_β accepts them with
-        min(1, exp[(1 − β) Δ(log q₀ + S)]); the surrogate transition method of J. S. Liu, *Monte Carlo Strategies
-        in Scientific Computing* (Springer, 2001), section 9.4.3.
+        min(1, exp[(1 − β) Δ(log q₀ + S)]); the surrogate transition method of J. S. Liu, *Monte Carlo
+        Strategies in Scientific Computing* (Springer, 2001), section 9.4.3.
         """
         end = self._with_log_q(moved, state.auxiliary)
         change = (1 - beta) * (end.log_q - state.log_q + end.action - state.action)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import numpy as np
 from safetensors.numpy import load as load_tensors
@@ -22,8 +22,8 @@ from ..ir.facts import StoredFacts
 from ..ir.program import SITE_VALUES, Program
 from ..ir.stored import program_as_data, program_from_data
 from ..ir.text import program_text
+from ..machine.files import parse_json
 from ..values.couplings import Couplings
-from .store import parse
 
 _NEEDED = {"action", "action_and_gradient", "canonicalize", "modulate"}  # functions that every model calls
 VALUES, ARRAYS = "declaration.json", "declaration.safetensors"
@@ -52,11 +52,15 @@ class Declaration:
         """The declaration of a compiled theory at given couplings."""
         return cls(compiled.program, StoredFacts.of(compiled.facts, parameters), base)
 
+    def base_arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the base by name."""
+        return _base_as_data(self.base)
+
     def files(self) -> dict[str, bytes]:
         """The contents of the two files by name; inverse of :meth:`read`."""
         values, arrays = self.facts.as_data()
         named = _below("constant.", self.program.constants) | _below("facts.", arrays)
-        named |= _below("base.", _base_as_data(self.base))
+        named |= _below("base.", self.base_arrays())
         text = json.dumps(
             {"program": program_as_data(self.program), "facts": values}, ensure_ascii=False, allow_nan=False
         )
@@ -72,7 +76,7 @@ class Declaration:
         ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError
             If the files are damaged or do not hold a declaration.
         """
-        values, arrays = parse(files[VALUES]), load_tensors(files[ARRAYS])
+        values, arrays = parse_json(files[VALUES]), load_tensors(files[ARRAYS])
         program = program_from_data(values["program"], _of("constant.", arrays))
         lacking = _NEEDED - set(program.functions)
         if lacking:
@@ -136,11 +140,13 @@ def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def digest(compiled: CompiledProgram) -> str:
-    """SHA-256 of the compiled program, the same on every backend."""
+    """SHA-256 of the compiled program, the same on every backend, and for a program that was stored."""
     program = compiled.program
-    constants = [
-        # given values count to the last digit; computed values may differ between machines by rounding
-        (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()
-        for name, array in program.constants.items()
-    ]
+    program = replace(program, constants=dict(sorted(program.constants.items())))  # stored ones have no order
+    constants = [comparable(name, array) for name, array in program.constants.items()]
     return hashlib.sha256(f"{program_text(program)}\n{constants}".encode()).hexdigest()
+
+
+def comparable(name: str, array: np.ndarray) -> list[Any]:
+    """A constant of a program for comparisons: computed values may differ between machines by rounding."""
+    return (array if name.startswith(SITE_VALUES) else np.round(array, 6)).tolist()

@@ -1,9 +1,17 @@
-"""Names that differ in runs of earlier formats: before format 4 the zero-mode layer was called collective."""
+"""What differs in runs of earlier formats: names, and the digest of a program.
+
+Before format 4 the zero-mode layer was called collective.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from ..ir.program import Program
+from ..ir.text import program_text
+from .declaration import comparable
 
 Value = TypeVar("Value")
 
@@ -24,3 +32,9 @@ def options_of_today(options: Mapping[str, Any], format: int) -> dict[str, Any]:
         return dict(options)
     names = {"collective": "zero_mode"}
     return {**options, "flow": {names.get(name, name): value for name, value in flow.items()}}
+
+
+def digest_of_format_1(program: Program) -> str:
+    """The digest of a program in runs of format 1, which depends on the order of its constants."""
+    constants = [comparable(name, array) for name, array in program.constants.items()]
+    return hashlib.sha256(f"{program_text(program)}\n{constants}".encode()).hexdigest()

@@ -5,37 +5,32 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 from safetensors.numpy import load as load_tensors
 
 from .. import checks
 from ..backend import load_backend, placed
 from ..compiled_program import CompiledProgram
-from ..errors import RunError, TheoryFileError
+from ..errors import RunError
 from ..estimates.target_sample import TargetSample
-from ..ir.interpreter import run as interpret
-from ..ir.program import SITE_VALUES, Program
-from ..language.derived import Derived
+from ..ir.program import Program
 from ..language.theory import Theory
-from ..language.theory_files import is_shipped, load_theory
+from ..language.theory_files import derived_quantities, is_shipped, load_theory
 from ..plan.base import make_base
 from ..plan.decide import decide
 from ..plan.options import TrainingOptions
 from ..plan.plan import Plan
-from ..stages.analyse import analyse
 from ..stages.compile import DerivedProgram
-from ..stages.lower import lower_theory
+from ..stages.same_action import same_action
 from ..training.history import Course, History
-from ..values.couplings import Coupling, same_couplings
 from .architecture import check_architecture
-from .declaration import Declaration, digest
-from .earlier_formats import options_of_today, weights_of_today
+from .declaration import Declaration
+from .earlier_formats import digest_of_format_1, options_of_today, weights_of_today
 from .reference_file import read_reference
 from .registered import require_registered
 from .run import Run
-from .store import DAMAGES, RunDirectory, not_a_run, sha256, state_of
+from .store import DAMAGES, RunDirectory, not_a_run, state_of
 
 
 def load_run(
@@ -114,14 +109,7 @@ def load_run(
         outside, unchecked = _outside(record.get("outside", ""), files)
     except (*DAMAGES, RuntimeError, AssertionError) as error:
         raise not_a_run(store.path, error) from error
-    derived = _derived(store, wanted, origin, given)
-    missing = [quantity for quantity in wanted if quantity not in derived]
-    if missing:
-        notes = (
-            *notes,
-            f"derived quantities {', '.join(missing)} are declared in {origin.get('reference', 'Python')}, "
-            "which is not there as it was, or imports files beside it: give the declaration to have them",
-        )
+    derived, missing = derived_quantities(wanted, origin, given, (store.path, store.path.parent))
     return Run(
         compiled,
         parameters,
@@ -132,7 +120,7 @@ def load_run(
         history,
         course,
         origin,
-        notes,
+        (*notes, *missing),
         derived,
         reference,
         record.get("start_from"),
@@ -218,30 +206,14 @@ def _require_same_text(
         lines = (store.path / "analysis.txt").read_text(encoding="utf-8").splitlines()
         action = next((line for line in lines if line.startswith("S = ")), "")
     # another version of this package may compile the same action into another program
-    if digest(compiled) != record.get("program_digest") and action != f"S = {theory.action}":
+    same = digest_of_format_1(compiled.program) == record.get("program_digest")
+    if not same and action != f"S = {theory.action}":
         raise _another_theory(store, record["theory"], theory)
 
 
 def _require_same_action(store: RunDirectory, program: Program, theory: Theory) -> None:
-    """RunError unless the theory and the program have the same action, at random configurations."""
-    other = lower_theory(analyse(theory, normalizable=False))  # Z < ∞ was checked before the training
-    same = program.components == other.components and program.shape == other.shape
-    same = same and set(program.parameters) == set(other.parameters)
-    given, asked = (
-        {name: array for name, array in p.constants.items() if name.startswith(SITE_VALUES)}
-        for p in (program, other)
-    )
-    same = same and same_couplings(given, asked)
-    if same:
-        rng = np.random.default_rng(0)
-        x = rng.normal(size=(8, *program.configuration_shape))
-        values: dict[str, Coupling] = {
-            name: rng.uniform(0.1, 1, size=np.shape(cast(Any, default)))
-            for name, default in program.parameters.items()
-        }
-        ours, theirs = (interpret(p, "action", {"x": x}, values)[0] for p in (program, other))
-        same = bool(np.allclose(ours, theirs, rtol=1e-11, atol=1e-11, equal_nan=True))  # rounding
-    if not same:
+    """RunError unless the theory and the program have the same action."""
+    if not same_action(program, theory):
         raise _another_theory(store, program.theory, theory)
 
 
@@ -252,26 +224,3 @@ def _another_theory(store: RunDirectory, name: str, theory: Theory) -> RunError:
         found=f"{theory.name}, whose compiled program differs",
         remedy="give the declaration as it was at training time; analysis.txt in the directory shows it",
     )
-
-
-def _derived(
-    store: RunDirectory, wanted: list[str], origin: Mapping[str, str], given: Theory | None
-) -> Mapping[str, Derived]:
-    """The derived quantities of the theory, if its declaration is given or its file is found unchanged.
-
-    The theory file is executed only if its SHA-256 is the same as at training time. It cannot import modules
-    beside it, because their SHA-256 was not recorded.
-    """
-    if given is not None:
-        return given.derived
-    reference = origin.get("reference")
-    if not wanted or reference is None:
-        return {}
-    if is_shipped(reference):
-        return load_theory(reference).derived
-    recorded = Path(reference)
-    for path in (recorded, store.path / recorded.name, store.path.parent / recorded.name):
-        with contextlib.suppress(OSError, TheoryFileError):
-            if sha256(path.read_bytes()) == origin.get("sha256"):
-                return load_theory(path, alone=True).derived
-    return {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -36,9 +37,10 @@ from ..estimates.chains import Chain
 from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.exact import ExactValues, exact_values
+from ..estimates.frame import Frame
 from ..estimates.samples import Samples
 from ..estimates.search import Search, log_prob_now
-from ..estimates.target_sample import TargetSample
+from ..estimates.target_sample import Outside, TargetSample
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
@@ -55,6 +57,7 @@ from ..values.couplings import Coupling, arrays_only, numbers_only
 from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .reference_file import reference_file
+from .sampling import Request, sample_to_file
 from .store import RunDirectory, Store, sha256
 
 FORMAT = 4
@@ -234,8 +237,6 @@ class Run:
                 progress=progress,
             )
             draws, work, record, log_prob = annealed.draws, annealed.work, annealed.record, annealed.log_prob
-        share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
-        trained = TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
         search = Search(log_prob or log_prob_now(self.model), program, self.parameters)
         samples = Samples.of(
             draws,
@@ -244,17 +245,126 @@ class Run:
             self.exact,
             self.notes,
             self.derived,
-            trained,
+            self._training,
             search,
             work,
             record,
         )
         if signals:
-            raise SamplingInterrupted(signals[0], replace(samples, unchecked="the annealing was stopped"))
+            done = f"{len(samples)} samples are annealed" if record else "no sample is annealed"
+            stopped = replace(samples, unchecked="the annealing was stopped")
+            raise SamplingInterrupted(signals[0], stopped, done)
         if self.outside is None:
             return replace(samples, unchecked=self.unchecked)
         log_q = (log_prob or self.log_prob)(self.outside.x)
-        return replace(samples, coverage=Coverage.of(samples, log_q, self.outside))
+        return replace(samples, outside=Outside(log_q, self.outside))
+
+    def sample_to(
+        self,
+        path: str | Path,
+        count: int,
+        *,
+        seed: int = 1,
+        anneal: int | Literal["auto"] = 0,
+        anneal_seconds: float = AUTO_SECONDS,
+        progress: bool = True,
+    ) -> Samples:
+        """Draw samples and write them to an HDF5 file, some thousand at a time.
+
+        Whatever ends the process, samples that are written count, and the same call goes on where it stopped:
+        on one machine the file is then, byte by byte, that of an uninterrupted call. A finished file stays as
+        it is. The numbers are others than those of :meth:`sample`: every part of the file has its own seed.
+        An empty file beside it, whose name ends in ``.lock``, is its lock.
+
+        Parameters
+        ----------
+        path
+            A new file, whose name ends in ``.h5``, or that of an earlier call with the same arguments.
+        count, seed, anneal, anneal_seconds
+            See :meth:`sample`; the number of layers that ``"auto"`` finds is kept in the file.
+        progress
+            True to show a progress bar.
+
+        Returns
+        -------
+        Samples
+            The samples in the file, as :meth:`.Samples.open` gives them.
+
+        Raises
+        ------
+        OptionError
+            For arguments out of range, and if the file exists and is not that of an earlier call of this run
+            with the same arguments.
+        RunError
+            If the file cannot be written, is damaged, or is being written by another process.
+        BackendError, AnnealingError
+            See :meth:`sample`; BackendError also without h5py.
+        SamplingInterrupted
+            A KeyboardInterrupt, for SIGINT and SIGTERM; its attribute ``samples`` has those in the file.
+        """
+        place, progress = checks.path(path, "samples file"), checks.flag(progress, "option progress")
+        layers = checked_layers(anneal)
+        limit = checks.real(
+            anneal_seconds, "option anneal_seconds", remedy="give a number of seconds, as 300"
+        )
+        count, seed = checks.integer(count, "sample count"), checks.seed(seed, "seed of samples")
+        request = Request(
+            self.model,
+            self.compiled,
+            self.parameters,
+            self._provenance(),
+            self._frame,
+            0 if self.outside is None else len(self.outside),
+            count,
+            seed,
+            layers,
+            limit,
+        )
+        signals = sample_to_file(place, request, progress=progress)
+        if not signals:
+            return replace(Samples.open(place), declared=self.derived, notes=self.notes)
+        samples = Samples.open(place) if place.exists() else None
+        done = 0 if samples is None else len(samples)
+        raise SamplingInterrupted(signals[0], samples, f"{done} of {count} samples are in {place}")
+
+    def _frame(self, log_prob: Callable[[np.ndarray], np.ndarray] | None) -> Frame:
+        """What samples of this run have in common; ``log_prob`` replaces log q if they are annealed."""
+        outside = self.outside
+        return Frame(
+            self.compiled.program,
+            self.parameters,
+            self.exact,
+            self.notes,
+            tuple(self.derived),
+            self.origin,
+            self._training,
+            Search(log_prob or log_prob_now(self.model), self.compiled.program, self.parameters),
+            None if outside is None else Outside((log_prob or self.log_prob)(outside.x), outside),
+            self.unchecked if outside is None else "",
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        """Attributes of a file of samples that say which model they are of."""
+        arrays = {**self.declaration.base_arrays(), **self.model.state()}
+        weights = save_tensors({name: np.array(arrays[name], order="C") for name in sorted(arrays)})
+        plain = {
+            "couplings": numbers_only(self.parameters),
+            "plan": self.plan.as_json(),
+            "versions": self._versions(),
+        }
+        return {
+            "theory": self.compiled.program.theory,
+            "program_digest": digest(self.compiled),
+            "model_digest": sha256(weights),
+            "backend": self.compiled.backend.name,
+            "precision": self.compiled.precision,
+            **{name: json.dumps(value, sort_keys=True) for name, value in plain.items()},
+        }
+
+    @property
+    def _training(self) -> TrainingRecord:
+        share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
+        return TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
 
     def coverage(
         self,
@@ -558,6 +668,14 @@ class Run:
         data = save_tensors(self.outside.as_data()[1])
         return {f"outside-{sha256(data)[:12]}.safetensors": data}
 
+    def _versions(self) -> dict[str, str]:
+        return {
+            "sesamo-dsl": version("sesamo-dsl"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            **self.compiled.backend.versions(),
+        }
+
     def _record(self) -> dict[str, Any]:
         program, course = self.compiled.program, self.course
         return {
@@ -583,11 +701,6 @@ class Run:
             "notes": list(self.notes),
             "derived": list(self.derived),
             "start_from": self.start_from,
-            "versions": {
-                "sesamo-dsl": version("sesamo-dsl"),
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                **self.compiled.backend.versions(),
-            },
+            "versions": self._versions(),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }

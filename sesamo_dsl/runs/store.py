@@ -17,11 +17,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from ..errors import RunError, SesamoError
-from ..machine.files import write_bytes
+from ..machine.files import parse_json, write_bytes
+from ..machine.lock import alone
 
 RECORD = "run.json"
 LOCK = "run.lock"
@@ -100,7 +100,7 @@ class RunDirectory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock: FileLock | None = None
+        self._is_locked = False
 
     @classmethod
     def fresh(cls, stem: Path) -> RunDirectory:
@@ -119,28 +119,21 @@ class RunDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """See :class:`Store`; RunError if another process has the lock. One object may enter it twice."""
-        if self._lock is not None:
+        if self._is_locked:
             yield
             return
-        lock = FileLock(self.path / LOCK)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise RunError(
-                f"run directory {self.path}",
-                expected="a run that no other process is training",
-                found="another process that holds it",
-                remedy="wait until it is done, stop it, or choose another directory",
-            ) from error
-        except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
-            raise _unwritable(self.path, error) from error
-        self._lock = lock
-        try:
-            yield
-        finally:
-            self._lock = None
-            lock.release()
+        busy = RunError(
+            f"run directory {self.path}",
+            expected="a run that no other process is training",
+            found="another process that holds it",
+            remedy="wait until it is done, stop it, or choose another directory",
+        )
+        with alone(self.path / LOCK, busy):
+            self._is_locked = True
+            try:
+                yield
+            finally:
+                self._is_locked = False
 
     def refuse_a_run(self) -> None:
         """Raise RunError if the directory holds a run."""
@@ -215,7 +208,7 @@ class RunDirectory:
                 data = stream.read(_LARGEST_RECORD + 1)
             if len(data) > _LARGEST_RECORD:
                 raise ValueError(f"more than {_LARGEST_RECORD} bytes of run.json")
-            record = parse(data)
+            record = parse_json(data)
             if not isinstance(record, dict):
                 raise TypeError(f"run.json is a {type(record).__name__}")
             if record["format"] not in (1, 2, 3, 4):
@@ -255,21 +248,6 @@ def state_of(files: Mapping[str, bytes], stem: str = "state") -> bytes:
         if name.startswith(stem):
             return data
     raise KeyError(f"no file called {stem}…")
-
-
-def parse(data: bytes) -> Any:
-    """The value of a JSON text; ValueError for NaN, infinities, a repeated key, or text that is not JSON."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError(f"a key twice among {', '.join(key for key, _ in pairs)}")
-        return found
-
-    def never(word: str) -> Any:
-        raise ValueError(f"{word} where a number is expected")
-
-    return json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=never)
 
 
 def record_digest(record: Mapping[str, Any]) -> str:
