@@ -11,9 +11,10 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 
 from .. import checks
+from ..analysis.result import Analysis
 from ..backend import load_backend, placed
 from ..compiled_program import CompiledProgram
-from ..errors import RunError, TheoryFileError
+from ..errors import RunError, SesamoError, TheoryFileError
 from ..estimates.target_sample import TargetSample
 from ..ir.interpreter import run as interpret
 from ..ir.program import SITE_VALUES, Program
@@ -141,7 +142,41 @@ def load_run(
         _checksum=record.get("checksum"),
         outside=outside,
         unchecked=unchecked,
+        theory=given,
     )
+
+
+def analysis_of(run: Run) -> Analysis | None:
+    """The analysis of the theory of a run; None if its declaration is not at hand, or is another one by now.
+
+    The declaration is that of the process that trained the run, the one that :func:`load_run` was given, the
+    shipped theory of that name, or the theory file if it is as it was at training time.
+    """
+    if isinstance(run.compiled, DerivedProgram):
+        return run.compiled.analysis
+    store = run.store
+    try:
+        found = run.theory or (_declared(store, run.origin) if isinstance(store, RunDirectory) else None)
+        analysis = None if found is None else analyse(found, normalizable=False)
+    except SesamoError:  # of a shipped theory, or a file, that this version cannot analyse
+        return None
+    if analysis is None or not _same_action(run.compiled.program, analysis):
+        return None
+    return analysis
+
+
+def stored_analysis(run: Run) -> str:
+    """The derivation that the training wrote down as text; empty if there is none."""
+    if run.directory is not None:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return (run.directory / "analysis.txt").read_text(encoding="utf-8")
+    return ""
+
+
+def record_of(run: Run) -> Mapping[str, Any]:
+    """What ``run.json`` says of the run; for a run in memory what it would say."""
+    store = run.store
+    return store.record() if isinstance(store, RunDirectory) else run._record()
 
 
 def _outside(kept: Any, files: Mapping[str, bytes]) -> tuple[TargetSample | None, str]:
@@ -224,26 +259,31 @@ def _require_same_text(
 
 
 def _require_same_action(store: RunDirectory, program: Program, theory: Theory) -> None:
-    """RunError unless the theory and the program have the same action, at random configurations."""
-    other = lower_theory(analyse(theory, normalizable=False))  # Z < ∞ was checked before the training
+    """RunError unless the theory and the program have the same action."""
+    # Z < ∞ was checked before the training
+    if not _same_action(program, analyse(theory, normalizable=False)):
+        raise _another_theory(store, program.theory, theory)
+
+
+def _same_action(program: Program, analysis: Analysis) -> bool:
+    """Whether a program and a theory have the same action, at random configurations."""
+    other = lower_theory(analysis)
     same = program.components == other.components and program.shape == other.shape
     same = same and set(program.parameters) == set(other.parameters)
     given, asked = (
         {name: array for name, array in p.constants.items() if name.startswith(SITE_VALUES)}
         for p in (program, other)
     )
-    same = same and same_couplings(given, asked)
-    if same:
-        rng = np.random.default_rng(0)
-        x = rng.normal(size=(8, *program.configuration_shape))
-        values: dict[str, Coupling] = {
-            name: rng.uniform(0.1, 1, size=np.shape(cast(Any, default)))
-            for name, default in program.parameters.items()
-        }
-        ours, theirs = (interpret(p, "action", {"x": x}, values)[0] for p in (program, other))
-        same = bool(np.allclose(ours, theirs, rtol=1e-11, atol=1e-11, equal_nan=True))  # rounding
-    if not same:
-        raise _another_theory(store, program.theory, theory)
+    if not (same and same_couplings(given, asked)):
+        return False
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, *program.configuration_shape))
+    values: dict[str, Coupling] = {
+        name: rng.uniform(0.1, 1, size=np.shape(cast(Any, default)))
+        for name, default in program.parameters.items()
+    }
+    ours, theirs = (interpret(p, "action", {"x": x}, values)[0] for p in (program, other))
+    return bool(np.allclose(ours, theirs, rtol=1e-11, atol=1e-11, equal_nan=True))  # rounding
 
 
 def _another_theory(store: RunDirectory, name: str, theory: Theory) -> RunError:
@@ -258,21 +298,27 @@ def _another_theory(store: RunDirectory, name: str, theory: Theory) -> RunError:
 def _derived(
     store: RunDirectory, wanted: list[str], origin: Mapping[str, str], given: Theory | None
 ) -> Mapping[str, Derived]:
-    """The derived quantities of the theory, if its declaration is given or its file is found unchanged.
+    """The derived quantities of the theory, if its declaration is given or its file is found unchanged."""
+    if given is not None:
+        return given.derived
+    theory = _declared(store, origin) if wanted else None
+    return {} if theory is None else theory.derived
+
+
+def _declared(store: RunDirectory, origin: Mapping[str, str]) -> Theory | None:
+    """The theory that a run was trained on: a shipped one, or that of its file if it is found unchanged.
 
     The theory file is executed only if its SHA-256 is the same as at training time. It cannot import modules
     beside it, because their SHA-256 was not recorded.
     """
-    if given is not None:
-        return given.derived
     reference = origin.get("reference")
-    if not wanted or reference is None:
-        return {}
+    if reference is None:
+        return None
     if is_shipped(reference):
-        return load_theory(reference).derived
+        return load_theory(reference)
     recorded = Path(reference)
     for path in (recorded, store.path / recorded.name, store.path.parent / recorded.name):
         with contextlib.suppress(OSError, TheoryFileError):
             if sha256(path.read_bytes()) == origin.get("sha256"):
-                return load_theory(path, alone=True).derived
-    return {}
+                return load_theory(path, alone=True)
+    return None

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from signal import Signals
 from typing import Any, Literal
@@ -36,12 +33,16 @@ from ..estimates.chains import Chain
 from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.exact import ExactValues, exact_values
+from ..estimates.making import now, versions_with
+from ..estimates.reported import References, Reported
+from ..estimates.reported import write as write_page
 from ..estimates.samples import Samples
 from ..estimates.search import Search, log_prob_now
 from ..estimates.target_sample import TargetSample
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
+from ..language.theory import Theory
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
 from ..plan.options import checked_rate, registered
@@ -70,7 +71,7 @@ def rate_of_an_optimizer(rate: float) -> OptionError:
 
 
 @dataclass(eq=False, repr=False)
-class Run:
+class Run(Reported):
     """A model in training or use; made by :func:`start` and :func:`load_run`.
 
     Attributes
@@ -109,6 +110,8 @@ class Run:
         Configurations of the target from outside the model, with which its samples are compared.
     unchecked
         The reason why ``outside`` is None, in words.
+    theory
+        The declaration, if :func:`load_run` was given one.
     """
 
     compiled: CompiledProgram
@@ -127,6 +130,7 @@ class Run:
     ended: Ending | None = None
     outside: TargetSample | None = None
     unchecked: str = NOT_ASKED
+    theory: Theory | None = None
     _checksum: str | None = None
 
     def __repr__(self) -> str:
@@ -253,6 +257,33 @@ class Run:
             return replace(samples, unchecked=self.unchecked)
         log_q = (log_prob or self.log_prob)(self.outside.x)
         return replace(samples, coverage=Coverage.of(samples, log_q, self.outside))
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        references: References | None = None,
+        count: int = 10_000,
+        seed: int = 1,
+    ) -> None:
+        """Write one HTML page about the run and samples of it; see :meth:`.Reported.report`.
+
+        Parameters
+        ----------
+        path, references
+            The file, and values to compare with.
+        count, seed
+            Number of samples that are drawn for the page, and their seed.
+
+        Raises
+        ------
+        OptionError
+            For arguments out of range, a name of the file that does not end in ``.html``, or a reference that
+            is not known.
+        RunError
+            If the file cannot be written.
+        """
+        write_page(self, path, references=references, count=count, seed=seed)
 
     def coverage(
         self,
@@ -583,11 +614,6 @@ class Run:
             "notes": list(self.notes),
             "derived": list(self.derived),
             "start_from": self.start_from,
-            "versions": {
-                "sesamo-dsl": version("sesamo-dsl"),
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                **self.compiled.backend.versions(),
-            },
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions_with(self.compiled.backend),
+            "written": now(),
         }

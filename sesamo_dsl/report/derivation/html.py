@@ -146,10 +146,15 @@ class HtmlWriter(MarkupWriter):
             f'<head><meta charset="utf-8"/><title>{title}</title>\n<style>\n{_STYLE}\n</style></head>',
             "<body>",
         ]
+        return "\n".join([*out, self.fragment(lines), "</body>", "</html>"])
+
+    def fragment(self, lines: Sequence[Line]) -> str:
+        """The lines as the inside of a page."""
+        out: list[str] = []
         for kind, group in groupby(lines, key=lambda line: line.kind):
             texts = [_TAGS[kind].format(self.line(line)) for line in group]
             out += ["<ul>", *texts, "</ul>"] if kind == "item" else texts
-        return "\n".join([*out, "</body>", "</html>"])
+        return "\n".join(out)
 
     def escape(self, text: str) -> str:
         """See :meth:`.Writer.escape`."""
