@@ -137,7 +137,9 @@ TABLE: Mapping[Callable[[Samples], Finding | None], _Entry] = {
         "number of samples",
         lambda s: f"{len(s)} samples are worth {s.ess * len(s):.0f} independent ones, enough for error bars.",
     ),
-    health.low_ess: _Entry("effective sample size", lambda s: f"The ESS is {s.ess:.3g} of one per sample."),
+    health.low_ess: _Entry(
+        "effective sample size", lambda s: f"The ESS is {100 * s.ess:.3g} % of the samples."
+    ),
     health.dominant_weight: _Entry(
         "largest weight",
         lambda s: f"The largest weight is {100 * float(s.weights.max()):.2g} % of all.",

@@ -9,6 +9,7 @@ from ...estimates.examined import outcomes
 from ...estimates.finding import Finding
 from ...estimates.samples import Samples
 from .blocks import Block, Card, Check, Checks, Items, State, Text
+from .wording import typeset
 
 _ORDER: Mapping[State, int] = {"bad": 0, "unknown": 1, "good": 2}
 
@@ -22,7 +23,7 @@ def of_samples(samples: Samples) -> list[Check]:
         elif outcome.not_made:
             found.append(Check("unknown", outcome.title, f"Not made: {outcome.not_made}."))
         else:
-            found.append(Check("good", outcome.title, outcome.passed))
+            found.append(Check("good", outcome.title, _sentence(outcome.passed)))
     return [*found, _coverage(samples)]
 
 
@@ -78,5 +79,10 @@ def _bad(title: str, finding: Finding) -> Check:
 def _sentence(text: str) -> str:
     """A text with a capital where it begins with a word, and a full stop."""
     first = text.split(" ")[0]
-    begun = text[0].upper() + text[1:] if first.isalpha() and len(first) > 1 and first.islower() else text
+    text = typeset(text)
+    begun = (
+        text[0].upper() + text[1:]
+        if first.isalpha() and len(first) > 1 and first.islower() and first != "log"
+        else text
+    )
     return begun if begun.endswith(".") else f"{begun}."

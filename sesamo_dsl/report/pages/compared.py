@@ -42,7 +42,9 @@ def comparison_page(comparison: Comparison, references: dict[str, Estimate]) -> 
             symmetry_section(making.analysis, program, comparison.parameters, making.analysis, "", nothing),
         ]
     sections.append(provenance.of_making(making, None))
-    best = max(comparison.methods, key=lambda m: np.nan_to_num(comparison.figure(m, "forward_ess").value, nan=-1))
+    best = max(
+        comparison.methods, key=lambda m: np.nan_to_num(comparison.figure(m, "forward_ess").value, nan=-1)
+    )
     cards = [
         Card("methods", str(len(comparison.methods))),
         Card("seeds", str(seeds)),
@@ -79,11 +81,16 @@ def _methods(comparison: Comparison, references: dict[str, Estimate]) -> list[Bl
     if references:
         named = {method: _log_z(comparison, method) for method in methods}
         rows = [[method, measured(value), *_against(value, references)] for method, value in named.items()]
-        blocks.append(Table(["method", "log Z", "reference", "difference"], rows, numeric=frozenset({1, 2, 3})))
+        blocks.append(
+            Table(["method", "log Z", "reference", "difference"], rows, numeric=frozenset({1, 2, 3}))
+        )
     notes = [f"{method}: {note}" for method, told in comparison.notes.items() for note in told]
     if notes:
         blocks += [Text("What the methods have told:"), Items(notes)]
-    trials = [[t.method, str(t.seed), *(_number(float(getattr(t, name))) for name in FIGURES)] for t in comparison.trials]
+    trials = [
+        [t.method, str(t.seed), *(_number(float(getattr(t, name))) for name in FIGURES)]
+        for t in comparison.trials
+    ]
     titles = ["method", "seed", *(name.replace("_", " ") for name in FIGURES)]
     every = Table(titles, trials, numeric=frozenset(range(1, len(titles))))
     return [*blocks, Fold(f"All {len(trials)} trials", [every])]

@@ -8,25 +8,11 @@ import re
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY, INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
 _NUMBERS = itertools.count(1)
 _DROPPED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|\s+xmlns(:xlink)?=\"[^\"]*\"", re.DOTALL)
 _NAMED = re.compile(r"(\bid=\"|href=\"#|url\(#)")
-
-
-def panel(width: float = 4.6, height: float = 3.2) -> Figure:
-    """An empty picture of this size in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def plain(text: str) -> str:
-    """A name as a label of matplotlib, which would typeset what stands between dollar signs."""
-    return text.replace("$", r"\$")
 
 
 def inline(figure: Figure, description: str) -> Markup:

@@ -35,9 +35,9 @@ class _Breaking(FieldMathMLPrinter):
             opening = head.cloneNode(True)
             opening.removeChild(opening.lastChild)  # the closing bracket, and the density before it
             opening.removeChild(opening.lastChild)
-            return _enclosed(_inner(opening.toxml()), inner, "<mo>]</mo>")
+            return _enclosed(_inner(opening.toxml()).replace("<mo>[</mo>", _paren("[")), inner, _paren("]"))
         if isinstance(expr, sp.log) and isinstance(expr.args[0], sp.Add):
-            return _enclosed("<mi>log</mi><mo>(</mo>", self._terms(expr.args[0]), "<mo>)</mo>")
+            return _enclosed(f"<mi>log</mi>{_paren('(')}", self._terms(expr.args[0]), _paren(")"))
         if isinstance(expr, sp.Mul):
             return self._product(expr)
         return [self.doprint(expr)]
@@ -60,10 +60,15 @@ class _Breaking(FieldMathMLPrinter):
         rest = sp.Mul(*(f for f in factors if f is not long[0]))
         inner = self.pieces(long[0])
         if isinstance(long[0], sp.Add):
-            inner = _enclosed("<mo>(</mo>", inner, "<mo>)</mo>")
+            inner = _enclosed(_paren("("), inner, _paren(")"))
         if rest == 1:
             return _enclosed(sign, inner, "")
         return _enclosed(f"{sign}{self.doprint(rest)}<mo>\u2062</mo>", inner, "")
+
+
+def _paren(character: str) -> str:
+    """A bracket of one size, since the other one may be on another row."""
+    return f'<mo stretchy="false">{character}</mo>'
 
 
 def _enclosed(before: str, inner: list[str], after: str) -> list[str]:

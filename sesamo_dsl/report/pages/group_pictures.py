@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import networkx as nx
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 
 from ...ir.interpreter import run
 from ...ir.program import Program
 from ...values.couplings import Couplings
+from ..style import BLUE, GREY, INK, ORANGE, panel, plain
 from .blocks import Picture
-from .drawing import BLUE, GREY, INK, ORANGE, inline, panel, plain
+from .drawing import inline
 from .wording import pretty
 
 _LARGEST = 64  # elements of a Cayley graph that can be told apart
@@ -53,19 +53,24 @@ def cayley(table: np.ndarray, surviving: Sequence[int] | None) -> Picture | str:
             style = {"arrowstyle": "-" if twice else "-|>", "color": colour, "linewidth": 1.6}
             style |= {"shrinkA": 9, "shrinkB": 9, "mutation_scale": 10}
             axes.annotate("", xy=tuple(place[v]), xytext=tuple(place[u]), arrowprops=style)
-        axes.plot([], [], color=colour, linewidth=1.6, label=f"$T_{{{g}}}$" + (" (of order 2)" if twice else ""))
+        axes.plot(
+            [], [], color=colour, linewidth=1.6, label=f"$T_{{{g}}}$" + (" (of order 2)" if twice else "")
+        )
     kept = set(range(order)) if surviving is None else set(surviving)
     points = np.array([place[u] for u in range(order)])
     fill = [ORANGE if u in kept else "#c4ccd5" for u in range(order)]
-    axes.scatter(*points.T, s=230 if order <= _LABELLED else 60, c=fill, edgecolors=INK, linewidths=0.8, zorder=3)
+    axes.scatter(
+        *points.T, s=230 if order <= _LABELLED else 60, c=fill, edgecolors=INK, linewidths=0.8, zorder=3
+    )
     if order <= _LABELLED:
         for u in range(order):
             axes.text(*place[u], str(u), ha="center", va="center", fontsize=9, color=INK, zorder=4)
-    axes.margins(0.14)
-    axes.set_aspect("equal")
+    axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
     axes.set_axis_off()
     if chosen:
-        axes.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.02), ncols=3, title=None)
+        axes.legend(
+            fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.02), ncols=3, title=None
+        )
     broken = "" if surviving is None else " Elements that leave the action as it is are orange."
     caption = f"Cayley graph of the group of order {order}: lines lead from u to u·g for each generator T_g.{broken}"
     return Picture(inline(figure, caption), caption)
@@ -104,7 +109,8 @@ def _layout(graph: nx.Graph, table: np.ndarray, chosen: Sequence[int]) -> dict[i
         for _ in range(len(table)):
             powers.append(u)
             u = int(table[u, chosen[0]])
-        angles = np.pi / 2 - 2 * np.pi * np.arange(len(powers)) / len(powers)
+        first = np.pi if len(powers) == 2 else np.pi / 2
+        angles = first - 2 * np.pi * np.arange(len(powers)) / len(powers)
         return {u: np.array([np.cos(a), np.sin(a)]) for u, a in zip(powers, angles, strict=True)}
     return {u: np.asarray(place) for u, place in nx.kamada_kawai_layout(graph).items()}
 
@@ -132,7 +138,9 @@ def _finite(program: Program, parameters: Couplings, x: np.ndarray) -> Picture:
     axes = figure.subplots()
     if len(plane) == 1:
         met = _line(axes, scores @ plane.T, extent)
-        at_x, at_y = (np.stack([v[:, 0], level + 0 * v[:, 0]], axis=1) for v, level in ((at_x, -0.35), (at_y, 0.35)))
+        at_x, at_y = (
+            np.stack([v[:, 0], level + 0 * v[:, 0]], axis=1) for v, level in ((at_x, -0.35), (at_y, 0.35))
+        )
         scatter = np.random.default_rng(0).uniform(-0.2, 0.2, size=len(x))  # so that points can be told apart
         at_x[:, 1] += scatter
         at_y[:, 1] += scatter
@@ -146,12 +154,20 @@ def _finite(program: Program, parameters: Couplings, x: np.ndarray) -> Picture:
     if len(plane) == 1:
         moved = np.flatnonzero(np.abs(at_x[:, 0] - at_y[:, 0]) > 0.05 * extent)
     for i in moved[:: max(1, len(moved) // _ARROWS)][:_ARROWS]:
-        style = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.8, "alpha": 0.7, "connectionstyle": "arc3,rad=0.15"}
+        style = {
+            "arrowstyle": "-|>",
+            "color": INK,
+            "linewidth": 0.8,
+            "alpha": 0.7,
+            "connectionstyle": "arc3,rad=0.15",
+        }
         axes.annotate("", xy=tuple(at_x[i]), xytext=tuple(at_y[i]), arrowprops=style)
     axes.set(xlim=(-extent, extent), xlabel="$c_1$")
     if len(plane) > 1:
         axes.set_ylabel("$c_2$")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )
     of_what = ", ".join(pretty(name) for name in program.components[:6])
     block = " of the first block" if program.block_axes else ""
     where = f"Coordinates along combinations of the spatial means of {of_what}{block}."
@@ -212,7 +228,9 @@ def _cut(axes: Axes, scores: np.ndarray, extent: float) -> int:
     for u in met:
         others = np.delete(height, u, axis=-1).max(axis=-1)
         style = (ORANGE, 1.8) if u == 0 else (GREY, 0.9)
-        axes.contour(line, line, height[..., u] - others, [0.0], colors=style[0], linewidths=style[1], zorder=1)
+        axes.contour(
+            line, line, height[..., u] - others, [0.0], colors=style[0], linewidths=style[1], zorder=1
+        )
         inside = plane[sector == u]
         ring = inside[np.abs(np.linalg.norm(inside, axis=1) - 0.9 * extent) < 0.06 * extent]
         if len(met) <= _LABELLED and len(ring):
@@ -243,7 +261,9 @@ def _slice(collective: np.ndarray, x: np.ndarray, i: int) -> Picture:
     axes.plot([0, extent], [0, 0], color=ORANGE, linewidth=2.4, label="slice $M_1 = r > 0$")
     axes.plot(radius, 0 * radius, ".", color=ORANGE, markersize=4, alpha=0.6, label="$y$ on the slice")
     axes.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xlabel="$M_1$", ylabel="$M_2$")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9
+    )
     more = f"; {len(collective) - 2} more directions are projected away" if len(collective) > 2 else ""
     caption = (
         f"Modulation with Lie group {i + 1}: the flow draws y on the slice, and R(n) turns it into every direction n "

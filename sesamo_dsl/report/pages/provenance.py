@@ -37,7 +37,9 @@ def of_run(run: Run, count: int, seed: int) -> Section:
         ("last written", str(record.get("written", "not known"))),
         *_page(),
     ]
-    options: list[Row] = [(name, _value(value)) for name, value in plan.as_json().items() if name != "reasons"]
+    options: list[Row] = [
+        (name, _value(value)) for name, value in plan.as_json().items() if name != "reasons"
+    ]
     blocks: list[Block] = [Facts(rows), Fold("Options of the training", [Facts(options)])]
     if plan.reasons:
         blocks.append(Fold("Why the compiler chose what was left open", [Items(plan.reasons)]))

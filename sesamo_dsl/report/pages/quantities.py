@@ -12,7 +12,6 @@ from ... import checks
 from ...errors import OptionError
 from ...estimates.agreement import Agreement
 from ...estimates.estimate import SIGMAS, Estimate
-from ...estimates.reported import References
 from ...estimates.weighted import observable_names
 from ...ir.program import Program
 from .blocks import Table

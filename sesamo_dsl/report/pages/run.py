@@ -11,7 +11,7 @@ from ...values.couplings import couplings_text
 from . import checklist, provenance, quantities, sample_pictures
 from .blocks import Block, Card, Fold, Page, Picture, Pictures, Section, Table, Text
 from .theory import symmetry_section, theory_section
-from .wording import measured, number, share
+from .wording import measured, number, power, share, typeset
 
 _MOST = 12  # operators that are shown at once
 
@@ -34,7 +34,7 @@ def run_page(run: Run, samples: Samples, references: dict[str, Estimate], seed: 
     ]
     lattice = " × ".join(map(str, program.shape))
     couplings = couplings_text(parameters) or "no couplings"
-    subtitle = f"a run on {lattice} sites, {couplings}; {len(samples)} samples"
+    subtitle = f"a run on the lattice {lattice}, {couplings}; {len(samples)} samples"
     return Page(program.theory, subtitle, _cards(samples, checklist.card(checks)), sections)
 
 
@@ -66,7 +66,9 @@ def _training(run: Run) -> list[Block]:
 
 
 def _weights(samples: Samples) -> list[Block]:
-    kind = "with the exact log Z" if samples.kl_is_exact else "with the estimated log Z, not independent of it"
+    kind = (
+        "with the exact log Z" if samples.kl_is_exact else "with the estimated log Z, not independent of it"
+    )
     rows = [
         ["effective sample size", f"{samples.ess:.5f}", "(Σw)²/(N Σw²)"],
         ["log Z", measured(samples.log_z), "by importance weights"],
@@ -103,7 +105,10 @@ def _sectors(samples: Samples) -> list[Block]:
     pictures: list[Picture] = sample_pictures.orientations(samples.program, samples.x, weights)
     blocks: list[Block] = []
     if sectors.count > 1 and sectors.enumerable:
-        masses = [Estimate(float(m), float(e)) for m, e in zip(samples.sector_masses, samples.sector_errors, strict=True)]
+        masses = [
+            Estimate(float(m), float(e))
+            for m, e in zip(samples.sector_masses, samples.sector_errors, strict=True)
+        ]
         exact = None if samples.exact is None else samples.exact.sector_masses
         drawn = sample_pictures.sectors(masses, samples.model_masses, exact)
         pictures = [*([] if drawn is None else [drawn]), *pictures]
@@ -112,7 +117,9 @@ def _sectors(samples: Samples) -> list[Block]:
     elif sectors.count > 1:
         pictures.insert(0, sample_pictures.blocks(samples.block_masses))
         blocks.append(
-            Text(f"There are {sectors.order}^{sectors.n_blocks} sectors, too many to count the samples in each.")
+            Text(
+                f"There are {power(sectors.order, sectors.n_blocks)} sectors, too many to count the samples in each."
+            )
         )
     if not blocks and not pictures:
         return [Text("The theory has one sector and no Lie group: there is nothing to compare.")]
@@ -137,14 +144,23 @@ def _observables(samples: Samples, references: dict[str, Estimate]) -> list[Bloc
 def _coverage(samples: Samples) -> list[Block]:
     coverage = samples.coverage
     if coverage is None:
-        return [Text(f"Coverage is not known: {samples.unchecked or 'there are no configurations from outside'}.")]
+        return [
+            Text(f"Coverage is not known: {samples.unchecked or 'there are no configurations from outside'}.")
+        ]
     rows = [
         ["status", coverage.status, f"by {coverage.origin}"],
         ["forward ESS", measured(coverage.forward_ess), f"the samples have {number(coverage.ess)}"],
-        ["uncovered probability", measured(coverage.uncovered), f"where log w − log Z > {number(coverage.threshold)}"],
+        [
+            "uncovered probability",
+            measured(coverage.uncovered),
+            f"where log w − log Z > {number(coverage.threshold)}",
+        ],
         ["smallest region that would be seen", share(coverage.resolution), "with a chance of 95 %"],
     ]
-    blocks: list[Block] = [Table(["figure", "value", ""], rows, numeric=frozenset({1})), Text(_capital(coverage.verdict))]
+    blocks: list[Block] = [
+        Table(["figure", "value", ""], rows, numeric=frozenset({1})),
+        Text(_capital(coverage.verdict)),
+    ]
     spectrum = coverage.spectrum
     if spectrum.rows:
         blocks.append(
@@ -161,5 +177,5 @@ def _coverage(samples: Samples) -> list[Block]:
 
 
 def _capital(text: str) -> str:
+    text = typeset(text)
     return f"{text[0].upper()}{text[1:]}." if text else ""
-

@@ -11,8 +11,9 @@ from ...estimates.estimate import Estimate
 from ...estimates.pareto import HEAVY_TAIL, pareto_tail_index
 from ...ir.program import Program
 from ...training.history import History
+from ..style import BLUE, GREY, INK, ORANGE, panel, plain
 from .blocks import Picture
-from .drawing import BLUE, GREY, INK, ORANGE, inline, panel, plain
+from .drawing import inline
 from .wording import number, pretty
 
 _BINS = 60
@@ -23,7 +24,11 @@ _TINY = 1e-300
 def training(history: History) -> list[Picture]:
     """Loss and batch ESS along the training; nothing without steps."""
     shown = (
-        ("loss", r"loss  $\langle \log q + S\rangle$", "The free-energy bound ⟨log q + S⟩ ≥ −log Z at each step."),
+        (
+            "loss",
+            r"loss  $\langle \log q + S\rangle$",
+            "The free-energy bound ⟨log q + S⟩ ≥ −log Z at each step.",
+        ),
         ("ess", "ESS of the batch", "Effective sample size of each batch, as a part of its size."),
     )
     pictures = []
@@ -35,8 +40,9 @@ def training(history: History) -> list[Picture]:
         figure = panel()
         axes = figure.subplots()
         steps = np.arange(1, len(values) + 1)
-        axes.plot(steps, values, color=BLUE, alpha=0.35, linewidth=0.8, label="each step")
         width = max(1, len(values) // 50)
+        alone = {"alpha": 1.0, "linewidth": 1.2} if width == 1 else {"alpha": 0.35, "linewidth": 0.8}
+        axes.plot(steps, values, color=BLUE, label="each step", **alone)
         if width > 1:
             smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
             axes.plot(steps[width - 1 :], smooth, color=BLUE, linewidth=1.8, label=f"mean of {width}")
@@ -80,6 +86,7 @@ def weights(log_weights: np.ndarray, log_z: float, leaked: int) -> Picture | Non
     else:
         tail = "The weights are too few or too even for a Pareto k̂"
     axes.set(xlabel=r"$\log w - \log Z$", ylabel="samples")
+    axes.locator_params(axis="x", nbins=5)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9, frameon=False)
     lost = f" {leaked} samples leaked or lie in a wall and have weight zero." if leaked else ""
@@ -105,7 +112,9 @@ def sectors(masses: Sequence[Estimate], model: np.ndarray | None, exact: np.ndar
         axes.plot(u, model, "o", color=ORANGE, markersize=4, label="in the model")
     if exact is not None:
         axes.hlines(exact, u - 0.4, u + 0.4, color=INK, linewidth=1.6, label="exact")
-    axes.set(xlabel="sector $u$", ylabel="probability", ylim=(0, 1.35 * max(float((values + errors).max()), _TINY)))
+    axes.set(
+        xlabel="sector $u$", ylabel="probability", ylim=(0, 1.35 * max(float((values + errors).max()), _TINY))
+    )
     if len(u) <= 16:
         axes.set_xticks(u, ["Ω", *(f"$T_{{{k}}}$Ω" for k in u[1:])])
     axes.legend(fontsize=9, frameon=False, ncols=3)
@@ -123,7 +132,11 @@ def blocks(masses: np.ndarray) -> Picture:
         label = "identity" if u == 0 else f"$T_{{{u}}}$"
         axes.plot(number_of, masses[:, u], ".", markersize=4, label=label)
     axes.axhline(1 / masses.shape[1], color=GREY, linewidth=1.0, label="all alike")
-    axes.set(xlabel="block", ylabel="probability", ylim=(0, min(1.0, 1.4 * float(np.nan_to_num(masses).max())) or 1))
+    axes.set(
+        xlabel="block",
+        ylabel="probability",
+        ylim=(0, min(1.0, 1.4 * float(np.nan_to_num(masses).max())) or 1),
+    )
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9, frameon=False, ncols=3)
     caption = "Probability of each group element at each block, by importance weights."
@@ -161,7 +174,14 @@ def _orientation(moment: np.ndarray, weights: np.ndarray | None) -> Picture:
         axes.plot(cosine, density / np.trapezoid(density, cosine), color=GREY, label="all directions alike")
         label, caption = r"$M_1/|M|$", "Direction of M = Σ φ/√V on the orbit of the Lie group."
     bins = np.linspace(low, high, 25).tolist()
-    axes.hist(values, bins, density=True, color=BLUE, alpha=0.4, label="in the model" if weights is not None else "chain")
+    axes.hist(
+        values,
+        bins,
+        density=True,
+        color=BLUE,
+        alpha=0.4,
+        label="in the model" if weights is not None else "chain",
+    )
     if weights is not None and np.isfinite(weights).all():
         style: dict[str, Any] = {"histtype": "step", "color": ORANGE, "linewidth": 1.6}
         axes.hist(values, bins, density=True, weights=weights, label="under exp(−S)", **style)
@@ -196,7 +216,13 @@ def means(program: Program, x: np.ndarray, weights: np.ndarray | None) -> list[P
 
 
 def curves(
-    x: np.ndarray, lines: Mapping[str, np.ndarray], xlabel: str, ylabel: str, caption: str, *, log: bool = False
+    x: np.ndarray,
+    lines: Mapping[str, np.ndarray],
+    xlabel: str,
+    ylabel: str,
+    caption: str,
+    *,
+    log: bool = False,
 ) -> Picture:
     """Several curves over one axis."""
     figure = panel()
@@ -219,10 +245,11 @@ def points(values: Sequence[Estimate], names: Sequence[str], xlabel: str, captio
     numbers = np.array([value.value for value in values])
     errors = np.nan_to_num(np.array([value.error for value in values]))
     shown = np.isfinite(numbers)
-    axes.errorbar(numbers[shown], rows[shown], xerr=errors[shown], fmt="o", color=BLUE, capsize=3, markersize=4)
+    axes.errorbar(
+        numbers[shown], rows[shown], xerr=errors[shown], fmt="o", color=BLUE, capsize=3, markersize=4
+    )
     axes.set_yticks(rows, [plain(name) for name in names])
     axes.invert_yaxis()
     axes.set(xlabel=xlabel)
     axes.grid(alpha=0.25, axis="x")
     return Picture(inline(figure, caption), caption)
-

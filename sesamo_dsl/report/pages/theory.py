@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import sympy as sp
@@ -24,11 +24,13 @@ from .blocks import Block, Facts, Fold, Formula, Items, Listing, Picture, Pictur
 from .drawing import inline
 from .formulas import LONGEST, equation, width
 from .formulas import inline as formula
-from .wording import number, pretty, symbol
+from .wording import number, power, pretty, shifts, symbol, typeset
 
 _LONGEST_TEXT = 20_000  # characters of a listing; of longer ones the page says where they are
-_OPEN = 3000  # characters of the stored derivation that are shown at once
-_SYMMETRY = re.compile(r"^Symmetry (?P<name>.+?)(?:, order (?P<order>[^:]+))?: (?P<status>exact|broken|undecided)$")
+_LONGEST_FIRST = 4000  # characters of its first part that are shown at once
+_SYMMETRY = re.compile(
+    r"^Symmetry (?P<name>.+?)(?:, order (?P<order>[^:]+))?: (?P<status>exact|broken|undecided)$"
+)
 _MEANING = {
     "exact": "proved: both actions have one normal form",
     "broken": "refuted by a configuration",
@@ -36,7 +38,9 @@ _MEANING = {
 }
 
 
-def theory_section(analysis: Analysis | None, program: Program, parameters: Couplings, stored: str) -> Section:
+def theory_section(
+    analysis: Analysis | None, program: Program, parameters: Couplings, stored: str
+) -> Section:
     """The action, the fields, the lattice and the couplings; from the stored derivation without an analysis."""
     blocks: list[Block] = []
     if analysis is not None:
@@ -47,7 +51,7 @@ def theory_section(analysis: Analysis | None, program: Program, parameters: Coup
                 "The declaration is not at hand, so that formulas are not typeset; this is the derivation that the "
                 "training wrote down. Give the declaration to load_run(…, theory=…) or --theory to see them."
             ),
-            _stored(stored),
+            *_stored(stored),
         ]
     else:
         blocks.append(Text("The declaration is not at hand; the program below is what is sampled."))
@@ -67,7 +71,7 @@ def _action(analysis: Analysis) -> Iterator[Block]:
         parts = Markup(", ").join(symbol(c.label) for c in field.components)
         rows.append((symbol(field.name), Markup("{}; components {}").format(kind, parts)))
     lattice, size = theory.lattice, theory.degrees_of_freedom
-    rows.append(("lattice", f"{lattice}, V = {lattice.volume} sites, n = {size} real degrees of freedom"))
+    rows.append(("lattice", f"{lattice}, V = {lattice.volume}, n = {size} real degrees of freedom"))
     rows += [("observable", name) for name in theory.observables]
     rows.append(("normalisability", analysis.normalisability))
     yield Facts(rows)
@@ -82,11 +86,16 @@ def _shown(name: str, expr: sp.Expr) -> Iterator[Block]:
     yield block if size <= LONGEST else Fold(f"{name}, a formula of {size} characters", [block])
 
 
-def _stored(text: str) -> Block:
+def _stored(text: str) -> Iterator[Block]:
+    """The theory as the derivation states it, and the rest of the derivation on request."""
+    text = shifts(text)
+    first = text.partition("\n\n")[0]
+    if len(first) <= _LONGEST_FIRST:
+        yield Listing(first)
     if len(text) > _LONGEST_TEXT:
-        cut = f"{text[:_LONGEST_TEXT]}\n… {len(text) - _LONGEST_TEXT} more characters in analysis.txt of the run"
-        return Fold(f"the derivation, {len(text)} characters", [Listing(cut)])
-    return Listing(text) if len(text) <= _OPEN else Fold(f"the derivation, {len(text)} characters", [Listing(text)])
+        more = len(text) - _LONGEST_TEXT
+        text = f"{text[:_LONGEST_TEXT]}\n… {more} more characters in analysis.txt of the run"
+    yield Fold("The whole derivation, as plain text", [Listing(text)])
 
 
 def _couplings(parameters: Couplings) -> Block:
@@ -107,7 +116,6 @@ def _program(program: Program) -> Block:
     rows: list[tuple[str | Markup, str | Markup]] = [
         ("components", ", ".join(map(pretty, program.components))),
         ("lattice", " × ".join(map(str, program.shape))),
-        ("functions", ", ".join(program.functions)),
     ]
     return Facts(rows)
 
@@ -158,7 +166,10 @@ def _verdicts(analysis: Analysis) -> Iterator[Block]:
 
 
 def _order(report: SymmetryReport | LieReport) -> str:
-    return f"dimension {len(report.matrices)}" if isinstance(report, LieReport) else report.order
+    if isinstance(report, LieReport):
+        return f"dimension {len(report.matrices)}"
+    base, _, exponent = report.order.partition("^")
+    return power(base, exponent)
 
 
 def _evidence(report: SymmetryReport | LieReport) -> str | Markup:
@@ -167,11 +178,11 @@ def _evidence(report: SymmetryReport | LieReport) -> str | Markup:
     if weakest is None:
         return _MEANING[report.status]
     if weakest.status == "exact":
-        return weakest.evidence
+        return typeset(weakest.evidence)
     residual = formula(weakest.residual)
     if width(residual) > 60:
-        return weakest.evidence
-    return Markup("{}; it changes the action by {}").format(weakest.evidence, residual)
+        return typeset(weakest.evidence)
+    return Markup("{}; it changes the action by {}").format(typeset(weakest.evidence), residual)
 
 
 def badge(status: str) -> Markup:
@@ -199,7 +210,7 @@ def _stored_verdicts(program: Program, facts: SymmetryFacts | None, stored: str)
     if sectors.order > 1:
         blocks = f" at each of {sectors.n_blocks} blocks" if sectors.n_blocks else ""
         shown.append(("finite group", f"order {sectors.order}{blocks}"))
-    shown += [("Lie group", f"orbits are spheres S^{n - 1}") for n in facts.slice_dimensions]
+    shown += [("Lie group", f"orbits are spheres {power('S', n - 1)}") for n in facts.slice_dimensions]
     shown.append(("action", "broken by a part S₁" if facts.is_broken else "invariant under all of it"))
     if facts.surviving is not None:
         shown.append(("unbroken subgroup", f"order {len(facts.surviving)} of {sectors.order}"))
@@ -227,7 +238,12 @@ def _pictures(
         except OptionError:  # nothing that could be drawn
             pass
         else:
-            caption = "Fundamental domain Ω with its images, and slices of Lie groups, at the default couplings."
+            figure.suptitle("")  # the page says which theory it is
+            if figure.get_figwidth() < 7:
+                figure.set_size_inches(5.2, 4.8 if figure.get_figheight() > 3 else 2.6)
+            caption = (
+                "Fundamental domain Ω with its images, and slices of Lie groups, at the default couplings."
+            )
             shown.append(Picture(inline(figure, caption), caption, wide=figure.get_figwidth() > 7))
     shown += group_pictures.modulation(program, parameters, x)
     if shown:

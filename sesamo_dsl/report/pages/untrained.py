@@ -15,7 +15,7 @@ from ...values.couplings import Couplings, couplings_text
 from . import checklist, provenance, quantities, sample_pictures
 from .blocks import Block, Card, Page, Pictures, Section, Table, Text
 from .theory import symmetry_section, theory_section
-from .wording import measured, number, pretty
+from .wording import measured, number, power, pretty
 
 
 def annealing_page(annealed: Annealed, references: dict[str, Estimate]) -> Page:
@@ -38,7 +38,7 @@ def annealing_page(annealed: Annealed, references: dict[str, Estimate]) -> Page:
         Card("walkers", f"{annealed.populations} × {annealed.walkers}"),
         checklist.card(checks),
     ]
-    return Page(program.theory, f"an annealing, {_where(program, annealed.parameters)}", cards, sections)
+    return Page(program.theory, f"an annealing on {_where(program, annealed.parameters)}", cards, sections)
 
 
 def _unknown_of(annealed: Annealed) -> Mapping[str, str]:
@@ -107,7 +107,7 @@ def chain_page(chain: Chain, references: dict[str, Estimate]) -> Page:
         Card("τ of S", measured(action[2:])),
         checklist.card(checks),
     ]
-    return Page(program.theory, f"Markov chains, {_where(program, chain.parameters)}", cards, sections)
+    return Page(program.theory, f"Markov chains on {_where(program, chain.parameters)}", cards, sections)
 
 
 def _unknown_of_chains(chain: Chain) -> Mapping[str, str]:
@@ -119,7 +119,9 @@ def _unknown_of_chains(chain: Chain) -> Mapping[str, str]:
     if chain.program.sectors.count == 1:
         unknown["changes of sector"] = "there is one sector only"
     if chain.trajectories is None:
-        unknown |= dict.fromkeys(("acceptance", "divergent trajectories"), "these are no chains of trajectories")
+        unknown |= dict.fromkeys(
+            ("acceptance", "divergent trajectories"), "these are no chains of trajectories"
+        )
     return unknown
 
 
@@ -142,7 +144,11 @@ def _chains(chain: Chain) -> list[Block]:
     steps = np.arange(1, chain.action.shape[1] + 1)
     lines = {f"chain {i}": chain.action[i] for i in range(shown)}
     history = sample_pictures.curves(
-        steps, lines, "configuration", "$S$", f"The action along the first {shown} of {len(chain.action)} chains."
+        steps,
+        lines,
+        "configuration",
+        "$S$",
+        f"The action along the first {shown} of {len(chain.action)} chains.",
     )
     means = sample_pictures.means(chain.program, chain.configurations, None)
     return [*blocks, table, Pictures([history, *means])]
@@ -171,13 +177,19 @@ def _sectors(
         pictures = [*([] if drawn is None else [drawn]), *pictures]
         blocks.append(quantities.sectors(masses, None, None, ()))
     elif program.sectors.count > 1:
-        blocks.append(Text(f"There are {program.sectors.order}^{program.sectors.n_blocks} sectors, too many to count."))
+        blocks.append(
+            Text(
+                f"There are {power(program.sectors.order, program.sectors.n_blocks)} sectors, too many to count."
+            )
+        )
     if not blocks and not pictures:
         return [Text("The theory has one sector and no Lie group: there is nothing to compare.")]
     return [*([Pictures(pictures)] if pictures else []), *blocks]
 
 
-def _quantities(result: Annealed | Chain, references: dict[str, Estimate], log_z: Estimate | None) -> list[Block]:
+def _quantities(
+    result: Annealed | Chain, references: dict[str, Estimate], log_z: Estimate | None
+) -> list[Block]:
     names = quantities.names_of(result.program, result.declared, log_z=log_z is not None)
     found = quantities.values(names, result.declared, result.expect, result.derived, log_z)
     table = quantities.table(found, {"reference": references}, result.declared)
@@ -186,4 +198,4 @@ def _quantities(result: Annealed | Chain, references: dict[str, Estimate], log_z
 
 def _where(program: Program, parameters: Couplings) -> str:
     couplings = couplings_text(parameters) or "no couplings"
-    return f"{' × '.join(map(str, program.shape))} sites, {couplings}"
+    return f"the lattice {' × '.join(map(str, program.shape))}, {couplings}"

@@ -14,6 +14,10 @@ _NOTHING = 1e-290  # smaller sizes are zero: they are what is left of underflow,
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SHIFTED = re.compile(r"([^\W\d]\w*)(?:\(((?:[+-]?\d+)(?:, [+-]?\d+)*)\))?")
+_POWER = re.compile(r"(?<=\d)e([+-]\d+)\b")
+_MINUS = re.compile(r"(?<![\w)\]-])-(?=\d|inf|nan)")
+_SHIFT = re.compile(r"\(([xy])((?:[+-]\d+e\d+)+)\)")
+_STEP = re.compile(r"([+-])(\d+)e(\d+)")
 _PLAIN = {"odd", "part", "under", "of", "f", "k", "L", "T"}  # words of operator names that are no fields
 
 
@@ -62,6 +66,29 @@ def deviation(z: float) -> str:
     return f"{sign}{number(abs(z), 2)} σ" if math.isfinite(z) and abs(z) < 1e4 else f"{sign}∞ σ"
 
 
+def typeset(text: str) -> str:
+    """Prose with its numbers as a page writes them: 1.2e-05 is 1.2 × 10⁻⁵, and -3 is −3."""
+    text = _POWER.sub(lambda found: f" × 10{str(int(found[1])).translate(_RAISED)}", text)
+    return _MINUS.sub("−", text)
+
+
+def power(base: object, exponent: object) -> str:
+    """A power, such as 2¹⁶ or S², of plain text."""
+    return f"{base}{str(exponent).translate(_RAISED)}"
+
+
+def shifts(text: str) -> str:
+    """The plain text of a derivation, with phi(x+1e0) as phi(x+ê₀)."""
+    return _SHIFT.sub(lambda found: f"({found[1]}{_steps_of(found[2])})", text)
+
+
+def _steps_of(text: str) -> str:
+    return "".join(
+        f"{sign.replace('-', '−')}{'' if count == '1' else count}ê{mu.translate(_LOWERED)}"
+        for sign, count, mu in _STEP.findall(text)
+    )
+
+
 def share(value: float) -> str:
     """A part of one in percent."""
     return f"{number(100 * value, 3)} %" if math.isfinite(value) else number(value)
@@ -78,6 +105,8 @@ def symbol(name: str) -> Markup:
 def pretty(name: str) -> str:
     """A name in plain text, Greek letters set: ``phi_re`` is φ_re."""
     base, scripts = name_parts(name)
+    if len(scripts) == 1 and scripts[0].isdigit():
+        return _letter(base) + scripts[0].translate(_LOWERED)
     return "_".join([_letter(base), *map(_letter, scripts)])
 
 

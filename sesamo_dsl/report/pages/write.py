@@ -30,7 +30,9 @@ def write_report(
     write_text(place, render(_page(result, references, **drawing), version("sesamo-dsl")))
 
 
-def _page(result: Run | Annealed | Chain | Comparison, references: Any, count: int = 0, seed: int = 0) -> Page:
+def _page(
+    result: Run | Annealed | Chain | Comparison, references: Any, count: int = 0, seed: int = 0
+) -> Page:
     if isinstance(result, Comparison):
         return comparison_page(
             result, quantities.check_references(references, [quantities.LOG_Z], result.theory)
