@@ -150,7 +150,7 @@ class Chain(Reported):
     trajectories
         Record of the trajectories of Hamiltonian Monte Carlo; None for chains of another kind.
     making
-        Theory, options and software of the chain; None for chains that were not made by :func:`sesamo_dsl.hmc`.
+        Theory, options and software of the chain; None unless :func:`sesamo_dsl.hmc` made it.
     """
 
     program: Program

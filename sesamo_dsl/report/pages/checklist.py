@@ -69,7 +69,9 @@ def card(checks: Iterable[Check]) -> Card:
     if bad:
         return Card("checks", f"{bad} of {len(listed)} found something", "bad")
     made = len(listed) - unknown
-    return Card("checks", f"{made} passed" + (f", {unknown} not known" if unknown else ""), "good")
+    open_ones = any(check.state == "unknown" and check.remedy for check in listed)
+    shown = f"{made} passed" + (f", {unknown} not made" if unknown else "")
+    return Card("checks", shown, "unknown" if open_ones else "good")
 
 
 def _bad(title: str, finding: Finding) -> Check:

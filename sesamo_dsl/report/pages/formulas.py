@@ -6,6 +6,7 @@ Browsers break no formula, and paper cuts off what is too wide.
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import sympy as sp
 from markupsafe import Markup
@@ -31,11 +32,8 @@ class _Breaking(FieldMathMLPrinter):
             before, self._summing = self._summing, True
             inner = self.pieces(expr.density)
             self._summing = before
-            head = self._print_SiteSum(expr)
-            opening = head.cloneNode(True)
-            opening.removeChild(opening.lastChild)  # the closing bracket, and the density before it
-            opening.removeChild(opening.lastChild)
-            return _enclosed(_inner(opening.toxml()).replace("<mo>[</mo>", _paren("[")), inner, _paren("]"))
+            sign = "".join(part.toxml() for part in self._sum_sign(expr))
+            return _enclosed(sign + _paren("["), inner, _paren("]"))
         if isinstance(expr, sp.log) and isinstance(expr.args[0], sp.Add):
             return _enclosed(f"<mi>log</mi>{_paren('(')}", self._terms(expr.args[0]), _paren(")"))
         if isinstance(expr, sp.Mul):
@@ -58,7 +56,7 @@ class _Breaking(FieldMathMLPrinter):
         if len(long) != 1 or sp.denom(positive).has(*long):
             return [sign + self.doprint(positive)]
         rest = sp.Mul(*(f for f in factors if f is not long[0]))
-        inner = self.pieces(long[0])
+        inner = self.pieces(cast(sp.Expr, long[0]))
         if isinstance(long[0], sp.Add):
             inner = _enclosed(_paren("("), inner, _paren(")"))
         if rest == 1:
@@ -80,18 +78,13 @@ def _closed(pieces: list[str], after: str) -> list[str]:
     return [*pieces[:-1], pieces[-1] + after]
 
 
-def _inner(xml: str) -> str:
-    """The content of an element."""
-    return xml[xml.index(">") + 1 : xml.rindex("<")]
-
-
 def width(mathml: str) -> int:
     """Characters of a formula in print, roughly."""
     return len(re.sub(r"<[^>]*>|\s", "", mathml))
 
 
 def equation(left: str, expr: sp.Expr) -> Markup:
-    """``left`` = expression as a block of MathML; ``left`` is a name that this package chooses, such as S₁."""
+    """``left`` = expression as a block of MathML; ``left`` is a name of this package, such as S₁."""
     rows, used = [""], width(left) + 1
     for piece in _Breaking().pieces(without_trivial_sums(expr)):
         size = width(piece)

@@ -1,7 +1,7 @@
-"""Pictures of a group from what every run stores: its Cayley graph, its domain, and how it is modulated with.
+"""Pictures of a group from what every run stores: its Cayley graph, its domain and its modulation.
 
-They need no declaration: the table of products and the scores of the domain, u(x) = argmax_u s_u · ⟨x⟩, are in
-the Program. In more than two dimensions the domain is cut with a plane.
+They need no declaration: the table of products and the scores of the domain, u(x) = argmax_u s_u · ⟨x⟩, are
+stored. In more than two dimensions the domain is cut with a plane.
 """
 
 from __future__ import annotations
@@ -64,7 +64,16 @@ def cayley(table: np.ndarray, surviving: Sequence[int] | None) -> Picture | str:
     )
     if order <= _LABELLED:
         for u in range(order):
-            axes.text(*place[u], str(u), ha="center", va="center", fontsize=9, color=INK, zorder=4)
+            axes.text(
+                float(place[u][0]),
+                float(place[u][1]),
+                str(u),
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=INK,
+                zorder=4,
+            )
     axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
     axes.set_axis_off()
     if chosen:
@@ -72,7 +81,8 @@ def cayley(table: np.ndarray, surviving: Sequence[int] | None) -> Picture | str:
             fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.02), ncols=3, title=None
         )
     broken = "" if surviving is None else " Elements that leave the action as it is are orange."
-    caption = f"Cayley graph of the group of order {order}: lines lead from u to u·g for each generator T_g.{broken}"
+    lines = "lines lead from u to u·g for each generator T_g"
+    caption = f"Cayley graph of the group of order {order}: {lines}.{broken}"
     return Picture(inline(figure, caption), caption)
 
 
@@ -118,7 +128,7 @@ def _layout(graph: nx.Graph, table: np.ndarray, chosen: Sequence[int]) -> dict[i
 def modulation(program: Program, parameters: Couplings, x: np.ndarray) -> list[Picture]:
     """The domain with samples: y, folded into Ω, and x = T_u y, in the plane of the collective coordinate."""
     pictures = []
-    finite = x[np.isfinite(x).reshape(len(x), -1).all(axis=1)][:_SHOWN]
+    finite = x[np.isfinite(x).all(axis=tuple(range(1, x.ndim)))][:_SHOWN]
     if not len(finite):
         return []
     if program.sectors.order > 1:
@@ -173,8 +183,8 @@ def _finite(program: Program, parameters: Couplings, x: np.ndarray) -> Picture:
     where = f"Coordinates along combinations of the spatial means of {of_what}{block}."
     if dimension > 2:
         where = (
-            f"The plane through the reference ρ and its nearest image, of {dimension} dimensions; it meets {met} of "
-            f"{program.sectors.order} sectors, and configurations are projected on it. {where}"
+            f"The plane through the reference ρ and its nearest image, of {dimension} dimensions; it meets "
+            f"{met} of {program.sectors.order} sectors, and configurations are projected on it. {where}"
         )
     caption = f"Modulation: the flow draws y in Ω, and T_u takes it to the sector u. {where}"
     return Picture(inline(figure, caption), caption)
@@ -187,7 +197,7 @@ def _means(program: Program, x: np.ndarray) -> np.ndarray:
 
 
 def _plane(scores: np.ndarray) -> tuple[np.ndarray, int]:
-    """Orthonormal directions in the space of means, (1 or 2, components), and the dimension of all of them."""
+    """Orthonormal directions in the space of means, (1 or 2, components), and how many there are in all."""
     dimension = int(np.linalg.matrix_rank(scores, tol=1e-9))
     if dimension <= 2:
         axes = np.eye(scores.shape[1])[np.abs(scores).max(axis=0) > 1e-12]
@@ -236,7 +246,16 @@ def _cut(axes: Axes, scores: np.ndarray, extent: float) -> int:
         if len(met) <= _LABELLED and len(ring):
             middle = ring.mean(axis=0)
             middle *= 0.9 * extent / max(float(np.linalg.norm(middle)), 1e-12)
-            axes.text(*middle, _name(int(u)), ha="center", va="center", fontsize=10, color=INK, zorder=5)
+            axes.text(
+                float(middle[0]),
+                float(middle[1]),
+                _name(int(u)),
+                ha="center",
+                va="center",
+                fontsize=10,
+                color=INK,
+                zorder=5,
+            )
     axes.plot([], [], color=GREY, label="walls")
     return len(met)
 
@@ -266,7 +285,7 @@ def _slice(collective: np.ndarray, x: np.ndarray, i: int) -> Picture:
     )
     more = f"; {len(collective) - 2} more directions are projected away" if len(collective) > 2 else ""
     caption = (
-        f"Modulation with Lie group {i + 1}: the flow draws y on the slice, and R(n) turns it into every direction n "
-        f"of M = Σ φ/√V{more}."
+        f"Modulation with Lie group {i + 1}: the flow draws y on the slice, and R(n) turns it into every "
+        f"direction n of M = Σ φ/√V{more}."
     )
     return Picture(inline(figure, plain(caption)), caption)

@@ -82,7 +82,7 @@ def _listing(program: Program) -> Block:
     text = program_text(program)
     if len(text) > _LONGEST:
         return Text(
-            f"The program that is sampled has {len(text)} characters, too many for a page; sd.compile(theory).program "
-            "has it."
+            f"The program that is sampled has {len(text)} characters, too many for a page; "
+            "sd.compile(theory).program has it."
         )
     return Fold(f"The program that is sampled, {len(text)} characters", [Listing(text)])

@@ -40,9 +40,12 @@ def check_references(references: Any, known: Sequence[str], theory: str) -> dict
         values = checks.listed(pair)
         if values is None or len(values) != 2:
             raise _wrong(f"reference {name}", checks.shown(pair), "a value and its error")
-        expected = {"expected": "a finite value, and an error of zero or more", "remedy": _REMEDY}
-        value = checks.real(values[0], f"reference {name}", least=-np.inf, **expected)
-        error = checks.real(values[1], f"error of reference {name}", open_below=False, **expected)
+        limits: dict[str, Any] = {
+            "expected": "a finite value, and an error of zero or more",
+            "remedy": _REMEDY,
+        }
+        value = checks.real(values[0], f"reference {name}", least=-np.inf, **limits)
+        error = checks.real(values[1], f"error of reference {name}", open_below=False, **limits)
         found[name] = Estimate(value, error)
     return found
 
@@ -83,7 +86,7 @@ def table(
     columns: Mapping[str, Mapping[str, Estimate]],
     declared: Iterable[str] = (),
 ) -> Table:
-    """Quantities with their values, and values from elsewhere, each with the difference in standard errors."""
+    """Quantities with their values, and values from elsewhere with the differences in standard errors."""
     shown = {title: column for title, column in columns.items() if column}
     header = ["quantity", "value"]
     for title in shown:

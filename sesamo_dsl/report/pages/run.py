@@ -88,7 +88,11 @@ def _weights(samples: Samples) -> list[Block]:
     if histogram is None:
         blocks.append(Text("No sample has a finite weight: there is no histogram."))
     weights = samples.weights if np.isfinite(samples.weights).all() else None
-    means = [] if _is_orbit_only(samples) else sample_pictures.means(samples.program, samples.x, weights)
+    means = (
+        []
+        if _is_orbit_only(samples)
+        else sample_pictures.means(samples.program, samples.x, weights, "in the model")
+    )
     pictures = [*([] if histogram is None else [histogram]), *means]
     return [*blocks, *([Pictures(pictures)] if pictures else [])]
 
@@ -102,7 +106,9 @@ def _is_orbit_only(samples: Samples) -> bool:
 def _sectors(samples: Samples) -> list[Block]:
     sectors = samples.program.sectors
     weights = samples.weights if np.isfinite(samples.weights).all() else None
-    pictures: list[Picture] = sample_pictures.orientations(samples.program, samples.x, weights)
+    pictures: list[Picture] = sample_pictures.orientations(
+        samples.program, samples.x, weights, "in the model"
+    )
     blocks: list[Block] = []
     if sectors.count > 1 and sectors.enumerable:
         masses = [
@@ -116,11 +122,8 @@ def _sectors(samples: Samples) -> list[Block]:
         blocks.append(quantities.sectors(masses, samples.model_masses, exact, outside))
     elif sectors.count > 1:
         pictures.insert(0, sample_pictures.blocks(samples.block_masses))
-        blocks.append(
-            Text(
-                f"There are {power(sectors.order, sectors.n_blocks)} sectors, too many to count the samples in each."
-            )
-        )
+        many = power(sectors.order, sectors.n_blocks)
+        blocks.append(Text(f"There are {many} sectors, too many to count configurations in each."))
     if not blocks and not pictures:
         return [Text("The theory has one sector and no Lie group: there is nothing to compare.")]
     return [*([Pictures(pictures)] if pictures else []), *blocks]
@@ -165,8 +168,8 @@ def _coverage(samples: Samples) -> list[Block]:
     if spectrum.rows:
         blocks.append(
             Text(
-                f"Operators by the model and from outside, those that differ most first; of {len(spectrum.rows)}, "
-                f"more than {number(spectrum.bound, 3)} σ is no accident."
+                "Operators by the model and from outside, those that differ most first; of "
+                f"{len(spectrum.rows)}, more than {number(spectrum.bound, 3)} σ is no accident."
             )
         )
         blocks.append(quantities.operators(spectrum.rows[:_MOST], spectrum.bound, outside=True))

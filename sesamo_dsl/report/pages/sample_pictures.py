@@ -41,7 +41,9 @@ def training(history: History) -> list[Picture]:
         axes = figure.subplots()
         steps = np.arange(1, len(values) + 1)
         width = max(1, len(values) // 50)
-        alone = {"alpha": 1.0, "linewidth": 1.2} if width == 1 else {"alpha": 0.35, "linewidth": 0.8}
+        alone: dict[str, Any] = (
+            {"alpha": 1.0, "linewidth": 1.2} if width == 1 else {"alpha": 0.35, "linewidth": 0.8}
+        )
         axes.plot(steps, values, color=BLUE, label="each step", **alone)
         if width > 1:
             smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
@@ -94,7 +96,12 @@ def weights(log_weights: np.ndarray, log_z: float, leaked: int) -> Picture | Non
     return Picture(inline(figure, caption), caption)
 
 
-def sectors(masses: Sequence[Estimate], model: np.ndarray | None, exact: np.ndarray | None) -> Picture | None:
+def sectors(
+    masses: Sequence[Estimate],
+    model: np.ndarray | None,
+    exact: np.ndarray | None,
+    source: str = "importance weights",
+) -> Picture | None:
     """Probability of each sector with its error, beside exact values; None for a single sector."""
     values = np.array([mass.value for mass in masses])
     errors = np.nan_to_num(np.array([mass.error for mass in masses]))
@@ -118,7 +125,7 @@ def sectors(masses: Sequence[Estimate], model: np.ndarray | None, exact: np.ndar
     if len(u) <= 16:
         axes.set_xticks(u, ["Ω", *(f"$T_{{{k}}}$Ω" for k in u[1:])])
     axes.legend(fontsize=9, frameon=False, ncols=3)
-    caption = "Probability of each sector of the group, by importance weights"
+    caption = f"Probability of each sector of the group, by {source}"
     caption += ", against the exact values." if exact is not None else "."
     return Picture(inline(figure, caption), caption)
 
@@ -143,10 +150,11 @@ def blocks(masses: np.ndarray) -> Picture:
     return Picture(inline(figure, caption), caption)
 
 
-def orientations(program: Program, x: np.ndarray, weights: np.ndarray | None) -> list[Picture]:
+def orientations(program: Program, x: np.ndarray, weights: np.ndarray | None, drawn: str) -> list[Picture]:
     """How M = Σφ/√V of each Lie group is oriented: its angle on a circle, else its first direction.
 
-    ``weights`` are those of the configurations x, (n, components, *lattice); None for equal weights.
+    ``weights`` are those of the configurations x, (n, components, *lattice), None for equal weights;
+    ``drawn`` says what these are without weights.
     """
     pictures = []
     means = x.mean(axis=tuple(range(2, x.ndim)), dtype=np.float64)
@@ -154,11 +162,11 @@ def orientations(program: Program, x: np.ndarray, weights: np.ndarray | None) ->
         moment = means @ program.constants[name].T
         if not np.isfinite(moment).all():
             continue
-        pictures.append(_orientation(moment, weights))
+        pictures.append(_orientation(moment, weights, drawn))
     return pictures
 
 
-def _orientation(moment: np.ndarray, weights: np.ndarray | None) -> Picture:
+def _orientation(moment: np.ndarray, weights: np.ndarray | None, drawn: str) -> Picture:
     figure = panel()
     axes = figure.subplots()
     dimension = moment.shape[1]
@@ -180,7 +188,7 @@ def _orientation(moment: np.ndarray, weights: np.ndarray | None) -> Picture:
         density=True,
         color=BLUE,
         alpha=0.4,
-        label="in the model" if weights is not None else "chain",
+        label=drawn,
     )
     if weights is not None and np.isfinite(weights).all():
         style: dict[str, Any] = {"histtype": "step", "color": ORANGE, "linewidth": 1.6}
@@ -191,8 +199,8 @@ def _orientation(moment: np.ndarray, weights: np.ndarray | None) -> Picture:
     return Picture(inline(figure, caption), caption)
 
 
-def means(program: Program, x: np.ndarray, weights: np.ndarray | None) -> list[Picture]:
-    """Distribution of the spatial mean of the first components, in the model and under exp(−S)."""
+def means(program: Program, x: np.ndarray, weights: np.ndarray | None, drawn: str) -> list[Picture]:
+    """Distribution of the spatial mean of the first components, as drawn and under exp(−S)."""
     average = x.mean(axis=tuple(range(2, x.ndim)), dtype=np.float64)
     pictures = []
     for a, name in enumerate(program.components[:4]):
@@ -202,8 +210,7 @@ def means(program: Program, x: np.ndarray, weights: np.ndarray | None) -> list[P
         figure = panel()
         axes = figure.subplots()
         bins = np.linspace(values.min(), values.max(), 61).tolist()
-        first = "in the model" if weights is not None else "chain"
-        axes.hist(values, bins, density=True, color=BLUE, alpha=0.35, label=first)
+        axes.hist(values, bins, density=True, color=BLUE, alpha=0.35, label=drawn)
         if weights is not None and np.isfinite(weights).all():
             style: dict[str, Any] = {"histtype": "step", "color": ORANGE, "linewidth": 1.6}
             axes.hist(values, bins, density=True, weights=weights, label="under exp(−S)", **style)

@@ -41,15 +41,16 @@ _MEANING = {
 def theory_section(
     analysis: Analysis | None, program: Program, parameters: Couplings, stored: str
 ) -> Section:
-    """The action, the fields, the lattice and the couplings; from the stored derivation without an analysis."""
+    """The action, the fields, the lattice and the couplings; without an analysis as they were stored."""
     blocks: list[Block] = []
     if analysis is not None:
         blocks += _action(analysis)
     elif stored:
         blocks += [
             Text(
-                "The declaration is not at hand, so that formulas are not typeset; this is the derivation that the "
-                "training wrote down. Give the declaration to load_run(…, theory=…) or --theory to see them."
+                "The declaration is not at hand, so that formulas are not typeset; this is the derivation "
+                "that the training wrote down. To see them, give the declaration: load_run(…, theory=…), or "
+                "--theory."
             ),
             *_stored(stored),
         ]
@@ -72,7 +73,8 @@ def _action(analysis: Analysis) -> Iterator[Block]:
         rows.append((symbol(field.name), Markup("{}; components {}").format(kind, parts)))
     lattice, size = theory.lattice, theory.degrees_of_freedom
     rows.append(("lattice", f"{lattice}, V = {lattice.volume}, n = {size} real degrees of freedom"))
-    rows += [("observable", name) for name in theory.observables]
+    if theory.observables:
+        rows.append(("observables", ", ".join(theory.observables)))
     rows.append(("normalisability", analysis.normalisability))
     yield Facts(rows)
     if notes := [*theory.notes, *analysis.limits]:
@@ -131,7 +133,7 @@ def symmetry_section(
     """Verdicts, the breaking part, the Cayley graph, the domain and the modulation of configurations x."""
     blocks: list[Block] = []
     if analysis is not None:
-        blocks += _verdicts(analysis)
+        blocks += _verdicts(analysis, parameters)
     else:
         blocks += _stored_verdicts(program, facts, stored)
     blocks += _pictures(analysis, program, parameters, facts, x)
@@ -140,7 +142,7 @@ def symmetry_section(
     return Section("Symmetries", blocks)
 
 
-def _verdicts(analysis: Analysis) -> Iterator[Block]:
+def _verdicts(analysis: Analysis, parameters: Couplings) -> Iterator[Block]:
     reports = (*analysis.reports, *analysis.lie_reports)
     if not reports:
         yield Text("No symmetry is declared: the flow fills the whole space.")
@@ -155,6 +157,8 @@ def _verdicts(analysis: Analysis) -> Iterator[Block]:
     if analysis.breaking != 0:
         yield Text("What the groups that are modulated with change of the action:")
         yield from _shown("S_1", analysis.breaking)
+        if _vanishes(analysis, parameters):
+            yield Text("At the couplings of this page it vanishes: there the symmetry is exact.")
     broken = [r for r in reports if r.status != "exact" and getattr(r.symmetry, "use", "") == "equivariant"]
     for report in broken:
         for verdict in report.verdicts:
@@ -165,6 +169,12 @@ def _verdicts(analysis: Analysis) -> Iterator[Block]:
         yield Text(f"A subgroup of order {len(analysis.surviving)} of {analysis.group.order} stays unbroken.")
 
 
+def _vanishes(analysis: Analysis, parameters: Couplings) -> bool:
+    """Whether S₁ is zero at the couplings that are zero, whatever the others are."""
+    zeros = [p for p in analysis.theory.parameters if not np.any(np.asarray(parameters.get(p.name, 1.0)))]
+    return analysis.breaking.subs(dict.fromkeys(zeros, sp.S.Zero)) == 0
+
+
 def _order(report: SymmetryReport | LieReport) -> str:
     if isinstance(report, LieReport):
         return f"dimension {len(report.matrices)}"
@@ -173,7 +183,7 @@ def _order(report: SymmetryReport | LieReport) -> str:
 
 
 def _evidence(report: SymmetryReport | LieReport) -> str | Markup:
-    """Why the verdict is what it is: the evidence of the weakest generator, and its residual if it is short."""
+    """Why the verdict is what it is: evidence of the weakest generator, and its residual if it is short."""
     weakest = next((v for v in report.verdicts if v.status == report.status), None)
     if weakest is None:
         return _MEANING[report.status]
@@ -241,9 +251,11 @@ def _pictures(
             figure.suptitle("")  # the page says which theory it is
             if figure.get_figwidth() < 7:
                 figure.set_size_inches(5.2, 4.8 if figure.get_figheight() > 3 else 2.6)
-            caption = (
-                "Fundamental domain Ω with its images, and slices of Lie groups, at the default couplings."
-            )
+            parts = [
+                *(["the fundamental domain Ω with its images"] if analysis.group.order > 1 else []),
+                *(["the slice of each Lie group with an orbit"] if analysis.lie_reports else []),
+            ]
+            caption = f"Derived: {' and '.join(parts)}; the vacuum is that of the default couplings."
             shown.append(Picture(inline(figure, caption), caption, wide=figure.get_figwidth() > 7))
     shown += group_pictures.modulation(program, parameters, x)
     if shown:

@@ -79,7 +79,7 @@ def _annealing(annealed: Annealed) -> list[Block]:
             log=True,
         ),
         sample_pictures.points(each, numbers, label, "Each population, with the error of its genealogy."),
-        *sample_pictures.means(annealed.program, annealed.samples, annealed.weights),
+        *sample_pictures.means(annealed.program, annealed.samples, annealed.weights, "walkers"),
     ]
     return [Table(["figure", "value"], rows, numeric=frozenset({1})), Pictures(pictures)]
 
@@ -136,8 +136,8 @@ def _chains(chain: Chain) -> list[Block]:
         moves = "with" if made.moves else "without"
         blocks.append(
             Text(
-                f"Hamiltonian Monte Carlo, {made.steps} steps of {number(made.step_size, 3)} widths each, {moves} "
-                f"moves of the groups; {made.divergent} trajectories diverged."
+                f"Hamiltonian Monte Carlo, {made.steps} steps of {number(made.step_size, 3)} widths each, "
+                f"{moves} moves of the groups; {made.divergent} trajectories diverged."
             )
         )
     shown = min(4, len(chain.action))
@@ -150,7 +150,7 @@ def _chains(chain: Chain) -> list[Block]:
         "$S$",
         f"The action along the first {shown} of {len(chain.action)} chains.",
     )
-    means = sample_pictures.means(chain.program, chain.configurations, None)
+    means = sample_pictures.means(chain.program, chain.configurations, None, "chains")
     return [*blocks, table, Pictures([history, *means])]
 
 
@@ -170,18 +170,17 @@ def _theory(making: Making | None, program: Program, parameters: Couplings, x: n
 def _sectors(
     program: Program, masses: list[Estimate], x: np.ndarray, weights: np.ndarray | None
 ) -> list[Block]:
-    pictures = sample_pictures.orientations(program, x, weights)
+    pictures = sample_pictures.orientations(program, x, weights, "chains" if weights is None else "walkers")
     blocks: list[Block] = []
     if masses:
-        drawn = sample_pictures.sectors(masses, None, None)
+        drawn = sample_pictures.sectors(
+            masses, None, None, "counting" if weights is None else "importance weights"
+        )
         pictures = [*([] if drawn is None else [drawn]), *pictures]
         blocks.append(quantities.sectors(masses, None, None, ()))
     elif program.sectors.count > 1:
-        blocks.append(
-            Text(
-                f"There are {power(program.sectors.order, program.sectors.n_blocks)} sectors, too many to count."
-            )
-        )
+        many = power(program.sectors.order, program.sectors.n_blocks)
+        blocks.append(Text(f"There are {many} sectors, too many to count configurations in each."))
     if not blocks and not pictures:
         return [Text("The theory has one sector and no Lie group: there is nothing to compare.")]
     return [*([Pictures(pictures)] if pictures else []), *blocks]

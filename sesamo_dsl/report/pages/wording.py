@@ -29,7 +29,7 @@ def number(value: float, digits: int = 4) -> str:
         return "∞" if value > 0 else "−∞"
     if abs(value) < _NOTHING:
         return "0"
-    mantissa, _, exponent = f"{value:.{digits}g}".replace("-", "−", value < 0).partition("e")
+    mantissa, _, exponent = f"{value:.{digits}g}".replace("-", "−", int(value < 0)).partition("e")
     if not exponent:
         return mantissa
     power = str(int(exponent.replace("−", "-"))).translate(_RAISED)
