@@ -11,6 +11,11 @@ from ...estimates.samples import Samples
 from .blocks import Block, Card, Check, Checks, Items, State, Text
 from .wording import typeset
 
+_OF_COVERAGE: Mapping[str, tuple[State, str]] = {
+    "covered": ("good", ""),
+    "missed": ("bad", REMEDY),
+    "unknown": ("unknown", UNKNOWN_REMEDY),
+}
 _ORDER: Mapping[State, int] = {"bad": 0, "unknown": 1, "good": 2}
 
 
@@ -35,8 +40,7 @@ def _coverage(samples: Samples) -> Check:
         return Check(
             "unknown", title, f"Whether the model misses a part of exp(−S): {reason}.", UNKNOWN_REMEDY
         )
-    state: State = {"covered": "good", "missed": "bad", "unknown": "unknown"}[coverage.status]
-    remedy = {"covered": "", "missed": REMEDY, "unknown": UNKNOWN_REMEDY}[coverage.status]
+    state, remedy = _OF_COVERAGE[coverage.status]
     return Check(state, title, _sentence(coverage.verdict), remedy)
 
 

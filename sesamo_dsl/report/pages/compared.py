@@ -67,7 +67,7 @@ def _methods(comparison: Comparison, references: dict[str, Estimate]) -> list[Bl
         for method in methods
     ]
     header = ["method", *_COLUMNS.values(), "effective samples/s", "pays from"]
-    table = Table(header, rows, "± is the error of the mean over seeds.", frozenset(range(1, len(header))))
+    tables = [_part(header, rows, slice(1, 5)), _part(header, rows, slice(5, None))]
     pictures = []
     for name in _DRAWN:
         found = {method: comparison.figure(method, name) for method in methods}
@@ -75,7 +75,10 @@ def _methods(comparison: Comparison, references: dict[str, Estimate]) -> list[Bl
         if known:
             caption = f"{_COLUMNS[name]} of each method, mean over seeds with its error."
             pictures.append(points(list(known.values()), list(known), _COLUMNS[name], caption))
-    blocks: list[Block] = [table, Text(f"Truth: {comparison.truth}.")]
+    blocks: list[Block] = [
+        *tables,
+        Text(f"± is the error of the mean over seeds. Truth: {comparison.truth}."),
+    ]
     if pictures:
         blocks.append(Pictures(pictures))
     if references:
@@ -94,6 +97,12 @@ def _methods(comparison: Comparison, references: dict[str, Estimate]) -> list[Bl
     titles = ["method", "seed", *(name.replace("_", " ") for name in FIGURES)]
     every = Table(titles, trials, numeric=frozenset(range(1, len(titles))))
     return [*blocks, Fold(f"All {len(trials)} trials", [every])]
+
+
+def _part(header: list[str], rows: list[list[str]], columns: slice) -> Table:
+    """Some columns of a table that is too wide for a page."""
+    shown = [header[0], *header[columns]]
+    return Table(shown, [[row[0], *row[columns]] for row in rows], numeric=frozenset(range(1, len(shown))))
 
 
 def _log_z(comparison: Comparison, method: str) -> Estimate:

@@ -25,5 +25,5 @@ def inline(figure: Figure, description: str) -> Markup:
     text = _DROPPED.sub("", text[text.index("<svg") :]).replace("xlink:href", "href")
     prefix = f"p{next(_NUMBERS)}-"  # glyphs and clips have the same names in all pictures
     text = _NAMED.sub(lambda match: match[1] + prefix, text)
-    head = Markup('<svg role="img" aria-label="{}"').format(escape(description))
+    head = Markup('<svg role="img" aria-label="{}" ').format(escape(description))
     return head + Markup(text[len("<svg") :].strip())  # made by matplotlib, which escapes what it is given

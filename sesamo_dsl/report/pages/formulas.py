@@ -35,14 +35,16 @@ class _Breaking(FieldMathMLPrinter):
             sign = "".join(part.toxml() for part in self._sum_sign(expr))
             return _enclosed(sign + _paren("["), inner, _paren("]"))
         if isinstance(expr, sp.log) and isinstance(expr.args[0], sp.Add):
-            return _enclosed(f"<mi>log</mi>{_paren('(')}", self._terms(expr.args[0]), _paren(")"))
+            return _enclosed(
+                f"<mi>log</mi>{_paren('(')}", self._terms(cast(sp.Add, expr.args[0])), _paren(")")
+            )
         if isinstance(expr, sp.Mul):
             return self._product(expr)
         return [self.doprint(expr)]
 
     def _terms(self, expr: sp.Add) -> list[str]:
         out: list[str] = []
-        for term in self._as_ordered_terms(expr):
+        for term in cast(list[sp.Expr], self._as_ordered_terms(expr)):
             minus = term.could_extract_minus_sign()
             first, *rest = self.pieces(-term if minus else term)
             sign = "<mo>−</mo>" if minus else "<mo>+</mo>" if out else ""

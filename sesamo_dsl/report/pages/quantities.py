@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -69,14 +70,15 @@ def values(
     derived: Callable[[str], Sequence[float]],
     log_z: Estimate | None,
 ) -> dict[str, Estimate]:
-    """The measured value of every quantity by name."""
+    """The measured value of every quantity by name; NaN where it cannot be computed."""
     own = set(declared)
     found: dict[str, Estimate] = {}
     for name in names:
         if name == LOG_Z and log_z is not None:
             found[name] = log_z
         else:
-            with np.errstate(all="ignore"):
+            found[name] = Estimate(np.nan, np.nan)
+            with np.errstate(all="ignore"), contextlib.suppress(OptionError):  # such as a function of NaN
                 found[name] = Estimate(*(derived if name in own else expect)(name)[:2])
     return found
 

@@ -18,7 +18,7 @@ _POWER = re.compile(r"(?<=\d)e([+-]\d+)\b")
 _MINUS = re.compile(r"(?<![\w)\]-])-(?=\d|inf|nan)")
 _SHIFT = re.compile(r"\(([xy])((?:[+-]\d+e\d+)+)\)")
 _STEP = re.compile(r"([+-])(\d+)e(\d+)")
-_PLAIN = {"odd", "part", "under", "of", "f", "k", "L", "T"}  # words of operator names that are no fields
+_PLAIN = {"Σ", "odd", "part", "under", "of", "f", "k", "L", "T"}  # words of operator names that are no fields
 
 
 def number(value: float, digits: int = 4) -> str:
