@@ -22,6 +22,8 @@ from .errors import BackendError, OptionError, RunError, TrainingDivergedError
 from .estimates.chains import Chain
 from .estimates.estimate import Estimate
 from .estimates.exact import ExactValues, exact_configurations
+from .estimates.making import Making
+from .estimates.reported import Reported
 from .estimates.samples import Samples
 from .hamiltonian import hmc
 from .landscape.integrability import require_normalizable
@@ -92,7 +94,7 @@ FIGURES = tuple(f.name for f in fields_of(Trial) if f.name not in ("method", "se
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Reported):
     """Result of :func:`compare`; print it to see the table.
 
     Attributes
@@ -103,6 +105,8 @@ class Comparison:
         For each method, what the reader must know about it.
     truth
         Where the configurations of the target and the exact masses come from.
+    making
+        Theory, options and software of the comparison.
     """
 
     theory: str
@@ -112,6 +116,7 @@ class Comparison:
     trials: tuple[Trial, ...]
     notes: Mapping[str, tuple[str, ...]]
     truth: str
+    making: Making | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -339,8 +344,11 @@ def compare(
         origin = f"{origin}; log Z of {named}"
     shown = {method: (*found, *_on_coverage(method, trials)) for method, found in notes.items()}
     shown = {method: found for method, found in shown.items() if found}
+    options_of_all = {"methods": ", ".join(dict.fromkeys((*trained, *free))), "samples": samples, **asked}
+    seeds_of_all = {"seeds": ", ".join(map(str, range(seeds))), "budget": budget}
+    making = Making.now(compiled.analysis, options_of_all | seeds_of_all, compiled.backend)
     return Comparison(
-        compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, origin
+        compiled.theory.name, values, compiled.backend.name, budget, tuple(trials), shown, origin, making
     )
 
 

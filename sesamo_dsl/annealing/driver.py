@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from signal import Signals
 from typing import Any, Unpack
 
@@ -14,6 +15,7 @@ import numpy as np
 from ..backend import Backend
 from ..compiled_program import CompiledProgram
 from ..errors import AnnealingInterrupted, BackendError
+from ..estimates.making import Making
 from ..landscape.integrability import require_normalizable
 from ..landscape.laplace import DENSE
 from ..language.derived import Derived
@@ -150,6 +152,7 @@ def anneal(
     annealed, signals = anneal_program(
         compiled, values, chosen, progress=progress, notes=declared.notes, derived=declared.derived
     )
+    annealed = replace(annealed, making=Making.now(compiled.analysis, vars(chosen), compiled.backend))
     if signals:
         raise AnnealingInterrupted(signals[0], annealed)
     return annealed

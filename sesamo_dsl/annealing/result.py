@@ -18,7 +18,9 @@ from ..estimates.exports import Exports, NamedArrays
 from ..estimates.finding import Finding
 from ..estimates.identities import Identities
 from ..estimates.log_z_derivatives import log_z_derivative
+from ..estimates.making import Making
 from ..estimates.pareto import HEAVY_TAIL, pareto_tail_index
+from ..estimates.reported import Reported
 from ..estimates.target_sample import TargetSample, most_of
 from ..estimates.weighted import (
     Observable,
@@ -44,7 +46,7 @@ _LARGE_WEIGHT = 5.0  # if all weights are below this multiple of their mean, the
 
 
 @dataclass(frozen=True, eq=False)
-class Annealed(Exports):
+class Annealed(Exports, Reported):
     """Weighted configurations of exp(−S)/Z by sequential Monte Carlo, with log Z.
 
     Attributes
@@ -80,6 +82,8 @@ class Annealed(Exports):
         Sentences about the annealing that a reader must know.
     declared
         The theory's derived quantities by name.
+    making
+        Theory, options and software of the annealing; None for that of a run, which keeps them itself.
     """
 
     program: Program
@@ -101,6 +105,7 @@ class Annealed(Exports):
     stopped: str = ""
     notes: tuple[str, ...] = ()
     declared: Mapping[str, Derived] = field(default_factory=dict)
+    making: Making | None = None
 
     @classmethod
     def of(
@@ -318,18 +323,22 @@ class Annealed(Exports):
         return tuple(self.expect((u == sector).astype(np.float64)) for sector in range(sectors.count))
 
     @cached_property
+    def findings(self) -> Mapping[str, Finding | None]:
+        """What every check has found, by what it is about; None where it found nothing."""
+        return {
+            "end of the annealing": self._unfinished(),
+            "values of S": self._not_finite(),
+            "ancestors": self._few_ancestors(),
+            "agreement of populations": self._populations_apart(),
+            "acceptance": self._rejected(),
+            "evenness of the weights": self._uneven(),
+            "error of log Z": self._imprecise(),
+        }
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Reasons to doubt the figures, each with its remedy; empty for a sound annealing."""
-        found = (
-            self._unfinished(),
-            self._not_finite(),
-            self._few_ancestors(),
-            self._populations_apart(),
-            self._rejected(),
-            self._uneven(),
-            self._imprecise(),
-        )
-        return tuple(str(finding) for finding in found if finding is not None)
+        return tuple(str(finding) for finding in self.findings.values() if finding is not None)
 
     def _unfinished(self) -> Finding | None:
         if self.reached < 1:

@@ -1,4 +1,4 @@
-"""The command line, ``sesamo-dsl``: theories, check, test, train, sample, check-run, compare, hmc, anneal."""
+"""The command line, ``sesamo-dsl``: declarations, runs, and what samples without a model."""
 
 from . import declarations, runs, untrained  # in the order in which commands are listed
 from .application import app, main

@@ -59,6 +59,17 @@ PlotOption = Annotated[
 ]
 
 
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        parser=parse_path,
+        metavar="PAGE",
+        help="Write a page about the result to this .html file.",
+    ),
+]
+
+
 def is_default(context: typer.Context, name: str) -> bool:
     """True if the option was not given."""
     source = context.get_parameter_source(name)

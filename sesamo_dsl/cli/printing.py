@@ -10,6 +10,7 @@ import typer
 
 from ..estimates.chains import Chain
 from ..estimates.estimate import Estimate
+from ..estimates.reported import Reported
 from ..estimates.samples import Samples
 from ..estimates.weighted import observable_names
 from ..machine.files import write_bytes
@@ -71,6 +72,13 @@ def draw(samples: Samples, plot: Path | None) -> None:
 
         save(samples_picture(samples), plot)
         typer.echo(f"picture            {plot}")
+
+
+def write_page(result: Reported, page: Path | None) -> None:
+    """Write the page of a result, if one is wanted."""
+    if page is not None:
+        result.report(page)
+        typer.echo(f"report             {page}")
 
 
 def print_warnings(warnings: tuple[str, ...]) -> None:

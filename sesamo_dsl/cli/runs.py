@@ -1,4 +1,4 @@
-"""Commands about trained models: train, sample, check-run, compare."""
+"""Commands about trained models: train, sample, check-run, report, compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..estimates.samples_file import ENDINGS
 from ..estimates.samples_writer import check_samples_file
 from ..language.theory_files import is_shipped, load_theory, source_of
 from ..machine.files import write_text
-from ..machine.outputs import check_output, check_picture
+from ..machine.outputs import check_output, check_page, check_picture
 from ..plan.methods import METHODS
 from ..plan.options import Law, Strategy, TrainingOptions
 from ..runs import Run, load_run, start
@@ -35,6 +35,8 @@ from .arguments import (
     CountOption,
     DeclarationOption,
     PlotOption,
+    ReportOption,
+    RunArgument,
     SettingsOption,
     TheoryArgument,
     is_default,
@@ -45,7 +47,7 @@ from .arguments import (
     parse_seconds,
     require_distinct,
 )
-from .printing import draw, print_report, require_finite, residuals_text, save_arrays
+from .printing import draw, print_report, require_finite, residuals_text, save_arrays, write_page
 
 
 @app.command()
@@ -312,6 +314,26 @@ def check_run(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+def report(
+    run: RunArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            parser=parse_path, metavar="PAGE", help="The page, an .html file; by default report.html in RUN."
+        ),
+    ] = None,
+    count: CountOption = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 1,
+    declaration: DeclarationOption = None,
+) -> None:
+    """Write one HTML page about a run: theory, symmetries, training, samples, checks, provenance."""
+    page = run / "report.html" if output is None else output
+    check_page(page)
+    load_run(run, theory=declaration).report(page, count=count, seed=seed)
+    typer.echo(f"report             {page}")
+
+
 @app.command(context_settings={"allow_extra_args": True})
 def compare(
     context: typer.Context,
@@ -331,6 +353,7 @@ def compare(
             parser=parse_path, metavar="DIR", help="Write table.txt, table.csv, table.png and the runs there."
         ),
     ] = None,
+    page: ReportOption = None,
 ) -> None:
     """Give several methods the same time, and put their figures into one table; some of them are trained.
 
@@ -338,6 +361,8 @@ def compare(
     """
     if out is not None:
         check_output(out, directory=True)
+    if page is not None:
+        check_page(page)
 
     def report(trial: Trial) -> None:
         typer.echo(f"{trial.method}, seed {trial.seed}: ESS {trial.ess:.4f}, {trial.steps} steps", err=True)
@@ -360,3 +385,4 @@ def compare(
         write_text(out / "table.csv", comparison.csv())
         save(comparison_picture(comparison), out / "table.png")
         typer.echo(f"written to         {out}")
+    write_page(comparison, page)

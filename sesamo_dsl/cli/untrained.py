@@ -15,10 +15,17 @@ from ..errors import (
 from ..hamiltonian import hmc
 from ..hamiltonian.options import HMCOptions
 from ..language.theory_files import load_theory
-from ..machine.outputs import check_output, check_picture
+from ..machine.outputs import check_output, check_page, check_picture
 from .application import FAILED, app
-from .arguments import SettingsOption, TheoryArgument, parse_couplings, parse_path, require_distinct
-from .printing import print_warnings, save_arrays
+from .arguments import (
+    ReportOption,
+    SettingsOption,
+    TheoryArgument,
+    parse_couplings,
+    parse_path,
+    require_distinct,
+)
+from .printing import print_warnings, save_arrays, write_page
 
 
 @app.command("hmc")
@@ -42,10 +49,14 @@ def run_hmc(
             help="Write x and action, (chains, trajectories, …), to this .npz file.",
         ),
     ] = None,
+    report: ReportOption = None,
 ) -> None:
     """Sample a theory by HMC, with moves drawn from its groups; needs no model."""
+    require_distinct(output=output, report=report)
     if output is not None:
         check_output(output)
+    if report is not None:
+        check_page(report)
     chain = hmc(
         load_theory(theory),
         parameters=parse_couplings(settings or []),
@@ -58,6 +69,7 @@ def run_hmc(
     typer.echo(chain.text())
     if output is not None:
         save_arrays(output, {"x": chain.x, "action": chain.action})
+    write_page(chain, report)
     print_warnings(chain.warnings)
 
 
@@ -92,13 +104,16 @@ def run_anneal(
             parser=parse_path, metavar="PICTURE", help="Draw the annealing to this .png, .pdf or .svg file."
         ),
     ] = None,
+    report: ReportOption = None,
 ) -> None:
     """Find log Z and weighted samples by annealing walkers; needs no model and no training."""
-    require_distinct(out=output, plot=plot)
+    require_distinct(out=output, plot=plot, report=report)
     if output is not None:
         check_output(output)
     if plot is not None:
         check_picture(plot)
+    if report is not None:
+        check_page(report)
     asked = {"seconds": seconds, "walkers": walkers, "populations": populations}
     stopped: AnnealingInterrupted | None = None
     try:
@@ -120,6 +135,7 @@ def run_anneal(
 
         save(annealing_picture(annealed), plot)
         typer.echo(f"picture            {plot}")
+    write_page(annealed, report)
     print_warnings(annealed.warnings)
     if stopped is not None:
         typer.echo(f"stopped by {stopped}", err=True)

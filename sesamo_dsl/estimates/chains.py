@@ -27,6 +27,8 @@ from .exports import Exports, NamedArrays
 from .finding import Finding
 from .identities import Identities
 from .log_z_derivatives import log_z_derivative
+from .making import Making
+from .reported import Reported
 from .samples import Samples, check_samples
 from .target_sample import TargetSample, most_of
 from .weighted import Observable, all_observables, in_chunks, observable_names, values_of, virial_values
@@ -130,7 +132,7 @@ class Trajectories(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Chain(Exports):
+class Chain(Exports, Reported):
     """Configurations in the order in which Markov chains visited them.
 
     Attributes
@@ -149,6 +151,8 @@ class Chain(Exports):
         The theory's derived quantities by name.
     trajectories
         Record of the trajectories of Hamiltonian Monte Carlo; None for chains of another kind.
+    making
+        Theory, options and software of the chain; None unless :func:`sesamo_dsl.hmc` made it.
     """
 
     program: Program
@@ -159,6 +163,7 @@ class Chain(Exports):
     notes: tuple[str, ...] = ()
     declared: Mapping[str, Derived] = field(default_factory=dict)
     trajectories: Trajectories | None = None
+    making: Making | None = None
 
     def __len__(self) -> int:
         return self.action.size
@@ -300,18 +305,22 @@ class Chain(Exports):
         return {name: convergence(values) for name, values in series.items()}
 
     @cached_property
+    def findings(self) -> Mapping[str, Finding | None]:
+        """What every check has found, by what it is about; None where it found nothing."""
+        return {
+            "length": self._too_short(),
+            "agreement of chains": self._apart(),
+            "effective samples": self._few_effective(),
+            "changes of sector": self._frozen(),
+            "acceptance": self._rejected(),
+            "divergent trajectories": self._divergent(),
+            "rejections in a row": self._stuck(),
+        }
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Reasons to doubt the figures, each with its remedy; empty for a sound chain."""
-        found = (
-            self._too_short(),
-            self._apart(),
-            self._few_effective(),
-            self._frozen(),
-            self._rejected(),
-            self._divergent(),
-            self._stuck(),
-        )
-        return tuple(str(finding) for finding in found if finding is not None)
+        return tuple(str(finding) for finding in self.findings.values() if finding is not None)
 
     def _apart(self) -> Finding | None:
         """A finding if the chains, or their halves, do not have one distribution."""
@@ -468,6 +477,7 @@ class Chain(Exports):
             tuple(dict.fromkeys(note for chain in chains for note in chain.notes)),
             self.declared,
             _all_trajectories([chain.trajectories for chain in chains]),
+            self.making,
         )
 
     def text(self) -> str:

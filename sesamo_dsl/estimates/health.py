@@ -24,7 +24,8 @@ LARGEST_SHARE = 0.05
 FEWEST = 10
 """Number of effective samples below which no error bar is reliable."""
 _MISMATCH = 0.01  # largest mean mismatch of log q; harmless rounding gives at most 1e-3
-_FINAL_BATCHES = 50  # number of batches at the end of a training whose ESS is compared with the samples
+FINAL_BATCHES = 50
+"""Number of batches at the end of a training whose ESS is compared with that of the samples."""
 _LEAST_MASS = 1e-4  # least missed probability that is reported
 
 
@@ -180,9 +181,9 @@ def exact_log_z(samples: WeightedSamples) -> Finding | None:
 def batches_disagree(samples: WeightedSamples) -> Finding | None:
     """The ESS of the last batches of the training differs from the ESS of the samples."""
     record = samples.training
-    if record is None or len(record.batch_ess) < _FINAL_BATCHES:
+    if record is None or len(record.batch_ess) < FINAL_BATCHES:
         return None
-    last = record.batch_ess[-_FINAL_BATCHES:]
+    last = record.batch_ess[-FINAL_BATCHES:]
     seen = samples.model_ess / max(1 - samples.leaked_fraction, 1e-300)  # batches keep leaked samples
     if 0.6 * np.median(last) - 0.05 <= seen <= 1.25 * last.max() + 0.05:
         return None

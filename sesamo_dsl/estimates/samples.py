@@ -14,6 +14,7 @@ from ..checks import shown
 from ..errors import OptionError, RunError
 from ..language.theory import Theory
 from ..language.theory_files import derived_quantities, load_theory
+from ..stages.analyse import analyse
 from ..stages.same_action import same_action
 from .annealing_record import AnnealingRecord
 from .coverage import NOT_ASKED, REMEDY, UNKNOWN_REMEDY, Coverage
@@ -97,7 +98,7 @@ class Samples(WeightedSamples):
         stored = read_samples(place, part)
         given = theory if theory is None or isinstance(theory, Theory) else load_theory(theory)
         frame = stored.frame
-        if given is not None and not same_action(frame.program, given):
+        if given is not None and not same_action(frame.program, analyse(given, normalizable=False)):
             raise RunError(
                 f"samples in {place}",
                 expected=f"the theory {frame.program.theory} they were drawn from",

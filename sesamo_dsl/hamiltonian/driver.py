@@ -23,6 +23,7 @@ from ..backend import Backend
 from ..compiled_program import CompiledProgram, check_configurations
 from ..errors import AnnealingError, BackendError
 from ..estimates.chains import Chain, Trajectories
+from ..estimates.making import Making
 from ..landscape.integrability import require_normalizable
 from ..language.theory import Theory
 from ..machine.memory import check_memory
@@ -142,6 +143,7 @@ def hmc(
         tuple(notes),
         declared.derived,
         made,
+        Making.now(compiled.analysis, vars(settings), compiled.backend),
     )
 
 

@@ -88,7 +88,9 @@ def derived_quantities(
     places
         Directories in which the theory file may be, beside its recorded path.
     """
-    derived = _declared_quantities(wanted, origin, places) if given is None else given.derived
+    if given is None and wanted:
+        given = recorded_theory(origin, places)
+    derived = {} if given is None else given.derived
     missing = [quantity for quantity in wanted if quantity not in derived]
     if not missing:
         return derived, ()
@@ -99,20 +101,22 @@ def derived_quantities(
     return derived, (note,)
 
 
-def _declared_quantities(
-    wanted: Sequence[str], origin: Mapping[str, str], places: Sequence[Path]
-) -> Mapping[str, Derived]:
+def recorded_theory(origin: Mapping[str, str], places: Sequence[Path]) -> Theory | None:
+    """The theory of an origin: a shipped one, or that of its file if it is found as it was recorded.
+
+    The arguments are those of :func:`derived_quantities`.
+    """
     reference = origin.get("reference")
-    if not wanted or reference is None:
-        return {}
+    if reference is None:
+        return None
     if is_shipped(reference):
-        return load_theory(reference).derived
+        return load_theory(reference)
     recorded = Path(reference)
     for path in (recorded, *(place / recorded.name for place in places)):
         with suppress(OSError, TheoryFileError):
             if source_of(str(path)).get("sha256") == origin.get("sha256"):
-                return load_theory(path, alone=True).derived
-    return {}
+                return load_theory(path, alone=True)
+    return None
 
 
 def _shipped(name_or_path: str) -> Theory:

@@ -12,6 +12,8 @@ ARRAYS = (".npz",)
 """Endings of files of arrays."""
 TEXTS = (".txt", ".tex", ".html", ".md")
 """Endings of files of text."""
+PAGES = (".html",)
+"""Endings of pages."""
 
 
 def check_output(path: Path, replaced: Sequence[str] = ARRAYS, *, directory: bool = False) -> None:
@@ -66,6 +68,18 @@ def check_output(path: Path, replaced: Sequence[str] = ARRAYS, *, directory: boo
         found=error,
         remedy="choose another directory or fix its permissions",
     )
+
+
+def check_page(path: Path) -> None:
+    """Raise OptionError unless the name is that of a page, RunError unless the page can be written."""
+    if path.suffix.lower() not in PAGES:
+        raise OptionError(
+            f"report {path}",
+            expected="a file name that ends in .html",
+            found=repr(path.suffix),
+            remedy="write for instance report.html",
+        )
+    check_output(path, PAGES)
 
 
 def check_picture(path: Path) -> None:

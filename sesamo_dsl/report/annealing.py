@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..annealing import Annealed
 from ..values.couplings import couplings_text
+from .style import BLUE, GREY, INK, ORANGE, panel
 
-_BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
 _COMPONENTS = 4  # most components shown
 
 
 def annealing_picture(annealed: Annealed) -> Figure:
     """Acceptance and ESS along the ladder, log Z and ancestors of each population, and means of the field."""
-    figure = Figure(figsize=(11.0, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = panel(11.0, 6.4)
     parts = figure.add_gridspec(2, 2)
     _draw_ladder(figure.add_subplot(parts[0, 0]), annealed)
     _draw_log_z(figure.add_subplot(parts[0, 1]), annealed)
@@ -27,15 +25,15 @@ def annealing_picture(annealed: Annealed) -> Figure:
     couplings = couplings_text(annealed.parameters)
     figure.suptitle(
         f"{annealed.program.theory}   {couplings}   {size}, log Z {annealed.estimate}",
-        color=_INK,
+        color=INK,
         fontsize=12,
     )
     return figure
 
 
 def _draw_ladder(axes: Axes, annealed: Annealed) -> None:
-    axes.plot(annealed.ladder, annealed.acceptance, ".-", color=_BLUE, label="least acceptance")
-    axes.plot(annealed.ladder, annealed.conditional_ess, ".-", color=_ORANGE, label="least conditional ESS")
+    axes.plot(annealed.ladder, annealed.acceptance, ".-", color=BLUE, label="least acceptance")
+    axes.plot(annealed.ladder, annealed.conditional_ess, ".-", color=ORANGE, label="least conditional ESS")
     axes.set(xlabel="β", xscale="log", ylim=(0, 1.03))
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9)
@@ -44,10 +42,10 @@ def _draw_ladder(axes: Axes, annealed: Annealed) -> None:
 def _draw_log_z(axes: Axes, annealed: Annealed) -> None:
     numbers = np.arange(annealed.populations)
     errors = np.sqrt(annealed.population_variance)
-    axes.errorbar(numbers, annealed.population_log_z, errors, fmt="o", color=_BLUE, capsize=3)
+    axes.errorbar(numbers, annealed.population_log_z, errors, fmt="o", color=BLUE, capsize=3)
     if np.isfinite(annealed.log_z):
         low, high = (annealed.log_z + sign * annealed.log_z_error for sign in (-1, 1))
-        axes.axhspan(low, high, color=_ORANGE, alpha=0.3, label="all together")
+        axes.axhspan(low, high, color=ORANGE, alpha=0.3, label="all together")
         axes.legend(fontsize=9)
     axes.set(xlabel="population", ylabel="log Z" if annealed.reached == 1 else "log ∫ γ_β")
     axes.grid(alpha=0.25)
@@ -56,8 +54,8 @@ def _draw_log_z(axes: Axes, annealed: Annealed) -> None:
 def _draw_ancestors(axes: Axes, annealed: Annealed) -> None:
     shares = np.bincount(annealed.ancestor, weights=annealed.weights)
     shares = np.sort(shares[shares > 0])[::-1]
-    axes.plot(np.arange(1, len(shares) + 1), shares, color=_BLUE)
-    axes.axhline(1 / len(annealed), color=_GREY, linewidth=1.0, label="one walker")
+    axes.plot(np.arange(1, len(shares) + 1), shares, color=BLUE)
+    axes.axhline(1 / len(annealed), color=GREY, linewidth=1.0, label="one walker")
     axes.set(xlabel="ancestor, by weight", ylabel="weight of its descendants", xscale="log", yscale="log")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9)

@@ -20,7 +20,8 @@ from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..landscape.vacua import find_vacuum
 from ..stages.lower import lower_theory
-from .pictures import _BLUE, _GREY, _INK, _ORANGE, _figure
+from .derivation.latex import FieldLatexPrinter
+from .style import BLUE, GREY, INK, ORANGE, panel, plain
 
 _TINTS = ("#dbe7f3", "#b5cde6", "#e6ebf0", "#93b5d8", "#c9d3dd", "#7da3cc")
 _LABELLED = 24  # sectors; more labels would cover each other
@@ -53,7 +54,7 @@ def domain_picture(analysis: Analysis) -> Figure:
     vacuum = _vacuum(analysis)
     panels = (2 if dimension == 3 else 1) * finite + len(analysis.lie_reports)
     height = 2.6 if finite and dimension == 1 and panels == 1 else 5.6
-    figure = _figure(max(5.4 * panels, 6.4), height)
+    figure = panel(max(5.4 * panels, 6.4), height)
     axes = list(np.ravel(figure.subplots(1, panels)))
     if finite:
         marked = None if vacuum is None else domain.projection @ vacuum
@@ -65,7 +66,7 @@ def domain_picture(analysis: Analysis) -> Figure:
     for place, report in zip(axes, analysis.lie_reports, strict=True):
         _draw_slice(place, report, analysis, vacuum)
     name = " × ".join(report.symmetry.name for report in (*_modulating(analysis), *analysis.lie_reports))
-    figure.suptitle(f"{analysis.theory.name}   {name}", color=_INK, fontsize=12)
+    figure.suptitle(f"{analysis.theory.name}   {plain(name)}", color=INK, fontsize=12)
     handles = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -97,7 +98,7 @@ def _tints(domain: Domain, group: FiniteGroup[Element]) -> list[str]:
         used = {chosen[v] for v in near if v in chosen}
         free = [i for i in range(len(_TINTS)) if i not in used]
         chosen[u] = free[0] if free else u % len(_TINTS)
-    return [_ORANGE, *(_TINTS[chosen[u]] for u in range(1, group.order))]
+    return [ORANGE, *(_TINTS[chosen[u]] for u in range(1, group.order))]
 
 
 def _label(u: int) -> str:
@@ -111,7 +112,7 @@ def _extent(vacuum: np.ndarray | None) -> float:
 
 
 def _axis_label(domain: Domain, a: int) -> str:
-    return f"$c_{{{a + 1}}}$ = ⟨{domain.collective[a]}⟩"
+    return f"$c_{{{a + 1}}} = \\langle {FieldLatexPrinter().doprint(domain.collective[a])} \\rangle$"
 
 
 def _draw_line(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> None:
@@ -121,8 +122,8 @@ def _draw_line(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> Non
         end = float(np.sign(matrix[0, 0] * domain.centre[0])) * extent
         axes.axvspan(min(0.0, end), max(0.0, end), color=tints[u], alpha=_opacity(u), linewidth=0)
         _write(axes, np.array([end / 2, 0.55]), _label(u), fontsize=13)
-    axes.axhline(0.0, color=_INK, linewidth=1.0)
-    axes.axvline(0.0, color=_GREY, linewidth=1.6, label="walls")
+    axes.axhline(0.0, color=INK, linewidth=1.0)
+    axes.axvline(0.0, color=GREY, linewidth=1.6, label="walls")
     _arrow(axes, np.array([domain.centre[0] * extent / 3 / abs(domain.centre[0]), 0.0]))
     if vacuum is not None:
         images = np.unique(np.round([float(m[0, 0]) * vacuum[0] for m in domain.representation], 9))
@@ -138,10 +139,10 @@ def _draw_plane(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> No
         normals = _half_spaces(domain, u)
         sector = _clip(square, normals)
         axes.add_patch(Polygon(sector, color=tints[u], alpha=_opacity(u), linewidth=0))
-        axes.add_collection(LineCollection(_walls(sector, normals), colors=_GREY, linewidths=1.4))
+        axes.add_collection(LineCollection(_walls(sector, normals), colors=GREY, linewidths=1.4))
         if domain.order <= _LABELLED:
             _write(axes, 0.88 * extent * _unit(_centroid([sector])), _label(u), fontsize=11)
-    axes.plot([], [], color=_GREY, label="walls")
+    axes.plot([], [], color=GREY, label="walls")
     _arrow(axes, domain.centre * extent / 2.2 / np.linalg.norm(domain.centre))
     if vacuum is not None:
         _mark(axes, vacuum, domain.representation @ vacuum)
@@ -222,16 +223,16 @@ def _draw_sphere(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None, *, b
             PolyCollection(flat, facecolors=colours, edgecolors=colours, linewidths=0.4, zorder=1)
         )
         lines = [edge @ view.T for part in parts for edge in _walls(part, normals)]
-        colour, width = (_ORANGE, 2.4) if u == 0 else (_GREY, 1.1)
+        colour, width = (ORANGE, 2.4) if u == 0 else (GREY, 1.1)
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, zorder=3 if u == 0 else 2))
         if domain.order <= _LABELLED and parts and (centre := _unit(_centroid(parts))) @ forward > 0.35:
             _write(axes, view @ centre, _label(u), fontsize=10)
-    axes.add_patch(Circle((0, 0), 1.0, fill=False, color=_GREY, linewidth=0.8, zorder=2))
+    axes.add_patch(Circle((0, 0), 1.0, fill=False, color=GREY, linewidth=0.8, zorder=2))
     _draw_axes(axes, view, forward)
-    axes.plot([], [], color=_GREY, label="walls")
-    axes.plot([], [], color=_ORANGE, linewidth=2.4, label="walls of Ω")
+    axes.plot([], [], color=GREY, label="walls")
+    axes.plot([], [], color=ORANGE, linewidth=2.4, label="walls of Ω")
     if not back:
-        axes.plot(0, 0, "o", color=_ORANGE, markeredgecolor=_INK, markersize=6, zorder=6, label="reference ρ")
+        axes.plot(0, 0, "o", color=ORANGE, markeredgecolor=INK, markersize=6, zorder=6, label="reference ρ")
     if vacuum is not None and np.linalg.norm(vacuum) > 1e-6:
         images = domain.representation @ _unit(vacuum)
         first = view @ images[0] if images[0] @ forward > 0 else np.full(2, np.nan)
@@ -246,7 +247,7 @@ def _draw_axes(axes: Axes, view: np.ndarray, forward: np.ndarray) -> None:
         for sign in (1, -1):
             if sign * unit @ forward > -0.2:
                 start, end = view @ (sign * unit), view @ (1.22 * sign * unit)
-                axes.plot(*np.stack([start, end], axis=1), color=_INK, linewidth=0.9, zorder=4)
+                axes.plot(*np.stack([start, end], axis=1), color=INK, linewidth=0.9, zorder=4)
                 text = f"${'' if sign > 0 else '-'}c_{{{a + 1}}}$"
                 _write(axes, view @ (1.32 * sign * unit), text, fontsize=10)
 
@@ -259,31 +260,31 @@ def _draw_slice(axes: Axes, report: LieReport, analysis: Analysis, vacuum: np.nd
     radius = value if known else 1.0
     extent = 1.5 * radius
     orbit = "S^1" if s.dimension == 2 else f"S^{{{s.dimension - 1}}}"
-    axes.axhline(0.0, color=_GREY, linewidth=0.8)
-    axes.axvline(0.0, color=_GREY, linewidth=0.8)
-    axes.add_patch(Circle((0, 0), radius, fill=False, color=_BLUE, linewidth=1.6, label=f"orbit ${orbit}$"))
-    axes.plot([0, extent], [0, 0], color=_ORANGE, linewidth=3.0, label="slice $M_1 = r > 0$")
-    axes.plot(0, 0, "o", markersize=7, markerfacecolor="white", markeredgecolor=_ORANGE)
+    axes.axhline(0.0, color=GREY, linewidth=0.8)
+    axes.axvline(0.0, color=GREY, linewidth=0.8)
+    axes.add_patch(Circle((0, 0), radius, fill=False, color=BLUE, linewidth=1.6, label=f"orbit ${orbit}$"))
+    axes.plot([0, extent], [0, 0], color=ORANGE, linewidth=3.0, label="slice $M_1 = r > 0$")
+    axes.plot(0, 0, "o", markersize=7, markerfacecolor="white", markeredgecolor=ORANGE)
     angle = np.pi / 4
     turned = radius * np.array([np.cos(angle), np.sin(angle)])
-    arc = {"arrowstyle": "-|>", "color": _INK, "connectionstyle": "arc3,rad=0.22", "shrinkA": 6, "shrinkB": 6}
+    arc = {"arrowstyle": "-|>", "color": INK, "connectionstyle": "arc3,rad=0.22", "shrinkA": 6, "shrinkB": 6}
     axes.annotate("", xy=tuple(turned), xytext=(radius, 0.0), arrowprops=arc)
-    axes.plot(*turned, "o", color=_BLUE, markersize=7)
-    axes.text(1.08 * turned[0], 1.08 * turned[1], "$x = R(n)\\,y$", ha="left", va="bottom", color=_INK)
+    axes.plot(*turned, "o", color=BLUE, markersize=7)
+    axes.text(1.08 * turned[0], 1.08 * turned[1], "$x = R(n)\\,y$", ha="left", va="bottom", color=INK)
     point = ("*", 15) if known else ("o", 8)
     axes.plot(
-        radius, 0, point[0], color=_INK, markersize=point[1], label="vacuum on the slice" if known else "y"
+        radius, 0, point[0], color=INK, markersize=point[1], label="vacuum on the slice" if known else "y"
     )
-    axes.text(1.03 * radius, -0.05 * extent, "$y$", ha="left", va="top", color=_INK)
-    names = [str(c) for c in report.symmetry.collective]
+    axes.text(1.03 * radius, -0.05 * extent, "$y$", ha="left", va="top", color=INK)
+    names = [FieldLatexPrinter().doprint(c) for c in report.symmetry.collective]
     more = f", and likewise $M_3$ … $M_{{{s.dimension}}}$" if s.dimension > 2 else ""
     axes.set(
-        xlabel=f"$M_1 = \\Sigma_x$ {names[0]} / √V",
-        ylabel=f"$M_2 = \\Sigma_x$ {names[1]} / √V{more}",
+        xlabel=f"$M_1 = \\Sigma_x\\, {names[0]} / \\sqrt{{V}}$",
+        ylabel=f"$M_2 = \\Sigma_x\\, {names[1]} / \\sqrt{{V}}${more}",
         xlim=(-extent, extent),
         ylim=(-extent, extent),
         aspect="equal",
-        title=f"slice of {report.symmetry.name}, Δ = ${latex(s.determinant)}$",
+        title=f"slice of {plain(report.symmetry.name)}, Δ = ${latex(s.determinant)}$",
     )
 
 
@@ -304,7 +305,7 @@ def _centroid(polygons: list[np.ndarray]) -> np.ndarray:
 
 def _write(axes: Axes, place: np.ndarray, text: str, *, fontsize: int) -> None:
     x, y = (float(v) for v in place)
-    axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, color=_INK, zorder=5)
+    axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, color=INK, zorder=5)
 
 
 def _opacity(u: int) -> float:
@@ -312,11 +313,11 @@ def _opacity(u: int) -> float:
 
 
 def _arrow(axes: Axes, end: np.ndarray) -> None:
-    style = {"arrowstyle": "-|>", "color": _ORANGE, "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
+    style = {"arrowstyle": "-|>", "color": ORANGE, "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", xy=tuple(end), xytext=(0.0, 0.0), arrowprops=style)
-    axes.plot([], [], color=_ORANGE, linewidth=2.0, label="reference ρ")
+    axes.plot([], [], color=ORANGE, linewidth=2.0, label="reference ρ")
 
 
 def _mark(axes: Axes, vacuum: np.ndarray, images: np.ndarray) -> None:
-    axes.plot(*images.T, "o", color=_BLUE, markersize=6, zorder=6, label="images of the vacuum")
-    axes.plot(*vacuum, "*", color=_INK, markersize=14, zorder=7, label="vacuum")
+    axes.plot(*images.T, "o", color=BLUE, markersize=6, zorder=6, label="images of the vacuum")
+    axes.plot(*vacuum, "*", color=INK, markersize=14, zorder=7, label="vacuum")

@@ -12,7 +12,7 @@ A run directory has these files:
 ``reference.safetensors``          configurations of the target for the forward divergence, if given
 ``walkers-….safetensors``          configurations that an annealing found to learn from, as they have moved
 ``outside-….safetensors``          configurations of the target that samples are compared with, if any
-``analysis.txt``, emitted module   for people; only ``analysis.txt`` of format 1 is read again
+``analysis.txt``, emitted module   for people; ``analysis.txt`` is read for format 1 and for reports
 ``run.lock``                       lock file of the process that trains the run
 =================================  ======================================================================
 
@@ -20,7 +20,10 @@ The state has the same layout on all backends, so a run trained with one backend
 """
 
 from .declaration import digest as digest
+from .loading import analysis_of as analysis_of
 from .loading import load_run as load_run
+from .loading import record_of as record_of
+from .loading import stored_analysis as stored_analysis
 from .run import Run as Run
 from .starting import start as start
 from .warm_start import WarmStart as WarmStart

@@ -10,17 +10,19 @@ from typing import Any
 from safetensors.numpy import load as load_tensors
 
 from .. import checks
+from ..analysis.result import Analysis
 from ..backend import load_backend, placed
 from ..compiled_program import CompiledProgram
-from ..errors import RunError
+from ..errors import RunError, SesamoError
 from ..estimates.target_sample import TargetSample
 from ..ir.program import Program
 from ..language.theory import Theory
-from ..language.theory_files import derived_quantities, is_shipped, load_theory
+from ..language.theory_files import derived_quantities, is_shipped, load_theory, recorded_theory
 from ..plan.base import make_base
 from ..plan.decide import decide
 from ..plan.options import TrainingOptions
 from ..plan.plan import Plan
+from ..stages.analyse import analyse
 from ..stages.compile import DerivedProgram
 from ..stages.same_action import same_action
 from ..training.history import Course, History
@@ -128,7 +130,43 @@ def load_run(
         _checksum=record.get("checksum"),
         outside=outside,
         unchecked=unchecked,
+        theory=given,
     )
+
+
+def analysis_of(run: Run) -> Analysis | None:
+    """The analysis of the theory of a run; None if its declaration is not at hand, or is another one by now.
+
+    The declaration is that of the process that trained the run, the one that :func:`load_run` was given, the
+    shipped theory of that name, or the theory file if it is as it was at training time.
+    """
+    if isinstance(run.compiled, DerivedProgram):
+        return run.compiled.analysis
+    store = run.store
+    try:
+        found = run.theory
+        if found is None and isinstance(store, RunDirectory):
+            found = recorded_theory(run.origin, (store.path, store.path.parent))
+        analysis = None if found is None else analyse(found, normalizable=False)
+    except SesamoError:  # of a shipped theory, or a file, that this version cannot analyse
+        return None
+    if analysis is None or not same_action(run.compiled.program, analysis):
+        return None
+    return analysis
+
+
+def stored_analysis(run: Run) -> str:
+    """The derivation that the training wrote down as text; empty if there is none."""
+    if run.directory is not None:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return (run.directory / "analysis.txt").read_text(encoding="utf-8")
+    return ""
+
+
+def record_of(run: Run) -> Mapping[str, Any]:
+    """What ``run.json`` says of the run; for a run in memory what it would say."""
+    store = run.store
+    return store.record() if isinstance(store, RunDirectory) else run._record()
 
 
 def _outside(kept: Any, files: Mapping[str, bytes]) -> tuple[TargetSample | None, str]:
@@ -213,7 +251,8 @@ def _require_same_text(
 
 def _require_same_action(store: RunDirectory, program: Program, theory: Theory) -> None:
     """RunError unless the theory and the program have the same action."""
-    if not same_action(program, theory):
+    # Z < ∞ was checked before the training
+    if not same_action(program, analyse(theory, normalizable=False)):
         raise _another_theory(store, program.theory, theory)
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from signal import Signals
 from typing import Any, Literal
@@ -38,12 +35,16 @@ from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.exact import ExactValues, exact_values
 from ..estimates.frame import Frame
+from ..estimates.making import now, versions_with
+from ..estimates.reported import References, Reported
+from ..estimates.reported import write as write_page
 from ..estimates.samples import Samples
 from ..estimates.search import Search, log_prob_now
 from ..estimates.target_sample import Outside, TargetSample
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
 from ..language.derived import Derived
+from ..language.theory import Theory
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
 from ..plan.options import checked_rate, registered
@@ -75,7 +76,7 @@ def rate_of_an_optimizer(rate: float) -> OptionError:
 
 
 @dataclass(eq=False, repr=False)
-class Run:
+class Run(Reported):
     """A model in training or use; made by :func:`start` and :func:`load_run`.
 
     Attributes
@@ -114,6 +115,8 @@ class Run:
         Configurations of the target from outside the model, with which its samples are compared.
     unchecked
         The reason why ``outside`` is None, in words.
+    theory
+        The declaration, if :func:`load_run` was given one.
     """
 
     compiled: CompiledProgram
@@ -132,6 +135,7 @@ class Run:
     ended: Ending | None = None
     outside: TargetSample | None = None
     unchecked: str = NOT_ASKED
+    theory: Theory | None = None
     _checksum: str | None = None
 
     def __repr__(self) -> str:
@@ -350,7 +354,7 @@ class Run:
         plain = {
             "couplings": numbers_only(self.parameters),
             "plan": self.plan.as_json(),
-            "versions": self._versions(),
+            "versions": versions_with(self.compiled.backend),
         }
         return {
             "theory": self.compiled.program.theory,
@@ -365,6 +369,33 @@ class Run:
     def _training(self) -> TrainingRecord:
         share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
         return TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        references: References | None = None,
+        count: int = 10_000,
+        seed: int = 1,
+    ) -> None:
+        """Write one HTML page about the run and samples of it; see :meth:`.Reported.report`.
+
+        Parameters
+        ----------
+        path, references
+            The file, and values to compare with.
+        count, seed
+            Number of samples that are drawn for the page, and their seed.
+
+        Raises
+        ------
+        OptionError
+            For arguments out of range, a name of the file that does not end in ``.html``, or a reference that
+            is not known.
+        RunError
+            If the file cannot be written.
+        """
+        write_page(self, path, references=references, count=count, seed=seed)
 
     def coverage(
         self,
@@ -668,14 +699,6 @@ class Run:
         data = save_tensors(self.outside.as_data()[1])
         return {f"outside-{sha256(data)[:12]}.safetensors": data}
 
-    def _versions(self) -> dict[str, str]:
-        return {
-            "sesamo-dsl": version("sesamo-dsl"),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            **self.compiled.backend.versions(),
-        }
-
     def _record(self) -> dict[str, Any]:
         program, course = self.compiled.program, self.course
         return {
@@ -701,6 +724,6 @@ class Run:
             "notes": list(self.notes),
             "derived": list(self.derived),
             "start_from": self.start_from,
-            "versions": self._versions(),
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions_with(self.compiled.backend),
+            "written": now(),
         }

@@ -6,17 +6,16 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..analysis.result import Analysis
 from ..ir.interpreter import run
 from ..ir.program import SITE_VALUES, Program
-from ..language.theory import Theory
 from ..values.couplings import Coupling, same_couplings
-from .analyse import analyse
 from .lower import lower_theory
 
 
-def same_action(program: Program, theory: Theory) -> bool:
-    """Whether the theory and the program have the same action, at random configurations and couplings."""
-    other = lower_theory(analyse(theory, normalizable=False))  # Z < ∞ was checked when it was stored
+def same_action(program: Program, analysis: Analysis) -> bool:
+    """Whether a theory and the program have the same action, at random configurations and couplings."""
+    other = lower_theory(analysis)
     same = program.components == other.components and program.shape == other.shape
     same = same and set(program.parameters) == set(other.parameters)
     given, asked = (

@@ -49,11 +49,15 @@ class FieldMathMLPrinter(MathMLPresentationPrinter):
         before, self._summing = self._summing, True
         density = cast(Element, self._print(expr.density))
         self._summing = before
+        return self._tag("mrow", *self._sum_sign(expr), self._tag("mo", "["), density, self._tag("mo", "]"))
+
+    def _sum_sign(self, expr: SiteSum) -> list[Element]:
+        """The sign Σ with what runs, and the factor of each bond."""
         running = "x" if expr.bonds is None else "⟨xy⟩"
         sign = self._tag("munder", self._tag("mo", "∑"), self._tag("mi", running))
         uniform = expr.bonds is None or expr.bonds.is_plain
         factor = [] if uniform else [self._tag("msub", self._tag("mi", "c"), self._tag("mi", "xy"))]
-        return self._tag("mrow", sign, *factor, self._tag("mo", "["), density, self._tag("mo", "]"))
+        return [sign, *factor]
 
     def _print_Symbol(self, sym: sp.Symbol, style: str = "plain") -> Element:
         return self._named(sym.name, [])
@@ -146,10 +150,15 @@ class HtmlWriter(MarkupWriter):
             f'<head><meta charset="utf-8"/><title>{title}</title>\n<style>\n{_STYLE}\n</style></head>',
             "<body>",
         ]
+        return "\n".join([*out, self.fragment(lines), "</body>", "</html>"])
+
+    def fragment(self, lines: Sequence[Line]) -> str:
+        """The lines as the inside of a page."""
+        out: list[str] = []
         for kind, group in groupby(lines, key=lambda line: line.kind):
             texts = [_TAGS[kind].format(self.line(line)) for line in group]
             out += ["<ul>", *texts, "</ul>"] if kind == "item" else texts
-        return "\n".join([*out, "</body>", "</html>"])
+        return "\n".join(out)
 
     def escape(self, text: str) -> str:
         """See :meth:`.Writer.escape`."""

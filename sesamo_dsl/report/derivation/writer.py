@@ -25,8 +25,8 @@ class MarkupWriter(Writer):
     def value(self, value: Any) -> str:
         """A value, an expression or a tuple of them, in the markup of the format."""
         if isinstance(value, tuple):
-            return self.vector([self.expression(_without_trivial_sums(v)) for v in value])
-        return self.expression(value if isinstance(value, sp.MatrixBase) else _without_trivial_sums(value))
+            return self.vector([self.expression(without_trivial_sums(v)) for v in value])
+        return self.expression(value if isinstance(value, sp.MatrixBase) else without_trivial_sums(value))
 
     @abstractmethod
     def token(self, kind: str, content: Any, parts: list[str | None]) -> str:
@@ -41,7 +41,7 @@ class MarkupWriter(Writer):
         """A SymPy expression or matrix in the markup of the format."""
 
 
-def _without_trivial_sums(expr: sp.Expr) -> sp.Expr:
+def without_trivial_sums(expr: sp.Expr) -> sp.Expr:
     """The expression with every sum over a single site replaced by its summand."""
     trivial = {node: node.density for node in expr.atoms(SiteSum) if node.lattice.volume == 1}
     return expr.xreplace(trivial)
