@@ -112,7 +112,8 @@ def _extent(vacuum: np.ndarray | None) -> float:
 
 
 def _axis_label(domain: Domain, a: int) -> str:
-    return f"$c_{{{a + 1}}} = \\langle {FieldLatexPrinter().doprint(domain.collective[a])} \\rangle$"
+    mean = FieldLatexPrinter().doprint(domain.collective[a])
+    return f"$c_{{{a + 1}}}$ = $\\langle {mean} \\rangle$"
 
 
 def _draw_line(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> None:
