@@ -49,6 +49,7 @@ _FEWEST = 32  # least number of usable samples in a pilot
 _WARM = 12  # most moves at the first temperature to adapt the step size
 _MOST_MOVES = 16  # trajectories of an excursion; without determinants S costs next to nothing beside log q
 _LONGER, _SHORTER = 0.6, 0.4  # acceptance of excursions above which they get longer, below which shorter
+_WORTH = 1.3  # least factor by which the number of layers is raised
 _FITS = 0.1  # largest deviation of the acceptance from its target after this adaptation
 
 Tick = Callable[[str, float], None]
@@ -203,7 +204,9 @@ class Layers:
         seed: int,
         tick: Tick,
     ) -> Layers:
-        """Layers whose number is doubled until the ESS of the pilot is 0.9, or the time does not allow more.
+        """Layers whose number rises until the ESS of the pilot is 0.9, or the time does not allow more.
+
+        It is doubled as long as there is time for that, and then raised as far as the time allows.
 
         Parameters
         ----------
@@ -218,11 +221,11 @@ class Layers:
             start = time.perf_counter()
             found = pilot.layers(count, tick)
             of_pilot = time.perf_counter() - start
-            further = 2 * of_pilot * (1 + samples / len(pilot.leaked))
-            late = time.perf_counter() - began + further > seconds
-            if found.pilot_ess >= TARGET or late or 2 * count > MOST_LAYERS:
+            again = of_pilot * (1 + samples / len(pilot.leaked))  # for the same number of layers once more
+            factor = min((seconds - (time.perf_counter() - began)) / again, 2.0, MOST_LAYERS / count)
+            if found.pilot_ess >= TARGET or factor < _WORTH:
                 return found
-            count *= 2
+            count = int(factor * count)
 
     @property
     def evaluations(self) -> tuple[int, int]:

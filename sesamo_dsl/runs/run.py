@@ -197,7 +197,7 @@ class Run(Reported):
             Number of layers that take the samples from the model to exp(−S), each a trajectory of Hamiltonian
             Monte Carlo and moves of the groups (a stochastic normalizing flow,
             :mod:`sesamo_dsl.annealing.layers`). Weights are exact for any number, and the ESS rises with it.
-            ``"auto"`` doubles the number until the ESS is 0.9 or more layers would take too long; the number
+            ``"auto"`` raises the number until the ESS is 0.9 or more layers would take too long; the number
             then depends on the machine.
         anneal_seconds
             The time in seconds that ``"auto"`` may take, for the search and the samples together.
