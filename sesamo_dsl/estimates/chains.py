@@ -259,7 +259,7 @@ class Chain(Exports, Reported):
         values = [self.series(name) for name in chosen.observables]
         return gamma_method(chosen.linearised([float(v.mean()) for v in values], values))
 
-    def d_log_z(self, *couplings: Any) -> Estimate:
+    def d_log_z(self, *couplings: Any) -> ChainEstimate:
         """∂ log Z/∂θ by one coupling θ, or ∂² log Z/∂θ∂η by two; see :meth:`.Samples.d_log_z`."""
         return log_z_derivative(self.program, self.parameters, self.configurations, couplings, self.derived)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from ..ir.interpreter import run
 from ..ir.program import Program
 from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
-from .estimate import Estimate
+
+E = TypeVar("E")  # an estimate, with what its source adds to it
 
 
 def log_z_derivative(
@@ -27,8 +28,8 @@ def log_z_derivative(
     parameters: Couplings,
     x: np.ndarray,
     couplings: tuple[Any, ...],
-    derived: Callable[..., Estimate],
-) -> Estimate:
+    derived: Callable[..., E],
+) -> E:
     """∂ log Z by one coupling, or the second derivative by two, which may be the same one.
 
     Parameters

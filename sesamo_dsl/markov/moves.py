@@ -156,6 +156,8 @@ class Moves:
         Strategies in Scientific Computing* (Springer, 2001), section 9.4.3.
         """
         end = self._with_log_q(moved, state.auxiliary)
+        assert state.log_q is not None
+        assert end.log_q is not None
         change = (1 - beta) * (end.log_q - state.log_q + end.action - state.action)
         return self._chosen(state, end, change, log_uniform)
 
