@@ -172,12 +172,12 @@ def of_theory(name: str) -> sd.Run:
 def test_log_z_is_that_of_quadrature_and_the_ess_rises(name: str) -> None:
     run = of_theory(name)
     assert run.exact is not None
-    samples = annealed(run, 4)
+    samples = annealed(run, 4, 2000)
     assert abs(samples.log_z.value - run.exact.log_z) < BOUND * samples.log_z.error + 1e-9
     record = samples.annealed
     assert record is not None
     assert record.layers == 4
-    plain = annealed(run, 0)
+    plain = annealed(run, 0, 2000)
     assert abs(record.model_ess - plain.ess) < 1e-6
     assert plain.ess < 0.97
     assert 1 - samples.ess < 0.7 * (1 - plain.ess) + samples.leaked_fraction + 0.01

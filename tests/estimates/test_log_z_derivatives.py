@@ -60,7 +60,7 @@ def sources() -> dict:
     return {
         "samples": run.sample(8000),
         "annealed": sd.anneal(theory, walkers=1024, populations=4, progress=False),
-        "chain": sd.hmc(theory, chains=64, trajectories=150, warm_up=60),
+        "chain": sd.hmc(theory, chains=64, trajectories=300, warm_up=60),
     }
 
 

@@ -22,7 +22,7 @@ from sesamo_dsl.estimates.coverage import Coverage
 from sesamo_dsl.estimates.estimate import Estimate
 from sesamo_dsl.estimates.examined import TABLE, outcomes
 from sesamo_dsl.estimates.health import CHECKS
-from sesamo_dsl.estimates.target_sample import TargetSample
+from sesamo_dsl.estimates.target_sample import Outside, TargetSample
 from sesamo_dsl.report.derivation.html import FieldMathMLPrinter
 from sesamo_dsl.report.pages import wording
 from sesamo_dsl.report.pages.blocks import Check, Picture
@@ -240,14 +240,14 @@ def test_trouble_is_red(run: sd.Run, samples: sd.Samples) -> None:
 def test_coverage_is_on_the_page(run: sd.Run, samples: sd.Samples) -> None:
     x = samples.x[np.argsort(samples.weights)[::-1]]
     target = TargetSample.of_arrays(x, run.compiled.action(x, run.parameters), None)
-    covered = replace(samples, coverage=run.coverage(samples, target), unchecked="")
+    covered = replace(samples, outside=Outside(run.log_prob(x), target), unchecked="")
     assert isinstance(covered.coverage, Coverage)
     page = page_of(run, covered)
     text = said(of(page, "Coverage"))
     assert covered.coverage.status in text
     assert "φ(x) φ(x+ê₀)" in text
     far = replace(target, x=x + 9.0, action=run.compiled.action(x + 9.0, run.parameters))
-    missed = replace(samples, coverage=run.coverage(samples, far), unchecked="")
+    missed = replace(samples, outside=Outside(run.log_prob(far.x), far), unchecked="")
     assert states(missed)["coverage, by configurations from outside"] == "bad"
 
 

@@ -276,7 +276,7 @@ def _saved(run: sd.Run, directory: Path) -> Path:
     ("backend", "anneal", "number"),
     [
         ("torch", 0, signal.SIGINT),
-        ("torch", 2, signal.SIGTERM),
+        ("torch", 6, signal.SIGTERM),
         ("torch", "auto", signal.SIGINT),
         ("jax", 0, signal.SIGTERM),
     ],
@@ -290,7 +290,7 @@ def test_a_signal_keeps_what_is_done(
     if anneal:
         record = whole.annealed
         assert record is not None
-        assert record.layers == 2 or anneal == "auto"
+        assert anneal in ("auto", record.layers)
         assert whole.ess > record.model_ess + 0.02
         assert sd.Samples.open(tmp_path / "whole.h5").annealed == record
     kind, name = (Layers, "forward") if anneal else (type(run.model), "sample")

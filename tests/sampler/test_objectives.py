@@ -239,7 +239,7 @@ def test_a_run_keeps_its_reference() -> None:
     copy = shutil.copytree(run.directory, place / "b")  # a run that was trained since it was read is refused
     loaded = sd.load_run(copy, theory=theory())
     assert loaded.reference is not None
-    assert np.array_equal(loaded.reference, x)
+    assert np.array_equal(loaded.reference.x, x)
     loaded.resume(2, progress=False)
     straight = run.resume(2, progress=False)
     for key, value in loaded.model.state().items():
