@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from signal import Signals
@@ -13,7 +14,8 @@ from ..backend import Draws, Model
 from ..compiled_program import CompiledProgram
 from ..estimates.annealing_record import AnnealingRecord
 from ..values.couplings import Couplings
-from .layers import TARGET, Layers, ess_of
+from .layer_training import PASSES, VERIFICATION, trained
+from .layers import TARGET, Layers, Tick, ess_of
 from .population import Interruption
 from .progress import watched
 
@@ -51,6 +53,7 @@ def anneal_draws(
     *,
     further: int,
     seconds: float,
+    train_layers: bool,
     progress: bool,
 ) -> tuple[AnnealedDraws, Sequence[Signals]]:
     """Anneal samples of a model to exp(−S); see :mod:`sesamo_dsl.annealing.layers`.
@@ -65,7 +68,10 @@ def anneal_draws(
         Number of configurations from outside that will pass the layers as well; ``"auto"`` allows time for
         them.
     seconds
-        The time that ``"auto"`` may take, search and samples together.
+        The time that ``"auto"`` may take, search, training and samples together; for a number of layers that
+        of the training.
+    train_layers
+        Whether the layers are trained, see :mod:`sesamo_dsl.annealing.layer_training`.
 
     Returns
     -------
@@ -86,10 +92,9 @@ def anneal_draws(
 
         done: list[_Batch] = []
         try:
-            if layers == "auto":
-                found = Layers.chosen(model, compiled, values, len(draws.x) + further, seconds, seed, tick)
-            else:
-                found = Layers.of(model, compiled, values, layers, seed, tick)
+            found = _layers(
+                model, compiled, values, layers, seed, tick, len(draws.x) + further, seconds, train_layers
+            )
             batches = found.batches(len(draws.x))
             for number, rows in enumerate(batches):
 
@@ -112,9 +117,34 @@ def anneal_draws(
         ess_of(own[:count]),
         found.pilot_ess,
         seed,
+        found.training,
     )
     work = np.concatenate([batch.work for batch in done])[:count]
     return AnnealedDraws(moved, work, record, found.log_prob), tuple(signals)
+
+
+def _layers(
+    model: Model,
+    compiled: CompiledProgram,
+    values: Couplings,
+    layers: int | Literal["auto"],
+    seed: int,
+    tick: Tick,
+    samples: int,
+    seconds: float,
+    train_layers: bool,
+) -> Layers:
+    """The layers, with a number that was given or is found, and trained if they are to be."""
+    began = time.perf_counter()
+    if layers != "auto":
+        found, samples = Layers.of(model, compiled, values, layers, seed, tick), 0
+        began = time.perf_counter()  # their time is not limited
+    else:
+        passes = PASSES + VERIFICATION if train_layers else 0
+        found = Layers.chosen(model, compiled, values, samples, seconds, seed, tick, passes)
+    if not train_layers:
+        return found
+    return trained(found, seconds - (time.perf_counter() - began), tick, samples)
 
 
 @dataclass(frozen=True, eq=False)

@@ -215,8 +215,18 @@ def sample(
         ),
     ] = "0",
     anneal_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="The time that --anneal auto may take.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="The time that --anneal auto, or a training of layers, may take."
+        ),
     ] = AUTO_SECONDS,
+    train_layers: Annotated[
+        bool,
+        typer.Option(
+            "--train-layers",
+            help="With --anneal: train step sizes, temperatures and mass of the layers before they are used.",
+        ),
+    ] = False,
     control: Annotated[
         bool,
         typer.Option(
@@ -234,7 +244,13 @@ def sample(
         check_proposals(count, "--count")
     trained, stopped = load_run(run, theory=declaration, backend=backend), None
     try:
-        samples = trained.sample(count, seed=seed, anneal=parse_layers(layers), anneal_seconds=anneal_seconds)
+        samples = trained.sample(
+            count,
+            seed=seed,
+            anneal=parse_layers(layers),
+            anneal_seconds=anneal_seconds,
+            train_layers=train_layers,
+        )
     except SamplingInterrupted as interrupted:
         stopped, samples = interrupted, interrupted.samples
         exact = exact and enough_proposals(len(samples))

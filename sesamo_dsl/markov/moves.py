@@ -108,7 +108,8 @@ class Moves:
         momenta
             N(0, 1), (walkers, n).
         steps
-            Step size of each walker, (walkers,).
+            Step size of each walker, (walkers,), or of each of its coordinates, (walkers, n). Steps in
+            proportion to d are those of a mass matrix (D⁻¹R)ᵀ(D⁻¹R), D = diag d, in place of RᵀR.
         log_uniform
             Logarithms of uniform numbers, (walkers,).
         leapfrogs
@@ -121,7 +122,7 @@ class Moves:
             the energy H whose gradient it follows, which depends on the step size alone.
         """
         xp = self._xp
-        length = steps[:, None]
+        length = xp.reshape(steps, (steps.shape[0], -1))
 
         def slope(s: State) -> Array:
             total = s.action_slope
