@@ -71,8 +71,7 @@ def trained(layers: Layers, seconds: float, tick: Tick, samples: int = 0) -> Lay
     with suppress(_TimeOver):
         minimize(search, origin, method="Nelder-Mead", bounds=bounds, options=options)
     changed = layers.changed(search.best)
-    tick("second pilot", PASSES / (PASSES + VERIFICATION))
-    (before, after), lost = _compared(layers, changed)
+    (before, after), lost = _compared(layers, changed, tick)
     gain, error = _decrease(before[~lost], after[~lost])
     ess, trained_ess = (ess_of(np.where(lost, -np.inf, log_w)) for log_w in (before, after))
     kept = gain > _SIGNIFICANT * error and trained_ess >= ess
@@ -124,11 +123,15 @@ def _lost(layers: Layers, state: State, leaked: np.ndarray) -> np.ndarray:
     return leaked | ~np.isfinite(layers.log_ratio(state))
 
 
-def _compared(layers: Layers, changed: Layers) -> tuple[list[np.ndarray], np.ndarray]:
+def _compared(layers: Layers, changed: Layers, tick: Tick) -> tuple[list[np.ndarray], np.ndarray]:
     """Log weights of the second pilot through both, with the same random numbers, and which are lost."""
     state, leaked = layers.pilot.second()
+
+    def shown() -> None:
+        tick("second pilot", PASSES / (PASSES + VERIFICATION))
+
     found = [
-        one.log_weights(state, np.random.default_rng([layers.pilot.seed, 18]), lambda: None)
+        one.log_weights(state, np.random.default_rng([layers.pilot.seed, 18]), shown)
         for one in (layers, changed)
     ]
     return found, _lost(layers, state, leaked)
