@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -66,12 +66,16 @@ class Setting:
     moves
         Number of trajectories, each followed by one round of group moves; of an excursion, which one round
         follows, its number of trajectories.
+    scales
+        Step size of each whitened coordinate in units of ``step``, (n,), which changes the mass matrix; None
+        if they are alike.
     """
 
     beta: float
     step: float
     leapfrogs: int
     moves: int
+    scales: np.ndarray | None = field(default=None, compare=False)
 
 
 class Ensemble(Generic[From]):
@@ -179,11 +183,13 @@ class Ensemble(Generic[From]):
         momenta = rng.standard_normal((count, self.start.mass.size))
         short = rng.uniform(size=count) < _SHORT
         jitter = rng.uniform(1 - _JITTER, 1 + _JITTER, size=count)
-        factor = np.where(short, 10 ** -rng.uniform(0, _DECADES, size=count), jitter)
+        steps = setting.step * np.where(short, 10 ** -rng.uniform(0, _DECADES, size=count), jitter)
+        if setting.scales is not None:
+            steps = steps[:, None] * setting.scales
         state, chances = trajectory(
             state,
             self._double(momenta),
-            self._double(setting.step * factor),
+            self._double(steps),
             self._log_uniform(rng, count),
             beta,
             setting.leapfrogs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from signal import Signals
@@ -13,6 +14,7 @@ from ..backend import Draws, Model
 from ..compiled_program import CompiledProgram
 from ..estimates.annealing_record import AnnealingRecord, ess_of
 from ..values.couplings import Couplings
+from .layer_training import PASSES, VERIFICATION, trained
 from .layers import TARGET, Layers, Tick
 from .population import Interruption
 from .progress import watched
@@ -51,6 +53,7 @@ def anneal_draws(
     *,
     further: int,
     seconds: float,
+    train_layers: bool,
     progress: bool,
 ) -> tuple[AnnealedDraws, Sequence[Signals]]:
     """Anneal samples of a model to exp(−S); see :mod:`sesamo_dsl.annealing.layers`.
@@ -65,7 +68,10 @@ def anneal_draws(
         Number of configurations from outside that will pass the layers as well; ``"auto"`` allows time for
         them.
     seconds
-        The time that ``"auto"`` may take, search and samples together.
+        The time that ``"auto"`` may take, search, training and samples together; for a number of layers that
+        of the training.
+    train_layers
+        Whether the layers are trained, see :mod:`sesamo_dsl.annealing.layer_training`.
 
     Returns
     -------
@@ -85,10 +91,9 @@ def anneal_draws(
 
         done: list[_Batch] = []
         try:
-            if layers == "auto":
-                found = Layers.chosen(model, compiled, values, len(draws.x) + further, seconds, seed, tick)
-            else:
-                found = Layers.of(model, compiled, values, layers, seed, tick)
+            found = _layers(
+                model, compiled, values, layers, seed, tick, len(draws.x) + further, seconds, train_layers
+            )
             for batch in _batches(found, draws, seed, tick):
                 done.append(batch)
         except Interruption:
@@ -104,6 +109,30 @@ def anneal_part(
     """Samples of a model after layers that are known; ``tick`` may raise Interruption."""
     done = list(_batches(layers, draws, seed, tick))
     return _collected(layers, done, draws, compiled.constant(values), seed)
+
+
+def _layers(
+    model: Model,
+    compiled: CompiledProgram,
+    values: Couplings,
+    layers: int | Literal["auto"],
+    seed: int,
+    tick: Tick,
+    samples: int,
+    seconds: float,
+    train_layers: bool,
+) -> Layers:
+    """The layers, with a number that was given or is found, and trained if they are to be."""
+    began = time.perf_counter()
+    if layers != "auto":
+        found, samples = Layers.of(model, compiled, values, layers, seed, tick), 0
+        began = time.perf_counter()  # their time is not limited
+    else:
+        passes = PASSES + VERIFICATION if train_layers else 0
+        found = Layers.chosen(model, compiled, values, samples, seconds, seed, tick, passes)
+    if not train_layers:
+        return found
+    return trained(found, seconds - (time.perf_counter() - began), tick, samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +168,7 @@ def _collected(
         ess_of(log_ratio(draws)[:count]),
         layers.pilot_ess,
         seed,
+        layers.training,
     )
     work = np.concatenate([batch.work for batch in done])[:count]
     return AnnealedDraws(moved, work, record, layers.log_prob)

@@ -11,15 +11,16 @@ log q of a flow costs far more than S. The kernel is therefore an excursion: a n
 exp(−S), and one evaluation of log q where they end, with which γ_k accepts or rejects the whole of it.
 
 Step sizes and numbers of trajectories come from a pilot, a separate batch, so that kernels do not depend on
-the samples that they move. All computations are in float64, except for those of flows in float32.
+the samples that they move. :mod:`.layer_training` may change step sizes, temperatures and the mass, by pilots
+as well. All computations are in float64, except for those of flows in float32.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -27,8 +28,8 @@ import numpy as np
 from .. import checks
 from ..backend import Draws, LogDensity, Model, ModelDensity
 from ..compiled_program import CompiledProgram
-from ..errors import AnnealingError, BackendError
-from ..estimates.annealing_record import ess_of
+from ..errors import AnnealingError, BackendError, OptionError
+from ..estimates.annealing_record import LayerParameters, LayerTraining, ess_of
 from ..ir.program import Program
 from ..machine.memory import chunk_size
 from ..markov.moves import State
@@ -44,23 +45,28 @@ TARGET = 0.9
 """ESS at which ``"auto"`` stops to increase the number of layers."""
 SECONDS = 60.0
 """Default time limit of ``"auto"``."""
+FEWEST = 32
+"""Least number of usable samples in a pilot."""
 _BATCH = 512  # largest number of samples in a batch, and in the pilot
-_FEWEST = 32  # least number of usable samples in a pilot
 _WARM = 12  # most moves at the first temperature to adapt the step size
 _MOST_MOVES = 16  # trajectories of an excursion; without determinants S costs next to nothing beside log q
 _LONGER, _SHORTER = 0.6, 0.4  # acceptance of excursions above which they get longer, below which shorter
 _WORTH = 1.3  # least factor by which the number of layers is raised
+_ALIKE = 1e-6  # range of the logarithms of stiffnesses that are equal up to rounding
 _FITS = 0.1  # largest deviation of the acceptance from its target after this adaptation
 
 Tick = Callable[[str, float], None]
 """Called with a description of the work and its fraction that is done; may raise Interruption."""
 
 
-def checked_layers(value: int | Literal["auto"]) -> int | Literal["auto"]:
-    """The checked option ``anneal``: ``"auto"`` or a number of layers, else OptionError."""
+def checked_layers(value: int | Literal["auto"], train_layers: bool = False) -> int | Literal["auto"]:
+    """The checked option ``anneal``: ``"auto"`` or a number of layers, else OptionError.
+
+    Layers that are to be trained are at least two: log weights of a single layer do not depend on its move.
+    """
     if isinstance(value, str) and value == "auto":
         return "auto"
-    return checks.integer(
+    count = checks.integer(
         value,
         "option anneal",
         least=0,
@@ -68,6 +74,14 @@ def checked_layers(value: int | Literal["auto"]) -> int | Literal["auto"]:
         what="'auto', or a number of layers",
         remedy="give for instance 20, or 'auto'; 0 leaves the samples as the model draws them",
     )
+    if train_layers and count < 2:
+        raise OptionError(
+            "option train_layers",
+            expected="at least 2 layers to train",
+            found=f"anneal={count}",
+            remedy="give for instance anneal=8, or anneal='auto'; or leave train_layers out",
+        )
+    return count
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,30 +116,50 @@ class Moved(NamedTuple):
     acceptance: float
 
 
-class _Pilot:
-    """A batch of samples of the model with which step sizes are adapted."""
+class Pilot:
+    """A batch of samples of the model with which step sizes are adapted.
+
+    Attributes
+    ----------
+    ensemble
+        The moves, in coordinates that are the principal axes of the mass matrix.
+    spectrum
+        Eigenvalues of the mass matrix along these axes, (n,).
+    state, leaked
+        The samples as the model drew them, and which of them left the domain, (samples,).
+    seed
+        Seed of the annealing.
+    """
 
     def __init__(self, model: Model, compiled: CompiledProgram, values: Couplings, seed: int) -> None:
         program, density = compiled.program, density_of(model, compiled)
-        drawn = int(np.random.SeedSequence([seed, 11]).generate_state(1, np.uint64)[0] >> 1)
-        draws = model.sample(_batch(program), drawn)
+        self._model, self.compiled, self.density, self.seed = model, compiled, density, seed
+        draws = self._draws(11)
         x = draws.x.astype(np.float64)
         alive = ~draws.leaked & np.isfinite(x.reshape(len(x), -1)).all(axis=1)
-        if alive.sum() < _FEWEST:
+        if alive.sum() < FEWEST:
             raise AnnealingError(
                 f"annealing from the model of theory {program.theory}",
-                expected=f"at least {_FEWEST} of {len(x)} samples inside the domain, with finite entries",
+                expected=f"at least {FEWEST} of {len(x)} samples inside the domain, with finite entries",
                 found=f"{int(alive.sum())}",
                 remedy="train for longer, or with strategy='fold', which never leaks",
             )
         shape = program.configuration_shape
-        mass = mass_of_samples(program, values, x[alive])
+        mass, self.spectrum = mass_of_samples(program, values, x[alive]).principal()
         start = _FromModel(shape, mass, draws.auxiliary.shape[1], density)
-        self.density, self.seed, self.compiled = density, seed, compiled
         self.ensemble = Ensemble(density.arrays, density.emitted, program, start)
         self.state = self.ensemble.state(x, draws.auxiliary)
         self.ensemble.omit_idle_moves(np.random.default_rng([seed, 15]), self.state)
         self.leaked = draws.leaked
+
+    def _draws(self, stream: int) -> Draws:
+        drawn = int(np.random.SeedSequence([self.seed, stream]).generate_state(1, np.uint64)[0] >> 1)
+        return self._model.sample(_batch(self.compiled.program), drawn)
+
+    def second(self) -> tuple[State, np.ndarray]:
+        """A batch of other samples, on which nothing depends: (state, leaked)."""
+        draws = self._draws(16)
+        return self.ensemble.state(draws.x.astype(np.float64), draws.auxiliary), draws.leaked
 
     def layers(self, count: int, tick: Tick) -> Layers:
         """``count`` layers with adapted step sizes; the pilot starts from the same samples for each count."""
@@ -151,7 +185,7 @@ class _Pilot:
             elif acceptance < _SHORTER:
                 moves = max(moves // 2, 1)
         ess = ess_of(np.where(self.leaked, -np.inf, log_w))
-        return Layers(self.density, self.compiled, self.ensemble, tuple(ladder), self.seed, ess)
+        return Layers(self, tuple(ladder), ess)
 
 
 class Layers:
@@ -161,22 +195,22 @@ class Layers:
     ----------
     ladder
         Temperatures and moves, β_1 to β_K = 1.
-    seed, pilot_ess
-        Seed and ESS of the pilot.
+    pilot, pilot_ess
+        The pilot and its ESS.
+    training
+        Record of a training of the layers; None without one.
     """
 
     def __init__(
         self,
-        density: ModelDensity,
-        compiled: CompiledProgram,
-        ensemble: Ensemble[_FromModel],
+        pilot: Pilot,
         ladder: tuple[Setting, ...],
-        seed: int,
         pilot_ess: float,
+        training: LayerTraining | None = None,
     ) -> None:
-        self._density, self._compiled, self._ensemble = density, compiled, ensemble
-        self._canonicalize = density.arrays.compiled(density.emitted["canonicalize"])
-        self.ladder, self.seed, self.pilot_ess = ladder, seed, pilot_ess
+        self._density, self._compiled, self._ensemble = pilot.density, pilot.compiled, pilot.ensemble
+        self._canonicalize = self._density.arrays.compiled(self._density.emitted["canonicalize"])
+        self.pilot, self.ladder, self.pilot_ess, self.training = pilot, ladder, pilot_ess, training
 
     @classmethod
     def of(
@@ -191,7 +225,7 @@ class Layers:
         AnnealingError
             If too few samples of the model are finite and inside of the domain.
         """
-        return _Pilot(model, compiled, values, seed).layers(count, tick)
+        return Pilot(model, compiled, values, seed).layers(count, tick)
 
     @classmethod
     def chosen(
@@ -203,6 +237,7 @@ class Layers:
         seconds: float,
         seed: int,
         tick: Tick,
+        passes: int = 0,
     ) -> Layers:
         """Layers whose number rises until the ESS of the pilot is 0.9, or the time does not allow more.
 
@@ -214,14 +249,16 @@ class Layers:
             Number of samples that will pass the layers.
         seconds
             The time that search and samples may take together.
+        passes
+            How often a pilot will pass the layers beside, for which there has to be time as well.
         """
         began, count = time.perf_counter(), 2
-        pilot = _Pilot(model, compiled, values, seed)
+        pilot = Pilot(model, compiled, values, seed)
         while True:
             start = time.perf_counter()
             found = pilot.layers(count, tick)
             of_pilot = time.perf_counter() - start
-            again = of_pilot * (1 + samples / len(pilot.leaked))  # for the same number of layers once more
+            again = of_pilot * (1 + passes + samples / len(pilot.leaked))  # for the same number once more
             factor = min((seconds - (time.perf_counter() - began)) / again, 2.0, MOST_LAYERS / count)
             if found.pilot_ess >= TARGET or factor < _WORTH:
                 return found
@@ -234,10 +271,45 @@ class Layers:
         trajectories = sum(setting.moves * setting.leapfrogs for setting in self.ladder)
         return 1 + trajectories + proposals, 1 + len(self.ladder) + proposals
 
+    def changed(self, parameters: LayerParameters) -> Layers:
+        """Layers that differ from these by smooth changes of steps, temperatures and mass.
+
+        The number of leapfrog steps stays as it is, and so does the cost.
+        """
+        position = 2 * np.arange(1, len(self.ladder) + 1) / len(self.ladder) - 1  # of each layer, up to 1
+        increments = np.diff(self._betas) * np.exp(parameters.spacing * (position - 1 / len(self.ladder)))
+        betas = np.cumsum(increments) / increments.sum()
+        betas[-1] = 1.0
+        factors = np.exp(parameters.step + parameters.slope * position)
+        stiffness = np.log(self.pilot.spectrum)
+        width = np.ptp(stiffness)
+        power = 2 * parameters.mass / width if width > _ALIKE else 0.0
+        scales = np.exp(power * (stiffness - stiffness.mean()))
+        ladder = tuple(
+            replace(setting, beta=float(beta), step=setting.step * float(factor), scales=scales)
+            for setting, beta, factor in zip(self.ladder, betas, factors, strict=True)
+        )
+        return Layers(self.pilot, ladder, self.pilot_ess)
+
+    def log_weights(self, state: State, rng: np.random.Generator, tick: Callable[[], None]) -> np.ndarray:
+        """The log weights of :meth:`forward`, (samples,), without the last move, which does not enter."""
+        moved = self._along(self.ladder[:-1], state, rng, lambda _: tick())
+        before = self._betas[-2]
+        return moved.log_weights + _work(self._ensemble, moved.state, self.ladder[-1].beta - before)
+
     def forward(self, state: State, rng: np.random.Generator, tick: Callable[[float], None]) -> Moved:
         """Take samples of the model to exp(−S)."""
+        return self._along(self.ladder, state, rng, tick)
+
+    def _along(
+        self,
+        ladder: Sequence[Setting],
+        state: State,
+        rng: np.random.Generator,
+        tick: Callable[[float], None],
+    ) -> Moved:
         log_w, before, chances = np.zeros(state.action.shape[0]), 0.0, []
-        for setting in self.ladder:
+        for setting in ladder:
             log_w = log_w + _work(self._ensemble, state, setting.beta - before)
             state, chance, _ = self._ensemble.excursion(rng, state, setting)
             chances.append(chance)
@@ -291,7 +363,7 @@ class Layers:
         with self._compiled.backend.scope("float64"):
             for number, part in enumerate(self.batches(len(x)) if len(x) else []):
                 state = self._ensemble.state(x[part], auxiliary[part])
-                rng = np.random.default_rng([self.seed, 13, number])
+                rng = np.random.default_rng([self.pilot.seed, 13, number])
                 action = self._density.arrays.to_numpy(state.action)
                 found.append(-action - self.backward(state, rng).log_weights)
         return np.concatenate([np.empty(0), *found])[: len(x)]

@@ -220,8 +220,18 @@ def sample(
         ),
     ] = "0",
     anneal_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="The time that --anneal auto may take.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="The time that --anneal auto, or a training of layers, may take."
+        ),
     ] = AUTO_SECONDS,
+    train_layers: Annotated[
+        bool,
+        typer.Option(
+            "--train-layers",
+            help="With --anneal: train step sizes, temperatures and mass of the layers before they are used.",
+        ),
+    ] = False,
     control: Annotated[
         bool,
         typer.Option(
@@ -233,6 +243,13 @@ def sample(
     require_distinct(output=output, plot=plot)
     streamed = output if output is not None and output.suffix.lower() in ENDINGS else None
     if streamed is not None:
+        if train_layers:
+            raise OptionError(
+                "option --train-layers",
+                expected="an output in .npz, or none",
+                found=f"{streamed}, to which samples go a part at a time",
+                remedy="leave --train-layers out, or write an .npz file",
+            )
         check_samples_file(streamed)
     elif output is not None:
         check_output(output)
@@ -248,7 +265,7 @@ def sample(
     }
     try:
         if streamed is None:
-            samples = trained.sample(count, **asked)
+            samples = trained.sample(count, train_layers=train_layers, **asked)
         else:
             samples = trained.sample_to(streamed, count, **asked)
     except SamplingInterrupted as interrupted:

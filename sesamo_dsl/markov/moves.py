@@ -107,7 +107,8 @@ class Moves:
         momenta
             N(0, 1), (walkers, n).
         steps
-            Step size of each walker, (walkers,).
+            Step size of each walker, (walkers,), or of each of its coordinates, (walkers, n). Steps in
+            proportion to d are those of a mass matrix (D⁻¹R)ᵀ(D⁻¹R), D = diag d, in place of RᵀR.
         log_uniform
             Logarithms of uniform numbers, (walkers,).
         leapfrogs
@@ -119,7 +120,7 @@ class Moves:
             The walkers after it, and its acceptance probability, (walkers,).
         """
         xp = self._xp
-        length = steps[:, None]
+        length = xp.reshape(steps, (steps.shape[0], -1))
 
         def slope(s: State) -> Array:
             total = s.action_slope

@@ -73,6 +73,15 @@ class Whitening:
         extents = enumerate(self.shape[1:])
         return tuple(np.eye(n) if mu == self.nodes else real_waves(n) for mu, n in extents)
 
+    def principal(self) -> tuple[Whitening, np.ndarray]:
+        """The same RᵀR with coordinates along its principal axes, and its eigenvalues, (n,), in their order.
+
+        A factor for each coordinate then changes the spectrum alone.
+        """
+        _, singular, axes = np.linalg.svd(self.roots)
+        eigenvalues = np.ascontiguousarray(np.swapaxes(singular, 0, 1)).reshape(-1) ** 2
+        return Whitening(self.shape, self.nodes, singular[:, :, None] * axes), eigenvalues
+
     def as_one_block(self) -> Whitening:
         """The same map as a dense matrix, which has (waves, components) in the order of its coordinates."""
         c, sites = self.shape[0], len(self.roots)

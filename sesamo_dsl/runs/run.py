@@ -30,6 +30,7 @@ from ..errors import (
     TrainingDivergedError,
     TrainingInterrupted,
 )
+from ..estimates.annealing_record import AnnealingRecord
 from ..estimates.chains import Chain
 from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.estimate import independent_mean
@@ -183,6 +184,7 @@ class Run(Reported):
         seed: int = 1,
         anneal: int | Literal["auto"] = 0,
         anneal_seconds: float = AUTO_SECONDS,
+        train_layers: bool = False,
         progress: bool = True,
     ) -> Samples:
         """Draw independent samples with weights; one seed gives the same samples.
@@ -200,7 +202,13 @@ class Run(Reported):
             ``"auto"`` raises the number until the ESS is 0.9 or more layers would take too long; the number
             then depends on the machine.
         anneal_seconds
-            The time in seconds that ``"auto"`` may take, for the search and the samples together.
+            The time in seconds that ``"auto"`` may take, for search, training and samples together; for a
+            number of layers, that of their training.
+        train_layers
+            True to train step sizes, temperatures and mass of the layers, at least 2, before the samples are
+            drawn; see :mod:`sesamo_dsl.annealing.layer_training`. It costs about as much as 20,000 samples
+            through the layers, and ``samples.annealed.training`` says what it gained; where that is nothing,
+            the layers stay as they are. The seed determines the result unless the time ends the training.
         progress
             True to show a progress bar while samples are annealed.
 
@@ -216,7 +224,11 @@ class Run(Reported):
             A KeyboardInterrupt, for SIGINT and SIGTERM while samples are annealed; its attribute ``samples``
             has the samples that are done.
         """
-        layers, progress = checked_layers(anneal), checks.flag(progress, "option progress")
+        train_layers, progress = (
+            checks.flag(value, f"option {name}")
+            for name, value in (("train_layers", train_layers), ("progress", progress))
+        )
+        layers = checked_layers(anneal, train_layers)
         limit = checks.real(
             anneal_seconds, "option anneal_seconds", remedy="give a number of seconds, as 300"
         )
@@ -238,6 +250,7 @@ class Run(Reported):
                 seed,
                 further=further,
                 seconds=limit,
+                train_layers=train_layers,
                 progress=progress,
             )
             draws, work, record, log_prob = annealed.draws, annealed.work, annealed.record, annealed.log_prob
@@ -429,12 +442,16 @@ class Run(Reported):
             target = TargetSample.of_arrays(x, self.compiled.action(x, self.parameters), log_weights)
         log_prob, record = self.log_prob, samples.annealed
         if record is not None and record.layers:
-            log_prob = self._layers(record.layers, record.seed).log_prob
+            log_prob = self._layers(record).log_prob
         return Coverage.of(samples, log_prob(target.x), target)
 
-    def _layers(self, count: int, seed: int) -> Layers:
+    def _layers(self, record: AnnealingRecord) -> Layers:
+        """The layers of a record, as the samples passed them."""
         with self.compiled.backend.scope("float64"):
-            return Layers.of(self.model, self.compiled, self.parameters, count, seed, lambda *_: None)
+            layers = Layers.of(
+                self.model, self.compiled, self.parameters, record.layers, record.seed, lambda *_: None
+            )
+            return layers if record.parameters is None else layers.changed(record.parameters)
 
     def check(self, seconds: float | None = None, *, progress: bool = True) -> None:
         """Anneal, keep the walkers with the run, and compare all samples drawn from now on with them.
