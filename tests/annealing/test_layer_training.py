@@ -66,7 +66,7 @@ def scaled(found: Layers, factor: float) -> Layers:
 @pytest.fixture
 def short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers with steps that are far too short, whatever the pilot adapts."""
-    monkeypatch.setattr(layers, "_setting", lambda beta, step: Setting(beta, 0.05, 2, 1))
+    monkeypatch.setattr(layers, "_setting", lambda beta, step, moves: Setting(beta, 0.05, 2, 1))
 
 
 # parameters ------------------------------------------------------------------------------------------------
