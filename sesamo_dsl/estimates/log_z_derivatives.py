@@ -55,11 +55,16 @@ def log_z_derivative(
         )
     known = _known(program)
     names = tuple(_checked(program, known, coupling) for coupling in couplings)
-    slopes = [_values(known, "slopes", known.names.index(name), parameters, x) for name in names]
+    walled = np.isposinf(_values(program, "action", 0, parameters, x))  # they have no weight
+
+    def values(function: str, number: int) -> np.ndarray:
+        return np.where(walled, 0.0, _values(known.program, function, number, parameters, x))
+
+    slopes = [values("slopes", known.names.index(name)) for name in names]
     if len(names) == 1:
         return derived(lambda mean: -mean, slopes[0])
     first, second = sorted(names, key=known.names.index)
-    curvature = _values(known, "curvatures", known.pairs.index((first, second)), parameters, x)
+    curvature = values("curvatures", known.pairs.index((first, second)))
     a, b = (slope - _finite_mean(slope) for slope in slopes)  # a covariance does not change
     return derived(lambda ab, a, b, c: ab - a * b - c, a * b, a, b, curvature)
 
@@ -89,15 +94,13 @@ def _checked(program: Program, known: CouplingDerivatives, coupling: Any) -> str
     return name
 
 
-def _values(
-    known: CouplingDerivatives, function: str, number: int, parameters: Couplings, x: np.ndarray
-) -> np.ndarray:
+def _values(program: Program, function: str, number: int, parameters: Couplings, x: np.ndarray) -> np.ndarray:
     """One output of a function at configurations, (n,)."""
     size = chunk_size(x.shape[1:])
     parts = [np.empty(0)]
     for i in range(0, len(x), size):
         chunk = x[i : i + size].astype(np.float64)
-        parts.append(run(known.program, function, {"x": chunk}, parameters)[number])
+        parts.append(run(program, function, {"x": chunk}, parameters)[number])
     return np.concatenate(parts)
 
 

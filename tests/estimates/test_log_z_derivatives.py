@@ -5,7 +5,9 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import pytest
+import sympy as sp
 from scipy.integrate import quad
+from scipy.special import digamma, polygamma
 
 import sesamo_dsl as sd
 from oracles.fock import FockSpace
@@ -111,3 +113,28 @@ def test_a_susceptibility_is_the_second_derivative_by_the_source() -> None:
     assert abs(kappa.value - 6 / (2 - 2 * 0.5)) < 4.5 * kappa.error
     mixed = found.d_log_z("h", "k")  # of log Z = 6 h²/(2 (2 − 2k)) + …
     assert abs(mixed.value - 48) < 4.5 * mixed.error
+
+
+def test_behind_a_wall_nothing_counts() -> None:
+    """Z = Γ(a + 1) of x > 0 with S = x − a log x, whose derivatives by a are not defined behind the wall."""
+    x, a = sd.ScalarField("x", sd.Lattice(1)), sd.parameters("a")
+    action = sp.Piecewise((x - a * sp.log(x), x > 0), (sp.oo, True))
+    theory = sd.Theory("gamma", fields=[x], action=action, defaults={a: 2.5})
+    found = sd.anneal(theory, walkers=2000, populations=4, progress=False)
+    for derivative, exact in (
+        (found.d_log_z("a"), digamma(3.5)),
+        (found.d_log_z("a", "a"), polygamma(1, 3.5)),
+    ):
+        assert abs(derivative.value - exact) < 4.5 * derivative.error
+        assert derivative.error < 0.1
+    run = sd.compile(theory, "torch").train(
+        steps=1,
+        batch=16,
+        flow=sd.FlowSpec(layers=1, hidden=(4,), kernel=1),
+        directory=False,
+        progress=False,
+        check=False,
+    )
+    samples = run.sample(2000)
+    assert samples.leaked.any()
+    assert np.isfinite(samples.d_log_z("a").value)
