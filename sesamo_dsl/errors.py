@@ -45,6 +45,16 @@ def _restored(kind: type[SesamoError], arguments: tuple[Any, ...], attributes: d
     return error
 
 
+def found_by(error: Exception) -> str:
+    """What an error found, for the message of another error that explains it.
+
+    The remedy of an error of this package is left out: it is meant for the arguments of a user.
+    """
+    if isinstance(error, SesamoError):
+        return f"{error.subject}: {error.found}"
+    return f"{type(error).__name__}: {error}"
+
+
 class KeptRun(Protocol):
     """The attributes of a :class:`sesamo_dsl.Run` that the ``run`` of every error has."""
 

@@ -14,8 +14,8 @@ from ..ir.continuity import discontinuity
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..ir.schwinger_dyson import Operators, operators
-from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
+from .evaluated import evaluated
 
 _RAYS = 16
 _NEAR, _FAR = 1e2, 1e4  # distances, in units of the largest field, between which integrands have to fall
@@ -69,22 +69,13 @@ def known_operators(program: Program) -> Operators:
 def operator_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
     """The monomials f of a theory, (n, operators)."""
     known = known_operators(program)
-    return _evaluated(known, "operators", parameters, x)
+    return evaluated(known.program, "operators", parameters, x)
 
 
 def _parts(known: Operators, parameters: Couplings, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Δf and ∇f·∇S, (n, identities) each."""
-    values = _evaluated(known, "identities", parameters, x)
+    values = evaluated(known.program, "identities", parameters, x)
     return values[:, 0::2], values[:, 1::2]
-
-
-def _evaluated(known: Operators, function: str, parameters: Couplings, x: np.ndarray) -> np.ndarray:
-    size = chunk_size(x.shape[1:])
-    parts = [
-        np.stack(run(known.program, function, {"x": x[i : i + size].astype(np.float64)}, parameters), axis=1)
-        for i in range(0, max(len(x), 1), size)
-    ]
-    return np.concatenate(parts)
 
 
 def _vanishing(program: Program, known: Operators, parameters: Couplings, x: np.ndarray) -> np.ndarray:

@@ -15,10 +15,9 @@ import numpy as np
 from ..checks import shown, spelling
 from ..errors import OptionError
 from ..ir.coupling_derivatives import CouplingDerivatives, coupling_derivatives
-from ..ir.interpreter import run
 from ..ir.program import Program
-from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
+from .evaluated import evaluated
 
 E = TypeVar("E")  # an estimate, with what its source adds to it
 
@@ -55,16 +54,14 @@ def log_z_derivative(
         )
     known = _known(program)
     names = tuple(_checked(program, known, coupling) for coupling in couplings)
-    walled = np.isposinf(_values(program, "action", 0, parameters, x))  # they have no weight
-
-    def values(function: str, number: int) -> np.ndarray:
-        return np.where(walled, 0.0, _values(known.program, function, number, parameters, x))
-
-    slopes = [values("slopes", known.names.index(name)) for name in names]
+    walled = np.isposinf(evaluated(program, "action", parameters, x))  # these have no weight
+    of_couplings = np.where(walled, 0.0, evaluated(known.program, "slopes", parameters, x))
+    slopes = [of_couplings[:, known.names.index(name)] for name in names]
     if len(names) == 1:
         return derived(lambda mean: -mean, slopes[0])
     first, second = sorted(names, key=known.names.index)
-    curvature = values("curvatures", known.pairs.index((first, second)))
+    of_pairs = np.where(walled, 0.0, evaluated(known.program, "curvatures", parameters, x))
+    curvature = of_pairs[:, known.pairs.index((first, second))]
     a, b = (slope - _finite_mean(slope) for slope in slopes)  # a covariance does not change
     return derived(lambda ab, a, b, c: ab - a * b - c, a * b, a, b, curvature)
 
@@ -92,16 +89,6 @@ def _checked(program: Program, known: CouplingDerivatives, coupling: Any) -> str
             remedy="check the spelling",
         )
     return name
-
-
-def _values(program: Program, function: str, number: int, parameters: Couplings, x: np.ndarray) -> np.ndarray:
-    """One output of a function at configurations, (n,)."""
-    size = chunk_size(x.shape[1:])
-    parts = [np.empty(0)]
-    for i in range(0, len(x), size):
-        chunk = x[i : i + size].astype(np.float64)
-        parts.append(run(program, function, {"x": chunk}, parameters)[number])
-    return np.concatenate(parts)
 
 
 def _finite_mean(values: np.ndarray) -> float:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import shown
-from ..errors import OptionError, RunError, SesamoError
+from ..errors import OptionError, RunError, SesamoError, found_by
 from ..ir.program import Program
 from ..machine.files import parse_json
 from ..machine.optional import library
@@ -196,13 +196,10 @@ def frame_data(file: Any, path: Path) -> tuple[Any, dict[str, np.ndarray]]:
 
 def damaged(path: Path, error: Exception) -> RunError:
     """The error for a file of samples that cannot be read."""
-    found = f"{type(error).__name__}: {error}"
-    if isinstance(error, SesamoError):  # without its remedy, which is meant for arguments of a user
-        found = f"{error.subject}: {error.found}"
     return RunError(
         f"samples in {path}",
         expected="an HDF5 file, as run.sample_to has written it",
-        found=found,
+        found=found_by(error),
         remedy="check the path; restore a damaged file from a copy, or write the samples anew",
     )
 

@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 from ..annealing.driver import anneal_program
 from ..annealing.options import AnnealingOptions
 from ..compiled_program import CompiledProgram
-from ..errors import AnnealingError, BackendError
+from ..errors import AnnealingError, BackendError, found_by
 from ..estimates.coverage import Coverage
 from ..estimates.target_sample import TargetSample, most_of
 from ..ir.interpreter import run
@@ -74,7 +74,7 @@ def _annealed(
         annealed, signals = anneal_program(compiled, parameters, options, progress=progress)
         return annealed.as_target(), signals
     except (AnnealingError, BackendError) as error:
-        reason = f"{error.subject}: {error.found}"
+        reason = found_by(error)
     except Exception as error:  # any error, a bug of this package included: a finished training is never lost
         reason = f"the annealing failed with {type(error).__name__}: {error}"
     warnings.warn(f"samples of the run are not checked: {reason}", RuntimeWarning, stacklevel=4)

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from safetensors import SafetensorError
 
-from ..errors import RunError, SesamoError
+from ..errors import RunError, SesamoError, found_by
 from ..machine.files import parse_json, write_bytes
 from ..machine.lock import alone
 
@@ -258,13 +258,10 @@ def record_digest(record: Mapping[str, Any]) -> str:
 
 def not_a_run(place: Path, error: Exception) -> RunError:
     """The error for a directory that cannot be read."""
-    found = f"{type(error).__name__}: {error}"
-    if isinstance(error, SesamoError):  # without its remedy, which is meant for arguments of a user
-        found = f"{error.subject}: {error.found}"
     return RunError(
         f"run directory {place}",
         expected="run.json and the files it names, as a training has written them",
-        found=found,
+        found=found_by(error),
         remedy="give the directory that the training printed; restore damaged files from a copy",
     )
 

@@ -160,8 +160,9 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in ({"seed": -1}, {"resampled": 1}):
         with pytest.raises(OptionError):
             samples().to_arviz(**wrong)
+    number: Any = 1
     with pytest.raises(OptionError):
-        samples().to_dataframe(configurations=1)  # type: ignore[arg-type]
+        samples().to_dataframe(configurations=number)
     for library, method in (("xarray", Exports.to_xarray), ("pandas", Exports.to_dataframe)):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, library, None)
