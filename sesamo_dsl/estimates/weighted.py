@@ -33,6 +33,7 @@ from .exact import ExactValues
 from .identities import Identities
 from .pareto import harmful_tail_index
 from .search import Search
+from .sources import Independent, digest
 from .spectrum import Spectrum
 from .training_record import TrainingRecord
 
@@ -293,12 +294,22 @@ class WeightedSamples:
         """True if at most one sample has a weight, so that there is no error bar."""
         return int(np.isfinite(self.log_weights).sum()) < 2
 
+    @cached_property
+    def _source(self) -> Independent:
+        """The draws: weights at other couplings are correlated with these."""
+        return Independent(digest(self.x, self.log_q))
+
+    def _estimate(self, value: float, error: float, influence: np.ndarray) -> Estimate:
+        """A number with its error; without an error bar influences are not known either."""
+        known = influence if np.isfinite(error) else np.full(len(self), np.nan)
+        return Estimate.from_samples(self._source, known, float(value), float(error))
+
     @property
     def log_z(self) -> Estimate:
         """log of the mean weight with its error to first order, NaN for one sample."""
         value = float(logsumexp(self.log_weights) - np.log(len(self)))
         error = np.nan if self._one_counts else float(np.sqrt(max(1 / self.ess - 1, 0.0) / len(self)))
-        return Estimate(value, error)
+        return self._estimate(value, error, self.weights - 1 / len(self))
 
     @property
     def free_energy_bound(self) -> Estimate:
@@ -306,9 +317,14 @@ class WeightedSamples:
 
         Leaked samples are omitted: the bound belongs to the sampler that rejects them.
         """
-        value, error = independent_mean(-self.log_weights[~self.leaked])
-        with np.errstate(divide="ignore"):
-            return Estimate(float(value - np.log(1 - self.leaked_fraction)), error)
+        kept = ~self.leaked
+        value, error = independent_mean(-self.log_weights[kept])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            influence = np.where(kept, -self.log_weights - value, self.leaked_fraction and 1.0) / kept.sum()
+            if self.leaked_fraction:  # −log of the fraction that is kept fluctuates as well
+                influence -= self.leaked_fraction / kept.sum()
+                error = float(np.sqrt(error**2 + self.leaked_fraction / kept.sum()))
+            return self._estimate(value - np.log(1 - self.leaked_fraction), error, influence)
 
     @property
     def kl(self) -> Estimate:
@@ -317,13 +333,9 @@ class WeightedSamples:
         For annealed samples q is the density of their paths, and the result is an upper bound of the
         divergence of their last configurations.
 
-        The estimated log Z is correlated with the other term; the error is the larger one of both.
+        The error includes the correlation of the estimated log Z with the other term.
         """
-        bound = self.free_energy_bound
-        if self.exact is not None:
-            return Estimate(bound.value + self.exact.log_z, bound.error)
-        log_z = self.log_z
-        return Estimate(bound.value + log_z.value, max(bound.error, log_z.error))
+        return self.free_energy_bound + (self.log_z if self.exact is None else self.exact.log_z)
 
     @property
     def kl_is_exact(self) -> bool:
@@ -407,7 +419,7 @@ class WeightedSamples:
         They show which operators a model has wrong without configurations from outside.
         """
         rows = [
-            Agreement(f"f = {name}", self._reweighted(values), Estimate(0.0, 0.0))
+            Agreement(f"f = {name}", Estimate(*self._reweighted(values)), Estimate(0.0, 0.0))
             for name, values in zip(self.identities.names, self.identities.values.T, strict=True)
         ]
         return Spectrum.of(rows, self.ess * len(self))
@@ -457,5 +469,6 @@ class WeightedSamples:
         values = np.where(self.weights > 0, values, 0)  # S is infinite in a wall
         with np.errstate(invalid="ignore"):  # infinite values
             mean = float(self.weights @ values)
-            error = np.nan if self._one_counts else np.sqrt((self.weights**2) @ (values - mean) ** 2)
-        return Estimate(mean, float(error))
+            influence = self.weights * (values - mean)
+            error = np.nan if self._one_counts else np.sqrt(influence @ influence)
+        return self._estimate(mean, float(error), influence)

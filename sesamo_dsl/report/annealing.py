@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..annealing import Annealed
+from ..annealing.result import Annealed
 from ..values.couplings import couplings_text
+from .canvas import BLUE, GREY, INK, ORANGE, new_figure, typeset
 
-_BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
 _COMPONENTS = 4  # most components shown
 
 
 def annealing_picture(annealed: Annealed) -> Figure:
     """Acceptance and ESS along the ladder, log Z and ancestors of each population, and means of the field."""
-    figure = Figure(figsize=(11.0, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, 6.4)
     parts = figure.add_gridspec(2, 2)
-    _draw_ladder(figure.add_subplot(parts[0, 0]), annealed)
+    draw_ladder(figure.add_subplot(parts[0, 0]), annealed)
     _draw_log_z(figure.add_subplot(parts[0, 1]), annealed)
     _draw_ancestors(figure.add_subplot(parts[1, 0]), annealed)
     _draw_means(figure.add_subplot(parts[1, 1]), annealed)
@@ -27,15 +25,16 @@ def annealing_picture(annealed: Annealed) -> Figure:
     couplings = couplings_text(annealed.parameters)
     figure.suptitle(
         f"{annealed.program.theory}   {couplings}   {size}, log Z {annealed.estimate}",
-        color=_INK,
+        color=INK,
         fontsize=12,
     )
     return figure
 
 
-def _draw_ladder(axes: Axes, annealed: Annealed) -> None:
-    axes.plot(annealed.ladder, annealed.acceptance, ".-", color=_BLUE, label="least acceptance")
-    axes.plot(annealed.ladder, annealed.conditional_ess, ".-", color=_ORANGE, label="least conditional ESS")
+def draw_ladder(axes: Axes, annealed: Annealed) -> None:
+    """Least acceptance and least conditional ESS of all populations at each temperature."""
+    axes.plot(annealed.ladder, annealed.acceptance, ".-", color=BLUE, label="least acceptance")
+    axes.plot(annealed.ladder, annealed.conditional_ess, ".-", color=ORANGE, label="least conditional ESS")
     axes.set(xlabel="β", xscale="log", ylim=(0, 1.03))
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9)
@@ -44,10 +43,10 @@ def _draw_ladder(axes: Axes, annealed: Annealed) -> None:
 def _draw_log_z(axes: Axes, annealed: Annealed) -> None:
     numbers = np.arange(annealed.populations)
     errors = np.sqrt(annealed.population_variance)
-    axes.errorbar(numbers, annealed.population_log_z, errors, fmt="o", color=_BLUE, capsize=3)
+    axes.errorbar(numbers, annealed.population_log_z, errors, fmt="o", color=BLUE, capsize=3)
     if np.isfinite(annealed.log_z):
         low, high = (annealed.log_z + sign * annealed.log_z_error for sign in (-1, 1))
-        axes.axhspan(low, high, color=_ORANGE, alpha=0.3, label="all together")
+        axes.axhspan(low, high, color=ORANGE, alpha=0.3, label="all together")
         axes.legend(fontsize=9)
     axes.set(xlabel="population", ylabel="log Z" if annealed.reached == 1 else "log ∫ γ_β")
     axes.grid(alpha=0.25)
@@ -56,8 +55,8 @@ def _draw_log_z(axes: Axes, annealed: Annealed) -> None:
 def _draw_ancestors(axes: Axes, annealed: Annealed) -> None:
     shares = np.bincount(annealed.ancestor, weights=annealed.weights)
     shares = np.sort(shares[shares > 0])[::-1]
-    axes.plot(np.arange(1, len(shares) + 1), shares, color=_BLUE)
-    axes.axhline(1 / len(annealed), color=_GREY, linewidth=1.0, label="one walker")
+    axes.plot(np.arange(1, len(shares) + 1), shares, color=BLUE)
+    axes.axhline(1 / len(annealed), color=GREY, linewidth=1.0, label="one walker")
     axes.set(xlabel="ancestor, by weight", ylabel="weight of its descendants", xscale="log", yscale="log")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9)
@@ -67,7 +66,7 @@ def _draw_means(axes: Axes, annealed: Annealed) -> None:
     means = annealed.samples.mean(axis=tuple(range(2, annealed.samples.ndim)))
     for a in range(min(means.shape[1], _COMPONENTS)):
         bins = np.linspace(means[:, a].min(), means[:, a].max(), 81).tolist()
-        name = annealed.program.components[a]
+        name = typeset(annealed.program.components[a])
         axes.hist(means[:, a], bins, weights=annealed.weights, density=True, histtype="step", label=name)
     axes.set(xlabel="spatial mean", ylabel="density")
     axes.grid(alpha=0.25)

@@ -20,23 +20,25 @@ from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..landscape.vacua import find_vacuum
 from ..stages.lower import lower_theory
-from .pictures import _BLUE, _GREY, _INK, _ORANGE, _figure
+from .canvas import BLUE, GREY, INK, ORANGE, axes_of_user, figure_of, new_figure
 
 _TINTS = ("#dbe7f3", "#b5cde6", "#e6ebf0", "#93b5d8", "#c9d3dd", "#7da3cc")
 _LABELLED = 24  # sectors; more labels would cover each other
 _SUBDIVISIONS = 4  # of an octahedron: 8·4⁴ triangles look round
 
 
-def domain_picture(analysis: Analysis) -> Figure:
+def domain_picture(analysis: Analysis, ax: Axes | None = None) -> Figure:
     """Fundamental domain Ω and its images in the space of the collective coordinate; slices of Lie groups.
 
     One dimension is drawn as a line, two as a plane; in three dimensions the cones are cut with a sphere,
     shown from both sides. The vacuum at the default couplings (0.5 where there is no default) is marked.
+    A picture of one panel is drawn into ``ax``, if that is given.
 
     Raises
     ------
     OptionError
-        If there is nothing to draw, or the collective coordinate has more than three dimensions.
+        If there is nothing to draw, the collective coordinate has more than three dimensions, or ``ax`` is
+        given for a picture of several panels.
     """
     domain = analysis.domain
     dimension = len(domain.collective)
@@ -52,9 +54,20 @@ def domain_picture(analysis: Analysis) -> Figure:
         )
     vacuum = _vacuum(analysis)
     panels = (2 if dimension == 3 else 1) * finite + len(analysis.lie_reports)
-    height = 2.6 if finite and dimension == 1 and panels == 1 else 5.6
-    figure = _figure(max(5.4 * panels, 6.4), height)
-    axes = list(np.ravel(figure.subplots(1, panels)))
+    if ax is None:
+        height = 2.6 if finite and dimension == 1 and panels == 1 else 5.6
+        figure = new_figure(max(5.4 * panels, 6.4), height)
+        axes = list(np.ravel(figure.subplots(1, panels)))
+    else:
+        axes = [axes_of_user(ax)]
+        if panels > 1:
+            raise OptionError(
+                "option ax of a picture",
+                expected="none for a picture of several panels",
+                found=f"axes for one, while the domain of {analysis.theory.name} has {panels} panels",
+                remedy="leave ax out",
+            )
+        figure = figure_of(ax)
     if finite:
         marked = None if vacuum is None else domain.projection @ vacuum
         if dimension == 3:
@@ -64,8 +77,11 @@ def domain_picture(analysis: Analysis) -> Figure:
             (_draw_line if dimension == 1 else _draw_plane)(axes.pop(0), analysis, marked)
     for place, report in zip(axes, analysis.lie_reports, strict=True):
         _draw_slice(place, report, analysis, vacuum)
+    if ax is not None:
+        ax.legend(fontsize=9)
+        return figure
     name = " × ".join(report.symmetry.name for report in (*_modulating(analysis), *analysis.lie_reports))
-    figure.suptitle(f"{analysis.theory.name}   {name}", color=_INK, fontsize=12)
+    figure.suptitle(f"{analysis.theory.name}   {name}", color=INK, fontsize=12)
     handles = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -97,7 +113,7 @@ def _tints(domain: Domain, group: FiniteGroup[Element]) -> list[str]:
         used = {chosen[v] for v in near if v in chosen}
         free = [i for i in range(len(_TINTS)) if i not in used]
         chosen[u] = free[0] if free else u % len(_TINTS)
-    return [_ORANGE, *(_TINTS[chosen[u]] for u in range(1, group.order))]
+    return [ORANGE, *(_TINTS[chosen[u]] for u in range(1, group.order))]
 
 
 def _label(u: int) -> str:
@@ -121,8 +137,8 @@ def _draw_line(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> Non
         end = float(np.sign(matrix[0, 0] * domain.centre[0])) * extent
         axes.axvspan(min(0.0, end), max(0.0, end), color=tints[u], alpha=_opacity(u), linewidth=0)
         _write(axes, np.array([end / 2, 0.55]), _label(u), fontsize=13)
-    axes.axhline(0.0, color=_INK, linewidth=1.0)
-    axes.axvline(0.0, color=_GREY, linewidth=1.6, label="walls")
+    axes.axhline(0.0, color=INK, linewidth=1.0)
+    axes.axvline(0.0, color=GREY, linewidth=1.6, label="walls")
     _arrow(axes, np.array([domain.centre[0] * extent / 3 / abs(domain.centre[0]), 0.0]))
     if vacuum is not None:
         images = np.unique(np.round([float(m[0, 0]) * vacuum[0] for m in domain.representation], 9))
@@ -138,10 +154,10 @@ def _draw_plane(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None) -> No
         normals = _half_spaces(domain, u)
         sector = _clip(square, normals)
         axes.add_patch(Polygon(sector, color=tints[u], alpha=_opacity(u), linewidth=0))
-        axes.add_collection(LineCollection(_walls(sector, normals), colors=_GREY, linewidths=1.4))
+        axes.add_collection(LineCollection(_walls(sector, normals), colors=GREY, linewidths=1.4))
         if domain.order <= _LABELLED:
             _write(axes, 0.88 * extent * _unit(_centroid([sector])), _label(u), fontsize=11)
-    axes.plot([], [], color=_GREY, label="walls")
+    axes.plot([], [], color=GREY, label="walls")
     _arrow(axes, domain.centre * extent / 2.2 / np.linalg.norm(domain.centre))
     if vacuum is not None:
         _mark(axes, vacuum, domain.representation @ vacuum)
@@ -222,16 +238,16 @@ def _draw_sphere(axes: Axes, analysis: Analysis, vacuum: np.ndarray | None, *, b
             PolyCollection(flat, facecolors=colours, edgecolors=colours, linewidths=0.4, zorder=1)
         )
         lines = [edge @ view.T for part in parts for edge in _walls(part, normals)]
-        colour, width = (_ORANGE, 2.4) if u == 0 else (_GREY, 1.1)
+        colour, width = (ORANGE, 2.4) if u == 0 else (GREY, 1.1)
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, zorder=3 if u == 0 else 2))
         if domain.order <= _LABELLED and parts and (centre := _unit(_centroid(parts))) @ forward > 0.35:
             _write(axes, view @ centre, _label(u), fontsize=10)
-    axes.add_patch(Circle((0, 0), 1.0, fill=False, color=_GREY, linewidth=0.8, zorder=2))
+    axes.add_patch(Circle((0, 0), 1.0, fill=False, color=GREY, linewidth=0.8, zorder=2))
     _draw_axes(axes, view, forward)
-    axes.plot([], [], color=_GREY, label="walls")
-    axes.plot([], [], color=_ORANGE, linewidth=2.4, label="walls of Ω")
+    axes.plot([], [], color=GREY, label="walls")
+    axes.plot([], [], color=ORANGE, linewidth=2.4, label="walls of Ω")
     if not back:
-        axes.plot(0, 0, "o", color=_ORANGE, markeredgecolor=_INK, markersize=6, zorder=6, label="reference ρ")
+        axes.plot(0, 0, "o", color=ORANGE, markeredgecolor=INK, markersize=6, zorder=6, label="reference ρ")
     if vacuum is not None and np.linalg.norm(vacuum) > 1e-6:
         images = domain.representation @ _unit(vacuum)
         first = view @ images[0] if images[0] @ forward > 0 else np.full(2, np.nan)
@@ -246,7 +262,7 @@ def _draw_axes(axes: Axes, view: np.ndarray, forward: np.ndarray) -> None:
         for sign in (1, -1):
             if sign * unit @ forward > -0.2:
                 start, end = view @ (sign * unit), view @ (1.22 * sign * unit)
-                axes.plot(*np.stack([start, end], axis=1), color=_INK, linewidth=0.9, zorder=4)
+                axes.plot(*np.stack([start, end], axis=1), color=INK, linewidth=0.9, zorder=4)
                 text = f"${'' if sign > 0 else '-'}c_{{{a + 1}}}$"
                 _write(axes, view @ (1.32 * sign * unit), text, fontsize=10)
 
@@ -259,22 +275,22 @@ def _draw_slice(axes: Axes, report: LieReport, analysis: Analysis, vacuum: np.nd
     radius = value if known else 1.0
     extent = 1.5 * radius
     orbit = "S^1" if s.dimension == 2 else f"S^{{{s.dimension - 1}}}"
-    axes.axhline(0.0, color=_GREY, linewidth=0.8)
-    axes.axvline(0.0, color=_GREY, linewidth=0.8)
-    axes.add_patch(Circle((0, 0), radius, fill=False, color=_BLUE, linewidth=1.6, label=f"orbit ${orbit}$"))
-    axes.plot([0, extent], [0, 0], color=_ORANGE, linewidth=3.0, label="slice $M_1 = r > 0$")
-    axes.plot(0, 0, "o", markersize=7, markerfacecolor="white", markeredgecolor=_ORANGE)
+    axes.axhline(0.0, color=GREY, linewidth=0.8)
+    axes.axvline(0.0, color=GREY, linewidth=0.8)
+    axes.add_patch(Circle((0, 0), radius, fill=False, color=BLUE, linewidth=1.6, label=f"orbit ${orbit}$"))
+    axes.plot([0, extent], [0, 0], color=ORANGE, linewidth=3.0, label="slice $M_1 = r > 0$")
+    axes.plot(0, 0, "o", markersize=7, markerfacecolor="white", markeredgecolor=ORANGE)
     angle = np.pi / 4
     turned = radius * np.array([np.cos(angle), np.sin(angle)])
-    arc = {"arrowstyle": "-|>", "color": _INK, "connectionstyle": "arc3,rad=0.22", "shrinkA": 6, "shrinkB": 6}
+    arc = {"arrowstyle": "-|>", "color": INK, "connectionstyle": "arc3,rad=0.22", "shrinkA": 6, "shrinkB": 6}
     axes.annotate("", xy=tuple(turned), xytext=(radius, 0.0), arrowprops=arc)
-    axes.plot(*turned, "o", color=_BLUE, markersize=7)
-    axes.text(1.08 * turned[0], 1.08 * turned[1], "$x = R(n)\\,y$", ha="left", va="bottom", color=_INK)
+    axes.plot(*turned, "o", color=BLUE, markersize=7)
+    axes.text(1.08 * turned[0], 1.08 * turned[1], "$x = R(n)\\,y$", ha="left", va="bottom", color=INK)
     point = ("*", 15) if known else ("o", 8)
     axes.plot(
-        radius, 0, point[0], color=_INK, markersize=point[1], label="vacuum on the slice" if known else "y"
+        radius, 0, point[0], color=INK, markersize=point[1], label="vacuum on the slice" if known else "y"
     )
-    axes.text(1.03 * radius, -0.05 * extent, "$y$", ha="left", va="top", color=_INK)
+    axes.text(1.03 * radius, -0.05 * extent, "$y$", ha="left", va="top", color=INK)
     names = [str(c) for c in report.symmetry.collective]
     more = f", and likewise $M_3$ … $M_{{{s.dimension}}}$" if s.dimension > 2 else ""
     axes.set(
@@ -304,7 +320,7 @@ def _centroid(polygons: list[np.ndarray]) -> np.ndarray:
 
 def _write(axes: Axes, place: np.ndarray, text: str, *, fontsize: int) -> None:
     x, y = (float(v) for v in place)
-    axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, color=_INK, zorder=5)
+    axes.text(x, y, text, ha="center", va="center", fontsize=fontsize, color=INK, zorder=5)
 
 
 def _opacity(u: int) -> float:
@@ -312,11 +328,11 @@ def _opacity(u: int) -> float:
 
 
 def _arrow(axes: Axes, end: np.ndarray) -> None:
-    style = {"arrowstyle": "-|>", "color": _ORANGE, "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
+    style = {"arrowstyle": "-|>", "color": ORANGE, "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", xy=tuple(end), xytext=(0.0, 0.0), arrowprops=style)
-    axes.plot([], [], color=_ORANGE, linewidth=2.0, label="reference ρ")
+    axes.plot([], [], color=ORANGE, linewidth=2.0, label="reference ρ")
 
 
 def _mark(axes: Axes, vacuum: np.ndarray, images: np.ndarray) -> None:
-    axes.plot(*images.T, "o", color=_BLUE, markersize=6, zorder=6, label="images of the vacuum")
-    axes.plot(*vacuum, "*", color=_INK, markersize=14, zorder=7, label="vacuum")
+    axes.plot(*images.T, "o", color=BLUE, markersize=6, zorder=6, label="images of the vacuum")
+    axes.plot(*vacuum, "*", color=INK, markersize=14, zorder=7, label="vacuum")

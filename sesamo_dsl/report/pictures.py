@@ -1,4 +1,4 @@
-"""Pictures of samples, training and comparisons, as matplotlib figures without global state."""
+"""Pictures of samples and comparisons, as matplotlib figures without global state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..comparison import Comparison
@@ -15,10 +14,9 @@ from ..estimates.samples import Samples
 from ..ir.interpreter import run
 from ..machine.files import write_bytes
 from ..machine.outputs import check_picture
-from ..training.history import History
 from ..values.couplings import couplings_text
+from .canvas import BLUE, GREY, INK, ORANGE, new_figure
 
-_BLUE, _ORANGE, _GREY, _INK = "#2563a8", "#d1601f", "#8a94a0", "#20262e"
 _SHOWN = 3000  # most points of a scatter plot; more would hide the contours
 _DEPTH = 12.0  # contours reach down to exp(−12) of the peak
 
@@ -29,55 +27,27 @@ def samples_picture(samples: Samples) -> Figure:
     Two degrees of freedom are drawn in the plane, over the target and the walls of the fundamental domain and
     its images; larger theories by the spatial mean of each field component.
     """
-    figure = _figure(11.0, 6.4)
+    figure = new_figure(11.0, 6.4)
     parts = figure.add_gridspec(2, 2, width_ratios=(1.55, 1.0))
     if _degrees_of_freedom(samples) == 2:
         _draw_plane(figure.add_subplot(parts[:, 0]), samples)
     else:
         _draw_collective(figure, parts[:, 0], samples)
     _draw_sectors(figure.add_subplot(parts[0, 1]), samples)
-    _draw_weights(figure.add_subplot(parts[1, 1]), samples)
+    draw_weights(figure.add_subplot(parts[1, 1]), samples)
     couplings = couplings_text(samples.parameters)
     figure.suptitle(
         f"{samples.program.theory}   {couplings}   {len(samples)} samples, ESS {samples.ess:.4f}",
-        color=_INK,
+        color=INK,
         fontsize=12,
     )
-    return figure
-
-
-def training_picture(history: History) -> Figure:
-    """Loss and batch ESS of every step, with their running means."""
-    figure = _figure(8.0, 5.6)
-    loss_axes, ess_axes = figure.subplots(2, 1, sharex=True)
-    for axes, name, label in (
-        (loss_axes, "loss", "loss  ⟨log q + S⟩"),
-        (ess_axes, "ess", "ESS of the batch"),
-    ):
-        values = np.asarray(history.columns.get(name, []), dtype=float)
-        steps = np.arange(1, len(values) + 1)
-        axes.plot(steps, values, color=_BLUE, alpha=0.3, linewidth=0.8)
-        width = max(1, len(values) // 50)
-        if len(values):
-            smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
-            axes.plot(steps[width - 1 :], smooth, color=_BLUE, linewidth=1.8, label=f"mean of {width}")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.25)
-    loss = np.asarray(history.columns.get("loss", []), dtype=float)
-    if len(loss) > 20:  # the loss of the first steps may be orders of magnitude larger
-        low, high = np.min(loss), np.quantile(loss[len(loss) // 20 :], 0.99)
-        margin = 0.08 * max(high - low, 1e-6)
-        loss_axes.set_ylim(low - margin, high + margin)
-    ess_axes.set_ylim(0, 1.03)
-    ess_axes.set_xlabel("step")
-    loss_axes.set_title("training", color=_INK)
     return figure
 
 
 def comparison_picture(comparison: Comparison) -> Figure:
     """ESS, forward ESS, KL and sector error of every method, a dot per seed."""
     names = {"ess": "ESS", "forward_ess": "forward ESS", "kl": "KL(q‖p)", "sector_error": "sector error"}
-    figure = _figure(11.0, 1.2 + 0.45 * len(comparison.methods))
+    figure = new_figure(11.0, 1.2 + 0.45 * len(comparison.methods))
     panels = figure.subplots(1, len(names), sharey=True)
     rows = {method: row for row, method in enumerate(comparison.methods)}
     for axes, (name, label) in zip(panels, names.items(), strict=True):
@@ -85,15 +55,15 @@ def comparison_picture(comparison: Comparison) -> Figure:
             values = np.array([getattr(t, name) for t in comparison.trials if t.method == method])
             values = values[np.isfinite(values)]
             if len(values):
-                axes.barh(row, values.mean(), color=_ORANGE if method == "ours" else _BLUE, alpha=0.55)
-                axes.plot(values, np.full(len(values), row), ".", color=_INK, markersize=5)
-        axes.set_title(label, color=_INK, fontsize=10)
+                axes.barh(row, values.mean(), color=ORANGE if method == "ours" else BLUE, alpha=0.55)
+                axes.plot(values, np.full(len(values), row), ".", color=INK, markersize=5)
+        axes.set_title(label, color=INK, fontsize=10)
         if name in ("ess", "forward_ess"):
             axes.set_xlim(0, 1)
     panels[0].set_yticks(list(rows.values()), list(rows))
     panels[0].invert_yaxis()
     couplings = couplings_text(comparison.parameters)
-    figure.suptitle(f"{comparison.theory}   {couplings}   {comparison.backend}", color=_INK, fontsize=12)
+    figure.suptitle(f"{comparison.theory}   {couplings}   {comparison.backend}", color=INK, fontsize=12)
     return figure
 
 
@@ -111,12 +81,6 @@ def save(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix.removeprefix(".").lower(), dpi=150)
     write_bytes(path, buffer.getvalue())
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _degrees_of_freedom(samples: Samples) -> int:
@@ -142,17 +106,17 @@ def _draw_plane(axes: Axes, samples: Samples) -> None:
         # Zero on the walls of T_u Ω and smooth across them, unlike the number of the sector.
         margin = scores[:, u] - np.delete(scores, u, axis=1).max(axis=1)
         margin = margin.reshape(plane.shape[:2])
-        axes.contour(x, y, margin, [0.0], colors=_GREY, linewidths=0.9)
+        axes.contour(x, y, margin, [0.0], colors=GREY, linewidths=0.9)
         if u == 0:
-            axes.contourf(x, y, margin, [0.0, np.inf], colors=[_ORANGE], alpha=0.10)
-            axes.contour(x, y, margin, [0.0], colors=_ORANGE, linewidths=1.4)
+            axes.contourf(x, y, margin, [0.0, np.inf], colors=[ORANGE], alpha=0.10)
+            axes.contour(x, y, margin, [0.0], colors=ORANGE, linewidths=1.4)
 
     shown = points[:_SHOWN]
-    axes.scatter(*shown.T, s=3, color=_INK, alpha=0.45, linewidths=0)
+    axes.scatter(*shown.T, s=3, color=INK, alpha=0.45, linewidths=0)
     handles = [
-        axes.scatter([], [], s=14, color=_INK, label=f"{len(shown)} of the samples"),
-        *(axes.plot([], [], color=_ORANGE, label="fundamental domain Ω") if scores.shape[1] > 1 else []),
-        *(axes.plot([], [], color=_GREY, label="its images T_u Ω") if scores.shape[1] > 1 else []),
+        axes.scatter([], [], s=14, color=INK, label=f"{len(shown)} of the samples"),
+        *(axes.plot([], [], color=ORANGE, label="fundamental domain Ω") if scores.shape[1] > 1 else []),
+        *(axes.plot([], [], color=GREY, label="its images T_u Ω") if scores.shape[1] > 1 else []),
     ]
     axes.figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
     names = samples.program.components
@@ -167,8 +131,8 @@ def _draw_collective(figure: Figure, place, samples: Samples) -> None:
     for a in range(count):
         axes = figure.add_subplot(grid[a])
         bins = np.linspace(means[:, a].min(), means[:, a].max(), 81).tolist()
-        axes.hist(means[:, a], bins, density=True, color=_BLUE, alpha=0.35, label="model")
-        weighted = {"weights": samples.weights, "histtype": "step", "color": _ORANGE, "linewidth": 1.6}
+        axes.hist(means[:, a], bins, density=True, color=BLUE, alpha=0.35, label="model")
+        weighted = {"weights": samples.weights, "histtype": "step", "color": ORANGE, "linewidth": 1.6}
         axes.hist(means[:, a], bins, density=True, label="reweighted to the target", **weighted)
         axes.set(xlabel=f"spatial mean ⟨{samples.program.components[a]}⟩", ylabel="density")
         axes.grid(alpha=0.25)
@@ -179,22 +143,23 @@ def _draw_collective(figure: Figure, place, samples: Samples) -> None:
 def _draw_sectors(axes: Axes, samples: Samples) -> None:
     masses = samples.sector_masses
     u = np.arange(len(masses))
-    axes.bar(u, masses, color=_BLUE, alpha=0.45, label="reweighted")
-    axes.errorbar(u, masses, samples.sector_errors, fmt="none", ecolor=_BLUE, capsize=3)
-    axes.plot(u, samples.model_masses, "o", color=_ORANGE, markersize=4, label="in the model")
+    axes.bar(u, masses, color=BLUE, alpha=0.45, label="reweighted")
+    axes.errorbar(u, masses, samples.sector_errors, fmt="none", ecolor=BLUE, capsize=3)
+    axes.plot(u, samples.model_masses, "o", color=ORANGE, markersize=4, label="in the model")
     if samples.exact is not None:
         exact = samples.exact.sector_masses
-        axes.hlines(exact, u - 0.4, u + 0.4, color=_INK, linewidth=1.6, label="exact")
+        axes.hlines(exact, u - 0.4, u + 0.4, color=INK, linewidth=1.6, label="exact")
     axes.set(xlabel="sector u", ylabel="probability", ylim=(0, 1.15 * float(masses.max())))
     if len(masses) <= 16:
         axes.set_xticks(u)
     axes.legend(fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 
-def _draw_weights(axes: Axes, samples: Samples) -> None:
+def draw_weights(axes: Axes, samples: Samples) -> None:
+    """The distribution of log w − log Z over the samples of the model."""
     log_w = samples.log_weights[~samples.leaked] - samples.log_z.value
-    axes.hist(log_w, 80, color=_BLUE, alpha=0.45, log=True)
-    axes.axvline(0.0, color=_INK, linewidth=1.0)
+    axes.hist(log_w, 80, color=BLUE, alpha=0.45, log=True)
+    axes.axvline(0.0, color=INK, linewidth=1.0)
     leaked = f"   ({samples.leaked_fraction:.1%} leaked)" if samples.leaked.any() else ""
     axes.set(xlabel=f"log w − log Z{leaked}", ylabel="samples")
     axes.grid(alpha=0.25)
