@@ -41,7 +41,7 @@ class Line:
         colour = "" if self.good is None else f";color:{_GREEN if self.good else _RED}"
         spans = [1] * (len(contents) - 1) + [columns - len(contents) + 1]
         cells = [
-            f'<td style="{_CELL}{colour}"{f" colspan={span}" if span > 1 else ""}>{content}</td>'
+            f'<td style="{_CELL}{colour}" colspan="{span}">{content}</td>'
             for content, span in zip(contents, spans, strict=True)
         ]
         return f"<tr>{''.join(cells)}</tr>"
@@ -121,7 +121,7 @@ def _table(parts: Sequence[Line | Table]) -> str:
     rows: list[str] = []
     for part in parts:
         if isinstance(part, Table):
-            rows.append(f'<tr><th style="{_CELL}" colspan={columns}>{escape(part.heading)}</th></tr>')
+            rows.append(f'<tr><th style="{_CELL}" colspan="{columns}">{escape(part.heading)}</th></tr>')
         rows += [line.html(columns) for line in (part.lines if isinstance(part, Table) else (part,))]
     return f"<table>{''.join(rows)}</table>"
 
