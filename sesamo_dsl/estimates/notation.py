@@ -15,7 +15,8 @@ def with_sign(value: float, error: float) -> str:
     """``value ± error`` with six digits, or two digits of the error if they are more."""
     digits = 6
     if 0 < error < abs(value) < math.inf:
-        digits = max(6, math.floor(math.log10(abs(value))) - math.floor(math.log10(error)) + 2)
+        needed = math.floor(math.log10(abs(value))) - math.floor(math.log10(error)) + 2
+        digits = min(max(6, needed), 17)  # a float has no more
     return f"{value:.{digits}g} ± {error:.2g}"
 
 

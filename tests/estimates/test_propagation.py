@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import sesamo_dsl as sd
-from sesamo_dsl.annealing.result import Annealed
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.estimates.chains import Chain
 from sesamo_dsl.estimates.weighted import WeightedSamples
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.stages.lower import lower_theory
+from support import walkers_of_normal_numbers
 
 Array = np.ndarray[Any, Any]
 LATTICE = sd.Lattice(2)
@@ -164,14 +164,8 @@ def test_chains_have_the_errors_of_the_gamma_method() -> None:
 
 
 def test_annealings_have_the_errors_of_their_ancestors() -> None:
-    rng, ancestor = np.random.default_rng(6), np.repeat(np.arange(200), 5)
-    x = rng.normal(size=(200, 1, 2))[ancestor] + 0.3 * rng.normal(size=(1000, 1, 2))
-    ladder = np.ones(1)
-    annealed = Annealed(
-        *(PROGRAM, {"m": 1.0}, x, 0.3 * rng.normal(size=1000), (x**2).sum(axis=(1, 2)) / 2),
-        *(ancestor // 50, ancestor, ladder, ladder, ladder, ladder, np.zeros(4), np.full(4, 0.01)),
-        *(250, 1.0, 0.0),
-    )
+    annealed = walkers_of_normal_numbers(PROGRAM, {"m": 1.0})
+    x, ancestor = annealed.samples, annealed.ancestor
     a, b = annealed.expect("a"), annealed.expect("b")
     assert a / b == pytest.approx(annealed.derived(operator.truediv, "a", "b"), rel=1e-5)
     values = [x.sum(axis=(1, 2)) / 2 + 2, ((x + 1) ** 2).sum(axis=(1, 2)) / 2]

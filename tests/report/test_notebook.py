@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.values.sheet import Line, Sheet, Table, row
+from support import walkers_of_normal_numbers
 
 LATTICE = sd.Lattice(3)
 PHI = sd.ScalarField("phi", LATTICE)
@@ -36,7 +37,8 @@ def shown() -> dict[str, Any]:
     """One of each object."""
     run = sd.compile(THEORY, "torch").train(steps=30, batch=32, check=False, directory=False, progress=False)
     samples = run.sample(400)
-    walkers = sd.anneal(THEORY, backend="torch", walkers=50, populations=4, progress=False)
+    walkers = walkers_of_normal_numbers(run.compiled.program, {"kappa": 0.3, "h": 0.1})
+    walkers = replace(walkers, notes=THEORY.notes)
     return {
         "theory": THEORY,
         "analysis": run.compiled.analysis,
