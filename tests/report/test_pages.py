@@ -22,18 +22,19 @@ from sesamo_dsl.estimates.coverage import Coverage
 from sesamo_dsl.estimates.estimate import Estimate
 from sesamo_dsl.estimates.examined import TABLE, outcomes
 from sesamo_dsl.estimates.health import CHECKS
-from sesamo_dsl.estimates.target_sample import TargetSample
-from sesamo_dsl.report.derivation.html import FieldMathMLPrinter
+from sesamo_dsl.estimates.target_sample import Outside, TargetSample
+from sesamo_dsl.report.cayley import MOST, generators
 from sesamo_dsl.report.pages import wording
 from sesamo_dsl.report.pages.blocks import Check, Picture
 from sesamo_dsl.report.pages.checklist import card, of_findings, of_samples
 from sesamo_dsl.report.pages.formulas import WIDTH, equation, width
-from sesamo_dsl.report.pages.group_pictures import cayley, generators
+from sesamo_dsl.report.pages.group_pictures import cayley
 from sesamo_dsl.report.pages.render import render
 from sesamo_dsl.report.pages.run import run_page
 from sesamo_dsl.report.pages.sample_pictures import orientations
 from sesamo_dsl.runs import analysis_of
 from sesamo_dsl.symbols.lattice import SiteSum
+from sesamo_dsl.symbols.mathml import FieldMathMLPrinter
 
 HOSTILE = "<script>alert('$x_{')</script>&\"$"
 SECTIONS = (
@@ -240,14 +241,14 @@ def test_trouble_is_red(run: sd.Run, samples: sd.Samples) -> None:
 def test_coverage_is_on_the_page(run: sd.Run, samples: sd.Samples) -> None:
     x = samples.x[np.argsort(samples.weights)[::-1]]
     target = TargetSample.of_arrays(x, run.compiled.action(x, run.parameters), None)
-    covered = replace(samples, coverage=run.coverage(samples, target), unchecked="")
+    covered = replace(samples, outside=Outside(run.log_prob(target.x), target), unchecked="")
     assert isinstance(covered.coverage, Coverage)
     page = page_of(run, covered)
     text = said(of(page, "Coverage"))
     assert covered.coverage.status in text
     assert "φ(x) φ(x+ê₀)" in text
     far = replace(target, x=x + 9.0, action=run.compiled.action(x + 9.0, run.parameters))
-    missed = replace(samples, coverage=run.coverage(samples, far), unchecked="")
+    missed = replace(samples, outside=Outside(run.log_prob(far.x), far), unchecked="")
     assert states(missed)["coverage, by configurations from outside"] == "bad"
 
 
@@ -388,7 +389,7 @@ def test_cayley_graphs(name: str) -> None:
         reached |= {int(table[u, g]) for u in reached for g in chosen}
     assert len(reached) == len(table)
     assert isinstance(cayley(table, [0]), Picture)
-    assert isinstance(cayley(np.zeros((65, 65), dtype=int), None), str)
+    assert isinstance(cayley(np.zeros((MOST + 1, MOST + 1), dtype=int), None), str)
 
 
 def test_orientations_are_densities_of_an_angle() -> None:
