@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 TEST_FLAGS ?= -n 2
 
-.PHONY: demo test quick lint bench docs clean
+.PHONY: demo test quick lint bench docs notebooks clean
 
 demo: $(VENV)/demo-installed
 	rm -rf demo/gaussian_mixture
@@ -26,6 +26,9 @@ lint: $(VENV)/dev-installed
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python benchmarks/run.py
+
+notebooks: $(VENV)/dev-installed
+	OMP_NUM_THREADS=1 $(BIN)/python examples/notebooks/execute.py
 
 docs: $(VENV)/docs-installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .comparison import Comparison, compare
     from .compiled import CompiledTheory, compile
     from .estimates.chains import Chain, independence_metropolis
+    from .estimates.estimate import Estimate, propagate
     from .estimates.samples import Samples
     from .flows.bisection import BisectionSpec
     from .flows.spec import FlowSpec
@@ -53,6 +54,7 @@ __all__ = [
     "CompiledTheory",
     "ComplexField",
     "Cyclic",
+    "Estimate",
     "FermionLogDet",
     "FlowSpec",
     "GraphLattice",
@@ -85,6 +87,7 @@ __all__ = [
     "load_run",
     "load_theory",
     "parameters",
+    "propagate",
     "register_base",
     "register_flow",
     "register_law",
@@ -104,6 +107,8 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "compile": "compiled",
     "Chain": "estimates.chains",
     "independence_metropolis": "estimates.chains",
+    "Estimate": "estimates.estimate",
+    "propagate": "estimates.estimate",
     "hmc": "hamiltonian",
     "Samples": "estimates.samples",
     "BisectionSpec": "flows.bisection",

@@ -18,7 +18,10 @@ import sympy as sp
 from sympy.core.cache import clear_cache
 
 import sesamo_dsl as sd
+from sesamo_dsl.annealing.result import Annealed
 from sesamo_dsl.backend import Model, load_backend
+from sesamo_dsl.ir.interpreter import run as interpret
+from sesamo_dsl.ir.program import Program
 from sesamo_dsl.plan.base import make_base
 from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
@@ -40,6 +43,19 @@ class Spent:
         Where it took longer, fixed work tells how much slower this machine is just now.
         """
         return self.seconds < bound or self.seconds * _FREE_CORE / _fixed_work() < bound
+
+
+def walkers_of_normal_numbers(program: Program, parameters: Mapping[str, float]) -> Annealed:
+    """An annealing that was none: 4 populations of 50 ancestors with 5 descendants each, and weights."""
+    rng, ancestor = np.random.default_rng(6), np.repeat(np.arange(200), 5)
+    shape = program.configuration_shape
+    x = rng.normal(size=(200, *shape))[ancestor] + 0.3 * rng.normal(size=(1000, *shape))
+    (action,) = interpret(program, "action", {"x": x}, parameters)
+    one = np.ones(1)
+    return Annealed(
+        *(program, parameters, x, 0.3 * rng.normal(size=1000), action, ancestor // 50, ancestor),
+        *(one, one, one, one, np.zeros(4), np.full(4, 0.01), 250, 1.0, 0.0),
+    )
 
 
 _FREE_CORE = 0.3  # seconds that ``_fixed_work`` takes there

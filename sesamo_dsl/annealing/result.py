@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from scipy.special import chdtrc, logsumexp
@@ -21,6 +21,7 @@ from ..estimates.log_z_derivatives import log_z_derivative
 from ..estimates.making import Making
 from ..estimates.pareto import HEAVY_TAIL, pareto_tail_index
 from ..estimates.reported import Reported
+from ..estimates.sources import Clustered, Independent, digest
 from ..estimates.target_sample import TargetSample, most_of
 from ..estimates.weighted import (
     Observable,
@@ -33,10 +34,15 @@ from ..estimates.weighted import (
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..language.derived import Derived
-from ..values.couplings import Couplings
+from ..values.couplings import Couplings, couplings_text
+from ..values.sheet import Line, Sheet, Table, row
 from . import genealogy
 from .options import LEAST_POPULATIONS
 from .population import Population
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FEWEST_ANCESTORS, _LEAST_ANCESTORS = 20, 0.05  # least number of ancestors, and least part of the walkers
 _DISAGREEMENT = 1e-3  # populations disagree if chance gives their scatter with a smaller probability
@@ -185,8 +191,13 @@ class Annealed(Exports, Reported):
 
     @property
     def estimate(self) -> Estimate:
-        """log Z with its error."""
-        return Estimate(self.log_z, self.log_z_error)
+        """log Z with its error; arithmetic takes it for independent of the means, which it is not quite."""
+        own, error = Independent(f"log Z of {self._source.key}"), self.log_z_error
+        return Estimate.from_samples(own, np.array([error]), self.log_z, error)
+
+    @cached_property
+    def _source(self) -> Clustered:
+        return Clustered(digest(self.samples, self.log_weights), self.ancestor)
 
     @property
     def _shares(self) -> np.ndarray:
@@ -262,8 +273,10 @@ class Annealed(Exports, Reported):
 
     def _mean(self, values: np.ndarray) -> Estimate:
         values = np.where(self.weights > 0, values, 0.0)  # S is infinite in a wall
+        mean = float(self.weights @ values)
         variance = genealogy.mean_variance(values, self.weights, self.ancestor)
-        return Estimate(float(self.weights @ values), float(np.sqrt(variance)))
+        influence = self.weights * (values - mean)
+        return Estimate.from_samples(self._source, influence, mean, float(np.sqrt(variance)))
 
     def as_target(self) -> TargetSample:
         """At most :func:`.most_of` configurations of equal weight, drawn by their weights, for a comparison.
@@ -428,28 +441,54 @@ class Annealed(Exports, Reported):
             "use more walkers, or more seconds",
         )
 
-    def text(self) -> str:
-        """The figures as text."""
+    @property
+    def sheet(self) -> Sheet:
+        """The figures and the warnings."""
         known = self.acceptance[np.isfinite(self.acceptance)]
         acceptance = f"{known.mean():.3f}, at least {known.min():.3f}" if len(known) else "unknown"
-        lines = [
-            f"log Z              {self.estimate}",
-            f"walkers            {self.populations} populations × {self.walkers}",
-            f"temperatures       {len(self.ladder)}, β from {self.ladder[0]:.3g} to {self.reached:.3g}",
-            f"acceptance         {acceptance}",
-            f"ancestors          {self.ancestors.mean():.0f} of {self.walkers}",
-            f"effective samples  {self.effective_samples:.0f}",
-            f"virial ⟨x·∇S⟩/n    {self.virial}",
+        ladder = f"{len(self.ladder)}, β from {self.ladder[0]:.3g} to {self.reached:.3g}"
+        parts: list[Line | Table] = [
+            row("log Z", str(self.estimate)),
+            row("walkers", f"{self.populations} populations × {self.walkers}"),
+            row("temperatures", ladder),
+            row("acceptance", acceptance),
+            row("ancestors", f"{self.ancestors.mean():.0f} of {self.walkers}"),
+            row("effective samples", f"{self.effective_samples:.0f}"),
+            row("virial ⟨x·∇S⟩/n", str(self.virial)),
         ]
         names = ["action", *observable_names(self.program)]
-        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}" for name in names]
-        lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
+        parts += [row(f"⟨{name}⟩", str(self.expect(name))) for name in names]
+        parts += [row(name, str(self.derived(name))) for name in self.declared]
         sectors = self.program.sectors
         if sectors.count > 1 and sectors.enumerable:
-            lines.append("sector masses")
-            lines += [f"  {u:3d}  {mass}" for u, mass in enumerate(self.sector_masses[:16])]
-        lines += [f"WARNING: {warning}" for warning in self.warnings]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+            masses = enumerate(map(str, self.sector_masses[:16]))
+            parts.append(
+                Table("sector masses", tuple(Line(f"  {u:3d}  {mass}", (str(u), mass)) for u, mass in masses))
+            )
+        title = f"Annealing of {self.program.theory}   {couplings_text(self.parameters)}"
+        return Sheet(title, parts, self.warnings, self.notes, is_examined=True)
+
+    def text(self) -> str:
+        """The figures as text."""
+        return self.sheet.text()
+
+    def plot(self, observable: Observable | None = None, *, ax: Axes | None = None) -> Figure:
+        """A picture of the distribution of an observable, with a band of one standard error.
+
+        Parameters
+        ----------
+        observable
+            As in :meth:`expect`; by default the annealing itself is shown: its ladder, its populations,
+            ancestors and mean fields, of which the ladder alone fits into given axes.
+        ax
+            Axes of matplotlib to draw into; by default a figure is made.
+        """
+        from ..report.plots import annealed_plot  # matplotlib takes a second to import
+
+        return annealed_plot(self, observable, ax)
+
+    def _repr_html_(self) -> str:
+        return self.sheet.html()
 
     __str__ = text
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..values.sheet import Line, row
 from .estimate import SIGMAS, Estimate
 
 
@@ -48,6 +49,11 @@ class Agreement:
         """The value of the model minus the value from outside."""
         return self.model.value - self.outside.value
 
+    @property
+    def line(self) -> Line:
+        """Both values and the difference in standard errors."""
+        cells = [str(self.model), f"outside {self.outside}", f"z = {self.z_score:+.1f}"]
+        return row(self.name, *cells, *([] if self.agrees else ["<- differ"]), good=self.agrees and None)
+
     def __str__(self) -> str:
-        mark = "" if self.agrees else "   <- differ"
-        return f"{self.name:<18} {self.model}   outside {self.outside}   z = {self.z_score:+.1f}{mark}"
+        return self.line.text

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from ..errors import BackendError, OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
+from ..values.sheet import Line, Sheet, Table, row
 from .control import Controlled, with_control
 from .convergence import Convergence, convergence
-from .estimate import Estimate
+from .estimate import Estimate, Measured
 from .exports import Exports, NamedArrays
 from .finding import Finding
 from .identities import Identities
@@ -30,8 +31,13 @@ from .log_z_derivatives import log_z_derivative
 from .making import Making
 from .reported import Reported
 from .samples import Samples, check_samples
+from .sources import Source, digest
 from .target_sample import TargetSample, most_of
 from .weighted import Observable, all_observables, in_chunks, observable_names, values_of, virial_values
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _STRETCH = 10  # length of a stretch of a chain, one cluster, in autocorrelation times
 _SHORTEST = 20  # least length of a series whose autocorrelation function can be summed
@@ -44,17 +50,20 @@ _LEAST_ACCEPTED = 0.2  # least acceptance with a given step size
 _MOST_SHOWN = 16  # most sectors, and most components of fields, with convergence figures
 
 
-class ChainEstimate(NamedTuple):
-    """A mean over a chain with its standard error.
-
-    ``tau`` is the integrated autocorrelation time in units of chain steps, 1/2 for independent values;
-    the error is √(2τ) times the naive one.
-    """
-
+class _MeanAndTime(NamedTuple):
     value: float
     error: float
     tau: float
     tau_error: float
+
+
+class ChainEstimate(Measured, _MeanAndTime):
+    """A mean over a chain with its standard error.
+
+    ``tau`` is the integrated autocorrelation time in units of chain steps, 1/2 for independent values;
+    the error is √(2τ) times the naive one. Arithmetic is that of :class:`sesamo_dsl.Estimate`: the error of a
+    function comes from the Γ-method for the series of its influences.
+    """
 
     def __str__(self) -> str:
         return f"{Estimate(self.value, self.error)}   τ_int = {self.tau:.2f} ± {self.tau_error:.2f}"
@@ -107,6 +116,15 @@ def gamma_method(series: np.ndarray) -> ChainEstimate:
     return ChainEstimate(
         mean, float(result.dvalue), float(result.e_tauint["chain"]), float(result.e_dtauint["chain"])
     )
+
+
+@dataclass(frozen=True)
+class Series(Source):
+    """The steps of Markov chains, with influences (replicas, length): the Γ-method gives the variance."""
+
+    def variance(self, influence: np.ndarray) -> float:
+        """See :meth:`.Source.variance`."""
+        return gamma_method(influence.size * influence).error ** 2
 
 
 class Trajectories(NamedTuple):
@@ -194,6 +212,15 @@ class Chain(Exports, Reported):
         return values.reshape(self.action.shape)
 
     @cached_property
+    def _source(self) -> Series:
+        return Series(digest(self.x, self.action))
+
+    def _mean(self, series: np.ndarray) -> ChainEstimate:
+        """Mean of a series, (replicas, length), which remembers the influence of each step."""
+        found = gamma_method(series)
+        return ChainEstimate.from_samples(self._source, (series - found.value) / series.size, *found)
+
+    @cached_property
     def identities(self) -> Identities:
         """Schwinger–Dyson identities, whose mean under p is zero, at :attr:`configurations`."""
         return Identities.at(self.program, self.parameters, self.configurations)
@@ -218,13 +245,13 @@ class Chain(Exports, Reported):
         """
         series = self.series(observable)
         if not checks.flag(control, "option control"):
-            return gamma_method(series)
+            return self._mean(series)
         shape = self.action.shape
         weights = np.full(series.size, 1 / series.size)
         quarter = np.broadcast_to(4 * np.arange(shape[1]) // shape[1], shape).ravel()
         return ControlledChainEstimate.of(
             *with_control(
-                series.ravel(), weights, quarter, self.identities, lambda v: gamma_method(v.reshape(shape))
+                series.ravel(), weights, quarter, self.identities, lambda v: self._mean(v.reshape(shape))
             )
         )
 
@@ -257,7 +284,7 @@ class Chain(Exports, Reported):
         """
         chosen = Derived.of(quantity, observables, self.declared, self.program.theory)
         values = [self.series(name) for name in chosen.observables]
-        return gamma_method(chosen.linearised([float(v.mean()) for v in values], values))
+        return self._mean(chosen.linearised([float(v.mean()) for v in values], values))
 
     def d_log_z(self, *couplings: Any) -> ChainEstimate:
         """∂ log Z/∂θ by one coupling θ, or ∂² log Z/∂θ∂η by two; see :meth:`.Samples.d_log_z`."""
@@ -265,7 +292,7 @@ class Chain(Exports, Reported):
 
     def estimate(self, values: np.ndarray) -> Estimate:
         """Mean and error of :meth:`expect` for given values, (replicas, length), without τ."""
-        return Estimate(*self.expect(np.ravel(values))[:2])
+        return Estimate.like(self.expect(np.ravel(values)))
 
     @cached_property
     def virial(self) -> ChainEstimate:
@@ -284,7 +311,7 @@ class Chain(Exports, Reported):
         """Probability of every sector T_u Ω."""
         sectors = self.program.sectors
         number = sectors.index(self.sector)
-        return tuple(gamma_method((number == u).astype(np.float64)) for u in range(sectors.count))
+        return tuple(self._mean((number == u).astype(np.float64)) for u in range(sectors.count))
 
     @cached_property
     def convergence(self) -> Mapping[str, Convergence]:
@@ -480,30 +507,66 @@ class Chain(Exports, Reported):
             self.making,
         )
 
-    def text(self) -> str:
-        """The figures as text."""
+    @property
+    def sheet(self) -> Sheet:
+        """The figures and the warnings."""
         replicas, length = self.action.shape
-        lines = [f"configurations     {replicas} × {length}", f"acceptance         {self.acceptance:.4f}"]
+        parts: list[Line | Table] = [
+            row("configurations", f"{replicas} × {length}"),
+            row("acceptance", f"{self.acceptance:.4f}"),
+        ]
         if self.trajectories is not None:
             made = self.trajectories
-            lines.append(f"trajectories       {made.steps} steps of {made.step_size:.3g} widths")
-        lines.append(f"virial ⟨x·∇S⟩/n    {self.virial}")
+            parts.append(row("trajectories", f"{made.steps} steps of {made.step_size:.3g} widths"))
+        parts.append(row("virial ⟨x·∇S⟩/n", str(self.virial)))
         names = ["action", *observable_names(self.program)]
-        lines += [f"{f'⟨{name}⟩':<18} {self.expect(name)}   {self.convergence[name]}" for name in names]
-        lines += [f"{name:<18} {self.derived(name)}" for name in self.declared]
+        parts += [row(f"⟨{name}⟩", str(self.expect(name)), str(self.convergence[name])) for name in names]
+        parts += [row(name, str(self.derived(name))) for name in self.declared]
         means = [name for name in self.convergence if name.startswith("mean of ")]
-        lines += [f"{name:<18} {self.convergence[name]}" for name in means]
+        parts += [row(name, str(self.convergence[name])) for name in means]
         if self.program.sectors.count > 1 and self.program.sectors.enumerable:
             changes = self.sector_changes
-            lines.append(
+            heading = (
                 f"sector masses      chains change their sector in {changes.mean():.2g} of all steps, the "
                 f"slowest in {changes.min():.2g}"
             )
+            lines = []
             for u, mass in enumerate(self.sector_masses[:_MOST_SHOWN]):
                 found = self.convergence.get(f"sector {u}")
-                lines.append(f"  {u:3d}  {mass}" + (f"   {found}" if found else ""))
-        lines += [f"WARNING: {warning}" for warning in self.warnings]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+                cells = [str(mass), *([str(found)] if found else [])]
+                lines.append(Line(f"  {u:3d}  {'   '.join(cells)}", (str(u), *cells)))
+            parts.append(Table(heading, tuple(lines)))
+        title = f"Chain of {self.program.theory}   {couplings_text(self.parameters)}"
+        return Sheet(title, parts, self.warnings, self.notes, is_examined=True)
+
+    def text(self) -> str:
+        """The figures as text."""
+        return self.sheet.text()
+
+    def plot(
+        self,
+        observable: Observable = "action",
+        kind: Literal["series", "histogram"] | None = None,
+        *,
+        ax: Axes | None = None,
+    ) -> Figure:
+        """A picture of an observable along the chains, and of its distribution with its error.
+
+        Parameters
+        ----------
+        observable
+            As in :meth:`expect`.
+        kind
+            ``"series"`` or ``"histogram"``; by default both, and the series in given axes.
+        ax
+            Axes of matplotlib to draw into; by default a figure is made.
+        """
+        from ..report.plots import chain_plot  # matplotlib takes a second to import
+
+        return chain_plot(self, observable, kind, ax)
+
+    def _repr_html_(self) -> str:
+        return self.sheet.html()
 
     __str__ = text
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import numpy as np
 
-from .estimate import Estimate
+from .estimate import Estimate, Measured
 from .identities import Identities
 
 _ROWS = 50  # least number of effective samples in a quarter per coefficient
@@ -50,15 +50,15 @@ class Control:
         return f"variance / {self.reduction:.3g} by {len(self.identities)} identities"
 
 
-class Controlled:
+class Controlled(Measured):
     """What an estimate with control variates has beside its numbers: ``control``, their effect."""
 
     control: Control
 
     @classmethod
-    def of(cls, estimate: tuple[float, ...], control: Control) -> Self:
+    def of(cls, estimate: Measured, control: Control) -> Self:
         """The estimate with the record of its control variates."""
-        made = cast(Any, cls)(*estimate)
+        made = cls.like(estimate)
         made.control = control
         return made
 
@@ -150,7 +150,7 @@ def _variance(triangle: np.ndarray, c: np.ndarray) -> float:
     return float(np.sum((rest - constant * (constant @ rest) / (constant @ constant)) ** 2))
 
 
-AnyEstimate = TypeVar("AnyEstimate", bound=tuple[float, ...])
+AnyEstimate = TypeVar("AnyEstimate", bound=Measured)
 
 
 def with_control(
@@ -174,13 +174,13 @@ def with_control(
         The reason why error bars are not reliable; empty if they are.
     """
     whole = estimate(values)
-    plain = Estimate(*whole[:2])
+    plain = Estimate.like(whole)
     found = doubt or combination(values, weights, quarter, identities, plain)
     if isinstance(found, str):
         return whole, Control(plain, 1.0, note=found)
     combined, used = found
     better = estimate(combined)
-    reduction = (plain.error / better[1]) ** 2 if better[1] > 0 else np.inf
+    reduction = (plain.error / better.error) ** 2 if better.error > 0 else np.inf
     if not reduction > 1:
         return whole, Control(plain, 1.0, note=f"{used} identities do not lower the variance")
     return better, Control(plain, float(reduction), identities.names[:used])

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import shown
 from ..ir.interpreter import run
+from ..values.sheet import Sheet, row
 from .agreement import Agreement
 from .estimate import SIGMAS, Estimate
 from .spectrum import ComparedOperators, Spectrum
@@ -195,19 +196,24 @@ class Coverage:
 
     def text(self, *, operators: bool = False) -> str:
         """The figures as text; with all ``operators``, or only the most deviating ones if some differ."""
+        return self.sheet(operators=operators).text()
+
+    def sheet(self, *, operators: bool = False) -> Sheet:
+        """The figures as a sheet, see :meth:`text`."""
         most = None if operators else _MOST_SHOWN
-        uncovered = f"{self.uncovered}   (log w − log Z > {self.threshold:.3g})"
-        lines = [
-            f"coverage           {self.status}, by {self.origin}",
-            f"forward ESS        {self.forward_ess}   (samples {self.ess:.5f})",
-            f"uncovered mass     {uncovered}",
-            *([] if self.log_z is None else [str(self.log_z)]),
-            *map(str, self.observables),
-            *map(str, self.sector_masses[:16]),
-            *([self.spectrum.text(most)] if operators or self.spectrum.differing else []),
+        pairs = (*([] if self.log_z is None else [self.log_z]), *self.observables, *self.sector_masses[:16])
+        parts = [
+            row("coverage", f"{self.status}, by {self.origin}", good=self.status == "covered"),
+            row("forward ESS", str(self.forward_ess), f"(samples {self.ess:.5f})"),
+            row("uncovered mass", str(self.uncovered), f"(log w − log Z > {self.threshold:.3g})"),
+            *(pair.line for pair in pairs),
+            *([self.spectrum.table(most)] if operators or self.spectrum.differing else []),
             self.verdict,
         ]
-        return "\n".join(lines)
+        return Sheet("Coverage", parts)
+
+    def _repr_html_(self) -> str:
+        return self.sheet().html()
 
     def __str__(self) -> str:
         return self.text()
@@ -270,7 +276,7 @@ def _spectrum(samples: WeightedSamples, outside: TargetSample) -> Spectrum:
     compared = ComparedOperators.of(samples.program, samples.parameters)
     ours, theirs = samples.expect_each(compared.values), compared.values(outside.x).T
     rows = [
-        Agreement(name, estimate, outside.expect(values))
-        for name, estimate, values in zip(compared.names, ours, theirs, strict=True)
+        Agreement(name, Estimate(value, error), outside.expect(values))
+        for name, value, error, values in zip(compared.names, *ours, theirs, strict=True)
     ]
     return Spectrum.of(rows, outside.effective_clusters)

@@ -38,7 +38,7 @@ def write(result: Any, path: str | Path, **options: Any) -> None:
     """Write the page of a result.
 
     The room of pages is above those of the results, whose types it knows; a user looks for the page at the
-    result. This import is the only one upwards.
+    result.
     """
     from ..report.pages import write_report  # matplotlib takes a second to import
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +16,19 @@ from ..language.theory import Theory
 from ..language.theory_files import derived_quantities, load_theory
 from ..stages.analyse import analyse
 from ..stages.same_action import same_action
+from ..values.couplings import couplings_text
+from ..values.sheet import Line, Sheet, Table, row
 from .annealing_record import AnnealingRecord
 from .coverage import NOT_ASKED, REMEDY, UNKNOWN_REMEDY, Coverage
 from .finding import Finding
 from .health import examine, not_finite
 from .samples_file import read_samples
 from .target_sample import Outside
-from .weighted import WeightedSamples
+from .weighted import Observable, WeightedSamples
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _UNKNOWN = "whether the model misses a part of exp(−S) is not known"
 
@@ -72,7 +78,8 @@ class Samples(WeightedSamples):
 
         All figures are those of the same samples in memory. Configurations stay in the file and are read,
         some thousand at a time, for every figure that is asked for; about a hundred bytes per sample are in
-        memory. Functions of configurations that are given to :meth:`expect` are called with as many at a
+        memory, and eight more for every estimate that is kept, by which it is known to be correlated with
+        others. Functions of configurations that are given to :meth:`expect` are called with as many at a
         time.
 
         Parameters
@@ -129,40 +136,78 @@ class Samples(WeightedSamples):
         """True if :func:`~sesamo_dsl.estimates.health.not_finite` has no finding."""
         return not_finite(self) is None
 
+    @property
+    def sheet(self) -> Sheet:
+        """The figures and the warnings."""
+        kind = "exact log Z" if self.kl_is_exact else "with the estimated log Z, not independent of it"
+        exact = [] if self.exact is None else [f"exact {self.exact.log_z:.6f}"]
+        bound = "(⟨log q + S⟩ ≥ −log Z; not a KL)"
+        parts = [
+            row("samples", str(len(self))),
+            *([] if self.annealed is None else [row("annealed", str(self.annealed))]),
+            row("ESS", f"{self.ess:.5f}"),
+            row("log Z", str(self.log_z), *exact),
+            row("KL(q‖p)", str(self.kl), f"({kind})"),
+            row("free-energy bound", str(self.free_energy_bound), bound),
+            row("leaked fraction", f"{self.leaked_fraction:.2e}"),
+            row("virial ⟨x·∇S⟩/n", str(self.virial), f"z = {self.virial_z_score:+.2f}"),
+            *self._sector_tables(),
+        ]
+        if self.coverage is not None:
+            parts.append(self.coverage.sheet())
+        elif self.unchecked:
+            parts.append(row("coverage", f"unknown: {self.unchecked}"))
+        notes = list(self.notes)
+        if self.search is not None and self.search.basins is None:
+            notes.insert(0, "no minima of S are known, so nothing was searched for modes that are missed")
+        title = f"Samples of {self.program.theory}   {couplings_text(self.parameters)}"
+        return Sheet(title, parts, self.warnings, notes, is_examined=True)
+
+    def _sector_tables(self) -> list[Table]:
+        sectors = self.program.sectors
+        if sectors.count == 1:
+            return []
+        if not sectors.enumerable:
+            lines = [
+                _line(b, *(f"{mass:.5f}" for mass in masses), gap="  ")
+                for b, masses in enumerate(self.block_masses[:16])
+            ]
+            return [Table("masses of the elements in each block (reweighted)", tuple(lines))]
+        masses, errors, model = self.sector_masses, self.sector_errors, self.model_masses
+        exact = None if self.exact is None else self.exact.sector_masses
+        lines = [
+            _line(
+                u,
+                f"{masses[u]:.5f} ± {errors[u]:.5f}",
+                f"{model[u]:.5f}",
+                "—" if exact is None else f"{exact[u]:.5f}",
+            )
+            for u in range(min(sectors.count, 16))
+        ]
+        if sectors.count > 16:
+            lines.append(Line(f"  … {sectors.count - 16} more", (f"… {sectors.count - 16} more",)))
+        return [Table("sector masses (reweighted ± error, in the model, exact)", tuple(lines))]
+
     def text(self) -> str:
         """The figures as text."""
-        kind = "exact log Z" if self.kl_is_exact else "with the estimated log Z, not independent of it"
-        lines = [
-            f"samples            {len(self)}",
-            f"ESS                {self.ess:.5f}",
-            f"log Z              {self.log_z}" + (f"   exact {self.exact.log_z:.6f}" if self.exact else ""),
-            f"KL(q‖p)            {self.kl}   ({kind})",
-            f"free-energy bound  {self.free_energy_bound}   (⟨log q + S⟩ ≥ −log Z; not a KL)",
-            f"leaked fraction    {self.leaked_fraction:.2e}",
-            f"virial ⟨x·∇S⟩/n    {self.virial}   z = {self.virial_z_score:+.2f}",
-        ]
-        if self.annealed is not None:
-            lines.insert(1, f"annealed           {self.annealed}")
-        sectors = self.program.sectors
-        if sectors.count > 1 and not sectors.enumerable:
-            lines.append("masses of the elements in each block (reweighted)")
-            lines += [f"  {b:3d}  {_row(masses)}" for b, masses in enumerate(self.block_masses[:16])]
-        elif sectors.count > 1:
-            lines.append("sector masses (reweighted ± error, in the model, exact)")
-            masses, errors, model = self.sector_masses, self.sector_errors, self.model_masses
-            for u in range(min(sectors.count, 16)):
-                exact = f"{self.exact.sector_masses[u]:.5f}" if self.exact is not None else "—"
-                lines.append(f"  {u:3d}  {masses[u]:.5f} ± {errors[u]:.5f}   {model[u]:.5f}   {exact}")
-            if sectors.count > 16:
-                lines.append(f"  … {sectors.count - 16} more")
-        if self.coverage is not None:
-            lines.append(self.coverage.text())
-        elif self.unchecked:
-            lines.append(f"coverage           unknown: {self.unchecked}")
-        lines += [f"WARNING: {warning}" for warning in self.warnings]
-        if self.search is not None and self.search.basins is None:
-            lines.append("note: no minima of S are known, so nothing was searched for modes that are missed")
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return self.sheet.text()
+
+    def plot(self, observable: Observable | None = None, *, ax: Axes | None = None) -> Figure:
+        """A picture of the distribution of an observable under p, with a band of one standard error.
+
+        Parameters
+        ----------
+        observable
+            As in :meth:`expect`; by default the logarithms of the weights are shown.
+        ax
+            Axes of matplotlib to draw into; by default a figure is made.
+        """
+        from ..report.plots import samples_plot  # matplotlib takes a second to import
+
+        return samples_plot(self, observable, ax)
+
+    def _repr_html_(self) -> str:
+        return self.sheet.html()
 
     __str__ = text
 
@@ -182,5 +227,5 @@ def check_samples(value: Any, subject: str) -> Samples:
     return value
 
 
-def _row(values: np.ndarray) -> str:
-    return "  ".join(f"{value:.5f}" for value in values)
+def _line(number: int, *cells: str, gap: str = "   ") -> Line:
+    return Line(f"  {number:3d}  {gap.join(cells)}", (str(number), *cells))

@@ -18,6 +18,7 @@ from ..ir.interpreter import run
 from ..ir.program import Program
 from ..machine.memory import chunk_size
 from ..values.couplings import Couplings
+from ..values.sheet import Line, Sheet, Table
 from .agreement import Agreement
 from .estimate import SIGMAS
 from .identities import known_operators, operator_values
@@ -68,16 +69,28 @@ class Spectrum:
 
     def text(self, most: int | None = None, heading: str = "operators") -> str:
         """A table of the operators, all of them or the ``most`` with the largest deviations."""
+        return self.table(most, heading).text()
+
+    def table(self, most: int | None = None, heading: str = "operators") -> Table:
+        """The operators, all of them or the ``most`` with the largest deviations."""
         rows = self.rows[:most]
         width = max((len(row.name) for row in rows), default=0)
-        lines = [f"{heading} ({len(self.rows)}; |z| > {self.bound:.1f} is no accident)"]
+        lines = []
         for row in rows:
-            mark = "   <- differs" if row in self.differing else ""
-            outside = "" if row.outside == (0.0, 0.0) else f"   outside {row.outside}"
-            lines.append(f"  {row.name:<{width}}  z = {row.z_score:+7.2f}   {row.model}{outside}{mark}")
+            differs = row in self.differing
+            cells = [f"z = {row.z_score:+7.2f}", str(row.model)]
+            cells += [] if row.outside == (0.0, 0.0) else [f"outside {row.outside}"]
+            cells += ["<- differs"] if differs else []
+            text = f"  {row.name:<{width}}  {'   '.join(cells)}"
+            lines.append(Line(text, (row.name, *cells), False if differs else None))
         if len(rows) < len(self.rows):
-            lines.append(f"  … {len(self.rows) - len(rows)} more with smaller deviations")
-        return "\n".join(lines)
+            more = f"… {len(self.rows) - len(rows)} more with smaller deviations"
+            lines.append(Line(f"  {more}", (more,)))
+        title = f"{heading} ({len(self.rows)}; |z| > {self.bound:.1f} is no accident)"
+        return Table(title, tuple(lines))
+
+    def _repr_html_(self) -> str:
+        return Sheet("", [self.table()]).html()
 
     def __str__(self) -> str:
         return self.text()

@@ -35,6 +35,7 @@ from .identities import Identities
 from .log_z_derivatives import log_z_derivative
 from .pareto import harmful_tail_index
 from .search import Search
+from .sources import Independent, digest
 from .spectrum import Spectrum
 from .training_record import TrainingRecord
 
@@ -42,6 +43,7 @@ Observable = str | Callable[[np.ndarray], Any] | np.ndarray
 """An observable: its name, a function of configurations (n, components, *lattice), or its values (n,)."""
 
 
+_READ = 1000  # number of configurations by which a set of samples is known
 _SAME = 1e-3  # tolerance, in units of the largest value, for functions of configurations in single precision
 
 
@@ -346,12 +348,27 @@ class WeightedSamples(Exports):
         """True if at most one sample has a weight, so that there is no error bar."""
         return int(np.isfinite(self.log_weights).sum()) < 2
 
+    @cached_property
+    def _source(self) -> Independent:
+        """The draws: weights at other couplings are correlated with these.
+
+        They are known by log q of all and by some of the configurations: a file may have too many of these to
+        read all whenever it is opened.
+        """
+        some = self.x[:: max(1, len(self) // _READ)]
+        return Independent(digest(some, self.log_q))
+
+    def _estimate(self, value: float, error: float, influence: np.ndarray) -> Estimate:
+        """A number with its error; without an error bar influences are not known either."""
+        known = influence if np.isfinite(error) else np.full(len(self), np.nan)
+        return Estimate.from_samples(self._source, known, float(value), float(error))
+
     @property
     def log_z(self) -> Estimate:
         """log of the mean weight with its error to first order, NaN for one sample."""
         value = float(logsumexp(self.log_weights) - np.log(len(self)))
         error = np.nan if self._one_counts else float(np.sqrt(max(1 / self.ess - 1, 0.0) / len(self)))
-        return Estimate(value, error)
+        return self._estimate(value, error, self.weights - 1 / len(self))
 
     @property
     def free_energy_bound(self) -> Estimate:
@@ -359,9 +376,14 @@ class WeightedSamples(Exports):
 
         Leaked samples are omitted: the bound belongs to the sampler that rejects them.
         """
-        value, error = independent_mean(-self.log_weights[~self.leaked])
-        with np.errstate(divide="ignore"):
-            return Estimate(float(value - np.log(1 - self.leaked_fraction)), error)
+        kept = ~self.leaked
+        value, error = independent_mean(-self.log_weights[kept])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            influence = np.where(kept, -self.log_weights - value, self.leaked_fraction and 1.0) / kept.sum()
+            if self.leaked_fraction:  # −log of the fraction that is kept fluctuates as well
+                influence -= self.leaked_fraction / kept.sum()
+                error = float(np.sqrt(error**2 + self.leaked_fraction / kept.sum()))
+            return self._estimate(value - np.log(1 - self.leaked_fraction), error, influence)
 
     @property
     def kl(self) -> Estimate:
@@ -370,13 +392,9 @@ class WeightedSamples(Exports):
         For annealed samples q is the density of their paths, and the result is an upper bound of the
         divergence of their last configurations.
 
-        The estimated log Z is correlated with the other term; the error is the larger one of both.
+        The error includes the correlation of the estimated log Z with the other term.
         """
-        bound = self.free_energy_bound
-        if self.exact is not None:
-            return Estimate(bound.value + self.exact.log_z, bound.error)
-        log_z = self.log_z
-        return Estimate(bound.value + log_z.value, max(bound.error, log_z.error))
+        return self.free_energy_bound + (self.log_z if self.exact is None else self.exact.log_z)
 
     @property
     def kl_is_exact(self) -> bool:
@@ -460,7 +478,7 @@ class WeightedSamples(Exports):
         They show which operators a model has wrong without configurations from outside.
         """
         rows = [
-            Agreement(f"f = {name}", self._reweighted(values), Estimate(0.0, 0.0))
+            Agreement(f"f = {name}", Estimate(*self._reweighted(values)), Estimate(0.0, 0.0))
             for name, values in zip(self.identities.names, self.identities.values.T, strict=True)
         ]
         return Spectrum.of(rows, self.ess * len(self))
@@ -530,12 +548,13 @@ class WeightedSamples(Exports):
         parts = [np.isfinite(x).all(axis=tuple(range(1, x.ndim))) for _, x in parts_of(self.x)]
         return np.concatenate([np.empty(0, bool), *parts])
 
-    def expect_each(self, function: Callable[[np.ndarray], np.ndarray]) -> list[Estimate]:
-        """Means under p of several values of each configuration, (n, components, *lattice) → (n, k).
+    def expect_each(self, function: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Means under p and their errors, (k,) each, of values (n, components, *lattice) → (n, k).
 
-        The function is called for some thousand configurations at a time and its values are not kept. With
-        values d relative to a mean over the first of them, the error is √(Σw²d² − 2m Σw²d + m² Σw²) for
-        m = Σwd.
+        The function is called for some thousand configurations at a time and its values are not kept. So
+        these are plain numbers: only estimates of :meth:`expect` know what they have in common, by a number
+        for each configuration. With values d relative to a mean over the first of them, the error is
+        √(Σw²d² − 2m Σw²d + m² Σw²) for m = Σwd.
         """
         total: Any = 0.0
         origin: Any = None
@@ -552,11 +571,12 @@ class WeightedSamples(Exports):
         with np.errstate(invalid="ignore"):
             variance = second - 2 * mean * first + mean**2 * float((self.weights**2).sum())
         error = np.full(len(mean), np.nan) if self._one_counts else np.sqrt(np.maximum(variance, 0.0))
-        return [Estimate(float(v), float(e)) for v, e in zip(origin + mean, error, strict=True)]
+        return origin + mean, error
 
     def _reweighted(self, values: np.ndarray) -> Estimate:
         values = np.where(self.weights > 0, values, 0)  # S is infinite in a wall
         with np.errstate(invalid="ignore"):  # infinite values
             mean = float(self.weights @ values)
-            error = np.nan if self._one_counts else np.sqrt((self.weights**2) @ (values - mean) ** 2)
-        return Estimate(mean, float(error))
+            influence = self.weights * (values - mean)
+            error = np.nan if self._one_counts else np.sqrt(influence @ influence)
+        return self._estimate(mean, float(error), influence)

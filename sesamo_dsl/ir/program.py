@@ -12,6 +12,7 @@ import numpy as np
 
 from ..values.couplings import Coupling
 from ..values.node_order import NodeOrder
+from ..values.sheet import Line, Sheet, Table, row
 from .operations import OPERATIONS
 from .sectors import Sectors
 from .value import Kind, Op
@@ -61,7 +62,7 @@ class Function:
         return True
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """Everything a backend emits for one theory.
 
@@ -91,6 +92,30 @@ class Program:
     functions: dict[str, Function]
     block_axes: tuple[int, ...] = ()
     nodes: NodeOrder | None = None
+
+    def __repr__(self) -> str:
+        many = f"{len(self.components)} components on {self.shape}"
+        return f"Program({self.theory!r}, {many}, {len(self.functions)} functions)"
+
+    @property
+    def sheet(self) -> Sheet:
+        """Components, couplings and functions; :func:`sesamo_dsl.ir.text.program_text` has all operations."""
+        lines: list[Line] = []
+        for function in self.functions.values():
+            inputs = ", ".join([*(name for name, _ in function.inputs), *function.parameters])
+            outputs = ", ".join(name for name, _ in function.outputs)
+            cells = (f"{function.name}({inputs})", f"→ {outputs}", f"{len(function.ops)} operations")
+            lines.append(Line("   ".join(cells), cells))
+        parts = [
+            row("components", ", ".join(self.components)),
+            row("lattice", str(self.shape)),
+            row("couplings", ", ".join(self.parameters)),
+            Table("functions", tuple(lines)),
+        ]
+        return Sheet(f"Program of {self.theory}", parts)
+
+    def _repr_html_(self) -> str:
+        return self.sheet.html()
 
     @property
     def configuration_shape(self) -> tuple[int, ...]:

@@ -25,8 +25,9 @@ from ..symbols.fermions import FermionLogDet, check_determinants
 from ..symbols.fields import Field, FieldComponent, Parameter
 from ..symbols.lattice import Functional, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant, site_values
-from ..values.couplings import Coupling, numbers_only
+from ..values.couplings import Coupling, coupling_text, numbers_only
 from ..values.precision import Precision
+from ..values.sheet import Line, Sheet, Table, row
 from .complex_parts import real_expression
 from .derived import Derived, Formula
 from .walls import check_walls
@@ -430,6 +431,36 @@ class Theory:
         other = copy.copy(self)
         other.action = action
         return other
+
+    @property
+    def sheet(self) -> Sheet:
+        """The declaration."""
+        from ..symbols.mathml import mathml  # parses XML, which few sessions need
+
+        couplings = {p.name: self.defaults.get(p.name) for p in self.parameters}
+        values = [
+            f"{n} = {coupling_text(v)}" if v is not None else f"{n} without a default"
+            for n, v in couplings.items()
+        ]
+        parts: list[Line | Table] = [
+            row("lattice", f"{self.lattice}, {self.degrees_of_freedom} real degrees of freedom"),
+            row("fields", ", ".join(component.label for component in self.components)),
+            row("couplings", ", ".join([*values, *(f"{h.name}(x)" for h in self.site_constants)]) or "none"),
+            row("symmetries", ", ".join(symmetry.name for symmetry in self.symmetries) or "none"),
+            row("action", str(self.action), markup=mathml(self.action)),
+        ]
+        declared = [row(name, str(expr), markup=mathml(expr)) for name, expr in self.observables.items()]
+        if declared:
+            parts.append(Table("observables", tuple(declared)))
+        return Sheet(f"Theory {self.name}", parts, notes=self.notes)
+
+    def _repr_html_(self) -> str:
+        return self.sheet.html()
+
+    def _repr_latex_(self) -> str:
+        from ..symbols.latex import latex
+
+        return f"$\\displaystyle S = {latex(self.action)}$"
 
     def __repr__(self) -> str:
         return f"Theory({self.name!r}, {self.lattice}, n={self.degrees_of_freedom})"

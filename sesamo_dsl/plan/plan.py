@@ -10,6 +10,7 @@ from ..flows.architecture import Architecture
 from ..flows.bisection import BisectionSpec
 from ..ir.facts import Facts
 from ..values.precision import Precision
+from ..values.sheet import Sheet, row
 from .extensions import LAWS
 from .options import ForwardSchedule, Gradient, Law, LawGradient, Strategy, TrainingOptions
 
@@ -66,22 +67,30 @@ class Plan:
         for name in names:  # NumPy numbers become Python numbers
             object.__setattr__(self, name, getattr(checked, name))
 
-    def __str__(self) -> str:
+    @property
+    def sheet(self) -> Sheet:
+        """The choices, and the reasons of the compiler."""
         length = f"{self.steps} steps" if self.seconds is None else f"{self.seconds:g} s"
         precision = self.flow_precision or "as the model"
         several = f"{self.flows} flows, each with " if self.flows > 1 else ""
         falling = ", falling" if self.forward_weight and self.forward_schedule == "falling" else ""
-        lines = [
-            f"strategy   {self.strategy}",
-            f"law        {self.law}, gradient by {self.law_gradient}",
-            f"flow       {several}{self._architecture}, {precision}",
-            f"base       {self.base}",
-            f"objective  {self.gradient} gradient, forward weight {self.forward_weight:g}{falling}",
-            f"training   {length} of batch {self.batch}, rate {self.learning_rate:g}, seed {self.seed}",
-            *(f"because    {reason}" for reason in self.reasons),
-            *(f"note       {note}" for note in self.notes),
+        rows = [
+            ("strategy", self.strategy),
+            ("law", f"{self.law}, gradient by {self.law_gradient}"),
+            ("flow", f"{several}{self._architecture}, {precision}"),
+            ("base", self.base),
+            ("objective", f"{self.gradient} gradient, forward weight {self.forward_weight:g}{falling}"),
+            ("training", f"{length} of batch {self.batch}, rate {self.learning_rate:g}, seed {self.seed}"),
+            *(("because", reason) for reason in self.reasons),
+            *(("note", note) for note in self.notes),
         ]
-        return "\n".join(lines)
+        return Sheet("Plan", [row(label, value, width=10) for label, value in rows])
+
+    def __str__(self) -> str:
+        return self.sheet.text()
+
+    def _repr_html_(self) -> str:
+        return self.sheet.html()
 
     def __repr__(self) -> str:
         return f"Plan({self.strategy}, {self.law}, {self._architecture})"

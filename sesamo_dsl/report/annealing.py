@@ -6,18 +6,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..annealing import Annealed
+from ..annealing.result import Annealed
 from ..values.couplings import couplings_text
-from .style import BLUE, GREY, INK, ORANGE, panel
+from .canvas import BLUE, GREY, INK, ORANGE, new_figure, typeset
+from .panels import draw_ladder
 
 _COMPONENTS = 4  # most components shown
 
 
 def annealing_picture(annealed: Annealed) -> Figure:
     """Acceptance and ESS along the ladder, log Z and ancestors of each population, and means of the field."""
-    figure = panel(11.0, 6.4)
+    figure = new_figure(11.0, 6.4)
     parts = figure.add_gridspec(2, 2)
-    _draw_ladder(figure.add_subplot(parts[0, 0]), annealed)
+    draw_ladder(figure.add_subplot(parts[0, 0]), annealed)
     _draw_log_z(figure.add_subplot(parts[0, 1]), annealed)
     _draw_ancestors(figure.add_subplot(parts[1, 0]), annealed)
     _draw_means(figure.add_subplot(parts[1, 1]), annealed)
@@ -29,14 +30,6 @@ def annealing_picture(annealed: Annealed) -> Figure:
         fontsize=12,
     )
     return figure
-
-
-def _draw_ladder(axes: Axes, annealed: Annealed) -> None:
-    axes.plot(annealed.ladder, annealed.acceptance, ".-", color=BLUE, label="least acceptance")
-    axes.plot(annealed.ladder, annealed.conditional_ess, ".-", color=ORANGE, label="least conditional ESS")
-    axes.set(xlabel="β", xscale="log", ylim=(0, 1.03))
-    axes.grid(alpha=0.25)
-    axes.legend(fontsize=9)
 
 
 def _draw_log_z(axes: Axes, annealed: Annealed) -> None:
@@ -65,7 +58,7 @@ def _draw_means(axes: Axes, annealed: Annealed) -> None:
     means = annealed.samples.mean(axis=tuple(range(2, annealed.samples.ndim)))
     for a in range(min(means.shape[1], _COMPONENTS)):
         bins = np.linspace(means[:, a].min(), means[:, a].max(), 81).tolist()
-        name = annealed.program.components[a]
+        name = typeset(annealed.program.components[a])
         axes.hist(means[:, a], bins, weights=annealed.weights, density=True, histtype="step", label=name)
     axes.set(xlabel="spatial mean", ylabel="density")
     axes.grid(alpha=0.25)

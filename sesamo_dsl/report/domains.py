@@ -10,7 +10,6 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon
-from sympy import latex
 
 from ..analysis.domain import Domain
 from ..analysis.findings import LieReport, SymmetryReport
@@ -20,24 +19,25 @@ from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..landscape.vacua import find_vacuum
 from ..stages.lower import lower_theory
-from .derivation.latex import FieldLatexPrinter
-from .style import BLUE, GREY, INK, ORANGE, panel, plain
+from ..symbols.latex import latex
+from .canvas import BLUE, GREY, INK, ORANGE, TINTS, axes_of_user, figure_of, new_figure, plain
 
-_TINTS = ("#dbe7f3", "#b5cde6", "#e6ebf0", "#93b5d8", "#c9d3dd", "#7da3cc")
 _LABELLED = 24  # sectors; more labels would cover each other
 _SUBDIVISIONS = 4  # of an octahedron: 8·4⁴ triangles look round
 
 
-def domain_picture(analysis: Analysis) -> Figure:
+def domain_picture(analysis: Analysis, ax: Axes | None = None) -> Figure:
     """Fundamental domain Ω and its images in the space of the collective coordinate; slices of Lie groups.
 
     One dimension is drawn as a line, two as a plane; in three dimensions the cones are cut with a sphere,
     shown from both sides. The vacuum at the default couplings (0.5 where there is no default) is marked.
+    A picture of one panel is drawn into ``ax``, if that is given.
 
     Raises
     ------
     OptionError
-        If there is nothing to draw, or the collective coordinate has more than three dimensions.
+        If there is nothing to draw, the collective coordinate has more than three dimensions, or ``ax`` is
+        given for a picture of several panels.
     """
     domain = analysis.domain
     dimension = len(domain.collective)
@@ -53,9 +53,20 @@ def domain_picture(analysis: Analysis) -> Figure:
         )
     vacuum = _vacuum(analysis)
     panels = (2 if dimension == 3 else 1) * finite + len(analysis.lie_reports)
-    height = 2.6 if finite and dimension == 1 and panels == 1 else 5.6
-    figure = panel(max(5.4 * panels, 6.4), height)
-    axes = list(np.ravel(figure.subplots(1, panels)))
+    if ax is None:
+        height = 2.6 if finite and dimension == 1 and panels == 1 else 5.6
+        figure = new_figure(max(5.4 * panels, 6.4), height)
+        axes = list(np.ravel(figure.subplots(1, panels)))
+    else:
+        axes = [axes_of_user(ax)]
+        if panels > 1:
+            raise OptionError(
+                "option ax of a picture",
+                expected="none for a picture of several panels",
+                found=f"axes for one, while the domain of {analysis.theory.name} has {panels} panels",
+                remedy="leave ax out",
+            )
+        figure = figure_of(ax)
     if finite:
         marked = None if vacuum is None else domain.projection @ vacuum
         if dimension == 3:
@@ -65,6 +76,9 @@ def domain_picture(analysis: Analysis) -> Figure:
             (_draw_line if dimension == 1 else _draw_plane)(axes.pop(0), analysis, marked)
     for place, report in zip(axes, analysis.lie_reports, strict=True):
         _draw_slice(place, report, analysis, vacuum)
+    if ax is not None:
+        ax.legend(fontsize=9)
+        return figure
     name = " × ".join(report.symmetry.name for report in (*_modulating(analysis), *analysis.lie_reports))
     figure.suptitle(f"{analysis.theory.name}   {plain(name)}", color=INK, fontsize=12)
     handles = {}
@@ -96,9 +110,9 @@ def _tints(domain: Domain, group: FiniteGroup[Element]) -> list[str]:
         near = {int(group.table[u, g]) for g in domain.neighbours}
         near |= {int(group.table[u, group.inverses[g]]) for g in domain.neighbours}
         used = {chosen[v] for v in near if v in chosen}
-        free = [i for i in range(len(_TINTS)) if i not in used]
-        chosen[u] = free[0] if free else u % len(_TINTS)
-    return [ORANGE, *(_TINTS[chosen[u]] for u in range(1, group.order))]
+        free = [i for i in range(len(TINTS)) if i not in used]
+        chosen[u] = free[0] if free else u % len(TINTS)
+    return [ORANGE, *(TINTS[chosen[u]] for u in range(1, group.order))]
 
 
 def _label(u: int) -> str:
@@ -112,7 +126,7 @@ def _extent(vacuum: np.ndarray | None) -> float:
 
 
 def _axis_label(domain: Domain, a: int) -> str:
-    mean = FieldLatexPrinter().doprint(domain.collective[a])
+    mean = latex(domain.collective[a])
     return f"$c_{{{a + 1}}}$ = $\\langle {mean} \\rangle$"
 
 
@@ -277,7 +291,7 @@ def _draw_slice(axes: Axes, report: LieReport, analysis: Analysis, vacuum: np.nd
         radius, 0, point[0], color=INK, markersize=point[1], label="vacuum on the slice" if known else "y"
     )
     axes.text(1.03 * radius, -0.05 * extent, "$y$", ha="left", va="top", color=INK)
-    names = [FieldLatexPrinter().doprint(c) for c in report.symmetry.collective]
+    names = [latex(c) for c in report.symmetry.collective]
     more = f", and likewise $M_3$ … $M_{{{s.dimension}}}$" if s.dimension > 2 else ""
     axes.set(
         xlabel=f"$M_1 = \\Sigma_x\\, {names[0]} / \\sqrt{{V}}$",

@@ -1,4 +1,4 @@
-"""Pictures of samples, training and comparisons, as matplotlib figures without global state."""
+"""Pictures of samples and comparisons, as matplotlib figures without global state."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..comparison import Comparison
+from ..estimates.estimate import Estimate
 from ..estimates.samples import Samples
 from ..ir.interpreter import run
 from ..machine.files import write_bytes
 from ..machine.outputs import check_picture
-from ..training.history import History
 from ..values.couplings import couplings_text
-from .style import BLUE, GREY, INK, ORANGE, panel
+from .canvas import BLUE, GREY, INK, ORANGE, new_figure
+from .panels import draw_mean, draw_sectors, draw_weights
 
 _SHOWN = 3000  # most points of a scatter plot; more would hide the contours
 _DEPTH = 12.0  # contours reach down to exp(−12) of the peak
@@ -28,14 +29,16 @@ def samples_picture(samples: Samples) -> Figure:
     Two degrees of freedom are drawn in the plane, over the target and the walls of the fundamental domain and
     its images; larger theories by the spatial mean of each field component.
     """
-    figure = panel(11.0, 6.4)
+    figure = new_figure(11.0, 6.4)
     parts = figure.add_gridspec(2, 2, width_ratios=(1.55, 1.0))
     if _degrees_of_freedom(samples) == 2:
         _draw_plane(figure.add_subplot(parts[:, 0]), samples)
     else:
         _draw_collective(figure, parts[:, 0], samples)
-    _draw_sectors(figure.add_subplot(parts[0, 1]), samples)
-    _draw_weights(figure.add_subplot(parts[1, 1]), samples)
+    masses = [Estimate(*pair) for pair in zip(samples.sector_masses, samples.sector_errors, strict=True)]
+    exact = None if samples.exact is None else samples.exact.sector_masses
+    draw_sectors(figure.add_subplot(parts[0, 1]), masses, samples.model_masses, exact)
+    draw_weights(figure.add_subplot(parts[1, 1]), samples)
     couplings = couplings_text(samples.parameters)
     figure.suptitle(
         f"{samples.program.theory}   {couplings}   {len(samples)} samples, ESS {samples.ess:.4f}",
@@ -45,38 +48,10 @@ def samples_picture(samples: Samples) -> Figure:
     return figure
 
 
-def training_picture(history: History) -> Figure:
-    """Loss and batch ESS of every step, with their running means."""
-    figure = panel(8.0, 5.6)
-    loss_axes, ess_axes = figure.subplots(2, 1, sharex=True)
-    for axes, name, label in (
-        (loss_axes, "loss", "loss  ⟨log q + S⟩"),
-        (ess_axes, "ess", "ESS of the batch"),
-    ):
-        values = np.asarray(history.columns.get(name, []), dtype=float)
-        steps = np.arange(1, len(values) + 1)
-        axes.plot(steps, values, color=BLUE, alpha=0.3, linewidth=0.8)
-        width = max(1, len(values) // 50)
-        if len(values):
-            smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
-            axes.plot(steps[width - 1 :], smooth, color=BLUE, linewidth=1.8, label=f"mean of {width}")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.25)
-    loss = np.asarray(history.columns.get("loss", []), dtype=float)
-    if len(loss) > 20:  # the loss of the first steps may be orders of magnitude larger
-        low, high = np.min(loss), np.quantile(loss[len(loss) // 20 :], 0.99)
-        margin = 0.08 * max(high - low, 1e-6)
-        loss_axes.set_ylim(low - margin, high + margin)
-    ess_axes.set_ylim(0, 1.03)
-    ess_axes.set_xlabel("step")
-    loss_axes.set_title("training", color=INK)
-    return figure
-
-
 def comparison_picture(comparison: Comparison) -> Figure:
     """ESS, forward ESS, KL and sector error of every method, a dot per seed."""
     names = {"ess": "ESS", "forward_ess": "forward ESS", "kl": "KL(q‖p)", "sector_error": "sector error"}
-    figure = panel(11.0, 1.2 + 0.45 * len(comparison.methods))
+    figure = new_figure(11.0, 1.2 + 0.45 * len(comparison.methods))
     panels = figure.subplots(1, len(names), sharey=True)
     rows = {method: row for row, method in enumerate(comparison.methods)}
     for axes, (name, label) in zip(panels, names.items(), strict=True):
@@ -159,35 +134,4 @@ def _draw_collective(figure: Figure, place, samples: Samples) -> None:
     grid = place.subgridspec(count, 1)
     for a in range(count):
         axes = figure.add_subplot(grid[a])
-        bins = np.linspace(means[:, a].min(), means[:, a].max(), 81).tolist()
-        axes.hist(means[:, a], bins, density=True, color=BLUE, alpha=0.35, label="model")
-        weighted = {"weights": samples.weights, "histtype": "step", "color": ORANGE, "linewidth": 1.6}
-        axes.hist(means[:, a], bins, density=True, label="reweighted to the target", **weighted)
-        axes.set(xlabel=f"spatial mean ⟨{samples.program.components[a]}⟩", ylabel="density")
-        axes.grid(alpha=0.25)
-        if a == 0:
-            axes.legend(fontsize=9)
-
-
-def _draw_sectors(axes: Axes, samples: Samples) -> None:
-    masses = samples.sector_masses
-    u = np.arange(len(masses))
-    axes.bar(u, masses, color=BLUE, alpha=0.45, label="reweighted")
-    axes.errorbar(u, masses, samples.sector_errors, fmt="none", ecolor=BLUE, capsize=3)
-    axes.plot(u, samples.model_masses, "o", color=ORANGE, markersize=4, label="in the model")
-    if samples.exact is not None:
-        exact = samples.exact.sector_masses
-        axes.hlines(exact, u - 0.4, u + 0.4, color=INK, linewidth=1.6, label="exact")
-    axes.set(xlabel="sector u", ylabel="probability", ylim=(0, 1.15 * float(masses.max())))
-    if len(masses) <= 16:
-        axes.set_xticks(u)
-    axes.legend(fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
-
-
-def _draw_weights(axes: Axes, samples: Samples) -> None:
-    log_w = samples.log_weights[~samples.leaked] - samples.log_z.value
-    axes.hist(log_w, 80, color=BLUE, alpha=0.45, log=True)
-    axes.axvline(0.0, color=INK, linewidth=1.0)
-    leaked = f"   ({samples.leaked_fraction:.1%} leaked)" if samples.leaked.any() else ""
-    axes.set(xlabel=f"log w − log Z{leaked}", ylabel="samples")
-    axes.grid(alpha=0.25)
+        draw_mean(axes, means[:, a], samples.weights, "in the model", samples.program.components[a])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from signal import Signals
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from safetensors.numpy import save as save_tensors
@@ -55,12 +55,17 @@ from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
 from ..training.reference import Reference
-from ..values.couplings import Coupling, arrays_only, numbers_only
+from ..values.couplings import Coupling, arrays_only, couplings_text, numbers_only
+from ..values.sheet import Sheet, row
 from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .reference_file import reference_file
 from .sampling import Request, sample_to_file
 from .store import RunDirectory, Store, sha256
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMAT = 4
 Ending = Literal["finished", "stopped", "diverged"]
@@ -140,9 +145,52 @@ class Run(Reported):
     _checksum: str | None = None
 
     def __repr__(self) -> str:
-        place = "in memory" if self.directory is None else repr(str(self.directory))
+        place = "in memory" if self.directory is None else repr(_end(str(self.directory)))
         compiled = self.compiled
         return f"Run({compiled.program.theory!r}, {compiled.backend.name}, {self.progress}, {place})"
+
+    @property
+    def sheet(self) -> Sheet:
+        """What was trained, how far, where it is kept, and the plan."""
+        last = {name: values[-1] for name, values in self.history.columns.items() if values}
+        rows = [
+            ("backend", f"{self.compiled.backend.name}, {self.compiled.precision}"),
+            ("couplings", couplings_text(self.parameters) or "none"),
+            ("training", self.progress),
+            ("time", f"{self.course.seconds:.0f} s"),
+            (
+                "last step",
+                ", ".join(f"{name} {value:.6g}" for name, value in last.items() if name != "seconds"),
+            ),
+            ("directory", "in memory" if self.directory is None else str(self.directory)),
+        ]
+        title = f"Run of {self.compiled.program.theory}"
+        return Sheet(title, [*(row(*pair) for pair in rows if pair[1]), self.plan.sheet], notes=self.notes)
+
+    def _repr_html_(self) -> str:
+        return self.sheet.html()
+
+    def plot(
+        self,
+        quantity: Literal["loss", "ess", "gradient_norm"] | None = None,
+        *,
+        against: Literal["step", "seconds"] = "step",
+        ax: Axes | None = None,
+    ) -> Figure:
+        """A picture of the training: loss, ESS of the batches and norm of the gradient.
+
+        Parameters
+        ----------
+        quantity
+            One of them; by default all, and the loss in given axes.
+        against
+            ``"step"`` or ``"seconds"``.
+        ax
+            Axes of matplotlib to draw into; by default a figure is made.
+        """
+        from ..report.plots import training_picture  # matplotlib takes a second to import
+
+        return training_picture(self.history, quantity, against, ax)
 
     @property
     def directory(self) -> Path | None:
@@ -744,3 +792,8 @@ class Run(Reported):
             "versions": versions_with(self.compiled.backend),
             "written": now(),
         }
+
+
+def _end(path: str, most: int = 60) -> str:
+    """A path, or the end of a long one, for one line."""
+    return path if len(path) <= most else f"…{path[-most:]}"

@@ -13,7 +13,7 @@ from signal import Signals
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..annealing.from_model import AnnealedDraws, anneal_part, log_ratio
 from ..annealing.layers import TARGET, Layers, Tick
@@ -28,6 +28,7 @@ from ..estimates.samples_writer import SamplesWriter, check_samples_file, lock_o
 from ..estimates.weighted import WeightedSamples
 from ..machine.interruption import held_back
 from ..machine.lock import alone
+from ..machine.progress_bar import progress_bar
 from ..values.couplings import Couplings
 
 LogProb = Callable[[np.ndarray], np.ndarray]
@@ -95,7 +96,7 @@ def sample_to_file(path: Path, request: Request, *, progress: bool) -> Sequence[
         writer = SamplesWriter.continued(path, header, request.parameters) if path.exists() else None
         if writer is not None and writer.done == writer.count:
             return ()
-        with Progress(*columns, disable=not progress) as bar:
+        with progress_bar(*columns, progress=progress) as bar:
             done = 0 if writer is None else writer.done
             task = bar.add_task("sampling", total=request.count, completed=done, shown="")
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..backend import Model
 from ..errors import TrainingDivergedError
+from ..machine.progress_bar import progress_bar
 from ..plan.plan import Plan
 from .callbacks import Callback, Step
 from .divergence import Cause
@@ -71,7 +72,7 @@ def train(
         TextColumn("{task.fields[shown]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=not progress, transient=False) as bar:
+    with progress_bar(*columns, progress=progress) as bar:
         total = None if plan.seconds else plan.steps
         task = bar.add_task("training", total=total, completed=first, shown="")
         while not stop():

@@ -66,6 +66,16 @@ def sources() -> dict:
     }
 
 
+def test_derivatives_are_correlated_with_means(sources: dict) -> None:
+    """∂ log Z/∂h = −⟨x⟩, and ∂² log Z/∂h² + ⟨x⟩² = ⟨x²⟩, at the same configurations."""
+    for source in sources.values():
+        first, second = source.d_log_z("h"), source.d_log_z("h", "h")
+        mean, square = (source.expect(lambda x, k=k: x[:, 0, 0].astype(np.float64) ** k) for k in (1, 2))
+        for nothing, size in ((first + mean, mean), (second + mean**2 - square, square)):
+            assert nothing.value == pytest.approx(0, abs=1e-6 * size.error)
+            assert 0 <= nothing.error < 1e-6 * size.error
+
+
 def test_hubbard_against_the_trace_over_fock_space() -> None:
     graph, slices, U, beta = nx.path_graph(2), 4, 3.0, 1.5
     theory = hubbard(graph, slices, U=U, beta=beta)

@@ -23,9 +23,9 @@ from sesamo_dsl.cli import app
 from sesamo_dsl.errors import OptionError
 from sesamo_dsl.groups import Dihedral, Hyperoctahedral, Translations
 from sesamo_dsl.report import derivation
-from sesamo_dsl.report.derivation.html import FieldMathMLPrinter
-from sesamo_dsl.report.derivation.latex import FieldLatexPrinter
+from sesamo_dsl.symbols.latex import FieldLatexPrinter
 from sesamo_dsl.symbols.lattice import SiteSum
+from sesamo_dsl.symbols.mathml import FieldMathMLPrinter
 
 LATTICE, POINT = sd.Lattice(4, 4), sd.Lattice(1)
 H, KAPPA = sd.parameters("h kappa")

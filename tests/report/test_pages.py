@@ -23,17 +23,18 @@ from sesamo_dsl.estimates.estimate import Estimate
 from sesamo_dsl.estimates.examined import TABLE, outcomes
 from sesamo_dsl.estimates.health import CHECKS
 from sesamo_dsl.estimates.target_sample import Outside, TargetSample
-from sesamo_dsl.report.derivation.html import FieldMathMLPrinter
+from sesamo_dsl.report.cayley import MOST, generators
 from sesamo_dsl.report.pages import wording
 from sesamo_dsl.report.pages.blocks import Check, Picture
 from sesamo_dsl.report.pages.checklist import card, of_findings, of_samples
 from sesamo_dsl.report.pages.formulas import WIDTH, equation, width
-from sesamo_dsl.report.pages.group_pictures import cayley, generators
+from sesamo_dsl.report.pages.group_pictures import cayley
 from sesamo_dsl.report.pages.render import render
 from sesamo_dsl.report.pages.run import run_page
 from sesamo_dsl.report.pages.sample_pictures import orientations
 from sesamo_dsl.runs import analysis_of
 from sesamo_dsl.symbols.lattice import SiteSum
+from sesamo_dsl.symbols.mathml import FieldMathMLPrinter
 
 HOSTILE = "<script>alert('$x_{')</script>&\"$"
 SECTIONS = (
@@ -388,7 +389,7 @@ def test_cayley_graphs(name: str) -> None:
         reached |= {int(table[u, g]) for u in reached for g in chosen}
     assert len(reached) == len(table)
     assert isinstance(cayley(table, [0]), Picture)
-    assert isinstance(cayley(np.zeros((65, 65), dtype=int), None), str)
+    assert isinstance(cayley(np.zeros((MOST + 1, MOST + 1), dtype=int), None), str)
 
 
 def test_orientations_are_densities_of_an_angle() -> None:

@@ -71,7 +71,8 @@ def test_training_picture(tmp_path: Path) -> None:
     long = History({"loss": list(np.linspace(1e6, -3, 200)), "ess": list(np.linspace(0, 1, 200))})
     for history in (History(), run.history, long):
         figure = training_picture(history)
-        assert [axes.get_ylabel() for axes in figure.axes] == ["loss  ⟨log q + S⟩", "ESS of the batch"]
+        labels = [axes.get_ylabel() for axes in figure.axes]
+        assert labels == ["loss  ⟨log q + S⟩", "ESS of the batch", "norm of the gradient"]
         save(figure, tmp_path / "training.svg")
     assert "<svg" in (tmp_path / "training.svg").read_text(encoding="utf-8")
 

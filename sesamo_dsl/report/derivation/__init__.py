@@ -24,6 +24,11 @@ Format = Literal["text", "latex", "html"]
 _WRITERS: dict[Format, type[Writer]] = {"text": TextWriter, "latex": LatexWriter, "html": HtmlWriter}
 
 
+def inner_html(analysis: Analysis) -> str:
+    """The derivation as a fragment of HTML with MathML."""
+    return HtmlWriter().fragment(tuple(content(analysis)))
+
+
 def derivation(analysis: Analysis, format: Format = "text") -> str:
     """The text of the derivation: all verdicts, proofs and formulas of an analysis.
 

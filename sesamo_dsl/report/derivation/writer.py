@@ -8,8 +8,7 @@ from typing import Any
 import sympy as sp
 
 from ...analysis.derivation.writer import Writer
-from ...symbols.fields import FieldComponent
-from ...symbols.lattice import SiteSum
+from ...symbols.notation import without_trivial_sums
 from .markup import Node
 
 
@@ -39,27 +38,3 @@ class MarkupWriter(Writer):
     @abstractmethod
     def expression(self, expr: Any) -> str:
         """A SymPy expression or matrix in the markup of the format."""
-
-
-def without_trivial_sums(expr: sp.Expr) -> sp.Expr:
-    """The expression with every sum over a single site replaced by its summand."""
-    trivial = {node: node.density for node in expr.atoms(SiteSum) if node.lattice.volume == 1}
-    return expr.xreplace(trivial)
-
-
-def name_parts(name: str) -> tuple[str, list[str]]:
-    """A name as (base, subscripts): ``phi_re`` → (phi, [re]); superfluous underscores are dropped."""
-    base, *scripts = [part for part in name.split("_") if part] or [name]
-    return base, scripts
-
-
-def hop_count(component: FieldComponent) -> int:
-    """The power k of the adjacency matrix in (Aᵏφ)(x), 0 for φ(x)."""
-    return 0 if component.hops is None else component.hops.steps
-
-
-def site_steps(component: FieldComponent) -> list[tuple[str, int, int]]:
-    """The steps of a shifted field: (sign, number of steps, direction)."""
-    offsets = zip(component.offset, component.lattice.shape, strict=True)
-    steps = [o if 2 * o <= extent else o - extent for o, extent in offsets]
-    return [("+" if step > 0 else "−", abs(step), mu) for mu, step in enumerate(steps) if step]

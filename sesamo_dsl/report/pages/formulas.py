@@ -12,8 +12,8 @@ import sympy as sp
 from markupsafe import Markup
 
 from ...symbols.lattice import SiteSum
-from ..derivation.html import FieldMathMLPrinter
-from ..derivation.writer import without_trivial_sums
+from ...symbols.mathml import FieldMathMLPrinter, mathml
+from ...symbols.notation import without_trivial_sums
 
 WIDTH = 72
 """Characters of a row."""
@@ -80,9 +80,9 @@ def _closed(pieces: list[str], after: str) -> list[str]:
     return [*pieces[:-1], pieces[-1] + after]
 
 
-def width(mathml: str) -> int:
+def width(markup: str) -> int:
     """Characters of a formula in print, roughly."""
-    return len(re.sub(r"<[^>]*>|\s", "", mathml))
+    return len(re.sub(r"<[^>]*>|\s", "", markup))
 
 
 def equation(left: str, expr: sp.Expr) -> Markup:
@@ -109,5 +109,4 @@ def _name(left: str) -> str:
 
 def inline(expr: sp.Expr) -> Markup:
     """An expression within a sentence."""
-    inner = FieldMathMLPrinter().doprint(without_trivial_sums(expr))
-    return Markup(f"<math>{inner}</math>")  # escaped, as above
+    return Markup(mathml(expr))  # escaped, as above

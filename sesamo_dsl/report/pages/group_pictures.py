@@ -6,26 +6,21 @@ stored. In more than two dimensions the domain is cut with a plane.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
-import networkx as nx
 import numpy as np
 from matplotlib.axes import Axes
 
 from ...ir.interpreter import run
 from ...ir.program import Program
 from ...values.couplings import Couplings
-from ..style import BLUE, GREY, INK, ORANGE, panel, plain
+from ..canvas import BLUE, GREY, INK, ORANGE, TINTS, new_figure, plain
+from ..cayley import MOST, draw_cayley
 from .blocks import Picture
 from .drawing import inline
 from .wording import pretty
 
-_LARGEST = 64  # elements of a Cayley graph that can be told apart
-_LABELLED = 24
-_PAIR = 24  # order up to which pairs of generators are tried before more
-_COLOURS = (BLUE, ORANGE, "#3b8a5a", "#8257a5", "#b08900")
-_TINTS = ("#dbe7f3", "#b5cde6", "#e6ebf0", "#93b5d8", "#c9d3dd", "#7da3cc")
+_LABELLED = 24  # sectors; more labels would cover each other
 _OMEGA = "#f3c9ae"
 _SHOWN, _ARROWS = 400, 6
 _GRID = 301
@@ -34,95 +29,15 @@ _GRID = 301
 def cayley(table: np.ndarray, surviving: Sequence[int] | None) -> Picture | str:
     """The Cayley graph of a group by its table of products, or the reason why it is not drawn."""
     order = len(table)
-    if order > _LARGEST:
-        return f"The group has {order} elements; a Cayley graph is drawn up to {_LARGEST}."
-    chosen = generators(table)
-    graph = nx.Graph()
-    graph.add_nodes_from(range(order))
-    graph.add_edges_from((u, int(table[u, g])) for g in chosen for u in range(order))
-    place = _layout(graph, table, chosen)
+    if order > MOST:
+        return f"The group has {order} elements; a Cayley graph is drawn up to {MOST}."
     size = 3.4 if order <= 12 else 4.6
-    figure = panel(size + 0.6, size)
-    axes = figure.subplots()
-    for g, colour in zip(chosen, itertools.cycle(_COLOURS), strict=False):
-        twice = int(table[g, g]) == 0
-        for u in range(order):
-            v = int(table[u, g])
-            if twice and v < u:
-                continue
-            style = {"arrowstyle": "-" if twice else "-|>", "color": colour, "linewidth": 1.6}
-            style |= {"shrinkA": 9, "shrinkB": 9, "mutation_scale": 10}
-            axes.annotate("", xy=tuple(place[v]), xytext=tuple(place[u]), arrowprops=style)
-        axes.plot(
-            [], [], color=colour, linewidth=1.6, label=f"$T_{{{g}}}$" + (" (of order 2)" if twice else "")
-        )
-    kept = set(range(order)) if surviving is None else set(surviving)
-    points = np.array([place[u] for u in range(order)])
-    fill = [ORANGE if u in kept else "#c4ccd5" for u in range(order)]
-    axes.scatter(
-        *points.T, s=230 if order <= _LABELLED else 60, c=fill, edgecolors=INK, linewidths=0.8, zorder=3
-    )
-    if order <= _LABELLED:
-        for u in range(order):
-            axes.text(
-                float(place[u][0]),
-                float(place[u][1]),
-                str(u),
-                ha="center",
-                va="center",
-                fontsize=9,
-                color=INK,
-                zorder=4,
-            )
-    axes.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
-    axes.set_axis_off()
-    if chosen:
-        axes.legend(
-            fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.02), ncols=3, title=None
-        )
+    figure = new_figure(size + 0.6, size)
+    draw_cayley(figure.subplots(), table, surviving)
     broken = "" if surviving is None else " Elements that leave the action as it is are orange."
     lines = "lines lead from u to u·g for each generator T_g"
     caption = f"Cayley graph of the group of order {order}: {lines}.{broken}"
     return Picture(inline(figure, caption), caption)
-
-
-def generators(table: np.ndarray) -> list[int]:
-    """Few elements that generate the group: one, else two, else more, found one after the other."""
-    order = len(table)
-    if order == 1:
-        return []
-    for count in (1, 2):
-        if count == 1 or order <= _PAIR:
-            for chosen in itertools.combinations(range(1, order), count):
-                if len(_span(table, chosen)) == order:
-                    return list(chosen)
-    kept: list[int] = []
-    for g in range(1, order):
-        if g not in _span(table, kept):
-            kept.append(g)
-    return kept
-
-
-def _span(table: np.ndarray, chosen: Sequence[int]) -> set[int]:
-    reached, new = {0}, [0]
-    while new:
-        new = [v for u in new for g in chosen if (v := int(table[u, g])) not in reached]
-        new = list(dict.fromkeys(new))
-        reached.update(new)
-    return reached
-
-
-def _layout(graph: nx.Graph, table: np.ndarray, chosen: Sequence[int]) -> dict[int, np.ndarray]:
-    """Places of the elements: those of a cyclic group on a circle, in the order of its powers."""
-    if len(chosen) == 1:
-        powers, u = [], 0
-        for _ in range(len(table)):
-            powers.append(u)
-            u = int(table[u, chosen[0]])
-        first = np.pi if len(powers) == 2 else np.pi / 2
-        angles = first - 2 * np.pi * np.arange(len(powers)) / len(powers)
-        return {u: np.array([np.cos(a), np.sin(a)]) for u, a in zip(powers, angles, strict=True)}
-    return {u: np.asarray(place) for u, place in nx.kamada_kawai_layout(graph).items()}
 
 
 def modulation(program: Program, parameters: Couplings, x: np.ndarray) -> list[Picture]:
@@ -144,7 +59,7 @@ def _finite(program: Program, parameters: Couplings, x: np.ndarray) -> Picture:
     plane, dimension = _plane(scores)
     at_x, at_y = (_means(program, values) @ plane.T for values in (x, y))
     extent = 1.25 * max(float(np.quantile(np.abs(at_x), 0.995)), 1e-9)
-    figure = panel(5.2, 2.6 if len(plane) == 1 else 4.8)
+    figure = new_figure(5.2, 2.6 if len(plane) == 1 else 4.8)
     axes = figure.subplots()
     if len(plane) == 1:
         met = _line(axes, scores @ plane.T, extent)
@@ -216,7 +131,7 @@ def _line(axes: Axes, scores: np.ndarray, extent: float) -> int:
     """Half-lines, one for each sector, with their numbers."""
     for u, score in enumerate(scores[:, 0]):
         end = float(np.sign(score)) * extent
-        axes.axvspan(min(0.0, end), max(0.0, end), color=_OMEGA if u == 0 else _TINTS[0], linewidth=0)
+        axes.axvspan(min(0.0, end), max(0.0, end), color=_OMEGA if u == 0 else TINTS[0], linewidth=0)
         axes.text(end / 2, 0.78, _name(u), ha="center", va="center", fontsize=12, color=INK)
     axes.axvline(0.0, color=GREY, linewidth=1.4, label="wall")
     return len(scores)
@@ -228,9 +143,9 @@ def _cut(axes: Axes, scores: np.ndarray, extent: float) -> int:
     plane = np.stack(np.meshgrid(line, line), axis=-1)
     sector = np.argmax(plane @ scores.T, axis=-1)
     met = np.unique(sector)
-    tint = {int(u): 0 if u == 0 else 1 + i % len(_TINTS) for i, u in enumerate(met)}
+    tint = {int(u): 0 if u == 0 else 1 + i % len(TINTS) for i, u in enumerate(met)}
     colours = np.vectorize(tint.__getitem__)(sector)
-    for number, colour in enumerate((_OMEGA, *_TINTS)):
+    for number, colour in enumerate((_OMEGA, *TINTS)):
         part = (colours == number).astype(float)
         if part.any():
             axes.contourf(line, line, part, [0.5, 1.5], colors=[colour], zorder=0)
@@ -269,7 +184,7 @@ def _slice(collective: np.ndarray, x: np.ndarray, i: int) -> Picture:
     moment = x.mean(axis=tuple(range(2, x.ndim)), dtype=np.float64) @ collective.T
     radius = np.linalg.norm(moment, axis=1)
     extent = 1.2 * max(float(radius.max()), 1e-9)
-    figure = panel(5.0, 4.8)
+    figure = new_figure(5.0, 4.8)
     axes = figure.subplots()
     axes.axhline(0.0, color=GREY, linewidth=0.6)
     axes.axvline(0.0, color=GREY, linewidth=0.6)

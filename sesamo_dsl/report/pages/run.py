@@ -83,8 +83,7 @@ def _weights(samples: Samples) -> list[Block]:
     blocks: list[Block] = [Table(["figure", "value", ""], rows, numeric=frozenset({1}))]
     if samples.annealed is not None:
         blocks.append(Text(f"Annealed: {samples.annealed}."))
-    lost = int(samples.leaked.sum())
-    histogram = sample_pictures.weights(samples.log_weights, samples.log_z.value, lost)
+    histogram = sample_pictures.weights(samples)
     if histogram is None:
         blocks.append(Text("No sample has a finite weight: there is no histogram."))
     weights = samples.weights if np.isfinite(samples.weights).all() else None

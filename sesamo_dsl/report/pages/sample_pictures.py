@@ -7,90 +7,51 @@ from typing import Any
 
 import numpy as np
 
+from ...annealing.result import Annealed
 from ...estimates.estimate import Estimate
 from ...estimates.pareto import HEAVY_TAIL, pareto_tail_index
+from ...estimates.samples import Samples
 from ...ir.program import Program
 from ...training.history import History
-from ..style import BLUE, GREY, INK, ORANGE, panel, plain
+from ..canvas import BLUE, GREY, INK, ORANGE, new_figure, plain
+from ..panels import draw_ladder, draw_mean, draw_metric, draw_sectors, draw_weights
 from .blocks import Picture
 from .drawing import inline
 from .wording import number, pretty
 
-_BINS = 60
-_BARS = 64  # most sectors that have a bar of their own
 _TINY = 1e-300
 
 
 def training(history: History) -> list[Picture]:
     """Loss and batch ESS along the training; nothing without steps."""
-    shown = (
-        (
-            "loss",
-            r"loss  $\langle \log q + S\rangle$",
-            "The free-energy bound ⟨log q + S⟩ ≥ −log Z at each step.",
-        ),
-        ("ess", "ESS of the batch", "Effective sample size of each batch, as a part of its size."),
-    )
+    captions = {
+        "loss": "The free-energy bound ⟨log q + S⟩ ≥ −log Z at each step.",
+        "ess": "Effective sample size of each batch, as a part of its size.",
+    }
     pictures = []
-    for name, label, caption in shown:
-        values = np.asarray(history.columns.get(name, []), dtype=float)
-        finite = np.isfinite(values)
-        if not finite.any():
-            continue
-        figure = panel()
-        axes = figure.subplots()
-        steps = np.arange(1, len(values) + 1)
-        width = max(1, len(values) // 50)
-        alone: dict[str, Any] = (
-            {"alpha": 1.0, "linewidth": 1.2} if width == 1 else {"alpha": 0.35, "linewidth": 0.8}
-        )
-        axes.plot(steps, values, color=BLUE, label="each step", **alone)
-        if width > 1:
-            smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
-            axes.plot(steps[width - 1 :], smooth, color=BLUE, linewidth=1.8, label=f"mean of {width}")
-        elif len(values) < 50:
-            axes.plot(steps, values, ".", color=BLUE)
-        axes.set(xlabel="step", ylabel=label)
-        if name == "ess":
-            axes.set_ylim(0, 1.03)
-        elif len(values) > 20:  # the loss of the first steps may be orders of magnitude larger
-            later = values[finite & (steps > len(values) // 20)]
-            if len(later):
-                low, high = float(values[finite].min()), float(np.quantile(later, 0.99))
-                margin = 0.08 * max(high - low, 1e-6)
-                axes.set_ylim(low - margin, high + margin)
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=9, frameon=False)
-        pictures.append(Picture(inline(figure, caption), caption))
+    for name, caption in captions.items():
+        if np.isfinite(np.asarray(history.columns.get(name, []), dtype=float)).any():
+            figure = new_figure()
+            draw_metric(figure.subplots(), history, name)
+            pictures.append(Picture(inline(figure, caption), caption))
     return pictures
 
 
-def weights(log_weights: np.ndarray, log_z: float, leaked: int) -> Picture | None:
+def weights(samples: Samples) -> Picture | None:
     """Histogram of log w − log Z with the tail index k̂; None without a weight."""
-    finite = log_weights[np.isfinite(log_weights)] - log_z
-    if not len(finite) or not np.isfinite(log_z):
+    if not np.isfinite(samples.log_weights).any() or not np.isfinite(samples.log_z.value):
         return None
-    figure = panel()
-    axes = figure.subplots()
-    if np.ptp(finite) < 1e-9:  # all bins in one point
-        axes.axvline(float(finite[0]), color=BLUE, linewidth=2.5, label="all weights are equal")
-        axes.set_ylim(0, 1)
-    else:
-        axes.hist(finite, _BINS, color=BLUE, alpha=0.55, log=True, label=f"{len(finite)} samples")
-    axes.axvline(0.0, color=INK, linewidth=1.0, label=r"$w = Z$")
-    index = pareto_tail_index(log_weights)
-    if np.isfinite(index):
-        verdict = "error bars can be believed" if index <= HEAVY_TAIL else "error bars are in doubt"
-        tail = f"Pareto k̂ = {number(index, 3)} of the largest weights ({verdict} up to {HEAVY_TAIL})"
-        if index > HEAVY_TAIL:
-            tail = f"Pareto k̂ = {number(index, 3)} of the largest weights, above {HEAVY_TAIL}: {verdict}"
-        axes.plot([], [], " ", label=rf"Pareto $\hat{{k}}$ = {index:.2f}")
-    else:
-        tail = "The weights are too few or too even for a Pareto k̂"
-    axes.set(xlabel=r"$\log w - \log Z$", ylabel="samples")
-    axes.locator_params(axis="x", nbins=5)
-    axes.grid(alpha=0.25)
-    axes.legend(fontsize=9, frameon=False)
+    figure = new_figure()
+    draw_weights(figure.subplots(), samples)
+    index = pareto_tail_index(samples.log_weights)
+    tail = "The weights are too few or too even for a Pareto k̂"
+    if index > HEAVY_TAIL:
+        verdict = f"above {HEAVY_TAIL}: error bars are in doubt"
+        tail = f"Pareto k̂ = {number(index, 3)} of the largest weights, {verdict}"
+    elif np.isfinite(index):
+        verdict = f"error bars can be believed up to {HEAVY_TAIL}"
+        tail = f"Pareto k̂ = {number(index, 3)} of the largest weights ({verdict})"
+    leaked = int(samples.leaked.sum())
     lost = f" {leaked} samples leaked or lie in a wall and have weight zero." if leaked else ""
     caption = f"Log-weights of the samples. {tail}.{lost}"
     return Picture(inline(figure, caption), caption)
@@ -103,28 +64,10 @@ def sectors(
     source: str = "importance weights",
 ) -> Picture | None:
     """Probability of each sector with its error, beside exact values; None for a single sector."""
-    values = np.array([mass.value for mass in masses])
-    errors = np.nan_to_num(np.array([mass.error for mass in masses]))
-    if len(values) < 2 or not np.isfinite(values).all():
+    if len(masses) < 2 or not all(np.isfinite(mass.value) for mass in masses):
         return None
-    u = np.arange(len(values))
-    figure = panel(max(4.6, min(0.3 * len(u) + 2.5, 9.0)))
-    axes = figure.subplots()
-    if len(u) <= _BARS:
-        axes.bar(u, values, color=BLUE, alpha=0.45, label="under exp(−S)")
-        axes.errorbar(u, values, errors, fmt="none", ecolor=BLUE, capsize=3)
-    else:
-        axes.errorbar(u, values, errors, fmt=".", color=BLUE, alpha=0.6, markersize=3, label="under exp(−S)")
-    if model is not None:
-        axes.plot(u, model, "o", color=ORANGE, markersize=4, label="in the model")
-    if exact is not None:
-        axes.hlines(exact, u - 0.4, u + 0.4, color=INK, linewidth=1.6, label="exact")
-    axes.set(
-        xlabel="sector $u$", ylabel="probability", ylim=(0, 1.35 * max(float((values + errors).max()), _TINY))
-    )
-    if len(u) <= 16:
-        axes.set_xticks(u, ["Ω", *(f"$T_{{{k}}}$Ω" for k in u[1:])])
-    axes.legend(fontsize=9, frameon=False, ncols=3)
+    figure = new_figure(max(4.6, min(0.3 * len(masses) + 2.5, 9.0)))
+    draw_sectors(figure.subplots(), masses, model, exact)
     caption = f"Probability of each sector of the group, by {source}"
     caption += ", against the exact values." if exact is not None else "."
     return Picture(inline(figure, caption), caption)
@@ -132,7 +75,7 @@ def sectors(
 
 def blocks(masses: np.ndarray) -> Picture:
     """Probability of each element in each block, (blocks, elements)."""
-    figure = panel(6.4)
+    figure = new_figure(6.4)
     axes = figure.subplots()
     number_of = np.arange(len(masses))
     for u in range(min(masses.shape[1], 8)):
@@ -167,7 +110,7 @@ def orientations(program: Program, x: np.ndarray, weights: np.ndarray | None, dr
 
 
 def _orientation(moment: np.ndarray, weights: np.ndarray | None, drawn: str) -> Picture:
-    figure = panel()
+    figure = new_figure()
     axes = figure.subplots()
     dimension = moment.shape[1]
     if dimension == 2:
@@ -207,38 +150,29 @@ def means(program: Program, x: np.ndarray, weights: np.ndarray | None, drawn: st
         values = average[:, a]
         if not np.isfinite(values).all() or np.ptp(values) == 0:
             continue
-        figure = panel()
-        axes = figure.subplots()
-        bins = np.linspace(values.min(), values.max(), 61).tolist()
-        axes.hist(values, bins, density=True, color=BLUE, alpha=0.35, label=drawn)
-        if weights is not None and np.isfinite(weights).all():
-            style: dict[str, Any] = {"histtype": "step", "color": ORANGE, "linewidth": 1.6}
-            axes.hist(values, bins, density=True, weights=weights, label="under exp(−S)", **style)
-        axes.set(xlabel=f"spatial mean of {plain(pretty(name))}", ylabel="density")
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=9, frameon=False)
+        figure = new_figure()
+        draw_mean(figure.subplots(), values, weights, drawn, name)
         caption = f"Spatial mean of {pretty(name)} over the configurations."
         pictures.append(Picture(inline(figure, caption), caption))
     return pictures
 
 
-def curves(
-    x: np.ndarray,
-    lines: Mapping[str, np.ndarray],
-    xlabel: str,
-    ylabel: str,
-    caption: str,
-    *,
-    log: bool = False,
-) -> Picture:
+def ladder(annealed: Annealed) -> Picture:
+    """Acceptance and ESS at each temperature of an annealing."""
+    figure = new_figure()
+    draw_ladder(figure.subplots(), annealed)
+    what = "Acceptance of trajectories, and ESS of the step to each temperature"
+    caption = f"{what}, the smallest of all populations."
+    return Picture(inline(figure, caption), caption)
+
+
+def curves(x: np.ndarray, lines: Mapping[str, np.ndarray], xlabel: str, ylabel: str, caption: str) -> Picture:
     """Several curves over one axis."""
-    figure = panel()
+    figure = new_figure()
     axes = figure.subplots()
     for (name, values), colour in zip(lines.items(), (BLUE, ORANGE, GREY, INK), strict=False):
         axes.plot(x, values, ".-", markersize=3, linewidth=1.0, color=colour, label=plain(name))
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    if log:
-        axes.set_xscale("log")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9, frameon=False)
     return Picture(inline(figure, caption), caption)
@@ -246,7 +180,7 @@ def curves(
 
 def points(values: Sequence[Estimate], names: Sequence[str], xlabel: str, caption: str) -> Picture:
     """Values with errors, one under the other."""
-    figure = panel(5.4, max(1.6, 0.36 * len(values) + 0.9))
+    figure = new_figure(5.4, max(1.6, 0.36 * len(values) + 0.9))
     axes = figure.subplots()
     rows = np.arange(len(values))
     numbers = np.array([value.value for value in values])

@@ -9,7 +9,6 @@ import numpy as np
 import sympy as sp
 from markupsafe import Markup
 
-from ...analysis.derivation.content import content
 from ...analysis.findings import LieReport, SymmetryReport
 from ...analysis.result import Analysis
 from ...errors import OptionError
@@ -17,7 +16,7 @@ from ...ir.facts import Facts as SymmetryFacts
 from ...ir.program import Program
 from ...symbols.fields import ComplexField
 from ...values.couplings import Coupling, Couplings
-from ..derivation.html import HtmlWriter
+from ..derivation import inner_html
 from ..domains import domain_picture
 from . import group_pictures
 from .blocks import Block, Facts, Fold, Formula, Items, Listing, Picture, Pictures, Section, Table, Text
@@ -263,6 +262,6 @@ def _pictures(
 
 
 def _derivation(analysis: Analysis) -> Block:
-    text = HtmlWriter().fragment(tuple(content(analysis)))
+    text = inner_html(analysis)
     # the writer escapes names and prose
     return Fold("The whole derivation, with all proofs and formulas", [Text(Markup(text), kind="derivation")])

@@ -64,20 +64,12 @@ def _annealing(annealed: Annealed) -> list[Block]:
         ["effective samples", f"{annealed.effective_samples:.0f}"],
         ["virial ⟨x·∇S⟩/n", measured(annealed.virial)],
     ]
-    ladder = {"least acceptance": annealed.acceptance, "least conditional ESS": annealed.conditional_ess}
     numbers = [f"population {i}" for i in range(annealed.populations)]
     errors = np.sqrt(annealed.population_variance)
     each = [Estimate(float(v), float(e)) for v, e in zip(annealed.population_log_z, errors, strict=True)]
     label = r"$\log Z$" if annealed.reached == 1 else r"$\log \int \gamma_\beta$"
     pictures = [
-        sample_pictures.curves(
-            annealed.ladder,
-            ladder,
-            r"$\beta$",
-            "smallest of all populations",
-            "Acceptance of trajectories, and ESS of the step to each temperature.",
-            log=True,
-        ),
+        sample_pictures.ladder(annealed),
         sample_pictures.points(each, numbers, label, "Each population, with the error of its genealogy."),
         *sample_pictures.means(annealed.program, annealed.samples, annealed.weights, "walkers"),
     ]

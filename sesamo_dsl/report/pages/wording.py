@@ -8,7 +8,7 @@ import re
 from markupsafe import Markup, escape
 from sympy.printing.pretty.pretty_symbology import greek_unicode
 
-from ..derivation.writer import name_parts
+from ...symbols.notation import name_parts
 
 _NOTHING = 1e-290  # smaller sizes are zero: they are what is left of underflow, and no measurement
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

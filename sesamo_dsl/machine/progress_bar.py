@@ -1,0 +1,26 @@
+"""Progress bars, in terminals, notebooks and files."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from rich import get_console
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+_PER_SECOND = 4  # in a notebook each refresh is a message to the browser
+
+
+def progress_bar(*columns: ProgressColumn, progress: bool, transient: bool = False) -> Progress:
+    """A progress bar of rich, which shows nothing unless ``progress``.
+
+    In a notebook it moves if ipywidgets is installed, which rich needs there; without it, as in a file, the
+    last state is printed once.
+    """
+    console = get_console()
+    if console.is_jupyter and find_spec("ipywidgets") is None:
+        console = Console(force_jupyter=False, force_terminal=False)
+    rate = _PER_SECOND if console.is_jupyter else 10
+    return Progress(
+        *columns, console=console, disable=not progress, transient=transient, refresh_per_second=rate
+    )
