@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -24,6 +25,8 @@ from sesamo_theories.scalar_phi4 import scalar_phi4
 
 TRAINED = 0.5
 """Part of the total time for the training."""
+LARGEST_AT_ONCE = 20
+"""Extent above which a training starts from those of 8×8 and 16×16."""
 
 
 def gerdes(extent: int, coupling: float) -> sd.Theory:
@@ -50,6 +53,21 @@ def agreement(name: str, found: Estimate, other: Estimate, source: str) -> Row:
     z = (found.value - other.value) / math.hypot(found.error, other.error)
     bar = f"|z| ≤ 3 to {other.value:.6g} ± {other.error:.2g} ({source})"
     return Row(f"{name}, z = {z:+.2f}", *found, bar, abs(z) <= 3)
+
+
+def grown(
+    theories: Sequence[sd.Theory], backend: str, seconds: float, count: int, **options: Any
+) -> Generator[Row, None, tuple[sd.Samples, sd.Run]]:
+    """Samples and run of the last of several lattices; each training starts from the weights of the last."""
+    shares = {1: (1.0,), 3: (0.2, 0.3, 0.5)}[len(theories)]
+    drawn, run = None, None
+    for theory, share in zip(theories, shares, strict=True):
+        drawn, spent, run = train_run(
+            theory, backend, share * seconds, count=count, start_from=run, check=False, **options
+        )
+        yield spent
+    assert drawn is not None and run is not None
+    return drawn, run
 
 
 def annealed_samples(run: sd.Run, seconds: float) -> sd.Samples:
@@ -86,8 +104,10 @@ def at_equal_time(extent: int, coupling: float, ratio: float | None, ess: float 
     def rows(backend: str, seconds: float) -> Iterator[Row]:
         began = time.perf_counter()
         theory = gerdes(extent, coupling)
-        drawn, spent, run = train_run(theory, backend, TRAINED * seconds, count=10_000, check=False)
-        yield spent
+        extents = (8, 16, extent) if extent > LARGEST_AT_ONCE else (extent,)
+        drawn, run = yield from grown(
+            [gerdes(n, coupling) for n in extents], backend, TRAINED * seconds, count=10_000
+        )
         yield Row("ESS of the flow", drawn.ess)
         draw = annealed_samples if ratio is None else best_samples
         samples = draw(run, seconds - (time.perf_counter() - began))
@@ -114,20 +134,10 @@ def at_equal_time(extent: int, coupling: float, ratio: float | None, ess: float 
 
 def large_lattice(backend: str, seconds: float) -> Iterator[Row]:
     """φ⁴ 32×32 at κ = 0.27, λ = 0.022: a flow from 8×8 and 16×16, annealed, against HMC and annealing."""
-    began, run = time.perf_counter(), None
-    for extent, share in ((8, 0.1), (16, 0.15), (32, 0.25)):
-        theory = scalar_phi4(extent, extent)
-        _, spent, run = train_run(
-            theory,
-            backend,
-            share * seconds,
-            count=1_000,
-            parameters={"kappa": 0.27},
-            start_from=run,
-            check=False,
-        )
-        yield spent
-    assert run is not None
+    began = time.perf_counter()
+    theories = [scalar_phi4(extent, extent) for extent in (8, 16, 32)]
+    _, run = yield from grown(theories, backend, TRAINED * seconds, count=1_000, parameters={"kappa": 0.27})
+    theory = theories[-1]
     samples = annealed_samples(run, 0.25 * seconds)
     yield Row(f"ESS, {len(samples)} samples", samples.ess)
     alone = sd.anneal(
