@@ -66,7 +66,8 @@ def grown(
             theory, backend, share * seconds, count=count, start_from=run, check=False, **options
         )
         yield spent
-    assert drawn is not None and run is not None
+    assert drawn is not None
+    assert run is not None
     return drawn, run
 
 
