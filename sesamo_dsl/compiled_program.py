@@ -6,9 +6,9 @@ It comes from a compiled theory or from a stored run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +22,7 @@ from .ir.facts import Facts
 from .ir.interpreter import run
 from .ir.program import Program
 from .ir.source import argument_name
+from .ir.varying import with_varying
 from .machine.cache import load_source
 from .values.couplings import Coupling, Couplings
 from .values.precision import Precision
@@ -71,12 +72,37 @@ class CompiledProgram:
         """Pickle without the module; unpickling emits it again."""
         return CompiledProgram.of, (self.program, self.facts, self.backend, self.precision)
 
+    @cached_property
+    def _site_dependent(self) -> frozenset[str]:
+        """Couplings that have a value for every site."""
+        ops = (op for f in self.program.functions.values() for op in f.ops)
+        return frozenset(op.attribute for op in ops if op.name == "site_parameter")
+
+    @cached_property
+    def _variants(self) -> dict[frozenset[str], CompiledProgram]:
+        return {}
+
+    def varying(self, names: Set[str]) -> CompiledProgram:
+        """The program whose couplings ``names`` take one value for each configuration, arrays (batch,).
+
+        Raises
+        ------
+        ParameterError
+            If a coupling cannot vary, see :func:`.with_varying`.
+        """
+        key = frozenset(names)
+        if not key:
+            return self
+        if key not in self._variants:
+            program = with_varying(self.program, key)
+            self._variants[key] = CompiledProgram.of(program, self.facts, self.backend, self.precision)
+        return self._variants[key]
+
     def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, Coupling]:
         """All couplings by name, defaults replaced by ``overrides``; raises ParameterError."""
         program = self.program
         values = dict(program.parameters)
-        ops = (op for f in program.functions.values() for op in f.ops)
-        site_dependent = {op.attribute for op in ops if op.name == "site_parameter"}
+        site_dependent = self._site_dependent
         if not isinstance(overrides, Mapping | None):
             raise ParameterError(
                 f"parameters of theory {program.theory}",
@@ -126,6 +152,8 @@ class CompiledProgram:
     ) -> tuple[np.ndarray, ...]:
         """Evaluate an emitted function on NumPy configurations (batch, components, *lattice).
 
+        A coupling is a number, or has one value for each configuration, (batch,).
+
         Raises ConfigurationError for arrays of another shape, dtype or with non-finite entries, and
         ParameterError for couplings that are unknown or missing.
         """
@@ -142,16 +170,35 @@ class CompiledProgram:
         name = signature.inputs[0][0]
         # a function without couplings, such as the modulation, needs no parameters
         none = parameters is None or (isinstance(parameters, Mapping) and not parameters)
-        values = {} if none and not signature.parameters else self.parameter_values(parameters)
-        needed = {p: values[p] for p in signature.parameters}
+        values, varied = ({}, {}) if none and not signature.parameters else self._values(parameters, len(x))
+        needed = {p: varied.get(p, values[p]) for p in signature.parameters}
         return call(
             self.backend,
-            self.module,
+            self.varying(varied.keys() & needed.keys()).module,
             function,
             {name: x, **inputs},
             {argument_name(k): v for k, v in needed.items()},
             self.precision,
         )
+
+    def _values(
+        self, parameters: Mapping[Any, Any] | None, count: int
+    ) -> tuple[dict[str, Coupling], dict[str, np.ndarray]]:
+        """All couplings as numbers, and those that have one value for each of ``count`` configurations."""
+        varied: dict[str, np.ndarray] = {}
+        least, most = dict[Any, Any](), dict[Any, Any]()
+        for key, value in parameters.items() if isinstance(parameters, Mapping) else ():
+            name = spelling(str(getattr(key, "name", key)))
+            least[key] = most[key] = value
+            if np.ndim(value) > 0 and name in self.program.parameters and name not in self._site_dependent:
+                varied[name] = _one_for_each(
+                    value, count, f"parameter {name} of theory {self.program.theory}"
+                )
+                least[key], most[key] = varied[name].min(initial=np.inf), varied[name].max(initial=-np.inf)
+        if not varied:
+            return self.parameter_values(parameters), {}
+        self.parameter_values(least)
+        return self.parameter_values(most), varied
 
     def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
         """The emitted functions on framework arrays, with their couplings filled in.
@@ -176,13 +223,32 @@ class CompiledProgram:
         return float(run(self.program, "constant", {"x": x}, parameters)[0][0])
 
     def action(self, x: np.ndarray, parameters: Mapping[Any, Coupling] | None = None) -> np.ndarray:
-        """S(x) with its constant, (batch, components, *lattice) → (batch,), in the models' precision."""
+        """S(x) with its constant, (batch, components, *lattice) → (batch,), in the models' precision.
+
+        A coupling is a number, or has one value for each configuration, (batch,).
+        """
         return self.evaluate("action", x, parameters)[0]
 
     def check_configurations(self, x: np.ndarray) -> np.ndarray:
         """Return ``x`` in the model's precision, or raise ConfigurationError."""
         program = self.program
         return check_configurations(program.theory, program.configuration_shape, x, self.precision)
+
+
+def _one_for_each(value: Any, count: int, subject: str) -> np.ndarray:
+    """The values of a coupling for ``count`` configurations, or ParameterError."""
+    try:
+        given = np.asarray(value, dtype=np.float64) if np.asarray(value).dtype.kind in "iuf" else None
+    except (TypeError, ValueError):  # rows of different lengths
+        given = None
+    if given is None or given.shape != (count,) or not (count and np.isfinite(given).all()):
+        raise ParameterError(
+            subject,
+            expected=f"a finite real number, or one for each of the {count} configurations",
+            found=shown(value),
+            remedy="give an array of as many finite numbers as there are configurations",
+        )
+    return given
 
 
 def check_configurations(

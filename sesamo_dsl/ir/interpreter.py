@@ -47,12 +47,12 @@ def _evaluated(
 def arguments(function: Function, op: Op, values: Sequence[Any], site_shape: tuple[int, ...]) -> list[Any]:
     """The arguments of an operation, picked from all values (or errors) of a function, ready to broadcast.
 
-    A CONFIG value beside SITE values gets axes of extent 1 for the lattice.
+    A CONFIG value beside SITE or BLOCKS values gets axes of extent 1 for the lattice or the blocks.
     """
-    column = (site_shape[0], *(1,) * (len(site_shape) - 1))
+    columns = {Kind.SITE: (site_shape[0], *(1,) * (len(site_shape) - 1)), Kind.BLOCKS: (site_shape[0], 1)}
     return [
-        np.reshape(values[a], column)
-        if op.kind is Kind.SITE and function.ops[a].kind is Kind.CONFIG
+        np.reshape(values[a], columns[op.kind])
+        if op.kind in columns and function.ops[a].kind is Kind.CONFIG
         else values[a]
         for a in op.args
     ]

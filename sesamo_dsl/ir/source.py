@@ -19,6 +19,7 @@ from .value import Attribute, Kind, Op
 
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _STANDARD = ("functools", "math")  # modules of the standard library that helpers may use
+_NAMED = ("input", "parameter", "config_parameter", "constant")  # values that need no line of their own
 _RESERVED = frozenset({"np", "torch", "jax", "jnp", *_STANDARD, *dir(builtins), *keyword.kwlist})
 
 
@@ -140,7 +141,7 @@ def function_source(function: Function, program: Program, dialect: Dialect) -> s
     lines = [f"def {function.name}({signature}):", f'    """{docstring(function.doc)}"""']
     rank, joint = len(program.shape), _joint(function, dialect)
     for index, op in enumerate(function.ops):
-        if op.name in ("input", "parameter", "constant") or index in joint.values():
+        if op.name in _NAMED or index in joint.values():
             continue
         operands = [_operand(function, op, a, names, rank, dialect) for a in op.args]
         if op.name in _OPERATORS:
@@ -190,7 +191,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
     for index, op in enumerate(function.ops):
         if op.name == "input":
             name = str(op.attribute)
-        elif op.name == "parameter":
+        elif op.name in ("parameter", "config_parameter"):
             name = argument_name(str(op.attribute))
         elif op.name == "constant":
             name = "math.inf" if op.attribute == math.inf else repr(op.attribute)
@@ -209,7 +210,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
             name = _free(outputs[index])
         else:
             name = f"v{index}"
-        while op.name not in ("input", "parameter", "constant") and (name in names or name in taken):
+        while op.name not in _NAMED and (name in names or name in taken):
             name += "_"
         names.append(name)
     return names
@@ -219,6 +220,8 @@ def _operand(function: Function, op: Op, argument: int, names: list[str], rank: 
     kind, name = function.ops[argument].kind, names[argument]
     if kind is Kind.CONFIG and op.kind is Kind.SITE:
         return f"{name}[(...,) + (None,) * {rank}]" if rank > 2 else f"{name}[:{', None' * rank}]"
+    if kind is Kind.CONFIG and op.kind is Kind.BLOCKS:
+        return f"{name}[:, None]"
     comparison_of_numbers = op.name in ("lt", "le") and op.kind is Kind.SCALAR
     needs_array = comparison_of_numbers or op.name not in (*_OPERATORS, "broadcast", "lt", "le")
     if kind is Kind.SCALAR and needs_array:

@@ -38,6 +38,7 @@ CONSTANTS = {
 ROWS = ((0.1, 1.0, -0.5), (-0.3, 0.2, 0.7), (0.4, -1.1, 0.3), (0.0, 0.6, 0.6))
 ATTRIBUTES: dict[str, Any] = {
     "parameter": "coupling",
+    "config_parameter": "coupling",
     "site_parameter": "site_coupling",
     "site_constant": "WEIGHTS",
     "constant": 0.7,
@@ -185,7 +186,11 @@ def test_every_backend_spells_every_operation(framework: str) -> None:
         one, values = alone(name)
         emitted: dict[str, Any] = {}
         exec(backend.emit(one), emitted)
-        if framework == "jax" or name in ("constant", "parameter"):  # these are numbers, in place
+        if framework == "jax" or name in (
+            "constant",
+            "parameter",
+            "config_parameter",
+        ):  # no line of their own
             continue
         expected = run(one, "f", values, COUPLINGS)[0]
         inputs = [backend.to_array(value, "float64") for value in values.values()]

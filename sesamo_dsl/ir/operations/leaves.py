@@ -56,6 +56,15 @@ class Parameter(_Leaf):
         return np.asarray(at.parameters[attribute], dtype=at.dtype)
 
 
+class ConfigParameter(_Leaf):
+    """A coupling given at run time with one value for each configuration, (batch,)."""
+
+    name, gives = "config_parameter", Kind.CONFIG
+
+    def value(self, args: Arrays, attribute: Attribute, at: Setting) -> Array:
+        return np.broadcast_to(np.asarray(at.parameters[attribute], dtype=at.dtype), at.site_shape[:1])
+
+
 class SiteParameter(_Leaf):
     """A coupling given at run time as an array over the sites, the same for every configuration."""
 
@@ -88,4 +97,11 @@ class Constant(_Leaf):
         return op.attribute, op.attribute
 
 
-LEAVES: tuple[Operation, ...] = (Input(), Parameter(), SiteParameter(), SiteConstant(), Constant())
+LEAVES: tuple[Operation, ...] = (
+    Input(),
+    Parameter(),
+    ConfigParameter(),
+    SiteParameter(),
+    SiteConstant(),
+    Constant(),
+)

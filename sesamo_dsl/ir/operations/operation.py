@@ -207,7 +207,7 @@ class Fixed(Operation):
 
 
 RANK = {Kind.SCALAR: 0, Kind.CONFIG: 1, Kind.BLOCKS: 1, Kind.SITE: 2}
-"""Kinds that are broadcast against each other, the largest last; blocks only against blocks and numbers."""
+"""Kinds that are broadcast against each other, the largest last; blocks not against sites."""
 
 
 class Pointwise(Operation):
@@ -224,13 +224,13 @@ class Pointwise(Operation):
     @property
     def arguments(self) -> str:
         number = "one or more" if self.count is None else str(self.count)
-        return f"{number} of scalar, config and site, or of scalar and blocks"
+        return f"{number} of scalar, config and site, or of scalar, config and blocks"
 
     def kind(self, kinds: Sequence[Kind], attribute: Attribute) -> Kind | None:
         if not kinds or len(kinds) != (self.count or len(kinds)) or any(k not in RANK for k in kinds):
             return None
         if Kind.BLOCKS in kinds:
-            return Kind.BLOCKS if {*kinds} <= {Kind.BLOCKS, Kind.SCALAR} else None
+            return Kind.BLOCKS if Kind.SITE not in kinds else None
         return max(kinds, key=RANK.__getitem__)
 
 
