@@ -102,6 +102,7 @@ class Ensemble(Generic[From]):
         self._state = arrays.compiled(moves.state)
         self._trajectory = arrays.compiled(moves.trajectory)
         self._under_action = arrays.compiled(Moves(arrays, emitted, start.mass, start.field_shape).trajectory)
+        self._coordinates = arrays.compiled(moves.coordinates)
         self._judge = arrays.compiled(moves.judge)
         self._propose = arrays.compiled(moves.propose)
         self._proposals = _proposals(arrays, emitted, program, start.auxiliary)
@@ -115,7 +116,8 @@ class Ensemble(Generic[From]):
         rng = np.random.default_rng(0)
         state = self.draw(rng, count)
         self.undefined(state)
-        self.move(rng, self.resampled(state, np.arange(count)), Setting(0.0, 1e-3, 1, 1))
+        scales = self.scales(state, np.full(count, 1 / count), 0.0)
+        self.move(rng, self.resampled(state, np.arange(count)), Setting(0.0, 1e-3, 1, 1, scales))
 
     def state(self, x: np.ndarray, auxiliary: np.ndarray | None = None) -> State:
         """Walkers at given configurations, (walkers, components, *lattice), and auxiliary coordinates."""
@@ -143,6 +145,20 @@ class Ensemble(Generic[From]):
         """
         state, acceptance = self._followed(self._trajectory, rng, state, setting, setting.beta)
         return self._turn(rng, state, setting, self._proposals), acceptance
+
+    def scales(self, state: State, weights: np.ndarray, beta: float) -> np.ndarray:
+        """The width of γ_β in each whitened coordinate, (n,), from walkers with normalised weights.
+
+        It is the geometric mean of the spread of the walkers and of the inverse spread of −∂ log γ_β/∂z,
+        which are equal for a Gaussian. Where γ_β has several modes, the walkers are spread over all of them,
+        and the derivative knows the width of one. Spreads are medians, which tails do not move.
+        """
+        drawn = systematic(weights, 0.5)
+        z, slope = (self._arrays.to_numpy(a)[drawn] for a in self._coordinates(state, beta))
+        near, steep = (np.median(np.abs(a - np.median(a, axis=0)), axis=0) for a in (z, slope))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            widths = np.sqrt(near / steep)
+        return np.where(np.isfinite(widths) & (widths > 0), widths, 1.0)
 
     def excursion(
         self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False

@@ -1,7 +1,8 @@
 """Sequential Monte Carlo along γ_β: a pilot determines the temperatures, and populations follow them.
 
 The pilot chooses every Δβ so that the conditional ESS stays at its target, adapts the step size to the
-acceptance, and repeats moves until −S − log q₀ of the walkers has decorrelated. It does not enter the result.
+acceptance, and the step size of each coordinate to the width of γ_β there, which changes along the path; and
+it repeats moves until −S − log q₀ of the walkers has decorrelated. It does not enter the result.
 Populations follow the ladder of the pilot, so that they are independent of each other and the mean of their Z
 is unbiased. P. Del Moral, A. Doucet, A. Jasra, J. R. Stat. Soc. B 68 (2006) 411; for moves by Hamiltonian
 Monte Carlo A. Buchholz, N. Chopin, P. E. Jacob, Bayesian Anal. 16 (2021) 745.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logsumexp
@@ -27,8 +28,8 @@ ACCEPTANCE = 0.75
 """Acceptance probability to which step sizes are adapted."""
 _ORBIT = 1.5  # length of a trajectory in units of the widths: about a quarter of a period
 _MOST_LEAPFROGS = 24
-_DECORRELATED = 0.3  # rank correlation below which walkers count as decorrelated
-_FEWEST_MOVES, _MOST_MOVES = 2, 12  # number of moves at one temperature
+_DECORRELATED = 0.2  # rank correlation below which walkers count as decorrelated
+_FEWEST_MOVES, _MOST_MOVES = 2, 16  # number of moves at one temperature
 _RESAMPLED = 0.5  # walkers are resampled if ESS/n is below this
 _UNFINISHED = 1 - 1e-9  # β of walkers that were stopped during their moves at β = 1
 MOST_TEMPERATURES = 2000
@@ -201,10 +202,11 @@ def find_ladder(
                 remedy="check the action for singularities; more walkers do not help",
             )
         run.reweight(run.beta + next_step(run.weights, run.log_ratio, target, 1 - run.beta))
-        ladder.append(Setting(run.beta, step, leapfrogs_of(step), 0))
+        scales = ensemble.scales(run.state, run.weights, run.beta)
+        ladder.append(Setting(run.beta, step, leapfrogs_of(step), 0, scales))
         run.acceptance.append(np.nan)
         try:
-            ladder[-1] = _adapted(run, step, tick)
+            ladder[-1] = _adapted(run, ladder[-1], tick)
         except Interruption:
             run.beta = min(run.beta, _UNFINISHED)
             break
@@ -222,16 +224,17 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
-def _adapted(run: _Run, step: float, tick: Tick) -> Setting:
+def _adapted(run: _Run, setting: Setting, tick: Tick) -> Setting:
     """Move at one temperature until the walkers have decorrelated; the step size is adapted meanwhile."""
     before, chances = _ranks(run.ensemble.log_ratio(run.state)), []
     while len(chances) < _MOST_MOVES:
-        chances.append(run.move(Setting(run.beta, step, leapfrogs_of(step), 0), 1, tick))
-        step *= float(np.exp(chances[-1] - ACCEPTANCE))
+        chances.append(run.move(setting, 1, tick))
+        step = setting.step * float(np.exp(chances[-1] - ACCEPTANCE))
+        setting = replace(setting, step=step, leapfrogs=leapfrogs_of(step))
         if len(chances) >= _FEWEST_MOVES and _correlation(before, _ranks(run.log_ratio)) < _DECORRELATED:
             break
     run.acceptance[-1] = float(np.mean(chances))
-    return Setting(run.beta, step, leapfrogs_of(step), len(chances))
+    return replace(setting, moves=len(chances))
 
 
 def anneal_population(

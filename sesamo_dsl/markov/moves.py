@@ -123,10 +123,7 @@ class Moves:
         length = xp.reshape(steps, (steps.shape[0], -1))
 
         def slope(s: State) -> Array:
-            total = s.action_slope
-            if s.log_q_slope is not None:
-                total = beta * total - (1 - beta) * s.log_q_slope
-            return self._mass.pull_back(total)
+            return self._slope(s, beta)
 
         def leap(_: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
             s, p = carry
@@ -138,6 +135,16 @@ class Moves:
         p = p + length / 2 * slope(end)
         kinetic = (xp.sum(momenta**2, axis=1) - xp.sum(p**2, axis=1)) / 2
         return self._chosen(state, end, self._gain(state, end, beta) + kinetic, log_uniform)
+
+    def coordinates(self, state: State, beta: Any) -> tuple[Array, Array]:
+        """The whitened coordinates z of walkers and −∂ log γ_β/∂z, (walkers, n) each."""
+        return self._mass.whiten(state.x), self._slope(state, beta)
+
+    def _slope(self, state: State, beta: Any) -> Array:
+        total = state.action_slope
+        if state.log_q_slope is not None:
+            total = beta * total - (1 - beta) * state.log_q_slope
+        return self._mass.pull_back(total)
 
     def propose(
         self, state: State, x: Array, auxiliary: Array | None, log_uniform: Array, beta: Any

@@ -72,7 +72,8 @@ def moved(ensemble: Ensemble, x: np.ndarray, rng: np.random.Generator, moves: in
             setting = Setting(BETA, 0.5, 3, 1 + 2 * number)
             state, acceptance, _ = ensemble.excursion(rng, state, setting, backwards=number == 1)
         else:
-            state, acceptance = ensemble.move(rng, state, Setting(BETA, 0.5, 3, 1))
+            scales = np.linspace(1.2, 0.7, ensemble.start.mass.size) if number else None
+            state, acceptance = ensemble.move(rng, state, Setting(BETA, 0.5, 3, 1, scales))
         assert acceptance > 0.1
     return ensemble.configurations(state)[0]
 
@@ -167,3 +168,29 @@ def test_one_seed_moves_alike_on_both_backends() -> None:
             walkers = ensemble(square(), name)
             ends.append(moved(walkers, x, np.random.default_rng(3)))
     np.testing.assert_allclose(*ends, rtol=1e-9, atol=1e-9)
+
+
+def test_scales_are_the_widths_of_the_density() -> None:
+    """Those of a Gaussian whatever the mass is; between separation and width for two modes."""
+    rng, n = np.random.default_rng(4), 2
+    variances = np.array([0.04, 9.0])
+    v = sd.VectorField("v", sd.Lattice(1), n)
+    gauss = sd.Theory("gauss", fields=[v], action=v[0] ** 2 / 0.08 + v[1] ** 2 / 18)
+    walkers = ensemble(gauss, "torch")
+    x = rng.normal(size=(COUNT, n, 1)) * np.sqrt(variances)[:, None]
+    weights = rng.uniform(0.5, 1.5, COUNT)
+    scales = walkers.scales(walkers.state(x), weights / weights.sum(), 1.0)
+    np.testing.assert_allclose(scales, np.sqrt(variances), rtol=0.05)
+    two = sd.Theory("two", fields=[v], action=50 * (v[0] ** 2 - 4) ** 2 + v[1] ** 2 / 2)
+    walkers = ensemble(two, "torch")
+    at_modes = np.sign(rng.normal(size=COUNT)) * (2 + rng.normal(size=COUNT) / 40)
+    x = np.stack([at_modes, rng.normal(size=COUNT)], axis=1)[..., None]
+    wide, unit = walkers.scales(walkers.state(x), np.full(COUNT, 1 / COUNT), 1.0)
+    assert 2 / 40 < wide < 2
+    assert abs(unit - 1) < 0.05
+
+
+def test_scales_of_what_does_not_move_are_one() -> None:
+    walkers = ensemble(double_well(), "torch")
+    still = walkers.state(np.ones((50, 2, 1)))
+    np.testing.assert_array_equal(walkers.scales(still, np.full(50, 0.02), 1.0), [1.0, 1.0])
