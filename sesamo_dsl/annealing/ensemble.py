@@ -19,6 +19,7 @@ from .weights import systematic
 
 _JITTER = 0.2  # relative half-width of the distribution of step sizes, so that no orbit is periodic
 _ROUNDING = 1e-9  # relative and absolute change of S and log q₀ that is rounding
+_MEDIAN = 0.6745  # median of |z| for z ~ N(0, 1)
 _SHORT, _DECADES = 0.25, 1.5  # part of the trajectories with shorter steps, by at most so many decades
 
 Proposal = Callable[[np.random.Generator, State], tuple[Array, Array]]
@@ -102,7 +103,7 @@ class Ensemble(Generic[From]):
         self._state = arrays.compiled(moves.state)
         self._trajectory = arrays.compiled(moves.trajectory)
         self._under_action = arrays.compiled(Moves(arrays, emitted, start.mass, start.field_shape).trajectory)
-        self._coordinates = arrays.compiled(moves.coordinates)
+        self._slope = arrays.compiled(moves.slope)
         self._judge = arrays.compiled(moves.judge)
         self._propose = arrays.compiled(moves.propose)
         self._proposals = _proposals(arrays, emitted, program, start.auxiliary)
@@ -149,16 +150,13 @@ class Ensemble(Generic[From]):
     def scales(self, state: State, weights: np.ndarray, beta: float) -> np.ndarray:
         """The width of γ_β in each whitened coordinate, (n,), from walkers with normalised weights.
 
-        It is the geometric mean of the spread of the walkers and of the inverse spread of −∂ log γ_β/∂z,
-        which are equal for a Gaussian. Where γ_β has several modes, the walkers are spread over all of them,
-        and the derivative knows the width of one. Spreads are medians, which tails do not move.
+        It is the inverse spread of g = ∂ log γ_β/∂z: for a Gaussian its width, for several modes the width of
+        one of them; ⟨z g⟩ = −1, so that as a standard deviation it is never more than that of z. The spread is
+        a median, which walkers far from all others do not move.
         """
-        drawn = systematic(weights, 0.5)
-        z, slope = (self._arrays.to_numpy(a)[drawn] for a in self._coordinates(state, beta))
-        near, steep = (np.median(np.abs(a - np.median(a, axis=0)), axis=0) for a in (z, slope))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            widths = np.sqrt(near / steep)
-        return np.where(np.isfinite(widths) & (widths > 0), widths, 1.0)
+        slope = self._arrays.to_numpy(self._slope(state, beta))[systematic(weights, 0.5)]
+        spread = np.median(np.abs(slope - np.median(slope, axis=0)), axis=0) / _MEDIAN
+        return np.where(spread > 0, 1 / np.where(spread > 0, spread, 1.0), 1.0)
 
     def excursion(
         self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False

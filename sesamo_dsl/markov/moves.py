@@ -122,25 +122,19 @@ class Moves:
         xp = self._xp
         length = xp.reshape(steps, (steps.shape[0], -1))
 
-        def slope(s: State) -> Array:
-            return self._slope(s, beta)
-
         def leap(_: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
             s, p = carry
             s = self.state(s.x + self._mass.spread(length * p), s.auxiliary)
-            return s, p - length * slope(s)
+            return s, p - length * self.slope(s, beta)
 
-        half = momenta - length / 2 * slope(state)
+        half = momenta - length / 2 * self.slope(state, beta)
         end, p = self._arrays.repeat(leapfrogs, leap, (state, half))
-        p = p + length / 2 * slope(end)
+        p = p + length / 2 * self.slope(end, beta)
         kinetic = (xp.sum(momenta**2, axis=1) - xp.sum(p**2, axis=1)) / 2
         return self._chosen(state, end, self._gain(state, end, beta) + kinetic, log_uniform)
 
-    def coordinates(self, state: State, beta: Any) -> tuple[Array, Array]:
-        """The whitened coordinates z of walkers and −∂ log γ_β/∂z, (walkers, n) each."""
-        return self._mass.whiten(state.x), self._slope(state, beta)
-
-    def _slope(self, state: State, beta: Any) -> Array:
+    def slope(self, state: State, beta: Any) -> Array:
+        """−∂ log γ_β/∂z in the whitened coordinates z, (walkers, n)."""
         total = state.action_slope
         if state.log_q_slope is not None:
             total = beta * total - (1 - beta) * state.log_q_slope
