@@ -153,7 +153,14 @@ def large_lattice(backend: str, seconds: float) -> Iterator[Row]:
 
 
 def honeycomb_annealed(
-    slices: int, U: float, beta: float, batch: int, bar: float | None, seeds: int, trajectories: int
+    slices: int,
+    U: float,
+    beta: float,
+    batch: int,
+    bar: float | None,
+    seeds: int,
+    chains: int,
+    trajectories: int,
 ) -> Task:
     """18 sites of a honeycomb torus: the flow, the flow with annealing, and long HMC with flips of sites."""
 
@@ -170,7 +177,7 @@ def honeycomb_annealed(
                 "⟨SᶻSᶻ⟩ of neighbours": spins[:, hopping > 0].mean(axis=1),
             }
 
-        chain = sd.hmc(sitewise, chains=32, trajectories=trajectories, warm_up=100)
+        chain = sd.hmc(sitewise, chains=chains, trajectories=trajectories, warm_up=trajectories // 2)
         theirs = {
             name: Estimate(*chain.expect(values)[:2])
             for name, values in measured(chain.configurations).items()
@@ -211,9 +218,9 @@ GERDES = {8: (6.0, 3.0, None), 12: (5.276, 3.0, None), 20: (4.807, None, 0.9), 3
 TASKS: dict[str, Task] = {
     **{f"gerdes-{extent}": at_equal_time(extent, *point) for extent, point in GERDES.items()},
     "phi4-32-annealed": large_lattice,
-    "hubbard-18x20-annealed": honeycomb_annealed(20, 3.0, 2.0, 128, 0.9, 3, 400),
-    "hubbard-18x100-annealed": honeycomb_annealed(100, 3.0, 8.0, 32, None, 1, 100),
-    "hubbard-18x100-U2-annealed": honeycomb_annealed(100, 2.0, 4.0, 32, None, 1, 100),
+    "hubbard-18x20-annealed": honeycomb_annealed(20, 3.0, 2.0, 128, 0.9, 3, 32, 400),
+    "hubbard-18x100-annealed": honeycomb_annealed(100, 3.0, 8.0, 32, None, 1, 16, 60),
+    "hubbard-18x100-U2-annealed": honeycomb_annealed(100, 2.0, 4.0, 32, None, 1, 16, 60),
 }
 SECONDS = {
     "gerdes-8": 300.0,

@@ -151,8 +151,8 @@ class Ensemble(Generic[From]):
         """The width of γ_β in each whitened coordinate, (n,), from walkers with normalised weights.
 
         It is the inverse spread of g = ∂ log γ_β/∂z: for a Gaussian its width, for several modes the width of
-        one of them; ⟨z g⟩ = −1, so that as a standard deviation it is never more than that of z. The spread is
-        a median, which walkers far from all others do not move.
+        one of them; ⟨z g⟩ = −1, so that as a standard deviation it is never more than that of z. The spread
+        is a median, which walkers far from all others do not move.
         """
         slope = self._arrays.to_numpy(self._slope(state, beta))[systematic(weights, 0.5)]
         spread = np.median(np.abs(slope - np.median(slope, axis=0)), axis=0) / _MEDIAN
