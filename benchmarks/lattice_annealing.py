@@ -177,7 +177,7 @@ def honeycomb_annealed(
                 "⟨SᶻSᶻ⟩ of neighbours": spins[:, hopping > 0].mean(axis=1),
             }
 
-        chain = sd.hmc(sitewise, chains=chains, trajectories=trajectories, warm_up=trajectories // 2)
+        chain = sd.hmc(sitewise, chains=chains, trajectories=trajectories, warm_up=max(50, trajectories // 4))
         theirs = {
             name: Estimate(*chain.expect(values)[:2])
             for name, values in measured(chain.configurations).items()
@@ -219,8 +219,8 @@ TASKS: dict[str, Task] = {
     **{f"gerdes-{extent}": at_equal_time(extent, *point) for extent, point in GERDES.items()},
     "phi4-32-annealed": large_lattice,
     "hubbard-18x20-annealed": honeycomb_annealed(20, 3.0, 2.0, 128, 0.9, 3, 32, 400),
-    "hubbard-18x100-annealed": honeycomb_annealed(100, 3.0, 8.0, 32, None, 1, 16, 60),
-    "hubbard-18x100-U2-annealed": honeycomb_annealed(100, 2.0, 4.0, 32, None, 1, 16, 60),
+    "hubbard-18x100-annealed": honeycomb_annealed(100, 3.0, 8.0, 32, None, 1, 8, 100),
+    "hubbard-18x100-U2-annealed": honeycomb_annealed(100, 2.0, 4.0, 32, None, 1, 8, 100),
 }
 SECONDS = {
     "gerdes-8": 300.0,
