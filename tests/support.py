@@ -1,4 +1,4 @@
-"""What tests of several rooms share: paths, examples, untrained models, models far from their start, commands."""
+"""What tests of several rooms share: paths, examples, models before and far from their start, commands."""
 
 from __future__ import annotations
 

@@ -65,9 +65,9 @@ def show(part: RenderableType) -> None:
 
 
 def tell(**found: Any) -> None:
-    """Add entries to the JSON object of the result."""
+    """Add entries to the JSON object of the result; functions are called only if there is one."""
     if _current().as_json:
-        _current().found.update(found)
+        _current().found.update({n: value() if callable(value) else value for n, value in found.items()})
 
 
 def note(text: str) -> None:

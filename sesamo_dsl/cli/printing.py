@@ -27,7 +27,7 @@ def print_report(
     with doing("measuring"):
         text, warnings = samples.text(), samples.warnings
     say(text)
-    tell(samples=samples_record(samples))
+    tell(samples=lambda: samples_record(samples))
     if chain is None:
         for name in observable_names(samples.program):
             say(f"{f'⟨{name}⟩':<18} {samples.expect(name)}")
@@ -36,7 +36,7 @@ def print_report(
     else:
         say(f"\nindependence Metropolis, {len(chain)} steps, acceptance {chain.acceptance:.4f}")
         say(comparison_text(samples, chain))
-        tell(chain=chain_record(chain))
+        tell(chain=lambda: chain_record(chain))
         for warning in chain.warnings:
             say(f"WARNING: {warning}")
         warnings += chain.warnings

@@ -27,6 +27,7 @@ OF_START = (
     *OF_RESUME,
 )
 """Names of what else ``compiled.train`` takes."""
+_OPTIMIZERS = {"torch": "torch.optim", "jax": "optax"}
 _KINDS = {"coupling": FlowSpec, "bisection": BisectionSpec}
 
 
@@ -164,7 +165,14 @@ def make_optimizer(table: Any, backend: str) -> Any:
             remedy="write for instance --option optimizer.name=SGD --option optimizer.lr=0.01",
         )
     arguments = {name: tuple(v) if isinstance(v, list) else v for name, v in table.items() if name != "name"}
-    room = library({"torch": "torch.optim", "jax": "optax"}.get(backend, backend), "optimizer", backend)
+    if backend not in _OPTIMIZERS:
+        raise OptionError(
+            "option optimizer",
+            expected=f"a backend whose optimisers have names: {' or '.join(_OPTIMIZERS)}",
+            found=backend,
+            remedy="pass the optimiser in Python: compiled.train(optimizer=…)",
+        )
+    room = library(_OPTIMIZERS[backend], "optimizer", backend)
     made = getattr(room, table["name"], None)
     if table["name"].startswith("_") or not callable(made):
         near = difflib.get_close_matches(table["name"], dir(room), n=1)
@@ -174,8 +182,12 @@ def make_optimizer(table: Any, backend: str) -> Any:
             found="no such name",
             remedy=f"did you mean {near[0]}?" if near else "check the spelling",
         )
-    with checks.calling("option optimizer", f"arguments of {table['name']}", "see its documentation"):
-        return (lambda parameters: made(parameters, **arguments)) if backend == "torch" else made(**arguments)
+
+    def of(*parameters: Any) -> Any:
+        with checks.calling("option optimizer", f"arguments of {table['name']}", "see its documentation"):
+            return made(*parameters, **arguments)
+
+    return (lambda parameters: of(parameters)) if backend == "torch" else of()
 
 
 def make_callbacks(table: Any) -> list[Any]:

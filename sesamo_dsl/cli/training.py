@@ -123,7 +123,6 @@ def train(
     if "flow" in chosen:
         chosen["flow"] = architecture(chosen["flow"])
     name, callbacks = chosen.pop("backend", "torch"), make_callbacks(chosen.pop("callbacks", {}))
-    optimizer = make_optimizer(chosen.pop("optimizer"), name) if "optimizer" in chosen else None
     kept = {key: chosen.pop(key) for key in OF_START if key in chosen}
     with doing("compiling"):
         # Z is judged at the couplings of --set, when the run starts
@@ -134,6 +133,9 @@ def train(
             shape = compiled.program.configuration_shape
             kept["reference"], weights = read_configurations(parse_path(kept["reference"]), shape)
             _require_no_weights(weights)
+    optimizer = None
+    if "optimizer" in kept:
+        optimizer = make_optimizer(kept.pop("optimizer"), compiled.backend.name)
     note("training …")
 
     def begin() -> Run:
@@ -154,7 +156,6 @@ def train(
 
 @command("resume")
 def resume(
-    context: typer.Context,
     run: RunArgument,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of steps to train further.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Time to train further.")] = None,

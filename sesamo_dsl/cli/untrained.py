@@ -71,7 +71,7 @@ def run_hmc(
     with doing("measuring"):
         text = chain.text()
     say(text)
-    tell(chain=chain_record(chain))
+    tell(chain=lambda: chain_record(chain))
     if output is not None:
         save_arrays(output, {"x": chain.x, "action": chain.action})
         tell(output=output)
@@ -135,7 +135,7 @@ def run_anneal(
     except AnnealingInterrupted as interrupted:
         stopped, annealed = interrupted, interrupted.annealed
     say(annealed.text())
-    tell(annealing=annealing_record(annealed))
+    tell(annealing=lambda: annealing_record(annealed))
     if output is not None:
         arrays = {"x": annealed.samples, "log_weights": annealed.log_weights, "action": annealed.action}
         save_arrays(output, arrays | {"ancestor": annealed.ancestor})

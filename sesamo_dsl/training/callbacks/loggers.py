@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -84,8 +85,9 @@ class CSVLogger(Watcher):
         try:
             if self._stream is not None:
                 self._stream.write(f"{line}\n")
-        except OSError as error:
-            raise self._unwritable(error) from error
+        except OSError as error:  # a full disk, say; the training itself goes on
+            warnings.warn(f"nothing more is written to {self._path}: {error}", RuntimeWarning, stacklevel=2)
+            self._stream = None
 
     def end(self, model: Model, *, completed: bool) -> None:
         """Close the file."""
@@ -98,7 +100,7 @@ class CSVLogger(Watcher):
             f"file {self._path}",
             expected="a text file that can be read and written",
             found=str(error),
-            remedy="choose another file, or make room; the run itself is kept",
+            remedy="choose another file, or make room",
         )
 
 

@@ -52,14 +52,13 @@ class Every(Watcher):
 
     def __call__(self, step: Step) -> object:
         """Call the callback if it is time."""
+        due = step.progress >= 1
         if self._steps is not None:
-            due = step.number % self._steps == 0
-        else:
-            assert self._seconds is not None
-            due = step.seconds - self._last >= self._seconds
-        if not due and step.progress < 1:
+            due |= step.number % self._steps == 0
+        elif self._seconds is not None and step.seconds - self._last >= self._seconds:
+            due, self._last = True, step.seconds
+        if not due:
             return False
-        self._last = step.seconds
         return self._callback(step)
 
     def end(self, model: Model, *, completed: bool) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import sys
 import time
+import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from ... import checks
 from ...backend import Model
-from ...errors import OptionError
+from ...errors import OptionError, RunError
 from ...machine.files import write_bytes
 from ...machine.outputs import check_picture
 from ..history import History
@@ -78,9 +80,12 @@ class LivePicture(Watcher):
         if self._path is not None:
             data = io.BytesIO()
             figure.savefig(data, format=self._path.suffix.removeprefix(".").lower())
-            write_bytes(self._path, data.getvalue())
+            try:
+                write_bytes(self._path, data.getvalue())
+            except RunError as error:  # a full disk, say; the training itself goes on
+                warnings.warn(f"{self._path} is not drawn: {error.found}", RuntimeWarning, stacklevel=2)
         elif self._shown is None:
-            self._shown = sys.modules["IPython.display"].display(figure, display_id=True)
+            self._shown = import_module("IPython.display").display(figure, display_id=True)
         else:
             self._shown.update(figure)
         end = time.perf_counter()
@@ -91,9 +96,7 @@ def _in_notebook() -> bool:
     """True in a process that shows what is displayed, which is one of IPython."""
     if "IPython" not in sys.modules:
         return False
-    from IPython.core.getipython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None) is not None
+    return getattr(import_module("IPython").get_ipython(), "kernel", None) is not None
 
 
 def _figure(history: History) -> Any:
