@@ -107,8 +107,8 @@ def test_symmetries_finds_what_is_not_declared(tmp_path: Path) -> None:
     printed = run("symmetries", "gaussian_mixture", "--set", "h=0")
     assert printed.exit_code == 0
     assert "discrete maps" in printed.stdout
-    assert record(run("symmetries", "scalar_phi4@2", "--set", "h=0", "--json"))["discrete"]["order"] == 2
-    assert record(run("symmetries", "scalar_phi4@2", "--json"))["discrete"]["order"] == 1  # for all h
+    assert record(run("symmetries", "scalar_phi4@3", "--set", "h=0", "--json"))["discrete"]["order"] == 2
+    assert record(run("symmetries", "scalar_phi4@3", "--json"))["discrete"]["order"] == 1  # for all h
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])

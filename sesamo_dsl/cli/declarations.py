@@ -30,7 +30,6 @@ from .output import doing, say, show, tell
 
 _SEARCH_SECONDS = 1.5
 """Time that ``check`` searches undeclared symmetries for."""
-_WIDEST = 100  # columns that a text of several lines is readable in
 
 
 _VERDICTS = {
@@ -52,9 +51,8 @@ def list_theories() -> None:
         freedom = theory.degrees_of_freedom
         show(Text(name, "bold", overflow="fold"))
         facts = f"{theory.lattice}, {freedom} degrees of freedom, symmetry {symmetry}"
-        right = max(0, Console().width - _WIDEST)
         for line in (facts, summary):
-            show(Padding(line, (0, right, 0, 4), expand=False))
+            show(Padding(line, (0, 0, 0, 4), expand=False))
         listed.append(
             {
                 "name": name,

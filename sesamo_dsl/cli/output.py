@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -48,6 +47,9 @@ class Output:
 _CURRENT: ContextVar[Output | None] = ContextVar("output", default=None)
 
 
+_WIDEST = 104  # columns in which a text of several lines is readable
+
+
 def _current() -> Output:
     return _CURRENT.get() or Output()
 
@@ -61,7 +63,7 @@ def say(text: str = "") -> None:
 def show(part: RenderableType) -> None:
     """Print a part of the result that is laid out for the width of the terminal."""
     if not _current().as_json:
-        Console(highlight=False).print(part)
+        Console(highlight=False, width=min(Console().width, _WIDEST)).print(part)
 
 
 def tell(**found: Any) -> None:
@@ -152,8 +154,6 @@ def _plain(value: Any) -> Any:
         return {"value": _plain(value.value), "error": _plain(value.error)}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    if isinstance(value, Path):
-        return str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value
+    return value if value is None or isinstance(value, int | str) else str(value)

@@ -107,7 +107,7 @@ def test_an_interrupted_training_with_callbacks_ends_as_an_uninterrupted_one(
         return [
             sd.BestWeights(window=4),
             sd.Every(sd.BestWeights("ess", window=1), steps=3),
-            sd.EarlyStopping(window=2, patience=9),
+            sd.EarlyStopping(window=2, patience=99),
             sd.CSVLogger(tmp_path / f"{name}.csv"),
         ]
 
