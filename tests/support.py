@@ -21,9 +21,9 @@ from typer.testing import CliRunner, Result
 import sesamo_dsl as sd
 from sesamo_dsl.annealing.result import Annealed
 from sesamo_dsl.backend import Model, load_backend
+from sesamo_dsl.cli import app
 from sesamo_dsl.ir.interpreter import run as interpret
 from sesamo_dsl.ir.program import Program
-from sesamo_dsl.cli import app
 from sesamo_dsl.plan.base import make_base
 from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
