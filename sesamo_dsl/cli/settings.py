@@ -23,10 +23,11 @@ OF_TRAINING = tuple(TrainingOptions.__dataclass_fields__)
 OF_RESUME = ("optimizer", "callbacks")
 """Names of what a training that goes on takes again."""
 OF_START = (
-    *("backend", "precision", "method", "start_from", "directory", "check", "parameters", "reference"),
+    *("backend", "precision", "device", "method", "start_from", "directory", "check"),
+    *("parameters", "reference"),
     *OF_RESUME,
 )
-"""Names of what else ``compiled.train`` takes."""
+"""Names of what else ``sd.compile`` and ``compiled.train`` take."""
 _OPTIMIZERS = {"torch": "torch.optim", "jax": "optax"}
 _KINDS = {"coupling": FlowSpec, "bisection": BisectionSpec}
 

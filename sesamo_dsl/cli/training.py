@@ -116,7 +116,8 @@ def train(
     flags = {name: context.params[name] for name in _FLAGS if not is_default(context, name)}
     chosen = _chosen(options, config, (*OF_TRAINING, *OF_START), flags)
     place = chosen.get("directory")
-    require_distinct(directory=parse_path(place) if isinstance(place, str) else place, plot=plot)
+    place = parse_path(place) if isinstance(place, str) else place  # what else it may be is checked with it
+    require_distinct(directory=place if isinstance(place, Path) else None, plot=plot)
     if plot is not None:
         check_picture(plot)
     couplings = _couplings(chosen.pop("parameters", {}), parse_couplings(settings or []))
@@ -126,8 +127,8 @@ def train(
     kept = {key: chosen.pop(key) for key in OF_START if key in chosen}
     with doing("compiling"):
         # Z is judged at the couplings of --set, when the run starts
-        precision = kept.pop("precision", None)
-        compiled = compile(load_theory(theory), name, precision=precision, normalizable=False)
+        made: dict[str, Any] = {key: kept.pop(key) for key in ("precision", "device") if key in kept}
+        compiled = compile(load_theory(theory), name, normalizable=False, **made)
         origin = source_of(theory if is_shipped(theory) else str(parse_path(theory).resolve()))
         if "reference" in kept:
             shape = compiled.program.configuration_shape
