@@ -117,7 +117,7 @@ large or cancels; a look at S where it is not finite, `compiled.action(x)`, if i
     "TrainingInterrupted": """
 Ctrl-C or SIGTERM. It is a KeyboardInterrupt, so that `except Exception` does not swallow it. The step
 that was going on is done first and all is kept: `error.run` is the run, `error.run.resume()` finishes it
-bit for bit, and on the command line that is `sesamo-dsl train --resume RUN`.
+bit for bit, and on the command line that is `sesamo-dsl resume RUN`.
 """,
     "AnnealingError": """
 S is finite nowhere near the start, or the temperatures do not reach exp(−S). The message says which, and

@@ -63,9 +63,9 @@ def command_line() -> str:
         usage = " ".join(["sesamo-dsl", name, *pieces])
         rows = [p.get_help_record(context) for p in command.params]
         table = [f"| `{names}` | {text.replace('|', chr(92) + '|')} |" for names, text in filter(None, rows)]
-        parts += [f"## {name}", command.help, f"```text\n{usage}\n```"]
+        parts += [f"### {name}", command.help, f"```text\n{usage}\n```"]
         parts += ["\n".join(["| | |", "|---|---|", *table])] * bool(table)
-    return "\n\n".join([*parts, "## Exit codes", group.epilog.removeprefix("Exit codes: ")])
+    return "\n\n".join([*parts, "### Exit codes", group.epilog.removeprefix("Exit codes: ")])
 
 
 def errors() -> str:

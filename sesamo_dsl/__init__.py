@@ -39,6 +39,14 @@ if TYPE_CHECKING:
     from .runs import Run, load_run
     from .sampler import register_base, register_flow, register_law
     from .stages.analyse import analyse
+    from .training.callbacks import (
+        BestWeights,
+        CSVLogger,
+        EarlyStopping,
+        Every,
+        LivePicture,
+        TensorBoardLogger,
+    )
 
 __all__ = [
     "SO",
@@ -48,18 +56,23 @@ __all__ = [
     "Z2",
     "Analysis",
     "Annealed",
+    "BestWeights",
     "BisectionSpec",
+    "CSVLogger",
     "Chain",
     "Comparison",
     "CompiledTheory",
     "ComplexField",
     "Cyclic",
+    "EarlyStopping",
     "Estimate",
+    "Every",
     "FermionLogDet",
     "FlowSpec",
     "GraphLattice",
     "Lattice",
     "LieSymmetry",
+    "LivePicture",
     "NotInvariantError",
     "Plan",
     "Run",
@@ -69,6 +82,7 @@ __all__ = [
     "SiteConstant",
     "Sitewise",
     "Symmetry",
+    "TensorBoardLogger",
     "Theory",
     "TrainingOptions",
     "VectorField",
@@ -124,6 +138,10 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "register_flow": "sampler",
     "register_law": "sampler",
     "analyse": "stages.analyse",
+    **dict.fromkeys(
+        ("BestWeights", "CSVLogger", "EarlyStopping", "Every", "LivePicture", "TensorBoardLogger"),
+        "training.callbacks",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: paths, examples, untrained models, models far from their start."""
+"""What tests of several rooms share: paths, examples, models before and far from their start, commands."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from sympy.core.cache import clear_cache
+from typer.testing import CliRunner, Result
 
 import sesamo_dsl as sd
 from sesamo_dsl.annealing.result import Annealed
 from sesamo_dsl.backend import Model, load_backend
+from sesamo_dsl.cli import app
 from sesamo_dsl.ir.interpreter import run as interpret
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.plan.base import make_base
@@ -138,3 +140,22 @@ class WithoutArrays:
         if name == "arrays":
             raise AttributeError(name)
         return getattr(load_backend("torch"), name)
+
+
+QUICK = ("--steps", "2", "--batch", "16")  # of trainings on the command line
+
+
+def run_command(*arguments: str | Path) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def refused(result: Result, *words: str) -> None:
+    """The command ended with exit code 1 and a message that has these words, on stderr."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "expected:" in result.stderr
+    assert "remedy:" in result.stderr
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in result.stderr

@@ -108,7 +108,7 @@ def test_every_class_of_errors_has_an_example() -> None:
 def test_the_page_of_commands_has_all_of_them() -> None:
     page = SITE["command_line"]()
     for name, command in cast(Any, typer.main.get_command(app)).commands.items():
-        assert f"## {name}\n" in page
+        assert f"### {name}\n" in page
         assert all(option in page for parameter in command.params for option in parameter.opts)
 
 

@@ -1,6 +1,7 @@
 """The command line, ``sesamo-dsl``: declarations, runs, and what samples without a model."""
 
-from . import declarations, runs, untrained  # in the order in which commands are listed
+# in the order in which commands are listed
+from . import new, declarations, derived, training, runs, untrained, doctor  # noqa: I001
 from .application import app, main
 
-__all__ = ["app", "declarations", "main", "runs", "untrained"]
+__all__ = ["app", "declarations", "derived", "doctor", "main", "new", "runs", "training", "untrained"]

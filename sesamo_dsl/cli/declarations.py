@@ -1,17 +1,21 @@
-"""Commands about declarations: theories, check, test."""
+"""Commands about declarations: theories, check, symmetries, test."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import time
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.padding import Padding
+from rich.text import Text
 
+from ..analysis.derivation.content import verdicts
+from ..analysis.derivation.text import TextWriter
+from ..analysis.discovery import find_symmetries
 from ..analysis.result import Analysis
 from ..analysis.undeclared import undeclared_symmetries
 from ..errors import (
@@ -19,11 +23,10 @@ from ..errors import (
     OptionError,
 )
 from ..language.theory_files import load_theory, shipped_theories
-from ..machine.files import write_text
-from ..machine.outputs import TEXTS, check_output, check_picture
 from ..stages.analyse import analyse
-from .application import FAILED, app
-from .arguments import SettingsOption, TheoryArgument, parse_couplings, parse_path, require_distinct
+from .application import FAILED, command
+from .arguments import SettingsOption, TheoryArgument, parse_couplings
+from .output import doing, say, show, tell
 
 _SEARCH_SECONDS = 1.5
 """Time that ``check`` searches undeclared symmetries for."""
@@ -36,85 +39,78 @@ _VERDICTS = {
 }
 
 
-@app.command("theories")
+@command("theories")
 def list_theories() -> None:
     """List the theories that come with the package."""
-    name_column = Column("theory", no_wrap=True)  # a name that is broken up cannot be copied
-    table = Table(
-        name_column, "lattice", "dof", "symmetry", "", box=None, header_style="bold", pad_edge=False
-    )
+    listed = []
     for name in shipped_theories():
         theory = load_theory(name)
         text = inspect.getdoc(importlib.import_module(f"sesamo_theories.{name}")) or ""
         symmetry = " × ".join(s.name for s in theory.symmetries) or "none"
         summary = text.partition("\n")[0]
-        table.add_row(name, str(theory.lattice), str(theory.degrees_of_freedom), symmetry, summary)
-    Console().print(table)
+        freedom = theory.degrees_of_freedom
+        show(Text(name, "bold", overflow="fold"))
+        facts = f"{theory.lattice}, {freedom} degrees of freedom, symmetry {symmetry}"
+        for line in (facts, summary):
+            show(Padding(line, (0, 0, 0, 4), expand=False))
+        listed.append(
+            {
+                "name": name,
+                "lattice": str(theory.lattice),
+                "degrees_of_freedom": freedom,
+                "symmetries": [s.name for s in theory.symmetries],
+                "summary": summary,
+            }
+        )
+    tell(theories=listed)
 
 
-@app.command()
-def check(
-    theory: TheoryArgument,
-    settings: SettingsOption = None,
-    form: Annotated[
-        Literal["text", "latex", "html"], typer.Option("--format", help="How to write the derivation.")
-    ] = "text",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            parser=parse_path, metavar="FILE", help="Write the derivation to this file, not to the screen."
-        ),
-    ] = None,
-    picture: Annotated[
-        Path | None,
-        typer.Option(
-            parser=parse_path, metavar="PICTURE", help="Draw the domain to this .png, .pdf or .svg file."
-        ),
-    ] = None,
-) -> None:
-    """Verify the declared symmetries and print what follows from them; exit code 3 if ∫ exp(−S) is infinite.
+@command("check")
+def check(theory: TheoryArgument, settings: SettingsOption = None) -> None:
+    """Verify the declared symmetries and print the verdicts; exit code 3 if ∫ exp(−S) is infinite.
 
-    That is judged at the default couplings and those of --set.
+    That is judged at the default couplings and those of --set. What follows is printed by derive.
     """
-    from ..report.derivation import derivation  # matplotlib, in the same package, takes a second to import
+    with doing("verifying"):
+        analysis = analyse(
+            load_theory(theory), parameters=parse_couplings(settings or []), normalizable=False
+        )
+        lines, limits = undeclared_symmetries(analysis, _SEARCH_SECONDS)
+    say(TextWriter().document(tuple(verdicts(analysis))))
+    say(f"\nverdict: {verdict_of(analysis)}")
+    say("exact symmetries that are not declared:" if lines else "no undeclared symmetry was found")
+    for line in lines:
+        say(f"  {line}")
+    for limit in limits:
+        say(f"  limit of the search: {limit}")
+    tell(theory=analysis.theory.name, **_judged(analysis), undeclared=lines, limits=limits)
+    require_finite_z(analysis)
 
-    require_distinct(output=output, picture=picture)
-    if output is not None:
-        check_output(output, TEXTS)
-    if picture is not None:
-        check_picture(picture)
-    analysis = analyse(load_theory(theory), parameters=parse_couplings(settings or []), normalizable=False)
-    text, verdict = derivation(analysis, form), f"verdict: {_verdict(analysis)}"
-    if output is not None:
-        write_text(output, text + "\n")
-        typer.echo(f"derivation         {output}")
-    else:
-        typer.echo(text)
-    if output is not None or form == "text":  # a page that is piped into a file stays a page
-        typer.echo(f"\n{verdict}")
-        _report_undeclared(analysis)
-    if picture is not None:
-        from ..report.domains import domain_picture
-        from ..report.pictures import save
 
-        save(domain_picture(analysis), picture)
-        typer.echo(f"picture            {picture}", err=output is None and form != "text")
+def require_finite_z(analysis: Analysis) -> None:
+    """End with the exit code of a failed check if ∫ exp(−S) is found to be infinite."""
     if analysis.divergence is not None:
         typer.echo(f"normalisability: {analysis.normalisability}", err=True)
         raise typer.Exit(FAILED)
 
 
-def _report_undeclared(analysis: Analysis) -> None:
-    """Exact symmetries that are not declared, as far as they are found at once."""
-    lines, limits = undeclared_symmetries(analysis, _SEARCH_SECONDS)
-    typer.echo("exact symmetries that are not declared:" if lines else "no undeclared symmetry was found")
-    for line in lines:
-        typer.echo(f"  {line}")
-    for limit in limits:
-        typer.echo(f"  limit of the search: {limit}")
+def _judged(analysis: Analysis) -> dict[str, Any]:
+    """The verdicts by name, for JSON."""
+    reports = (*analysis.reports, *analysis.lie_reports)
+    return {
+        "verdict": analysis.status if analysis.is_modulated else None,
+        "symmetries": [
+            {"name": r.symmetry.name, "status": r.status, "evidence": [v.evidence for v in r.verdicts]}
+            for r in reports
+        ],
+        "breaking": str(analysis.breaking),
+        "normalisability": analysis.normalisability,
+        "infinite": analysis.divergence is not None,
+    }
 
 
-def _verdict(analysis: Analysis) -> str:
+def verdict_of(analysis: Analysis) -> str:
+    """What the symmetries are good for, in a sentence."""
     return (
         _VERDICTS[analysis.status]
         if analysis.is_modulated
@@ -122,7 +118,45 @@ def _verdict(analysis: Analysis) -> str:
     )
 
 
-@app.command("test")
+@command("symmetries")
+def list_symmetries(
+    theory: TheoryArgument,
+    settings: SettingsOption = None,
+    seconds: Annotated[
+        float, typer.Option(help="Time after which no further search is begun; the result names the rest.")
+    ] = 60.0,
+) -> None:
+    """Find the symmetries of an action from the action alone, each with its proof; none has to be declared.
+
+    They hold for all values of the couplings, except those of --set.
+    """
+    with doing("searching"):
+        found = find_symmetries(load_theory(theory), at=parse_couplings(settings or []), seconds=seconds)
+    say(found.text())
+    internal, lattice = found.internal, found.lattice
+
+    def judged(verdicts_on: Sequence[Any]) -> list[dict[str, str]]:
+        return [{"map": str(v.generator), "status": v.status, "evidence": v.evidence} for v in verdicts_on]
+
+    tell(
+        theory=found.theory.name,
+        internal=found.name,
+        algebra={"name": found.algebra.name, "dimension": found.algebra.dimension},
+        discrete={
+            "name": internal.name,
+            "order": internal.order,
+            "generators": judged([*internal.verdicts, *internal.undecided, *internal.affine]),
+        },
+        lattice={
+            "point_group": lattice.name,
+            "order": lattice.order,
+            "generators": judged([*lattice.verdicts, *lattice.undecided]),
+        },
+        limits=found.limits,
+    )
+
+
+@command("test")
 def run_tests(
     theory: Annotated[
         str | None,
@@ -140,7 +174,7 @@ def run_tests(
 ) -> None:
     """Test every property that a theory has to have; exit code 3 and a counterexample if one fails."""
     try:
-        from ..testing.table import print_random, print_results, print_summary
+        from ..testing.table import counterexample, print_random, print_results, print_summary
     except ImportError as error:
         raise BackendError(
             "property tests",
@@ -150,7 +184,7 @@ def run_tests(
         ) from error
     from ..testing import RandomResult, check_properties, run_random
 
-    console = Console()
+    console = Console()  # of stdout as it is now: with --json that is stderr
     if (theory is None) == (random == 0):
         raise OptionError(
             "command test",
@@ -159,23 +193,38 @@ def run_tests(
             remedy="name a theory, or ask for random ones",
         )
     if theory is None:
-        with console.status("testing") as status:
+        with doing("testing") as update:
 
             def report(result: RandomResult) -> None:
                 """As they come: what was found by a run that is stopped is not lost."""
                 print_random(result, console)
-                status.update(f"random theory {result.seed} {result.status}")
+                update(f"random theory {result.seed} {result.status}")
 
             drawn = run_random(random, seed=seed, backends=backend, report=report)
         print_summary(drawn, console)
+        tell(theories=[{"seed": r.seed, "status": r.status, "found": r.found} for r in drawn])
         raise typer.Exit(FAILED if any(result.status == "failed" for result in drawn) else 0)
     began = time.perf_counter()
-    with console.status("testing") as status:
+    with doing("testing") as update:
         results = check_properties(
             load_theory(theory),
             backend,
             examples=examples,
-            report=lambda result: status.update(f"testing: {result.prop.name} done"),
+            report=lambda result: update(f"testing: {result.prop.name} done"),
         )
     print_results(results, time.perf_counter() - began, console)
+    tell(
+        properties=[
+            {
+                "law": result.prop.name,
+                "statement": result.prop.statement,
+                "holds": result.holds,
+                "examples": result.examples,
+                "residual": result.worst.worst[0],
+                "tolerance": result.worst.worst[1],
+                "counterexample": None if result.holds else counterexample(result),
+            }
+            for result in results
+        ]
+    )
     raise typer.Exit(0 if all(result.holds for result in results) else FAILED)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
 
+from ..annealing.result import Annealed
 from ..estimates.chains import Chain
 from ..estimates.estimate import Estimate
 from ..estimates.reported import Reported
@@ -15,31 +17,96 @@ from ..estimates.samples import Samples
 from ..estimates.weighted import observable_names
 from ..machine.files import write_bytes
 from .application import FAILED
+from .output import doing, say, tell
 
 
 def print_report(
     samples: Samples, plot: Path | None, chain: Chain | None = None, *, control: bool = False
 ) -> None:
     """Print figures, observables and warnings, beside those of a chain if there is one, and draw samples."""
-    typer.echo(samples.text())
-    warnings = samples.warnings
+    with doing("measuring"):
+        text, warnings = samples.text(), samples.warnings
+    say(text)
+    tell(samples=lambda: samples_record(samples))
     if chain is None:
         for name in observable_names(samples.program):
-            typer.echo(f"{f'⟨{name}⟩':<18} {samples.expect(name)}")
+            say(f"{f'⟨{name}⟩':<18} {samples.expect(name)}")
         for name in samples.declared:
-            typer.echo(f"{name:<18} {samples.derived(name)}")
+            say(f"{name:<18} {samples.derived(name)}")
     else:
-        typer.echo(f"\nindependence Metropolis, {len(chain)} steps, acceptance {chain.acceptance:.4f}")
-        typer.echo(comparison_text(samples, chain))
+        say(f"\nindependence Metropolis, {len(chain)} steps, acceptance {chain.acceptance:.4f}")
+        say(comparison_text(samples, chain))
+        tell(chain=lambda: chain_record(chain))
         for warning in chain.warnings:
-            typer.echo(f"WARNING: {warning}")
+            say(f"WARNING: {warning}")
         warnings += chain.warnings
     if control:
-        typer.echo("\nwith Schwinger–Dyson identities as control variates")
-        for name in ("action", *observable_names(samples.program)):
-            typer.echo(f"{f'⟨{name}⟩':<18} {(chain or samples).expect(name, control=True)}")
+        say("\nwith Schwinger–Dyson identities as control variates")
+        names = ("action", *observable_names(samples.program))
+        controlled = {name: (chain or samples).expect(name, control=True) for name in names}
+        for name, value in controlled.items():
+            say(f"{f'⟨{name}⟩':<18} {value}")
+        tell(with_control_variates=controlled)
     draw(samples, plot)
     print_warnings(warnings)
+
+
+def samples_record(samples: Samples) -> dict[str, Any]:
+    """The figures of samples by name, for JSON."""
+    sectors, coverage = samples.program.sectors, samples.coverage
+    masses = {}
+    if sectors.count > 1 and sectors.enumerable:
+        pairs = zip(samples.sector_masses.tolist(), samples.sector_errors.tolist(), strict=True)
+        masses["sector_masses"] = [Estimate(mass, error) for mass, error in pairs]
+    return {
+        "count": len(samples),
+        "ess": samples.ess,
+        "log_z": samples.log_z,
+        "exact_log_z": None if samples.exact is None else samples.exact.log_z,
+        "kl": samples.kl,
+        "kl_is_exact": samples.kl_is_exact,
+        "free_energy_bound": samples.free_energy_bound,
+        "leaked_fraction": samples.leaked_fraction,
+        "virial": samples.virial,
+        **masses,
+        "expectations": _expectations(samples),
+        "coverage": None if coverage is None else {"status": coverage.status, "verdict": coverage.verdict},
+        "warnings": samples.warnings,
+        "notes": samples.notes,
+    }
+
+
+def chain_record(chain: Chain) -> dict[str, Any]:
+    """The figures of Markov chains by name, for JSON."""
+    return {
+        "shape": chain.action.shape,
+        "acceptance": chain.acceptance,
+        "virial": chain.virial,
+        "expectations": _expectations(chain),
+        "warnings": chain.warnings,
+    }
+
+
+def annealing_record(annealed: Annealed) -> dict[str, Any]:
+    """The figures of an annealing by name, for JSON."""
+    return {
+        "log_z": annealed.estimate,
+        "populations": annealed.populations,
+        "walkers": annealed.walkers,
+        "temperatures": len(annealed.ladder),
+        "reached": annealed.reached,
+        "effective_samples": annealed.effective_samples,
+        "virial": annealed.virial,
+        "expectations": _expectations(annealed),
+        "warnings": annealed.warnings,
+        "notes": annealed.notes,
+    }
+
+
+def _expectations(result: Samples | Chain | Annealed) -> dict[str, Any]:
+    """The means of the action and of the observables, and the declared functions of them."""
+    means = {name: result.expect(name) for name in ("action", *observable_names(result.program))}
+    return means | {name: result.derived(name) for name in result.declared}
 
 
 def residuals_text(samples: Samples) -> str:
@@ -71,14 +138,16 @@ def draw(samples: Samples, plot: Path | None) -> None:
         from ..report import samples_picture, save  # matplotlib takes a second to import
 
         save(samples_picture(samples), plot)
-        typer.echo(f"picture            {plot}")
+        say(f"picture            {plot}")
+        tell(picture=plot)
 
 
 def write_page(result: Reported, page: Path | None) -> None:
     """Write the page of a result, if one is wanted."""
     if page is not None:
         result.report(page)
-        typer.echo(f"report             {page}")
+        say(f"report             {page}")
+        tell(report=page)
 
 
 def print_warnings(warnings: tuple[str, ...]) -> None:

@@ -1,8 +1,7 @@
-"""Commands about trained models: train, sample, check-run, report, compare."""
+"""Commands about trained models: sample, check-run, report, compare."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,25 +11,20 @@ from ..annealing.layers import SECONDS as AUTO_SECONDS
 from ..baselines import BASELINES
 from ..comparison import Trial
 from ..comparison import compare as compare_methods
-from ..compiled import compile
 from ..errors import (
     OptionError,
-    RunNotKeptError,
     SamplingInterrupted,
-    TrainingInterrupted,
 )
 from ..estimates.chains import check_proposals, enough_proposals, independence_metropolis
 from ..estimates.files import read_configurations
 from ..estimates.samples_file import ENDINGS
 from ..estimates.samples_writer import check_samples_file
-from ..language.theory_files import is_shipped, load_theory, source_of
+from ..language.theory_files import load_theory
 from ..machine.files import write_text
 from ..machine.outputs import check_output, check_page, check_picture
 from ..plan.methods import METHODS
-from ..plan.options import Law, Strategy, TrainingOptions
-from ..runs import Run, load_run, start
-from ..values.precision import Precision
-from .application import FAILED, app
+from ..runs import load_run
+from .application import FAILED, command
 from .arguments import (
     CountOption,
     DeclarationOption,
@@ -39,7 +33,6 @@ from .arguments import (
     RunArgument,
     SettingsOption,
     TheoryArgument,
-    is_default,
     parse_couplings,
     parse_layers,
     parse_names,
@@ -47,143 +40,11 @@ from .arguments import (
     parse_seconds,
     require_distinct,
 )
+from .output import doing, note, progress, say, tell
 from .printing import draw, print_report, require_finite, residuals_text, save_arrays, write_page
 
 
-@app.command()
-def train(
-    context: typer.Context,
-    theory: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[THEORY]",
-            help="Name of a shipped theory, name@16x16 on another lattice, or a .py file; "
-            "with --resume only where the run needs it.",
-        ),
-    ] = None,
-    backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
-    settings: SettingsOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and noise.")] = 0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help=f"Number of training steps; default {TrainingOptions.steps}.")
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(help="Train for a time instead of a number of steps.")
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option(help=f"A preset of the options below: {', '.join(METHODS)}.")
-    ] = None,
-    law: Annotated[Law | None, typer.Option(help="p(u|y); by default an exact one.")] = None,
-    strategy: Annotated[Strategy | None, typer.Option(help="How samples stay in the domain.")] = None,
-    batch: Annotated[int, typer.Option(min=2, help="Samples per step.")] = TrainingOptions.batch,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak rate of Adam; by default 0.02 on a lattice, 0.002 on a point.")
-    ] = None,
-    precision: Annotated[Precision | None, typer.Option(help="By default the theory's own.")] = None,
-    start_from: Annotated[
-        Path | None,
-        typer.Option(
-            parser=parse_path,
-            metavar="RUN",
-            help="Start with the flow weights of this run, of a smaller lattice.",
-        ),
-    ] = None,
-    directory: Annotated[
-        Path | None,
-        typer.Option(
-            parser=parse_path, metavar="PATH", help="Where to keep the run; by default a new one below runs/."
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            parser=parse_path,
-            metavar="RUN",
-            help="Finish the training of this run, or train it on for --steps or --seconds.",
-        ),
-    ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart-schedule", help="With --resume: begin at the peak rate again.")
-    ] = False,
-    check: Annotated[
-        bool,
-        typer.Option(help="End with an annealing, a fifth of the time long, that the model is held against."),
-    ] = True,
-    plot: PlotOption = None,
-) -> None:
-    """Train a sampler, and measure it on 10 000 samples."""
-    require_distinct(directory=directory, plot=plot)
-    if plot is not None:
-        check_picture(plot)
-    if resume is not None:
-        own = None if is_default(context, "backend") else backend
-        _refuse_with_resume(context)
-        unfinished = load_run(resume, theory=theory, backend=own)
-        rest: dict[str, Any] = {"seconds": seconds, "learning_rate": learning_rate, "restart": restart}
-        rest["check"] = check
-        _conclude_training(lambda: unfinished.resume(steps, **rest), plot)
-        return
-    if theory is None:
-        raise typer.BadParameter("give a THEORY, or a run to --resume", param_hint="THEORY")
-    if restart:
-        raise typer.BadParameter("only with --resume", param_hint="--restart-schedule")
-    # Z is judged at the couplings of --set, when the run starts
-    compiled = compile(load_theory(theory), backend, precision=precision, normalizable=False)
-    reference = theory if is_shipped(theory) else str(parse_path(theory).resolve())
-    given = {"law": law, "strategy": strategy, "steps": steps}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    chosen |= {"seed": seed, "seconds": seconds, "batch": batch, "learning_rate": learning_rate}
-    couplings = parse_couplings(settings or [])
-
-    def begin() -> Run:
-        return start(
-            compiled,
-            None,
-            chosen,
-            parameters=couplings,
-            directory=directory,
-            origin=source_of(reference),
-            start_from=start_from,
-            method=method,
-            check=check,
-        )
-
-    _conclude_training(begin, plot)
-
-
-def _refuse_with_resume(context: typer.Context) -> None:
-    """A run that goes on keeps what it was begun with."""
-    free = {"theory", "backend", "steps", "seconds", "learning_rate", "resume", "restart", "plot", "check"}
-    given = [name for name in context.params if name not in free and not is_default(context, name)]
-    if given:
-        raise OptionError(
-            f"option {', '.join(given)} with --resume",
-            expected="--steps or --seconds, --learning-rate, --restart-schedule, --backend or --plot",
-            found=", ".join(given),
-            remedy="leave it out, or start a new run, with --start-from if its weights are to be used",
-        )
-
-
-def _conclude_training(trained: Callable[[], Run], plot: Path | None) -> None:
-    """Train and report; what is stopped or cannot be written is not lost without a word."""
-    try:
-        run = trained()
-    except TrainingInterrupted as stopped:
-        typer.echo(f"stopped by {stopped}", err=True)
-        if not stopped.run.finished:
-            typer.echo(f"to finish it: sesamo-dsl train --resume {stopped.run.directory}", err=True)
-        raise typer.Exit(128 + stopped.signal) from stopped
-    except RunNotKeptError as error:
-        if error.run is not None:
-            print_report(error.run.sample(10_000), None)
-        raise
-    samples = run.sample(10_000)
-    typer.echo(f"run directory      {run.directory}")
-    print_report(samples, plot)
-    require_finite(samples)
-
-
-@app.command()
+@command("sample")
 def sample(
     run: Annotated[
         Path,
@@ -257,11 +118,14 @@ def sample(
         check_picture(plot)
     if exact:
         check_proposals(count, "--count")
-    trained, stopped = load_run(run, theory=declaration, backend=backend), None
+    with doing("reading the run"):
+        trained, stopped = load_run(run, theory=declaration, backend=backend), None
+    note("sampling …")
     asked: dict[str, Any] = {
         "seed": seed,
         "anneal": parse_layers(layers),
         "anneal_seconds": anneal_seconds,
+        "progress": progress(),
     }
     try:
         if streamed is None:
@@ -278,6 +142,7 @@ def sample(
     if output is not None and streamed is None:
         names = ("x", "log_q", "action", "log_weights", "sector")
         save_arrays(output, {name: getattr(samples, name) for name in names})
+    tell(output=output)
     draw(samples, plot)
     if stopped is not None:
         _end_stopped(stopped)
@@ -289,7 +154,7 @@ def _end_stopped(stopped: SamplingInterrupted) -> NoReturn:
     raise typer.Exit(128 + stopped.signal)
 
 
-@app.command("check-run")
+@command("check-run")
 def check_run(
     run: Annotated[
         Path,
@@ -312,9 +177,11 @@ def check_run(
     declaration: DeclarationOption = None,
 ) -> None:
     """Hold a trained run against configurations that are not its own; exit code 3 if it misses something."""
-    trained = load_run(run, theory=declaration)
+    with doing("reading the run"):
+        trained = load_run(run, theory=declaration)
     if against is None:
-        trained.check(seconds)
+        note("annealing …")
+        trained.check(seconds, progress=progress())
         samples = trained.sample(count, seed=seed)
         coverage = samples.coverage
     elif seconds is not None:
@@ -325,13 +192,17 @@ def check_run(
         samples = trained.sample(count, seed=seed)
         coverage = trained.coverage(samples, x, log_weights)
     unknown = f"coverage           unknown: {trained.unchecked}"
-    typer.echo(unknown if coverage is None else coverage.text(operators=True))
-    typer.echo(residuals_text(samples))
+    say(unknown if coverage is None else coverage.text(operators=True))
+    say(residuals_text(samples))
+    found = {"status": "unknown", "verdict": trained.unchecked}
+    if coverage is not None:
+        found = {"status": coverage.status, "verdict": coverage.verdict}
+    tell(coverage=found)
     if coverage is None or coverage.status == "missed":
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@command("report")
 def report(
     run: RunArgument,
     output: Annotated[
@@ -347,11 +218,13 @@ def report(
     """Write one HTML page about a run: theory, symmetries, training, samples, checks, provenance."""
     page = run / "report.html" if output is None else output
     check_page(page)
-    load_run(run, theory=declaration).report(page, count=count, seed=seed)
-    typer.echo(f"report             {page}")
+    with doing("measuring"):
+        load_run(run, theory=declaration).report(page, count=count, seed=seed)
+    say(f"report             {page}")
+    tell(report=page)
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@command("compare", context_settings={"allow_extra_args": True})
 def compare(
     context: typer.Context,
     theory: TheoryArgument,
@@ -382,8 +255,9 @@ def compare(
         check_page(page)
 
     def report(trial: Trial) -> None:
-        typer.echo(f"{trial.method}, seed {trial.seed}: ESS {trial.ess:.4f}, {trial.steps} steps", err=True)
+        note(f"{trial.method}, seed {trial.seed}: ESS {trial.ess:.4f}, {trial.steps} steps")
 
+    note("compiling, then a reference of the target …")
     comparison = compare_methods(
         load_theory(theory),
         parse_names(" ".join([methods, *context.args])),
@@ -394,12 +268,14 @@ def compare(
         directory=out,
         report=report,
     )
-    typer.echo(comparison.text())
+    say(comparison.text())
+    tell(trials=[vars(trial) for trial in comparison.trials], notes=comparison.notes, truth=comparison.truth)
     if out is not None:
         from ..report import comparison_picture, save  # matplotlib takes a second to import
 
         write_text(out / "table.txt", comparison.text() + "\n")
         write_text(out / "table.csv", comparison.csv())
         save(comparison_picture(comparison), out / "table.png")
-        typer.echo(f"written to         {out}")
+        say(f"written to         {out}")
+        tell(written_to=out)
     write_page(comparison, page)

@@ -16,7 +16,7 @@ from ..hamiltonian import hmc
 from ..hamiltonian.options import HMCOptions
 from ..language.theory_files import load_theory
 from ..machine.outputs import check_output, check_page, check_picture
-from .application import FAILED, app
+from .application import FAILED, command
 from .arguments import (
     ReportOption,
     SettingsOption,
@@ -25,10 +25,11 @@ from .arguments import (
     parse_path,
     require_distinct,
 )
-from .printing import print_warnings, save_arrays, write_page
+from .output import doing, note, progress, say, tell
+from .printing import annealing_record, chain_record, print_warnings, save_arrays, write_page
 
 
-@app.command("hmc")
+@command("hmc")
 def run_hmc(
     theory: TheoryArgument,
     settings: SettingsOption = None,
@@ -57,23 +58,28 @@ def run_hmc(
         check_output(output)
     if report is not None:
         check_page(report)
-    chain = hmc(
-        load_theory(theory),
-        parameters=parse_couplings(settings or []),
-        backend=backend,
-        chains=chains,
-        trajectories=trajectories,
-        warm_up=warm_up,
-        seed=seed,
-    )
-    typer.echo(chain.text())
+    with doing("compiling and sampling"):
+        chain = hmc(
+            load_theory(theory),
+            parameters=parse_couplings(settings or []),
+            backend=backend,
+            chains=chains,
+            trajectories=trajectories,
+            warm_up=warm_up,
+            seed=seed,
+        )
+    with doing("measuring"):
+        text = chain.text()
+    say(text)
+    tell(chain=lambda: chain_record(chain))
     if output is not None:
         save_arrays(output, {"x": chain.x, "action": chain.action})
+        tell(output=output)
     write_page(chain, report)
     print_warnings(chain.warnings)
 
 
-@app.command("anneal")
+@command("anneal")
 def run_anneal(
     theory: TheoryArgument,
     settings: SettingsOption = None,
@@ -116,25 +122,30 @@ def run_anneal(
         check_page(report)
     asked = {"seconds": seconds, "walkers": walkers, "populations": populations}
     stopped: AnnealingInterrupted | None = None
+    note("compiling, then walkers from the start density to exp(−S) …")
     try:
         annealed = anneal(
             load_theory(theory),
             parameters=parse_couplings(settings or []),
             backend=backend,
             seed=seed,
+            progress=progress(),
             **{name: value for name, value in asked.items() if value is not None},
         )
     except AnnealingInterrupted as interrupted:
         stopped, annealed = interrupted, interrupted.annealed
-    typer.echo(annealed.text())
+    say(annealed.text())
+    tell(annealing=lambda: annealing_record(annealed))
     if output is not None:
         arrays = {"x": annealed.samples, "log_weights": annealed.log_weights, "action": annealed.action}
         save_arrays(output, arrays | {"ancestor": annealed.ancestor})
+        tell(output=output)
     if plot is not None:
         from ..report import annealing_picture, save  # matplotlib takes a second to import
 
         save(annealing_picture(annealed), plot)
-        typer.echo(f"picture            {plot}")
+        say(f"picture            {plot}")
+        tell(picture=plot)
     write_page(annealed, report)
     print_warnings(annealed.warnings)
     if stopped is not None:

@@ -15,10 +15,12 @@ def progress_bar(*columns: ProgressColumn, progress: bool, transient: bool = Fal
     """A progress bar of rich, which shows nothing unless ``progress``.
 
     In a notebook it moves if ipywidgets is installed, which rich needs there; without it, as in a file, the
-    last state is printed once.
+    last state is printed once. Outside of a notebook it is drawn on stderr.
     """
     console = get_console()
-    if console.is_jupyter and find_spec("ipywidgets") is None:
+    if not console.is_jupyter:
+        console = Console(stderr=True)  # results alone go to stdout
+    elif find_spec("ipywidgets") is None:
         console = Console(force_jupyter=False, force_terminal=False)
     rate = _PER_SECOND if console.is_jupyter else 10
     return Progress(

@@ -109,6 +109,8 @@ def load_run(
         course, ended = _course(record, plan, history, int(state["step"]))
         reference = read_reference(files, compiled, parameters)
         outside, unchecked = _outside(record.get("outside", ""), files)
+        kept = [data for file, data in files.items() if file.startswith("callbacks-")]
+        memory = load_tensors(kept[0]) if kept else {}
     except (*DAMAGES, RuntimeError, AssertionError) as error:
         raise not_a_run(store.path, error) from error
     derived, missing = derived_quantities(wanted, origin, given, (store.path, store.path.parent))
@@ -131,6 +133,7 @@ def load_run(
         outside=outside,
         unchecked=unchecked,
         theory=given,
+        memory=memory,
     )
 
 

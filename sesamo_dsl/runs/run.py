@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +51,7 @@ from ..machine.interruption import held_back
 from ..machine.memory import check_memory
 from ..plan.options import checked_rate, registered
 from ..plan.plan import Plan
-from ..training.callbacks import Callback, checked
+from ..training.callbacks import Callback, Watch, checked
 from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
@@ -123,6 +124,8 @@ class Run(Reported):
         The reason why ``outside`` is None, in words.
     theory
         The declaration, if :func:`load_run` was given one.
+    memory
+        What callbacks remember of the training, arrays by name.
     """
 
     compiled: CompiledProgram
@@ -142,6 +145,8 @@ class Run(Reported):
     outside: TargetSample | None = None
     unchecked: str = NOT_ASKED
     theory: Theory | None = None
+    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+    _watch: Watch | None = None
     _checksum: str | None = None
 
     def __repr__(self) -> str:
@@ -657,12 +662,19 @@ class Run(Reported):
                 f"training of {self.directory}",
                 expected="one that is not finished, or how much further to train",
                 found=self.progress,
-                remedy="say for instance resume(500), or train --resume RUN --steps 500",
+                remedy="say for instance resume(500), or sesamo-dsl resume RUN --steps 500",
             )
         return replace(self.plan, **changes)
 
     def _train(self, progress: bool, callbacks: Sequence[Callback], check: bool) -> None:
-        with self.store.locked(), held_back() as signals:
+        watch = Watch(callbacks)
+        if self.ended != "finished" and (missing := watch.missing(self.memory)):
+            warnings.warn(
+                f"the training goes on without its callbacks {', '.join(missing)}: pass them to resume",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        with self.store.locked(), held_back() as signals, self._watched_by(watch):
             self.ended = None
             try:
                 train(
@@ -675,7 +687,7 @@ class Run(Reported):
                     explain=lambda: cause_of_divergence(self.model, self.compiled.program, self.parameters),
                     course=self.course,
                     stop=lambda: signals,
-                    callbacks=callbacks,
+                    watch=watch,
                 )
             except TrainingDivergedError as error:
                 self.ended, error.run = "diverged", self
@@ -702,6 +714,19 @@ class Run(Reported):
                 self._keep(self.model.state())
         if signals:
             raise TrainingInterrupted(signals[0], self)
+
+    @contextmanager
+    def _watched_by(self, watch: Watch) -> Iterator[None]:
+        """A context in which callbacks see the training, and what they remember is kept with it."""
+        watch.begin(self.model, self.history, self.memory)
+        self._watch = watch
+        try:
+            yield
+        except BaseException:
+            watch.end(self.model, completed=False)
+            raise
+        finally:
+            self.memory, self._watch = watch.state(), None
 
     def _keep(self, state: Mapping[str, np.ndarray]) -> str:
         """Write a checkpoint and return where it is; if this fails, warn and go on with the training."""
@@ -747,9 +772,18 @@ class Run(Reported):
             f"history-{self.course.steps}-{sha256(history)[:12]}.csv": history,
             **self._constant_files,
             **self._outside_files,
+            **self._memory_files,
             **({} if self.reference is None else reference_file(self.reference)),
         }
         self._checksum = self.store.write(self._record(), files)
+
+    @property
+    def _memory_files(self) -> dict[str, bytes]:
+        memory = self.memory if self._watch is None else self._watch.state()
+        if not memory:
+            return {}
+        data = save_tensors({name: np.array(array, order="C") for name, array in memory.items()})
+        return {f"callbacks-{sha256(data)[:12]}.safetensors": data}
 
     @cached_property
     def _constant_files(self) -> dict[str, bytes]:

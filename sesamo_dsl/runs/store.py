@@ -29,7 +29,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # files that a killed process may leave behind: of other states of the run, or partly written
 _OURS = re.compile(
     r"(state|history|walkers)-\d+-[0-9a-f]{12}\.(safetensors|csv)|state\.safetensors|history\.csv"
-    r"|\.(run\.json|state[-.].*|history[-.].*|walkers-.*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
+    r"|callbacks-[0-9a-f]{12}\.safetensors"
+    r"|\.(run\.json|callbacks-.*|state[-.].*|history[-.].*|walkers-.*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
 )
 DAMAGES = (
     ValueError,
@@ -143,7 +144,7 @@ class RunDirectory:
                 expected="a directory without a run in it",
                 found="run.json of an earlier run",
                 remedy="choose another directory; nothing is overwritten. To train that run on: "
-                f"sesamo-dsl train --resume {self.path}",
+                f"sesamo-dsl resume {self.path}",
             )
 
     def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..backend import Model
 from ..errors import TrainingDivergedError
 from ..machine.progress_bar import progress_bar
 from ..plan.plan import Plan
-from .callbacks import Callback, Step
+from .callbacks import Step, Watch
 from .divergence import Cause
 from .history import Course, History
 from .reference import Reference
@@ -34,7 +34,7 @@ def train(
     explain: Callable[[], Cause],
     course: Course | None = None,
     stop: Callable[[], object] = lambda: False,
-    callbacks: Sequence[Callback] = (),
+    watch: Watch | None = None,
 ) -> None:
     """Run the optimisation to its end or until it is stopped; the model is left at its last state.
 
@@ -51,8 +51,8 @@ def train(
         The progress from which the training continues, by default zero; it is updated in place.
     stop
         Called between steps; the training stops if it returns True.
-    callbacks
-        Called after every step; the training stops if one returns True.
+    watch
+        Callbacks, which are told of every step and of the end; the training stops if one returns True.
 
     Raises
     ------
@@ -60,9 +60,10 @@ def train(
         When the loss or its gradient is NaN or infinite. The model is put back to the last good state.
     """
     course = Course() if course is None else course
+    watch, stopped = Watch() if watch is None else watch, False
     begin, first = time.perf_counter(), course.steps
     before, kept = course.seconds, begin
-    good, good_course, good_rows = model.state(), replace(course), len(history)
+    good, good_course, good_rows, good_memory = model.state(), replace(course), len(history), watch.state()
     if plan.forward_weight == 0:
         reference = None
     columns = (
@@ -74,7 +75,7 @@ def train(
     )
     with progress_bar(*columns, progress=progress) as bar:
         total = None if plan.seconds else plan.steps
-        task = bar.add_task("training", total=total, completed=first, shown="")
+        task = bar.add_task("training", total=total, completed=first, shown="compiling")
         while not stop():
             now = time.perf_counter()
             course.seconds = before + now - begin
@@ -94,6 +95,7 @@ def train(
                 step, course.steps, course.seconds = course.steps, good_course.steps, good_course.seconds
                 history.cut(good_rows)
                 model.load_state(good)
+                watch.load_state(good_memory)
                 place, cause = keep(good), explain()
                 figures = ", ".join(f"{name} = {value}" for name, value in metrics.items())
                 raise TrainingDivergedError(
@@ -104,13 +106,15 @@ def train(
                 )
             history.append({**metrics, "seconds": course.seconds})
             course.steps += 1
-            if (course.steps - first) % _SNAPSHOT_EVERY == 0:
-                good, good_course, good_rows = model.state(), replace(course), len(history)
             if course.steps % 10 == 0 or course.steps == plan.steps:
                 shown = f"loss {metrics['loss']:.4f}  batch ESS {metrics['ess']:.4f}"
                 bar.update(task, completed=course.steps, shown=shown)
-            if callbacks:
+            if watch:
                 told = Step(course.steps, course.seconds, min(course.progress(plan), 1.0), metrics)
-                answers = [callback(told) for callback in callbacks]  # all are called, also after a True
-                if True in answers:
+                stopped = watch.step(told)
+                if stopped:
                     break
+            if (course.steps - first) % _SNAPSHOT_EVERY == 0:
+                good, good_course, good_rows = model.state(), replace(course), len(history)
+                good_memory = watch.state()
+    watch.end(model, completed=stopped or course.progress(plan) >= 1)

@@ -68,7 +68,7 @@ def test_no_file_of_another_kind_is_replaced(tmp_path: Path) -> None:
             assert result.exit_code == 1, result.output
             assert str(output) in result.stderr
     for output in (theory, directory / "run.json"):
-        assert run("check", theory, "--output", output).exit_code == 1
+        assert run("derive", theory, "--output", output).exit_code == 1
     assert run("compare", theory, "--budget", "1s", "--out", directory).exit_code == 1
     assert {path: path.read_bytes() for path in before} == before
     for _ in range(2):
@@ -80,8 +80,9 @@ def test_no_work_is_begun_for_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         raise AssertionError("work was begun")
 
     for room, name in (
-        (cli.declarations, "analyse"),
-        (cli.runs, "compile"),
+        (cli.derived, "analyse"),
+        (cli.training, "compile"),
+        (cli.training, "load_run"),
         (cli.runs, "load_run"),
         (cli.runs, "compare_methods"),
         (cli.untrained, "hmc"),
@@ -92,12 +93,12 @@ def test_no_work_is_begun_for_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     for command in (
         ("train", "scalar_phi4", "--plot", tmp_path / "x.txt"),
         ("train", "scalar_phi4", "--plot", f"{bad}.png"),
-        ("train", "--resume", tmp_path, "--plot", f"{bad}.png"),
+        ("resume", tmp_path, "--plot", f"{bad}.png"),
         ("sample", tmp_path, "--output", bad),
         ("sample", tmp_path, "--plot", tmp_path / "x"),
         ("hmc", "scalar_phi4", "--output", bad),
-        ("check", "scalar_phi4", "--output", bad),
-        ("check", "scalar_phi4", "--picture", tmp_path / "x.txt"),
+        ("derive", "scalar_phi4", "--output", bad),
+        ("derive", "scalar_phi4", "--picture", tmp_path / "x.txt"),
         ("compare", "scalar_phi4", "--out", bad),
     ):
         result = run(*command)

@@ -118,10 +118,12 @@ THEORIES = ["gaussian_mixture", "scalar_phi4@2", "on_model@1x-1", "phi4.py"]
 words = st.one_of(st.text(max_size=5), st.sampled_from([*NUMBERS, *SETTINGS, *NAMES]))
 theories = st.one_of(words, st.sampled_from(THEORIES))
 switches = {
-    "check": ["--format", "--output", "--picture"],
+    "check": ["--set", "--json"],
+    "derive": ["--format", "--output", "--picture", "--json"],
     "train": [
         *("--set", "--seed", "--steps", "--seconds", "--method", "--law", "--strategy", "--learning-rate"),
         *("--precision", "--start-from", "--plot", "--directory", "--batch", "--backend"),
+        *("--option", "--config"),
     ],
     "sample": ["--seed", "--backend", "--output", "--plot", "--count"],
     "compare": ["--methods", "--set", "--budget", "--seeds", "--out"],
@@ -135,7 +137,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     command = draw(st.sampled_from([*switches, "theories", "nothing"]))
     given_ = draw(st.lists(st.tuples(st.sampled_from(switches.get(command, ["--help"])), words), max_size=3))
     # a theory that does not exist ends what would otherwise train for minutes
-    subject = draw(theories if command == "check" else words)
+    subject = draw(theories if command in ("check", "derive") else words)
     line = [command, subject, *(part for pair in given_ for part in pair)]
     return line if draw(st.booleans()) else [part for part in line if draw(st.integers(0, 9))]
 

@@ -20,10 +20,7 @@ from .lines import Line, equation, formulas, item, map_line, number, say, sectio
 
 def content(analysis: Findings) -> Iterator[Line]:
     """All lines of the derivation, in order."""
-    yield from _theory_lines(analysis)
-    numbers = count(1)  # one count for the generators of all symmetries
-    for report in (*analysis.reports, *analysis.lie_reports):
-        yield from _symmetry_lines(report, analysis.theory.components, numbers)
+    yield from verdicts(analysis)
     if not analysis.is_modulated:
         yield section("No symmetry to modulate with")
         yield say("The flow fills the whole space.")
@@ -35,6 +32,14 @@ def content(analysis: Findings) -> Iterator[Line]:
     for i in range(len(analysis.lie_reports)):
         yield from slice_lines(analysis, i)
     yield from _density_lines(analysis)
+
+
+def verdicts(analysis: Findings) -> Iterator[Line]:
+    """The lines of the theory and of the verdicts on its symmetries, with which the derivation begins."""
+    yield from _theory_lines(analysis)
+    numbers = count(1)  # one count for the generators of all symmetries
+    for report in (*analysis.reports, *analysis.lie_reports):
+        yield from _symmetry_lines(report, analysis.theory.components, numbers)
 
 
 def _theory_lines(analysis: Findings) -> Iterator[Line]:

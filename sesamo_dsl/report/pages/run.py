@@ -59,7 +59,7 @@ def _training(run: Run) -> list[Block]:
     sentence = f"{run.progress}, in {number(run.course.seconds, 3)} s."
     blocks: list[Block] = [Text(sentence[0].upper() + sentence[1:])]
     if not run.finished:
-        blocks.append(Text("The training is not finished: run.resume() or train --resume goes on with it."))
+        blocks.append(Text("The training is not finished: run.resume() or sesamo-dsl resume goes on."))
     if not pictures:
         blocks.append(Text("There is no step to draw."))
     return [*blocks, *([Pictures(pictures)] if pictures else [])]
