@@ -77,10 +77,12 @@ def action_derivatives(
         What the columns are, ∂S/∂θ, (n, couplings), and ∂²S/∂θ∂η, (n, pairs).
     """
     known = _known(program)
-    walled = np.isposinf(evaluated(program, "action", parameters, x))
     if not known.names:
         return known, np.zeros((len(x), 0)), np.zeros((len(x), 0))
     first, second = (evaluated(known.program, name, parameters, x) for name in ("slopes", "curvatures"))
+    if not program.has_walls:
+        return known, first, second
+    walled = np.isposinf(evaluated(program, "action", parameters, x))
     return known, np.where(walled, 0.0, first), np.where(walled, 0.0, second)
 
 

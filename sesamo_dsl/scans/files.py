@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,22 @@ def write_scan(path: str | Path, record: Mapping[str, Any], arrays: Mapping[str,
     write_bytes(place, buffer.getvalue())
 
 
-def read_scan(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray], tuple[ScanPoint, ...]]:
-    """The record, the arrays and the points in a file; RunError for any other file."""
+def read_scan(place: Path) -> tuple[dict[str, Any], dict[str, np.ndarray], tuple[ScanPoint, ...]]:
+    """The record, the arrays and the points in a file; within :func:`reading`."""
+    with np.load(place, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    record = parse_json(arrays.pop("record").tobytes())
+    if (record["kind"], record["format"]) != (_KIND, _FORMAT):
+        raise ValueError(f"a {record['kind']} of format {record['format']}")
+    return record, arrays, _points(record, arrays)
+
+
+@contextmanager
+def reading(path: str | Path) -> Generator[Path, None, None]:
+    """Context in which a file is read: RunError for whatever is wrong with it."""
     place = checks.path(path, "file of a scan", error=RunError)
     try:
-        with np.load(place, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        record = parse_json(arrays.pop("record").tobytes())
-        if (record["kind"], record["format"]) != (_KIND, _FORMAT):
-            raise ValueError(f"a {record['kind']} of format {record['format']}")
-        return record, arrays, _points(record, arrays)
+        yield place
     except _DAMAGES as error:
         raise RunError(
             f"file of a scan {place}",

@@ -21,17 +21,20 @@ from ..estimates.log_z_derivatives import action_derivatives
 from ..estimates.pareto import harmful_tail_index
 from ..estimates.samples import Samples
 from ..estimates.weighted import all_observables, observable_values
+from ..ir.coupling_derivatives import CouplingDerivatives
 from ..language.theory import Theory
 from ..values.couplings import Couplings, numbers_only
 from .point import ScanPoint, Side, of_neighbour
 
 _SHIFT = 0.02
 """Shift of the couplings at which third and fourth derivatives are taken, in standard deviations of ∂S/∂t."""
-_FIRST = ("log_z", "action", "specific_heat", "|m|", "m^2", "m^4", "susceptibility", "binder")
-"""Names of figures of every theory; an observable of such a name gets the prefix ``observable_``."""
+_TAKEN = ("log_z", "action", "specific_heat", "susceptibility", "binder", "ess", "coverage", "point")
+"""Names of figures and columns of every theory."""
 DERIVATIVES = ("d1", "d2", "d3", "d4")
 """Derivatives of log Z along the way to a neighbour, by t from 0 here to 1 there."""
 
+ActionDerivatives = tuple[CouplingDerivatives, np.ndarray, np.ndarray]
+"""What :func:`.action_derivatives` gives: names, ∂S/∂θ, (n, couplings), and ∂²S/∂θ∂η, (n, pairs)."""
 OrderParameter = Callable[[np.ndarray], np.ndarray]
 """Configurations (n, components, *lattice) → (n,) or (n, k): an order parameter of one or k components."""
 
@@ -146,10 +149,11 @@ def measured(
     """
     own = replace(samples, action=_exactly(samples))
     moments = order.values(samples)
-    found = figures(own, names, moments)
+    here = action_derivatives(own.program, own.parameters, own.x)
+    found = figures(own, names, moments, here)
     reach: dict[str, float] = {}
     for side, there in neighbours.items():
-        for name, estimate in _along(own, there).items():
+        for name, estimate in _along(own, there, here).items():
             found[of_neighbour(side, name)] = estimate
         moved = reweighted(own, there)
         heavy = harmful_tail_index(moved.log_weights) is not None
@@ -180,7 +184,9 @@ def _exactly(samples: Samples) -> np.ndarray:
     return observable_values(samples.program, samples.parameters, samples.x, "action")
 
 
-def figures(samples: Samples, names: tuple[str, ...], moments: np.ndarray | None) -> dict[str, Estimate]:
+def figures(
+    samples: Samples, names: tuple[str, ...], moments: np.ndarray | None, here: ActionDerivatives
+) -> dict[str, Estimate]:
     """The figures of samples by name; ``moments`` are values of the order parameter, (n, k).
 
     ∂ log Z/∂θ is ``d_log_z[theta]``, ∂² log Z/∂θ∂η is ``d2_log_z[theta,eta]``, for each coupling and for
@@ -191,7 +197,7 @@ def figures(samples: Samples, names: tuple[str, ...], moments: np.ndarray | None
     """
     volume = math.prod(samples.program.shape)
     means = _means(samples, moments)
-    found = {name: means[name] for name in ("log_z", "action")} | _derivatives(samples, names)
+    found = {name: means[name] for name in ("log_z", "action")} | _derivatives(samples, names, here)
     found["specific_heat"] = _variance(samples, samples.action, 1 / volume)
     if moments is not None:
         square, k = (moments**2).sum(axis=1), moments.shape[1]
@@ -205,7 +211,7 @@ def figures(samples: Samples, names: tuple[str, ...], moments: np.ndarray | None
     for name, values in all_observables(samples.program, samples.parameters, samples.x).items():
         found[f"var[{name}]"] = _variance(samples, values, 1.0)
     for name in samples.declared:
-        found[_column(name)] = samples.derived(name)
+        found[_column(name, samples)] = samples.derived(name)
     return found
 
 
@@ -215,13 +221,17 @@ def _means(samples: Samples, moments: np.ndarray | None) -> dict[str, Estimate]:
     if moments is not None:
         found["m^2"] = samples.expect((moments**2).sum(axis=1))
     for name, values in all_observables(samples.program, samples.parameters, samples.x).items():
-        found[_column(name)] = samples.expect(values)
+        found[_column(name, samples)] = samples.expect(values)
     return found
 
 
-def _column(name: str) -> str:
-    """The name that an observable or derived quantity of the user has among the figures."""
-    return f"observable_{name}" if name in _FIRST else name
+def _column(name: str, samples: Samples) -> str:
+    """The name that an observable or derived quantity of the user has among the figures.
+
+    Names that are taken, by another figure, a coupling or the error of a figure, get a prefix.
+    """
+    taken = name in _TAKEN or name in samples.parameters or name.endswith("_error")
+    return f"observable_{name}" if taken else name
 
 
 def _variance(samples: Samples, values: np.ndarray, factor: float) -> Estimate:
@@ -230,8 +240,8 @@ def _variance(samples: Samples, values: np.ndarray, factor: float) -> Estimate:
     return samples.derived(lambda square, mean: factor * (square - mean**2), centred**2, centred)
 
 
-def _derivatives(samples: Samples, names: tuple[str, ...]) -> dict[str, Estimate]:
-    known, slopes, curvatures = action_derivatives(samples.program, samples.parameters, samples.x)
+def _derivatives(samples: Samples, names: tuple[str, ...], here: ActionDerivatives) -> dict[str, Estimate]:
+    known, slopes, curvatures = here
     found = {
         f"d_log_z[{name}]": samples.derived(lambda mean: -mean, slopes[:, k])
         for k, name in enumerate(known.names)
@@ -254,30 +264,32 @@ def _middle(values: np.ndarray) -> float:
     return float(finite.mean()) if len(finite) else 0.0
 
 
-def _along(samples: Samples, there: Couplings) -> dict[str, Estimate]:
-    """Derivatives of log Z by t on the way θ + t (θ' − θ) to a neighbour, at t = 0; NaN if S has none.
+def _along(samples: Samples, there: Couplings, here: ActionDerivatives) -> dict[str, Estimate]:
+    """Derivatives of log Z by t on the way θ + t (θ' − θ) to a neighbour, at t = 0; none if S has none.
 
     The first two are those of :mod:`sesamo_dsl.estimates.log_z_derivatives`. The next two are differences of
     the second one at t = ε and 2ε, from the same samples with the weights of these couplings, where their
     fluctuations are common to all and drop out.
     """
-    here = numbers_only(samples.parameters)
-    way = {name: value - here[name] for name, value in numbers_only(there).items() if value != here[name]}
-    known = action_derivatives(samples.program, samples.parameters, samples.x[:1])[0]
-    if any(name in known.obstacles for name in way):
+    begin = numbers_only(samples.parameters)
+    way = {name: value - begin[name] for name, value in numbers_only(there).items() if value != begin[name]}
+    if any(name not in here[0].names for name in way):
         return {}
 
     def at(t: float) -> tuple[Estimate, Estimate, float]:
-        moved = {name: here[name] + t * step for name, step in way.items()}
-        sample = reweighted(samples, {**samples.parameters, **moved}) if t else samples
-        known, slopes, curvatures = action_derivatives(sample.program, sample.parameters, sample.x)
+        moved, derivatives = samples, here
+        if t:
+            values = {**samples.parameters, **{name: begin[name] + t * step for name, step in way.items()}}
+            moved = reweighted(samples, values)
+            derivatives = action_derivatives(samples.program, values, samples.x)
+        known, slopes, curvatures = derivatives
         steps = np.array([way.get(name, 0.0) for name in known.names])
         pairs = [(known.names.index(one), known.names.index(other)) for one, other in known.pairs]
         twice = np.array([steps[i] * steps[j] * (1 if i == j else 2) for i, j in pairs])
         slope, curvature = slopes @ steps, curvatures @ twice
-        first = sample.derived(lambda mean: -mean, slope)
-        second = _second(sample, slope, slope, curvature)
-        return first, second, float(np.sqrt(max(_variance(sample, slope, 1.0).value, 0.0)))
+        first = moved.derived(lambda mean: -mean, slope)
+        second = _second(moved, slope, slope, curvature)
+        return first, second, math.sqrt(max(_variance(moved, slope, 1.0).value, 0.0))
 
     first, second, width = at(0.0)
     shift = _SHIFT / max(width, 1.0)

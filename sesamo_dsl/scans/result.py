@@ -20,7 +20,7 @@ from ..machine.optional import library
 from ..runs import Run
 from ..values.couplings import Couplings, arrays_only, couplings_text, numbers_only
 from ..values.sheet import Line, Sheet, Table
-from .files import points_as_data, read_scan, write_scan
+from .files import points_as_data, read_scan, reading, write_scan
 from .laws import Law, laws_of
 from .point import ScanPoint
 
@@ -151,13 +151,11 @@ class Scan:
 
     def table(self, figures: Sequence[str] | None = None) -> str:
         """Figures as a table with one line for each point, as text; by default some of them."""
-        part = self._table(figures)
-        return part.text()
+        return self._table(figures).text()
 
     def _table(self, figures: Sequence[str] | None, most: int | None = None) -> Table:
-        if figures is not None and (isinstance(figures, str) or not list(figures)):
-            figures = [figures] if isinstance(figures, str) and figures else None
-        chosen = [f for f in _SHOWN if f in self.figures] if figures is None else list(figures)
+        named = [figures] if isinstance(figures, str) else figures
+        chosen = [f for f in _SHOWN if f in self.figures] if named is None else list(named)
         columns = [self.curve(name) for name in chosen]
         head = [*self.names, *chosen, "ESS", "coverage"]
         rows = [
@@ -358,17 +356,18 @@ class Scan:
     @staticmethod
     def load(path: str | Path) -> Scan:
         """A scan from a file that :meth:`save` has written, without its runs; RunError for other files."""
-        record, arrays, points = read_scan(path)
-        fixed = {str(name): float(value) for name, value in dict(record["fixed"]).items()}
-        sitewise = {n.removeprefix("fixed_"): a for n, a in arrays.items() if n.startswith("fixed_")}
-        axes = record["axes"]
-        return Scan(
-            str(record["theory"]),
-            tuple(map(str, record["names"])),
-            {**fixed, **sitewise},
-            points,
-            None if axes is None else {str(name): arrays[f"axis_{name}"] for name in axes},
-            str(record["order"]),
-            *(tuple(map(str, record[name])) for name in ("missing", "notes")),
-            {str(k): str(v) for k, v in dict(record["versions"]).items()},
-        )
+        with reading(path) as place:
+            record, arrays, points = read_scan(place)
+            fixed = {str(name): float(value) for name, value in dict(record["fixed"]).items()}
+            sitewise = {n.removeprefix("fixed_"): a for n, a in arrays.items() if n.startswith("fixed_")}
+            axes = record["axes"]
+            return Scan(
+                str(record["theory"]),
+                tuple(map(str, record["names"])),
+                {**fixed, **sitewise},
+                points,
+                None if axes is None else {str(name): arrays[f"axis_{name}"] for name in axes},
+                str(record["order"]),
+                *(tuple(map(str, record[name])) for name in ("missing", "notes")),
+                {str(k): str(v) for k, v in dict(record["versions"]).items()},
+            )
