@@ -9,8 +9,12 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError, RunError
+from sesamo_dsl.estimates.log_z_derivatives import action_derivatives
 from sesamo_dsl.scans.laws import integral, laws_of
 from sesamo_dsl.scans.point import ScanPoint
+from sesamo_dsl.testing.properties import PROPERTIES
+from sesamo_dsl.testing.subject import Subject
+from sesamo_dsl.testing.suite import check_property
 
 LATTICE = sd.Lattice(4)
 PHI = sd.ScalarField("phi", LATTICE)
@@ -210,3 +214,17 @@ def test_a_peak_is_the_vertex_of_a_parabola() -> None:
     rising = tuple(invented(t, {"chi": t}, np.array([[0.01]])) for t in (0.0, 1.0, 2.0))
     with pytest.raises(OptionError, match="wider range"):
         sd.Scan("t", ("t",), {}, rising, None, "").peak("chi")
+
+
+@pytest.mark.parametrize(("slopes", "curvatures"), [(1.01, 1.0), (1.0, 1.1)])
+def test_the_property_sees_wrong_derivatives(slopes: float, curvatures: float, monkeypatch: Any) -> None:
+    law = next(p for p in PROPERTIES if p.name == "thermodynamic_integration")
+    subject = Subject.of(CHAIN, ["torch"])
+    assert check_property(law, subject).holds
+
+    def wrong(*arguments: Any) -> Any:
+        known, first, second = action_derivatives(*arguments)
+        return known, slopes * first, second + curvatures - 1
+
+    monkeypatch.setattr("sesamo_dsl.testing.properties.action.action_derivatives", wrong)
+    assert not check_property(law, subject, shrink=False).holds
