@@ -136,6 +136,10 @@ Ctrl-C or SIGTERM while samples are annealed, `run.sample(1000, anneal=20)`, or 
 as the model drew them, and `error.samples.annealed` is None; if none is in the file, `error.samples` is None.
 The same call of `sample_to` goes on where it stopped.
 """,
+    "ScanInterrupted": """
+Ctrl-C has stopped a scan over couplings. The attribute `runs` has those of the points that are trained; they
+are kept in the directory of the scan, and the same call with that directory goes on with the next one.
+""",
     "NotNormalizableError": """
 import sesamo_dsl as sd
 

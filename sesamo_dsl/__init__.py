@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .plan.plan import Plan
     from .runs import Run, load_run
     from .sampler import register_base, register_flow, register_law
+    from .scans import Scan, scan
     from .stages.analyse import analyse
     from .training.callbacks import (
         BestWeights,
@@ -78,6 +79,7 @@ __all__ = [
     "Run",
     "Samples",
     "ScalarField",
+    "Scan",
     "SesamoError",
     "SiteConstant",
     "Sitewise",
@@ -105,6 +107,7 @@ __all__ = [
     "register_base",
     "register_flow",
     "register_law",
+    "scan",
     "shipped_theories",
     "two_point",
 ]
@@ -137,6 +140,8 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "register_base": "sampler",
     "register_flow": "sampler",
     "register_law": "sampler",
+    "Scan": "scans",
+    "scan": "scans",
     "analyse": "stages.analyse",
     **dict.fromkeys(
         ("BestWeights", "CSVLogger", "EarlyStopping", "Every", "LivePicture", "TensorBoardLogger"),

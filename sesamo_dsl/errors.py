@@ -255,6 +255,25 @@ class SamplingInterrupted(KeyboardInterrupt):
         self.signal, self.samples = signal, samples
 
 
+class ScanInterrupted(KeyboardInterrupt):
+    """SIGINT, as by Ctrl-C, or SIGTERM has stopped a scan.
+
+    Attributes
+    ----------
+    signal
+        Which of them.
+    runs
+        The runs of the points that are trained, in their order.
+    directory
+        Where they are kept, and where the same call goes on; None for runs in memory.
+    """
+
+    def __init__(self, signal: Signals, runs: Any, directory: Path | None) -> None:
+        goes_on = "in memory" if directory is None else f"in {directory}, where the same call goes on"
+        super().__init__(f"{signal.name}: {len(runs)} points are trained, {goes_on}")
+        self.signal, self.runs, self.directory = signal, runs, directory
+
+
 class NotNormalizableError(TheoryError):
     """∫ exp(−S) is infinite: the action is unbounded below, or does not grow, along a direction.
 

@@ -16,6 +16,7 @@ from ..estimates.reported import Reported
 from ..estimates.samples import Samples
 from ..estimates.weighted import observable_names
 from ..machine.files import write_bytes
+from ..scans.result import Scan
 from .application import FAILED
 from .output import doing, say, tell
 
@@ -101,6 +102,25 @@ def annealing_record(annealed: Annealed) -> dict[str, Any]:
         "warnings": annealed.warnings,
         "notes": annealed.notes,
     }
+
+
+def scan_record(scan: Scan) -> dict[str, Any]:
+    """The points of a scan with their figures, and its laws, for JSON."""
+    points = [
+        {
+            "couplings": dict(point.couplings),
+            "ess": point.ess,
+            "steps": point.steps,
+            "coverage": point.coverage,
+            "figures": {name: point[name] for name in point.figures},
+        }
+        for point in scan.points
+    ]
+    laws = [
+        {"law": law.name, "chi_squared": law.chi_squared, "degrees": law.degrees, "p_value": law.p_value}
+        for law in scan.consistency
+    ]
+    return {"points": points, "laws": laws, "warnings": scan.warnings}
 
 
 def _expectations(result: Samples | Chain | Annealed) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -229,6 +229,18 @@ def propagate(function: Callable[..., Any], *numbers: Estimate | float) -> Estim
             up, down = (at([*point[:i], point[i] + s, *point[i + 1 :]]) for s in (step, -step))
             terms.append(((up - down) / (2 * step), n))
     return _function(at(point), *terms)
+
+
+def covariance(estimates: Sequence[Measured]) -> np.ndarray:
+    """Covariance matrix of estimates, (k, k), due to the samples that they have in common."""
+    total = np.zeros((len(estimates), len(estimates)))
+    sources = {key: source for e in estimates for key, (source, _) in e.influences.items()}
+    for key, source in sources.items():
+        rows = [k for k, e in enumerate(estimates) if key in e.influences]
+        total[np.ix_(rows, rows)] += source.covariance(
+            np.stack([estimates[k].influences[key][1] for k in rows])
+        )
+    return total
 
 
 def independent_mean(values: np.ndarray) -> Estimate:

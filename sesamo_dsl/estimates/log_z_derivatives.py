@@ -66,6 +66,26 @@ def log_z_derivative(
     return derived(lambda ab, a, b, c: ab - a * b - c, a * b, a, b, curvature)
 
 
+def action_derivatives(
+    program: Program, parameters: Couplings, x: np.ndarray
+) -> tuple[CouplingDerivatives, np.ndarray, np.ndarray]:
+    """All derivatives of S by its couplings at configurations, with zeros in walls.
+
+    Returns
+    -------
+    tuple
+        What the columns are, ∂S/∂θ, (n, couplings), and ∂²S/∂θ∂η, (n, pairs).
+    """
+    known = _known(program)
+    if not known.names:
+        return known, np.zeros((len(x), 0)), np.zeros((len(x), 0))
+    first, second = (evaluated(known.program, name, parameters, x) for name in ("slopes", "curvatures"))
+    if not program.has_walls:
+        return known, first, second
+    walled = np.isposinf(evaluated(program, "action", parameters, x))
+    return known, np.where(walled, 0.0, first), np.where(walled, 0.0, second)
+
+
 @lru_cache(maxsize=32)
 def _known(program: Program) -> CouplingDerivatives:
     return coupling_derivatives(program)

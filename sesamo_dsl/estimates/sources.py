@@ -39,6 +39,10 @@ class Source(ABC):
     def variance(self, influence: np.ndarray) -> float:
         """Variance of a number with these influences of the configurations."""
 
+    @abstractmethod
+    def covariance(self, influences: np.ndarray) -> np.ndarray:
+        """Covariance matrix, (k, k), of numbers with these influences of the configurations, (k, n)."""
+
 
 @dataclass(frozen=True)
 class Independent(Source):
@@ -47,6 +51,10 @@ class Independent(Source):
     def variance(self, influence: np.ndarray) -> float:
         """See :meth:`Source.variance`."""
         return float(influence @ influence)
+
+    def covariance(self, influences: np.ndarray) -> np.ndarray:
+        """See :meth:`Source.covariance`."""
+        return influences @ influences.T
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,11 @@ class Clustered(Source):
     def variance(self, influence: np.ndarray) -> float:
         """See :meth:`Source.variance`."""
         return float(np.sum(np.bincount(self.cluster, weights=influence) ** 2))
+
+    def covariance(self, influences: np.ndarray) -> np.ndarray:
+        """See :meth:`Source.covariance`."""
+        sums = np.stack([np.bincount(self.cluster, weights=influence) for influence in influences])
+        return sums @ sums.T
 
 
 Influences = Mapping[str, tuple[Source, np.ndarray]]

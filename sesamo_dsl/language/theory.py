@@ -114,7 +114,7 @@ class Theory:
         self.requested_precision: Precision | None = precision
         self.precision: Precision = precision or ("float64" if self.has_determinants else "float32")
         self.parameters, self.site_constants = self._collect_parameters()
-        self.defaults = self._check_values({} if defaults is None else defaults)
+        self.defaults = self.checked_values({} if defaults is None else defaults)
         check_determinants(self.action, numbers_only(self.defaults), f"theory {name}")
         self._check_real(self.action, "action")
         for key, value in self.observables.items():
@@ -283,7 +283,8 @@ class Theory:
         given = tuple(h for h in ordered if isinstance(h, SiteConstant) and h.values is not None)
         return tuple(symbol for symbol in ordered if symbol not in given), given
 
-    def _check_values(self, values: Mapping[Any, Any]) -> dict[str, Coupling]:
+    def checked_values(self, values: Mapping[Any, Any]) -> dict[str, Coupling]:
+        """The given values of couplings by name; ParameterError for unknown couplings and wrong values."""
         known = {p.name: p for p in self.parameters}
         given = {h.name for h in self.site_constants}
         if not isinstance(values, Mapping):
@@ -333,7 +334,7 @@ class Theory:
 
     def parameter_values(self, overrides: Mapping[Any, Any] | None = None) -> dict[str, Coupling]:
         """All parameter values by name, defaults replaced by ``overrides``; raises ParameterError."""
-        values = {**self.defaults, **self._check_values({} if overrides is None else overrides)}
+        values = {**self.defaults, **self.checked_values({} if overrides is None else overrides)}
         check_determinants(self.action, numbers_only(values), f"theory {self.name}")
         missing = [p.name for p in self.parameters if p.name not in values]
         if missing:
@@ -401,7 +402,7 @@ class Theory:
 
         Raises ParameterError for unknown names and TheoryError where the action is not finite at the values.
         """
-        checked = self._check_values(values)
+        checked = self.checked_values(values)
         if not checked:
             return self
         check_determinants(self.action, numbers_only({**self.defaults, **checked}), f"theory {self.name}")

@@ -381,6 +381,10 @@ PASSED: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "compare": lambda v, _: sd.compare(v),
     "compare methods": lambda v, _: sd.compare(declared(), v),
     "compare seeds": lambda v, _: sd.compare(declared(), seeds=v),
+    "scan": lambda v, _: sd.scan(v, {"a": [0.1, 0.2]}, directory=False),
+    "scan over": lambda v, _: sd.scan(declared(), v, directory=False),
+    "scan values": lambda v, _: sd.scan(declared(), {"a": v}, directory=False),
+    "scan parameters": lambda v, _: sd.scan(declared(), {"a": [0.1, 0.2]}, parameters=v, directory=False),
     "hmc": lambda v, _: sd.hmc(v),
     "anneal": lambda v, _: sd.anneal(v),
     "anneal parameters": lambda v, _: sd.anneal(declared(), parameters=v),
@@ -500,7 +504,17 @@ def test_a_function_that_takes_other_arguments_is_refused_before_it_is_called(
 def test_everything_that_is_exported_is_among_them() -> None:
     """Functions that take no values of theirs, and types that only results have, are left out by name."""
     called = {name.partition(" ")[0] for name in PASSED} | {"Theory"}
-    results = {"Analysis", "Annealed", "Chain", "Comparison", "CompiledTheory", "Plan", "Run", "Samples"}
+    results = {
+        "Analysis",
+        "Annealed",
+        "Chain",
+        "Comparison",
+        "CompiledTheory",
+        "Plan",
+        "Run",
+        "Samples",
+        "Scan",
+    }
     known = {name: getattr(sd, name) for name in dir(sd) if not name.startswith("_")}
     exported = {n for n, v in known.items() if callable(v)}
     exported -= {n for n, v in known.items() if isinstance(v, type) and issubclass(v, BaseException)}

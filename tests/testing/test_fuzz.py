@@ -127,6 +127,7 @@ switches = {
     ],
     "sample": ["--seed", "--backend", "--output", "--plot", "--count"],
     "compare": ["--methods", "--set", "--budget", "--seeds", "--out"],
+    "scan": ["--over", "--set", "--seconds", "--steps", "--count", "--output", "--order-parameter", "--seed"],
     "test": ["--examples", "--backend", "--seed"],
     "hmc": ["--set", "--chains", "--trajectories", "--warm-up", "--backend", "--seed", "--output"],
 }

@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 
 from ...analysis.evaluate import evaluate
 from ...analysis.invariance import act
+from ...estimates.evaluated import evaluated
+from ...estimates.log_z_derivatives import action_derivatives
+from ...ir.coupling_derivatives import coupling_derivatives
+from ...values.couplings import numbers_only
 from ..property import EPS, Measurement, Property, action_bound, modulated
 from ..strategies import configurations, x_and_element
 from ..subject import Subject
@@ -121,6 +125,71 @@ def _gradient(subject: Subject, example: tuple[np.ndarray, np.ndarray]) -> Itera
     yield Measurement(float((gradient * direction).sum()) - slope, np.abs(bound).sum() + curvature, "v·∇S")
 
 
+_SHORTEST = 1e-4  # way through the couplings, relative to their size, that is tried before NaN is a failure
+
+
+def _thermodynamic_integration(
+    subject: Subject, example: tuple[np.ndarray, np.ndarray]
+) -> Iterator[Measurement]:
+    """∂ log Z/∂t = −⟨∂S/∂t⟩, and its derivative, for the sum over some configurations in the place of ∫dx.
+
+    On a line through the couplings, the differences of log Σ exp(S₀ − S_t) and of its first derivative are
+    compared with integrals of the next derivative, by Gauss and Legendre with 12 nodes. What the rule is off
+    by is judged by that of 8 nodes.
+    """
+    x, way = example
+    here = numbers_only(subject.parameters)
+    known = action_derivatives(subject.program, subject.parameters, x[:1])[0]
+    steps = {
+        name: float(step) * max(abs(here[name]), 0.1)
+        for name, step in zip(known.names, np.resize(way, len(known.names)), strict=True)
+    }
+    start = evaluated(subject.program, "action", subject.parameters, x)[:, 0]
+    x, start = x[np.isfinite(start)], start[np.isfinite(start)]  # not in a wall
+    if not len(x):
+        return
+
+    def at(t: float, length: float) -> tuple[float, float, float]:
+        """log Σ exp(S₀ − S_t), −⟨∂S/∂t⟩ and ⟨(∂S/∂t)²⟩ − ⟨∂S/∂t⟩² − ⟨∂²S/∂t²⟩."""
+        moved = {name: here[name] + t * length * step for name, step in steps.items()}
+        values = {**subject.parameters, **moved}
+        action = evaluated(subject.program, "action", values, x)[:, 0]
+        _, slopes, curvatures = action_derivatives(subject.program, values, x)
+        v = length * np.array([steps[name] for name in known.names])
+        pairs = [(known.names.index(one), known.names.index(other)) for one, other in known.pairs]
+        twice = np.array([v[i] * v[j] * (1 if i == j else 2) for i, j in pairs])
+        slope, curvature = slopes @ v, curvatures @ twice
+        log_w = start - action
+        w = np.exp(log_w - log_w.max())
+        total = w.sum()
+        mean = w @ slope / total
+        return (
+            float(log_w.max() + np.log(total)),
+            float(-mean),
+            float(w @ (slope - mean) ** 2 / total - w @ curvature / total),
+        )
+
+    width = float(
+        np.abs(action_derivatives(subject.program, subject.parameters, x)[1] @ list(steps.values())).max()
+    )
+    length = 1 / max(width, 1.0)  # S changes by about one
+    while length > _SHORTEST and not np.isfinite(at(1.0, length)).all():
+        length /= 2  # S need not be defined at all couplings
+    first, last = at(0.0, length), at(1.0, length)
+    rounding = float(action_bound(subject, "action", x, EPS["float64"]).sum())
+    for order, what in enumerate(("log Z", "⟨∂S/∂t⟩")):
+        found = []
+        for nodes in (12, 8):
+            places, weights = np.polynomial.legendre.leggauss(nodes)
+            values = [at((1 + place) / 2, length)[order + 1] for place in places]
+            found.append(float(weights @ values) / 2)
+        size = max(abs(first[order]), abs(last[order]), 1.0)
+        tolerance = 1e-10 * size + 64 * rounding + 10 * abs(found[0] - found[1])
+        yield Measurement(
+            last[order] - first[order] - found[0], tolerance, f"the difference of {what} is the integral"
+        )
+
+
 PROPERTIES = (
     Property(
         "invariant_part", "S₀(T_g x) = S₀(x) with S₀ = S − S₁", x_and_element, _invariant_part, modulated
@@ -155,5 +224,16 @@ PROPERTIES = (
         ),
         _gradient,
         count=5,
+    ),
+    Property(
+        "thermodynamic_integration",
+        "the difference of log Z is the integral of −⟨∂S/∂θ⟩, and that of ⟨∂S/∂θ⟩ of the second derivative",
+        lambda s: st.tuples(
+            configurations(s, kinds=("normal", "sector", "constant")),
+            st.lists(st.sampled_from((1.0, -0.5, 0.25)), min_size=3, max_size=3).map(np.array),
+        ),
+        _thermodynamic_integration,
+        lambda s: bool(coupling_derivatives(s.program).names),
+        5,
     ),
 )
