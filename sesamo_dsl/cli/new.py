@@ -7,7 +7,7 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -122,9 +122,8 @@ def _asked(given: T | None, question: str, default: T) -> T:
         return given
     if not sys.stdin.isatty():
         return default
-    if isinstance(default, bool):
-        return typer.confirm(question, default=default, err=True)
-    return typer.prompt(question, default=default, err=True)
+    ask: Any = typer.confirm if isinstance(default, bool) else typer.prompt
+    return ask(question, default=default, err=True)
 
 
 def _extents(text: str) -> str:
