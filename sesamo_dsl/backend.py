@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -168,6 +169,57 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """The functions of a model in the format of a framework, see :mod:`sesamo_dsl.sampler.functions`.
+
+    Attributes
+    ----------
+    files
+        Name → content.
+    functions
+        Names of the functions.
+    lengths
+        Lengths that batches are filled up to, since each is compiled; empty if they need not be.
+    recipe
+        What the caller of the functions has to know, as JSON has it.
+    loader
+        The class that calls the functions without this package.
+    imports
+        Lines before the class: they import what it uses, and define what the functions call.
+    needs
+        The packages that it needs beside NumPy, in words.
+    evaluate
+        The functions of the model itself, (name, *arrays) → arrays, if the loader has random numbers other
+        than the model's, so that samples of both cannot be compared; else None.
+    """
+
+    files: Mapping[str, bytes]
+    functions: tuple[str, ...]
+    lengths: tuple[int, ...]
+    recipe: Mapping[str, Any]
+    loader: type[Any]
+    imports: str
+    needs: str
+    evaluate: Callable[..., tuple[np.ndarray, ...]] | None = None
+
+
+class ModelWithExport(Model, Protocol):
+    """A model whose functions can be written in a format of its framework."""
+
+    def exported(self, form: str) -> Exported:
+        """The functions with the weights as they are now; BackendError if an operation is missing."""
+        ...
+
+
+class ModelWithDistribution(Model, Protocol):
+    """A model that its framework can use as a distribution."""
+
+    def distribution(self) -> Any:
+        """The density as it is now, whatever becomes of the weights."""
+        ...
+
+
 class ModelWithDensity(Model, Protocol):
     """A model with its density on arrays of its framework, from which samples can be annealed."""
 
@@ -197,6 +249,11 @@ class EmittedProgram(Protocol):
     @property
     def backend(self) -> Backend:
         """The backend that emitted it."""
+        ...
+
+    @property
+    def source_path(self) -> Path:
+        """Path of the emitted module."""
         ...
 
     def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:

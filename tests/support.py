@@ -27,6 +27,8 @@ from sesamo_dsl.ir.program import Program
 from sesamo_dsl.plan.base import make_base
 from sesamo_dsl.plan.decide import decide
 from sesamo_dsl.plan.options import TrainingOptions
+from sesamo_dsl.runs.declaration import Declaration
+from sesamo_dsl.runs.store import Memory
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -100,6 +102,17 @@ def untrained(
     values = compiled.theory.parameter_values(parameters)
     base = make_base(compiled.program, values, chosen)
     return compiled.backend.model(compiled, values, base, chosen)
+
+
+def untrained_run(
+    compiled: sd.CompiledTheory, parameters: Mapping[Any, Any] | None = None, **options: Any
+) -> sd.Run:
+    """A run in memory before any step, with ``options`` of :class:`TrainingOptions`."""
+    plan, values = compiled.plan(**options), compiled.parameter_values(parameters)
+    base = make_base(compiled.program, values, plan)
+    model = compiled.backend.model(compiled, values, base, plan)
+    declared = Declaration.of(compiled, values, base)
+    return sd.Run(compiled, values, plan, model, Memory(), declared, notes=plan.notes)
 
 
 def is_weight(key: str) -> bool:

@@ -37,7 +37,7 @@ DIALECT = dialect(
         "act_on_blocks": "_act_on_blocks({0}, jnp.asarray({attribute[0]}, {0}.dtype)[{1}], {attribute[1]})",
         "spread": "_spread({0}, {1} @ jnp.asarray({attribute[0]}, {0}.dtype).T, {attribute[1]})",
         "total": "{0}.sum(axis=tuple(range(1, {0}.ndim)))",
-        "flatten": "{0}.reshape(len({0}), {0}.shape[1] * {0}.shape[2])",
+        "flatten": "{0}.reshape({0}.shape[0], {0}.shape[1] * {0}.shape[2])",
         "stack_dot": "(jnp.asarray({attribute}, {0}.dtype) @ {0}).reshape(x[:, 0].shape)",
         "combination": 'jnp.einsum("ni,iab->nab", {0}, jnp.asarray({attribute}, {0}.dtype))',
         "hold": "jax.lax.stop_gradient({0})",

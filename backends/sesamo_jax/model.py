@@ -14,12 +14,13 @@ import numpy as np
 import optax
 from jax import Array
 
-from sesamo_dsl.backend import EmittedProgram
+from sesamo_dsl.backend import EmittedProgram, Exported
 from sesamo_dsl.checks import shown
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.flows.weights import check_state
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import Arrays, TrainableModel
+from sesamo_dsl.sampler.distribution import FixedDensity
 from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.sampler.trainable import not_an_optimizer, widest
 from sesamo_dsl.training.schedule import BETAS
@@ -27,6 +28,8 @@ from sesamo_dsl.values.couplings import Couplings, couplings_key
 from sesamo_dsl.values.precision import Precision
 
 from .arrays import JaxArrays
+from .distribution import ModelDistribution
+from .exporting import exported
 from .sharing import shared
 from .weights import Layout
 
@@ -134,6 +137,17 @@ class JaxModel(TrainableModel):
 
     def _scope(self) -> AbstractContextManager[None]:
         return self._scope_for(self._widest)
+
+    def exported(self, form: str) -> Exported:
+        """See ``sesamo_dsl.backend.ModelWithExport.exported``."""
+        lengths = sorted({min(n, self._chunk) for n in (*_LENGTHS, self._chunk)})
+        with self._scope():
+            return exported(self, lengths, str(self._made_of[0].source_path))
+
+    def distribution(self) -> ModelDistribution:
+        """See ``sesamo_dsl.backend.ModelWithDistribution.distribution``."""
+        with self._scope():
+            return ModelDistribution(FixedDensity(self.fixed()), self._precision, self._widest)
 
     def _parameter(self, values: np.ndarray, dtype: str) -> Array:
         return jnp.asarray(values, dtype)

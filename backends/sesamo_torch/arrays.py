@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import array_api_compat.torch
@@ -13,10 +14,20 @@ from torch import Tensor
 from sesamo_dsl.sampler import FrameworkArrays
 
 
+def _take_along_axis(values: Tensor, index: Tensor, /, *, axis: int) -> Tensor:
+    """``torch.take_along_dim``, but its result has a batch of any length when it is exported."""
+    (before, after), at = ([list(a.shape) for a in (values, index)], axis % values.ndim)
+    lengths = before[at], after[at]
+    before[at] = after[at] = 1
+    common = list(torch.broadcast_shapes(before, after))
+    given, wanted = ([*common[:at], length, *common[at + 1 :]] for length in lengths)
+    return torch.gather(values.expand(given), at, index.expand(wanted))
+
+
 class TorchArrays(FrameworkArrays):
     """Implements ``sesamo_dsl.sampler.Arrays`` on one device."""
 
-    xp = array_api_compat.torch
+    xp = SimpleNamespace(**{**vars(array_api_compat.torch), "take_along_axis": _take_along_axis})
     nn, special = torch.nn.functional, torch.special
 
     def __init__(self, device: torch.device) -> None:

@@ -45,6 +45,10 @@ class _FermionLogDet(torch.autograd.Function):
 
 def _fermion_log_det(field, step, matrix, species):
     """log|det(1 + B_Nt … B_1)|, B_t = exp(matrix·step) diag(exp(species·field_t)), per configuration."""
+    # an exported graph holds the determinant as one operation: the algorithm depends on the numbers
+    # (versions of PyTorch without this question cannot export it)
+    if getattr(torch.compiler, "is_exporting", bool)():
+        return torch.ops.sesamo_dsl.fermion_log_det(field, step, matrix, species)
     return _FermionLogDet.apply(field, step, matrix, species, False)[0]
 
 
@@ -110,7 +114,26 @@ def _fermion_upper(t, b):
     return torch.linalg.solve_triangular(t, b, upper=True)
 
 
+def _fermion_operation():
+    """Register the determinant as the operation of PyTorch that exported graphs call."""
+    if hasattr(torch.ops.sesamo_dsl, "fermion_log_det"):
+        return  # once in a process: graphs hold the operation that was there when they were loaded
+    operation = torch.library.custom_op(
+        "sesamo_dsl::fermion_log_det",
+        lambda field, step, matrix, species: _fermion_solve(field, step, matrix, species, False)[0],
+        mutates_args=(),
+        schema="(Tensor field, Tensor step, Tensor matrix, float species) -> Tensor",
+    )
+    operation.register_fake(lambda field, *_: field.new_empty(field.shape[0]))
+
+
 SOURCE = source(
     *(_FermionLogDet, _fermion_log_det, _fermion_gradient, _fermion_log_det_and_gradient),
     *(_fermion_solve, _fermion_tree, _fermion_upper),
 )
+"""The functions for an emitted module."""
+
+OPERATION = (
+    source(_fermion_operation, _fermion_solve, _fermion_tree, _fermion_upper) + "\n\n\n_fermion_operation()\n"
+)
+"""The lines that give a process without this package the operation of exported graphs."""

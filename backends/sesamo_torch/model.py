@@ -11,17 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sesamo_dsl.backend import EmittedProgram
+from sesamo_dsl.backend import EmittedProgram, Exported
 from sesamo_dsl.checks import shown
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.plan.plan import Plan
 from sesamo_dsl.sampler import Arrays, TrainableModel
+from sesamo_dsl.sampler.distribution import FixedDensity
 from sesamo_dsl.sampler.objectives import above_walls
 from sesamo_dsl.sampler.trainable import not_an_optimizer
 from sesamo_dsl.training.schedule import BETAS
 from sesamo_dsl.values.couplings import Couplings
 
 from .arrays import TorchArrays
+from .distribution import ModelDistribution
+from .exporting import exported
 from .scope import scope
 
 EXPECTED = "a function of parameters that returns a torch.optim.Optimizer, such as torch.optim.AdamW"
@@ -91,6 +94,16 @@ class TorchModel(TrainableModel):
 
     def _scope(self) -> AbstractContextManager[None]:
         return scope()
+
+    def exported(self, form: str) -> Exported:
+        """See ``sesamo_dsl.backend.ModelWithExport.exported``."""
+        with self._scope():
+            return exported(self, form, str(self._made_of[0].source_path))
+
+    def distribution(self) -> ModelDistribution:
+        """See ``sesamo_dsl.backend.ModelWithDistribution.distribution``."""
+        with self._scope():
+            return ModelDistribution(FixedDensity(self.fixed()), self._dtype, self._device, self._chunk)
 
     def _parameter(self, values: np.ndarray, dtype: str) -> Tensor:
         return self.arrays.constant(values, dtype).requires_grad_()

@@ -1,4 +1,4 @@
-"""Commands about trained models: sample, check-run, report, compare."""
+"""Commands about trained models: sample, export, check-run, report, compare."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..machine.files import write_text
 from ..machine.outputs import check_output, check_page, check_picture
 from ..plan.methods import METHODS
 from ..runs import load_run
+from ..runs.export import FORMS
 from .application import FAILED, command
 from .arguments import (
     CountOption,
@@ -152,6 +153,25 @@ def sample(
 def _end_stopped(stopped: SamplingInterrupted) -> NoReturn:
     typer.echo(f"stopped by {stopped}", err=True)
     raise typer.Exit(128 + stopped.signal)
+
+
+@command("export")
+def export(
+    run: RunArgument,
+    output: Annotated[
+        Path,
+        typer.Option(parser=parse_path, metavar="FILE", help="The .zip file to write the sampler to."),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help=f"{', '.join(FORMS)}; by default the framework of the run."),
+    ] = None,
+) -> None:
+    """Write a sampler that needs its framework and NumPy alone, and compare it with the run."""
+    with doing("exporting, and comparing with the run"):
+        written = load_run(run).export(output, to)
+    say(f"written to         {written}; README.txt in it says how to use it")
+    tell(output=written)
 
 
 @command("check-run")

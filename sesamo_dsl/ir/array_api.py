@@ -92,7 +92,7 @@ HELPERS: Mapping[str, str] = {
     """Σ over the sites of each block, (batch, blocks)."""
     rest = tuple(mu + 1 for mu in range(density.ndim - 1) if mu not in axes)
     total = density.sum(axis=rest) if rest else density
-    return total.reshape(len(total), math.prod(total.shape[1:]))''',
+    return total.reshape(total.shape[0], math.prod(total.shape[1:]))''',
     "_act_on_blocks": '''def _act_on_blocks(x, matrices, axes):
     """Each block of x turned by its own matrix, (batch, blocks, components, components)."""
     return (_over_blocks(xp.moveaxis(matrices, 1, -1), x, axes) * x[:, None]).sum(axis=2)''',

@@ -60,6 +60,7 @@ from ..values.couplings import Coupling, arrays_only, couplings_text, numbers_on
 from ..values.sheet import Sheet, row
 from .checking import anneal_for_check
 from .declaration import Declaration, digest
+from .export import distribution_of, export_model
 from .reference_file import reference_file
 from .sampling import Request, sample_to_file
 from .store import RunDirectory, Store, sha256
@@ -543,6 +544,68 @@ class Run(Reported):
         """log q(x) of configurations from any source, (n, components, *lattice) → (n,)."""
         checked = self.compiled.check_configurations(x)
         return self.model.log_prob(checked) if len(checked) else np.empty(0, self.compiled.precision)
+
+    def export(self, path: str | Path, to: str | None = None) -> Path:
+        """Write the sampler for someone who has its framework and NumPy, but not this package.
+
+        The file has flow, domain, laws and action of this run in a format of the framework, and ``load.py``
+        with ``load(path)``, ``.sample(seed, n)``, ``.log_prob(x)`` and ``.action(x)``; ``README.txt`` in it
+        says how. It is written after fresh samples and densities of it were found to be those of this run.
+
+        Parameters
+        ----------
+        path
+            The file, whose name ends in ``.zip``; an exported sampler is replaced, no other file is.
+        to
+            ``"torch"`` (``torch.export``), ``"jax"`` (StableHLO of ``jax.export``) or ``"onnx"``; default:
+            the framework of this run. The first two draw the samples that the run draws with that backend,
+            by the same seed; ONNX draws with random numbers of NumPy.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OptionError
+            For another format, or a file that is not an exported sampler.
+        BackendError
+            If the format lacks an operation of the model, which is named, or its packages are missing, or do
+            not give what the run gives.
+        RunError
+            If the file cannot be written, or samples of the run are not finite.
+        """
+        form = self.compiled.backend.name if to is None else to
+        return export_model(
+            path,
+            form,
+            self.compiled,
+            self.parameters,
+            self.declaration.base,
+            self.plan,
+            self.model.state(),
+            self.notes,
+        )
+
+    def distribution(self) -> Any:
+        """The distribution q(x) of the samples, for programs of the framework, with the weights as they are.
+
+        For torch it is a ``torch.distributions.Distribution``: ``sample`` follows ``torch.manual_seed``,
+        ``log_prob`` is differentiable by x, and there is no ``rsample``. For JAX it has
+        ``sample(key, sample_shape)``, which can be compiled and mapped, and ``log_prob(x)``, which can be
+        compiled, differentiated and mapped. Configurations are (…, components, *lattice), in the precision of
+        the run. With the slice of a U(1) or SO(2), log q(x) is an integral over one coordinate, taken
+        numerically to 10⁻⁴; of its exponential, that of ``samples.log_q`` is an unbiased estimate.
+
+        Raises
+        ------
+        OptionError
+            If samples may leak, or complete slices by more than one coordinate.
+        BackendError
+            If the backend has no distributions, or for a run in float64 on JAX without float64, when used.
+        """
+        return distribution_of(self.model, self.compiled)
 
     def forward(self, reference: np.ndarray | Chain) -> ForwardMetrics:
         """Forward ESS and negative log-likelihood on configurations of the target.

@@ -64,10 +64,19 @@ def layers_of(weights: Weights, prefix: str, first: int = 0) -> list[tuple[Array
     return pairs
 
 
+def repeated(arrays: Arrays, rows: Array, count: Any) -> Array:
+    """Every row ``count`` times in turn, (rows, …) → (rows·count, …).
+
+    The count may be a symbol, for a batch of any size when the sampler is exported.
+    """
+    shape = (rows.shape[0], count, *rows.shape[1:])
+    return arrays.xp.broadcast_to(rows[:, None], shape).reshape(-1, *rows.shape[1:])
+
+
 def chosen(arrays: Arrays, log_p: Array, choice: Array) -> Array:
     """log p of the chosen element, summed over blocks: (order, batch, …), (batch, …) → (batch,)."""
     picked = arrays.xp.take_along_axis(log_p, choice[None], axis=0)[0]
-    return picked.reshape(len(choice), -1).sum(axis=1)
+    return picked.reshape(choice.shape[0], -1).sum(axis=1)
 
 
 def inverse_cdf(arrays: Arrays, log_probabilities: Array, uniform: Array) -> Array:

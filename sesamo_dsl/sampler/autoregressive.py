@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..laws.autoregressive import AutoregressiveSpec
-from .arrays import Array, Weights, inverse_cdf, layers_of
+from .arrays import Array, Weights, inverse_cdf, layers_of, repeated
 from .features import Features
 from .group_action import GroupAction
 from .laws import GroupLaw
@@ -54,7 +54,7 @@ class AutoregressiveLaw(GroupLaw):
         hidden, size = self._given(weights, y)
         turns = 1 if self._turns is None else len(self._turns)
         if turns > 1:
-            u = self._turned(xp.tile(u, (turns, 1)), xp.repeat(xp.arange(turns), len(u)))
+            u = self._turned(xp.tile(u, (turns, 1)), repeated(self._arrays, xp.arange(turns), u.shape[0]))
             hidden, size = xp.tile(hidden, (1, 1, turns)), xp.tile(size, (1, turns))
         fields = self._fields(weights["law.coupling"] * self._mask, self._encoded(u, y), size, size)
         log_p = self._arrays.log_softmax(self._logits(weights, hidden, fields, weights["law.logits"]), axis=0)
@@ -77,9 +77,9 @@ class AutoregressiveLaw(GroupLaw):
     def _heat_of_rows(self, x: Array) -> Array:
         """−S₁(T_h x) − log Σ_h exp(−S₁(T_h x)) for one h of each coset in H, (cosets, batch); h = 1 first."""
         if self._summed is None or len(self._summed) == 1:
-            return self._arrays.zeros((1, len(x)), x)
+            return self._arrays.zeros((1, x.shape[0]), x)
         xp = self._arrays.xp
-        turns = self._arrays.constant(np.repeat(self._summed, len(x), axis=0), "index")
+        turns = repeated(self._arrays, self._arrays.constant(self._summed, "index"), x.shape[0])
         turned = self._group.emitted["modulate"](xp.tile(x, (len(self._summed), *[1] * (x.ndim - 1))), turns)
         energy = self._group.emitted["breaking"](turned).reshape(len(self._summed), -1)
         return self._arrays.log_softmax(-energy, axis=0)
@@ -113,7 +113,7 @@ class AutoregressiveLaw(GroupLaw):
             weights["law.logits"].T,
             uniform.T[: self._spec.n_blocks],
         )
-        empty = self._arrays.zeros((self._spec.order, self._spec.n_blocks, len(y)), y)
+        empty = self._arrays.zeros((self._spec.order, self._spec.n_blocks, y.shape[0]), y)
         _, (u,) = self._arrays.scan(step, empty, rows)
         return u.T
 

@@ -187,8 +187,8 @@ class CouplingFlow:
 
     def forward(self, weights: Weights, z: Array) -> tuple[Array, Array]:
         """See :class:`~sesamo_dsl.sampler.flow.Flow`."""
-        return self._flows.forward(weights, z, [slice(len(z))])
+        return self._flows.forward(weights, z, [slice(z.shape[0])])
 
     def inverse(self, weights: Weights, x: Array) -> tuple[Array, Array]:
         """See :class:`~sesamo_dsl.sampler.flow.Flow`."""
-        return self._flows.inverse(weights, x, [slice(len(x))])
+        return self._flows.inverse(weights, x, [slice(x.shape[0])])

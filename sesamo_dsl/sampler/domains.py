@@ -119,7 +119,7 @@ class DomainMap(ABC):
         return self._emitted["orient"](x)[0] if self._oriented else x
 
     def _nothing(self, y: Array) -> Array:
-        return self._arrays.zeros((len(y),), y)
+        return self._arrays.zeros((y.shape[0],), y)
 
     def log_density(self, flow: Flow, weights: Weights, w: Array, log_jacobian: Array) -> Array:
         """log q̃(y) from w and log|dy/dw|, (batch,); if the map folds, a sum over all pre-images of y."""

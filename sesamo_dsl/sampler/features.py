@@ -25,5 +25,5 @@ class Features:
             for a in monomial[1:]:
                 product = product * y[:, a]
             values.append(product.mean(axis=self._spec.rest) if self._spec.rest else product)
-        own = self._arrays.xp.stack(values).reshape(len(values), len(y), -1)
+        own = self._arrays.xp.stack(values).reshape(len(values), y.shape[0], -1)
         return (own - self._mean) / self._scale

@@ -53,7 +53,7 @@ class GroupAction:
         xp = self.arrays.xp
         if matrices.ndim == 3:
             flat = (
-                matrices @ y.reshape(len(y), y.shape[1], -1)[:, None]
+                matrices @ y.reshape(y.shape[0], y.shape[1], -1)[:, None]
             )  # (batch, matrices, components, sites)
             return xp.moveaxis(flat, 1, 0).reshape(-1, *self.shape)
         extents = [n if mu in self._block_axes else 1 for mu, n in enumerate(self.shape[1:])]
@@ -66,7 +66,7 @@ class GroupAction:
 
     def table_shape(self, y: Array) -> tuple[int, ...]:
         """Shape of a table over all u: (choices, batch), or (elements, batch, blocks)."""
-        return len(self._matrices), len(y), *self.sectors.law_shape
+        return len(self._matrices), y.shape[0], *self.sectors.law_shape
 
     def breaking(self, y: Array) -> Array:
         """S₁(T_u y) for every choice, or the part of each block in it, of shape :meth:`table_shape`."""

@@ -72,11 +72,11 @@ class GroupLaw(ABC):
 
         The elements h ∈ H act alike on all blocks of a row, see :mod:`sesamo_dsl.laws.autoregressive`.
         """
-        return self._arrays.zeros((len(x),), x)
+        return self._arrays.zeros((x.shape[0],), x)
 
     def turn_rows(self, x: Array, choice: Array, uniform: Array) -> tuple[Array, Array]:
         """(hu, log p(h|x)) with h ∈ H drawn from its heat bath at x = T_u y; (u, 0) without a heat bath."""
-        return choice, self._arrays.zeros((len(x),), x)
+        return choice, self._arrays.zeros((x.shape[0],), x)
 
 
 class TableLaw(GroupLaw):

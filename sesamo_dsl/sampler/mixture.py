@@ -39,19 +39,19 @@ class Mixture:
 
     def spread(self, weights: Weights, z: Array) -> Array:
         """x of :meth:`forward` without log q(x), which takes longer: each flow evaluates the whole batch."""
-        return self._flows.forward(weights, z, self._parts(len(z)))[0]
+        return self._flows.forward(weights, z, self._parts(z.shape[0]))[0]
 
     def shares(self, weights: Weights, z: Array) -> Array:
         """π_k divided by the fraction of the batch that flow k transformed, per configuration, (batch,)."""
-        pi = self._arrays.softmax(weights["flow.logits"], axis=0) * len(z)
-        sizes = [part.stop - part.start for part in self._parts(len(z))]
+        pi = self._arrays.softmax(weights["flow.logits"], axis=0) * z.shape[0]
+        sizes = [part.stop - part.start for part in self._parts(z.shape[0])]
         ones = [self._arrays.zeros((size,), pi) + pi[k] / size for k, size in enumerate(sizes)]
         return self._arrays.xp.concat(ones)
 
     def draw(self, weights: Weights, z: Array, uniform: Array) -> Array:
         """Noise → x; the flow of each configuration is drawn with probability π_k by a uniform, (batch,)."""
         xp = self._arrays.xp
-        log_p = self._log_pi(weights) + self._arrays.zeros((self._count, len(z)), z)
+        log_p = self._log_pi(weights) + self._arrays.zeros((self._count, z.shape[0]), z)
         choice = inverse_cdf(self._arrays, log_p, uniform)
         every, parts = self._repeated(z)
         x = self._flows.forward(weights, every, parts)[0].reshape(self._count, *z.shape)
@@ -69,7 +69,7 @@ class Mixture:
 
     def _repeated(self, values: Array) -> tuple[Array, list[slice]]:
         """The batch once per flow, one after the other."""
-        return self._arrays.xp.concat([values] * self._count), self._parts(self._count * len(values))
+        return self._arrays.xp.concat([values] * self._count), self._parts(self._count * values.shape[0])
 
     def _parts(self, size: int) -> list[slice]:
         """Consecutive slices of a batch, one per flow; lengths differ by at most 1, longer ones first."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..laws.circle import BINS, LIMIT, CircleSpec
 from ..laws.orbits import OrbitLaw, circle, polar_quadrature
-from .arrays import Array, Arrays, Weights, chosen, layers_of, perceptron
+from .arrays import Array, Arrays, Weights, chosen, layers_of, perceptron, repeated
 from .elementwise import bounded, knots, rational_quadratic
 from .features import Features
 from .group_action import GroupAction
@@ -81,7 +81,7 @@ class CircularSpline:
     def _curve(self, weights: Weights, y: Array) -> tuple[Array, Array]:
         """Knots and slopes, (3, BINS + 1, 1, batch), and θ₀, (batch,)."""
         xp = self._arrays.xp
-        value = weights["law.circle.spline"] + self._arrays.zeros((1, len(y)), y)
+        value = weights["law.circle.spline"] + self._arrays.zeros((1, y.shape[0]), y)
         if self._features is not None:
             seen = self._features(y)[:, :, 0]
             value = value + perceptron(self._arrays, layers_of(weights, "law.circle."), seen)
@@ -128,8 +128,8 @@ class Orientations:
         """−log Σ_u exp(−S₁(T_u R(n) y)) for n on the nodes of the circle, (nodes, batch)."""
         xp = self._arrays.xp
         points = circle()
-        nodes = np.repeat(points, len(y), axis=0)
-        nodes = self._arrays.constant(nodes, self._arrays.dtype_of(y))
+        nodes = self._arrays.constant(points, self._arrays.dtype_of(y))
+        nodes = repeated(self._arrays, nodes, y.shape[0])
         turned = self._emitted["rotate"](xp.tile(y, (len(points), *[1] * (y.ndim - 1))), nodes)
         return -self._arrays.logsumexp(-self._group.breaking(turned), axis=0).reshape(len(points), -1)
 
@@ -141,7 +141,7 @@ class Orientations:
         With ``held`` the weights in the density, not in n, are constants.
         """
         if self.spline is None:
-            return uniform, self._arrays.zeros((len(y),), y)
+            return uniform, self._arrays.zeros((y.shape[0],), y)
         n, log_p = self.spline.sample_and_log_prob(weights, y, uniform[0])
         if held:
             log_p = self.spline.log_prob(self._arrays.detach(weights), y, n)
@@ -150,7 +150,7 @@ class Orientations:
     def log_prob(self, weights: Weights, y: Array, directions: list[Array]) -> Array:
         """log p(n|y) − log p_uniform(n) of a trained law, (batch,); 0 for all other laws."""
         if self.spline is None:
-            return self._arrays.zeros((len(y),), y)
+            return self._arrays.zeros((y.shape[0],), y)
         return self.spline.log_prob(weights, y, directions[0])
 
     def log_given(self, y: Array, directions: list[Array]) -> Array:
@@ -163,7 +163,7 @@ class Orientations:
             source = kappa * (directions[0] * mean).sum(axis=1)
             return source - log_orbit_integral(self._arrays, kappa, law.dimensions[0])
         if law.law != "tabulated":
-            return self._arrays.zeros((len(y),), y) - law.log_area
+            return self._arrays.zeros((y.shape[0],), y) - law.log_area
         table = -self.table(y)
         n, nodes = directions[0], len(table)
         turns = xp.atan2(n[:, 1], n[:, 0]) / (2 * math.pi)
@@ -191,7 +191,7 @@ class Orientations:
         are the auxiliary coordinates a, whose density in the target is N(a) = N(0, 1).
         """
         if not self.present:
-            return y, self._arrays.zeros((len(y), 0), y), self._arrays.zeros((len(y),), y)
+            return y, self._arrays.zeros((y.shape[0], 0), y), self._arrays.zeros((y.shape[0],), y)
         on_slice, *auxiliary = self._emitted["on_slice"](y)
         total = self._emitted["log_faddeev_popov"](on_slice)
         for a in auxiliary:

@@ -211,15 +211,33 @@ class Sampler:
         """
         if self.whole_space:
             u = self._emitted["canonicalize"](y)[1]
-            return y, self._arrays.zeros((len(y),), y), self._emitted["action"](y), u
-        log_turned = self._arrays.zeros((len(y),), y)
+            return y, self._arrays.zeros((y.shape[0],), y), self._emitted["action"](y), u
+        x, log_p, u = self._moved(weights, y, uniform, directions)
+        return x, log_p, self._emitted["action"](x), u
+
+    def _moved(
+        self, weights: Weights, y: Array, uniform: Array, directions: list[Array]
+    ) -> tuple[Array, Array, Array]:
+        log_turned = self._arrays.zeros((y.shape[0],), y)
         if self.orientations.present:
             directions, log_turned = self.orientations.turned(weights, y, directions)
             y = self.orientations.rotate(y, directions)
         choice, log_p = self.law.sample_and_log_prob(weights, y, uniform)
         choice, log_rows = self.law.turn_rows(self.group.modulate(y, choice)[0], choice, uniform)
         x, u = self.group.modulate(y, choice)
-        return x, log_p + log_rows + log_turned, self._emitted["action"](x), u
+        return x, log_p + log_rows + log_turned, u
+
+    def draw(
+        self,
+        weights: Weights,
+        z: Array,
+        uniform: Array,
+        choices: Array | None,
+        orient: Callable[[Array], list[Array]],
+    ) -> Array:
+        """x alone, (batch, components, *lattice), from noise and from what ``orient`` draws for y."""
+        y = self.orientations.on_slices(self.domain.place(self.flow, weights, z, choices).y)[0]
+        return y if self.whole_space else self._moved(weights, y, uniform, orient(y))[0]
 
     def table(self, y: Array) -> Array:
         """See :meth:`Orientations.table`."""
@@ -230,7 +248,7 @@ class Sampler:
     def canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:
         """(y on the slices, log p(u|R(n) y) + [log p(n|y) − log p_uniform(n)], n) for x = T_u R(n) y."""
         if self.whole_space:
-            return x, self._arrays.zeros((len(x),), x), []
+            return x, self._arrays.zeros((x.shape[0],), x), []
         y, u = self._emitted["canonicalize"](x)
         log_p = self.law.log_prob(weights, y, self.group.choice_of(u)) - self.law.log_rows(x)
         directions: list[Array] = []
@@ -307,7 +325,7 @@ class Sampler:
         if self.orientations.integrated:
             return Energy(self.orientations.free_energy(y, self._action(y)))
         detach, path = self._arrays.detach, self._plan.gradient == "path"
-        log_turned = self._arrays.zeros((len(y),), y) - self.orientations.law.log_area
+        log_turned = self._arrays.zeros((y.shape[0],), y) - self.orientations.law.log_area
         fixed = detach(y)
         if self.orientations.law.sampled:
             turned, log_p = self.orientations.turned(weights, y, directions, held=path)

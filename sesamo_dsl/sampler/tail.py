@@ -56,7 +56,7 @@ class TailLayer:
         if self._separate:
             return field * field
         u = self._whiten(field)
-        squares = (u * u).reshape(len(u), -1).sum(axis=1)
+        squares = (u * u).reshape(u.shape[0], -1).sum(axis=1)
         return squares.reshape(-1, *(1,) * (field.ndim - 1))
 
     def _log_g(self, share: Array) -> Array:

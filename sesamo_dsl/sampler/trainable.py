@@ -182,6 +182,10 @@ class TrainableModel(SamplerModel):
             auxiliary = check_configurations(program.theory, shape, auxiliary, precision, subject)
         return super().log_prob(x, auxiliary)
 
+    def fixed(self) -> Any:
+        """A model of its own with the weights as they are now."""
+        return _built(*self._made_of, self.state())
+
     def density(self) -> ModelDensity:
         """See ``ModelWithDensity.density``."""
         compiled, parameters, base, plan = self._made_of
