@@ -258,7 +258,7 @@ def test_in_a_notebook_one_picture_is_drawn_again(
         shown.append("first")
         return handle
 
-    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()), version_info=(9, 0))
     monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
     compiled.train(steps=3, directory=False, callbacks=[sd.LivePicture(seconds=1e-9)], **OPTIONS)
