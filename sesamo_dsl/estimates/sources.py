@@ -39,9 +39,14 @@ class Source(ABC):
     def variance(self, influence: np.ndarray) -> float:
         """Variance of a number with these influences of the configurations."""
 
-    @abstractmethod
     def covariance(self, influences: np.ndarray) -> np.ndarray:
-        """Covariance matrix, (k, k), of numbers with these influences of the configurations, (k, n)."""
+        """Covariance matrix, (k, k), of numbers with these influences of the configurations, (k, …).
+
+        Cov(a, b) = [Var(a + b) − Var(a − b)]/4; a source that knows it without variances says so itself.
+        """
+        return np.array(
+            [[(self.variance(a + b) - self.variance(a - b)) / 4 for b in influences] for a in influences]
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.estimates.chains import Chain
+from sesamo_dsl.estimates.chains import Chain, Series
+from sesamo_dsl.estimates.sources import Clustered, Independent, Source
 from sesamo_dsl.estimates.weighted import WeightedSamples
 from sesamo_dsl.ir.interpreter import run
 from sesamo_dsl.stages.lower import lower_theory
@@ -251,3 +252,20 @@ def test_what_is_no_arithmetic_of_numbers_is_explained(name: str) -> None:
     with pytest.raises(OptionError) as refused:
         REFUSED[name]()
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("source", [Independent("a"), Clustered("b", np.arange(40) // 4), Series("c")])
+def test_covariances_belong_to_the_variances(source: Source) -> None:
+    rng = np.random.default_rng(2)
+    influences = (
+        rng.normal(size=(2, 2, 400)) / 800 if isinstance(source, Series) else rng.normal(size=(2, 40))
+    )
+    one, other = influences
+    matrix = source.covariance(influences)
+    assert matrix[0, 0] == pytest.approx(source.variance(one))
+    assert matrix[1, 1] == pytest.approx(source.variance(other))
+    assert matrix[0, 1] == pytest.approx(matrix[1, 0])
+    both = matrix[0, 0] + matrix[1, 1] + 2 * matrix[0, 1]
+    if not isinstance(source, Series):  # whose windows differ between the numbers
+        assert both == pytest.approx(source.variance(one + other))
+    np.testing.assert_allclose(Source.covariance(source, influences), matrix, rtol=1e-9, atol=1e-12)
