@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -113,6 +114,30 @@ def untrained_run(
     model = compiled.backend.model(compiled, values, base, plan)
     declared = Declaration.of(compiled, values, base)
     return sd.Run(compiled, values, plan, model, Memory(), declared, notes=plan.notes)
+
+
+class ScaledFlow:
+    """A flow of a user with a few operations: x = m + e^s z for each entry."""
+
+    def __init__(self, arrays: Any, base: Any, dtype: str) -> None:
+        self._xp, self._shape = arrays.xp, (base.components, *base.shape)
+        self._mean = np.broadcast_to(base.mean.reshape(-1, *(1,) * len(base.shape)), self._shape)
+        self._entries = int(np.prod(self._shape))
+
+    def initial_state(self, seed: int) -> dict[str, np.ndarray]:
+        return {"log_scale": np.zeros(self._shape), "mean": self._mean.copy()}
+
+    def forward(self, weights: Any, z: Any) -> tuple[Any, Any]:
+        x = weights["mean"] + self._xp.exp(weights["log_scale"]) * z
+        return x, self._log_q(weights, z)
+
+    def inverse(self, weights: Any, x: Any) -> tuple[Any, Any]:
+        z = (x - weights["mean"]) * self._xp.exp(-weights["log_scale"])
+        return z, self._log_q(weights, z)
+
+    def _log_q(self, weights: Any, z: Any) -> Any:
+        squares = (z * z).reshape(-1, self._entries).sum(axis=1)
+        return -squares / 2 - self._entries * math.log(2 * math.pi) / 2 - weights["log_scale"].sum()
 
 
 def is_weight(key: str) -> bool:
