@@ -136,12 +136,12 @@ def trained(name: str) -> sd.Run:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Path]]:
-    """Exported runs, by name and format; a theory is traced once, and compared by every export."""
+    """Exported runs, by name and format; equal weights are traced once, and compared by every export."""
     folder, written = tmp_path_factory.mktemp("exported"), TorchModel.exported
-    kept: dict[tuple[str, str], Any] = {}
+    kept: dict[Any, Any] = {}
 
     def once(model: TorchModel, form: str) -> Any:
-        key = model._theory, form
+        key = model._theory, form, tuple(float(w.sum()) for w in model.weights.values())
         if key not in kept:
             kept[key] = written(model, form)
         return kept[key]
