@@ -18,6 +18,7 @@ from .language.theory import Theory
 from .plan.base import make_base
 from .plan.decide import planned
 from .plan.options import TrainingFields, TrainingOptions
+from .plan.over import asked_range, couplings_in, require_normalizable_over
 from .plan.plan import Plan
 from .runs import Run, start
 from .stages.compile import DerivedProgram
@@ -75,9 +76,12 @@ class CompiledTheory(DerivedProgram):
         **fields
             See :meth:`plan`; ``seed`` is that of the weights.
         """
-        values = self.parameter_values(parameters)
+        over = asked_range(plan, fields)
+        values = couplings_in(over, self.parameter_values, parameters)
         require_normalizable(self.program, values)
         decided = self.plan(plan, **fields)
+        if over is not None:
+            require_normalizable_over(self.program, values, over)
         return self.backend.model(self, values, make_base(self.program, values, decided), decided)
 
     def train(
