@@ -11,9 +11,9 @@ import numpy as np
 from .. import checks
 from ..errors import OptionError
 from ..flows.base import GaussianBase
+from ..flows.coupling_range import CouplingRange
 from ..flows.range_base import RangeBase
 from ..ir.program import Program
-from ..values.coupling_range import CouplingRange
 from ..values.couplings import Couplings
 from .bases import BASES
 from .plan import Plan

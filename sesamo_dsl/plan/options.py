@@ -10,8 +10,8 @@ from .. import checks
 from ..errors import OptionError
 from ..flows.architecture import Architecture, architecture_from_json
 from ..flows.bisection import BisectionSpec
+from ..flows.coupling_range import CouplingRange, Over
 from ..flows.spec import FlowSpec
-from ..values.coupling_range import CouplingRange, Over
 from ..values.precision import Precision
 from .extensions import BASES, EXTENDABLE, FLOWS, LAWS
 from .extensions import Law as Law
@@ -37,7 +37,10 @@ _OPEN = ("law", "strategy", "law_gradient", "forward_schedule", "flow_precision"
 
 
 class TrainingFields(TypedDict, total=False):
-    """The fields of :class:`TrainingOptions` as keyword arguments."""
+    """The fields of :class:`TrainingOptions` as keyword arguments, without ``over``.
+
+    One that trains at a range of couplings has ``over`` as an argument of its own.
+    """
 
     law: Law | str | None
     strategy: Strategy | None
@@ -49,7 +52,6 @@ class TrainingFields(TypedDict, total=False):
     base: str
     flow: Architecture | str | None
     flow_precision: Precision | None
-    over: Over | None
     steps: int
     seconds: float | None
     batch: int

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from ..analysis.result import Analysis
 from ..checks import as_real, shown, spelling
 from ..errors import OptionError, ParameterError
+from ..flows.coupling_range import CouplingRange
 from ..flows.spec import FlowSpec
 from ..ir.program import Program
 from ..landscape.integrability import require_normalizable
-from ..values.coupling_range import CouplingRange
 from ..values.couplings import Coupling, Couplings
 from .options import TrainingOptions, option_error
 from .plan import Plan
@@ -41,6 +44,9 @@ def check_over(plan: Plan, over: CouplingRange, analysis: Analysis) -> str:
     if plan.law not in _LAWS:
         expected = f"{' or '.join(map(repr, _LAWS))} for a range of couplings, whose laws have no weights"
         raise option_error("law", expected, plan.law)
+    if plan.law_gradient != "enumerate":
+        expected = "'enumerate' for a range of couplings: a baseline would mix their values of log Z"
+        raise option_error("law_gradient", expected, plan.law_gradient)
     if not isinstance(plan.flow, FlowSpec):
         raise option_error("flow", "a FlowSpec for a range of couplings", plan.flow)
     if plan.flows > 1:
@@ -57,9 +63,8 @@ def _check_source(over: CouplingRange, analysis: Analysis) -> None:
     """OptionError if the exact law of orientations has numbers that depend on the couplings."""
     if analysis.orbit_law != "von_mises":
         return
-    defaults: Couplings = analysis.theory.parameter_values(over.centre)
-    sources = [analysis.linear_source_at({**defaults, **over.at(corner)}) for corner in over.corners]
-    if any((sources[0] != source).any() for source in sources[1:] if source is not None):
+    symbols = {str(symbol) for h in analysis.linear_source or () for symbol in h.free_symbols}
+    if symbols & set(over.names):
         raise OptionError(
             f"option over of theory {analysis.theory.name}",
             expected="couplings on which the source of the Lie group does not depend",
@@ -89,8 +94,13 @@ def couplings_in(
     if over is None or not isinstance(given, Mapping | None):
         return parameter_values(given)
     named = {spelling(str(getattr(key, "name", key))): value for key, value in (given or {}).items()}
-    inside = {name: value for name, value in _defaults(over, parameter_values).items() if name not in named}
-    values = parameter_values({**inside, **named})
+    others = {name: value for name, value in named.items() if name not in over.names}
+    _require_numbers(over, parameter_values({**over.centre, **others}))
+    with suppress(ParameterError):  # couplings without defaults
+        own = parameter_values(named)
+        if over.contains(own):
+            return own
+    values = parameter_values({**over.centre, **named})
     if not over.contains(values):
         raise ParameterError(
             "parameters beside over",
@@ -101,17 +111,15 @@ def couplings_in(
     return values
 
 
-def _defaults(
-    over: CouplingRange, parameter_values: Callable[[Mapping[Any, Any] | None], dict[str, Coupling]]
-) -> dict[str, float]:
-    """The theory's values of the couplings that vary if they are a point of the range, else its centre."""
-    centre = over.centre
-    parameter_values(centre)  # ParameterError for names that are none
-    try:
-        own = parameter_values(None)
-    except ParameterError:  # couplings without defaults
-        return centre
-    return {name: float(own[name]) for name in over.names} if over.contains(own) else centre
+def _require_numbers(over: CouplingRange, values: Couplings) -> None:
+    for name in over.names:
+        if np.ndim(values[name]):
+            raise ParameterError(
+                f"option over, {name}",
+                expected="a coupling that is one number",
+                found="one that has a value for every site",
+                remedy="leave it out of the range",
+            )
 
 
 def require_normalizable_over(program: Program, parameters: Couplings, over: CouplingRange) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..flows.architecture import Architecture
 from ..flows.bisection import BisectionSpec
+from ..flows.coupling_range import CouplingRange
 from ..ir.facts import Facts
-from ..values.coupling_range import CouplingRange
 from ..values.precision import Precision
 from ..values.sheet import Sheet, row
 from .extensions import LAWS

@@ -643,6 +643,8 @@ class Run(Reported):
         RunError
             If the file cannot be written, or samples of the run are not finite.
         """
+        if self.plan.over is not None:
+            return self.at().export(path, to)
         form = self.compiled.backend.name if to is None else to
         return export_model(
             path,
@@ -672,7 +674,8 @@ class Run(Reported):
         BackendError
             If the backend has no distributions, or for a run in float64 on JAX without float64, when used.
         """
-        return distribution_of(self.model, self.compiled)
+        model = self.model if self.plan.over is None else self.at().model
+        return distribution_of(model, self.compiled)
 
     def forward(self, reference: np.ndarray | Chain) -> ForwardMetrics:
         """Forward ESS and negative log-likelihood on configurations of the target.

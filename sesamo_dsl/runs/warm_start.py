@@ -13,10 +13,10 @@ from .. import checks
 from ..errors import RunError
 from ..flows.architecture import Architecture
 from ..flows.bisection import BisectionSpec
+from ..flows.coupling_range import CouplingRange
 from ..flows.range_weights import OVER, state_at
 from ..language.theory import Theory
 from ..plan.options import TrainingOptions
-from ..values.coupling_range import CouplingRange
 from ..values.couplings import Couplings
 from .registered import require_registered
 from .run import Run

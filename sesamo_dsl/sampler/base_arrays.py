@@ -66,7 +66,7 @@ class BaseArrays:
 
     def for_batch(self, count: int) -> BaseArrays:
         """The arrays for a batch of several images of the configurations, image by image."""
-        if self.rows in (0, count):
+        if self.rows == 0 or self.rows == count:
             return self
         return self._each(lambda values: repeated(self.arrays, values, count), count)
 

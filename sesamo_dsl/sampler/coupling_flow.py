@@ -43,7 +43,7 @@ class BaseMap:
 
     def coloured(self, weights: Weights, z: Array) -> tuple[Array, Array]:
         """White noise → (field in units of the scale, log of its density)."""
-        base = self._base.for_batch(len(z))
+        base = self._base.for_batch(z.shape[0])
         field, log_q = filtered(self._arrays, base.filter, z), self._log_prob(z)
         if self._zero_mode is not None:
             field, log_det = self._zero_mode(weights, base, field, False)
@@ -61,14 +61,14 @@ class BaseMap:
     def whitened(self, weights: Weights, field: Array, total: Array) -> tuple[Array, Array]:
         """The inverse of :meth:`coloured`, with log|det| of the other layers: (z, log q)."""
         if self._zero_mode is not None:
-            base = self._base.for_batch(len(field))
+            base = self._base.for_batch(field.shape[0])
             field, log_det = self._zero_mode(weights, base, field, True)
             total = total + log_det
         z = self._placement.whitened(field)
         return z, self._log_prob(z) + total
 
     def _log_prob(self, z: Array) -> Array:
-        normalization = self._base.for_batch(len(z)).log_normalization
+        normalization = self._base.for_batch(z.shape[0]).log_normalization
         return -0.5 * (z * z).reshape(z.shape[0], -1).sum(axis=1) - normalization
 
 
@@ -135,7 +135,7 @@ class CouplingFlows:
         """See :class:`~sesamo_dsl.sampler.flow.Flows`."""
         check_batch(tuple(z.shape), self._components, self._shape)
         given = self._arrays.dtype_of(z)
-        z, weights = self._arrays.cast(z, self._dtype), self._at(weights, len(z))
+        z, weights = self._arrays.cast(z, self._dtype), self._at(weights, z.shape[0])
         field, log_q = self._each(parts, lambda base, z: base.coloured(weights, z), z)
         halves = self._split(field)
         for index, layer in enumerate(self._layers):
@@ -149,7 +149,7 @@ class CouplingFlows:
         """See :class:`~sesamo_dsl.sampler.flow.Flows`."""
         check_batch(tuple(x.shape), self._components, self._shape)
         given = self._arrays.dtype_of(x)
-        x, weights = self._arrays.cast(x, self._dtype), self._at(weights, len(x))
+        x, weights = self._arrays.cast(x, self._dtype), self._at(weights, x.shape[0])
         field, total = self._each(parts, BaseMap.taken, x)
         halves = self._split(field)
         for index, layer in reversed(list(enumerate(self._layers))):

@@ -10,6 +10,7 @@ of the batch, ``parts``. The networks are evaluated slice by slice, all else on 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..flows.couplings import Block, Coupling
@@ -106,7 +107,7 @@ class ZeroModeLayer:
         xp, (batch, components) = self._arrays.xp, field.shape[:2]
         mean = xp.mean(field, axis=self._axes, keepdims=True)
         means = xp.moveaxis(mean, 0, 1).reshape(components, -1)  # one per batch entry and node
-        nodes = means.shape[1] // batch
+        nodes = math.prod(mean.shape[2:])
         width = base.width if base.rows == 0 else self._at_nodes(base.width[..., 0].T, nodes)
         values = means / width
         own = weights[f"{self._prefix}spline"]

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import EmittedProgram
+from ..flows.coupling_range import CouplingRange
 from ..flows.range_base import RangeBase
 from ..ir.source import argument_name
 from ..plan.base import wall_statistics
 from ..plan.plan import Plan
-from ..values.coupling_range import CouplingRange
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights
 from .base_arrays import BaseArrays

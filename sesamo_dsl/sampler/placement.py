@@ -28,12 +28,12 @@ class Placement:
         if self._tail is not None:
             field, log_det = self._tail.forward(field)
             log_q = log_q - log_det
-        base = self._base.for_batch(len(field))
+        base = self._base.for_batch(field.shape[0])
         return base.mean + base.scale * field, log_q
 
     def taken(self, x: Array) -> tuple[Array, Array]:
         """The inverse of :meth:`placed`: (field, log|det|)."""
-        base = self._base.for_batch(len(x))
+        base = self._base.for_batch(x.shape[0])
         field, total = (x - base.mean) / base.scale, self._arrays.zeros((x.shape[0],), x)
         if self._tail is not None:
             field, log_det = self._tail.inverse(field)
@@ -42,7 +42,7 @@ class Placement:
 
     def whitened(self, field: Array) -> Array:
         """Field in units of the scale → coordinates in which the base is N(0, 1)."""
-        return filtered(self._arrays, self._base.for_batch(len(field)).whitening, field)
+        return filtered(self._arrays, self._base.for_batch(field.shape[0]).whitening, field)
 
 
 def filtered(arrays: Arrays, matrix: Array, field: Array) -> Array:

@@ -19,7 +19,7 @@ from scipy.stats import qmc
 
 from .. import checks
 from ..errors import OptionError
-from .couplings import Couplings
+from ..values.couplings import Couplings
 
 _MOST_COUPLINGS = 4
 _TRAINED = 256  # points of a box at which a training looks, beside its corners
