@@ -15,7 +15,8 @@ from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import NotNormalizableError, OptionError, ParameterError, RunError, SesamoError
 from sesamo_dsl.flows.base import GaussianBase
 from sesamo_dsl.flows.range_weights import OVER
-from sesamo_dsl.plan.base import make_base
+from sesamo_dsl.ir.program import Program
+from sesamo_dsl.values.couplings import Couplings
 
 FLOW = sd.FlowSpec(layers=2, hidden=(6,), kernel=3)
 OVER_H = {"kappa": (0.05, 0.2), "h": (0.0, 0.4)}
@@ -34,17 +35,19 @@ def compiled(backend: str) -> sd.CompiledTheory:
     return sd.compile(theory, backend, precision="float64")
 
 
-@cache
-def base() -> GaussianBase:
-    """The base of the range, with different Gaussians at few nodes: none is that of the theory."""
-    theory = compiled("torch")
-    return make_base(theory.program, theory.parameter_values(None), theory.plan(over=OVER_H, flow=FLOW))
+def wandering(program: Program, parameters: Couplings) -> GaussianBase:
+    """A base whose mean and widths depend on the couplings, at every momentum in another way."""
+    kappa, h = (float(np.asarray(parameters[name])) for name in ("kappa", "h"))
+    waves = np.indices(program.shape).sum(axis=0)[..., None, None]
+    return GaussianBase.from_precision([0.3 - 2 * h], 1.5 + h + kappa * (waves % 2) * 5)
+
+
+sd.register_base("wandering_in_a_range", wandering)
+FIELDS: dict[str, Any] = {"flow": FLOW, "base": "wandering_in_a_range"}
 
 
 def model(backend: str, **fields: Any) -> Any:
-    theory = compiled(backend)
-    plan = theory.plan(over=OVER_H, flow=FLOW, batch=35, **fields)
-    return theory.backend.model(theory, theory.parameter_values(None), base(), plan)
+    return compiled(backend).model(over=OVER_H, batch=35, **FIELDS, **fields)
 
 
 def moved(one: Model) -> None:
@@ -94,7 +97,7 @@ def test_untrained_model_is_that_of_its_couplings_at_a_node() -> None:
     theory, ours = compiled("torch"), model("torch")
     axes = ours._plan.over.axes
     node = {"kappa": axes[0][2], "h": axes[1][5]}
-    fixed = theory.model(flow=FLOW, parameters=node)
+    fixed = theory.model(**FIELDS, parameters=node)
     x = np.random.default_rng(0).normal(size=(5, 1, 2, 2))
     found = ours.at({**theory.parameter_values(None), **node}).log_prob(x)
     np.testing.assert_allclose(found, fixed.log_prob(x), rtol=1e-9)
@@ -125,10 +128,13 @@ def gaussian() -> sd.CompiledTheory:
     return sd.compile(theory, precision="float64")
 
 
-TRAINING = {
-    "over": {"a": (0.7, 1.6), "h": (-1.0, 1.0)},
+MODEL: dict[str, Any] = {
+    "over": {"a": (0.7, 1.6), "h": (-0.7, 0.7)},
     "base": "standard",
     "flow": sd.FlowSpec(layers=2, hidden=(8,), kernel=3),
+}
+TRAINING: dict[str, Any] = {
+    **MODEL,
     "directory": False,
     "check": False,
     "progress": False,
@@ -137,12 +143,16 @@ TRAINING = {
 
 def test_training_follows_the_couplings() -> None:
     """From one standard Gaussian at all couplings to the Gaussian of each, with log Z in closed form."""
-    run = gaussian().train(**TRAINING, steps=350, batch=128)
-    for a, h in ((0.7, -1.0), (1.6, 1.0), (1.0, 0.3), (0.8, 0.9)):
-        samples = run.at(a=a, h=h).sample(4000)
+    run = gaussian().train(**TRAINING, steps=120, batch=64, learning_rate=0.03)
+    first = gaussian().model(**MODEL, parameters={"a": 1.6, "h": 0.7})
+    draws = first.sample(2000)
+    weights = np.exp(-draws.action - draws.log_q)
+    assert weights.mean() ** 2 / (weights**2).mean() < 0.8
+    for a, h in ((0.7, -0.7), (1.6, 0.7), (1.0, 0.3)):
+        samples = run.at(a=a, h=h).sample(2000)
         exact = math.log(2 * math.pi / a) + h**2 / a
         assert abs(samples.log_z.value - exact) < 5 * samples.log_z.error + 1e-9
-        assert samples.ess.value > 0.97, (a, h, samples.ess)
+        assert samples.ess > 0.93, (a, h, samples.ess)
 
 
 def test_a_training_is_resumed_bit_for_bit(tmp_path: Path) -> None:
