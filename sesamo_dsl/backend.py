@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -228,6 +228,14 @@ class ModelWithDensity(Model, Protocol):
         ...
 
 
+class ModelOverRange(Model, Protocol):
+    """A model for a range of couplings; as a ``Model`` it is that of one point."""
+
+    def at(self, parameters: Couplings) -> Model:
+        """The ordinary model at another point, with the weights that the range model has there."""
+        ...
+
+
 class EmittedProgram(Protocol):
     """A program with its emitted module: the part of ``CompiledProgram`` that backends use."""
 
@@ -258,6 +266,10 @@ class EmittedProgram(Protocol):
 
     def bind(self, parameters: Couplings) -> dict[str, Callable[..., Any]]:
         """The emitted functions on framework arrays, with their couplings filled in."""
+        ...
+
+    def varying(self, names: Set[str]) -> EmittedProgram:
+        """The program whose couplings ``names`` take one value for each configuration, arrays (batch,)."""
         ...
 
     def constant(self, parameters: Couplings) -> float:

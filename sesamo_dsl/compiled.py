@@ -13,11 +13,13 @@ from .analysis.result import Analysis
 from .annealing.result import Annealed
 from .backend import Backend, Model
 from .estimates.chains import Chain
+from .flows.coupling_range import Over
 from .landscape.integrability import require_normalizable
 from .language.theory import Theory
 from .plan.base import make_base
 from .plan.decide import planned
 from .plan.options import TrainingFields, TrainingOptions
+from .plan.over import asked_range, couplings_in, require_normalizable_over
 from .plan.plan import Plan
 from .runs import Run, start
 from .stages.compile import DerivedProgram
@@ -35,6 +37,7 @@ class CompiledTheory(DerivedProgram):
         options: TrainingOptions | Plan | None = None,
         *,
         method: str | None = None,
+        over: Over | None = None,
         **fields: Unpack[TrainingFields],
     ) -> Plan:
         """Every choice that building and training a model needs, with the reasons for those left open.
@@ -45,6 +48,8 @@ class CompiledTheory(DerivedProgram):
             What is asked, or a plan to change.
         method
             A named preset of options, e.g. "sesamo" or "realnvp"; see :mod:`sesamo_dsl.plan.methods`.
+        over
+            A range of couplings for one training, see :meth:`train`.
         **fields
             Single fields of :class:`sesamo_dsl.TrainingOptions`, which come before those of ``options``.
 
@@ -53,8 +58,9 @@ class CompiledTheory(DerivedProgram):
         OptionError
             For options that do not exist, are out of range, or that this theory has no means for.
         """
+        changes = _with_range(fields, over)
         return planned(
-            self.analysis, options, fields, method=method, requested_precision=self.requested_precision
+            self.analysis, options, changes, method=method, requested_precision=self.requested_precision
         )
 
     def model(
@@ -62,6 +68,7 @@ class CompiledTheory(DerivedProgram):
         plan: Plan | TrainingOptions | None = None,
         *,
         parameters: Mapping[Any, Coupling] | None = None,
+        over: Over | None = None,
         **fields: Unpack[TrainingFields],
     ) -> Model:
         """A model before any training: ``sample(count, seed)`` and ``log_prob(x)`` work.
@@ -72,12 +79,17 @@ class CompiledTheory(DerivedProgram):
             What :meth:`plan` has decided, or options; by default the compiler decides.
         parameters
             Couplings that differ from the theory's defaults.
+        over
+            A range of couplings, see :meth:`train`; the model is then that of one point in it.
         **fields
             See :meth:`plan`; ``seed`` is that of the weights.
         """
-        values = self.parameter_values(parameters)
+        box = asked_range(plan, _with_range(fields, over))
+        values = couplings_in(box, self.parameter_values, parameters)
         require_normalizable(self.program, values)
-        decided = self.plan(plan, **fields)
+        decided = self.plan(plan, over=box, **fields)
+        if box is not None:
+            require_normalizable_over(self.program, values, box)
         return self.backend.model(self, values, make_base(self.program, values, decided), decided)
 
     def train(
@@ -93,6 +105,7 @@ class CompiledTheory(DerivedProgram):
         callbacks: Sequence[Callback] = (),
         optimizer: Any = None,
         check: bool = True,
+        over: Over | None = None,
         **fields: Unpack[TrainingFields],
     ) -> Run:
         """Train a sampler.
@@ -128,6 +141,11 @@ class CompiledTheory(DerivedProgram):
         check
             Whether an annealing ends the training, a fifth of its time and at least 5 s long, whose walkers
             all samples are held against: ``samples.coverage``.
+        over
+            A range of couplings that this training covers, ``{kappa: (0.2, 0.3), h: (0, 0.05)}``, or a list
+            of points, ``[{kappa: 0.2}, {kappa: 0.3}]``. The run is that of ``parameters`` and the defaults,
+            which have to lie in the range, or else of its centre; ``run.at(kappa=0.25)`` is the run at
+            another point.
         **fields
             Single fields of :class:`sesamo_dsl.TrainingOptions`, which come before those of ``plan``: steps,
             seed, batch, learning_rate, law, strategy, …
@@ -150,7 +168,7 @@ class CompiledTheory(DerivedProgram):
         return start(
             self,
             plan,
-            fields,
+            _with_range(fields, over),
             parameters=parameters,
             directory=directory,
             progress=progress,
@@ -161,6 +179,11 @@ class CompiledTheory(DerivedProgram):
             optimizer=optimizer,
             check=check,
         )
+
+
+def _with_range(fields: TrainingFields, over: Over | None) -> dict[str, Any]:
+    """Options with a range of couplings among them, if there is one."""
+    return {**fields} if over is None else {**fields, "over": over}
 
 
 def compile(

@@ -78,7 +78,7 @@ class JaxModel(TrainableModel):
         self._layout = Layout(self.weights)
         self._clip = optax.clip_by_global_norm(plan.clip)
         self._adam_rule = optax.chain(self._clip, optax.scale_by_adam(*BETAS))
-        self._differentiated = jax.value_and_grad(sampler.objective, has_aux=True)
+        self._differentiated = jax.value_and_grad(self.objective, has_aux=True)
         point = compiled, base, couplings_key(parameters)
         # draw_flow and log_flow do not depend on the law
         of_flow = plan.flow, plan.flow_precision, plan.flows, plan.seed, plan.strategy
@@ -88,7 +88,7 @@ class JaxModel(TrainableModel):
             modulate=sampler.modulate,
             table=sampler.table,
             canonical=sampler.canonical,
-            objective=sampler.objective,
+            objective=self.objective,
             gradient=self._differentiated,
             step=self._update,
         )
@@ -222,7 +222,7 @@ class JaxModel(TrainableModel):
             (loss, ess), slopes = self._differentiated(weights, *inputs)
             # for rules with a line search, or which use the loss
             extra = {"value": loss, "grad": slopes}
-            extra["value_fn"] = lambda weights: self.sampler.objective(weights, *inputs)[0]
+            extra["value_fn"] = lambda weights: self.objective(weights, *inputs)[0]
             updates, memory = rule.update(slopes, memory, weights, **extra)
             figures = {"loss": loss, "ess": ess, "gradient_norm": optax.tree.norm(slopes)}
             return cast(dict[str, Array], optax.apply_updates(weights, updates)), memory, figures

@@ -112,10 +112,10 @@ class TorchModel(TrainableModel):
 
     @torch.no_grad()
     def _loss(self, *inputs: Any) -> Tensor:
-        return self.sampler.objective(self.weights, *inputs)[0]
+        return self.objective(self.weights, *inputs)[0]
 
     def _gradient(self, *inputs: Any) -> dict[str, Tensor | None]:
-        loss = self.sampler.objective(self.weights, *inputs)[0]
+        loss = self.objective(self.weights, *inputs)[0]
         slopes = torch.autograd.grad(loss, list(self.weights.values()), allow_unused=True)
         return dict(zip(self.weights, slopes, strict=True))
 
@@ -124,7 +124,7 @@ class TorchModel(TrainableModel):
         figures: list[dict[str, Tensor]] = []
 
         def closure() -> Tensor:
-            loss, ess = self.sampler.objective(self.weights, *inputs)
+            loss, ess = self.objective(self.weights, *inputs)
             optimizer.zero_grad(set_to_none=False)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(list(self.weights.values()), self._plan.clip)

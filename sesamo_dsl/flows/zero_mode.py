@@ -36,14 +36,11 @@ class ZeroMode:
     ----------
     axes
         The axes of the lattice over which the mean is taken: all but the nodes of a graph.
-    width
-        Standard deviation of each mean under the base, in units of ``GaussianBase.scale``, (components,).
     features
         1/(1 + k̂²/μ_r²), zero at k = 0, (modes, R), modes in the order of ``fftn`` over ``axes``.
     """
 
     axes: tuple[int, ...]
-    width: NDArray[np.float64]
     features: NDArray[np.float64]
 
     @classmethod
@@ -53,11 +50,9 @@ class ZeroMode:
             return None
         axes = _axes(len(base.shape), base.nodes is not None)
         extents = [base.shape[mu] for mu in axes]
-        nodes = (len(base.shape) - 1,) if base.nodes is not None else ()
-        width = np.sqrt(np.diag(base.mean_covariance(nodes))) / base.scale
         waves = [4 * np.sin(np.pi * np.arange(n) / n) ** 2 for n in extents]
         k2 = sum(np.meshgrid(*waves, indexing="ij"), np.zeros(extents)).reshape(-1, 1)
-        return cls(axes, width, np.where(k2 > 0, 1 / (1 + k2 / np.array(_SCALES)), 0.0))
+        return cls(axes, np.where(k2 > 0, 1 / (1 + k2 / np.array(_SCALES)), 0.0))
 
 
 def _axes(dimensions: int, graph: bool) -> tuple[int, ...]:

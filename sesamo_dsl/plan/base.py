@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 
 from .. import checks
 from ..errors import OptionError
 from ..flows.base import GaussianBase
+from ..flows.coupling_range import CouplingRange
+from ..flows.range_base import RangeBase
 from ..ir.program import Program
 from ..values.couplings import Couplings
 from .bases import BASES
@@ -18,13 +22,15 @@ _REMEDY = "return GaussianBase.from_precision(mean, precision, program.nodes)"
 
 
 def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBase:
-    """The Gaussian that the plan names, see :mod:`sesamo_dsl.plan.bases`.
+    """The Gaussian that the plan names, see :mod:`sesamo_dsl.plan.bases`; over a range, one for each point.
 
     Raises
     ------
     OptionError
         If a user's base is not a ``GaussianBase`` with the components, lattice and nodes of this theory.
     """
+    if plan.over is not None:
+        return _over_range(program, parameters, plan, plan.over)
     expected = "a function (program, parameters) → GaussianBase"
     foreign = BASES.added(plan.base)
     with checks.calling(f"base {plan.base}", expected, _REMEDY) if foreign else nullcontext():
@@ -46,6 +52,13 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
         found=found,
         remedy=_REMEDY,
     )
+
+
+def _over_range(program: Program, parameters: Couplings, plan: Plan, over: CouplingRange) -> RangeBase:
+    fixed = replace(plan, over=None)
+    points = itertools.product(*over.axes)
+    bases = [make_base(program, {**parameters, **over.at(point)}, fixed) for point in points]
+    return RangeBase.of_nodes(over.axes, bases, over.point(parameters))
 
 
 def wall_statistics(program: Program, base: GaussianBase) -> tuple[np.ndarray, np.ndarray]:

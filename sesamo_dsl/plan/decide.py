@@ -18,6 +18,7 @@ from .extensions import LAWS
 from .memory import check_training_memory
 from .methods import method_options
 from .options import Law, LawGradient, Strategy, TrainingOptions, option_error
+from .over import check_over
 from .plan import LEAKY, Plan, has_exact_orbits
 
 _POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2  # default learning rates
@@ -144,7 +145,7 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
     flow = asked.flow
     if flow is None:
         # a slice of a Lie group fixes a global orientation, which couples all sites
-        markov = not analysis.lie_reports and is_markov_chain(theory)
+        markov = asked.over is None and not analysis.lie_reports and is_markov_chain(theory)
         flow = default_architecture(len(theory.components), theory.lattice.shape, markov)
         if markov:
             reasons.append(
@@ -163,6 +164,9 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
         reasons=tuple(reasons),
         learning_rate=asked.learning_rate or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
     )
+    if plan.over is not None:
+        reason = check_over(plan, plan.over, analysis)
+        plan = replace(plan, reasons=(*plan.reasons, reason))
     return replace(plan, notes=notes_on(plan, analysis))
 
 

@@ -10,6 +10,7 @@ from .. import checks
 from ..errors import OptionError
 from ..flows.architecture import Architecture, architecture_from_json
 from ..flows.bisection import BisectionSpec
+from ..flows.coupling_range import CouplingRange, Over
 from ..flows.spec import FlowSpec
 from ..values.precision import Precision
 from .extensions import BASES, EXTENDABLE, FLOWS, LAWS
@@ -36,7 +37,10 @@ _OPEN = ("law", "strategy", "law_gradient", "forward_schedule", "flow_precision"
 
 
 class TrainingFields(TypedDict, total=False):
-    """The fields of :class:`TrainingOptions` as keyword arguments."""
+    """The fields of :class:`TrainingOptions` as keyword arguments, without ``over``.
+
+    One that trains at a range of couplings has ``over`` as an argument of its own.
+    """
 
     law: Law | str | None
     strategy: Strategy | None
@@ -104,6 +108,10 @@ class TrainingOptions:
         Floating-point type of the flow, "float32" or "float64". Default: float32 if no precision was asked
         for and the action has a determinant, which alone needs more; else the precision of the model. Action
         and law are always computed in the precision of the model.
+    over
+        A range of couplings that one training covers, ``{kappa: (0.2, 0.3), h: (0, 0.05)}``, or a list of
+        points, ``[{kappa: 0.2}, {kappa: 0.3}]``; ``run.at(kappa=0.25)`` is then the run at one point.
+        Default: the couplings are fixed.
     steps, seconds
         Length of the training; with ``seconds`` the schedule follows the clock and the result is not
         reproducible to the last digit.
@@ -133,6 +141,7 @@ class TrainingOptions:
     base: str = "vacuum"
     flow: Architecture | str | None = None
     flow_precision: Precision | None = None
+    over: Over | None = None
     steps: int = 2000
     seconds: float | None = None
     batch: int = 128
@@ -172,6 +181,8 @@ class TrainingOptions:
                 f"a FlowSpec, a BisectionSpec, or the name of a registered flow, {registered}",
                 self.flow,
             )
+        if self.over is not None:
+            plain["over"] = CouplingRange.of(self.over)
         weight = self.forward_weight
         if weight is not None:
             plain["forward_weight"] = checks.real(
@@ -198,7 +209,10 @@ class TrainingOptions:
         flow = values.get("flow")
         if flow is not None and not isinstance(flow, str):
             flow = architecture_from_json(flow)
-        return cls(**{**values, "flow": flow})
+        over = values.get("over")
+        return cls(
+            **{**values, "flow": flow, "over": None if over is None else CouplingRange.from_json(over)}
+        )
 
 
 def registered(options: Mapping[str, Any]) -> dict[str, str]:

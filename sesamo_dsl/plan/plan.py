@@ -8,6 +8,7 @@ from typing import Any
 
 from ..flows.architecture import Architecture
 from ..flows.bisection import BisectionSpec
+from ..flows.coupling_range import CouplingRange
 from ..ir.facts import Facts
 from ..values.precision import Precision
 from ..values.sheet import Sheet, row
@@ -49,6 +50,7 @@ class Plan:
     base: str
     flow: Architecture | str
     flow_precision: Precision | None
+    over: CouplingRange | None
     steps: int
     seconds: float | None
     batch: int
@@ -79,6 +81,7 @@ class Plan:
             ("law", f"{self.law}, gradient by {self.law_gradient}"),
             ("flow", f"{several}{self._architecture}, {precision}"),
             ("base", self.base),
+            *(("over", text) for text in ([] if self.over is None else [str(self.over)])),
             ("objective", f"{self.gradient} gradient, forward weight {self.forward_weight:g}{falling}"),
             ("training", f"{length} of batch {self.batch}, rate {self.learning_rate:g}, seed {self.seed}"),
             *(("because", reason) for reason in self.reasons),

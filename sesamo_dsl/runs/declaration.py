@@ -18,6 +18,7 @@ from safetensors.numpy import save as save_tensors
 
 from ..compiled_program import CompiledProgram
 from ..flows.base import GaussianBase, MixtureBase, Tail, TailShape
+from ..flows.range_base import RangeBase
 from ..ir.facts import StoredFacts
 from ..ir.program import SITE_VALUES, Program
 from ..ir.stored import program_as_data, program_from_data
@@ -94,6 +95,10 @@ def _base_as_data(base: GaussianBase) -> dict[str, np.ndarray]:
     }
     if base.tail is not None:
         named[f"tail.{base.tail.shape}"] = np.array(base.tail.freedom)
+    if isinstance(base, RangeBase):
+        named |= {f"axes.{k}": axis for k, axis in enumerate(base.axes)}
+        logs = base.log_filters
+        named |= {"means": base.means, "logs.real": logs.real, "logs.imaginary": logs.imag}
     if isinstance(base, MixtureBase):
         named["log_weights"] = base.log_weights
         for k, part in enumerate(base.parts):
@@ -122,6 +127,8 @@ def _base_from_data(program: Program, base: Mapping[str, np.ndarray]) -> Gaussia
         program.nodes,
         tails[0] if tails else None,
     )
+    if "axes.0" in base:
+        return _range_from_data(whole, base)
     if "log_weights" not in base:
         return whole
     log_weights = base["log_weights"]
@@ -129,6 +136,17 @@ def _base_from_data(program: Program, base: Mapping[str, np.ndarray]) -> Gaussia
         raise ValueError(f"a base with weights of shape {log_weights.shape}")
     parts = tuple(_base_from_data(program, _of(f"parts.{k}.", base)) for k in range(len(log_weights)))
     return MixtureBase(**vars(whole), parts=parts, log_weights=log_weights)
+
+
+def _range_from_data(whole: GaussianBase, base: Mapping[str, np.ndarray]) -> RangeBase:
+    axes = tuple(base[f"axes.{k}"] for k in range(sum(name.startswith("axes.") for name in base)))
+    counts = tuple(len(axis) for axis in axes)
+    if any(axis.ndim != 1 or len(axis) < 2 or not (np.diff(axis) > 0).all() for axis in axes):
+        raise ValueError("nodes of a range that do not increase")
+    logs = base["logs.real"] + 1j * base["logs.imaginary"]
+    if base["means"].shape != (*counts, whole.components) or logs.shape != (*counts, *whole.filter.shape):
+        raise ValueError(f"a base with means of shape {base['means'].shape} for {counts} nodes")
+    return RangeBase(**vars(whole), axes=axes, means=base["means"], log_filters=logs)
 
 
 def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

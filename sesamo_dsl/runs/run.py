@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from signal import Signals
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from safetensors.numpy import save as save_tensors
@@ -21,7 +21,7 @@ from ..annealing.from_model import anneal_draws
 from ..annealing.layers import SECONDS as AUTO_SECONDS
 from ..annealing.layers import Layers, checked_layers
 from ..annealing.result import Annealed
-from ..backend import Model
+from ..backend import Model, ModelOverRange
 from ..compiled_program import CompiledProgram
 from ..errors import (
     OptionError,
@@ -45,25 +45,28 @@ from ..estimates.search import Search, log_prob_now
 from ..estimates.target_sample import Outside, TargetSample
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
+from ..flows.range_base import RangeBase
+from ..ir.facts import StoredFacts
 from ..language.derived import Derived
 from ..language.theory import Theory
 from ..machine.interruption import held_back
 from ..machine.memory import check_memory
 from ..plan.options import checked_rate, registered
+from ..plan.over import point_of
 from ..plan.plan import Plan
 from ..training.callbacks import Callback, Watch, checked
 from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
 from ..training.reference import Reference
-from ..values.couplings import Coupling, arrays_only, couplings_text, numbers_only
+from ..values.couplings import Coupling, arrays_only, couplings_text, numbers_only, same_couplings
 from ..values.sheet import Sheet, row
 from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .export import distribution_of, export_model
 from .reference_file import reference_file
 from .sampling import Request, sample_to_file
-from .store import RunDirectory, Store, sha256
+from .store import Memory, RunDirectory, Store, sha256
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,9 +162,11 @@ class Run(Reported):
     def sheet(self) -> Sheet:
         """What was trained, how far, where it is kept, and the plan."""
         last = {name: values[-1] for name, values in self.history.columns.items() if values}
+        over = self.plan.over
         rows = [
             ("backend", f"{self.compiled.backend.name}, {self.compiled.precision}"),
             ("couplings", couplings_text(self.parameters) or "none"),
+            ("trained over", "" if over is None else f"{over}; run.at(…) is the run at one point"),
             ("training", self.progress),
             ("time", f"{self.course.seconds:.0f} s"),
             (
@@ -230,6 +235,68 @@ class Run(Reported):
     def exact(self) -> ExactValues | None:
         """Values by quadrature; None above two real variables, or if the quadrature does not converge."""
         return exact_values(self.compiled.program, self.parameters)
+
+    def at(
+        self, couplings: Mapping[Any, float] | None = None, /, *, extrapolate: bool = False, **named: float
+    ) -> Run:
+        """The run at one point of the range of couplings that it was trained over, a run like any other.
+
+        It is kept in memory: ``save`` writes it, ``check`` anneals at its couplings, and ``resume(500)``
+        trains it further at this point alone.
+
+        Parameters
+        ----------
+        couplings, **named
+            Values of the couplings that vary, ``run.at(kappa=0.25)`` or ``run.at({kappa: 0.25})``; others
+            are those of this run.
+        extrapolate
+            True to allow a point outside of the range, with a warning.
+
+        Raises
+        ------
+        RunError
+            If the run was trained at fixed couplings.
+        ParameterError
+            For couplings that do not vary or are no numbers, and points outside of the range.
+        """
+        extrapolate = checks.flag(extrapolate, "option extrapolate")
+        over = self.plan.over
+        if over is None:
+            raise RunError(
+                f"run {self!r}",
+                expected="a run that was trained over a range of couplings",
+                found=f"one at {couplings_text(self.parameters) or 'no couplings'}",
+                remedy="train with over={kappa: (0.2, 0.3)}",
+            )
+        values, inside = point_of(over, self.parameters, couplings, named, extrapolate)
+        notes = (*self.notes, f"weights of a training over {over}")
+        if not inside:
+            outside = f"{couplings_text(over.at(over.point(values)))} is outside of the trained range, {over}"
+            warnings.warn(outside, RuntimeWarning, stacklevel=2)
+            notes = (*notes, outside)
+        base, facts = self.declaration.base, StoredFacts.of(self.compiled.facts, values)
+        assert isinstance(base, RangeBase)
+        here = base.at(over.point(values))
+        model = cast(ModelOverRange, self.model).at(values)
+        same = same_couplings(values, self.parameters)
+        return Run(
+            self.compiled,
+            values,
+            replace(self.plan, over=None),
+            model,
+            Memory(),
+            Declaration(self.compiled.program, facts, here),
+            History({name: list(column) for name, column in self.history.columns.items()}),
+            replace(self.course),
+            self.origin,
+            notes,
+            self.derived,
+            start_from=str(self.directory or self),
+            ended=self.ended,
+            outside=self.outside if same else None,
+            unchecked=self.unchecked if same else "no annealing at these couplings: run.check() makes one",
+            theory=self.theory,
+        )
 
     def sample(
         self,
@@ -576,6 +643,8 @@ class Run(Reported):
         RunError
             If the file cannot be written, or samples of the run are not finite.
         """
+        if self.plan.over is not None:
+            return self.at().export(path, to)
         form = self.compiled.backend.name if to is None else to
         return export_model(
             path,
@@ -605,7 +674,8 @@ class Run(Reported):
         BackendError
             If the backend has no distributions, or for a run in float64 on JAX without float64, when used.
         """
-        return distribution_of(self.model, self.compiled)
+        model = self.model if self.plan.over is None else self.at().model
+        return distribution_of(model, self.compiled)
 
     def forward(self, reference: np.ndarray | Chain) -> ForwardMetrics:
         """Forward ESS and negative log-likelihood on configurations of the target.

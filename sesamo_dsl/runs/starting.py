@@ -23,6 +23,7 @@ from ..plan.base import make_base
 from ..plan.decide import planned
 from ..plan.mixture import MOST_PARTS, base_of_configurations
 from ..plan.options import TrainingOptions
+from ..plan.over import asked_range, couplings_in, require_normalizable_over
 from ..plan.plan import Plan
 from ..stages.compile import DerivedProgram
 from ..training.callbacks import Callback, checked
@@ -55,11 +56,12 @@ def start(
 ) -> Run:
     """Train a compiled theory; see ``CompiledTheory.train`` for the arguments."""
     watching, check = checked(callbacks), checks.flag(check, "option check")
-    values, progress = compiled.parameter_values(parameters), checks.flag(progress, "option progress")
+    progress, changes = checks.flag(progress, "option progress"), dict(changes or {})
+    over = asked_range(begun, changes)
+    values = couplings_in(over, compiled.parameter_values, parameters)
     require_normalizable(compiled.program, values)
     given = _reference(compiled, reference)
     warm_start = None if start_from is None else WarmStart.of(start_from)
-    changes = dict(changes or {})
     if optimizer is not None and changes.get("learning_rate") is not None:
         raise rate_of_an_optimizer(changes["learning_rate"])
     if warm_start is not None and changes.get("flow") is None:
@@ -71,7 +73,10 @@ def start(
         return planned(compiled.analysis, begun, changes, **asked)
 
     plan, walkers, signals = decide(given is not None), None, ()
-    learns = given is None and check and _may_learn(compiled, plan, method, warm_start)
+    if over is not None:
+        compiled.varying(frozenset(over.names))  # ParameterError for couplings that cannot vary
+        require_normalizable_over(compiled.program, values, over)
+    learns = over is None and given is None and check and _may_learn(compiled, plan, method, warm_start)
     if learns:
         walkers, signals = walkers_before_training(compiled, values, plan.seed, progress=progress)
     store = _store(compiled, directory)

@@ -13,8 +13,11 @@ from .. import checks
 from ..errors import RunError
 from ..flows.architecture import Architecture
 from ..flows.bisection import BisectionSpec
+from ..flows.coupling_range import CouplingRange
+from ..flows.range_weights import OVER, state_at
 from ..language.theory import Theory
 from ..plan.options import TrainingOptions
+from ..values.couplings import Couplings
 from .registered import require_registered
 from .run import Run
 from .store import DAMAGES, RunDirectory, not_a_run, state_of
@@ -51,17 +54,20 @@ class WarmStart:
         """The weights of a run, given as an object or by its directory; RunError if it cannot be read."""
         if isinstance(run, Run):
             shape, name = run.compiled.program.configuration_shape, str(run.directory or run)
-            return cls(name, run.plan.flow, _flow_weights(run.model.state()), shape[0], len(shape) - 1)
+            weights = _flow_weights(run.model.state(), run.plan.over, run.parameters)
+            return cls(name, run.plan.flow, weights, shape[0], len(shape) - 1)
         place = checks.path(run, "start_from")
         record, files = RunDirectory(place).read()
         require_registered(place, record)
         try:
             shape = record["configuration_shape"]
-            flow = TrainingOptions.from_json(record["options"]).flow
+            options = TrainingOptions.from_json(record["options"])
+            flow, over = options.flow, None if options.over is None else CouplingRange.of(options.over)
             if flow is None:
                 raise ValueError("no architecture in its options")
             state = load_tensors(state_of(files))
-            return cls(str(place), flow, _flow_weights(state), int(shape[0]), len(shape) - 1)
+            weights = _flow_weights(state, over, record["parameters"])
+            return cls(str(place), flow, weights, int(shape[0]), len(shape) - 1)
         except DAMAGES as error:
             raise not_a_run(place, error) from error
 
@@ -77,7 +83,7 @@ class WarmStart:
         """
         found = f"{self.components} components in {self.dimension} dimensions, {self.flow}"
         components, dimension = len(theory.components), theory.lattice.dimension
-        own, given = _flow_weights(state), self.weights
+        own, given = _flow_weights(state), self.weights  # those of a range begin as at one point
         same = (self.components, self.dimension, self.flow) == (components, dimension, flow)
         if isinstance(flow, BisectionSpec):  # levels that one chain lacks stay as they are in the other
             own, given = ({k: v for k, v in w.items() if k in own and k in given} for w in (own, given))
@@ -92,5 +98,11 @@ class WarmStart:
         return {**state, **{name: self.weights[name].astype(state[name].dtype) for name in own}}
 
 
-def _flow_weights(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.array(value) for name, value in state.items() if name.startswith("flow.")}
+def _flow_weights(
+    state: Mapping[str, np.ndarray], over: CouplingRange | None = None, parameters: Couplings | None = None
+) -> dict[str, np.ndarray]:
+    """The weights of the flow; of a run over a range of couplings those at the point of the run."""
+    if over is not None and parameters is not None:
+        state = state_at(state, over.features(over.point(parameters)[None]).T)
+    weights = {name: np.array(value) for name, value in state.items() if name.startswith("flow.")}
+    return {name: value for name, value in weights.items() if not name.startswith(OVER)}

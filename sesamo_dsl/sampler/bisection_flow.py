@@ -14,6 +14,7 @@ from ..flows.base import GaussianBase
 from ..flows.bisection import Bisection, BisectionSpec, initial_state
 from ..flows.weights import check_batch
 from .arrays import Array, Arrays, Weights, layers_of, perceptron
+from .base_arrays import BaseArrays
 from .elementwise import affine, spline
 from .placement import Placement
 
@@ -40,7 +41,7 @@ class BisectionFlow:
         self._arrays, self._spec, self._dtype, self._prefix = arrays, spec, dtype, prefix
         self._components, self._shape = base.components, base.shape
         self._bisection = Bisection.of(spec.neighbours, base.components, base.shape[0])
-        self._placement = Placement(arrays, base, dtype)
+        self._placement = Placement(arrays, BaseArrays.of(arrays, base, dtype), base.tail)
         order = self._bisection.order
         self._order = arrays.constant(order, "index")
         self._unordered = arrays.constant(np.argsort(order), "index")

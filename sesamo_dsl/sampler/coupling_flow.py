@@ -5,7 +5,6 @@ With the initial weights q is the Gaussian base, with the base's tails.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,30 +15,38 @@ from ..flows.spec import FlowSpec
 from ..flows.weights import check_batch, initial_state
 from ..flows.zero_mode import ZeroMode
 from .arrays import Array, Arrays, Weights
+from .base_arrays import BaseArrays
 from .couplings import CouplingLayer, ZeroModeLayer
+from .given import Given
 from .placement import Placement, filtered
 
 
 class BaseMap:
     """The maps of a flow that depend on its base: filter and zero-mode layer, then tail, scale and mean."""
 
-    def __init__(self, arrays: Arrays, spec: FlowSpec, base: GaussianBase, dtype: str, prefix: str) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        spec: FlowSpec,
+        base: GaussianBase,
+        dtype: str,
+        prefix: str,
+        given: Given | None,
+    ) -> None:
         self._arrays = arrays
         zero_mode = ZeroMode.of(spec, base)
         self._zero_mode = None
         if zero_mode is not None:
             self._zero_mode = ZeroModeLayer(arrays, spec, zero_mode, f"{prefix}zero_mode.", dtype)
-        complex_dtype = {"float32": "complex64", "float64": "complex128"}[dtype]
-        self._filter = arrays.constant(base.filter / base.scale[:, None], complex_dtype)
-        self._placement = Placement(arrays, base, dtype)
-        entries = base.components * math.prod(base.shape)
-        self._log_normalization = 0.5 * math.log(2 * math.pi) * entries + base.log_det
+        self._base = BaseArrays.of(arrays, base, dtype) if given is None else given.base
+        self._placement = Placement(arrays, self._base, base.tail)
 
     def coloured(self, weights: Weights, z: Array) -> tuple[Array, Array]:
         """White noise → (field in units of the scale, log of its density)."""
-        field, log_q = filtered(self._arrays, self._filter, z), self._log_prob(z)
+        base = self._base.for_batch(z.shape[0])
+        field, log_q = filtered(self._arrays, base.filter, z), self._log_prob(z)
         if self._zero_mode is not None:
-            field, log_det = self._zero_mode(weights, field, False)
+            field, log_det = self._zero_mode(weights, base, field, False)
             log_q = log_q - log_det
         return field, log_q
 
@@ -54,13 +61,15 @@ class BaseMap:
     def whitened(self, weights: Weights, field: Array, total: Array) -> tuple[Array, Array]:
         """The inverse of :meth:`coloured`, with log|det| of the other layers: (z, log q)."""
         if self._zero_mode is not None:
-            field, log_det = self._zero_mode(weights, field, True)
+            base = self._base.for_batch(field.shape[0])
+            field, log_det = self._zero_mode(weights, base, field, True)
             total = total + log_det
         z = self._placement.whitened(field)
         return z, self._log_prob(z) + total
 
     def _log_prob(self, z: Array) -> Array:
-        return -0.5 * (z * z).reshape(z.shape[0], -1).sum(axis=1) - self._log_normalization
+        normalization = self._base.for_batch(z.shape[0]).log_normalization
+        return -0.5 * (z * z).reshape(z.shape[0], -1).sum(axis=1) - normalization
 
 
 class CouplingFlows:
@@ -80,6 +89,8 @@ class CouplingFlows:
         the input.
     prefixes
         Beginning of the names of the weights of each flow.
+    given
+        Couplings of each configuration, for a single flow; its base then comes from there.
     """
 
     def __init__(
@@ -89,7 +100,9 @@ class CouplingFlows:
         bases: Sequence[GaussianBase],
         dtype: str,
         prefixes: Sequence[str],
+        given: Given | None = None,
     ) -> None:
+        self._given = given
         self._arrays, self._spec, self._dtype, self._prefixes = arrays, spec, dtype, prefixes
         one = bases[0]
         self._components, self._shape, self._nodes = one.components, one.shape, one.nodes
@@ -101,7 +114,8 @@ class CouplingFlows:
             for index in range(spec.layers)
         ]
         self._maps = [
-            BaseMap(arrays, spec, base, dtype, prefix) for base, prefix in zip(bases, prefixes, strict=True)
+            BaseMap(arrays, spec, base, dtype, prefix, given)
+            for base, prefix in zip(bases, prefixes, strict=True)
         ]
         self._classes = arrays.constant(np.concatenate([tables[0].frozen, tables[0].active]), "index")
         self._unsplit = arrays.constant(tables[0].unsplit, "index")
@@ -121,7 +135,7 @@ class CouplingFlows:
         """See :class:`~sesamo_dsl.sampler.flow.Flows`."""
         check_batch(tuple(z.shape), self._components, self._shape)
         given = self._arrays.dtype_of(z)
-        z = self._arrays.cast(z, self._dtype)
+        z, weights = self._arrays.cast(z, self._dtype), self._at(weights, z.shape[0])
         field, log_q = self._each(parts, lambda base, z: base.coloured(weights, z), z)
         halves = self._split(field)
         for index, layer in enumerate(self._layers):
@@ -135,7 +149,7 @@ class CouplingFlows:
         """See :class:`~sesamo_dsl.sampler.flow.Flows`."""
         check_batch(tuple(x.shape), self._components, self._shape)
         given = self._arrays.dtype_of(x)
-        x = self._arrays.cast(x, self._dtype)
+        x, weights = self._arrays.cast(x, self._dtype), self._at(weights, x.shape[0])
         field, total = self._each(parts, BaseMap.taken, x)
         halves = self._split(field)
         for index, layer in reversed(list(enumerate(self._layers))):
@@ -146,6 +160,10 @@ class CouplingFlows:
             parts, lambda base, field, total: base.whitened(weights, field, total), self._merge(halves), total
         )
         return self._arrays.cast(z, given), self._arrays.cast(log_q, given)
+
+    def _at(self, weights: Weights, count: int) -> Weights:
+        """The weights for a batch, with one value for each configuration where they depend on couplings."""
+        return weights if self._given is None else self._given.weights(weights, count)
 
     def _each(
         self, parts: Sequence[slice], apply: Callable[..., tuple[Array, Array]], *values: Array
@@ -177,9 +195,15 @@ class CouplingFlow:
     """One coupling flow, see :class:`CouplingFlows`; implements ``sampler.flow.Flow``."""
 
     def __init__(
-        self, arrays: Arrays, spec: FlowSpec, base: GaussianBase, dtype: str, prefix: str = "flow."
+        self,
+        arrays: Arrays,
+        spec: FlowSpec,
+        base: GaussianBase,
+        dtype: str,
+        prefix: str = "flow.",
+        given: Given | None = None,
     ) -> None:
-        self._flows = CouplingFlows(arrays, spec, [base], dtype, [prefix])
+        self._flows = CouplingFlows(arrays, spec, [base], dtype, [prefix], given)
 
     def initial_state(self, seed: int) -> dict[str, np.ndarray]:
         """See :meth:`CouplingFlows.initial_state`."""

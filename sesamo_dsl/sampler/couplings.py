@@ -10,12 +10,14 @@ of the batch, ``parts``. The networks are evaluated slice by slice, all else on 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..flows.couplings import Block, Coupling
 from ..flows.spec import FlowSpec
 from ..flows.zero_mode import ZeroMode
 from .arrays import Array, Arrays, Weights, layers_of, perceptron
+from .base_arrays import BaseArrays
 from .elementwise import affine, bounded, spline
 
 
@@ -96,19 +98,26 @@ class ZeroModeLayer:
     def __init__(self, arrays: Arrays, spec: FlowSpec, tables: ZeroMode, prefix: str, dtype: str) -> None:
         self._arrays, self._spec, self._prefix = arrays, spec, prefix
         self._axes = tuple(2 + mu for mu in tables.axes)
-        self._width = arrays.constant(tables.width[:, None], dtype)
         self._features = arrays.constant(tables.features, dtype)
 
-    def __call__(self, weights: Weights, field: Array, inverse: bool) -> tuple[Array, Array]:
+    def __call__(
+        self, weights: Weights, base: BaseArrays, field: Array, inverse: bool
+    ) -> tuple[Array, Array]:
         """Field (batch, components, *shape) → image of the same shape, log |det| (batch,)."""
         xp, (batch, components) = self._arrays.xp, field.shape[:2]
         mean = xp.mean(field, axis=self._axes, keepdims=True)
-        values = xp.moveaxis(mean, 0, 1).reshape(components, -1) / self._width  # one per batch entry and node
-        own = weights[f"{self._prefix}spline"][..., None]
+        means = xp.moveaxis(mean, 0, 1).reshape(components, -1)  # one per batch entry and node
+        nodes = math.prod(mean.shape[2:])
+        width = base.width if base.rows == 0 else self._at_nodes(base.width[..., 0].T, nodes)
+        values = means / width
+        own = weights[f"{self._prefix}spline"]
+        own = own[..., None] if own.ndim == 2 else self._at_nodes(own, nodes)
         image, log_slope = spline(self._arrays, self._spec, own, values, inverse)
 
-        seen = (values if inverse else image) * self._width
-        hidden = perceptron(self._arrays, layers_of(weights, self._prefix), seen)
+        seen = (values if inverse else image) * width
+        (first, bias), *rest = layers_of(weights, self._prefix)
+        layers = [(first, bias if bias.shape[-1] == 1 else self._at_nodes(bias, nodes)), *rest]
+        hidden = perceptron(self._arrays, layers, seen)
         coefficients = hidden.reshape(components, self._features.shape[1], -1)
         log_scale = bounded(self._arrays, self._features @ coefficients, self._spec.max_log_scale)
         if inverse:
@@ -118,6 +127,12 @@ class ZeroModeLayer:
         factors = xp.moveaxis(factors, 2, 0).reshape(field.shape)
         waves = xp.fft.fftn(field - mean, axes=self._axes)
         moved = xp.real(xp.fft.ifftn(waves * factors, axes=self._axes))
-        centre = xp.moveaxis((image * self._width).reshape(components, batch, *mean.shape[2:]), 0, 1)
+        centre = xp.moveaxis((image * width).reshape(components, batch, *mean.shape[2:]), 0, 1)
         log_det = log_scale.sum(axis=(0, 1)) + log_slope.sum(axis=0)
         return moved + centre, log_det.reshape(batch, -1).sum(axis=1)
+
+    def _at_nodes(self, values: Array, nodes: int) -> Array:
+        """Values of each configuration, (…, batch), for the nodes of a graph, (…, batch · nodes)."""
+        if nodes == 1:
+            return values
+        return (values[..., None] + self._arrays.zeros((nodes,), values)).reshape(*values.shape[:-1], -1)

@@ -24,8 +24,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
-
 from ..ir.program import Program
 from ..lowering.modulation import preimages
 from .arrays import Array, Weights
@@ -82,14 +80,12 @@ class DomainMap(ABC):
         program: Program,
         dtype: str,
         oriented: bool,
-        wall: tuple[np.ndarray, ...] | None = None,
+        wall: tuple[Array, ...] | None = None,
     ) -> None:
         self._group, self._arrays, self._emitted = group, group.arrays, group.emitted
         self._oriented = oriented and self.has_domain
         self._preimages = self._arrays.constant(preimages(program, self.name), dtype)
-        self._wall = None
-        if wall is not None:
-            self._wall = tuple(self._arrays.constant(values, dtype) for values in wall)
+        self._wall = wall
 
     @property
     def sums(self) -> bool:

@@ -15,12 +15,15 @@ import numpy as np
 
 from ..backend import Draws, EmittedProgram
 from ..flows.base import GaussianBase
+from ..flows.range_base import RangeBase
+from ..flows.range_weights import weights_at
 from ..laws.orbits import uniform_directions
 from ..machine.memory import chunk_size
 from ..plan.plan import Plan
 from ..values.couplings import Couplings
 from .arrays import Array, Arrays, Weights
 from .objectives import ForwardPart
+from .over_range import OverRange
 from .sampler import Sampler
 
 
@@ -39,6 +42,10 @@ class SamplerModel(ABC):
     ) -> None:
         self.arrays, self._plan, self._precision = arrays, plan, compiled.precision
         self._theory, self._constant = compiled.program.theory, compiled.constant(parameters)
+        self._over, self._features = self._range(arrays, compiled, parameters, base, plan), None
+        if plan.over is not None:
+            point = plan.over.features(plan.over.point(parameters)[None]).T
+            self._features = arrays.constant(point, plan.flow_precision or compiled.precision)
         emitted = compiled.bind(parameters)
         self.sampler = Sampler(
             arrays,
@@ -51,7 +58,30 @@ class SamplerModel(ABC):
             plan,
             compiled.precision,
         )
+        self.objective = self.sampler.objective if self._over is None else self._over.objective
         self._chunk = chunk_size(self.sampler.shape)
+
+    def _range(
+        self,
+        arrays: Arrays,
+        compiled: EmittedProgram,
+        parameters: Couplings,
+        base: GaussianBase,
+        plan: Plan,
+    ) -> OverRange | None:
+        """What a training over a range of couplings needs; None for single couplings."""
+        if plan.over is None:
+            return None
+        if not isinstance(base, RangeBase):
+            raise ValueError("a plan for a range of couplings with a base of one point")
+        walls = compiled.program.has_walls
+        action: Callable[..., Any] = lambda emitted: self._action(emitted, walls)  # noqa: E731
+        return OverRange(arrays, compiled, action, parameters, base, plan, plan.over)
+
+    @property
+    def _here(self) -> Weights:
+        """The weights at the couplings of the model."""
+        return self.weights if self._features is None else weights_at(self.weights, self._features)
 
     def __repr__(self) -> str:
         size = sum(math.prod(weight.shape) for weight in self.weights.values())
@@ -87,12 +117,17 @@ class SamplerModel(ABC):
     def _inputs(
         self, step: int, reference: np.ndarray | None, forward_weight: float | None = None
     ) -> tuple[Any, ...]:
-        """Inputs of a training step: noise, directions, :class:`ForwardPart`, whose weight is the plan's."""
+        """Inputs of a training step: noise, directions, :class:`ForwardPart`, whose weight is the plan's.
+
+        Over a range of couplings the numbers of the points are the last one.
+        """
         o, law = self._plan, self.sampler.orientations.law
         noise, directions = self._noise(o.batch, o.seed, 1, step), []
         if law.sampled:
             rng = np.random.default_rng((o.seed, 3, step))
             directions = [self._tensor(uniform_directions(rng, o.batch, n)) for n in law.dimensions]
+        if self._over is not None:
+            return noise, directions, None, self.arrays.constant(self._over.points(step), "index")
         if reference is None:
             return noise, directions, None
         auxiliary = law.auxiliary(len(reference), o.seed, 6, step)
@@ -100,16 +135,20 @@ class SamplerModel(ABC):
         part = ForwardPart(self._tensor(reference), self._tensor(auxiliary), self._tensor(np.asarray(weight)))
         return noise, directions, part
 
+    def _constant_of(self, step: int) -> float:
+        """The field-independent part of S that the loss of a step lacks."""
+        return self._constant if self._over is None else self._over.constant(self._over.points(step))
+
     def sample(self, count: int, seed: int = 1) -> Draws:
         """See ``sesamo_dsl.backend.Model.sample``."""
-        parts = []
+        parts, weights = [], self._here
         for chunk, start in enumerate(range(0, count, self._chunk)):
             size = self._drawn_for(min(self._chunk, count - start))
             z, uniform = self._noise(size, seed, 2, chunk)
             choices = self._flow_uniform(size, seed, 2, chunk) if self.sampler.draws_flow else None
-            y, log_q, leaked, auxiliary, mismatch = self._call("draw_flow", self.weights, z, choices)
+            y, log_q, leaked, auxiliary, mismatch = self._call("draw_flow", weights, z, choices)
             directions, log_n = self._draw_directions(y, np.random.default_rng([seed, 4, chunk]))
-            x, log_p, action, u = self._call("modulate", self.weights, y, uniform, directions)
+            x, log_p, action, u = self._call("modulate", weights, y, uniform, directions)
             log_q = self._numpy(log_q) + self._numpy(log_p) + log_n
             others = (self._numpy(a) for a in (action, u, leaked, auxiliary, mismatch))
             parts.append([a[: count - start] for a in (self._numpy(x), log_q, *others)])
@@ -121,11 +160,11 @@ class SamplerModel(ABC):
         law = self.sampler.orientations.law
         if auxiliary is None:
             auxiliary = law.auxiliary(len(x))
-        parts = []
+        parts, weights = [], self._here
         for start in range(0, len(x), self._chunk):
             chunk, rest = (self._padded(a[start : start + self._chunk]) for a in (x, auxiliary))
-            y, log_p, directions = self._call("canonical", self.weights, self._tensor(chunk))
-            log_flow = self._call("log_flow", self.weights, y, self._tensor(rest))
+            y, log_p, directions = self._call("canonical", weights, self._tensor(chunk))
+            log_flow = self._call("log_flow", weights, y, self._tensor(rest))
             given = [self._numpy(n).astype(np.float64) for n in directions]
             log_n = law.log_prob(given, len(chunk), *self._orbit_inputs(y)).astype(self._precision)
             parts.append(self._numpy(log_flow) + self._numpy(log_p) + log_n)

@@ -36,6 +36,7 @@ from .bisection_flow import BisectionFlow
 from .coupling_flow import CouplingFlow, CouplingFlows
 from .domains import DOMAIN_MAPS
 from .flow import Flow, Flows, SeparateFlows
+from .given import Given
 from .group_action import Emitted, GroupAction
 from .law_check import first_weights, registered_law, require_law
 from .laws import LAW_CLASSES, Conditional, GroupLaw, TableLaw, log_heat
@@ -65,6 +66,9 @@ class Sampler:
     precision
         Floating-point type of the law and of the action, ``"float32"`` or ``"float64"``; the flow has that of
         the plan, if the plan names one.
+    given
+        Couplings of each configuration of a training step over a range, which ``emitted`` and ``action`` have
+        as well; ``parameters`` and ``base`` are then those of one point.
     """
 
     def __init__(
@@ -78,7 +82,9 @@ class Sampler:
         base: GaussianBase,
         plan: Plan,
         precision: str,
+        given: Given | None = None,
     ) -> None:
+        self._given = given
         self._arrays, self._emitted, self._action = arrays, emitted, action
         self._plan, self._coupled = plan, facts.coupled
         self.group = GroupAction(arrays, emitted, program, parameters, precision)
@@ -93,7 +99,11 @@ class Sampler:
         self.orientations = Orientations(self.group, law, spline)
         wall = None
         if plan.strategy == "chart" and "chart" in emitted:
-            wall = wall_statistics(program, base)
+            wall = (
+                given.wall
+                if given is not None
+                else tuple(arrays.constant(values, precision) for values in wall_statistics(program, base))
+            )
         self.domain = domain(self.group, program, precision, bool(law.dimensions), wall)
         self.flow: Flow = self._make_flow(base, plan, precision)
         self.law = self._make_law(program, facts, base, plan, parameters, precision)
@@ -111,7 +121,7 @@ class Sampler:
                 return self._named_flow(plan.flow, base, dtype, "flow.", plan)
             if isinstance(plan.flow, BisectionSpec):
                 return BisectionFlow(self._arrays, plan.flow, base, dtype)
-            return CouplingFlow(self._arrays, plan.flow, base, dtype)
+            return CouplingFlow(self._arrays, plan.flow, base, dtype, given=self._given)
         prefixes = [f"flow.flows.{k}." for k in range(plan.flows)]
         if isinstance(base, MixtureBase):
             bases, log_weights = base.parts, base.log_weights
@@ -283,7 +293,8 @@ class Sampler:
             y, log_p, _ = self.canonical(weights, forward.x)
             log_q = log_p + self.log_flow(weights, y, forward.auxiliary)
             value = (1 - forward.weight) * value - forward.weight * log_q.mean()
-        return value, batch_ess(self._arrays, reverse.log_weights, reverse.shares)
+        apart = None if self._given is None else self._given.apart
+        return value, batch_ess(self._arrays, reverse.log_weights, reverse.shares, apart)
 
     def _reverse(self, weights: Weights, z: Array, uniform: Array, directions: list[Array]) -> Objective:
         """KL(q‖p) estimated from noise, in the form whose derivative is the gradient of the divergence."""

@@ -26,6 +26,8 @@ from ..backend import Draws, EmittedProgram, ModelDensity
 from ..compiled_program import CompiledProgram, check_configurations
 from ..errors import OptionError
 from ..flows.base import GaussianBase
+from ..flows.range_base import RangeBase
+from ..flows.range_weights import initial_over, state_at
 from ..flows.weights import check_state
 from ..machine.memory import check_memory
 from ..plan.plan import Plan
@@ -95,10 +97,12 @@ class TrainableModel(SamplerModel):
     ) -> None:
         super().__init__(arrays, compiled, parameters, base, plan)
         self._made_of = compiled, parameters, base, plan
-        flow = plan.flow_precision or self._precision
+        flow, first = plan.flow_precision or self._precision, self.sampler.initial_state()
+        if self._features is not None:
+            first |= initial_over(first, len(self._features))
         self.weights = {
             name: self._parameter(values, flow if name.startswith("flow.") else self._precision)
-            for name, values in self.sampler.initial_state().items()
+            for name, values in first.items()
         }
         self._steps_done = 0
         self._optimizer: Any = None  # the user's optimiser
@@ -189,9 +193,23 @@ class TrainableModel(SamplerModel):
     def density(self) -> ModelDensity:
         """See ``ModelWithDensity.density``."""
         compiled, parameters, base, plan = self._made_of
+        if plan.over is not None and isinstance(base, RangeBase):
+            return self.at(parameters).density()
         wide = CompiledProgram.of(compiled.program, compiled.facts, compiled.backend, "float64")
         made_of = wide, parameters, base, replace(plan, flow_precision=plan.flow_precision or self._precision)
         return _built(*made_of, self.state())._density_of(wide)
+
+    @_scoped
+    def at(self, parameters: Couplings) -> TrainableModel:
+        """The ordinary model at one point of the range of couplings that this model was made for."""
+        compiled, _, base, plan = self._made_of
+        assert plan.over is not None
+        assert isinstance(base, RangeBase)
+        point = plan.over.point(parameters)
+        fixed = compiled.backend.model(compiled, parameters, base.at(point), replace(plan, over=None))
+        weights = state_at(self.state(), plan.over.features(point[None]).T)
+        fixed.load_state({**fixed.state(), **weights})
+        return fixed
 
     @_scoped
     def _density_of(self, compiled: EmittedProgram) -> ModelDensity:
@@ -206,7 +224,7 @@ class TrainableModel(SamplerModel):
     @_scoped
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """See ``Model.loss``."""
-        return float(self._loss(*self._inputs(step, reference))) + self._constant
+        return float(self._loss(*self._inputs(step, reference))) + self._constant_of(step)
 
     @_scoped
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -228,10 +246,11 @@ class TrainableModel(SamplerModel):
         if self._unread:
             raise self._another("none")
         rate = learning_rate if self._own is None else None
-        metrics = self._advance(rate, *self._inputs(self._steps_done, reference, forward_weight))
+        step = self._steps_done
+        metrics = self._advance(rate, *self._inputs(step, reference, forward_weight))
         self._steps_done += 1
         figures = {name: float(value) for name, value in metrics.items()}
-        return {**figures, "loss": figures["loss"] + self._constant}
+        return {**figures, "loss": figures["loss"] + self._constant_of(step)}
 
     @_scoped
     def use_optimizer(self, optimizer: Any) -> None:

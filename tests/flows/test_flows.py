@@ -32,6 +32,7 @@ from sesamo_dsl.flows.spec import FlowSpec, Transform
 from sesamo_dsl.flows.zero_mode import ZeroMode
 from sesamo_dsl.plan.bases import added_curvature
 from sesamo_dsl.sampler import Arrays
+from sesamo_dsl.sampler.base_arrays import BaseArrays
 from sesamo_dsl.sampler.coupling_flow import CouplingFlow, CouplingFlows
 from sesamo_dsl.sampler.couplings import ZeroModeLayer
 from sesamo_dsl.sampler.elementwise import spline
@@ -127,9 +128,10 @@ def test_collective_layer_moves_the_mean_and_scales_the_rest() -> None:
     tables = ZeroMode.of(spec, base)
     assert tables is not None
     layer = ZeroModeLayer(TORCH, spec, tables, "zero_mode.", "float64")
+    numbers = BaseArrays.of(TORCH, base, "float64")
     z = noise(2, (4, 6))
     shifted = z[0].mean(axis=(1, 2), keepdims=True) + (z - z.mean(axis=(2, 3), keepdims=True))
-    image, _ = run_torch(lambda field: layer(ours.weights, field, False), shifted)
+    image, _ = run_torch(lambda field: layer(ours.weights, numbers, field, False), shifted)
     means = image.mean(axis=(2, 3))
     assert error(means, np.broadcast_to(means[:1], means.shape)) < 1e-12
     assert error(means[0], shifted[0].mean(axis=(1, 2))) > 1e-3

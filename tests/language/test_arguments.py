@@ -438,6 +438,8 @@ PASSED: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "train progress": lambda v, d: d["run"].compiled.train(progress=v),
     "train reference": lambda v, d: d["run"].compiled.train(reference=v),
     "train start_from": lambda v, d: d["run"].compiled.train(start_from=v),
+    "train over": lambda v, d: d["run"].compiled.train(over=v),
+    "at": lambda v, d: d["run"].at(v),
     "action at": lambda v, d: d["run"].compiled.action(X, v),
     "sample": lambda v, d: d["run"].sample(v),
     "log_prob": lambda v, d: d["run"].log_prob(v),

@@ -31,7 +31,7 @@ def compiled() -> sd.CompiledTheory:
 
 def test_keyword_arguments_are_the_fields_of_the_options() -> None:
     asked = {f.name for f in fields(sd.TrainingOptions)}
-    assert set(get_type_hints(TrainingFields)) == asked
+    assert set(get_type_hints(TrainingFields)) | {"over"} == asked
     assert {f.name for f in fields(Plan)} == asked | {"reasons", "notes"}
     for typed, options in ((HMCFields, HMCOptions), (AnnealingFields, AnnealingOptions)):
         assert set(get_type_hints(typed)) == {f.name for f in fields(options)}
