@@ -120,7 +120,7 @@ EXACT |= {
 @pytest.mark.parametrize("name", EXACT)
 def test_log_z_against_quadrature(name: str) -> None:
     theory, exact = EXACT[name]
-    annealed = sd.anneal(theory, walkers=512, populations=4, seed=1, progress=False)
+    annealed = sd.anneal(theory, walkers=256, populations=4, seed=1, progress=False)
     assert abs(annealed.log_z - exact) < SIGMAS * annealed.log_z_error
     assert annealed.log_z_error < 0.08
     assert abs(annealed.virial.value - 1) < SIGMAS * annealed.virial.error + 1e-12
@@ -136,7 +136,7 @@ def test_the_errors_are_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
         return of(found, *arguments, **named)
 
     monkeypatch.setattr(Annealed, "of", kept)
-    whole = sd.anneal(theory, walkers=128, populations=runs * each, progress=False)
+    whole = sd.anneal(theory, walkers=64, populations=runs * each, progress=False)
     groups = [populations[i : i + each] for i in range(0, runs * each, each)]
     results = [of(group, whole.program, whole.parameters, 0.0) for group in groups]
     z = [(annealed.log_z - exact) / annealed.log_z_error for annealed in results]
