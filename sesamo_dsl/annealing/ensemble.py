@@ -152,11 +152,13 @@ class Ensemble(Generic[From]):
 
         It is the inverse spread of g = ∂ log γ_β/∂z: for a Gaussian its width, for several modes the width of
         one of them; ⟨z g⟩ = −1, so that as a standard deviation it is never more than that of z. The spread
-        is a median, which walkers far from all others do not move.
+        is a median, which walkers far from all others do not move. It is 1 where slopes are alike to
+        rounding, as where S is linear within walls.
         """
         slope = self._arrays.to_numpy(self._slope(state, beta))[systematic(weights, 0.5)]
         spread = np.median(np.abs(slope - np.median(slope, axis=0)), axis=0) / _MEDIAN
-        return np.where(spread > 0, 1 / np.where(spread > 0, spread, 1.0), 1.0)
+        known = spread > _ROUNDING * np.abs(slope).max(axis=0)
+        return np.where(known, 1 / np.where(known, spread, 1.0), 1.0)
 
     def excursion(
         self, rng: np.random.Generator, state: State, setting: Setting, *, backwards: bool = False

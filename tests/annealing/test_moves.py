@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
+import torch
 
 import sesamo_dsl as sd
 from sesamo_dsl.annealing.ensemble import Ensemble, Setting
@@ -194,3 +195,16 @@ def test_scales_without_any_spread_are_one() -> None:
     walkers = ensemble(double_well(), "torch")
     still = walkers.state(np.ones((50, 2, 1)))  # all with the same slope
     np.testing.assert_array_equal(walkers.scales(still, np.full(50, 0.02), 1.0), [1.0, 1.0])
+
+
+def test_scales_do_not_follow_rounding() -> None:
+    """Where S is linear its slopes differ by rounding alone, whose inverse is no width."""
+    v = sd.VectorField("v", sd.Lattice(1), 2)
+    wall = sp.Piecewise((sp.S.Zero, v[0] > 0), (sp.oo, True))
+    walkers = ensemble(sd.Theory("linear", fields=[v], action=v[0] / 3 + wall + v[1] ** 2 / 2), "torch")
+    x = np.random.default_rng(6).exponential(3, size=(200, 2, 1))
+    state = walkers.state(x)
+    slope = np.asarray(state.action_slope) * (1 + 1e-14 * np.arange(200)[:, None, None])
+    scales = walkers.scales(state._replace(action_slope=torch.from_numpy(slope)), np.full(200, 1 / 200), 1.0)
+    assert scales[0] == 1
+    assert scales[1] != 1

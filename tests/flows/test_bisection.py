@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from flow_pairs import TORCH, Weighted, check_pair, coloured_base, error, flow_pair, noise, run_torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
@@ -20,6 +20,7 @@ from sesamo_dsl.flows.base import GaussianBase, Tail
 from sesamo_dsl.flows.bisection import Bisection
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # three integers are slow on a busy machine alone
 @given(sites=st.integers(2, 70), components=st.integers(1, 3), neighbours=st.integers(1, 4))
 def test_every_entry_is_drawn_once_from_entries_that_are_known(
     sites: int, components: int, neighbours: int
