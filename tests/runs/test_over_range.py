@@ -143,7 +143,7 @@ TRAINING: dict[str, Any] = {
 
 def test_training_follows_the_couplings() -> None:
     """From one standard Gaussian at all couplings to the Gaussian of each, with log Z in closed form."""
-    run = gaussian().train(**TRAINING, steps=120, batch=64, learning_rate=0.03)
+    run = gaussian().train(**TRAINING, steps=200, batch=64, learning_rate=0.01)
     first = gaussian().model(**MODEL, parameters={"a": 1.6, "h": 0.7})
     draws = first.sample(2000)
     weights = np.exp(-draws.action - draws.log_q)
