@@ -59,20 +59,20 @@ def moved(one: Model) -> None:
     one.load_state({**one.state(), **weights})
 
 
-@pytest.mark.parametrize("strategy", ["fold", "chart"])
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize(("backend", "strategy"), [("torch", "fold"), ("torch", "chart"), ("jax", "fold")])
 def test_objective_and_gradient_are_means_over_single_couplings(backend: str, strategy: str) -> None:
     ours = model(backend, strategy=strategy)
     moved(ours)
     over, points = ours._plan.over, ours._over.points(0)
-    noise = ours._inputs(0, None)[0]
+    with ours._scope():  # JAX has float64 there alone
+        noise = ours._inputs(0, None)[0]
     total, slopes = 0.0, {name: np.zeros(np.shape(w)) for name, w in ours.weights.items()}
     for number in np.unique(points):
         rows, point = np.flatnonzero(points == number), over.trained[number]
         alone = ours.at({**compiled(backend).parameter_values(None), **over.at(point)})
-        inputs = ((noise[0][rows], noise[1][rows]), [], None)
         share = len(rows) / len(points)
         with alone._scope():
+            inputs = ((noise[0][rows], noise[1][rows]), [], None)
             total += share * (float(alone._loss(*inputs)) + alone._constant)
             gradient = alone._gradient(*inputs)
         features = over.features(point[None])[0]
@@ -119,8 +119,8 @@ def test_samples_have_the_density_of_their_point() -> None:
 
 @cache
 def gaussian() -> sd.CompiledTheory:
-    """Two independent Gaussians with a source."""
-    lattice = sd.Lattice(2)
+    """Three independent Gaussians with a source."""
+    lattice = sd.Lattice(3)
     phi, (a, h) = sd.ScalarField("phi", lattice), sd.parameters("a h")
     theory = sd.Theory(
         "gaussian", fields=[phi], action=lattice.sum(a * phi**2 / 2 + h * phi), defaults={a: 1, h: 0}
@@ -143,14 +143,14 @@ TRAINING: dict[str, Any] = {
 
 def test_training_follows_the_couplings() -> None:
     """From one standard Gaussian at all couplings to the Gaussian of each, with log Z in closed form."""
-    run = gaussian().train(**TRAINING, steps=120, batch=64, learning_rate=0.03)
+    run = gaussian().train(**TRAINING, steps=200, batch=64, learning_rate=0.01)
     first = gaussian().model(**MODEL, parameters={"a": 1.6, "h": 0.7})
     draws = first.sample(2000)
     weights = np.exp(-draws.action - draws.log_q)
     assert weights.mean() ** 2 / (weights**2).mean() < 0.8
     for a, h in ((0.7, -0.7), (1.6, 0.7), (1.0, 0.3)):
         samples = run.at(a=a, h=h).sample(2000)
-        exact = math.log(2 * math.pi / a) + h**2 / a
+        exact = 1.5 * (math.log(2 * math.pi / a) + h**2 / a)
         assert abs(samples.log_z.value - exact) < 5 * samples.log_z.error + 1e-9
         assert samples.ess > 0.93, (a, h, samples.ess)
 
@@ -169,7 +169,7 @@ def test_a_training_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     again = sd.load_run(tmp_path / "run")
     assert again.plan == loaded.plan
     here, there = again.at(a=0.9, h=0.5), whole.at({"a": 0.9, "h": 0.5})
-    x = np.random.default_rng(1).normal(size=(4, 1, 2))
+    x = np.random.default_rng(1).normal(size=(4, 1, 3))
     np.testing.assert_array_equal(here.log_prob(x), there.log_prob(x))
     here.save(tmp_path / "one")
     one = sd.load_run(tmp_path / "one")
@@ -208,7 +208,7 @@ def test_impossible_trainings_are_refused() -> None:
         theory.train(**{**TRAINING, "over": {"a": (-0.1, 1.0)}})
     with pytest.raises(ParameterError, match="point of the range"):
         theory.train(**TRAINING, parameters={"a": 3.0})
-    for wrong in ({"flows": 2}, {"flow": sd.BisectionSpec()}, {"reference": np.zeros((4, 1, 2))}):
+    for wrong in ({"flows": 2}, {"flow": sd.BisectionSpec()}, {"reference": np.zeros((4, 1, 3))}):
         with pytest.raises(OptionError, match="range of couplings"):
             theory.train(**{**TRAINING, **cast(dict[str, Any], wrong)})
     with pytest.raises(OptionError, match="range of couplings"):
