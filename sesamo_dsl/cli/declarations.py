@@ -131,7 +131,8 @@ def list_symmetries(
     They hold for all values of the couplings, except those of --set.
     """
     with doing("searching"):
-        found = find_symmetries(load_theory(theory), at=parse_couplings(settings or []), seconds=seconds)
+        values: dict[Any, float] = {**parse_couplings(settings or [])}
+        found = find_symmetries(load_theory(theory), at=values, seconds=seconds)
     say(found.text())
     internal, lattice = found.internal, found.lattice
 
@@ -182,7 +183,7 @@ def run_tests(
             found=str(error),
             remedy="pip install 'sesamo-dsl[test]'",
         ) from error
-    from ..testing import RandomResult, check_properties, run_random
+    from ..testing import PropertyResult, RandomResult, check_properties, run_random
 
     console = Console()  # of stdout as it is now: with --json that is stderr
     if (theory is None) == (random == 0):
@@ -206,11 +207,15 @@ def run_tests(
         raise typer.Exit(FAILED if any(result.status == "failed" for result in drawn) else 0)
     began = time.perf_counter()
     with doing("testing") as update:
+
+        def done(result: PropertyResult) -> None:
+            update(f"testing: {result.prop.name} done")
+
         results = check_properties(
             load_theory(theory),
             backend,
             examples=examples,
-            report=lambda result: update(f"testing: {result.prop.name} done"),
+            report=done,
         )
     print_results(results, time.perf_counter() - began, console)
     tell(

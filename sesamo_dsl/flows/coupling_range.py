@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-from numpy.polynomial.legendre import legval
+from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from .. import checks
 from ..errors import OptionError
@@ -90,7 +89,7 @@ class CouplingRange:
         for name, a, b in zip(names, low, high, strict=True):
             if not a < b:
                 raise _error(f"points with different values of {name}", f"{name} = {a:g} at all of them")
-        return cls(tuple(names), *(tuple(map(float, side)) for side in (low, high)), _rows(points))
+        return cls(tuple(names), tuple(map(float, low)), tuple(map(float, high)), _rows(points))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CouplingRange:
@@ -128,8 +127,10 @@ class CouplingRange:
         """The points at which a training looks, (points, couplings): the list, or a net in the box."""
         if self.points:
             return np.array(self.points)
-        net = qmc.Sobol(len(self.names), scramble=False).random(_TRAINED)
-        low, high = np.array(self.low), np.array(self.high)
+        from scipy.stats import qmc  # pyright: ignore[reportMissingTypeStubs]  # takes long to import
+
+        sobol: Any = qmc.Sobol(len(self.names), scramble=False)
+        net, low, high = np.asarray(sobol.random(_TRAINED)), np.array(self.low), np.array(self.high)
         return np.concatenate([self.corners, low + (high - low) * net[1:]])
 
     def at(self, point: Iterable[float]) -> dict[str, float]:
@@ -153,11 +154,10 @@ class CouplingRange:
         """
         low, high = np.array(self.low), np.array(self.high)
         scaled, most = 2 * (points - low) / (high - low) - 1, _DEGREES[len(self.names)]
-        single = np.stack([legval(scaled, np.eye(most + 1)[n]) for n in range(most + 1)])
+        single = legvander(scaled, most)  # (points, couplings, degrees)
         powers = itertools.product(range(most + 1), repeat=len(self.names))
-        chosen = [p for p in powers if 0 < sum(p) <= most]
-        columns = [math.prod(single[n, :, k] for k, n in enumerate(p)) for p in chosen]
-        return np.stack(columns, axis=1)
+        chosen = np.array([p for p in powers if 0 < sum(p) <= most])
+        return np.stack([single[:, k, chosen[:, k]] for k in range(len(self.names))]).prod(axis=0)
 
 
 def _rows(points: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

@@ -103,7 +103,7 @@ def _cell(
     """Weights and numbers of the nodes around a point."""
     sides: list[tuple[tuple[float, int], tuple[float, int]]] = []
     for axis, value in zip(axes, point, strict=True):
-        left = int(np.clip(np.searchsorted(axis, value) - 1, 0, len(axis) - 2))
+        left = min(max(int(np.searchsorted(axis, float(value))) - 1, 0), len(axis) - 2)
         share = float((value - axis[left]) / (axis[left + 1] - axis[left]))
         sides.append(((1 - share, left), (share, left + 1)))
     pairs = itertools.product(*sides)

@@ -200,7 +200,7 @@ class TrainableModel(SamplerModel):
         return _built(*made_of, self.state())._density_of(wide)
 
     @_scoped
-    def at(self, parameters: Couplings) -> TrainableModel:
+    def at(self, parameters: Couplings) -> Any:
         """The ordinary model at one point of the range of couplings that this model was made for."""
         compiled, _, base, plan = self._made_of
         assert plan.over is not None

@@ -193,13 +193,14 @@ class _Chain:
             run = self._loaded(folder, i)
             return run if run.finished else run.resume(progress=self.progress, check=check)
         seed = (self.plan.seed + i) % (checks.LARGEST_SEED + 1)
+        fields: dict[str, Any] = {**self.fields, **length, "seed": seed}
         return self.compiled.train(
             parameters=self.points[i],
             directory=False if folder is None else folder,
             progress=self.progress,
             check=check,
             start_from=last,
-            **{**self.fields, **length, "seed": seed},
+            **fields,
         )
 
     def _loaded(self, folder: Path, i: int) -> Run:

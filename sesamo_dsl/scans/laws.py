@@ -137,10 +137,8 @@ def integral(first: ScanPoint, second: ScanPoint) -> tuple[Estimate, float] | No
     """
     if of_neighbour("next", DERIVATIVES[0]) not in first.names:
         return None
-    (a0, a1, a2, a3), (b0, b1, b2, b3) = (
-        [point[of_neighbour(side, name)] for name in DERIVATIVES]
-        for point, side in ((first, "next"), (second, "previous"))
-    )
+    a0, a1, a2, a3 = (first[of_neighbour("next", name)] for name in DERIVATIVES)
+    b0, b1, b2, b3 = (second[of_neighbour("previous", name)] for name in DERIVATIVES)
     b0, b2 = -b0, -b2  # the second point looks back: odd derivatives have the other sign
     ends = (a0 + b0) / 2, a1 - b1, a2 + b2
     rule = ends[0] + ends[1] / 10 + ends[2] / 120

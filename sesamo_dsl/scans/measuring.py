@@ -95,7 +95,8 @@ class Order:
             raise OptionError(
                 subject, expected=expected, found=f"{found.dtype} of shape {found.shape}", remedy=remedy
             )
-        return cls(given, name=getattr(given, "__name__", type(given).__name__))
+        function: OrderParameter = given
+        return cls(function, name=getattr(given, "__name__", type(given).__name__))
 
     def values(self, samples: Samples) -> np.ndarray | None:
         """m at the samples, (n, k); None if there is no order parameter."""

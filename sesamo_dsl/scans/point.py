@@ -93,7 +93,7 @@ class ScanPoint:
         for k, estimate in enumerate(estimates):
             if key in estimate.influences and np.isfinite(estimate.influences[key][1]).all():
                 rows[k], known[k] = estimate.influences[key][1], True
-        upper = np.linalg.qr(rows.T, mode="r")
+        upper = np.asarray(np.linalg.qr(rows.T, mode="r"))
         factor = np.column_stack([upper.T, np.asarray(rounding, dtype=np.float64)])
         return np.where(known[:, None], factor, np.nan)
 

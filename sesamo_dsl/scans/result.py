@@ -368,6 +368,7 @@ class Scan:
                 points,
                 None if axes is None else {str(name): arrays[f"axis_{name}"] for name in axes},
                 str(record["order"]),
-                *(tuple(map(str, record[name])) for name in ("missing", "notes")),
+                tuple(map(str, record["missing"])),
+                tuple(map(str, record["notes"])),
                 {str(k): str(v) for k, v in dict(record["versions"]).items()},
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from functools import cache
 from typing import Any
@@ -65,7 +66,7 @@ def action(matrix: Array, slices: int, species: int = 1) -> Program:
 def module(backend: str, program: Program) -> types.ModuleType:
     """The emitted module, executed with nothing of this project in reach."""
     source = BACKENDS[backend].emit(program)
-    assert "sesamo" not in source.split('"""', 2)[2]
+    assert not re.search(r"^\s*(import|from) +sesamo", source, re.MULTILINE)
     emitted = types.ModuleType("emitted")
     exec(compile(source, "emitted", "exec"), emitted.__dict__)
     return emitted
