@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
-TEST_FLAGS ?= -n 2
+# A file stays in one process, which then compiles its theories once
+TEST_FLAGS ?= -n 2 --dist loadfile
 
 .PHONY: demo test quick lint bench docs notebooks clean
 

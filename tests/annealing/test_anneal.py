@@ -120,7 +120,7 @@ EXACT |= {
 @pytest.mark.parametrize("name", EXACT)
 def test_log_z_against_quadrature(name: str) -> None:
     theory, exact = EXACT[name]
-    annealed = sd.anneal(theory, walkers=256, populations=4, seed=1, progress=False)
+    annealed = sd.anneal(theory, walkers=512, populations=4, seed=1, progress=False)
     assert abs(annealed.log_z - exact) < SIGMAS * annealed.log_z_error
     assert annealed.log_z_error < 0.08
     assert abs(annealed.virial.value - 1) < SIGMAS * annealed.virial.error + 1e-12

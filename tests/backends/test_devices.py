@@ -19,6 +19,7 @@ from sesamo_theories.gaussian_mixture import gaussian_mixture
 from support import example
 
 SMALL = sd.FlowSpec(layers=2, hidden=(6,))
+TWO_DEVICES = "--xla_force_host_platform_device_count=2"
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
@@ -54,7 +55,7 @@ for n, run in enumerate([*runs, sd.load_run("{tmp_path}/run0", device="cpu:1")])
 assert np.array_equal(runs[0].sample(8).x, runs[1].sample(8).x)
 print("both")
 """
-    flags = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = {**os.environ, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {TWO_DEVICES}"}
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=flags)
     assert result.stdout == "both\n", result.stderr
 

@@ -150,7 +150,13 @@ def test_training_comes_near_the_tabulated_law(tmp_path: Path) -> None:
     ess = {}
     for law in ("heat_bath", "learned", "conditional"):
         run = compiled("torch").train(
-            directory=tmp_path / law, progress=False, steps=300, law=law, flow=SMALL, learning_rate=0.01
+            directory=tmp_path / law,
+            progress=False,
+            steps=300,
+            batch=200,
+            law=law,
+            flow=SMALL,
+            learning_rate=0.01,
         )
         ess[law] = run.sample(8000, seed=1).ess
     assert ess["heat_bath"] > 0.99

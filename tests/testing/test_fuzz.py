@@ -144,7 +144,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return line if draw(st.booleans()) else [part for part in line if draw(st.integers(0, 9))]
 
 
-@settings(few, max_examples=500)
+@settings(few, max_examples=300)
 @given(command_lines())
 @example(["train", "gaussian_mixture", "--batch", "1000000000000"])
 @example(["train", "gaussian_mixture", "--seed", "99999999999999999999"])

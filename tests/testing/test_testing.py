@@ -152,7 +152,7 @@ def test_the_suite_states_its_false_alarms() -> None:
         (small, 1.3, -1),
         (lambda: scalar_phi4(8, 8), 1.3, 1),
         (lambda: scalar_phi4(8, 8), 1.3, -1),
-        (lambda: on_model(8, 8), 1.5, 1),
+        (lambda: on_model(6, 6), 1.5, 1),
     ],
     ids=["small, larger", "small, smaller", "scalar, larger", "scalar, smaller", "on"],
 )
