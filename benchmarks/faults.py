@@ -508,8 +508,8 @@ FAULTS: tuple[Fault, ...] = (
         (
             "normaliser of the base",
             "normaliser",
-            "sum(axis=1) - self._log_normalization",
-            "sum(axis=1) - 2 * self._log_normalization",
+            "sum(axis=1) - normalization",
+            "sum(axis=1) - 2 * normalization",
         ),
     ),
     *_in(
@@ -523,8 +523,8 @@ FAULTS: tuple[Fault, ...] = (
         (
             "inverse of the zero-mode layer",
             "Jacobian factor",
-            "(values if inverse else image) * self._width",
-            "values * self._width",
+            "seen = (values if inverse else image) * width",
+            "seen = values * width",
         ),
     ),
     *_in(
@@ -723,7 +723,7 @@ FAULTS: tuple[Fault, ...] = (
             "arrays.xp.exp(log_p) * (log_p + breaking)",
             "arrays.xp.exp(log_p) * (log_p - breaking)",
         ),
-        ("ESS of a batch", "factor", "2 * first - second", "first - second / 2"),
+        ("ESS of a batch", "factor", "2 * first - second) / len", "first - second / 2) / len"),
     ),
     *_in(
         "backends/sesamo_torch/arrays.py",
