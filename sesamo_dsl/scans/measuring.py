@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -95,8 +95,7 @@ class Order:
             raise OptionError(
                 subject, expected=expected, found=f"{found.dtype} of shape {found.shape}", remedy=remedy
             )
-        function: OrderParameter = given
-        return cls(function, name=getattr(given, "__name__", type(given).__name__))
+        return cls(cast(OrderParameter, given), name=getattr(given, "__name__", type(given).__name__))
 
     def values(self, samples: Samples) -> np.ndarray | None:
         """m at the samples, (n, k); None if there is no order parameter."""
