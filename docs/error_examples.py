@@ -130,6 +130,10 @@ Ctrl-C or SIGTERM during `sd.anneal`. `error.annealed` has the populations that 
 its error; if there are none, the walkers of the first one at β = `error.annealed.reached` < 1, which say
 nothing of log Z.
 """,
+    "ChainInterrupted": """
+Ctrl-C or SIGTERM during `sd.hmc`. `error.chain` has the trajectories that are done, with means and errors;
+it is None if the warm-up was not over, or just over.
+""",
     "SamplingInterrupted": """
 Ctrl-C or SIGTERM while samples are annealed, `run.sample(1000, anneal=20)`, or drawn to a file,
 `run.sample_to("x.h5", 10**7)`. `error.samples` are those that were done. If none was annealed, they are all

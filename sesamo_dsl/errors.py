@@ -238,6 +238,23 @@ class AnnealingInterrupted(KeyboardInterrupt):
         self.signal, self.annealed = signal, annealed
 
 
+class ChainInterrupted(KeyboardInterrupt):
+    """SIGINT, as by Ctrl-C, or SIGTERM has stopped Hamiltonian Monte Carlo.
+
+    Attributes
+    ----------
+    signal
+        The signal that was received.
+    chain : sesamo_dsl.Chain | None
+        The trajectories that are done; None in the warm-up and just after it.
+    """
+
+    def __init__(self, signal: Signals, chain: Any) -> None:
+        done = "the warm-up was not over" if chain is None else f"{chain.x.shape[1]} trajectories are done"
+        super().__init__(f"{signal.name}: {done}")
+        self.signal, self.chain = signal, chain
+
+
 class SamplingInterrupted(KeyboardInterrupt):
     """SIGINT, as by Ctrl-C, or SIGTERM has stopped the annealing of samples, or their way to a file.
 

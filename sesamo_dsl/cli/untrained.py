@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from ..annealing import anneal
-from ..errors import (
-    AnnealingInterrupted,
-)
+from ..errors import AnnealingInterrupted, ChainInterrupted
 from ..hamiltonian import hmc
 from ..hamiltonian.options import HMCOptions
 from ..language.theory_files import load_theory
@@ -58,16 +56,23 @@ def run_hmc(
         check_output(output)
     if report is not None:
         check_page(report)
-    with doing("compiling and sampling"):
+    stopped: ChainInterrupted | None = None
+    note("compiling, then a short annealing for configurations to start from, then trajectories …")
+    try:
         chain = hmc(
             load_theory(theory),
             parameters=parse_couplings(settings or []),
             backend=backend,
+            progress=progress(),
             chains=chains,
             trajectories=trajectories,
             warm_up=warm_up,
             seed=seed,
         )
+    except ChainInterrupted as interrupted:
+        if interrupted.chain is None:
+            raise _ended(interrupted) from interrupted
+        stopped, chain = interrupted, interrupted.chain
     with doing("measuring"):
         text = chain.text()
     say(text)
@@ -77,6 +82,8 @@ def run_hmc(
         tell(output=output)
     write_page(chain, report)
     print_warnings(chain.warnings)
+    if stopped is not None:
+        raise _ended(stopped)
 
 
 @command("anneal")
@@ -149,7 +156,11 @@ def run_anneal(
     write_page(annealed, report)
     print_warnings(annealed.warnings)
     if stopped is not None:
-        typer.echo(f"stopped by {stopped}", err=True)
-        raise typer.Exit(128 + stopped.signal)
+        raise _ended(stopped)
     if not math.isfinite(annealed.log_z):
         raise typer.Exit(FAILED)
+
+
+def _ended(stopped: AnnealingInterrupted | ChainInterrupted) -> typer.Exit:
+    typer.echo(f"stopped by {stopped}", err=True)
+    return typer.Exit(128 + stopped.signal)

@@ -9,28 +9,32 @@ have their right proportions.
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from signal import Signals
 from typing import Any, Unpack
 
 import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .. import checks
 from ..annealing.driver import pilot
 from ..annealing.options import LEAST_WALKERS
 from ..annealing.start import StartDensity
 from ..annealing.start_of_theory import start_density
 from ..backend import Backend
 from ..compiled_program import CompiledProgram, check_configurations
-from ..errors import AnnealingError, BackendError
+from ..errors import AnnealingError, BackendError, ChainInterrupted
 from ..estimates.chains import Chain, Trajectories
 from ..estimates.making import Making
 from ..landscape.integrability import require_normalizable
 from ..language.theory import Theory
+from ..machine.interruption import held_back
 from ..machine.memory import check_memory
+from ..machine.progress_bar import progress_bar
 from ..stages.compile import DerivedProgram
 from ..values.couplings import Coupling, Couplings
 from .kernel import Kernel
-from .options import HMCFields, HMCOptions, option_error
+from .options import LEAST_TRAJECTORIES, HMCFields, HMCOptions, option_error
 
 _LONGEST_BLOCK, _ENTRIES = 32, 2**21  # trajectories that are compiled as one, and real variables in them
 _WALKERS, _WALKERS_PER_CHAIN = 256, 4  # of the annealing
@@ -44,6 +48,7 @@ def hmc(
     parameters: Mapping[Any, Coupling] | None = None,
     initial: np.ndarray | None = None,
     backend: str | Backend = "torch",
+    progress: bool = True,
     **options: Unpack[HMCFields],
 ) -> Chain:
     """Sample a theory by Hamiltonian Monte Carlo with moves drawn from its groups.
@@ -60,6 +65,8 @@ def hmc(
         the annealing does not come to its end, as the notes of the chain then say.
     backend
         For a theory that is not compiled.
+    progress
+        Whether to show a progress bar.
     chains, trajectories
         Independent chains that run side by side, and kept configurations of each.
     warm_up
@@ -94,7 +101,11 @@ def hmc(
         If ∫ exp(−S) is found to be infinite.
     BackendError
         If the backend is not installed, or lends no arrays to compute with.
+    ChainInterrupted
+        A KeyboardInterrupt, for SIGINT as by Ctrl-C and for SIGTERM; its attribute ``chain`` has the
+        trajectories that are done.
     """
+    progress = checks.flag(progress, "option progress of hmc")
     unknown = sorted(set(options) - set(HMCOptions.__dataclass_fields__))
     if unknown:
         known = ", ".join(HMCOptions.__dataclass_fields__)
@@ -130,27 +141,40 @@ def hmc(
     used: CompiledProgram = compiled
     if compiled.precision != precision:
         used = CompiledProgram.of(program, compiled.facts, compiled.backend, precision)
-    with compiled.backend.scope(precision):
+    columns = TextColumn("trajectories"), BarColumn(), MofNCompleteColumn()
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    total = settings.warm_up + settings.trajectories * settings.every
+    bar = progress_bar(*columns, *times, progress=progress)
+    with compiled.backend.scope(precision), held_back() as signals, bar:
+        task = bar.add_task("trajectories", total=total)
         arrays, emitted = compiled.backend.arrays(), used.bind(values)
         kernel = Kernel(arrays, emitted, program, density.mass, settings, precision)
-        x, action, made, acceptance = _run(kernel, start, settings)
-    return Chain(
-        program,
-        values,
-        x,
-        action + used.constant(values),
-        acceptance,
-        tuple(notes),
-        declared.derived,
-        made,
-        Making.now(compiled.analysis, vars(settings), compiled.backend),
-    )
+        x, action, made, acceptance = _run(
+            kernel, start, settings, signals, lambda done: bar.update(task, completed=min(done, total))
+        )
+    if signals and x.shape[1] < LEAST_TRAJECTORIES:
+        raise ChainInterrupted(signals[0], None)
+    if x.shape[1] < settings.trajectories:
+        notes.append(f"stopped after {x.shape[1]} of {settings.trajectories} trajectories")
+    making = Making.now(compiled.analysis, vars(settings), compiled.backend)
+    action += used.constant(values)
+    chain = Chain(program, values, x, action, acceptance, tuple(notes), declared.derived, made, making)
+    if signals:
+        raise ChainInterrupted(signals[0], chain)
+    return chain
 
 
 def _run(
-    kernel: Kernel, start: np.ndarray, options: HMCOptions
+    kernel: Kernel,
+    start: np.ndarray,
+    options: HMCOptions,
+    signals: Sequence[Signals],
+    show: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray, Trajectories, float]:
-    """All trajectories, in blocks of equal length; what the last one has too many is left out."""
+    """All trajectories, in blocks of equal length; what the last one has too many is left out.
+
+    A signal ends them after a block: x and S then have those that are done. ``show`` gets their number.
+    """
     total = options.warm_up + options.trajectories * options.every
     longest = min(max(_ENTRIES // start.size, 1), _LONGEST_BLOCK)
     blocks = -(-total // longest)
@@ -158,6 +182,7 @@ def _run(
     x = np.empty((options.chains, options.trajectories, *start.shape[1:]), start.dtype)
     action = np.empty((options.chains, options.trajectories))
     acceptance, divergent = np.zeros(options.trajectories * options.every), 0
+    done = 0  # after the warm-up
     rng = np.random.default_rng([options.seed, 1])
     state, adaptation = kernel.start(start)
     for first in range(0, blocks * length, length):
@@ -171,10 +196,15 @@ def _run(
         places = number[kept] // options.every
         x[:, places] = np.swapaxes(found.x[kept], 0, 1)
         action[:, places] = found.action[kept].T
+        done = max(0, min(number[-1] + 1, len(acceptance)))
+        show(first + length)
+        if signals:
+            break
+    x, action = x[:, : done // options.every], action[:, : done // options.every]
     step, leapfrogs = kernel.step_size(adaptation)
     target = options.target_acceptance if options.step_size is None else None
     made = Trajectories(step, leapfrogs, target, divergent, options.moves)
-    return x, action, made, float(acceptance.mean())
+    return x, action, made, float(acceptance[:done].mean()) if done else 0.0
 
 
 def _starting_points(
@@ -190,7 +220,7 @@ def _starting_points(
         reason = f"failed ({error.found})"
     else:
         if signals:
-            signal.raise_signal(signals[0])
+            raise ChainInterrupted(signals[0], None)
         if found.beta == 1:
             edges = np.cumsum(found.weights) / found.weights.sum() * options.chains
             chosen = np.searchsorted(edges, np.arange(options.chains) + rng.uniform(), side="right")

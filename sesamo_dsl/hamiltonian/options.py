@@ -10,6 +10,8 @@ from ..errors import OptionError
 from ..values.precision import Precision
 
 _MOST = 10**9
+LEAST_TRAJECTORIES = 20
+"""Trajectories of a chain from which errors can be told."""
 
 
 class HMCFields(TypedDict, total=False):
@@ -44,7 +46,7 @@ class HMCOptions:
 
     def __post_init__(self) -> None:
         plain: dict[str, Any] = {"seed": checks.seed(self.seed, "option seed of hmc")}
-        least = {"chains": 1, "trajectories": 20, "warm_up": 0, "every": 1}
+        least = {"chains": 1, "trajectories": LEAST_TRAJECTORIES, "warm_up": 0, "every": 1}
         if self.steps is not None:
             least["steps"] = 1
         for name, bound in least.items():

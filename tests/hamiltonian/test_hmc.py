@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -13,7 +14,7 @@ import sympy as sp
 
 import sesamo_dsl as sd
 from sesamo_dsl.backend import load_backend
-from sesamo_dsl.errors import AnnealingError, BackendError, OptionError
+from sesamo_dsl.errors import AnnealingError, BackendError, ChainInterrupted, OptionError
 from sesamo_dsl.estimates.exact import exact_values
 from sesamo_dsl.hamiltonian import driver
 from sesamo_dsl.hamiltonian.kernel import Kernel
@@ -288,6 +289,33 @@ def test_where_there_is_no_annealing_chains_start_from_noise(monkeypatch: pytest
 
     monkeypatch.setattr(driver, "pilot", fails)
     assert "failed (none)" in sd.hmc(declared, **few).notes[-1]
+
+
+@pytest.mark.parametrize("after", [1, 9])
+def test_an_interrupt_keeps_what_is_done(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first signal comes in the warm-up, the other one after 25 kept trajectories or more."""
+    declared, options = theory(*ACTIONS["double well"]), {"chains": 4, "trajectories": 400, "warm_up": 50}
+    whole = sd.hmc(declared, progress=False, **options)
+    blocks, run = [], Kernel.run
+
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        blocks.append(None)
+        if len(blocks) == after:
+            signal.raise_signal(signal.SIGINT)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(Kernel, "run", interrupted)
+    with pytest.raises(ChainInterrupted, match="SIGINT") as stopped:
+        sd.hmc(declared, progress=False, **options)
+    chain = stopped.value.chain
+    if after == 1:
+        assert chain is None
+        return
+    done = chain.x.shape[1]
+    assert 25 <= done < 400
+    assert np.array_equal(chain.x, whole.x[:, :done])
+    assert chain.acceptance > 0
+    assert f"stopped after {done} of 400 trajectories" in chain.notes
 
 
 def test_a_backend_without_arrays_is_refused() -> None:
