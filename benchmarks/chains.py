@@ -9,7 +9,7 @@ from common import Row, Task
 
 import sesamo_dsl as sd
 from sesamo_dsl.annealing.start_of_theory import start_density
-from sesamo_dsl.estimates.chains import gamma_method
+from sesamo_dsl.estimates.gamma_method import gamma_method
 from sesamo_dsl.hamiltonian.kernel import Kernel
 from sesamo_dsl.hamiltonian.options import HMCOptions
 from sesamo_dsl.markov.whitening import Whitening

@@ -12,8 +12,8 @@ import numpy as np
 from common import REFERENCE, Row, Task, train
 
 import sesamo_dsl as sd
-from sesamo_dsl.estimates.chains import ChainEstimate
 from sesamo_dsl.estimates.estimate import Estimate
+from sesamo_dsl.estimates.gamma_method import ChainEstimate
 from sesamo_dsl.observables import correlators
 from sesamo_theories.hubbard import honeycomb, hubbard, two_sites
 

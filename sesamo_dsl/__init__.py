@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .backend import backend_names
     from .comparison import Comparison, compare
     from .compiled import CompiledTheory, compile
-    from .estimates.chains import Chain, independence_metropolis
+    from .estimates.chains import Chain
     from .estimates.estimate import Estimate, propagate
+    from .estimates.metropolis import independence_metropolis
     from .estimates.samples import Samples
     from .flows.bisection import BisectionSpec
     from .flows.spec import FlowSpec
@@ -123,7 +124,7 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "CompiledTheory": "compiled",
     "compile": "compiled",
     "Chain": "estimates.chains",
-    "independence_metropolis": "estimates.chains",
+    "independence_metropolis": "estimates.metropolis",
     "Estimate": "estimates.estimate",
     "propagate": "estimates.estimate",
     "hmc": "hamiltonian",

@@ -15,8 +15,8 @@ from ..errors import (
     OptionError,
     SamplingInterrupted,
 )
-from ..estimates.chains import check_proposals, enough_proposals, independence_metropolis
 from ..estimates.files import read_configurations
+from ..estimates.metropolis import check_proposals, enough_proposals, independence_metropolis
 from ..estimates.samples_file import ENDINGS
 from ..estimates.samples_writer import check_samples_file
 from ..language.theory_files import load_theory

@@ -7,7 +7,6 @@ hep-lat/0306017) in the library pyerrors.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,22 +15,22 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 
 from .. import checks
-from ..errors import BackendError, OptionError
+from ..errors import OptionError
 from ..ir.program import Program
 from ..language.derived import Derived
 from ..values.couplings import Couplings, couplings_text, same_couplings
 from ..values.sheet import Line, Sheet, Table, row
-from .control import Controlled, with_control
+from .control import with_control
 from .convergence import Convergence, convergence
-from .estimate import Estimate, Measured
+from .estimate import Estimate
 from .exports import Exports, NamedArrays
 from .finding import Finding
+from .gamma_method import SHORTEST, ChainEstimate, ControlledChainEstimate, Series, gamma_method
 from .identities import Identities
 from .log_z_derivatives import log_z_derivative
 from .making import Making
 from .reported import Reported
-from .samples import Samples, check_samples
-from .sources import Source, digest
+from .sources import digest
 from .target_sample import TargetSample, most_of
 from .weighted import Observable, all_observables, in_chunks, observable_names, values_of, virial_values
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STRETCH = 10  # length of a stretch of a chain, one cluster, in autocorrelation times
-_SHORTEST = 20  # least length of a series whose autocorrelation function can be summed
 _LENGTH, _REPLICA = 50, 10  # least length of all replicas together and of each, in autocorrelation times
 _LONGEST_STAY, _LARGEST_STAY = 50, 0.02  # most steps, and largest part of a replica, without a move
 _LARGEST_R_HAT, _SEPARATE_R_HAT = 1.01, 1.3  # above the second bound chains stay in modes of their own
@@ -48,83 +46,6 @@ _FEWEST_EFFECTIVE = 400  # least bulk ESS and tail ESS
 _LEAST_ACCEPTANCE = 0.5  # least acceptance in units of the target to which the step size was adapted
 _LEAST_ACCEPTED = 0.2  # least acceptance with a given step size
 _MOST_SHOWN = 16  # most sectors, and most components of fields, with convergence figures
-
-
-class _MeanAndTime(NamedTuple):
-    value: float
-    error: float
-    tau: float
-    tau_error: float
-
-
-class ChainEstimate(Measured, _MeanAndTime):
-    """A mean over a chain with its standard error.
-
-    ``tau`` is the integrated autocorrelation time in units of chain steps, 1/2 for independent values;
-    the error is √(2τ) times the naive one. Arithmetic is that of :class:`sesamo_dsl.Estimate`: the error of a
-    function comes from the Γ-method for the series of its influences.
-    """
-
-    def __str__(self) -> str:
-        return f"{Estimate(self.value, self.error)}   τ_int = {self.tau:.2f} ± {self.tau_error:.2f}"
-
-
-class ControlledChainEstimate(Controlled, ChainEstimate):
-    """A mean over a chain with control variates; ``control`` has the reduction of the variance."""
-
-
-def gamma_method(series: np.ndarray) -> ChainEstimate:
-    """Mean of a series, (replicas, length), with error and autocorrelation time by the Γ-method.
-
-    Fluctuations are measured from the mean over all replicas, so that a disagreement of replicas, such as
-    chains stuck in different modes, increases the autocorrelation time.
-
-    Raises
-    ------
-    BackendError
-        If pyerrors is not installed.
-    OptionError
-        If a replica has fewer than 20 values, or a value is not finite.
-    """
-    replicas, length = series.shape
-    if length < _SHORTEST or not np.isfinite(series).all():
-        raise OptionError(
-            "series for the Γ-method",
-            expected=f"at least {_SHORTEST} finite values in each replica",
-            found=f"{length} values" if length < _SHORTEST else "NaN or infinity",
-            remedy="run a longer chain"
-            if length < _SHORTEST
-            else "check the observable at its singularities",
-        )
-    mean = float(series.mean())
-    if np.ptp(series) <= 1e-14 * abs(mean):
-        return ChainEstimate(mean, 0.0, 0.5, 0.0)
-    try:
-        import pyerrors  # takes seconds to import
-    except ImportError as error:
-        raise BackendError(
-            "errors by the Γ-method",
-            expected="pyerrors to be installed",
-            found=str(error),
-            remedy="pip install 'sesamo-dsl[chains]'",
-        ) from error
-    names = [f"chain|{r}" for r in range(replicas)]
-    result = pyerrors.Obs(list(series - mean), names, means=[mean] * replicas)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # log(1) in windows where τ_int is 1/2
-        result.gamma_method()
-    return ChainEstimate(
-        mean, float(result.dvalue), float(result.e_tauint["chain"]), float(result.e_dtauint["chain"])
-    )
-
-
-@dataclass(frozen=True)
-class Series(Source):
-    """The steps of Markov chains, with influences (replicas, length): the Γ-method gives the variance."""
-
-    def variance(self, influence: np.ndarray) -> float:
-        """See :meth:`.Source.variance`."""
-        return gamma_method(influence.size * influence).error ** 2
 
 
 class Trajectories(NamedTuple):
@@ -440,10 +361,10 @@ class Chain(Exports, Reported):
         """A finding if the chain is too short for the slowest of action and observables."""
         replicas, length = self.action.shape
         names = ("action", *observable_names(self.program))
-        if length < _SHORTEST:
+        if length < SHORTEST:
             return Finding(
                 "short chain",
-                f"{length} configurations: no autocorrelation time can be told from fewer than {_SHORTEST}",
+                f"{length} configurations: no autocorrelation time can be told from fewer than {SHORTEST}",
                 "run a longer chain",
             )
         tau, name = max((self.expect(name).tau, name) for name in names)
@@ -586,77 +507,3 @@ def longest_stay(series: np.ndarray) -> int:
     """The largest number of steps in a row in which a series, (length,), did not change."""
     changes = np.flatnonzero(np.diff(series) != 0)
     return int(np.diff(np.concatenate([[-1], changes, [len(series) - 1]])).max()) - 1
-
-
-def _starting_points(count: int) -> int:
-    """The number of samples from which the first configuration is drawn; the others are proposals."""
-    return -(-count // 10)
-
-
-def enough_proposals(count: int) -> bool:
-    """True if a chain from ``count`` samples is long enough for the Γ-method."""
-    return count - _starting_points(count) >= _SHORTEST
-
-
-def check_proposals(count: int, option: str) -> None:
-    """OptionError if ``count`` samples are too few for independence Metropolis with the Γ-method."""
-    if not enough_proposals(count):
-        least = next(n for n in range(_SHORTEST, 2 * _SHORTEST) if enough_proposals(n))
-        raise OptionError(
-            option,
-            expected=f"at least {least} samples, for a chain of {_SHORTEST} configurations; far more for "
-            "errors to believe",
-            found=str(count),
-            remedy=f"give a larger {option}, 10000 for instance",
-        )
-
-
-def independence_metropolis(samples: Samples, seed: int = 0) -> Chain:
-    """Asymptotically exact samples of p by Metropolis and Hastings, with the model's samples as proposals.
-
-    A proposal x' replaces x with probability min(1, w(x')/w(x)); a leaked sample has weight zero and is
-    always rejected. With auxiliary coordinates the chain lives on the extended space (x, a), and x is its
-    marginal; for annealed samples it lives on their paths. The chain starts at one of the first tenth of the
-    samples, drawn with its weight (sampling importance resampling), so that it needs no thermalisation, and
-    proposes the other samples in turn.
-
-    Sources: L. Tierney, Ann. Statist. 22 (1994) 1701; for flows M. S. Albergo, G. Kanwar, P. E. Shanahan,
-    Phys. Rev. D 100 (2019) 034515 (arXiv 1904.12072).
-
-    Raises
-    ------
-    OptionError
-        If ``samples`` is of another type, or all weights of its first tenth are zero.
-    """
-    check_samples(samples, "independence Metropolis")
-    seed = checks.seed(seed, "seed of independence Metropolis")
-    first = _starting_points(len(samples))
-    log_w = samples.log_weights
-    usable = np.isfinite(log_w[:first])
-    if not usable.any() or len(samples) < 2:
-        raise OptionError(
-            f"independence Metropolis for {samples.program.theory}",
-            expected="samples inside the fundamental domain, with finite weights, to start from",
-            found=f"none among the first {first} of {len(samples)}",
-            remedy="draw more samples, or use a model that was trained (strategy='fold' never leaks)",
-        )
-    rng = np.random.default_rng(seed)
-    weights = np.where(usable, np.exp(log_w[:first] - log_w[:first][usable].max()), 0.0)
-    current = int(rng.choice(first, p=weights / weights.sum()))
-    thresholds = np.log(rng.uniform(size=len(samples)))
-    visited = np.empty(len(samples) - first, dtype=np.int64)
-    accepted = 0
-    log_w = log_w.tolist()  # list items are much faster to read one by one than array items
-    for step, proposal in enumerate(range(first, len(samples))):
-        if thresholds[proposal] < log_w[proposal] - log_w[current]:
-            current, accepted = proposal, accepted + 1
-        visited[step] = current
-    return Chain(
-        samples.program,
-        samples.parameters,
-        samples.x[visited][None],
-        samples.action[visited].astype(np.float64)[None],
-        accepted / len(visited),
-        samples.notes,
-        samples.declared,
-    )

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 import sesamo_dsl as sd
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import BackendError, OptionError
-from sesamo_dsl.estimates.chains import Chain, gamma_method
+from sesamo_dsl.estimates.chains import Chain
 from sesamo_dsl.estimates.exact import exact_values
+from sesamo_dsl.estimates.gamma_method import gamma_method
 from sesamo_dsl.estimates.samples import Samples
 from sesamo_dsl.estimates.weighted import ForwardMetrics
 from sesamo_theories.complex_phi4 import complex_phi4

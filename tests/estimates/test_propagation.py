@@ -16,7 +16,8 @@ import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.errors import OptionError
-from sesamo_dsl.estimates.chains import Chain, Series
+from sesamo_dsl.estimates.chains import Chain
+from sesamo_dsl.estimates.gamma_method import Series
 from sesamo_dsl.estimates.sources import Clustered, Independent, Source
 from sesamo_dsl.estimates.weighted import WeightedSamples
 from sesamo_dsl.ir.interpreter import run
