@@ -389,7 +389,8 @@ class Chain(Exports, Reported):
             "rejections",
             f"the chain stayed {stay} steps of {length} where it was: the proposals have hardly any "
             "density there",
-            "train the model for longer, or for HMC lower step_size; a longer chain alone does not help",
+            "a longer chain alone does not help: "
+            + ("train the model for longer" if self.trajectories is None else "lower step_size"),
         )
 
     def joined(self, *others: Chain) -> Chain:

@@ -13,6 +13,8 @@ from ..errors import OptionError
 from .estimate import Estimate
 
 _ENTRIES, _FEWEST, _MOST = 2**17, 2**12, 2**14
+_STRETCHES, _FEWEST_STRETCHES = 50, 20
+_CORRELATED = 4.0  # largest correlation of successive stretches, in standard errors, that counts as chance
 
 
 def most_of(shape: Sequence[int]) -> int:
@@ -108,8 +110,10 @@ class TargetSample:
     ) -> TargetSample:
         """Configurations of any source, in the order of their generation.
 
-        Successive configurations may depend on each other, so that 50 stretches of equal length are the
-        clusters.
+        Successive configurations may depend on each other, so that stretches of equal length are the
+        clusters: 50, or half as many while successive ones are found to be correlated. Configurations of
+        several chains have to be given chain after chain. With fewer than 20 independent clusters there is a
+        doubt, as errors cannot be told from them.
 
         Parameters
         ----------
@@ -121,7 +125,7 @@ class TargetSample:
         Raises
         ------
         OptionError
-            If S is finite at no configuration, or if ``log_weights`` has another shape.
+            If S is finite at no configuration, or if ``log_weights`` has another shape or no finite numbers.
         """
         finite = np.isfinite(action)
         if not finite.any():
@@ -139,11 +143,27 @@ class TargetSample:
                 remedy="leave them out if all configurations are alike",
             )
         log_weights = np.zeros(len(x)) if log_weights is None else np.asarray(log_weights, dtype=np.float64)
-        weights = np.where(finite, np.exp(log_weights - log_weights[finite].max()), 0.0)
-        cluster = np.arange(len(x)) * min(50, len(x)) // len(x)
+        largest = log_weights[finite].max()
+        if not np.isfinite(largest) or np.isnan(log_weights).any():
+            raise OptionError(
+                "log_weights",
+                expected="numbers, −∞ for a configuration of no weight, of which one is finite",
+                found=f"{np.isnan(log_weights).sum()} NaN, largest {largest:g}, of {len(x)}",
+                remedy="leave such configurations out",
+            )
+        weights = np.where(finite, np.exp(log_weights - largest), 0.0)
+        weights /= weights.sum()
+        stretches, correlated = _independent_stretches(x, np.where(finite, action, 0.0))
+        cluster = np.arange(len(x)) * stretches // len(x)
+        effective = 1 / np.sum(np.bincount(cluster, weights=weights) ** 2)
+        doubts = ()
+        if correlated:
+            doubts = (f"successive stretches of {len(x) // stretches} of the {len(x)} given are correlated",)
+        elif round(effective) < _FEWEST_STRETCHES:
+            doubts = (f"the {len(x)} given are worth {effective:.0f} independent ones, too few for errors",)
         chosen = np.arange(0, len(x), -(-len(x) // most_of(x.shape[1:])))
         kept = weights[chosen] / weights[chosen].sum()
-        return cls(x[chosen], action[chosen], kept, cluster[chosen], None, f"{len(x)} given ones")
+        return cls(x[chosen], action[chosen], kept, cluster[chosen], None, f"{len(x)} given ones", doubts)
 
     def as_data(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain values and arrays by name, to be stored."""
@@ -168,3 +188,25 @@ class TargetSample:
             str(values["source"]),
             tuple(map(str, values["doubts"])),
         )
+
+
+def _independent_stretches(x: np.ndarray, action: np.ndarray) -> tuple[int, bool]:
+    """The number of stretches, and whether successive ones are correlated however long they are.
+
+    Correlated are those whose means of S, or of a component of the field, have a correlation with those of
+    the next one that is no chance.
+    """
+    series = np.stack([action, *x.reshape(len(x), x.shape[1], -1).mean(axis=2).T], axis=1)
+    count = min(_STRETCHES, len(x))
+    while True:
+        number = np.arange(len(x)) * count // len(x)
+        sums = np.stack([np.bincount(number, weights=values) for values in series.T], axis=1)
+        means = sums / np.bincount(number)[:, None]
+        off = means - means.mean(axis=0)
+        with np.errstate(invalid="ignore"):
+            correlation = (off[1:] * off[:-1]).sum(axis=0) / (off**2).sum(axis=0)
+        if not (correlation > _CORRELATED / np.sqrt(count)).any():
+            return count, False
+        if count // 2 < _FEWEST_STRETCHES:
+            return count, True
+        count //= 2

@@ -122,7 +122,7 @@ class Images:
         overlaps = overlaps[(slice(None), *(slice(None) if mu in axes else 0 for mu in self._axes))]
         same = overlaps.reshape(len(images), -1) > limit
         log_sum, elements = float(np.logaddexp.reduce(-lost)), len(images)
-        fixed = int(same.sum())  # order of the stabiliser of x among elements and translations
+        fixed = max(int(same.sum()), 1)  # order of the stabiliser of x; 0 where squares underflow
         if sectors.count > elements:  # a random selection: either all elements fix x, or hardly any
             fixed = sectors.count if same.all() else 1
             log_sum += float(np.log(sectors.order)) * (sectors.n_blocks or 1) - np.log(elements)

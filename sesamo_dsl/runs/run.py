@@ -40,7 +40,7 @@ from ..estimates.frame import Frame
 from ..estimates.making import now, versions_with
 from ..estimates.reported import References, Reported
 from ..estimates.reported import write as write_page
-from ..estimates.samples import Samples
+from ..estimates.samples import Samples, check_samples
 from ..estimates.search import Search, log_prob_now
 from ..estimates.target_sample import Outside, TargetSample
 from ..estimates.training_record import TrainingRecord
@@ -554,6 +554,7 @@ class Run(Reported):
         ConfigurationError, OptionError
             If the arrays are not configurations of the theory, or are empty.
         """
+        check_samples(samples, "coverage")
         if isinstance(outside, Chain | Annealed):
             outside = outside.as_target()
         if isinstance(outside, TargetSample):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pickle
 from functools import cache
 from pathlib import Path
@@ -164,6 +165,56 @@ def test_where_the_source_is_doubted_nothing_is_said() -> None:
     doubted = Coverage(**{**vars(found), "doubts": ("few ancestors: 3",)})
     assert doubted.status == "unknown"
     assert "few ancestors" in doubted.verdict
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 19])
+def test_few_configurations_prove_nothing(count: int) -> None:
+    x = np.random.default_rng(count).normal(size=(count, 2, 1))
+    assert "too few" in TargetSample.of_arrays(x, (x**2).sum(axis=(1, 2)) / 2).doubts[0]
+
+
+def test_independent_configurations_are_not_doubted() -> None:
+    rng = np.random.default_rng(0)
+    for count in (20, 40, 200, 2000):
+        for x in rng.normal(size=(25, count, 2, 1)):
+            found = TargetSample.of_arrays(x, (x**2).sum(axis=(1, 2)) / 2)
+            assert not found.doubts
+            assert found.clusters == min(count, 50)
+
+
+@pytest.mark.parametrize(("time", "clusters"), [(3.0, 50), (30.0, 25), (3000.0, 25)])
+def test_slow_chains_have_long_stretches(time: float, clusters: int) -> None:
+    """One chain of 2000: its stretches of 40 are independent, or those of 80, or none are."""
+    kept, rng = np.exp(-1 / time), np.random.default_rng(1)
+    x = np.zeros((2000, 2, 1))
+    for before, after in itertools.pairwise(x):
+        after[:] = kept * before + np.sqrt(1 - kept**2) * rng.normal(size=(2, 1))
+    found = TargetSample.of_arrays(x, (x**2).sum(axis=(1, 2)) / 2)
+    assert found.clusters == clusters
+    assert bool(found.doubts) == (time > 1000)
+
+
+def test_chains_step_by_step_are_no_stretches() -> None:
+    """16 slow chains in the order (step, chain): each stretch has all of them, and they hardly move."""
+    rng, chains = np.random.default_rng(2), np.zeros((100, 16, 1, 2))
+    chains[0] = rng.normal(size=(16, 1, 2))
+    for before, after in itertools.pairwise(chains):
+        moved = rng.random(16) < 0.02
+        after[:] = np.where(moved[:, None, None], rng.normal(size=(16, 1, 2)), before)
+    x = chains.reshape(-1, 1, 2)
+    assert "correlated" in TargetSample.of_arrays(x, (x**2).sum(axis=(1, 2)) / 2).doubts[0]
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(weight: float) -> None:
+    log_weights = np.zeros(100)
+    log_weights[3] = weight
+    with pytest.raises(OptionError, match="log_weights"):
+        TargetSample.of_arrays(np.zeros((100, 1, 2)), np.zeros(100), log_weights)
+    with pytest.raises(OptionError, match="log_weights"):
+        TargetSample.of_arrays(np.zeros((100, 1, 2)), np.zeros(100), np.full(100, -np.inf))
+    log_weights[3] = -np.inf
+    assert TargetSample.of_arrays(np.zeros((100, 1, 2)), np.zeros(100), log_weights).weights[3] == 0
 
 
 def test_what_is_not_known_is_a_warning() -> None:

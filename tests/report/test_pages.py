@@ -239,7 +239,7 @@ def test_trouble_is_red(run: sd.Run, samples: sd.Samples) -> None:
 
 
 def test_coverage_is_on_the_page(run: sd.Run, samples: sd.Samples) -> None:
-    x = samples.x[np.argsort(samples.weights)[::-1]]
+    x = samples.x
     target = TargetSample.of_arrays(x, run.compiled.action(x, run.parameters), None)
     covered = replace(samples, outside=Outside(run.log_prob(x), target), unchecked="")
     assert isinstance(covered.coverage, Coverage)
