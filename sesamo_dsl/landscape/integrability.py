@@ -42,6 +42,7 @@ LARGEST = 2**14
 _DISTANCES = np.array([1e3, 1e4, 1e6, 1e9, 1e13, 1e20, 1e40, 1e100])
 _SLOW = 60.0  # per variable: an S that rises by more between two distances grows faster than a logarithm
 _SUSPECTS, _SUSPECTS_OF_MANY = 16, 4  # rays that are examined closely, and above ``DENSE`` variables
+_WAVY = 8  # the first rays along which S oscillates, whose S at a few points does not say how deep wells are
 _SPHERES = (1e2, 1.3e2, 2e2, 1e3, 1e4, 1e6, 1e8, 1e10, 1e12)
 _DESCENTS = 12  # on the first sphere, from rays and as many from random directions
 _ITERATIONS = 40
@@ -142,11 +143,13 @@ def _along_rays(landscape: Landscape, lines: np.ndarray, rng: np.random.Generato
     growth = np.where(np.isposinf(heights[:, 1:]), np.inf, np.diff(heights, axis=1)).min(axis=1)
     growth[np.isneginf(heights).any(axis=1)] = -np.inf
     suspect = growth < _SLOW * landscape.size
+    wavy = np.zeros(len(lines), dtype=bool)
     if landscape.size <= DENSE:
-        suspect |= oscillates(landscape, _DISTANCES[1] * lines, rng)
-    rows = np.flatnonzero(suspect)
+        wavy = oscillates(landscape, _DISTANCES[1] * lines, rng)
+    rows = np.flatnonzero(suspect | wavy)
     suspects = _SUSPECTS if landscape.size <= DENSE else _SUSPECTS_OF_MANY
-    for row in rows[np.argsort(growth[rows], kind="stable")][:suspects]:
+    slowest = rows[np.argsort(growth[rows], kind="stable")][:suspects]
+    for row in dict.fromkeys((*slowest, *np.flatnonzero(wavy)[:_WAVY])):
         tail = judged(landscape, straight(landscape, lines[row], offsets[row]), rng)
         if tail in ("flat", "unbounded"):
             return _divergence(landscape, lines[row], tail)

@@ -23,6 +23,7 @@ _EXPONENTS = np.array([2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30, 40, 50, 
 _DETERMINANTS_END = 1e6  # distance up to which determinants of fermions are computed
 _ROUNDOFF = 2.0**-53
 _FAR = 1e5  # distance from which S counts as asymptotic, unless it overflows there
+_FAR_WITH_WELLS = 1e4  # the same if S oscillates: rounding of phases hides narrow wells further out
 _APART = 30.0  # least ratio of the two distances
 _MARGIN = 1e-2  # margin of the power of R that decides
 _FALL = 50.0  # an S that falls by more between two distances does not fall like a logarithm
@@ -162,7 +163,7 @@ def judged(landscape: Landscape, path: np.ndarray, rng: np.random.Generator) -> 
         if rise - doubt > (landscape.size + _MARGIN) * scale:
             return "finite"  # tubes grow no faster than R^(n−1)
         falls_off = outer + 1 < len(path) and np.isneginf(value[outer + 1])
-        if radius[outer] < _FAR and not falls_off:
+        if radius[outer] < (_FAR_WITH_WELLS if swings else _FAR) * (1 - 1e-9) and not falls_off:
             break
         fallen = rise + doubt < -_FALL
         if fallen and rise + doubt < -_FALL * landscape.size * scale:
@@ -363,11 +364,25 @@ def _well_along(
     landscape: Landscape, centre: np.ndarray, v: np.ndarray, radius: float
 ) -> tuple[float, float]:
     """(width of a well along the path, distance to the next well); (1, 1) if S does not oscillate."""
+    bottom = landscape.values(centre[None])[0]
+
+    def rises(distance: np.ndarray) -> np.ndarray:
+        return _rise(landscape, centre, v[None], distance[None])[0] - bottom
+
     distance = radius * np.logspace(-20, 0, 161)
-    rise = _rise(landscape, centre, v[None], distance[None])[0] - landscape.values(centre[None])[0]
+    rise = rises(distance)
     high = np.maximum.accumulate(rise)
     beyond = (high > 0.5) & (rise < high - 0.5)
     if not beyond.any():
         return 1.0, 1.0
-    top = int(np.argmax(rise[: int(np.argmax(beyond)) + 1]))
-    return 2 * float(distance[np.argmax(rise > 0.5)]), 2 * float(distance[top])
+    edge, top = int(np.argmax(rise > 0.5)), int(np.argmax(rise[: int(np.argmax(beyond)) + 1]))
+    bounds = [distance[max(edge - 1, 0)], distance[edge]], [distance[max(top - 1, 0)], distance[top + 1]]
+    for _ in range(_REFINEMENTS):  # of the place where S has risen by 1/2, and of the highest one
+        edges, tops = (low * (up / low) ** _BETWEEN for low, up in bounds)
+        edge, top = int(np.argmax(rises(edges) > 0.5)), int(np.argmax(rises(tops)))
+        last = len(tops) - 1
+        bounds = (
+            [edges[max(edge - 1, 0)], edges[edge]],
+            [tops[max(top - 1, 0)], tops[min(top + 1, last)]],
+        )
+    return 2 * float(bounds[0][1]), float(sum(bounds[1]))
