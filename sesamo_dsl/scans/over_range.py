@@ -52,9 +52,7 @@ def scan_over_range(
         values, inside = point_of(box, run.parameters, {**fixed, **grid.at(i)}, {}, extrapolate)
         points.append(values)
         outside += [] if inside else [couplings_text(box.at(box.point(values)))]
-    order = Order.among(
-        observable_names(program), program.configuration_shape, run.fields, order_parameter
-    )
+    order = Order.among(observable_names(program), program.configuration_shape, run.fields, order_parameter)
     require_normalizable_points(program, points)
     if outside:
         text = f"{len(outside)} points of a scan are outside of the trained range, {box}: {outside[0]}"
