@@ -275,7 +275,7 @@ def main() -> int:
         "targets": targets.task(chosen.cases),
         "anneal-targets": annealing.on_targets(chosen.cases),
     }
-    for name in dict.fromkeys(task for name in chosen.only for task in GROUPS.get(name, (name,))):
+    for name in dict.fromkeys(task for asked in chosen.only for task in GROUPS.get(asked, (asked,))):
         for backend in backends:
             seconds = chosen.seconds or (
                 SECONDS

@@ -2,6 +2,5 @@
 
 from .driver import scan as scan
 from .laws import Law as Law
-from .over_range import scan_over_range as scan_over_range
 from .point import ScanPoint as ScanPoint
 from .result import Scan as Scan

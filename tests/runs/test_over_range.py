@@ -59,6 +59,18 @@ def moved(one: Model) -> None:
     one.load_state({**one.state(), **weights})
 
 
+def ess_of_groups(ours: Any, number: int, noise: Any) -> float:
+    """The mean ESS of the groups of a batch whose configurations are all at one point, by its own model."""
+    over, groups = ours._plan.over, ours._over._groups
+    alone = ours.at({**ours._made_of[1], **over.at(over.trained[number])})
+    with alone._scope():
+        inputs = [
+            ((noise[0][rows], noise[1][rows]), [], None)
+            for rows in (np.flatnonzero(groups == g) for g in np.unique(groups))
+        ]
+        return float(np.mean([float(alone._objective(*each)[1]) for each in inputs]))
+
+
 @pytest.mark.parametrize(("backend", "strategy"), [("torch", "fold"), ("torch", "chart"), ("jax", "fold")])
 def test_objective_and_gradient_are_means_over_single_couplings(backend: str, strategy: str) -> None:
     ours = model(backend, strategy=strategy)
@@ -86,6 +98,7 @@ def test_objective_and_gradient_are_means_over_single_couplings(backend: str, st
                 slope = slope.reshape(slopes[name].shape[:-1])[..., None] * features
             slopes[name] += slope
     assert len(np.unique(points)) > 1
+    assert ours.ess_of_points([number], 1)[0] == pytest.approx(ess_of_groups(ours, number, noise), rel=1e-9)
     assert ours.loss(0) == pytest.approx(total, rel=1e-10)
     found = ours.gradient(0)
     for name, slope in slopes.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -16,7 +17,8 @@ from sesamo_dsl.annealing.driver import anneal_program
 from sesamo_dsl.annealing.options import AnnealingOptions
 from sesamo_dsl.cli import app
 from sesamo_dsl.errors import NotNormalizableError, OptionError, ParameterError, RunError
-from sesamo_dsl.runs.point_checks import places
+from sesamo_dsl.estimates.target_sample import TargetSample
+from sesamo_dsl.runs.point_checks import PointCheck, places
 
 LATTICE = sd.Lattice(3)
 PHI = sd.ScalarField("phi", LATTICE)
@@ -40,7 +42,7 @@ def a_few_walkers(
     compiled: Any, parameters: Any, seconds: Any, trained: float, seed: int, *, progress: bool
 ) -> Any:
     """An annealing of so many walkers instead of so many seconds, on busy machines as well."""
-    options = AnnealingOptions(walkers=256, populations=4, seconds=600.0, seed=seed)
+    options = AnnealingOptions(walkers=128, populations=2, seconds=600.0, seed=seed)
     annealed, signals = anneal_program(compiled, parameters, options, progress=False)
     return annealed.as_target(), signals
 
@@ -135,9 +137,10 @@ def test_points_outside_of_the_range_have_a_warning(run: sd.Run, tmp_path: Path)
 
 def test_the_point_of_the_lowest_ess_is_found(run: sd.Run) -> None:
     """A model that is exact at one end of a list of points, and wrong at the other."""
-    compiled = sd.compile(GAUSSIAN, precision="float64")
+    compiled = run.compiled
+    assert isinstance(compiled, sd.CompiledTheory)
     points = [{"h": h} for h in (0.0, 0.3, 1.1, 0.5)]
-    standard = compiled.model(over=points, base="standard", batch=64, flow=TRAINING["flow"])
+    standard: Any = compiled.model(over=points, base="standard", batch=64, flow=TRAINING["flow"])
     over = standard._plan.over
     found = places(standard, over, {"a": 1.0, "h": 0.0})
     assert found == {
@@ -148,18 +151,21 @@ def test_the_point_of_the_lowest_ess_is_found(run: sd.Run) -> None:
     ess = standard.ess_of_points([0, 1, 2, 3], 2)
     assert ess[0] == pytest.approx(1, abs=1e-6)
     assert list(np.argsort(ess)) == [2, 3, 1, 0]
-    box = run.model
-    assert list(places(box, run.plan.over, run.parameters))[:5] == [  # pyright: ignore[reportArgumentType]
+    box: Any = run.model
+    assert run.plan.over is not None
+    assert list(places(box, run.plan.over, run.parameters))[:5] == [
         *[(a, h) for a in (0.7, 1.6) for h in (-0.7, 0.7)],
         (1.15, 0.0),
     ]
 
 
 @pytest.mark.checked
-def test_annealings_at_points_of_the_range_are_kept(tmp_path: Path, monkeypatch: Any) -> None:
+def test_annealings_at_points_of_the_range_are_kept(run: sd.Run, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", a_few_walkers)
-    compiled = sd.compile(GAUSSIAN, precision="float64")
-    run = compiled.train(**{**TRAINING, "over": {"a": (0.7, 1.6)}}, steps=4, directory=tmp_path / "run")
+    compiled = run.compiled
+    assert isinstance(compiled, sd.CompiledTheory)
+    options: dict[str, Any] = {**TRAINING, "over": {"a": (0.7, 1.6)}}
+    run = compiled.train(**options, steps=4, directory=tmp_path / "run")
     assert [check.place.partition(",")[0] for check in run.checked][:3] == [
         "an end",
         "an end",
@@ -189,11 +195,6 @@ def test_annealings_at_points_of_the_range_are_kept(tmp_path: Path, monkeypatch:
 
 def test_a_part_that_is_missed_somewhere_is_a_warning_elsewhere(run: sd.Run) -> None:
     """Walkers of another target at one point: the model is said to miss them there, and others say so."""
-    import copy
-
-    from sesamo_dsl.estimates.target_sample import TargetSample
-    from sesamo_dsl.runs.point_checks import PointCheck
-
     ours = copy.copy(run)
     rng = np.random.default_rng(2)
     x = np.concatenate([rng.normal(size=(400, 1, 3)), 9 + rng.normal(size=(400, 1, 3))])[rng.permutation(800)]
