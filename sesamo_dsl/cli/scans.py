@@ -119,7 +119,7 @@ def run_scan(
     }
     if not is_default(context, "seed"):
         sampled["seed"] = seed
-    if (Path(theory) / RECORD).is_file():
+    if _is_run(theory):
         _require_no_training(context)
         with doing("reading the run"):
             named = None if is_default(context, "backend") else backend
@@ -152,6 +152,14 @@ def run_scan(
             note(f"stopped by {stopped}")
             raise typer.Exit(128 + stopped.signal) from stopped
     _conclude(found, output, plot)
+
+
+def _is_run(text: str) -> bool:
+    """Whether the text is the path of the directory of a run, and not that of a theory."""
+    try:
+        return (Path(text) / RECORD).is_file()
+    except OSError:  # a name that is too long, for instance
+        return False
 
 
 def _require_no_training(context: typer.Context) -> None:

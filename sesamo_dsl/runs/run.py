@@ -273,6 +273,8 @@ class Run(Reported):
             If the run was trained at fixed couplings.
         ParameterError
             For couplings that do not vary or are no numbers, and points outside of the range.
+        NotNormalizableError
+            If ∫ exp(−S) is found to be infinite at a point outside of the range.
         """
         extrapolate = checks.flag(extrapolate, "option extrapolate")
         values, inside = point_of(self._range, self.parameters, couplings, named, extrapolate)
