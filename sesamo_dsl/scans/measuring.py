@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -102,8 +102,7 @@ class Order:
             raise OptionError(
                 subject, expected=expected, found=f"{found.dtype} of shape {found.shape}", remedy=remedy
             )
-        function: OrderParameter = given
-        return cls(function, name=getattr(given, "__name__", type(given).__name__))
+        return cls(cast(OrderParameter, given), name=getattr(given, "__name__", type(given).__name__))
 
     @property
     def notes(self) -> tuple[str, ...]:

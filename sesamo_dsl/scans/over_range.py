@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from .. import checks
 from ..errors import ParameterError
 from ..estimates.making import versions_with
@@ -27,7 +29,7 @@ from .visiting import checked_count, measured_points
 
 def scan_over_range(
     run: Run,
-    over: Mapping[Any, Sequence[float]] | Sequence[Mapping[Any, float]],
+    over: Mapping[Any, Sequence[float] | np.ndarray] | Sequence[Mapping[Any, float]],
     *,
     n: int,
     parameters: Mapping[Any, float] | None,
