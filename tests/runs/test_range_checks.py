@@ -42,7 +42,7 @@ def a_few_walkers(
     compiled: Any, parameters: Any, seconds: Any, trained: float, seed: int, *, progress: bool
 ) -> Any:
     """An annealing of so many walkers instead of so many seconds, on busy machines as well."""
-    options = AnnealingOptions(walkers=128, populations=2, seconds=600.0, seed=seed)
+    options = AnnealingOptions(walkers=64, populations=4, seconds=600.0, seed=seed)
     annealed, signals = anneal_program(compiled, parameters, options, progress=False)
     return annealed.as_target(), signals
 
