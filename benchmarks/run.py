@@ -21,6 +21,7 @@ from typing import Any
 
 import annealing
 import chains
+import couplings
 import coverage
 import files
 import hubbard
@@ -227,9 +228,14 @@ TASKS: dict[str, Task] = {
     **lattice_annealing.TASKS,
     **chains.TASKS,
     **coverage.TASKS,
+    **couplings.TASKS,
     **files.TASKS,
     "targets": targets.task(),
 }
+
+
+GROUPS = {"couplings": tuple(couplings.TASKS)}
+"""Names that stand for several tasks."""
 
 
 def plain(row: Row) -> Row:
@@ -244,8 +250,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    names = ", ".join((*TASKS, *(f"{name}: all {name}-…" for name in GROUPS)))
     parser.add_argument(
-        "--only", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="NAME", help=", ".join(TASKS)
+        "--only", nargs="+", choices=[*TASKS, *GROUPS], default=list(TASKS), metavar="NAME", help=names
     )
     parser.add_argument("--backend", choices=("torch", "jax", "both"), default="both")
     parser.add_argument(
@@ -268,7 +275,7 @@ def main() -> int:
         "targets": targets.task(chosen.cases),
         "anneal-targets": annealing.on_targets(chosen.cases),
     }
-    for name in chosen.only:
+    for name in dict.fromkeys(task for asked in chosen.only for task in GROUPS.get(asked, (asked,))):
         for backend in backends:
             seconds = chosen.seconds or (
                 SECONDS
@@ -276,6 +283,7 @@ def main() -> int:
                 | targets.SECONDS
                 | annealing.SECONDS
                 | coverage.SECONDS
+                | couplings.SECONDS
                 | files.SECONDS
                 | lattice_annealing.SECONDS
             ).get(name, 120.0)

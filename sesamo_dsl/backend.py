@@ -235,6 +235,14 @@ class ModelOverRange(Model, Protocol):
         """The ordinary model at another point, with the weights that the range model has there."""
         ...
 
+    def ess_of_points(self, points: Sequence[int], batches: int) -> np.ndarray:
+        """The ESS of groups of a batch at points of ``over.trained``, by their numbers, (points,).
+
+        It is the mean over the groups of so many batches, which is larger than the ESS of many samples, and
+        tells points apart.
+        """
+        ...
+
 
 class EmittedProgram(Protocol):
     """A program with its emitted module: the part of ``CompiledProgram`` that backends use."""

@@ -154,8 +154,8 @@ class JaxModel(TrainableModel):
 
     # training ----------------------------------------------------------------------------------------------
 
-    def _loss(self, *inputs: Any) -> Array:
-        return self.compiled("objective")(self.weights, *inputs)[0]
+    def _objective(self, *inputs: Any) -> tuple[Array, Array]:
+        return self.compiled("objective")(self.weights, *inputs)
 
     def _gradient(self, *inputs: Any) -> dict[str, Array]:
         return self.compiled("gradient")(self.weights, *inputs)[1]

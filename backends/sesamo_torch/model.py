@@ -111,8 +111,8 @@ class TorchModel(TrainableModel):
     # training ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _loss(self, *inputs: Any) -> Tensor:
-        return self.objective(self.weights, *inputs)[0]
+    def _objective(self, *inputs: Any) -> tuple[Tensor, Tensor]:
+        return self.objective(self.weights, *inputs)
 
     def _gradient(self, *inputs: Any) -> dict[str, Tensor | None]:
         loss = self.objective(self.weights, *inputs)[0]

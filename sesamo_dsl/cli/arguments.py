@@ -101,6 +101,31 @@ def parse_couplings(settings: list[str]) -> dict[str, float]:
     return values
 
 
+def parse_ends(ranges: list[str]) -> dict[str, tuple[float, float]]:
+    """The ends of ``--over name=low:high`` by coupling; ``TrainingOptions.over`` checks them."""
+    ends: dict[str, tuple[float, float]] = {}
+    for text in ranges:
+        name, _, values = text.partition("=")
+        name = checks.spelling(name.strip())
+        try:
+            low, high = map(float, values.split(":"))
+        except ValueError:
+            raise _no_ends(text, checks.shown(text)) from None
+        if name in ends:
+            raise _no_ends(text, f"{name} twice")
+        ends[name] = low, high
+    return ends
+
+
+def _no_ends(text: str, found: str) -> OptionError:
+    return OptionError(
+        f"--over {text}",
+        expected="NAME=LOW:HIGH, the ends of the range of a coupling, once for each",
+        found=found,
+        remedy="write for instance --over kappa=0.2:0.3; a list of points goes into the file of --config",
+    )
+
+
 def parse_layers(text: str) -> Any:
     """A number where the text is one; what else it may be is checked with it."""
     return int(text) if text.lstrip("+-").isdecimal() else text

@@ -16,6 +16,7 @@ from ..estimates.reported import Reported
 from ..estimates.samples import Samples
 from ..estimates.weighted import observable_names
 from ..machine.files import write_bytes
+from ..runs import Run
 from ..scans.result import Scan
 from .application import FAILED
 from .output import doing, say, tell
@@ -50,6 +51,30 @@ def print_report(
         tell(with_control_variates=controlled)
     draw(samples, plot)
     print_warnings(warnings)
+
+
+def print_range(run: Run) -> None:
+    """Print what annealings at points of the range of a run say, if it was trained over one."""
+    if run.plan.over is None:
+        return
+    say(f"trained over       {run.plan.over}")
+    for check in run.checked:
+        say(f"  {check.text}: {check.line}")
+        if check.status != "covered":
+            say(f"  WARNING: at {check.text}: {check.verdict}")
+    tell(
+        over=str(run.plan.over),
+        range=[
+            {
+                "couplings": dict(check.couplings),
+                "place": check.place,
+                "ess": check.ess,
+                "coverage": check.status,
+                "verdict": check.verdict,
+            }
+            for check in run.checked
+        ],
+    )
 
 
 def samples_record(samples: Samples) -> dict[str, Any]:

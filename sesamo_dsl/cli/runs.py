@@ -42,7 +42,7 @@ from .arguments import (
     require_distinct,
 )
 from .output import doing, note, progress, say, tell
-from .printing import draw, print_report, require_finite, residuals_text, save_arrays, write_page
+from .printing import draw, print_range, print_report, require_finite, residuals_text, save_arrays, write_page
 
 
 @command("sample")
@@ -214,11 +214,13 @@ def check_run(
     unknown = f"coverage           unknown: {trained.unchecked}"
     say(unknown if coverage is None else coverage.text(operators=True))
     say(residuals_text(samples))
+    print_range(trained)
     found = {"status": "unknown", "verdict": trained.unchecked}
     if coverage is not None:
         found = {"status": coverage.status, "verdict": coverage.verdict}
     tell(coverage=found)
-    if coverage is None or coverage.status == "missed":
+    elsewhere = against is None and any(check.status == "missed" for check in trained.checked)
+    if coverage is None or coverage.status == "missed" or elsewhere:
         raise typer.Exit(FAILED)
 
 

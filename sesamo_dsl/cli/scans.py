@@ -11,19 +11,38 @@ import typer
 from ..errors import OptionError, ScanInterrupted
 from ..language.theory_files import load_theory
 from ..machine.outputs import check_picture
-from ..scans import scan
+from ..runs import load_run
+from ..runs.store import RECORD
+from ..scans import Scan, scan
 from ..scans.files import check_scan_file
 from .application import FAILED, command
-from .arguments import SettingsOption, TheoryArgument, parse_couplings, parse_path, require_distinct
-from .output import note, progress, say, tell
+from .arguments import (
+    DeclarationOption,
+    SettingsOption,
+    is_default,
+    parse_couplings,
+    parse_path,
+    require_distinct,
+)
+from .output import doing, note, progress, say, tell
 from .printing import print_warnings, scan_record
 
 _MOST = 10_000
+_OF_TRAININGS = ("seconds", "steps", "batch", "directory", "check")
+"""Options of the trainings of a scan, which a scan of a trained run has not."""
 
 
 @command("scan")
 def run_scan(
-    theory: TheoryArgument,
+    context: typer.Context,
+    theory: Annotated[
+        str,
+        typer.Argument(
+            metavar="THEORY|RUN",
+            help="A theory, which is trained at every point: the name of a shipped one, name@16x16 on "
+            "another lattice, or a .py file. Or a run that was trained with --over, which is sampled.",
+        ),
+    ],
     over: Annotated[
         list[str],
         typer.Option(
@@ -48,8 +67,12 @@ def run_scan(
             help="The observable that is the order parameter; by default the mean of the field.",
         ),
     ] = None,
-    backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, noise and samples.")] = 0,
+    backend: Annotated[
+        str, typer.Option(help="torch, jax, or another one that is installed; that of a run by default.")
+    ] = "torch",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of weights, noise and samples; of a run's samples by default 1.")
+    ] = 0,
     directory: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +86,11 @@ def run_scan(
         bool,
         typer.Option(help="Test coverage by annealing at both ends, in the middle and at the worst point."),
     ] = True,
+    extrapolate: Annotated[
+        bool,
+        typer.Option("--extrapolate", help="Of a run: allow points outside of its range, with a warning."),
+    ] = False,
+    declaration: DeclarationOption = None,
     output: Annotated[
         Path | None,
         typer.Option(parser=parse_path, metavar="PATH", help="Write the scan to this .npz file."),
@@ -74,7 +102,7 @@ def run_scan(
         ),
     ] = None,
 ) -> None:
-    """Train a sampler at each point of a range of couplings, and print curves with errors.
+    """Print curves with errors over a range of couplings, from a training at each point or from one for all.
 
     Exit code 3 if a law between the points is violated, a point is left out, or log Z is not finite.
     """
@@ -83,31 +111,77 @@ def run_scan(
         check_scan_file(output)
     if plot is not None:
         check_picture(plot)
-    given = {"seconds": seconds, "steps": steps, "batch": batch}
-    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    note("compiling, then one training after the other …")
+    sampled: dict[str, Any] = {
+        "n": count,
+        "parameters": parse_couplings(settings or []),
+        "order_parameter": order,
+        "progress": progress(),
+    }
+    if not is_default(context, "seed"):
+        sampled["seed"] = seed
+    if _is_run(theory):
+        _require_no_training(context)
+        with doing("reading the run"):
+            named = None if is_default(context, "backend") else backend
+            run = load_run(theory, theory=declaration, backend=named)
+        note("sampling …")
+        found = run.scan(_ranges(over), extrapolate=extrapolate, **sampled)
+    else:
+        for name, given in {"extrapolate": extrapolate, "theory": declaration}.items():
+            if given:
+                raise OptionError(
+                    f"option --{name}",
+                    expected="the directory of a run that was trained with --over",
+                    found=f"{theory}, which is trained at every point",
+                    remedy="leave it out",
+                )
+        options = {"seconds": seconds, "steps": steps, "batch": batch}
+        fields: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        note("compiling, then one training after the other …")
+        try:
+            found = scan(
+                load_theory(theory),
+                _ranges(over),
+                backend=backend,
+                directory=directory,
+                check=check,
+                **sampled,
+                **fields,
+            )
+        except ScanInterrupted as stopped:
+            note(f"stopped by {stopped}")
+            raise typer.Exit(128 + stopped.signal) from stopped
+    _conclude(found, output, plot)
+
+
+def _is_run(text: str) -> bool:
+    """Whether the text is the path of the directory of a run, and not that of a theory."""
     try:
-        found = scan(
-            load_theory(theory),
-            _ranges(over),
-            n=count,
-            parameters=parse_couplings(settings or []),
-            order_parameter=order,
-            backend=backend,
-            directory=directory,
-            check=check,
-            progress=progress(),
-            seed=seed,
-            **fields,
-        )
-    except ScanInterrupted as stopped:
-        note(f"stopped by {stopped}")
-        raise typer.Exit(128 + stopped.signal) from stopped
+        return (Path(text) / RECORD).is_file()
+    except OSError:  # a name that is too long, for instance
+        return False
+
+
+def _require_no_training(context: typer.Context) -> None:
+    """OptionError for an option of a training."""
+    for name in _OF_TRAININGS:
+        if not is_default(context, name):
+            raise OptionError(
+                f"option --{name}",
+                expected="a theory to train, or no option of a training",
+                found="a run that is trained",
+                remedy="leave it out; sesamo-dsl resume trains a run further",
+            )
+
+
+def _conclude(found: Scan, output: Path | None, plot: Path | None) -> None:
     say(found.text())
     tell(scan=lambda: scan_record(found))
-    if found.runs[0].directory is not None:
-        say(f"runs               {found.runs[0].directory.parent}")
-        tell(directory=found.runs[0].directory.parent)
+    first = found.runs[0].directory
+    if first is not None:
+        place = first if len(found.runs) == 1 and len(found) > 1 else first.parent
+        say(f"runs               {place}")
+        tell(directory=place)
     if output is not None:
         found.save(output)
         say(f"scan               {output}")

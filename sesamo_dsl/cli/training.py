@@ -26,11 +26,12 @@ from .arguments import (
     TheoryArgument,
     is_default,
     parse_couplings,
+    parse_ends,
     parse_path,
     require_distinct,
 )
 from .output import doing, note, progress, say, tell
-from .printing import print_report, require_finite
+from .printing import print_range, print_report, require_finite
 from .settings import (
     OF_RESUME,
     OF_START,
@@ -62,7 +63,7 @@ ConfigOption = Annotated[
 ]
 _FLAGS = (
     *("backend", "seed", "steps", "seconds", "method", "law", "strategy", "batch", "learning_rate"),
-    *("precision", "start_from", "directory", "check"),
+    *("precision", "start_from", "directory", "check", "over"),
 )
 """Options of train that have a name of their own on the command line."""
 
@@ -73,6 +74,13 @@ def train(
     theory: TheoryArgument,
     backend: Annotated[str, typer.Option(help="torch, jax, or another one that is installed.")] = "torch",
     settings: SettingsOption = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LOW:HIGH",
+            help="Train over a range of a coupling, for sesamo-dsl scan RUN; may be repeated.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and noise.")] = 0,
     steps: Annotated[
         int | None, typer.Option(min=1, help=f"Number of training steps; default {TrainingOptions.steps}.")
@@ -114,6 +122,8 @@ def train(
 ) -> None:
     """Train a sampler, and measure it on 10 000 samples."""
     flags = {name: context.params[name] for name in _FLAGS if not is_default(context, name)}
+    if "over" in flags:
+        flags["over"] = parse_ends(flags["over"])
     chosen = _chosen(options, config, (*OF_TRAINING, *OF_START), flags)
     place = chosen.get("directory")
     place = parse_path(place) if isinstance(place, str) else place  # what else it may be is checked with it
@@ -253,4 +263,5 @@ def _conclude_training(trained: Callable[[], Run], plot: Path | None) -> None:
     say(f"run directory      {run.directory}")
     tell(run=run.directory, finished=run.finished, steps=run.steps_done, seconds=run.course.seconds)
     print_report(samples, plot)
+    print_range(run)
     require_finite(samples)

@@ -63,7 +63,7 @@ def _outcomes(samples: Samples) -> Iterator[Outcome]:
     with np.errstate(all="ignore"):
         for check in health.CHECKS:
             entry = TABLE[check]
-            if broken is not None and check is not health.unfinished:
+            if broken is not None and check not in (health.unfinished, health.extrapolated):
                 yield Outcome(entry.title, not_made="figures are NaN or infinite")
                 continue
             finding, lacks = check(samples), entry.lacks(samples)
@@ -133,6 +133,11 @@ TABLE: Mapping[Callable[[Samples], Finding | None], _Entry] = {
         lambda s: "" if s.log_prob_mismatch is not None else "the model does not tell log q along the draw",
     ),
     health.unfinished: _Entry("training", _trained, _no_training),
+    health.extrapolated: _Entry(
+        "range of the training",
+        lambda s: "The couplings are those of the training, or in its range.",
+        lambda s: "" if s.training is not None else "there is no record of a training",
+    ),
     health.few_samples: _Entry(
         "number of samples",
         lambda s: f"{len(s)} samples are worth {s.ess * len(s):.0f} independent ones, enough for error bars.",

@@ -62,7 +62,11 @@ class Frame:
             "derived": list(self.derived),
             "origin": dict(self.origin),
             "unchecked": self.unchecked,
-            "training": {"done": self.training.done, "share": self.training.share},
+            "training": {
+                "done": self.training.done,
+                "share": self.training.share,
+                "beyond": self.training.beyond,
+            },
             "outside": target,
             "basins": None if self.search.basins is None else len(self.search.basins),
         }
@@ -100,7 +104,12 @@ class Frame:
             tuple(map(str, values["notes"])),
             tuple(map(str, values["derived"])),
             {str(key): str(value) for key, value in values["origin"].items()},
-            TrainingRecord(int(training["done"]), float(training["share"]), arrays["training/batch_ess"]),
+            TrainingRecord(
+                int(training["done"]),
+                float(training["share"]),
+                arrays["training/batch_ess"],
+                str(training.get("beyond", "")),
+            ),
             _search_from_data(values["basins"], arrays),
             outside,
             str(values["unchecked"]),

@@ -212,6 +212,17 @@ def unfinished(samples: WeightedSamples) -> Finding | None:
     )
 
 
+def extrapolated(samples: WeightedSamples) -> Finding | None:
+    """The couplings are outside of the range that the weights were trained over."""
+    if samples.training is None or not samples.training.beyond:
+        return None
+    return Finding(
+        "extrapolation",
+        f"{samples.training.beyond}, over which the weights were trained",
+        "train over a larger range, or train on at these couplings: run.at(…, extrapolate=True).resume(500)",
+    )
+
+
 def missed_mode(samples: WeightedSamples) -> Finding | None:
     """A search finds a minimum of S with relevant weight, where the model's density is much too small."""
     log_z = samples.log_z
@@ -254,6 +265,7 @@ def thin_region(samples: WeightedSamples) -> Finding | None:
 CHECKS: tuple[Callable[[WeightedSamples], Finding | None], ...] = (
     rounding,
     unfinished,
+    extrapolated,
     few_samples,
     low_ess,
     dominant_weight,
@@ -272,7 +284,7 @@ def examine(samples: WeightedSamples) -> tuple[Finding, ...]:
     """All findings about a sample set; if figures are NaN or infinite, no other check is made."""
     broken = not_finite(samples)
     if broken is not None:
-        return tuple(f for f in (unfinished(samples), broken) if f is not None)
+        return tuple(f for f in (unfinished(samples), extrapolated(samples), broken) if f is not None)
     with np.errstate(all="ignore"):
         found = [check(samples) for check in CHECKS]
     return tuple(finding for finding in found if finding is not None)

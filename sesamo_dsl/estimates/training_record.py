@@ -19,8 +19,11 @@ class TrainingRecord:
         Fraction of the training that is done, 1 if it is finished.
     batch_ess
         ESS of the batch at every step, (steps,).
+    beyond
+        Where the samples are outside of the range of couplings of the training, in words.
     """
 
     done: int
     share: float
     batch_ess: np.ndarray
+    beyond: str = ""

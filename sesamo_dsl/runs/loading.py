@@ -29,6 +29,7 @@ from ..training.history import Course, History
 from .architecture import check_architecture
 from .declaration import Declaration
 from .earlier_formats import digest_of_format_1, options_of_today, weights_of_today
+from .point_checks import PointCheck, checks_from_data
 from .reference_file import read_reference
 from .registered import require_registered
 from .run import Run
@@ -109,6 +110,11 @@ def load_run(
         course, ended = _course(record, plan, history, int(state["step"]))
         reference = read_reference(files, compiled, parameters)
         outside, unchecked = _outside(record.get("outside", ""), files)
+        checked = _checked(record.get("checked"), files, plan)
+        beyond, fields = (
+            str(record.get("beyond", "")),
+            checks.integer(record.get("fields", 0), "fields", least=0),
+        )
         kept = [data for file, data in files.items() if file.startswith("callbacks-")]
         memory = load_tensors(kept[0]) if kept else {}
     except (*DAMAGES, RuntimeError, AssertionError) as error:
@@ -132,6 +138,9 @@ def load_run(
         _checksum=record.get("checksum"),
         outside=outside,
         unchecked=unchecked,
+        checked=checked,
+        beyond=beyond,
+        fields=fields,
         theory=given,
         memory=memory,
     )
@@ -177,6 +186,13 @@ def _outside(kept: Any, files: Mapping[str, bytes]) -> tuple[TargetSample | None
     if isinstance(kept, str):
         return None, kept or "runs of an earlier version have no annealing: run.check() makes one"
     return TargetSample.from_data(kept, load_tensors(state_of(files, "outside"))), ""
+
+
+def _checked(kept: Any, files: Mapping[str, bytes], plan: Plan) -> tuple[PointCheck, ...]:
+    """The annealings at points of the range of a run; none for a run at fixed couplings."""
+    if not kept or plan.over is None:
+        return ()
+    return checks_from_data(kept, load_tensors(state_of(files, "annealings")), plan.over)
 
 
 _COUPLINGS = "couplings.safetensors"

@@ -45,8 +45,10 @@ from ..estimates.search import Search, log_prob_now
 from ..estimates.target_sample import Outside, TargetSample
 from ..estimates.training_record import TrainingRecord
 from ..estimates.weighted import ForwardMetrics
+from ..flows.coupling_range import CouplingRange
 from ..flows.range_base import RangeBase
 from ..ir.facts import StoredFacts
+from ..landscape.integrability import require_normalizable
 from ..language.derived import Derived
 from ..language.theory import Theory
 from ..machine.interruption import held_back
@@ -59,11 +61,12 @@ from ..training.divergence import cause_of_divergence
 from ..training.history import Course, History
 from ..training.loop import train
 from ..training.reference import Reference
-from ..values.couplings import Coupling, arrays_only, couplings_text, numbers_only, same_couplings
+from ..values.couplings import Coupling, Couplings, arrays_only, couplings_text, numbers_only, same_couplings
 from ..values.sheet import Sheet, row
 from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .export import distribution_of, export_model
+from .point_checks import COMPARED, PointCheck, checks_as_data, places, told, unknown_between
 from .reference_file import reference_file
 from .sampling import Request, sample_to_file
 from .store import Memory, RunDirectory, Store, sha256
@@ -71,6 +74,8 @@ from .store import Memory, RunDirectory, Store, sha256
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ..scans.result import Scan
 
 FORMAT = 4
 Ending = Literal["finished", "stopped", "diverged"]
@@ -126,6 +131,12 @@ class Run(Reported):
         Configurations of the target from outside the model, with which its samples are compared.
     unchecked
         The reason why ``outside`` is None, in words.
+    checked
+        Annealings at several points of the range of couplings that the run was trained over.
+    beyond
+        Where the couplings are outside of the range that the weights were trained over, in words.
+    fields
+        Number of fields of the theory; 0 if it is not known, in runs of earlier versions.
     theory
         The declaration, if :func:`load_run` was given one.
     memory
@@ -148,6 +159,9 @@ class Run(Reported):
     ended: Ending | None = None
     outside: TargetSample | None = None
     unchecked: str = NOT_ASKED
+    checked: tuple[PointCheck, ...] = ()
+    beyond: str = ""
+    fields: int = 0
     theory: Theory | None = None
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
     _watch: Watch | None = None
@@ -167,6 +181,7 @@ class Run(Reported):
             ("backend", f"{self.compiled.backend.name}, {self.compiled.precision}"),
             ("couplings", couplings_text(self.parameters) or "none"),
             ("trained over", "" if over is None else f"{over}; run.at(…) is the run at one point"),
+            *((f"at {check.text}", check.line) for check in self.checked),
             ("training", self.progress),
             ("time", f"{self.course.seconds:.0f} s"),
             (
@@ -258,34 +273,50 @@ class Run(Reported):
             If the run was trained at fixed couplings.
         ParameterError
             For couplings that do not vary or are no numbers, and points outside of the range.
+        NotNormalizableError
+            If ∫ exp(−S) is found to be infinite at a point outside of the range.
         """
         extrapolate = checks.flag(extrapolate, "option extrapolate")
-        over = self.plan.over
-        if over is None:
+        values, inside = point_of(self._range, self.parameters, couplings, named, extrapolate)
+        if not inside:
+            require_normalizable(self.compiled.program, values)
+            here = couplings_text(self._range.at(self._range.point(values)))
+            warnings.warn(f"{here} is outside of the trained range", RuntimeWarning, stacklevel=2)
+        return self._at(values)
+
+    @property
+    def _range(self) -> CouplingRange:
+        """The range of couplings of the training; RunError for a run at fixed couplings."""
+        if self.plan.over is None:
             raise RunError(
                 f"run {self!r}",
                 expected="a run that was trained over a range of couplings",
                 found=f"one at {couplings_text(self.parameters) or 'no couplings'}",
                 remedy="train with over={kappa: (0.2, 0.3)}",
             )
-        values, inside = point_of(over, self.parameters, couplings, named, extrapolate)
-        notes = (*self.notes, f"weights of a training over {over}")
-        if not inside:
-            outside = f"{couplings_text(over.at(over.point(values)))} is outside of the trained range, {over}"
-            warnings.warn(outside, RuntimeWarning, stacklevel=2)
-            notes = (*notes, outside)
+        return self.plan.over
+
+    def _at(self, values: dict[str, Coupling]) -> Run:
+        """The run at these couplings, in the range or not."""
+        over = self._range
+        here = over.at(over.point(values))
+        beyond = "" if over.contains(values) else f"{couplings_text(here)} is outside of {over}"
+        check = next((check for check in self.checked if same_couplings(check.couplings, here)), None)
+        notes = (*self.notes, f"weights of a training over {over}", *told(self.checked))
         base, facts = self.declaration.base, StoredFacts.of(self.compiled.facts, values)
         assert isinstance(base, RangeBase)
-        here = base.at(over.point(values))
         model = cast(ModelOverRange, self.model).at(values)
         same = same_couplings(values, self.parameters)
+        outside, unchecked = (self.outside, self.unchecked) if same else (None, unknown_between(self.checked))
+        if check is not None:
+            outside, unchecked = check.outside, check.unchecked
         return Run(
             self.compiled,
             values,
             replace(self.plan, over=None),
             model,
             Memory(),
-            Declaration(self.compiled.program, facts, here),
+            Declaration(self.compiled.program, facts, base.at(over.point(values))),
             History({name: list(column) for name, column in self.history.columns.items()}),
             replace(self.course),
             self.origin,
@@ -293,9 +324,66 @@ class Run(Reported):
             self.derived,
             start_from=str(self.directory or self),
             ended=self.ended,
-            outside=self.outside if same else None,
-            unchecked=self.unchecked if same else "no annealing at these couplings: run.check() makes one",
+            outside=outside,
+            unchecked=unchecked,
+            beyond=beyond,
+            fields=self.fields,
             theory=self.theory,
+        )
+
+    def scan(
+        self,
+        over: Mapping[Any, Sequence[float] | np.ndarray] | Sequence[Mapping[Any, float]],
+        *,
+        n: int = 10_000,
+        parameters: Mapping[Any, float] | None = None,
+        order_parameter: Any = None,
+        extrapolate: bool = False,
+        seed: int = 1,
+        progress: bool = True,
+    ) -> Scan:
+        """Curves with errors at points of the range of couplings that the run was trained over.
+
+        They are those of :func:`sesamo_dsl.scan`, with the same laws between the points, without a training:
+        ``run.scan({"kappa": np.linspace(0.2, 0.3, 25)})``.
+
+        Parameters
+        ----------
+        over
+            Values by coupling, of which all combinations are taken, or a list of points.
+        n
+            Number of samples at each point.
+        parameters
+            Values of other couplings of the range, by default those of this run.
+        order_parameter
+            See :func:`sesamo_dsl.scan`.
+        extrapolate
+            True to allow points outside of the range, whose samples then have a warning.
+        seed
+            Seed from which every point has its own.
+        progress
+            True to show the points.
+
+        Raises
+        ------
+        RunError
+            If the run was trained at fixed couplings.
+        OptionError, ParameterError
+            For points, couplings or options that do not exist, are equal or out of range.
+        NotNormalizableError
+            If ∫ exp(−S) is found to be infinite at a point.
+        """
+        from ..scans.over_range import scan_over_range  # the room above knows all figures of a scan
+
+        return scan_over_range(
+            self,
+            over,
+            n=n,
+            parameters=parameters,
+            order_parameter=order_parameter,
+            extrapolate=extrapolate,
+            seed=seed,
+            progress=progress,
         )
 
     def sample(
@@ -502,7 +590,9 @@ class Run(Reported):
     @property
     def _training(self) -> TrainingRecord:
         share = 1.0 if self.finished else min(self.course.progress(self.plan), math.nextafter(1, 0))
-        return TrainingRecord(self.steps_done, share, np.array(self.history.columns.get("ess", [])))
+        return TrainingRecord(
+            self.steps_done, share, np.array(self.history.columns.get("ess", [])), self.beyond
+        )
 
     def report(
         self,
@@ -578,10 +668,14 @@ class Run(Reported):
     def check(self, seconds: float | None = None, *, progress: bool = True) -> None:
         """Anneal, keep the walkers with the run, and compare all samples drawn from now on with them.
 
+        For a run over a range of couplings there is an annealing at its ends, in the middle, at the run's own
+        couplings, and where the ESS is lowest; ``run.checked`` has what they say.
+
         Parameters
         ----------
         seconds
-            Duration of the annealing; default: a fifth of the duration of the training, at least 5 s.
+            Duration of each annealing; default: a fifth of the duration of the training, for all of them
+            together, and at least 5 s for each.
         progress
             True to show a progress bar.
 
@@ -601,12 +695,46 @@ class Run(Reported):
             raise TrainingInterrupted(signals[0], self)
 
     def _check(self, seconds: float | None, progress: bool) -> Sequence[Signals]:
-        found, signals = anneal_for_check(
-            self.compiled, self.parameters, seconds, self.course.seconds, self.plan.seed, progress=progress
-        )
+        if self.plan.over is not None:
+            return self._check_range(self.plan.over, seconds, progress)
+        found, signals = self._annealed(self.parameters, seconds, 1, progress)
         self.outside = None if isinstance(found, str) else found
         self.unchecked = found if isinstance(found, str) else ""
         return signals
+
+    def _annealed(
+        self, parameters: Couplings, seconds: float | None, number: int, progress: bool
+    ) -> tuple[TargetSample | str, Sequence[Signals]]:
+        """One of so many annealings that share the time of a check."""
+        trained = self.course.seconds / number
+        return anneal_for_check(
+            self.compiled, parameters, seconds, trained, self.plan.seed, progress=progress
+        )
+
+    def _check_range(self, over: CouplingRange, seconds: float | None, progress: bool) -> Sequence[Signals]:
+        """Anneal at points of the range, and compare; a signal leaves out the points that are left."""
+        points = places(cast(ModelOverRange, self.model), over, self.parameters)
+        made, signals = list[PointCheck](), tuple[Signals, ...]()
+        for point, place in points.items():
+            values = {**self.parameters, **over.at(point)}
+            found, signals = self._annealed(values, seconds, len(points), progress)
+            outside, unchecked = (None, found) if isinstance(found, str) else (found, "")
+            made.append(PointCheck(over.at(point), place, outside, unchecked))
+            if same_couplings(values, self.parameters):
+                self.outside, self.unchecked = outside, unchecked
+            if signals:
+                break
+        self.checked = tuple(made)
+        self._compare()
+        return signals
+
+    def _compare(self) -> None:
+        """Hold the model, as it is now, against the annealings at points of its range."""
+        found: list[PointCheck] = []
+        for check in self.checked:
+            samples = self._at({**self.parameters, **check.couplings}).sample(COMPARED)
+            found.append(check.compared(samples.ess, samples.coverage))
+        self.checked = tuple(found)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """log q(x) of configurations from any source, (n, components, *lattice) → (n,)."""
@@ -809,7 +937,7 @@ class Run(Reported):
                 stacklevel=3,
             )
         with self.store.locked(), held_back() as signals, self._watched_by(watch):
-            self.ended = None
+            self.ended, self.checked = None, tuple(check.forgotten() for check in self.checked)
             try:
                 train(
                     self.model,
@@ -832,6 +960,7 @@ class Run(Reported):
                 self._keep(self.model.state())
                 raise
             self.ended = "finished" if self.course.progress(self.plan) >= 1 else "stopped"
+            self.beyond = ""
             try:
                 self._write(self.model.state())
             except RunError as error:
@@ -843,9 +972,13 @@ class Run(Reported):
                     "the files of the last checkpoint are still there",
                     run=self,
                 ) from error
-            if check and self.finished and self.outside is None and not signals:
-                signals = list(self._check(None, progress))
-                self._keep(self.model.state())
+            if check and self.finished and not signals:
+                if self.outside is None:
+                    signals = list(self._check(None, progress))
+                    self._keep(self.model.state())
+                elif self.checked:
+                    self._compare()
+                    self._keep(self.model.state())
         if signals:
             raise TrainingInterrupted(signals[0], self)
 
@@ -906,6 +1039,7 @@ class Run(Reported):
             f"history-{self.course.steps}-{sha256(history)[:12]}.csv": history,
             **self._constant_files,
             **self._outside_files,
+            **self._checked_files,
             **self._memory_files,
             **({} if self.reference is None else reference_file(self.reference)),
         }
@@ -932,6 +1066,13 @@ class Run(Reported):
         data = save_tensors(self.outside.as_data()[1])
         return {f"outside-{sha256(data)[:12]}.safetensors": data}
 
+    @property
+    def _checked_files(self) -> dict[str, bytes]:
+        if not self.checked:
+            return {}
+        data = save_tensors(checks_as_data(self.checked)[1])
+        return {f"annealings-{sha256(data)[:12]}.safetensors": data}
+
     def _record(self) -> dict[str, Any]:
         program, course = self.compiled.program, self.course
         return {
@@ -954,6 +1095,9 @@ class Run(Reported):
             "optimizer": self.model.optimizer or "Adam",
             "registered": registered(vars(self.plan)),
             "outside": self.unchecked if self.outside is None else self.outside.as_data()[0],
+            "checked": checks_as_data(self.checked)[0],
+            "beyond": self.beyond,
+            "fields": self.fields,
             "notes": list(self.notes),
             "derived": list(self.derived),
             "start_from": self.start_from,

@@ -113,6 +113,7 @@ def start(
             reference=reference,
             start_from=None if warm_start is None else warm_start.directory,
             outside=None if walkers is None else walkers.outside,
+            fields=len(compiled.theory.fields),
         )
 
     run = made(plan, walkers)

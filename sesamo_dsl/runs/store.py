@@ -29,8 +29,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # files that a killed process may leave behind: of other states of the run, or partly written
 _OURS = re.compile(
     r"(state|history|walkers)-\d+-[0-9a-f]{12}\.(safetensors|csv)|state\.safetensors|history\.csv"
-    r"|callbacks-[0-9a-f]{12}\.safetensors"
-    r"|\.(run\.json|callbacks-.*|state[-.].*|history[-.].*|walkers-.*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
+    r"|(callbacks|annealings)-[0-9a-f]{12}\.safetensors"
+    r"|\.(run\.json|callbacks-.*|annealings-.*|state[-.].*|history[-.].*|walkers-.*|declaration\..*|reference\..*|couplings\..*|analysis\.txt)\.\d+-[0-9a-f]{8}"
 )
 DAMAGES = (
     ValueError,

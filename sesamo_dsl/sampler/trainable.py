@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
@@ -122,8 +122,8 @@ class TrainableModel(SamplerModel):
         """The values as a trainable array of this dtype."""
 
     @abstractmethod
-    def _loss(self, *inputs: Any) -> Array:
-        """The objective of a step, without derivatives; ``inputs`` as from :meth:`_inputs`."""
+    def _objective(self, *inputs: Any) -> tuple[Array, Array]:
+        """The objective of a step and the ESS of its batch; ``inputs`` as from :meth:`_inputs`."""
 
     @abstractmethod
     def _gradient(self, *inputs: Any) -> Mapping[str, Array | None]:
@@ -212,6 +212,17 @@ class TrainableModel(SamplerModel):
         return fixed
 
     @_scoped
+    def ess_of_points(self, points: Sequence[int], batches: int) -> np.ndarray:
+        """See ``ModelOverRange.ess_of_points``."""
+        found = np.zeros((batches, len(points)))
+        for k in range(batches):
+            noise, directions, forward, _ = self._inputs(self._steps_done + k, None)
+            for i, point in enumerate(points):
+                here = self.arrays.constant(np.full(self._plan.batch, point), "index")
+                found[k, i] = float(self._objective(noise, directions, forward, here)[1])
+        return found.mean(axis=0)
+
+    @_scoped
     def _density_of(self, compiled: EmittedProgram) -> ModelDensity:
         weights, sampler = self.arrays.detach(self.weights), self.sampler
 
@@ -224,7 +235,7 @@ class TrainableModel(SamplerModel):
     @_scoped
     def loss(self, step: int, reference: np.ndarray | None = None) -> float:
         """See ``Model.loss``."""
-        return float(self._loss(*self._inputs(step, reference))) + self._constant_of(step)
+        return float(self._objective(*self._inputs(step, reference))[0]) + self._constant_of(step)
 
     @_scoped
     def gradient(self, step: int, reference: np.ndarray | None = None) -> dict[str, np.ndarray]:

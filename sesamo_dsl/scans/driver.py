@@ -9,12 +9,12 @@ flow is a deformation of a Gaussian around the vacuum.
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from signal import SIGINT
 from typing import Any, Literal, Unpack
@@ -29,7 +29,6 @@ from ..ir.interpreter import run as interpret
 from ..language.theory import Theory
 from ..machine.files import file_stem, parse_json, write_text
 from ..machine.lock import alone
-from ..machine.memory import check_memory
 from ..plan.base import make_base
 from ..plan.options import TrainingFields, TrainingOptions
 from ..plan.plan import Plan
@@ -40,15 +39,14 @@ from ..runs.store import RECORD, RunDirectory
 from ..values.couplings import Coupling, Couplings, couplings_text, same_couplings
 from ..values.precision import Precision
 from .grid import Grid, require_normalizable_points
-from .measuring import Order, measured
-from .point import Side
+from .measuring import Order
 from .result import Scan
+from .visiting import checked_count, measured_points
 
 WARM = 1 / 3
 """Length of a training that starts from the last one's weights, relative to one that starts anew."""
 _REQUEST, _LOCK = "scan.json", "scan.lock"
 _LAST = 50  # batches at the end of a training whose ESS says which point is the worst
-_FEWEST = 100  # samples of a point
 _MOST_SECTORS = 64  # up to which it is looked at where the group takes the vacuum
 _SEEN = 2.0  # widths of the mean field beyond which an image of the vacuum is another one
 
@@ -113,16 +111,14 @@ def scan(
         A KeyboardInterrupt, for SIGINT and SIGTERM.
     """
     compiled = theory
-    n = checks.integer(n, "option n of a scan", least=_FEWEST)
     check, progress = checks.flag(check, "option check"), checks.flag(progress, "option progress")
     if not isinstance(compiled, CompiledTheory):
         compiled = compile(compiled, backend, precision=precision, normalizable=False)
+    n = checked_count(n, compiled.program)
     grid = Grid.of(over, compiled.theory)
     points = grid.parameters(compiled.theory, parameters)
     order = Order.of(order_parameter, compiled.theory)
     plan = compiled.plan(**fields)
-    numbers = 2 * n * math.prod(compiled.program.configuration_shape)
-    check_memory(numbers, f"option n = {n} of a scan", "draw fewer samples at each point")
     require_normalizable_points(compiled.program, points)
     chain = _Chain(compiled, grid, points, plan, dict(fields), _place(compiled, directory), check, progress)
     with _kept(chain):
@@ -360,40 +356,30 @@ def _require_same(place: Path, request: Mapping[str, Any]) -> None:
 
 def _measured(chain: _Chain, n: int, order: Order) -> Scan:
     """Samples of all runs and their figures, with what holds between neighbours."""
-    grid, runs = chain.grid, chain.trained
+    grid = chain.grid
     kept = [i for i, run in enumerate(chain.runs) if run is not None]
-    points = []
-    for at, (i, run) in enumerate(zip(kept, runs, strict=True)):
-        chain.say(f"samples at {chain.text(i)}")
-        neighbours: dict[Side, Couplings] = {}
-        if at > 0:
-            neighbours["previous"] = chain.points[kept[at - 1]]
-        if at + 1 < len(kept):
-            neighbours["next"] = chain.points[kept[at + 1]]
-        # one seed for all points would give them the same noise: their errors would not be independent
-        seed = int(np.random.SeedSequence([chain.plan.seed, i]).generate_state(1, np.uint64)[0] >> 1)
-        told = {
+
+    def told(i: int, run: Run) -> dict[str, Any]:
+        return {
             "steps": run.steps_done,
             "seconds": run.course.seconds,
             "start": chain.starts[i],
             "directory": "" if run.directory is None else str(run.directory),
         }
-        points.append(measured(run.sample(n, seed=seed), grid.names, order, neighbours, **told))
+
+    runs = dict(zip(kept, chain.trained, strict=True))
+    visited = [(i, chain.points[i], partial(runs.__getitem__, i)) for i in kept]
+    points, notes = measured_points(visited, grid.names, order, n, chain.plan.seed, told, chain.say)
     anew = [f"{chain.text(i)}: {chain.starts[i]}" for i in kept[1:] if chain.starts[i].startswith("anew")]
     return Scan(
         chain.compiled.theory.name,
         grid.names,
         {name: value for name, value in chain.points[0].items() if name not in grid.names},
-        tuple(points),
+        points,
         grid.axes,
         order.name,
         tuple(chain.missing),
-        (
-            *grid.notes,
-            *([f"there is no order parameter: {order.missing}"] if order.missing else []),
-            *anew,
-            *dict.fromkeys(note for run in runs for note in run.notes),
-        ),
+        (*grid.notes, *order.notes, *anew, *notes),
         versions_with(chain.compiled.backend),
-        tuple(runs),
+        tuple(chain.trained),
     )

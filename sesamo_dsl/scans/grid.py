@@ -6,8 +6,9 @@ weights: a product of ranges is walked like a snake, which changes one coupling 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,20 @@ class Grid:
         ParameterError
             For couplings that the theory does not have, or that have a value for every site.
         """
+        return cls.named_by(partial(_name, theory), over)
+
+    @classmethod
+    def named_by(cls, name: Callable[[Any], str], over: Any) -> Grid:
+        """The points of ``over``, as :meth:`of` has them.
+
+        Parameters
+        ----------
+        name
+            A function from a key of ``over`` to the name of a coupling; it raises ParameterError for those
+            that are none.
+        """
         if isinstance(over, Mapping):
-            return cls._of_ranges(over, theory)
+            return cls._of_ranges(over, name)
         listed = checks.listed(over)
         if not listed or not all(isinstance(point, Mapping) for point in listed):
             raise OptionError(
@@ -67,9 +80,7 @@ class Grid:
                 found=checks.shown(over),
                 remedy=_WRITE,
             )
-        points = [
-            {_name(key, theory): _number(v, _name(key, theory)) for key, v in p.items()} for p in listed
-        ]
+        points = [{name(key): _number(value, name(key)) for key, value in p.items()} for p in listed]
         names = tuple(points[0])
         for point in points:
             if set(point) != set(names) or not names:
@@ -84,12 +95,12 @@ class Grid:
         return cls(names, values, None)
 
     @classmethod
-    def _of_ranges(cls, over: Mapping[Any, Any], theory: Theory) -> Grid:
+    def _of_ranges(cls, over: Mapping[Any, Any], name_of: Callable[[Any], str]) -> Grid:
         axes: dict[str, np.ndarray] = {}
         notes: list[str] = []
         backwards: set[str] = set()
         for key, given in over.items():
-            name = _name(key, theory)
+            name = name_of(key)
             listed = checks.listed(given)
             if not listed or name in axes:
                 raise OptionError(
@@ -164,7 +175,7 @@ def _snake(ways: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def _name(key: Any, theory: Theory) -> str:
+def _name(theory: Theory, key: Any) -> str:
     """The name of a coupling of the theory that is a number."""
     name = checks.spelling(str(getattr(key, "name", key)))
     known = [p.name for p in theory.parameters if isinstance(p, Parameter)]

@@ -8,7 +8,7 @@ derivatives of log Z along the way, and, reweighted to the neighbour's couplings
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -67,15 +67,22 @@ class Order:
         None means the mean of the field over the sites if the theory has one field. OptionError for what is
         neither, and for a function without finite numbers for each configuration.
         """
+        return cls.among(tuple(theory.observables), theory.configuration_shape, len(theory.fields), given)
+
+    @classmethod
+    def among(
+        cls, observables: Sequence[str], configuration_shape: tuple[int, ...], fields: int, given: Any
+    ) -> Order:
+        """As :meth:`of`, for a theory with these observables and so many fields, 0 if that is not known."""
         subject = "order_parameter of a scan"
         if given is None:
-            if len(theory.fields) == 1:
+            if fields == 1 or configuration_shape[0] == 1:
                 return cls(_mean_field)
-            missing = f"the theory has {len(theory.fields)} fields, and no order_parameter was given"
-            return cls(missing=missing, name="none")
+            many = f"the theory has {fields} fields" if fields else "how many fields it has is not recorded"
+            return cls(missing=f"{many}, and no order_parameter was given", name="none")
         if isinstance(given, str):
-            if given not in theory.observables:
-                known = ", ".join(theory.observables) or "no observable: the theory has none"
+            if given not in observables:
+                known = ", ".join(observables) or "no observable: the theory has none"
                 raise OptionError(
                     subject,
                     expected=f"one of {known}, or a function of configurations",
@@ -85,7 +92,7 @@ class Order:
             return cls(observable=given, name=given)
         expected = "a function of configurations, (n, components, *lattice), to (n,) or (n, k) finite numbers"
         remedy = "write for instance order_parameter=lambda x: x[:, 0].mean(axis=(1, 2))"
-        tried = np.random.default_rng(0).normal(size=(3, *theory.configuration_shape))
+        tried = np.random.default_rng(0).normal(size=(3, *configuration_shape))
         if not callable(given):
             raise OptionError(subject, expected=expected, found=shown(given), remedy=remedy)
         with calling(subject, expected, remedy):
@@ -96,6 +103,11 @@ class Order:
                 subject, expected=expected, found=f"{found.dtype} of shape {found.shape}", remedy=remedy
             )
         return cls(cast(OrderParameter, given), name=getattr(given, "__name__", type(given).__name__))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What readers of a scan must know of the order parameter, in words."""
+        return (f"there is no order parameter: {self.missing}",) if self.missing else ()
 
     def values(self, samples: Samples) -> np.ndarray | None:
         """m at the samples, (n, k); None if there is no order parameter."""

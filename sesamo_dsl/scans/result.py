@@ -58,7 +58,7 @@ class Scan:
     versions
         Versions of the packages that computed it.
     runs
-        The run of each point; empty for a scan from a file.
+        The run of each point, or the one that was trained over a range; empty for a scan from a file.
     """
 
     theory: str
@@ -319,6 +319,65 @@ class Scan:
 
         at = [curve[i] for i in three]
         return propagate(place, *at) + float(theta[three[1]]), propagate(height, *at)
+
+    def crossing(self, other: Scan, figure: str = "binder") -> tuple[Estimate, Estimate]:
+        """Where the curves of two scans cross, as Binder cumulants of two lattices do, and the figure there.
+
+        Between two neighbouring values of the coupling that both scans have, and between which the difference
+        changes its sign, both curves are taken for straight lines. Errors are statistical, with the
+        correlations of one point; that the curves bend is not in them. Points closer to the crossing make it
+        small.
+
+        Parameters
+        ----------
+        other
+            A scan over the same coupling.
+        figure
+            One of :attr:`figures` of both.
+
+        Returns
+        -------
+        tuple
+            The coupling at the crossing, and the figure.
+
+        Raises
+        ------
+        OptionError
+            For scans over several couplings, or other ones, and curves that do not cross, or cross more than
+            once, at values that both have.
+        """
+        if not isinstance(other, Scan):
+            raise self._no_crossing(figure, "another scan", shown(other), "give a scan of another lattice")
+        if len(self.names) != 1 or self.names != other.names:
+            found = f"{', '.join(self.names)} and {', '.join(other.names)}"
+            raise self._no_crossing(figure, "scans over one coupling, the same", found, "scan both over it")
+        name, one, two = self.names[0], self.curve(figure), other.curve(figure)
+        pairs = sorted(
+            (float(theta), one[i], two[int(same[0])])
+            for i, theta in enumerate(self.coupling(name))
+            if len(same := np.flatnonzero(np.isclose(other.coupling(name), theta, rtol=1e-9, atol=0)))
+        )
+        gaps = [b - a for _, a, b in pairs]
+        signs = np.sign([gap.value for gap in gaps])
+        places = np.flatnonzero(signs[1:] * signs[:-1] < 0) if np.isfinite(signs).all() else np.zeros(0, int)
+        if len(places) != 1:
+            at = ", ".join(f"{pairs[i][0]:g} to {pairs[i + 1][0]:g}" for i in places)
+            found = f"crossings at {name} = {at}" if at else f"none at {len(pairs)} common values of {name}"
+            remedy = "take a range around one crossing, with more samples" if at else "take a wider range"
+            raise self._no_crossing(figure, "curves that cross once at values that both have", found, remedy)
+        i = int(places[0])
+        (t0, first, _), (t1, last, _) = pairs[i], pairs[i + 1]
+
+        def share(left: float, right: float) -> float:
+            return left / (left - right)
+
+        part = propagate(share, gaps[i], gaps[i + 1])
+        return part * (t1 - t0) + t0, first + part * (last - first)
+
+    def _no_crossing(self, figure: str, expected: str, found: str, remedy: str) -> OptionError:
+        return OptionError(
+            f"crossing of {figure} in scans of {self.theory}", expected=expected, found=found, remedy=remedy
+        )
 
     def _no_peak(self, figure: str, found: str, remedy: str) -> OptionError:
         return OptionError(

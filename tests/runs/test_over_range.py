@@ -59,6 +59,18 @@ def moved(one: Model) -> None:
     one.load_state({**one.state(), **weights})
 
 
+def ess_of_groups(ours: Any, number: int, noise: Any) -> float:
+    """The mean ESS of the groups of a batch whose configurations are all at one point, by its own model."""
+    over, groups = ours._plan.over, ours._over._groups
+    alone = ours.at({**ours._made_of[1], **over.at(over.trained[number])})
+    with alone._scope():
+        inputs = [
+            ((noise[0][rows], noise[1][rows]), [], None)
+            for rows in (np.flatnonzero(groups == g) for g in np.unique(groups))
+        ]
+        return float(np.mean([float(alone._objective(*each)[1]) for each in inputs]))
+
+
 @pytest.mark.parametrize(("backend", "strategy"), [("torch", "fold"), ("torch", "chart"), ("jax", "fold")])
 def test_objective_and_gradient_are_means_over_single_couplings(backend: str, strategy: str) -> None:
     ours = model(backend, strategy=strategy)
@@ -73,7 +85,7 @@ def test_objective_and_gradient_are_means_over_single_couplings(backend: str, st
         share = len(rows) / len(points)
         with alone._scope():
             inputs = ((noise[0][rows], noise[1][rows]), [], None)
-            total += share * (float(alone._loss(*inputs)) + alone._constant)
+            total += share * (float(alone._objective(*inputs)[0]) + alone._constant)
             gradient = alone._gradient(*inputs)
         features = over.features(point[None])[0]
         for name in slopes:
@@ -86,6 +98,7 @@ def test_objective_and_gradient_are_means_over_single_couplings(backend: str, st
                 slope = slope.reshape(slopes[name].shape[:-1])[..., None] * features
             slopes[name] += slope
     assert len(np.unique(points)) > 1
+    assert ours.ess_of_points([number], 1)[0] == pytest.approx(ess_of_groups(ours, number, noise), rel=1e-9)
     assert ours.loss(0) == pytest.approx(total, rel=1e-10)
     found = ours.gradient(0)
     for name, slope in slopes.items():
@@ -227,6 +240,6 @@ def test_points_that_are_none_are_refused() -> None:
             run.at(cast(Any, given), a=1.3)
     with pytest.warns(RuntimeWarning, match="outside of the trained range"):
         far = run.at(a=0.9, extrapolate=True)
-    assert any("outside of the trained range" in note for note in far.sample(10).notes)
+    assert any("extrapolation: a = 0.9 is outside" in warning for warning in far.sample(10).warnings)
     with pytest.raises(RunError, match="range of couplings"):
         run.at(a=1.1).at(a=1.2)

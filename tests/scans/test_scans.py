@@ -216,6 +216,39 @@ def test_a_peak_is_the_vertex_of_a_parabola() -> None:
         sd.Scan("t", ("t",), {}, rising, None, "").peak("chi")
 
 
+def noisy(values: dict[float, float], rng: Any) -> sd.Scan:
+    """A scan whose Binder cumulants are these with errors of 0.01."""
+    points = [
+        invented(t, {"binder": value + 0.01 * rng.normal()}, np.array([[0.01]]))
+        for t, value in values.items()
+    ]
+    return sd.Scan("t", ("t",), {}, tuple(points), None, "")
+
+
+def test_a_crossing_has_the_right_error() -> None:
+    """Straight lines t and 0.6 − t/2, in other orders and at other points, cross at t = 0.4."""
+    rng = np.random.default_rng(5)
+    places, heights = [], []
+    for _ in range(400):
+        one = noisy({t: t for t in (1.0, 0.0, 2.0, 0.5)}, rng)
+        two = noisy({t: 0.6 - t / 2 for t in (-1.0, 0.0, 1.0, 0.7)}, rng)
+        at, height = one.crossing(two)
+        places.append((at.value - 0.4) / at.error)
+        heights.append((height.value - 0.4) / height.error)
+        back = two.crossing(one)
+        assert back[0].value == pytest.approx(at.value)
+        assert back[1].error == pytest.approx(height.error)
+    for scores in (places, heights):
+        assert abs(np.mean(scores)) < 4.5 / 20
+        assert abs(np.var(scores) - 1) < 4.5 * np.sqrt(2 / 400) + 0.05
+    flat, wave = noisy({0.0: 0.5, 1.0: 0.5, 2.0: 0.5}, rng), noisy({0.0: 0.0, 1.0: 1.0, 2.0: 0.0}, rng)
+    for other, words in ((wave, "0 to 1, 1 to 2"), (noisy({5.0: 1.0}, rng), "none at 0 common"), (3, "scan")):
+        with pytest.raises(OptionError, match=words):
+            flat.crossing(other)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(OptionError, match="figure of the scan"):
+        flat.crossing(wave, "log_z")
+
+
 @pytest.mark.parametrize(("slopes", "curvatures"), [(1.01, 1.0), (1.0, 1.1)])
 def test_the_property_sees_wrong_derivatives(slopes: float, curvatures: float, monkeypatch: Any) -> None:
     law = next(p for p in PROPERTIES if p.name == "thermodynamic_integration")

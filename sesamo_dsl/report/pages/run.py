@@ -29,7 +29,7 @@ def run_page(run: Run, samples: Samples, references: dict[str, Estimate], seed: 
         Section("Samples and weights", _weights(samples)),
         Section("Sectors and orientations", _sectors(samples)),
         Section("Observables", _observables(samples, references)),
-        Section("Coverage", _coverage(samples)),
+        Section("Coverage", [*_coverage(samples), *_over_range(run)]),
         provenance.of_run(run, len(samples), seed),
     ]
     lattice = " × ".join(map(str, program.shape))
@@ -56,7 +56,8 @@ def _cards(samples: Samples, checks: Card) -> list[Card]:
 
 def _training(run: Run) -> list[Block]:
     pictures = sample_pictures.training(run.history)
-    sentence = f"{run.progress}, in {number(run.course.seconds, 3)} s."
+    over = "" if run.plan.over is None else f", over {run.plan.over}"
+    sentence = f"{run.progress}, in {number(run.course.seconds, 3)} s{over}."
     blocks: list[Block] = [Text(sentence[0].upper() + sentence[1:])]
     if not run.finished:
         blocks.append(Text("The training is not finished: run.resume() or sesamo-dsl resume goes on."))
@@ -176,6 +177,19 @@ def _coverage(samples: Samples) -> list[Block]:
             folded = quantities.operators(rest, spectrum.bound, outside=True)
             blocks.append(Fold(f"{len(rest)} more operators", [folded]))
     return blocks
+
+
+def _over_range(run: Run) -> list[Block]:
+    """The annealings at points of the range of couplings that the run was trained over."""
+    if run.plan.over is None:
+        return []
+    if not run.checked:
+        return [Text("There is no annealing at other points of the range: run.check() makes them.")]
+    rows = [[c.text, c.place, number(c.ess, 4), c.status, c.verdict] for c in run.checked]
+    return [
+        Text(f"Annealings at points of the range of the training, {run.plan.over}:"),
+        Table(["couplings", "place", "ESS", "coverage", ""], rows, numeric=frozenset({2})),
+    ]
 
 
 def _capital(text: str) -> str:
