@@ -1,13 +1,12 @@
-"""A run: a model with its couplings, plan, history and store; it samples, trains further and saves itself."""
+"""A run: a model with its couplings, plan, history and store; it samples, is checked and handed over."""
 
 from __future__ import annotations
 
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from signal import Signals
@@ -21,23 +20,20 @@ from ..annealing.from_model import anneal_draws
 from ..annealing.layers import SECONDS as AUTO_SECONDS
 from ..annealing.layers import Layers, checked_layers
 from ..annealing.result import Annealed
-from ..backend import Model, ModelOverRange
-from ..compiled_program import CompiledProgram
+from ..backend import ModelOverRange
 from ..errors import (
     OptionError,
     RunError,
-    RunNotKeptError,
     SamplingInterrupted,
-    TrainingDivergedError,
     TrainingInterrupted,
 )
 from ..estimates.annealing_record import AnnealingRecord
 from ..estimates.chains import Chain
-from ..estimates.coverage import NOT_ASKED, Coverage
+from ..estimates.coverage import Coverage
 from ..estimates.estimate import independent_mean
 from ..estimates.exact import ExactValues, exact_values
 from ..estimates.frame import Frame
-from ..estimates.making import now, versions_with
+from ..estimates.making import versions_with
 from ..estimates.reported import References, Reported
 from ..estimates.reported import write as write_page
 from ..estimates.samples import Samples, check_samples
@@ -49,27 +45,18 @@ from ..flows.coupling_range import CouplingRange
 from ..flows.range_base import RangeBase
 from ..ir.facts import StoredFacts
 from ..landscape.integrability import require_normalizable
-from ..language.derived import Derived
-from ..language.theory import Theory
-from ..machine.interruption import held_back
 from ..machine.memory import check_memory
-from ..plan.options import checked_rate, registered
 from ..plan.over import point_of
-from ..plan.plan import Plan
-from ..training.callbacks import Callback, Watch, checked
-from ..training.divergence import cause_of_divergence
-from ..training.history import Course, History
-from ..training.loop import train
-from ..training.reference import Reference
-from ..values.couplings import Coupling, Couplings, arrays_only, couplings_text, numbers_only, same_couplings
+from ..training.history import History
+from ..values.couplings import Coupling, Couplings, couplings_text, numbers_only, same_couplings
 from ..values.sheet import Sheet, row
 from .checking import anneal_for_check
 from .declaration import Declaration, digest
 from .export import distribution_of, export_model
-from .point_checks import COMPARED, PointCheck, checks_as_data, places, told, unknown_between
-from .reference_file import reference_file
+from .point_checks import COMPARED, PointCheck, places, told, unknown_between
 from .sampling import Request, sample_to_file
-from .store import Memory, RunDirectory, Store, sha256
+from .store import Memory, sha256
+from .training import TrainedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,22 +64,9 @@ if TYPE_CHECKING:
 
     from ..scans.result import Scan
 
-FORMAT = 4
-Ending = Literal["finished", "stopped", "diverged"]
-
-
-def rate_of_an_optimizer(rate: float) -> OptionError:
-    """The error for a learning rate that is given together with a user's optimiser."""
-    return OptionError(
-        "option learning_rate",
-        expected="none beside an optimizer, which has a rate and a schedule of its own",
-        found=checks.shown(rate),
-        remedy="give the rate to the optimizer, and leave learning_rate out",
-    )
-
 
 @dataclass(eq=False, repr=False)
-class Run(Reported):
+class Run(TrainedRun, Reported):
     """A model in training or use; made by :func:`start` and :func:`load_run`.
 
     Attributes
@@ -143,35 +117,6 @@ class Run(Reported):
         What callbacks remember of the training, arrays by name.
     """
 
-    compiled: CompiledProgram
-    parameters: dict[str, Coupling]
-    plan: Plan
-    model: Model
-    store: Store
-    declaration: Declaration
-    history: History = field(default_factory=History)
-    course: Course = field(default_factory=Course)
-    origin: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    derived: Mapping[str, Derived] = field(default_factory=dict)
-    reference: Reference | None = None
-    start_from: str | None = None
-    ended: Ending | None = None
-    outside: TargetSample | None = None
-    unchecked: str = NOT_ASKED
-    checked: tuple[PointCheck, ...] = ()
-    beyond: str = ""
-    fields: int = 0
-    theory: Theory | None = None
-    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
-    _watch: Watch | None = None
-    _checksum: str | None = None
-
-    def __repr__(self) -> str:
-        place = "in memory" if self.directory is None else repr(_end(str(self.directory)))
-        compiled = self.compiled
-        return f"Run({compiled.program.theory!r}, {compiled.backend.name}, {self.progress}, {place})"
-
     @property
     def sheet(self) -> Sheet:
         """What was trained, how far, where it is kept, and the plan."""
@@ -217,34 +162,6 @@ class Run(Reported):
         from ..report.plots import training_picture  # matplotlib takes a second to import
 
         return training_picture(self.history, quantity, against, ax)
-
-    @property
-    def directory(self) -> Path | None:
-        """The directory of the run; None if it is kept in memory only."""
-        return self.store.path
-
-    @property
-    def finished(self) -> bool:
-        """True if the training has done all steps, or seconds, that were asked for."""
-        return self.ended == "finished"
-
-    @property
-    def steps_done(self) -> int:
-        """Number of optimisation steps of the weights."""
-        return self.course.steps
-
-    @property
-    def steps_asked(self) -> int | None:
-        """Number of steps asked for, from the first step on; None if the training goes by the clock."""
-        return None if self.plan.seconds is not None else self.plan.steps
-
-    @property
-    def progress(self) -> str:
-        """The progress of the training, in words."""
-        done = f"{self.steps_done} of {self.steps_asked} steps"
-        if self.plan.seconds is not None:
-            done = f"{self.steps_done} steps, {self.course.seconds:.0f} of {self.plan.seconds:g} seconds"
-        return done if self.finished else f"{done}, {self.ended or 'not finished'}"
 
     @cached_property
     def exact(self) -> ExactValues | None:
@@ -830,282 +747,3 @@ class Run(Reported):
                 "reference", expected="at least one configuration", found="none", remedy="pass some"
             )
         return ForwardMetrics.of(self.log_prob(x), action, mean)
-
-    def resume(
-        self,
-        steps: int | None = None,
-        *,
-        seconds: float | None = None,
-        learning_rate: float | None = None,
-        restart: bool = False,
-        progress: bool = True,
-        callbacks: Sequence[Callback] = (),
-        optimizer: Any = None,
-        check: bool = True,
-    ) -> Run:
-        """Finish an interrupted training, or train further.
-
-        On one machine, finishing an interrupted training by steps gives bit for bit the weights of an
-        uninterrupted training.
-
-        Parameters
-        ----------
-        steps, seconds
-            Number of steps, or seconds, to train further; by default the rest of the length that was asked
-            for. The learning rate follows the schedule of a training of the whole length.
-        learning_rate
-            A new peak rate.
-        restart
-            True to start the schedule of the learning rate again, with its warm-up.
-        progress
-            True to show a progress bar.
-        callbacks, check
-            See ``CompiledTheory.train``; a run that already has configurations to compare with keeps them.
-        optimizer
-            The optimiser that the training began with, if it was not Adam; it continues with its memory. In
-            the process that trained the run the optimiser is already known.
-
-        Returns
-        -------
-        Run
-            This run.
-
-        Raises
-        ------
-        OptionError
-            For options out of range, if the training is finished and no further length is given, or if the
-            optimiser is not the one that the training began with.
-        RunError
-            If another process is training the run, or has trained it since it was loaded.
-        TrainingDivergedError, TrainingInterrupted, RunNotKeptError
-            See ``CompiledTheory.train``.
-        """
-        restart, progress = (
-            checks.flag(value, f"option {name}")
-            for name, value in (("restart", restart), ("progress", progress))
-        )
-        watching = checked(callbacks)
-        plan = self._plan_of_resume(steps, seconds, learning_rate)
-        self.model.use_optimizer(optimizer)
-        if learning_rate is not None and self.model.optimizer is not None:
-            raise rate_of_an_optimizer(learning_rate)
-        with self.store.locked():
-            if self.store.checksum() != self._checksum:
-                raise RunError(
-                    f"run directory {self.directory}",
-                    expected=f"the run as it was read, at step {self.steps_done}",
-                    found="one that was trained since",
-                    remedy="read it again, with load_run or with the same command once more",
-                )
-            self.plan = plan
-            if restart:
-                course = self.course
-                self.course = replace(course, first_step=course.steps, first_second=course.seconds)
-            self._train(progress, watching, check)
-        return self
-
-    def _plan_of_resume(self, steps: int | None, seconds: float | None, learning_rate: float | None) -> Plan:
-        changes: dict[str, Any] = {}
-        if learning_rate is not None:
-            changes["learning_rate"] = checked_rate(learning_rate)
-        if steps is not None and seconds is not None:
-            raise OptionError(
-                "options steps and seconds",
-                expected="one of them",
-                found="both",
-                remedy="say how many steps, or how long",
-            )
-        if steps is not None:
-            changes |= {"steps": self.course.steps + checks.integer(steps, "option steps"), "seconds": None}
-        elif seconds is not None:
-            changes["seconds"] = self.course.seconds + checks.real(seconds, "option seconds")
-        elif self.course.progress(self.plan) >= 1:
-            raise OptionError(
-                f"training of {self.directory}",
-                expected="one that is not finished, or how much further to train",
-                found=self.progress,
-                remedy="say for instance resume(500), or sesamo-dsl resume RUN --steps 500",
-            )
-        return replace(self.plan, **changes)
-
-    def _train(self, progress: bool, callbacks: Sequence[Callback], check: bool) -> None:
-        watch = Watch(callbacks)
-        if self.ended != "finished" and (missing := watch.missing(self.memory)):
-            warnings.warn(
-                f"the training goes on without its callbacks {', '.join(missing)}: pass them to resume",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        with self.store.locked(), held_back() as signals, self._watched_by(watch):
-            self.ended, self.checked = None, tuple(check.forgotten() for check in self.checked)
-            try:
-                train(
-                    self.model,
-                    self.plan,
-                    self.history,
-                    progress=progress,
-                    keep=self._keep,
-                    reference=self.reference,
-                    explain=lambda: cause_of_divergence(self.model, self.compiled.program, self.parameters),
-                    course=self.course,
-                    stop=lambda: signals,
-                    watch=watch,
-                )
-            except TrainingDivergedError as error:
-                self.ended, error.run = "diverged", self
-                self._keep(self.model.state())
-                raise
-            except BaseException:  # for example one that a callback raises
-                self.ended = "stopped"
-                self._keep(self.model.state())
-                raise
-            self.ended = "finished" if self.course.progress(self.plan) >= 1 else "stopped"
-            self.beyond = ""
-            try:
-                self._write(self.model.state())
-            except RunError as error:
-                raise RunNotKeptError(
-                    f"run directory {self.directory}",
-                    expected="a place that can be written",
-                    found=error.found,
-                    remedy="make room and call save() of the run, which is this error's attribute run; "
-                    "the files of the last checkpoint are still there",
-                    run=self,
-                ) from error
-            if check and self.finished and not signals:
-                if self.outside is None:
-                    signals = list(self._check(None, progress))
-                    self._keep(self.model.state())
-                elif self.checked:
-                    self._compare()
-                    self._keep(self.model.state())
-        if signals:
-            raise TrainingInterrupted(signals[0], self)
-
-    @contextmanager
-    def _watched_by(self, watch: Watch) -> Iterator[None]:
-        """A context in which callbacks see the training, and what they remember is kept with it."""
-        watch.begin(self.model, self.history, self.memory)
-        self._watch = watch
-        try:
-            yield
-        except BaseException:
-            watch.end(self.model, completed=False)
-            raise
-        finally:
-            self.memory, self._watch = watch.state(), None
-
-    def _keep(self, state: Mapping[str, np.ndarray]) -> str:
-        """Write a checkpoint and return where it is; if this fails, warn and go on with the training."""
-        try:
-            self._write(state)
-        except RunError as error:
-            warnings.warn(f"a checkpoint could not be written: {error.found}", RuntimeWarning, stacklevel=2)
-            return "memory"
-        return "memory" if self.directory is None else str(self.directory)
-
-    def save(self, directory: str | Path | None = None) -> None:
-        """Write the run as it is now, completely or not at all.
-
-        Parameters
-        ----------
-        directory
-            A new directory, in which the run is kept from now on; required for a run that was trained with
-            ``directory=False``.
-
-        Raises
-        ------
-        RunError
-            If the directory cannot be written or already holds a run, or if there is none.
-        """
-        if directory is not None:
-            store = RunDirectory(checks.path(directory, "directory of a run"))
-            store.refuse_a_run()
-            self.store = store
-        elif self.directory is None:
-            raise RunError(
-                f"run {self!r}",
-                expected="a directory to keep it in",
-                found="none: it was trained with directory=False",
-                remedy="say where: run.save(directory)",
-            )
-        self._write(self.model.state())
-
-    def _write(self, state: Mapping[str, np.ndarray]) -> None:
-        weights = save_tensors({k: np.array(v, order="C") for k, v in state.items()})
-        history = self.history.csv().encode("utf-8")
-        files = {
-            f"state-{self.course.steps}-{sha256(weights)[:12]}.safetensors": weights,
-            f"history-{self.course.steps}-{sha256(history)[:12]}.csv": history,
-            **self._constant_files,
-            **self._outside_files,
-            **self._checked_files,
-            **self._memory_files,
-            **({} if self.reference is None else reference_file(self.reference)),
-        }
-        self._checksum = self.store.write(self._record(), files)
-
-    @property
-    def _memory_files(self) -> dict[str, bytes]:
-        memory = self.memory if self._watch is None else self._watch.state()
-        if not memory:
-            return {}
-        data = save_tensors({name: np.array(array, order="C") for name, array in memory.items()})
-        return {f"callbacks-{sha256(data)[:12]}.safetensors": data}
-
-    @cached_property
-    def _constant_files(self) -> dict[str, bytes]:
-        arrays = arrays_only(self.parameters)
-        couplings = {"couplings.safetensors": save_tensors(arrays)} if arrays else {}
-        return {**self.declaration.files(), **couplings}
-
-    @property
-    def _outside_files(self) -> dict[str, bytes]:
-        if self.outside is None:
-            return {}
-        data = save_tensors(self.outside.as_data()[1])
-        return {f"outside-{sha256(data)[:12]}.safetensors": data}
-
-    @property
-    def _checked_files(self) -> dict[str, bytes]:
-        if not self.checked:
-            return {}
-        data = save_tensors(checks_as_data(self.checked)[1])
-        return {f"annealings-{sha256(data)[:12]}.safetensors": data}
-
-    def _record(self) -> dict[str, Any]:
-        program, course = self.compiled.program, self.course
-        return {
-            "format": FORMAT,
-            "theory": program.theory,
-            "theory_source": self.origin,
-            "configuration_shape": list(program.configuration_shape),
-            "program_digest": digest(self.compiled),
-            "backend": self.compiled.backend.name,
-            "precision": self.compiled.precision,
-            "parameters": numbers_only(self.parameters),
-            "ended": self.ended,
-            "steps": {"done": course.steps, "asked": self.steps_asked, "schedule_from": course.first_step},
-            "seconds": {
-                "done": course.seconds,
-                "asked": self.plan.seconds,
-                "schedule_from": course.first_second,
-            },
-            "options": self.plan.as_json(),
-            "optimizer": self.model.optimizer or "Adam",
-            "registered": registered(vars(self.plan)),
-            "outside": self.unchecked if self.outside is None else self.outside.as_data()[0],
-            "checked": checks_as_data(self.checked)[0],
-            "beyond": self.beyond,
-            "fields": self.fields,
-            "notes": list(self.notes),
-            "derived": list(self.derived),
-            "start_from": self.start_from,
-            "versions": versions_with(self.compiled.backend),
-            "written": now(),
-        }
-
-
-def _end(path: str, most: int = 60) -> str:
-    """A path, or the end of a long one, for one line."""
-    return path if len(path) <= most else f"…{path[-most:]}"

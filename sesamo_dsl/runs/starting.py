@@ -31,8 +31,9 @@ from ..training.reference import Reference
 from ..values.couplings import Coupling
 from .checking import TrainingWalkers, walkers_after_training, walkers_before_training
 from .declaration import Declaration
-from .run import Run, rate_of_an_optimizer
+from .run import Run
 from .store import Memory, RunDirectory, Store
+from .training import rate_of_an_optimizer
 from .warm_start import WarmStart
 
 _LOOKED_AT = 4096  # samples of a first training that are compared with the walkers of an annealing
