@@ -41,6 +41,11 @@ class TrainedRun(RecordedRun, ABC):
     """A run that can be trained; the annealings after a training are those of :class:`sesamo_dsl.Run`."""
 
     @abstractmethod
+    def sample(self, count: int, *, seed: int = 1) -> Any:
+        """See :meth:`sesamo_dsl.Run.sample`."""
+        ...
+
+    @abstractmethod
     def _check(self, seconds: float | None, progress: bool) -> Sequence[Signals]:
         """Anneal, and hold the model against the walkers."""
         ...
