@@ -110,10 +110,10 @@ class TargetSample:
     ) -> TargetSample:
         """Configurations of any source, in the order of their generation.
 
-        Successive configurations may depend on each other, so that stretches of equal length are the
-        clusters: 50, or half as many while successive ones are found to be correlated. Configurations of
-        several chains have to be given chain after chain. With fewer than 20 independent clusters there is a
-        doubt, as errors cannot be told from them.
+        Successive configurations may depend on each other, so that 50 stretches of equal length are the
+        clusters. Configurations of several chains have to be given chain after chain. There is a doubt if
+        successive stretches are correlated, in the mean of S or of a component of the field, and if there are
+        fewer than 20 independent clusters, as errors cannot be told from them.
 
         Parameters
         ----------
@@ -153,12 +153,12 @@ class TargetSample:
             )
         weights = np.where(finite, np.exp(log_weights - largest), 0.0)
         weights /= weights.sum()
-        stretches, correlated = _independent_stretches(x, np.where(finite, action, 0.0))
-        cluster = np.arange(len(x)) * stretches // len(x)
+        cluster = np.arange(len(x)) * min(_STRETCHES, len(x)) // len(x)
         effective = 1 / np.sum(np.bincount(cluster, weights=weights) ** 2)
+        means = x.reshape(*x.shape[:2], -1).mean(axis=2)
         doubts = ()
-        if correlated:
-            doubts = (f"successive stretches of {len(x) // stretches} of the {len(x)} given are correlated",)
+        if _are_correlated(np.column_stack([np.where(finite, action, 0.0), means]), cluster):
+            doubts = (f"{_STRETCHES} successive stretches of the {len(x)} given are correlated",)
         elif round(effective) < _FEWEST_STRETCHES:
             doubts = (f"the {len(x)} given are worth {effective:.0f} independent ones, too few for errors",)
         chosen = np.arange(0, len(x), -(-len(x) // most_of(x.shape[1:])))
@@ -190,23 +190,15 @@ class TargetSample:
         )
 
 
-def _independent_stretches(x: np.ndarray, action: np.ndarray) -> tuple[int, bool]:
-    """The number of stretches, and whether successive ones are correlated however long they are.
+def _are_correlated(series: np.ndarray, cluster: np.ndarray) -> bool:
+    """Whether the means of a series, (n, k), over successive clusters are correlated by more than chance.
 
-    Correlated are those whose means of S, or of a component of the field, have a correlation with those of
-    the next one that is no chance.
+    A correlation above 4/√50 leaves fewer than 14 of 50 independent clusters.
     """
-    series = np.stack([action, *x.reshape(len(x), x.shape[1], -1).mean(axis=2).T], axis=1)
-    count = min(_STRETCHES, len(x))
-    while True:
-        number = np.arange(len(x)) * count // len(x)
-        sums = np.stack([np.bincount(number, weights=values) for values in series.T], axis=1)
-        means = sums / np.bincount(number)[:, None]
-        off = means - means.mean(axis=0)
-        with np.errstate(invalid="ignore"):
-            correlation = (off[1:] * off[:-1]).sum(axis=0) / (off**2).sum(axis=0)
-        if not (correlation > _CORRELATED / np.sqrt(count)).any():
-            return count, False
-        if count // 2 < _FEWEST_STRETCHES:
-            return count, True
-        count //= 2
+    counts = np.bincount(cluster)
+    sums = np.stack([np.bincount(cluster, weights=values) for values in series.T], axis=1)
+    off = sums / counts[:, None]
+    off -= off.mean(axis=0)
+    with np.errstate(invalid="ignore"):
+        correlation = (off[1:] * off[:-1]).sum(axis=0) / (off**2).sum(axis=0)
+    return bool((correlation > _CORRELATED / np.sqrt(len(counts))).any())
