@@ -36,7 +36,7 @@ class ModelDistribution(Distribution):
         dtype: torch.dtype,
         device: torch.device,
         chunk: int,
-        validate_args: bool | None = None,
+        validate_args: bool = True,  # the default of PyTorch is switched off by some libraries
     ) -> None:
         self._density, self._dtype, self._device, self._chunk = density, dtype, device, chunk
         super().__init__(torch.Size(), torch.Size(density.event_shape), validate_args)

@@ -67,7 +67,7 @@ def test_torch_has_the_density_of_its_samples() -> None:
         assert ks_2samp(drawn @ direction, own @ direction).pvalue > 1e-5
 
 
-def test_torch_differentiates_and_validates() -> None:
+def test_torch_differentiates_and_validates(monkeypatch: pytest.MonkeyPatch) -> None:
     q = run("mixture", "torch", precision="float64").distribution()
     x = q.sample((4,)).requires_grad_()
     assert x.dtype == torch.float64
@@ -80,6 +80,8 @@ def test_torch_differentiates_and_validates() -> None:
     for wrong in (torch.zeros(4, 2, 2), torch.full((4, 2, 1), torch.nan), torch.zeros(2)):
         with pytest.raises(ValueError, match=r"shape|support|event|expected real numbers, \(…, 2, 1\)"):
             q.log_prob(wrong)
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", False)  # as some libraries do
+    assert run("mixture", "torch").distribution()._validate_args
     q._validate_args = False
     for wrong in (torch.zeros(4, 1, 2), torch.zeros(4, 2, 1, dtype=torch.complex64)):
         with pytest.raises(ValueError, match="expected real numbers"):
