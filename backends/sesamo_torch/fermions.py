@@ -118,7 +118,9 @@ def _fermion_operation():
     """Register the determinant as the operation of PyTorch that exported graphs call."""
     if hasattr(torch.ops.sesamo_dsl, "fermion_log_det"):
         return  # once in a process: graphs hold the operation that was there when they were loaded
-    operation = torch.library.custom_op(
+    from torch import library
+
+    operation = library.custom_op(
         "sesamo_dsl::fermion_log_det",
         lambda field, step, matrix, species: _fermion_solve(field, step, matrix, species, False)[0],
         mutates_args=(),

@@ -193,8 +193,11 @@ class TargetSample:
 def _are_correlated(series: np.ndarray, cluster: np.ndarray) -> bool:
     """Whether the means of a series, (n, k), over successive clusters are correlated by more than chance.
 
-    A correlation above 4/√50 leaves fewer than 14 of 50 independent clusters.
+    A correlation above 4/√50 leaves fewer than 14 of 50 independent clusters. Configurations that are all
+    alike, as those of a frozen chain, are correlated.
     """
+    if len(series) > 1 and not np.ptp(series, axis=0).any():
+        return True
     counts = np.bincount(cluster)
     sums = np.stack([np.bincount(cluster, weights=values) for values in series.T], axis=1)
     off = sums / counts[:, None]

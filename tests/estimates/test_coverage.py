@@ -205,6 +205,10 @@ def test_chains_step_by_step_are_no_stretches() -> None:
     assert "correlated" in TargetSample.of_arrays(x, (x**2).sum(axis=(1, 2)) / 2).doubts[0]
 
 
+def test_a_frozen_chain_proves_nothing() -> None:
+    assert TargetSample.of_arrays(np.full((200, 1, 2), 0.3), np.full(200, 0.09)).doubts
+
+
 @pytest.mark.parametrize("weight", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(weight: float) -> None:
     log_weights = np.zeros(100)

@@ -273,16 +273,16 @@ def test_in_a_notebook_one_picture_is_drawn_again(
     "make",
     [
         lambda p: sd.CSVLogger(p / "x.txt"),
-        lambda p: sd.CSVLogger(3),  # type: ignore[arg-type]
+        lambda p: sd.CSVLogger(3),
         lambda p: sd.EarlyStopping("accuracy"),
         lambda p: sd.EarlyStopping(patience=0),
-        lambda p: sd.EarlyStopping(window=1.5),  # type: ignore[arg-type]
+        lambda p: sd.EarlyStopping(window=1.5),
         lambda p: sd.EarlyStopping(least=-1),
         lambda p: sd.BestWeights(window=0),
         lambda p: sd.BestWeights(least=float("nan")),
         lambda p: sd.Every(lambda told: None),
         lambda p: sd.Every(lambda told: None, steps=1, seconds=1),
-        lambda p: sd.Every(lambda: None, steps=1),  # type: ignore[arg-type, misc]
+        lambda p: sd.Every(lambda: None, steps=1),
         lambda p: sd.LivePicture(),
         lambda p: sd.LivePicture(p / "x.docx"),
         lambda p: sd.LivePicture(p / "x.png", seconds=0),

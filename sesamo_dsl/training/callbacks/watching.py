@@ -52,7 +52,7 @@ class Watcher:
 
     def __call__(self, step: Step) -> object:
         """Called after every step; the training stops if it returns True."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to say what it does after a step: __call__")
 
     def end(self, model: Model, *, completed: bool) -> None:
         """Called after the last step.
