@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import ConfigurationError
+from ..machine.files import ARCHIVE_DAMAGES
 from .samples_file import DAMAGES, ENDINGS, read_plain
 
 
@@ -28,7 +28,7 @@ def read_configurations(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray,
     try:
         read = read_plain if path.suffix.lower() in ENDINGS else _read_npz
         names, x, log_weights = read(path)
-    except (*DAMAGES, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGES, *ARCHIVE_DAMAGES) as error:
         raise ConfigurationError(
             f"configurations in {path}",
             expected="an .npz file of NumPy, or an .h5 file, with an array x",

@@ -45,17 +45,15 @@ def _evaluated(
 
 
 def arguments(function: Function, op: Op, values: Sequence[Any], site_shape: tuple[int, ...]) -> list[Any]:
-    """The arguments of an operation, picked from all values (or errors) of a function, ready to broadcast.
+    """The arguments of the next operation, picked from all values (or errors) before it, ready to broadcast.
 
     A CONFIG value beside SITE or BLOCKS values gets axes of extent 1 for the lattice or the blocks.
     """
-    columns = {Kind.SITE: (site_shape[0], *(1,) * (len(site_shape) - 1)), Kind.BLOCKS: (site_shape[0], 1)}
-    return [
-        np.reshape(values[a], columns[op.kind])
-        if op.kind in columns and function.ops[a].kind is Kind.CONFIG
-        else values[a]
-        for a in op.args
-    ]
+    args = [values[a] for a in op.args]
+    for place in function.spread[len(values)]:
+        axes = len(site_shape) - 1 if op.kind is Kind.SITE else 1
+        args[place] = np.reshape(args[place], (site_shape[0], *(1,) * axes))
+    return args
 
 
 def _as_output(value: Any, function: Function, index: int, batch: int) -> np.ndarray:

@@ -6,6 +6,7 @@ The kinds of values are in ``ir.value``, the operations on them in ``ir.operatio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -32,6 +33,16 @@ class Function:
     ops: tuple[Op, ...]
     outputs: tuple[tuple[str, int], ...]
     notes: dict[int, str] = field(default_factory=dict[int, str], hash=False, compare=False)
+
+    @cached_property
+    def spread(self) -> tuple[tuple[int, ...], ...]:
+        """For each op the places of its CONFIG arguments that stand beside SITE or BLOCKS values."""
+        return tuple(
+            tuple(k for k, a in enumerate(op.args) if self.ops[a].kind is Kind.CONFIG)
+            if op.kind in (Kind.SITE, Kind.BLOCKS)
+            else ()
+            for op in self.ops
+        )
 
     @property
     def couples_nodes(self) -> bool:

@@ -6,11 +6,23 @@ import json
 import os
 import re
 import secrets
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
 
+ARCHIVE_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+)
+"""Exceptions that reading a damaged zip or .npz archive may raise, depending on the byte that is damaged."""
 _STEM = 60
 """Most characters of a theory's name in the name of a file."""
 

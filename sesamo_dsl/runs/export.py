@@ -34,7 +34,7 @@ from ..compiled_program import CompiledProgram
 from ..errors import BackendError, OptionError, RunError
 from ..flows.base import GaussianBase
 from ..machine.cache import load_source
-from ..machine.files import write_bytes
+from ..machine.files import ARCHIVE_DAMAGES, write_bytes
 from ..machine.outputs import check_output
 from ..plan.plan import Plan
 from ..values.couplings import Couplings, arrays_only, numbers_only
@@ -138,7 +138,7 @@ def _is_an_export(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(archive.read("manifest.json"))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except ARCHIVE_DAMAGES:
         return False
     return isinstance(manifest, dict) and cast(dict[str, Any], manifest).get("kind") == _KIND
 

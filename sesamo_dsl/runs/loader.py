@@ -12,6 +12,7 @@ import dataclasses
 import inspect
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -79,7 +80,12 @@ class Sampler:
                 files = {name: archive.read(name) for name in archive.namelist()}
             self.manifest = json.loads(files["manifest.json"])
             written = self.manifest["format"]
-        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        except FileNotFoundError:
+            raise
+        except (
+            *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+            *(ValueError, LookupError, TypeError, RuntimeError),
+        ) as error:  # which of them depends on the byte that is damaged
             raise ValueError(
                 f"{path}: expected an exported sampler, found a damaged or another file"
             ) from error
@@ -219,6 +225,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 

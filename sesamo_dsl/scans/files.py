@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,14 @@ import numpy as np
 
 from .. import checks
 from ..errors import OptionError, RunError, found_by
-from ..machine.files import parse_json, write_bytes
+from ..machine.files import ARCHIVE_DAMAGES, parse_json, write_bytes
 from ..machine.outputs import ARRAYS, check_output
 from .point import ScanPoint
 
 _KIND, _FORMAT = "scan of sesamo-dsl", 1
 _SIDES = ("previous", "next")
 _TOLD = ("count", "steps", "seconds", "start", "coverage", "directory")
-_DAMAGES = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, zipfile.BadZipFile)
+_DAMAGES = (*ARCHIVE_DAMAGES, TypeError, AttributeError, ArithmeticError)
 
 
 def check_scan_file(path: str | Path) -> Path:
