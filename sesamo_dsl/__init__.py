@@ -15,7 +15,7 @@ from .groups.symmetry import Symmetry
 from .language.theory import Theory
 from .language.theory_files import load_theory, shipped_theories
 from .symbols.fermions import FermionLogDet
-from .symbols.fields import ComplexField, ScalarField, VectorField, parameters
+from .symbols.fields import AngleField, ComplexField, ScalarField, VectorField, parameters
 from .symbols.lattice import GraphLattice, Lattice
 from .symbols.site_constants import SiteConstant
 
@@ -56,6 +56,7 @@ __all__ = [
     "U1",
     "Z2",
     "Analysis",
+    "AngleField",
     "Annealed",
     "BestWeights",
     "BisectionSpec",
