@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .estimates.estimate import Estimate, propagate
     from .estimates.samples import Samples
     from .flows.bisection import BisectionSpec
+    from .flows.circular import CircularSpec
     from .flows.spec import FlowSpec
     from .hamiltonian import hmc
     from .observables import correlators
@@ -62,6 +63,7 @@ __all__ = [
     "BisectionSpec",
     "CSVLogger",
     "Chain",
+    "CircularSpec",
     "Comparison",
     "CompiledTheory",
     "ComplexField",
@@ -130,6 +132,7 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "hmc": "hamiltonian",
     "Samples": "estimates.samples",
     "BisectionSpec": "flows.bisection",
+    "CircularSpec": "flows.circular",
     "FlowSpec": "flows.spec",
     "correlators": "observables",
     "angle_test": "observables.measurements",

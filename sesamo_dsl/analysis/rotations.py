@@ -9,7 +9,7 @@ from ..algebra.identity_form import IdentityForm
 from ..algebra.normal_form import NormalForm, transformed
 from ..groups.rotations import AngleRotation
 from ..language.theory import Theory
-from ..symbols.exact import numbers
+from ..symbols.exact import NumberTable, numbers
 from .counterexamples import Move, refuse_contradiction, search_counterexample
 from .invariance import Verdict, generic_parameters
 
@@ -47,6 +47,14 @@ def judge_rotation(theory: Theory, rotation: AngleRotation, normal_form: NormalF
     return Verdict(
         element, "undecided", charged, "no configuration tells the rotated action from it, not proved"
     )
+
+
+def turns_together(theory: Theory) -> bool:
+    """Whether the action is proved to be invariant if all angles turn by one α, and real fields stay."""
+    if not theory.angles:
+        return False
+    rotation = AngleRotation("all angles", dict.fromkeys(theory.angles, 1))
+    return judge_rotation(theory, rotation, NormalForm(NumberTable())).status == "exact"
 
 
 def _changes(term: sp.Expr, rotation: AngleRotation, theory: Theory, normal_form: NormalForm) -> bool:

@@ -258,6 +258,8 @@ def mass_of_samples(program: Program, parameters: Couplings, x: np.ndarray) -> W
     It is the inverse covariance inside of one sector, of the canonical forms on the slices, because group
     moves change the sector; it is averaged over the groups. Correlations are damped if there are few samples.
     """
+    if program.angles:  # the covariance of an angle says nothing about its stiffness
+        return start_with_angles(program, parameters).mass
     y = run(program, "canonicalize", {"x": x}, parameters)[0]
     if "unrotate" in program.functions:
         y = run(program, "unrotate", {"x": y}, parameters)[0]

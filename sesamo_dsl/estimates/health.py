@@ -142,8 +142,8 @@ def virial_identity(samples: WeightedSamples) -> Finding | None:
         remedy += "; if S jumps somewhere, the identity does not hold and can be left aside"
     return Finding(
         "virial",
-        f"{virial_figure(samples.program)} = {samples.virial} is {z:+.1f}σ from 1, so the samples do not span "
-        "exp(−S)",
+        f"{virial_figure(samples.program)} = {samples.virial} is {z:+.1f}σ from 1, so the samples do not "
+        "span exp(−S)",
         remedy,
     )
 

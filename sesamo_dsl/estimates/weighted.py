@@ -169,8 +169,8 @@ def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.
     """v·∇S(x) per degree of freedom, less the number by which its mean is known to exceed 1, (n,).
 
     v is x, of which ⟨x·∇S⟩ = n. On a circle x is no vector field: with angles, v = φ in the real fields
-    alone, with n their number. If there are none, v is the gradient of the first monomial f of the action, and
-    the value is 1 + (∇f·∇S − Δf)/n.
+    alone, with n their number. If there are none, v is the gradient of the first monomial f of the action,
+    and the value is 1 + (∇f·∇S − Δf)/n.
     """
     if program.angles:
         return _virial_with_angles(program, parameters, x)

@@ -29,7 +29,7 @@ from ..analysis.rotations import judge_rotation
 from ..analysis.slices import Slice, derive_slice, linear_source
 from ..checks import flag
 from ..errors import GroupError, LoweringError
-from ..groups.angles import angle_numbers
+from ..groups.angles import angle_numbers, features
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
@@ -347,16 +347,17 @@ def _breaking(
 def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[Element]) -> Domain:
     c = len(theory.components)
     if not symmetries:
-        nothing = np.zeros((0, 0))
+        nothing, known = np.zeros((0, 0)), features(theory.components)
         return Domain(
             (),
-            np.zeros((0, c)),
+            np.zeros((0, len(known))),
             np.zeros((1, 0, 0)),
             np.eye(c)[None],
             np.zeros(0),
             np.zeros((1, 0)),
             nothing,
             (),
+            known,
         )
     action = action_program(theory)
     parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}
