@@ -122,7 +122,7 @@ def dirichlet_domain(
     representation, projection = np.array([floats(d) for d in exact]), floats(rows)
     matrices = np.array([floats(g.matrix) for g in group.elements])
     metric = np.einsum("gab,gac->bc", representation, representation) / group.order
-    seen = None if vacuum is None else projection @ _at(known, components, vacuum)
+    seen = None if vacuum is None else projection @ features_at(known, components, vacuum)
     centre = _centre(representation, metric, seen, names)
     scores = representation @ centre @ metric
     facets, neighbours = _facets(scores)
@@ -134,10 +134,10 @@ def dirichlet_domain(
     return Domain(*parts, known, shifts, on_features)
 
 
-def _at(
+def features_at(
     known: tuple[sp.Expr, ...], components: tuple[FieldComponent, ...], constant: np.ndarray
 ) -> np.ndarray:
-    """The features of a constant field, (features,)."""
+    """The features of a domain at a constant field, (components,) → (features,)."""
     if known == components:
         return constant
     values: dict[sp.Basic, sp.Expr] = {

@@ -64,14 +64,15 @@ class Order:
     def of(cls, given: Any, theory: Theory) -> Order:
         """What the user gave: the name of an observable, a function of configurations, or None.
 
-        None means the mean of the field over the sites if the theory has one field. OptionError for what is
-        neither, and for a function without finite numbers for each configuration.
+        None means the mean of the field over the sites if the theory has one real field. OptionError for what
+        is neither, and for a function without finite numbers for each configuration.
         """
         subject = "order_parameter of a scan"
         if given is None:
-            if len(theory.fields) == 1:
+            if len(theory.fields) == 1 and not theory.angles:
                 return cls(_mean_field)
-            missing = f"the theory has {len(theory.fields)} fields, and no order_parameter was given"
+            what = "an angle" if theory.angles else f"{len(theory.fields)} fields"
+            missing = f"the theory has {what}, and no order_parameter was given"
             return cls(missing=missing, name="none")
         if isinstance(given, str):
             if given not in theory.observables:

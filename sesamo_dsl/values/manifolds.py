@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 Manifold = Literal["line", "circle"]
 """Where the values of one component lie: the real numbers, or the circle with angles in (−π, π]."""
 
@@ -26,3 +28,21 @@ def wrapped_fields(xp: Any, x: Any, angles: Sequence[int]) -> Any:
         return wrapped(xp, x)
     parts = [wrapped(xp, x[:, a]) if a in angles else x[:, a] for a in range(int(x.shape[1]))]
     return xp.stack(parts, axis=1)
+
+
+def feature_fields(x: np.ndarray, angles: Sequence[int]) -> np.ndarray:
+    """Configurations (n, components, *lattice) with cos θ and sin θ in the place of each angle θ."""
+    if not angles:
+        return x
+    parts: list[np.ndarray] = []
+    for a in range(x.shape[1]):
+        parts += [np.cos(x[:, a]), np.sin(x[:, a])] if a in angles else [x[:, a]]
+    return np.stack(parts, axis=1)
+
+
+def feature_names(components: Sequence[str], angles: Sequence[int]) -> tuple[str, ...]:
+    """The names of the fields of :func:`feature_fields`."""
+    found: list[str] = []
+    for a, name in enumerate(components):
+        found += [f"cos({name})", f"sin({name})"] if a in angles else [name]
+    return tuple(found)
