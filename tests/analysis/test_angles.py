@@ -223,3 +223,23 @@ def test_only_real_fields_can_make_z_infinite() -> None:
             sd.analyse(theory(density, fields=(THETA, PHI)))
     with pytest.raises(NotNormalizableError, match="not integrable near"):
         sd.analyse(theory(XY + 2 * sp.log(1 + sp.cos(THETA)), fields=(THETA,)))
+
+
+def test_shifts_of_angles_are_found() -> None:
+    """Charge lattices with known null spaces and elementary divisors."""
+    found = sd.find_symmetries(theory(XY)).angles
+    assert [dict(r.charges) for r in found.rotations] == [{THETA: 1}]
+    found = sd.find_symmetries(theory(XY + sp.cos(4 * THETA) + sp.cos(THETA + THETA.shift(0)))).angles
+    assert not found.rotations
+    assert [v.generator.shift for v in found.finite] == [(sp.pi,)]
+    both = (THETA, ETA)
+    found = sd.find_symmetries(theory(XY + sp.cos(2 * THETA - ETA) * sp.cos(ETA - ETA.shift(0)), fields=both)).angles
+    (rotation,) = found.rotations
+    assert rotation.charges[ETA] == 2 * rotation.charges[THETA]
+    assert not found.finite
+    density = XY + sp.cos(2 * THETA + 4 * ETA) + sp.cos(6 * THETA)  # 2·12 elements: det [[2, 4], [6, 0]] = −24
+    found = sd.find_symmetries(theory(density, fields=both)).angles
+    orders = [sp.ilcm(*(sp.denom(s / (2 * sp.pi)) for s in v.generator.shift)) for v in found.finite]
+    assert sp.prod(orders) == 24
+    assert all(v.status == "exact" for v in found.finite)
+    assert "shift of angles" in str(sd.find_symmetries(theory(density, fields=both)))
