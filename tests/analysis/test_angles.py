@@ -233,11 +233,15 @@ def test_shifts_of_angles_are_found() -> None:
     assert not found.rotations
     assert [v.generator.shift for v in found.finite] == [(sp.pi,)]
     both = (THETA, ETA)
-    found = sd.find_symmetries(theory(XY + sp.cos(2 * THETA - ETA) * sp.cos(ETA - ETA.shift(0)), fields=both)).angles
+    found = sd.find_symmetries(
+        theory(XY + sp.cos(2 * THETA - ETA) * sp.cos(ETA - ETA.shift(0)), fields=both)
+    ).angles
     (rotation,) = found.rotations
     assert rotation.charges[ETA] == 2 * rotation.charges[THETA]
     assert not found.finite
-    density = XY + sp.cos(2 * THETA + 4 * ETA) + sp.cos(6 * THETA)  # 2·12 elements: det [[2, 4], [6, 0]] = −24
+    density = (
+        XY + sp.cos(2 * THETA + 4 * ETA) + sp.cos(6 * THETA)
+    )  # 2·12 elements: det [[2, 4], [6, 0]] = −24
     found = sd.find_symmetries(theory(density, fields=both)).angles
     orders = [sp.ilcm(*(sp.denom(s / (2 * sp.pi)) for s in v.generator.shift)) for v in found.finite]
     assert sp.prod(orders) == 24

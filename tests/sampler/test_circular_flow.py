@@ -21,10 +21,11 @@ SPEC = sd.CircularSpec(layers=3, hidden=(6,), kernel=3, bins=4, relative=False)
 RELATIVE = sd.CircularSpec(layers=4, hidden=(6,), kernel=3, bins=4, relative=True)
 
 
-@pytest.fixture(params=["torch", "jax"])
-def backend(request: pytest.FixtureRequest) -> Iterator[object]:
-    pytest.importorskip(request.param)
-    found = load_backend(request.param)
+@pytest.fixture
+def backend() -> Iterator[object]:
+    """PyTorch; that JAX computes the same is a test of its own."""
+    pytest.importorskip("torch")
+    found = load_backend("torch")
     with found.scope("float64"):
         yield found
 
@@ -123,15 +124,21 @@ def test_log_q_is_the_jacobian_of_the_map(backend: object) -> None:
 
 
 def test_backends_agree() -> None:
+    """An angle and a real field, there and back."""
     pytest.importorskip("torch")
     pytest.importorskip("jax")
+    z = np.random.default_rng(6).normal(size=(20, 2, 2))
     found = []
     for name in ("torch", "jax"):
         used = load_backend(name)
         with used.scope("float64"):
-            found.append(Made(used, SPEC, 2, (4,), (0,)).draw(20))
-    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-10)
-    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-10)
+            made = Made(used, SPEC, 2, (2,), (0,))
+            forward, inverse = map(made.arrays.compiled, (made.flow.forward, made.flow.inverse))
+            x, log_q = forward(made.weights, made.arrays.constant(z, "float64"))
+            again = inverse(made.weights, x)[1]
+            found.append([made.arrays.to_numpy(values) for values in (x, log_q, again)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
 
 
 def test_tables_name_the_angles_around() -> None:
