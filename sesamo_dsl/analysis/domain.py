@@ -169,7 +169,7 @@ def _collective(
     return tuple(chosen)
 
 
-def _representation(element: Element, matrix: sp.Matrix, rows: sp.Matrix, names: str) -> sp.Matrix:
+def _representation(element: Element, matrix: sp.ImmutableMatrix, rows: sp.Matrix, names: str) -> sp.Matrix:
     """The exact k×k matrix D_g with C R_g = D_g C, R_g the matrix on the features."""
     image = rows * matrix
     gram = rows * rows.T

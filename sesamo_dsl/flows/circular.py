@@ -138,7 +138,8 @@ class CircularTables:
         of_active, of_frozen = tables.active // volume, tables.frozen // volume
         count, lines = len(tables.frozen), len(tables.line_weights)
         of_lines = np.arange(lines) // max(shape[-1] if shape else 1, 1)
-        entries, sites, begin = np.zeros((len(tables.active), count)), [], 0
+        entries, begin = np.zeros((len(tables.active), count)), 0
+        sites: list[NDArray[np.float64]] = []
         for block in near.blocks:
             around = _around(block, count) * np.isin(of_frozen, angles)
             size = block.components * around.shape[0]

@@ -21,7 +21,9 @@ def angle_numbers(components: Sequence[FieldComponent]) -> tuple[int, ...]:
     return tuple(a for a, c in enumerate(components) if c.manifold == "circle")
 
 
-def check_map_of_angles(matrix: sp.Matrix, components: Sequence[FieldComponent], subject: str) -> None:
+def check_map_of_angles(
+    matrix: sp.ImmutableMatrix, components: Sequence[FieldComponent], subject: str
+) -> None:
     """Raise GroupError unless a matrix on the components is a map of circles and of real numbers."""
     angles = set(angle_numbers(components))
     for a, c in enumerate(components):

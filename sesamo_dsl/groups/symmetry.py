@@ -356,8 +356,8 @@ def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:
     return lattices[0]
 
 
-def linear_row(declared: Any, components: Sequence[FieldComponent], subject: str) -> list[sp.Expr]:
-    """Coefficients of a linear combination of components with real algebraic coefficients."""
+def linear_row(declared: Any, components: Sequence[sp.Expr], subject: str) -> list[sp.Expr]:
+    """Coefficients of a linear combination of components, or features, with real algebraic coefficients."""
     found = symbolic(declared)
     expr = sp.nan if found is None else sp.expand(rational(found))
     row = [expr.coeff(component) for component in components]

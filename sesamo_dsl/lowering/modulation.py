@@ -159,7 +159,7 @@ def constants(
         "SCORES": domain.scores @ domain.projection,
         "FACETS": domain.facets.reshape(len(domain.facets), len(domain.projection)) @ domain.projection,
     }
-    if domain.shifts is not None:
+    if domain.shifts is not None and domain.feature_matrices is not None:
         arrays["SHIFTS"] = domain.shifts
         arrays["FEATURE_MATRICES"] = domain.feature_matrices
         arrays["FEATURE_INVERSES"] = domain.feature_matrices[group.inverses]

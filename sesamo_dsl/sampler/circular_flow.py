@@ -57,14 +57,16 @@ class CircularLayer:
         second = angle * xp.sin(frozen)
         blocks = enumerate(self._tables.coupling.blocks)
         parameters = xp.concat([self._parameters(weights, i, b, first, second) for i, b in blocks], axis=1)
-        of_angles = self._angles(parameters, active, first, second, inverse) if self._has_angles else None
-        of_lines = self._real(parameters, active, inverse) if self._has_lines else None
-        if of_angles is None or of_lines is None:
-            image, log_slope = of_lines if of_angles is None else of_angles
-        else:
+        maps: list[tuple[Array, Array]] = []
+        if self._has_angles:
+            maps.append(self._angles(parameters, active, first, second, inverse))
+        if self._has_lines:
+            maps.append(self._real(parameters, active, inverse))
+        image, log_slope = maps[0]
+        if len(maps) == 2:
             turning = self._active_angles > 0
-            image = xp.where(turning, of_angles[0], of_lines[0])
-            log_slope = xp.where(turning, of_angles[1], of_lines[1])
+            image = xp.where(turning, image, maps[1][0])
+            log_slope = xp.where(turning, log_slope, maps[1][1])
         return image, log_slope.sum(axis=0)
 
     def _direction(self, around: Array, first: Array, second: Array) -> tuple[Array, Array]:
@@ -83,7 +85,7 @@ class CircularLayer:
         c, s = self._direction(self._around_site[index], first, second)
         everywhere = arrays.zeros((sites, batch), first)
         means = [(self._means @ part)[:, None] + everywhere for part in (first, second)]
-        rows = [self._in_frame(*means, c, s, self._mean_angles)] if self._means.shape[0] else []
+        rows = [self._in_frame(means[0], means[1], c, s, self._mean_angles)] if self._means.shape[0] else []
         if inputs:
             angle = self._frozen_angles
             if self._lines is not None:
@@ -94,7 +96,7 @@ class CircularLayer:
                 for part in (first, second)
             ]
             turning = arrays.take(angle, places).reshape(inputs, sites, 1)
-            rows.append(self._in_frame(*near, c, s, turning))
+            rows.append(self._in_frame(near[0], near[1], c, s, turning))
         if not self._spec.relative:
             rows.append(xp.stack([c, s]))
         seen = arrays.zeros((0, sites * batch), first)  # a single entry of a relative flow sees nothing

@@ -287,7 +287,11 @@ def _moved(element: Element, theory: Theory) -> list[FieldComponent]:
 
 
 def _require_disjoint(
-    theory: Theory, a: set[int], b: set[int], one: LieSymmetry, other: Symmetry | Sitewise | LieSymmetry
+    theory: Theory,
+    a: set[int],
+    b: set[int],
+    one: LieSymmetry,
+    other: Symmetry | Sitewise | LieSymmetry | AngleRotation,
 ) -> None:
     if a & b:
         remedy = (
@@ -319,7 +323,9 @@ def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberT
     )
 
 
-def _order_bound(symmetry: Symmetry | Sitewise) -> int:
+def _order_bound(symmetry: Symmetry | Sitewise | AngleRotation) -> int:
+    if isinstance(symmetry, AngleRotation):  # never modulated
+        return 1
     return (symmetry.symmetry if isinstance(symmetry, Sitewise) else symmetry).order_bound
 
 
