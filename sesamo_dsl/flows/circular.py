@@ -4,10 +4,11 @@ Angles start uniform on the circle, real fields from their Gaussian base. The en
 split into two classes as in :mod:`sesamo_dsl.flows.spec`; layer i freezes the class i mod 2 and transforms
 the other class entry by entry. An angle θ with frozen angles θ_j of the same component around it goes to
 
-    θ ↦ ψ + δ + s(θ − ψ),     ψ = arg Σ_j e^(iθ_j),
+    θ ↦ ψ + δ + s(θ − ψ),     ψ = arg Σ_j w_j e^(iθ_j),
 
-with a circular rational-quadratic spline s: (−π, π) → (−π, π), whose slopes at both ends are equal. ψ depends
-on frozen angles alone, so that the Jacobian is the product of the slopes of s. δ and s come from a network of
+with a circular rational-quadratic spline s: (−π, π) → (−π, π), whose slopes at both ends are equal, and
+weights w_j = 1, but 2 for one of a pair, so that ψ does not jump where two angles are opposite. ψ depends on
+frozen angles alone, so that the Jacobian is the product of the slopes of s. δ and s come from a network of
 cos(θ_j − χ) and sin(θ_j − χ), with the mean direction χ of all frozen angles around the site, of the lattice
 means in the same frame, and of the frozen real fields. If the action is invariant when all angles turn by one
 α, the network sees nothing else: the flow is then equivariant, and its density invariant, under these
@@ -29,6 +30,8 @@ from ..errors import OptionError
 from ..values.node_order import NodeOrder
 from .couplings import Block, Coupling, coupling
 from .spec import checked_widths
+
+_LEADING = 2.0  # weight of the first of two angles in their mean direction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +113,9 @@ class CircularTables:
     active_angles, frozen_angles
         1 for entries that are angles, (active,) and (frozen + lines,).
     around_entry
-        1 for the frozen angles around each active angle, of the same component, (active, frozen).
+        Weights of the frozen angles around each active angle, of the same component, (active, frozen).
     around_site
-        For each block, 1 for the frozen angles around each site, (sites, frozen).
+        For each block, weights of the frozen angles around each site, (sites, frozen).
     """
 
     coupling: Coupling
@@ -141,12 +144,11 @@ class CircularTables:
         entries, begin = np.zeros((len(tables.active), count)), 0
         sites: list[NDArray[np.float64]] = []
         for block in near.blocks:
-            around = _around(block, count) * np.isin(of_frozen, angles)
-            size = block.components * around.shape[0]
-            own = of_active[begin : begin + size]
-            same = own[:, None] == of_frozen
-            entries[begin : begin + size] = np.tile(around, (block.components, 1)) * same
-            sites.append(around)
+            order = _around(block, count) * np.isin(of_frozen, angles)
+            size = block.components * order.shape[0]
+            same = of_active[begin : begin + size][:, None] == of_frozen
+            entries[begin : begin + size] = _weighted(np.tile(order, (block.components, 1)) * same)
+            sites.append(_weighted(order))
             begin += size
         return cls(
             tables,
@@ -162,12 +164,27 @@ class CircularTables:
 
 
 def _around(block: Block, count: int) -> NDArray[np.float64]:
-    """1 for the frozen entries that a network sees at each site, (sites, frozen); no means over lines."""
+    """1, 2, … for the frozen entries that a network sees at each site, (sites, frozen), 0 for others."""
     found = np.zeros((block.neighbours.shape[1], count))
-    for row, visible in zip(block.neighbours, block.visible, strict=True):
+    numbered = enumerate(zip(block.neighbours, block.visible, strict=True), start=1)
+    for number, (row, visible) in reversed(
+        list(numbered)
+    ):  # an entry that is seen twice has its first number
         sites = np.flatnonzero((visible > 0) & (row < count))
-        found[sites, row[sites]] = 1.0
+        found[sites, row[sites]] = number
     return found
+
+
+def _weighted(order: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights of angles in a mean direction: 1, but 2 for the first one of a pair.
+
+    The sum of two unit vectors changes its direction by π where they are opposite, and the flow would jump.
+    """
+    weights = (order > 0).astype(np.float64)
+    first = np.argmin(np.where(order > 0, order, np.inf), axis=1) if order.shape[1] else np.zeros(0, int)
+    pairs = np.flatnonzero(weights.sum(axis=1) == 2)
+    weights[pairs, first[pairs]] = _LEADING
+    return weights
 
 
 def circular_state(
