@@ -15,6 +15,7 @@ from ..checks import shown
 from ..errors import OptionError
 from ..flows.architecture import check_fits, default_architecture
 from ..flows.circular import CircularSpec
+from ..language.theory import Theory
 from ..values.precision import Precision
 from .extensions import LAWS
 from .memory import check_training_memory
@@ -24,6 +25,7 @@ from .over import check_over
 from .plan import LEAKY, Plan, has_exact_orbits
 
 _POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2  # default learning rates
+_ANGLE_RATE = 5e-3  # on a lattice with angles, whose splines are steeper
 _FOLD_LIMIT = 64  # largest number of sectors: the fold evaluates the flow once per sector
 
 
@@ -172,12 +174,19 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
         flow=flow,
         flow_precision=flow_precision,
         reasons=tuple(reasons),
-        learning_rate=asked.learning_rate or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
+        learning_rate=asked.learning_rate or _rate(theory),
     )
     if plan.over is not None:
         reason = check_over(plan, plan.over, analysis)
         plan = replace(plan, reasons=(*plan.reasons, reason))
     return replace(plan, notes=notes_on(plan, analysis))
+
+
+def _rate(theory: Theory) -> float:
+    """The default learning rate."""
+    if theory.lattice.volume == 1:
+        return _POINT_RATE
+    return _ANGLE_RATE if theory.angles else _LATTICE_RATE
 
 
 def _check_with_angles(asked: TrainingOptions, strategy: Strategy) -> None:

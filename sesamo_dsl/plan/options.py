@@ -119,7 +119,8 @@ class TrainingOptions:
         reproducible to the last digit.
     batch, learning_rate, clip
         Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
-        Default rate: 0.02 on a lattice, where every weight acts at many sites, and 0.002 on a point.
+        Default rate: 0.02 on a lattice, where every weight acts at many sites, 0.005 there with angles, and
+        0.002 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     checkpoint_seconds

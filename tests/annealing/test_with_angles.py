@@ -82,7 +82,7 @@ def test_start_density_has_the_norm_one_and_its_gradient(backend: str) -> None:
 
 def test_annealing_of_a_ring_agrees_with_bessel_functions() -> None:
     pytest.importorskip("torch")
-    annealed = sd.anneal(XY, walkers=512, populations=4, progress=False, seed=1)
+    annealed = sd.anneal(XY, walkers=256, populations=4, progress=False, seed=1)
     log_z, bond = xy_exact()
     assert within(annealed.estimate, log_z)
     assert within(annealed.expect("bond"), bond)
@@ -94,7 +94,7 @@ def test_annealing_of_a_ring_agrees_with_bessel_functions() -> None:
 
 def test_annealing_of_an_angle_and_a_real_field_agrees_with_quadrature() -> None:
     pytest.importorskip("torch")
-    annealed = sd.anneal(MIXED, walkers=512, populations=4, progress=False, seed=2)
+    annealed = sd.anneal(MIXED, walkers=256, populations=4, progress=False, seed=2)
     log_z, cosine, real = mixed_exact()
     assert within(annealed.estimate, log_z)
     assert within(annealed.expect("cosine"), cosine)
@@ -103,11 +103,11 @@ def test_annealing_of_an_angle_and_a_real_field_agrees_with_quadrature() -> None
 
 def test_hmc_passes_pi_and_agrees() -> None:
     pytest.importorskip("torch")
-    chain = sd.hmc(XY, chains=16, trajectories=80, seed=3)
+    chain = sd.hmc(XY, chains=16, trajectories=60, warm_up=100, seed=3)
     assert within(chain.expect("bond"), xy_exact()[1])
     assert (np.abs(chain.x) <= np.pi).all()
     assert {"mean of cos(theta)", "mean of sin(theta)"} <= set(chain.convergence)
-    mixed = sd.hmc(MIXED, chains=16, trajectories=80, seed=4)
+    mixed = sd.hmc(MIXED, chains=16, trajectories=60, warm_up=100, seed=4)
     assert within(mixed.expect("real"), mixed_exact()[2])
 
 

@@ -170,7 +170,7 @@ def test_folded_density_of_a_broken_group_has_the_norm_one() -> None:
     x = np.stack([g.ravel() for g in np.meshgrid(grid, grid)], axis=1)[:, None]
     log_q = run.log_prob(x)
     assert abs(np.exp(logsumexp(log_q)) * (2 * np.pi / 180) ** 2 - 1) < 2e-3
-    samples = run.sample(4000)
+    samples = run.sample(2000)
     exact = logsumexp(-compiled.action(x)) + 2 * np.log(2 * np.pi / 180)
     assert abs(samples.log_z.value - exact) < 4 * samples.log_z.error + 1e-6
     np.testing.assert_allclose(run.log_prob(samples.x[:50]), samples.log_q[:50], atol=1e-8)
