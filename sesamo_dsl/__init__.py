@@ -15,7 +15,7 @@ from .groups.symmetry import Symmetry
 from .language.theory import Theory
 from .language.theory_files import load_theory, shipped_theories
 from .symbols.fermions import FermionLogDet
-from .symbols.fields import ComplexField, ScalarField, VectorField, parameters
+from .symbols.fields import AngleField, ComplexField, ScalarField, VectorField, parameters
 from .symbols.lattice import GraphLattice, Lattice
 from .symbols.site_constants import SiteConstant
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .estimates.metropolis import independence_metropolis
     from .estimates.samples import Samples
     from .flows.bisection import BisectionSpec
+    from .flows.circular import CircularSpec
     from .flows.spec import FlowSpec
     from .hamiltonian import hmc
     from .observables import correlators
@@ -57,11 +58,13 @@ __all__ = [
     "U1",
     "Z2",
     "Analysis",
+    "AngleField",
     "Annealed",
     "BestWeights",
     "BisectionSpec",
     "CSVLogger",
     "Chain",
+    "CircularSpec",
     "Comparison",
     "CompiledTheory",
     "ComplexField",
@@ -130,6 +133,7 @@ _LATER = {  # the module of each name that is imported when it is asked for
     "hmc": "hamiltonian",
     "Samples": "estimates.samples",
     "BisectionSpec": "flows.bisection",
+    "CircularSpec": "flows.circular",
     "FlowSpec": "flows.spec",
     "correlators": "observables",
     "angle_test": "observables.measurements",

@@ -17,7 +17,6 @@ import numpy as np
 
 from .annealing.driver import anneal_program
 from .annealing.options import AnnealingOptions
-from .annealing.start import MixtureDensity
 from .annealing.start_of_theory import start_density
 from .errors import AnnealingError, AnnealingInterrupted, BackendError
 from .estimates.chains import Chain
@@ -129,7 +128,7 @@ def _tempered(compiled: DerivedProgram, values: Couplings, seconds: float, seed:
     with on_jax.backend.scope("float64"):
         start, action = start_density(on_jax.program, values), on_jax.bind(values)["action"]
         arrays = on_jax.backend.arrays()
-        density = MixtureDensity(arrays, start)
+        density = start.log_density(arrays)
 
         def log_prior(x: Any) -> Any:
             return density(x[None])[0][0]

@@ -21,11 +21,12 @@ from ..groups.staggering import Axes, sign_at_node, sign_constant, sign_of_step
 from ..symbols.bonds import BondWeight, exchanged
 from ..symbols.exact import NumberTable
 from ..symbols.fermions import FermionLogDet, canonical_species
-from ..symbols.fields import FieldComponent
+from ..symbols.fields import FieldComponent, angles_in
 from ..symbols.lattice import AdjacencyPower, Bond, Bonds, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant, exact_value
 from .bond_sums import in_one_orientation, with_sums_over_bonds_together, without_weights
 from .site_sums import site_numbers, sum_of_values, without_cancelling_sums
+from .waves import in_waves
 
 
 class NormalForm:
@@ -74,7 +75,7 @@ class NormalForm:
 
     def _site_sum(self, expr: SiteSum) -> sp.Expr:
         terms: list[sp.Expr] = []
-        for term in sp.Add.make_args(self(expr.density)):
+        for term in sp.Add.make_args(self(in_waves(expr.density))):
             fields = term.atoms(FieldComponent, SiteConstant)
             factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, None)
             if isinstance(monomial, FieldComponent) and monomial.hops:
@@ -97,7 +98,7 @@ class NormalForm:
         """The sum with monomials in canonical position and orientation, and with all factors on the bonds."""
         bonds = cast(Bonds, expr.bonds)
         terms: list[sp.Expr] = []
-        for term in sp.Add.make_args(self(expr.density)):
+        for term in sp.Add.make_args(self(in_waves(expr.density))):
             fields = term.atoms(FieldComponent, BondWeight)
             factor, monomial = term.as_independent(*fields, as_Add=False) if fields else (term, sp.S.One)
             for some, summand in without_weights(bonds, monomial):
@@ -129,6 +130,8 @@ class NormalForm:
             # the coefficients move with the fields, and equal ones get one spelling
             moved |= {h: h.moved(tuple(-b for b in origin)).canonical for h in constants}
             images.append(monomial.xreplace(moved))
+        if len(images) > 1 and angles_in(monomial) and any(-image in images for image in images):
+            return sp.S.Zero  # a sine that a translation takes to its negative
         return min(images or [monomial], key=_alphabetical)
 
 

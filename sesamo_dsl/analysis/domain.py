@@ -1,6 +1,7 @@
 """The Dirichlet fundamental domain of a finite group on a linear collective coordinate.
 
-c(x) = C·(spatial mean of the components) transforms in a representation D of the group, c(T_g x) = D_g c(x).
+c(x) = C·(spatial mean of the components, for angles of their cosines and sines) transforms in a
+representation D of the group, c(T_g x) = D_g c(x).
 With an invariant inner product M and a centre r that no element but the identity fixes,
 
     Ω = { x : ⟨c(x), r⟩ ≥ ⟨c(x), D_g r⟩ for all g },   ⟨a, b⟩ = aᵀ M b,
@@ -19,6 +20,7 @@ import sympy as sp
 from scipy.optimize import linprog
 
 from ..errors import GroupError, NotFaithfulError
+from ..groups.angles import feature_matrix, features
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.symmetry import Symmetry, linear_row
@@ -50,6 +52,12 @@ class Domain:
         Unit outward normals ν_j, shape (facets, k): Ω = { λ_j = ν_j · c ≤ 0 }.
     neighbours
         For each facet, the index of the group element whose domain lies on its other side.
+    features
+        The functions of the fields that ``collective`` combines: the components, and the cosine and sine of
+        each angle, which a shift turns, in the place of the angle.
+    shifts, feature_matrices
+        s_g on the components, (order, components), and the matrices on the features, (order, features,
+        features); None if no angle is shifted.
     """
 
     collective: tuple[sp.Expr, ...]
@@ -60,6 +68,9 @@ class Domain:
     scores: np.ndarray
     facets: np.ndarray
     neighbours: tuple[int, ...]
+    features: tuple[sp.Expr, ...] = ()
+    shifts: np.ndarray | None = None
+    feature_matrices: np.ndarray | None = None
 
     @property
     def order(self) -> int:
@@ -74,6 +85,8 @@ class Domain:
         Half-lines, wedges, orthants and the Weyl chambers of reflection groups have edges.
         """
         facets = self.facets
+        if not all(isinstance(f, FieldComponent) for f in self.features):
+            return None  # means of cosines are bounded, and no constant moves them freely
         if not len(facets) or np.linalg.matrix_rank(facets, tol=1e-9) < len(facets):
             return None
         return -facets.T @ np.linalg.inv(facets @ facets.T)
@@ -101,17 +114,36 @@ def dirichlet_domain(
         If two elements act alike on it; the kernel is named.
     """
     collective = _collective(symmetries, components)
-    rows = sp.Matrix([linear_row(e, components, f"collective coordinate {e}") for e in collective])
+    known = features(components)
+    rows = sp.Matrix([linear_row(e, known, f"collective coordinate {e}") for e in collective])
     names = ", ".join(s.name for s in symmetries)
-    exact = [_representation(g, rows, names) for g in group.elements]
+    exact = [_representation(g, feature_matrix(g, components), rows, names) for g in group.elements]
     _check_faithful(exact, group, collective, names)
     representation, projection = np.array([floats(d) for d in exact]), floats(rows)
     matrices = np.array([floats(g.matrix) for g in group.elements])
     metric = np.einsum("gab,gac->bc", representation, representation) / group.order
-    centre = _centre(representation, metric, None if vacuum is None else projection @ vacuum, names)
+    seen = None if vacuum is None else projection @ features_at(known, components, vacuum)
+    centre = _centre(representation, metric, seen, names)
     scores = representation @ centre @ metric
     facets, neighbours = _facets(scores)
-    return Domain(collective, projection, representation, matrices, centre, scores, facets, neighbours)
+    shifts, on_features = None, None
+    if any(g.shift for g in group.elements):
+        shifts = np.array([floats(g.shift_vector).reshape(-1) for g in group.elements])
+        on_features = np.array([floats(feature_matrix(g, components)) for g in group.elements])
+    parts = collective, projection, representation, matrices, centre, scores, facets, neighbours
+    return Domain(*parts, known, shifts, on_features)
+
+
+def features_at(
+    known: tuple[sp.Expr, ...], components: tuple[FieldComponent, ...], constant: np.ndarray
+) -> np.ndarray:
+    """The features of a domain at a constant field, (components,) → (features,)."""
+    if known == components:
+        return constant
+    values: dict[sp.Basic, sp.Expr] = {
+        c: sp.Float(float(v)) for c, v in zip(components, constant, strict=True)
+    }
+    return np.array([float(f.xreplace(values)) for f in known]).round(6)
 
 
 def _collective(
@@ -123,7 +155,7 @@ def _collective(
             chosen += [e for e in symmetry.collective if e not in chosen]
         else:
             moved = {c for generator in symmetry.generators for c, image in generator.items() if image != c}
-            chosen += [c for c in components if c in moved and c not in chosen]
+            chosen += [f for f in features([c for c in components if c in moved]) if f not in chosen]
     if not chosen:
         idle = all(symmetry.collective is None for symmetry in symmetries)
         raise GroupError(
@@ -137,9 +169,9 @@ def _collective(
     return tuple(chosen)
 
 
-def _representation(element: Element, rows: sp.Matrix, names: str) -> sp.Matrix:
-    """The exact k×k matrix D_g with C R_g = D_g C."""
-    image = rows * element.matrix
+def _representation(element: Element, matrix: sp.ImmutableMatrix, rows: sp.Matrix, names: str) -> sp.Matrix:
+    """The exact k×k matrix D_g with C R_g = D_g C, R_g the matrix on the features."""
+    image = rows * matrix
     gram = rows * rows.T
     if is_zero(sp.expand(gram.det())) is not False:
         raise GroupError(

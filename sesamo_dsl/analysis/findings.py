@@ -14,6 +14,7 @@ from ..errors import GroupError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
+from ..groups.rotations import AngleRotation
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..ir.facts import OrbitKind
@@ -57,7 +58,7 @@ class SymmetryReport(Verified):
         For a sitewise symmetry: whether S₁ is a sum of functions of one block each.
     """
 
-    symmetry: Symmetry | Sitewise
+    symmetry: Symmetry | Sitewise | AngleRotation
     enumerated: FiniteGroup[Element] | None
     verdicts: tuple[Verdict, ...]
     axes: tuple[int, ...] = ()
@@ -84,6 +85,8 @@ class SymmetryReport(Verified):
     @property
     def order(self) -> str:
         """The order of the group as a text."""
+        if isinstance(self.symmetry, AngleRotation):
+            return "infinite"
         if self.enumerated is None:
             return f"infinite or above {cast(Symmetry, self.symmetry).order_bound}"
         blocks = f"^{self.symmetry.n_blocks}" if isinstance(self.symmetry, Sitewise) else ""

@@ -19,6 +19,7 @@ from ..algebra.size import LARGEST_EXPANSION, expanded_terms
 from ..errors import NotInvariantError
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
+from ..groups.rotations import AngleRotation
 from ..groups.sitewise import Sitewise
 from ..groups.staggering import pattern
 from ..groups.symmetry import Symmetry
@@ -243,13 +244,16 @@ def _largest_relative_change(theory: Theory, residual: sp.Expr) -> int | None:
     return worst
 
 
-def enforce_claim(theory: Theory, symmetry: Symmetry | Sitewise, verdicts: Sequence[Verdict]) -> None:
+def enforce_claim(
+    theory: Theory, symmetry: Symmetry | Sitewise | AngleRotation, verdicts: Sequence[Verdict]
+) -> None:
     """Raise NotInvariantError if a symmetry claimed to be exact is refuted."""
     for verdict in verdicts:
         if symmetry.exact and verdict.status == "broken":
             found = verdict.counterexample
             assert found is not None or verdict.residual != 0
-            change = "the part of S that changes is" if isinstance(symmetry, Sitewise) else "S∘T_g − S ="
+            in_part = isinstance(symmetry, Sitewise | AngleRotation)
+            change = "the part of S that changes is" if in_part else "S∘T_g − S ="
             raise NotInvariantError(
                 f"symmetry {symmetry.name} of theory {theory.name}",
                 expected="an action that does not change, as claimed by exact=True",

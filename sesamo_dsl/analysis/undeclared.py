@@ -8,8 +8,10 @@ from scipy.linalg import logm
 
 from ..errors import LatticeError
 from ..groups.element import Element
+from ..groups.rotations import AngleRotation
 from ..symbols.exact import floats
 from .discovery import find_symmetries
+from .discovery.angle_shifts import AngleShifts
 from .result import Analysis
 
 
@@ -37,6 +39,13 @@ def undeclared_symmetries(analysis: Analysis, seconds: float) -> tuple[list[str]
         g = verdict.generator
         if str(g) not in declared and not (not g.shift and _is_rotation(floats(g.matrix), rotations)):
             lines.append(f"discrete: {_moved(analysis, g)}")
+    turned = [r.symmetry for r in analysis.reports if isinstance(r.symmetry, AngleRotation)]
+    if len(turned) < len(found.angles.rotations):
+        known = [rotation.charges for rotation in turned]
+        new = [rotation for rotation in found.angles.rotations if rotation.charges not in known]
+        lines += [line.strip() for line in AngleShifts(tuple(new)).lines(analysis.theory.components)]
+    shifts = [v for v in found.angles.finite if str(v.generator) not in declared]
+    lines += [f"discrete: {_moved(analysis, v.generator)}" for v in shifts]
     sites = any(not g.sites.is_identity for r in analysis.reports for g in r.generators)
     if found.lattice.order > 1 and not sites:
         lines.append(

@@ -99,10 +99,12 @@ class Ensemble(Generic[From]):
     ) -> None:
         self._arrays, self.start = arrays, start
         self._action = emitted["action"]
-        moves = Moves(arrays, emitted, start.mass, start.field_shape, start.log_density(arrays))
+        density, angles = start.log_density(arrays), program.angles
+        moves = Moves(arrays, emitted, start.mass, start.field_shape, density, angles=angles)
         self._state = arrays.compiled(moves.state)
         self._trajectory = arrays.compiled(moves.trajectory)
-        self._under_action = arrays.compiled(Moves(arrays, emitted, start.mass, start.field_shape).trajectory)
+        under_action = Moves(arrays, emitted, start.mass, start.field_shape, angles=angles)
+        self._under_action = arrays.compiled(under_action.trajectory)
         self._slope = arrays.compiled(moves.slope)
         self._judge = arrays.compiled(moves.judge)
         self._propose = arrays.compiled(moves.propose)

@@ -28,6 +28,7 @@ from ..estimates.weighted import (
     all_observables,
     observable_names,
     values_of,
+    virial_label,
     virial_values,
     warn_of_nan,
 )
@@ -454,7 +455,7 @@ class Annealed(Exports, Reported):
             row("acceptance", acceptance),
             row("ancestors", f"{self.ancestors.mean():.0f} of {self.walkers}"),
             row("effective samples", f"{self.effective_samples:.0f}"),
-            row("virial ⟨x·∇S⟩/n", str(self.virial)),
+            row(virial_label(self.program), str(self.virial)),
         ]
         names = ["action", *observable_names(self.program)]
         parts += [row(f"⟨{name}⟩", str(self.expect(name))) for name in names]

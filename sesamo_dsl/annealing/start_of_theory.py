@@ -30,6 +30,7 @@ from ..values.arrays import Arrays
 from ..values.couplings import Couplings
 from .fit import fit_mixture
 from .start import Family, MixtureDensity, Shape, StartDensity
+from .start_with_angles import start_with_angles
 
 _MOST_IMAGES = 64  # most images of one minimum
 _ORBIT_IMAGES = 16  # images of a minimum on the orbit of a Lie group
@@ -128,6 +129,8 @@ class _Layout:
 
 def start_density(program: Program, parameters: Couplings) -> StartDensity:
     """q₀ from the minima of S, with the mass matrix of Hamiltonian Monte Carlo; deterministic."""
+    if program.angles:
+        return start_with_angles(program, parameters)
     landscape = Landscape(program, parameters, program.shape)
     layout, rng = _Layout(program), np.random.default_rng(0)
     basins = _basins(landscape, layout, rng)
@@ -156,8 +159,8 @@ def start_density(program: Program, parameters: Couplings) -> StartDensity:
 
 
 def is_soft(program: Program) -> bool:
-    """True if q₀ is one wide Gaussian, which is not refined by walkers."""
-    return _Layout(program).is_soft
+    """True if q₀ is one wide Gaussian, or has angles, and is not refined by walkers."""
+    return bool(program.angles) or _Layout(program).is_soft
 
 
 def _soft(layout: _Layout, basins: list[_Basin], shares: np.ndarray, tail: Tail | None) -> Family:
@@ -205,6 +208,8 @@ def refined(
     x, weights
         Walkers, (walkers, components, *lattice), and their normalised weights, (walkers,).
     """
+    if program.angles:
+        return start
     layout, tails = _Layout(program), start.families[0]
     if layout.is_soft or tails.freedom < _LEAST_FREEDOM or 1 / np.sum(weights**2) < 4 * layout.n:
         return start
@@ -253,6 +258,8 @@ def mass_of_samples(program: Program, parameters: Couplings, x: np.ndarray) -> W
     It is the inverse covariance inside of one sector, of the canonical forms on the slices, because group
     moves change the sector; it is averaged over the groups. Correlations are damped if there are few samples.
     """
+    if program.angles:  # the covariance of an angle says nothing about its stiffness
+        return start_with_angles(program, parameters).mass
     y = run(program, "canonicalize", {"x": x}, parameters)[0]
     if "unrotate" in program.functions:
         y = run(program, "unrotate", {"x": y}, parameters)[0]

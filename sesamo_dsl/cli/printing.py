@@ -14,7 +14,7 @@ from ..estimates.chains import Chain
 from ..estimates.estimate import Estimate
 from ..estimates.reported import Reported
 from ..estimates.samples import Samples
-from ..estimates.weighted import observable_names
+from ..estimates.weighted import observable_names, virial_label
 from ..machine.files import write_bytes
 from ..runs import Run
 from ..scans.result import Scan
@@ -168,7 +168,7 @@ def comparison_text(samples: Samples, chain: Chain) -> str:
         for name in ("action", *observable_names(samples.program))
     }
     rows |= {name: (samples.derived(name), chain.derived(name)) for name in samples.declared}
-    rows["virial ⟨x·∇S⟩/n"] = (samples.virial, chain.virial)
+    rows[virial_label(samples.program)] = (samples.virial, chain.virial)
     if len(samples.sector_masses) > 1:
         masses = map(Estimate, samples.sector_masses.tolist(), samples.sector_errors.tolist())
         pairs = list(zip(masses, chain.sector_masses, strict=True))

@@ -12,6 +12,7 @@ from typing import Any
 from .. import checks
 from ..errors import OptionError
 from ..flows.bisection import BisectionSpec
+from ..flows.circular import CircularSpec
 from ..flows.spec import FlowSpec
 from ..machine.optional import library
 from ..plan.options import TrainingOptions
@@ -29,7 +30,7 @@ OF_START = (
 )
 """Names of what else ``sd.compile`` and ``compiled.train`` take."""
 _OPTIMIZERS = {"torch": "torch.optim", "jax": "optax"}
-_KINDS = {"coupling": FlowSpec, "bisection": BisectionSpec}
+_KINDS = {"coupling": FlowSpec, "bisection": BisectionSpec, "circular": CircularSpec}
 
 
 def read_config(path: Path) -> dict[str, Any]:

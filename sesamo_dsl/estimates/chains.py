@@ -32,7 +32,15 @@ from .making import Making
 from .reported import Reported
 from .sources import digest
 from .target_sample import TargetSample, most_of
-from .weighted import Observable, all_observables, in_chunks, observable_names, values_of, virial_values
+from .weighted import (
+    Observable,
+    all_observables,
+    in_chunks,
+    observable_names,
+    values_of,
+    virial_label,
+    virial_values,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -238,14 +246,19 @@ class Chain(Exports, Reported):
     def convergence(self) -> Mapping[str, Convergence]:
         """R̂ and effective sample sizes by the name of the quantity.
 
-        The quantities are the action, every observable, the lattice means of the first 16 components, and the
-        indicator function of each sector if there are at most 16 sectors.
+        The quantities are the action, every observable, the lattice means of the first 16 components, of
+        angles those of cosine and sine, and the indicator function of each sector if there are at most 16
+        sectors.
         """
         series = {name: self.series(name) for name in ("action", *observable_names(self.program))}
         sites = tuple(range(3, self.x.ndim))
-        means = self.x.mean(axis=sites) if sites else self.x
-        components = self.program.components[:_MOST_SHOWN]
-        series |= {f"mean of {name}": means[:, :, i] for i, name in enumerate(components)}
+        for a, name in enumerate(self.program.components[:_MOST_SHOWN]):
+            field, turning = self.x[:, :, a : a + 1], a in self.program.angles
+            shown = (
+                {f"cos({name})": np.cos(field), f"sin({name})": np.sin(field)} if turning else {name: field}
+            )
+            for what, values in shown.items():
+                series[f"mean of {what}"] = (values.mean(axis=sites) if sites else values)[:, :, 0]
         if 1 < self.program.sectors.count <= _MOST_SHOWN:
             number = self.program.sectors.index(self.sector)
             for u in range(self.program.sectors.count):
@@ -440,7 +453,7 @@ class Chain(Exports, Reported):
         if self.trajectories is not None:
             made = self.trajectories
             parts.append(row("trajectories", f"{made.steps} steps of {made.step_size:.3g} widths"))
-        parts.append(row("virial ⟨x·∇S⟩/n", str(self.virial)))
+        parts.append(row(virial_label(self.program), str(self.virial)))
         names = ["action", *observable_names(self.program)]
         parts += [row(f"⟨{name}⟩", str(self.expect(name)), str(self.convergence[name])) for name in names]
         parts += [row(name, str(self.derived(name))) for name in self.declared]

@@ -1,4 +1,4 @@
-"""Exact values by quadrature for theories of one or two real variables.
+"""Exact values by quadrature for theories of one or two real variables, none of which is an angle.
 
 The integral over all space is computed at least twice, in coordinates without common break points: along rays
 from the origin, where every sector is a cone with an integral of its own, and along lines through another
@@ -97,7 +97,7 @@ def exact_configurations(
 def _integrated(program: Program, parameters: Couplings) -> tuple[ExactValues, Integral, _Coordinates] | None:
     landscape = Landscape(program, parameters, program.shape)
     n = landscape.size
-    if n > 2:
+    if n > 2 or program.angles:
         return None
     valleys = _valleys(landscape)
     depth = float(landscape.values(valleys.centres).min(initial=np.inf))

@@ -15,6 +15,7 @@ from . import health
 from .finding import Finding
 from .pareto import HEAVY_TAIL, pareto_tail_index
 from .samples import Samples
+from .weighted import virial_figure
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ TABLE: Mapping[Callable[[Samples], Finding | None], _Entry] = {
     health.heavy_tail: _Entry("tail of the weights", _tail),
     health.virial_identity: _Entry(
         "virial identity ⟨x·∇S⟩ = n",
-        lambda s: f"⟨x·∇S⟩/n = {s.virial}, {s.virial_z_score:+.1f} σ from 1.",
+        lambda s: f"{virial_figure(s.program)} = {s.virial}, {s.virial_z_score:+.1f} σ from 1.",
         _no_virial,
     ),
     health.negative_kl: _Entry(

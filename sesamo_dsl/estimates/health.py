@@ -16,7 +16,7 @@ from .coverage import thin_threshold
 from .estimate import SIGMAS
 from .finding import Finding
 from .pareto import HEAVY_TAIL, harmful_tail_index
-from .weighted import WeightedSamples
+from .weighted import WeightedSamples, virial_figure
 
 LEAST_ESS = 0.1
 LARGEST_SHARE = 0.05
@@ -142,7 +142,8 @@ def virial_identity(samples: WeightedSamples) -> Finding | None:
         remedy += "; if S jumps somewhere, the identity does not hold and can be left aside"
     return Finding(
         "virial",
-        f"⟨x·∇S⟩/n = {samples.virial} is {z:+.1f}σ from 1, so the samples do not span exp(−S)",
+        f"{virial_figure(samples.program)} = {samples.virial} is {z:+.1f}σ from 1, so the samples do not "
+        "span exp(−S)",
         remedy,
     )
 

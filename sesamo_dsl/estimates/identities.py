@@ -52,6 +52,8 @@ class Identities:
         if why is not None:
             return cls((), none, f"S is not proved to be continuous: {why}")
         known = known_operators(program)
+        if not known.names:
+            return cls((), none, "the action and the observables have no monomials")
         laplacian, flow = _parts(known, parameters, x)
         values = laplacian - flow
         chosen = np.isfinite(values).all(axis=0) & _vanishing(program, known, parameters, x)
@@ -64,6 +66,15 @@ class Identities:
 def known_operators(program: Program) -> Operators:
     """The operators of a program, derived once."""
     return operators(program)
+
+
+def first_residual(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
+    """∇f·∇S − Δf of the first monomial f of the action, (n,); NaN if the action has no monomials."""
+    known = known_operators(program)
+    if not known.names:
+        return np.full(len(x), np.nan)
+    laplacian, flow = _parts(known, parameters, x)
+    return flow[:, 0] - laplacian[:, 0]
 
 
 def operator_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
@@ -82,9 +93,13 @@ def _vanishing(program: Program, known: Operators, parameters: Couplings, x: np.
     """Whether ∫ r^(n−1) (|Δf| + |∇f·∇S|)² e^−S dr converges along rays, (identities,).
 
     The surface term of the partial integration is of the order of Δf and ∇f·∇S, which may cancel in the
-    difference. The square is needed because a control variate has to have a finite variance.
+    difference. The square is needed because a control variate has to have a finite variance. Rays go along
+    real fields alone: a circle has no surface.
     """
-    rng, n = np.random.default_rng(0), int(np.prod(x.shape[1:]))
+    angles, lines = list(program.angles), list(program.lines)
+    if not lines:
+        return np.ones(len(known.names), dtype=bool)
+    rng, n = np.random.default_rng(0), int(np.prod(x[0, lines].shape))
     uniform = np.broadcast_to(
         rng.normal(size=(_RAYS, x.shape[1], *(1,) * (x.ndim - 2))), (_RAYS, *x.shape[1:])
     )
@@ -98,8 +113,10 @@ def _vanishing(program: Program, known: Operators, parameters: Couplings, x: np.
     )
     weight = []
     for distance in (_NEAR, _FAR):
-        laplacian, flow = _parts(known, parameters, distance * rays)
-        (action,) = run(program, "action", {"x": distance * rays}, parameters)
+        far_out = distance * rays
+        far_out[:, angles] = rays[:, angles]
+        laplacian, flow = _parts(known, parameters, far_out)
+        (action,) = run(program, "action", {"x": far_out}, parameters)
         with np.errstate(all="ignore"):
             size = 2 * np.log(np.abs(laplacian) + np.abs(flow)) + n * np.log(distance)
             weight.append(np.where(np.isposinf(action)[:, None], -np.inf, size - action[:, None]))

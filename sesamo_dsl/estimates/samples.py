@@ -24,7 +24,7 @@ from .finding import Finding
 from .health import examine, not_finite
 from .samples_file import read_samples
 from .target_sample import Outside
-from .weighted import Observable, WeightedSamples
+from .weighted import Observable, WeightedSamples, virial_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,7 +150,7 @@ class Samples(WeightedSamples):
             row("KL(q‖p)", str(self.kl), f"({kind})"),
             row("free-energy bound", str(self.free_energy_bound), bound),
             row("leaked fraction", f"{self.leaked_fraction:.2e}"),
-            row("virial ⟨x·∇S⟩/n", str(self.virial), f"z = {self.virial_z_score:+.2f}"),
+            row(virial_label(self.program), str(self.virial), f"z = {self.virial_z_score:+.2f}"),
             *self._sector_tables(),
         ]
         if self.coverage is not None:

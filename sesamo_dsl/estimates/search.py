@@ -132,7 +132,10 @@ class ThinRegion:
 
 
 def find_basins(program: Program, parameters: Couplings) -> tuple[Basin, ...] | None:
-    """The valleys of all minima that a search finds; None if there is none, or the theory is too large."""
+    """The valleys of all minima that a search finds.
+
+    None if there is none, the theory is too large, or it has angles.
+    """
     return _basins(program, Point(parameters))
 
 

@@ -31,7 +31,7 @@ from .control import ControlledEstimate, with_control
 from .estimate import Estimate, independent_mean
 from .exact import ExactValues
 from .exports import Exports, NamedArrays
-from .identities import Identities
+from .identities import Identities, first_residual
 from .log_z_derivatives import log_z_derivative
 from .pareto import harmful_tail_index
 from .search import Search
@@ -166,10 +166,36 @@ def warn_of_nan(values: np.ndarray, weights: np.ndarray, observable: Observable)
 
 
 def virial_values(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
-    """x·∇S(x) per degree of freedom, (n,)."""
+    """v·∇S(x) per degree of freedom, less the number by which its mean is known to exceed 1, (n,).
+
+    v is x, of which ⟨x·∇S⟩ = n. On a circle x is no vector field: with angles, v = φ in the real fields
+    alone, with n their number. If there are none, v is the gradient of the first monomial f of the action,
+    and the value is 1 + (∇f·∇S − Δf)/n.
+    """
+    if program.angles:
+        return _virial_with_angles(program, parameters, x)
     chunks = in_chunks(program, parameters, x, "action_and_gradient")
     values = [(y * gradient).sum(axis=tuple(range(1, y.ndim))) for y, _, gradient in chunks]
     return np.concatenate(values) / int(np.prod(x.shape[1:]))
+
+
+def _virial_with_angles(program: Program, parameters: Couplings, x: np.ndarray) -> np.ndarray:
+    lines = list(program.lines)
+    if not lines:
+        return 1 + first_residual(program, parameters, x) / int(np.prod(x.shape[1:]))
+    chunks = in_chunks(program, parameters, x, "action_and_gradient")
+    values = [(y * gradient)[:, lines].reshape(len(y), -1).sum(axis=1) for y, _, gradient in chunks]
+    return np.concatenate(values) / int(np.prod(x[0, lines].shape))
+
+
+def virial_figure(program: Program) -> str:
+    """The mean of :func:`virial_values` as a formula."""
+    return "⟨v·∇S⟩/n" if program.angles else "⟨x·∇S⟩/n"
+
+
+def virial_label(program: Program) -> str:
+    """The virial identity as tables call it."""
+    return f"virial {virial_figure(program)}"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from .lie import SU as SU
 from .lie import SU2 as SU2
 from .lie import U1 as U1
 from .lie import LieSymmetry as LieSymmetry
+from .rotations import AngleRotation as AngleRotation
 from .site_map import SiteMap as SiteMap
 from .site_map import axis_exchange as axis_exchange
 from .site_map import node_permutation as node_permutation

@@ -8,6 +8,7 @@ matrix of signs that alternate from site to site.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -17,6 +18,14 @@ from ..symbols.exact import NumberTable
 from ..symbols.lattice import Lattice
 from .site_map import SiteMap
 from .staggering import Axes, carried, product, sign_name
+
+
+def within_turn(shift: Sequence[sp.Expr], angles: Sequence[int]) -> list[sp.Expr]:
+    """A shift of components, with whole turns taken off angles so that they are in (−π, π]."""
+    return [
+        sp.expand(s - 2 * sp.pi * sp.ceiling(s / (2 * sp.pi) - sp.S.Half)) if a in angles else s
+        for a, s in enumerate(shift)
+    ]
 
 
 @dataclass(frozen=True)
@@ -30,17 +39,20 @@ class Element:
     ----------
     signs
         For every component the axes along which its sign alternates.
+    angles
+        Numbers of the components that are angles: their shifts count modulo 2π and lie in (−π, π].
     """
 
     matrix: sp.ImmutableMatrix
     sites: SiteMap
     shift: tuple[sp.Expr, ...] = ()
     signs: tuple[Axes, ...] = ()
+    angles: tuple[int, ...] = ()
 
     @classmethod
-    def identity(cls, components: int, lattice: Lattice) -> Element:
+    def identity(cls, components: int, lattice: Lattice, angles: tuple[int, ...] = ()) -> Element:
         """The unit element."""
-        return cls(sp.ImmutableMatrix(sp.eye(components)), SiteMap.identity(lattice))
+        return cls(sp.ImmutableMatrix(sp.eye(components)), SiteMap.identity(lattice), angles=angles)
 
     def compose(self, other: Element, numbers: NumberTable) -> Element:
         """The product: first ``other``, then ``self``.
@@ -53,12 +65,12 @@ class Element:
             first, signs = self._signs_of_product(other)
         matrix, sites = numbers.matrix(first * other.matrix), self.sites @ other.sites
         if not (self.shift or other.shift):
-            return Element(matrix, sites, (), signs)
+            return Element(matrix, sites, (), signs, self.angles)
         moved = self.matrix * other.shift_vector
         if any(axes and moved[a] != 0 for a, axes in enumerate(self.signs)):
             raise self._no_product(other, "shifts by one constant for all sites")
-        shift = numbers.matrix(moved + self.shift_vector)
-        return Element(matrix, sites, tuple(shift.flat()) if any(shift.flat()) else (), signs)
+        shift = numbers.matrix(sp.Matrix(within_turn((moved + self.shift_vector).flat(), self.angles)))
+        return Element(matrix, sites, tuple(shift.flat()) if any(shift.flat()) else (), signs, self.angles)
 
     def _signs_of_product(self, other: Element) -> tuple[sp.ImmutableMatrix, tuple[Axes, ...]]:
         """(R times the constant signs from χ of ``other`` carried along by g, χ of the product)."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import overload
 
 import sympy as sp
 
 from ..checks import as_integer, flag, label, listed, shown
 from ..errors import FieldError, GroupError
 from ..symbols.exact import NumberTable, is_zero
-from ..symbols.fields import Field, FieldComponent, field_components
+from ..symbols.fields import AngleField, Field, FieldComponent, field_components
+from .rotations import AngleRotation, rotation_of
 from .symmetry import linear_row
 
 
@@ -80,6 +82,14 @@ class LieSymmetry:
                     remedy="list its field in Theory(fields=[…])",
                 )
         for generator in self.generators:
+            angle = next((c for c in generator if c.manifold == "circle"), None)
+            if angle is not None:
+                raise GroupError(
+                    f"symmetry {self.name}",
+                    expected="generators that turn real components",
+                    found=f"the angle {angle}, which is shifted and not turned",
+                    remedy="declare rotations of angles by U1(theta), those of other fields by themselves",
+                )
             rows = [
                 linear_row(generator.get(c, sp.S.Zero), components, f"symmetry {self.name}: image of {c}")
                 for c in components
@@ -104,13 +114,22 @@ def _moves_something(generator: object) -> bool:
     )
 
 
-def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False) -> LieSymmetry:
-    """U(1): φ → e^{iqθ}φ on complex fields (or 2-component fields) with integer charges, default all 1.
+@overload
+def U1(*fields: AngleField, charges: Sequence[int] | None = None, exact: bool = False) -> AngleRotation: ...
+@overload
+def U1(*fields: Field, charges: Sequence[int] | None = None, exact: bool = False) -> LieSymmetry: ...
+def U1(
+    *fields: Field, charges: Sequence[int] | None = None, exact: bool = False
+) -> LieSymmetry | AngleRotation:
+    """U(1): φ → e^{iqα}φ on complex fields (or 2-component fields) with integer charges, default all 1.
 
-    The first field's zero mode is the collective coordinate; its charge must not vanish.
+    The first field's zero mode is the collective coordinate; its charge must not vanish. On angles it is
+    θ → θ + qα, which is verified and not modulated.
     """
-    field_components("U1", fields)
+    angles = [c for c in field_components("U1", fields) if c.manifold == "circle"]
     names = ", ".join(getattr(field, "name", str(field)) for field in fields)
+    if angles and len(angles) == len(fields):
+        return rotation_of(names, angles, charges, exact)
     given = [1] * len(fields) if charges is None else charges
     numbers = [as_integer(charge) for charge in listed(given) or []]
     whole = [number for number in numbers if number is not None]

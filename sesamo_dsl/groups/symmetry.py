@@ -15,7 +15,9 @@ from ..symbols.exact import NumberTable, floats, is_zero, rational, symbolic
 from ..symbols.fields import FieldComponent
 from ..symbols.lattice import Lattice
 from ..symbols.site_constants import SiteConstant
-from .element import Element
+from ..values.manifolds import TURN
+from .angles import angle_numbers, check_map_of_angles
+from .element import Element, within_turn
 from .finite import FiniteGroup
 from .site_map import SiteMap
 from .staggering import checked_axes
@@ -69,7 +71,8 @@ class Symmetry:
     generators
         Each generator maps components to the linear combinations of components that replace them, e.g.
         ``{x: -y, y: x}`` for a quarter turn or ``{x: 1 - x}`` with a shift; components that are not mentioned
-        stay. Or it is a map of the sites like ``translation(lattice, 0)``, or a :class:`Generator`.
+        stay. Shifts of angles count modulo 2π. Or it is a map of the sites like ``translation(lattice, 0)``,
+        or a :class:`Generator`.
     exact
         Claim that the action is invariant for every value of the parameters. A false claim raises
         ``NotInvariantError`` with a counterexample; without the claim a broken symmetry is allowed.
@@ -202,7 +205,7 @@ class Symmetry:
         generators = self.elements(components, numbers)
         for generator in generators:
             self._check_order(generator)
-        identity = Element.identity(len(components), components[0].lattice)
+        identity = Element.identity(len(components), components[0].lattice, angle_numbers(components))
         group = FiniteGroup(
             identity,
             generators,
@@ -250,8 +253,10 @@ class Symmetry:
         """Raise NotClosedError if no power up to ``order_bound`` is 1; floating point is accurate enough."""
         linear, shift = floats(generator.matrix), floats(generator.shift_vector)
         matrix = np.block([[linear, shift], [np.zeros((1, len(linear))), np.ones((1, 1))]])
-        power = matrix
+        power = matrix.copy()
         for _ in range(self.order_bound):
+            turns = power[list(generator.angles), -1] / TURN
+            power[list(generator.angles), -1] -= TURN * np.round(turns)
             if np.allclose(power, np.eye(len(matrix)), atol=1e-8):
                 return
             with np.errstate(all="ignore"):  # powers of a generator that stretches overflow
@@ -295,10 +300,14 @@ class Symmetry:
                 found=f"the matrix {matrix.tolist()}",
                 remedy="check the generator",
             )
+        angles = angle_numbers(components)
+        check_map_of_angles(matrix, components, f"symmetry {self.name}")
         sites = generator.sites or SiteMap.identity(lattice)
-        constants = tuple(numbers.matrix(sp.Matrix(shift)).flat())
+        constants = tuple(numbers.matrix(sp.Matrix(within_turn(shift, angles))).flat())
         signs = tuple(tuple(generator.signs.get(c, ())) for c in components)
-        return Element(matrix, sites, constants if any(constants) else (), signs if any(signs) else ())
+        return Element(
+            matrix, sites, constants if any(constants) else (), signs if any(signs) else (), angles
+        )
 
 
 def _collective(name: str, collective: Any) -> tuple[sp.Expr, ...]:
@@ -347,8 +356,8 @@ def common_lattice(name: str, lattices: Sequence[Lattice]) -> Lattice:
     return lattices[0]
 
 
-def linear_row(declared: Any, components: Sequence[FieldComponent], subject: str) -> list[sp.Expr]:
-    """Coefficients of a linear combination of components with real algebraic coefficients."""
+def linear_row(declared: Any, components: Sequence[sp.Expr], subject: str) -> list[sp.Expr]:
+    """Coefficients of a linear combination of components, or features, with real algebraic coefficients."""
     found = symbolic(declared)
     expr = sp.nan if found is None else sp.expand(rational(found))
     row = [expr.coeff(component) for component in components]

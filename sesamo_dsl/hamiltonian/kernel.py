@@ -65,7 +65,9 @@ class Kernel:
         self._arrays, self._xp, self._options = arrays, arrays.xp, options
         self._precision: Precision = precision
         self._size = mass.size
-        self._moves = Moves(arrays, emitted, mass, program.configuration_shape, precision=precision)
+        self._moves = Moves(
+            arrays, emitted, mass, program.configuration_shape, precision=precision, angles=program.angles
+        )
         self._groups = group_moves(arrays, emitted, program, heat_bath=True) if options.moves else []
         self._state = arrays.compiled(self._moves.state)
         self._block = arrays.compiled(self._trajectories)

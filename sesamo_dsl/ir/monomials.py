@@ -7,7 +7,7 @@ monomial is an operator of its own. What has a kink, a pole or a determinant in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -109,11 +109,11 @@ class Monomials:
         field = self.b.component(self.b.input("x"), component)
         return self._named((self._sum((field,)),) * power)
 
-    def square(self) -> tuple[str, int]:
-        """Σ_x Σ_a φ_a(x)², whose gradient is 2x."""
-        if len(self._components) == 1:
-            return self.power(0, 2)
-        squares = [self.power(a, 2)[1] for a in range(len(self._components))]
+    def square(self, components: Sequence[int]) -> tuple[str, int]:
+        """Σ_x Σ_a φ_a(x)² over some components, whose gradient is 2x on these."""
+        if len(components) == 1:
+            return self.power(components[0], 2)
+        squares = [self.power(a, 2)[1] for a in components]
         total = squares[0]
         for square in squares[1:]:
             total = self.b.add(total, square)

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from ..values.couplings import Coupling
+from ..values.manifolds import Manifold
 from ..values.node_order import NodeOrder
 from ..values.sheet import Line, Sheet, Table, row
 from .operations import OPERATIONS
@@ -92,6 +93,8 @@ class Program:
         on all sites alike.
     nodes
         Order and colours of the nodes of a graph lattice, for the masks of flows; None without a graph.
+    manifolds
+        ``"line"`` or ``"circle"`` for each component; () if all of them are real numbers.
     """
 
     theory: str
@@ -103,6 +106,7 @@ class Program:
     functions: dict[str, Function]
     block_axes: tuple[int, ...] = ()
     nodes: NodeOrder | None = None
+    manifolds: tuple[Manifold, ...] = ()
 
     def __repr__(self) -> str:
         many = f"{len(self.components)} components on {self.shape}"
@@ -132,6 +136,17 @@ class Program:
     def configuration_shape(self) -> tuple[int, ...]:
         """Shape of one configuration, (components, *lattice)."""
         return (len(self.components), *self.shape)
+
+    @property
+    def angles(self) -> tuple[int, ...]:
+        """Numbers of the components that are angles."""
+        return tuple(a for a, manifold in enumerate(self.manifolds) if manifold == "circle")
+
+    @property
+    def lines(self) -> tuple[int, ...]:
+        """Numbers of the components that are real numbers."""
+        angles = self.angles
+        return tuple(a for a in range(len(self.components)) if a not in angles)
 
     @property
     def has_walls(self) -> bool:

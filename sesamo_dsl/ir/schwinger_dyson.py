@@ -2,8 +2,8 @@
 
 ∫ div(e^−S v) = 0 for every vector field v that e^−S makes vanish at infinity, if S neither jumps nor has a
 pole. With v = ∇f that is the identity above. f are |x|², which gives the virial identity, the monomials of
-the action and of the observables, and powers of every component and of its sum. Laplacians are derived, never
-approximated.
+the action and of the observables, and powers of every real component and of its sum. Laplacians are derived,
+never approximated.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def operators(program: Program) -> Operators:
     builder = Builder("identities", "Δf and ∇f·∇S of every monomial f.", [("x", Kind.FIELDS)], parameters)
     monomials = Monomials(builder, program.components, program.shape, program.constants)
     slopes = gradient_parts(builder, builder.extend(action)[action.outputs[0][1]])
-    found = dict([monomials.square()])
+    found = dict([monomials.square(program.lines)]) if program.lines else {}
     for function in (action, *observables):
         found |= monomials.of(function)
     for power in _POWERS:
-        for a in range(len(program.components)):
+        for a in program.lines:  # f has to be a function on the circle of each angle
             found |= dict([monomials.power(a, power)])
             if prod(program.shape) > 1:
                 found |= dict([monomials.power_of_sum(a, power)])

@@ -196,7 +196,7 @@ def _value_names(function: Function, program: Program) -> list[str]:
         elif op.name == "constant":
             name = "math.inf" if op.attribute == math.inf else repr(op.attribute)
             name = f"({name})" if name.startswith("-") else name
-        elif op.name == "component":
+        elif op.name == "component" and function.ops[op.args[0]].name == "input":
             name = _free(program.components[int(op.attribute)])
         elif op.name == "shift" and function.ops[op.args[0]].name == "component":
             offsets: tuple[int, ...] = op.attribute

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from ..values.couplings import Coupling
+from ..values.manifolds import Manifold
 from ..values.node_order import NodeOrder
 from .operations import OPERATIONS
 from .program import Function, Program
@@ -33,6 +34,7 @@ def program_as_data(program: Program) -> dict[str, Any]:
             for name, value in program.parameters.items()
         },
         "blocks": list(program.block_axes),
+        **({"manifolds": list(program.manifolds)} if program.manifolds else {}),
         "nodes": None if nodes is None else {"colours": nodes.colours, "shells": nodes.shells},
         "functions": [_function_as_data(f) for f in program.functions.values()],
     }
@@ -61,6 +63,9 @@ def program_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndarra
         nodes = NodeOrder(tuple(_count(c, 0) for c in nodes["colours"]), shells)
         if not len(nodes.colours) == len(shells) == shape[-1]:
             raise ValueError(f"{len(shells)} nodes on a lattice {shape}")
+    manifolds = tuple(data.get("manifolds", ()))
+    if manifolds and (len(manifolds) != len(data["components"]) or set(manifolds) - {*get_args(Manifold)}):
+        raise ValueError(f"manifolds {manifolds} of {len(data['components'])} components")
     return Program(
         _identifier(data["theory"]),
         _text(data["summary"]),
@@ -71,6 +76,7 @@ def program_from_data(data: Mapping[str, Any], constants: Mapping[str, np.ndarra
         {f.name: f for f in functions},
         tuple(_count(mu, 0) for mu in data["blocks"]),
         nodes,
+        manifolds,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .landscape import Landscape
@@ -104,7 +106,7 @@ def constant_fields(landscape: Landscape) -> Landscape:
     program = landscape.program
     extensive = program.functions["action"].is_extensive
     shape = (1,) * len(landscape.shape) if extensive else landscape.shape
-    return Landscape(program, landscape.parameters, shape, uniform=True)
+    return replace(landscape, shape=shape, uniform=True)
 
 
 def _unchanged(landscape: Landscape, points: np.ndarray, before: np.ndarray, step: np.ndarray) -> bool:

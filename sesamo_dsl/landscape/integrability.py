@@ -14,6 +14,8 @@ There are five searches, all on the program that is emitted:
 
 The growth of S along rays and valleys is compared with log R within bounds on rounding (``tails``).
 
+Angles are confined by θ²/2, which changes nothing about whether the integral is finite.
+
 A search can only find that Z is infinite; finding nothing is no proof that it is finite. Missed are valleys
 that no start descends to, bent valleys that rise steeply before they fall, and on lattices most valleys. A
 confining term that is smaller than the rounding of the other terms in S counts as none.
@@ -30,6 +32,7 @@ import numpy as np
 from ..errors import NotNormalizableError
 from ..ir.program import Program
 from ..values.couplings import Couplings, couplings_text
+from ..values.manifolds import wrapped_fields
 from .directions import DENSE, constant_fields, rays, soft_fields, unseen
 from .exponentials import exponential_fall
 from .landscape import Landscape
@@ -47,6 +50,7 @@ _SPHERES = (1e2, 1.3e2, 2e2, 1e3, 1e4, 1e6, 1e8, 1e10, 1e12)
 _DESCENTS = 12  # on the first sphere, from rays and as many from random directions
 _ITERATIONS = 40
 _FOLLOWED = 3  # valleys that are followed from sphere to sphere
+_AROUND, _RANDOM_ANGLES = 8, 4  # angles, alike at all sites and random, beside which rays run
 _ALIKE = 0.999  # cosine of the angle between two directions that count as the same
 
 
@@ -85,7 +89,7 @@ def find_divergence(program: Program, parameters: Couplings) -> Divergence | Non
     if len(program.components) * math.prod(program.shape) > LARGEST:
         return None
     with np.errstate(all="ignore"):  # S may overflow far out
-        return _searched(Landscape(program, parameters, program.shape))
+        return _searched(Landscape(program, parameters, program.shape, confined=bool(program.angles)))
 
 
 def require_normalizable(program: Program, parameters: Couplings) -> None:
@@ -117,24 +121,54 @@ def not_normalizable(name: str, parameters: Couplings, found: Divergence) -> Not
 
 def _searched(landscape: Landscape) -> Divergence | None:
     rng = np.random.default_rng(0)
+    if not landscape.program.lines:  # angles alone: the space is finite
+        singular = singular_place(landscape, rng)
+        return None if singular is None else _singularity(landscape, *singular)
     blind = unseen(landscape, rng)
     if blind is not None:
         return _divergence(landscape, blind, "flat")
     singular = singular_place(landscape, rng)
     if singular is not None:
-        place, u, near = singular
-        direction = np.zeros((len(landscape.program.components), *landscape.shape))
-        direction[(slice(None), *(slice(extent) for extent in near.shape))] = near.fields(u[None])[0]
-        return Divergence(direction, "singular", _place_name(near, place))
-    lines = rays(landscape, rng)
+        return _singularity(landscape, *singular)
+    lines = _off_angles(landscape, rays(landscape, rng))
     falling = exponential_fall(landscape, lines)
     if falling is not None:
         return _divergence(landscape, *falling)
     return _along_rays(landscape, lines, rng) or _along_valleys(landscape, lines, rng)
 
 
+def _singularity(landscape: Landscape, place: np.ndarray, u: np.ndarray, near: Landscape) -> Divergence:
+    direction = np.zeros((len(landscape.program.components), *landscape.shape))
+    direction[(slice(None), *(slice(extent) for extent in near.shape))] = near.fields(u[None])[0]
+    return Divergence(direction, "singular", _place_name(near, place))
+
+
+def _at_angles(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
+    """Points with angles all around the circle, alike at all sites and random, (points, n)."""
+    count = _AROUND + _RANDOM_ANGLES
+    fields = np.zeros((count, len(landscape.program.components), *landscape.shape))
+    alike = np.linspace(-np.pi, np.pi, _AROUND, endpoint=False)
+    for a in landscape.program.angles:
+        fields[:_AROUND, a] = alike.reshape(-1, *(1,) * len(landscape.shape))
+        fields[_AROUND:, a] = rng.uniform(-np.pi, np.pi, size=fields[_AROUND:, a].shape)
+    return fields.reshape(count, -1)
+
+
+def _off_angles(landscape: Landscape, lines: np.ndarray) -> np.ndarray:
+    """The directions without their parts along angles, which lead nowhere far."""
+    if not landscape.program.angles:
+        return lines
+    fields = landscape.fields(lines).copy()
+    fields[:, list(landscape.program.angles)] = 0.0
+    rows = fields.reshape(len(lines), -1)
+    size = np.linalg.norm(rows, axis=1)
+    return rows[size > 1e-3] / size[size > 1e-3, None]
+
+
 def _along_rays(landscape: Landscape, lines: np.ndarray, rng: np.random.Generator) -> Divergence | None:
     beside = rng.normal(size=(2, landscape.size)) * np.array([[0.0], [1.0]])
+    if landscape.program.angles:
+        beside = np.concatenate([beside, _at_angles(landscape, rng)])
     # the smaller S of two parallel lines: a ray may run along a singularity
     distances = reached(landscape, _DISTANCES)
     heights = np.array([[landscape.values(t * lines + offset) for t in distances] for offset in beside])
@@ -195,7 +229,8 @@ def _divergence(landscape: Landscape, v: np.ndarray, kind: Literal["flat", "unbo
 
 def _place_name(landscape: Landscape, place: np.ndarray) -> str:
     """A configuration in words, for a message."""
-    values = place.reshape(len(landscape.program.components), -1)
+    values = wrapped_fields(np, landscape.fields(place[None]), landscape.program.angles)
+    values = values.reshape(len(landscape.program.components), -1)
     parts = [
         f"{name} = {0.0 if abs(value) < 1e-9 else value:.4g}" + (f" at site {site}" if row.size > 1 else "")
         for name, row in zip(landscape.program.components, values, strict=True)

@@ -34,12 +34,16 @@ class Landscape:
         The lattice, which may be smaller than the program's where the action is a sum of local densities.
     uniform
         Whether configurations are constant fields, given by one number for each component.
+    confined
+        Whether S has the additional term θ²/2 for each angle. exp(−S) has then a finite integral over all
+        real θ exactly where it has one over the circle: Σ_k exp(−(θ + 2πk)²/2) is bounded from both sides.
     """
 
     program: Program
     parameters: Couplings
     shape: tuple[int, ...]
     uniform: bool = False
+    confined: bool = False
 
     @property
     def size(self) -> int:
@@ -54,6 +58,11 @@ class Landscape:
             return np.broadcast_to(column, (len(x), c, *self.shape)).copy()
         return x.reshape(len(x), c, *self.shape)
 
+    @property
+    def _confined(self) -> list[int]:
+        """The components with the additional term."""
+        return list(self.program.angles) if self.confined else []
+
     def values(self, x: np.ndarray) -> np.ndarray:
         """S, (batch, n) → (batch,), with +∞ in place of NaN."""
         values = self.computed(x)
@@ -66,7 +75,10 @@ class Landscape:
         with np.errstate(all="ignore"):
             for start in range(0, len(x), size):
                 fields = self.fields(x[start : start + size])
-                parts.append(run(self.program, "action", {"x": fields}, self.parameters)[0])
+                action = run(self.program, "action", {"x": fields}, self.parameters)[0]
+                if angles := self._confined:
+                    action = action + (fields[:, angles] ** 2).reshape(len(fields), -1).sum(axis=1) / 2
+                parts.append(action)
         return np.concatenate(parts)
 
     def slopes(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +90,10 @@ class Landscape:
                 fields = self.fields(x[start : start + size])
                 inputs = {"x": fields}
                 value, slope = run(self.program, "action_and_gradient", inputs, self.parameters)
+                if angles := self._confined:
+                    value = value + (fields[:, angles] ** 2).reshape(len(fields), -1).sum(axis=1) / 2
+                    slope = slope.copy()
+                    slope[:, angles] += fields[:, angles]
                 slope = slope.reshape(*slope.shape[:2], -1)
                 values.append(value)
                 slopes.append(slope.sum(axis=2) if self.uniform else slope.reshape(len(fields), -1))

@@ -70,8 +70,11 @@ class Minimum:
 def find_minima(program: Program, parameters: Couplings) -> tuple[Minimum, ...]:
     """All minima that the search finds, the largest weight first; the result is deterministic.
 
-    It is empty if every descent runs to infinity, S is nowhere finite, or the theory is too large to search.
+    It is empty if every descent runs to infinity, S is nowhere finite, the theory is too large to search, or
+    it has angles, whose configurations θ and θ + 2π would count as two.
     """
+    if program.angles:
+        return ()
     extensive = program.functions["action"].is_extensive
     full = Landscape(program, parameters, program.shape)
     site = Landscape(program, parameters, (1,) * len(program.shape) if extensive else program.shape, True)

@@ -189,7 +189,8 @@ def on_sphere(
 
     NaN and ∞ where S is not finite at the start.
     """
-    shell = Shell(landscape.program, landscape.parameters, landscape.shape, landscape.uniform, radius)
+    kept = {name: getattr(landscape, name) for name in Landscape.__dataclass_fields__}
+    shell = Shell(**kept, radius=radius)
     x = radius * starts / np.linalg.norm(starts, axis=1, keepdims=True)
     units = np.maximum(np.abs(x), 1.0)
     coordinates = np.concatenate([x / units, units], axis=1)

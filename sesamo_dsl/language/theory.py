@@ -17,6 +17,7 @@ from sympy.logic.boolalg import Boolean, BooleanAtom
 from .. import checks
 from ..errors import FieldError, LatticeError, LoweringError, ParameterError, TheoryError
 from ..groups.lie import LieSymmetry
+from ..groups.rotations import AngleRotation
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..symbols.bonds import WEIGHT, BondWeight
@@ -26,15 +27,20 @@ from ..symbols.fields import Field, FieldComponent, Parameter
 from ..symbols.lattice import Functional, Lattice, SiteSum
 from ..symbols.site_constants import SiteConstant, site_values
 from ..values.couplings import Coupling, coupling_text, numbers_only
+from ..values.manifolds import Manifold
 from ..values.precision import Precision
 from ..values.sheet import Line, Sheet, Table, row
+from .angles import check_periodic
 from .complex_parts import real_expression
 from .derived import Derived, Formula
 from .walls import check_walls
 
 
 class Theory:
-    """A lattice field theory with target density exp(−S)/Z over all real field components.
+    """A lattice field theory with target density exp(−S)/Z over all field components.
+
+    The measure is dφ over the real numbers for each real component at each site, and dθ over (−π, π] for each
+    angle, so that log Z = log ∫ Π dφ Π dθ exp(−S).
 
     Parameters
     ----------
@@ -73,7 +79,7 @@ class Theory:
         *,
         fields: Sequence[Field],
         action: sp.Expr,
-        symmetries: Sequence[Symmetry | Sitewise | LieSymmetry] = (),
+        symmetries: Sequence[Symmetry | Sitewise | LieSymmetry | AngleRotation] = (),
         defaults: Mapping[Any, Coupling] | None = None,
         observables: Mapping[str, sp.Expr] | None = None,
         derived: Mapping[str, sp.Expr] | None = None,
@@ -85,7 +91,10 @@ class Theory:
         self.components = self._collect_components()
         self.lattice: Lattice = self.components[0].lattice
         self.symmetries = self._check_list(
-            symmetries, "symmetries", Symmetry | Sitewise | LieSymmetry, "groups such as sd.Z2(phi)"
+            symmetries,
+            "symmetries",
+            Symmetry | Sitewise | LieSymmetry | AngleRotation,
+            "groups such as sd.Z2(phi)",
         )
         self.action = self._check_expression(action, "action")
         self.observables = {
@@ -240,6 +249,7 @@ class Theory:
                     found=f"{h} on {h.lattice}",
                     remedy="declare it on the lattice of the fields",
                 )
+        check_periodic(expr, subject)
         for symbol in sorted(expr.free_symbols, key=str):
             if not isinstance(symbol, FieldComponent | Parameter | SiteConstant | BondWeight):
                 raise ParameterError(
@@ -347,6 +357,16 @@ class Theory:
         return {p.name: values[p.name] for p in self.parameters}
 
     @property
+    def angles(self) -> tuple[FieldComponent, ...]:
+        """The components that are angles in (−π, π], with the measure dθ."""
+        return tuple(c for c in self.components if c.manifold == "circle")
+
+    @property
+    def manifolds(self) -> tuple[Manifold, ...]:
+        """``"line"`` or ``"circle"`` for each component; () if all of them are real numbers."""
+        return tuple(c.manifold for c in self.components) if self.angles else ()
+
+    @property
     def has_determinants(self) -> bool:
         """Whether action or observables contain fermion determinants."""
         return any(e.has(FermionLogDet) for e in (self.action, *self.observables.values()))
@@ -446,6 +466,7 @@ class Theory:
         parts: list[Line | Table] = [
             row("lattice", f"{self.lattice}, {self.degrees_of_freedom} real degrees of freedom"),
             row("fields", ", ".join(component.label for component in self.components)),
+            *([row("angles", _listed_angles(self.angles))] if self.angles else []),
             row("couplings", ", ".join([*values, *(f"{h.name}(x)" for h in self.site_constants)]) or "none"),
             row("symmetries", ", ".join(symmetry.name for symmetry in self.symmetries) or "none"),
             row("action", str(self.action), markup=mathml(self.action)),
@@ -517,6 +538,10 @@ def _summands(node: SiteSum | FermionLogDet) -> list[sp.Expr]:
         return [node.density]
     weights = dict.fromkeys(weight for *_, weight in node.bonds.bonds)
     return [node.density.xreplace({WEIGHT: weight}) for weight in weights]
+
+
+def _listed_angles(angles: Sequence[FieldComponent]) -> str:
+    return ", ".join(angle.label for angle in angles) + " in (−π, π], with the measure dθ"
 
 
 def _outside_sums(expr: sp.Basic) -> set[FieldComponent | SiteConstant]:

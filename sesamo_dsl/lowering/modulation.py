@@ -34,25 +34,67 @@ from ..symbols.exact import floats
 from .expressions import lower_into
 
 
-def finite_functions(domain: Domain, block_axes: tuple[int, ...]) -> list[Function]:
-    """The functions canonicalize, modulate and facets, and charts if Ω has them."""
+def finite_functions(
+    domain: Domain, block_axes: tuple[int, ...], angles: tuple[int, ...] = ()
+) -> list[Function]:
+    """The functions canonicalize, modulate and facets, and charts if Ω has them.
+
+    Parameters
+    ----------
+    angles
+        Numbers of the components that are angles, of which sectors see cosines and sines.
+    """
+    count = domain.matrices.shape[1]
+    turning = angles if domain.shifts is not None else ()
     b = Builder(
         "canonicalize", "x ↦ (y, u) with y = T_u⁻¹ x in the fundamental domain.", [("x", Kind.FIELDS)]
     )
     x = b.input("x")
-    u = b.argmax(b.linear(_mean(b, x, block_axes), "SCORES"))
-    canonicalize = b.finish(y=_act(b, x, u, "INVERSES", block_axes), u=u)
+    u = b.argmax(b.linear(_mean(b, _features(b, x, count, angles), block_axes), "SCORES"))
+    canonicalize = b.finish(y=_acted(b, x, u, "INVERSES", block_axes, count, turning), u=u)
 
     inputs = [("y", Kind.FIELDS), ("u", Kind.INDEX)]
     b = Builder("modulate", "(y, u) ↦ x = T_u y, the inverse of canonicalize; log|det DT_u| = 0.", inputs)
-    modulate = b.finish(x=_act(b, b.input("y"), b.input("u"), "MATRICES", block_axes))
+    modulate = b.finish(x=_acted(b, b.input("y"), b.input("u"), "MATRICES", block_axes, count, turning))
 
     b = Builder(
         "facets", "λ_j(y), (batch, facets); y is in the domain where all are ≤ 0.", [("y", Kind.FIELDS)]
     )
-    values = b.linear(_mean(b, b.input("y"), block_axes), "FACETS")
+    values = b.linear(_mean(b, _features(b, b.input("y"), count, angles), block_axes), "FACETS")
     facets = b.finish(facets=b.flatten(values) if block_axes else values)
     return [canonicalize, modulate, facets, *(_charts(block_axes) if domain.edges is not None else ())]
+
+
+def _features(b: Builder, x: int, count: int, angles: tuple[int, ...]) -> int:
+    """The fields with cos θ and sin θ in the place of each angle θ."""
+    if not angles:
+        return x
+    parts: list[int] = []
+    for a in range(count):
+        part = b.component(x, a)
+        parts += [b.unary("cos", part), b.unary("sin", part)] if a in angles else [part]
+    return b.stack(parts)
+
+
+def _acted(
+    b: Builder,
+    fields: int,
+    u: int,
+    matrices: str,
+    block_axes: tuple[int, ...],
+    count: int,
+    turning: tuple[int, ...],
+) -> int:
+    """T_u x; where angles are shifted, by matrices on their cosines and sines, whose angle is in (−π, π]."""
+    if not turning:
+        return _act(b, fields, u, matrices, block_axes)
+    moved = b.act(_features(b, fields, count, turning), u, f"FEATURE_{matrices}")
+    images, first = [], 0
+    for a in range(count):
+        image = b.component(moved, first)
+        images.append(b.atan2(b.component(moved, first + 1), image) if a in turning else image)
+        first += 2 if a in turning else 1
+    return b.stack(images)
 
 
 def _mean(b: Builder, fields: int, block_axes: tuple[int, ...]) -> int:
@@ -117,6 +159,10 @@ def constants(
         "SCORES": domain.scores @ domain.projection,
         "FACETS": domain.facets.reshape(len(domain.facets), len(domain.projection)) @ domain.projection,
     }
+    if domain.shifts is not None and domain.feature_matrices is not None:
+        arrays["SHIFTS"] = domain.shifts
+        arrays["FEATURE_MATRICES"] = domain.feature_matrices
+        arrays["FEATURE_INVERSES"] = domain.feature_matrices[group.inverses]
     if domain.edges is not None:
         arrays["WALLS"] = -arrays["FACETS"]
         arrays["EDGES"] = np.linalg.pinv(domain.projection) @ domain.edges
@@ -141,10 +187,17 @@ def constants(
     return arrays
 
 
+def all_maps(program: Program) -> np.ndarray:
+    """The matrices R_g of all elements, (order, c, c), or (order, c, c + 1) with shifts as last column."""
+    matrices, shifts = program.constants["MATRICES"], program.constants.get("SHIFTS")
+    return matrices if shifts is None else np.concatenate([matrices, shifts[..., None]], axis=2)
+
+
 def preimages(program: Program, strategy: str) -> np.ndarray:
     """Matrices M with q̃(y) = Σ_M q_f(M y), the sum over all pre-images M y of the folded configuration y.
 
-    The shape is (count, c, c), or (count, blocks, c, c) with a matrix for every block.
+    The shape is (count, c, c), or (count, blocks, c, c) with a matrix for every block. Where angles are
+    shifted it is (count, c, c + 1), with the shifts as last column.
     """
     matrices, sectors = program.constants["MATRICES"], program.sectors
     orientations = program.constants.get("ORIENTATIONS", np.eye(len(program.components))[None])
@@ -154,6 +207,11 @@ def preimages(program: Program, strategy: str) -> np.ndarray:
         return orientations
     if sectors.n_blocks is not None:
         return matrices[sectors.elements]
+    if "SHIFTS" in program.constants:  # (M, s) after an orientation, which leaves angles alone
+        maps, c = all_maps(program), matrices.shape[1]
+        turned = np.einsum("gab,hbc->ghac", maps[:, :, :c], orientations)
+        shifts = np.broadcast_to(maps[:, None, :, c:], (*turned.shape[:3], 1))
+        return np.concatenate([turned, shifts], axis=3).reshape(-1, c, c + 1)
     return np.einsum("gab,hbc->ghac", matrices, orientations).reshape(-1, *matrices.shape[1:])
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from ..ir.program import Program
 from ..laws.orbits import uniform_directions
 from ..values.arrays import Array, Arrays
+from ..values.manifolds import wrapped_fields
 
 _BLOCK_MOVES = 8  # at most, in one round
 
@@ -51,7 +52,7 @@ class GroupMove:
 def group_moves(
     arrays: Arrays, emitted: Mapping[str, Callable[..., Any]], program: Program, *, heat_bath: bool = False
 ) -> list[GroupMove]:
-    """Moves under the finite group, or one of its blocks, and under each Lie group.
+    """Moves under the finite group, or one of its blocks, under each Lie group, and rotations of angles.
 
     Parameters
     ----------
@@ -70,7 +71,9 @@ def group_moves(
     dimensions: list[int] = []
     while (name := f"COLLECTIVE_{len(dimensions)}") in program.constants:
         dimensions.append(len(program.constants[name]))
-    return found + [_rotation(arrays, emitted["rotate"], dimensions, i) for i in range(len(dimensions))]
+    found += [_rotation(arrays, emitted["rotate"], dimensions, i) for i in range(len(dimensions))]
+    charges = program.constants.get("CHARGES", np.zeros((0, len(program.components))))
+    return found + [_turn(arrays, row, program) for row in charges]
 
 
 def _uniform(modulate: Callable[..., Array], order: int, blocks: int | None) -> GroupMove:
@@ -121,5 +124,20 @@ def _rotation(
         n = [arrays.constant(e, precision) for e in at_rest]
         n[which] = direction
         return rotate(x, *n)
+
+    return GroupMove(noise, image)
+
+
+def _turn(arrays: Arrays, charges: np.ndarray, program: Program) -> GroupMove:
+    """θ_a → θ_a + q_a α with uniform α, whose inverse is drawn as often."""
+
+    def noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return rng.uniform(-np.pi, np.pi, size=shape)
+
+    def image(x: Array, alpha: Array) -> Array:
+        xp, column = arrays.xp, (-1, *(1,) * len(program.shape))
+        q = arrays.constant(charges.reshape(column), arrays.dtype_of(x))
+        turned = x + q * xp.reshape(alpha, (-1, 1, *(1,) * len(program.shape)))
+        return wrapped_fields(xp, turned, program.angles)
 
     return GroupMove(noise, image)

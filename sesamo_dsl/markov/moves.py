@@ -9,13 +9,14 @@ All noise is an argument, so that nothing here is random, and what is compiled i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import LogDensity
 from ..values.arrays import Array, Arrays
+from ..values.manifolds import wrapped_fields
 from ..values.precision import Precision
 from .whitening import LinearMaps, Whitening
 
@@ -56,6 +57,9 @@ class Moves:
         Of one configuration, (components, *lattice).
     log_density
         log q₀ and its gradient, if it has one; None where β is always 1.
+    angles
+        Numbers of the components that are angles. Trajectories pass ±π as if nothing were there, and are
+        taken to (−π, π] at their ends.
     """
 
     def __init__(
@@ -66,8 +70,9 @@ class Moves:
         field_shape: tuple[int, ...],
         log_density: LogDensity | None = None,
         precision: Precision = "float64",
+        angles: Sequence[int] = (),
     ) -> None:
-        self._arrays, self._xp = arrays, arrays.xp
+        self._arrays, self._xp, self._angles = arrays, arrays.xp, angles
         self._action = emitted["action_and_gradient"]
         self._log_density = log_density
         self._mass = LinearMaps(arrays, mass, field_shape, precision)
@@ -131,6 +136,7 @@ class Moves:
         end, p = self._arrays.repeat(leapfrogs, leap, (state, half))
         p = p + length / 2 * self.slope(end, beta)
         kinetic = (xp.sum(momenta**2, axis=1) - xp.sum(p**2, axis=1)) / 2
+        end = end._replace(x=wrapped_fields(xp, end.x, self._angles))
         return self._chosen(state, end, self._gain(state, end, beta) + kinetic, log_uniform)
 
     def slope(self, state: State, beta: Any) -> Array:

@@ -27,7 +27,8 @@ def two_point(x: np.ndarray, *, axis: int = 0) -> np.ndarray:
     Parameters
     ----------
     x
-        Configurations, (samples, components, *lattice); φ·φ sums over the components.
+        Configurations, (samples, components, *lattice); φ·φ sums over the components. Of angles these are
+        their cosines and sines, ``np.concatenate([np.cos(x), np.sin(x)], axis=1)``.
     axis
         Lattice direction of the distance t; the other directions are summed over.
 
@@ -92,6 +93,14 @@ def angle_test(samples: Samples, source: Sequence[float] = (0.0, 0.0), *, bins: 
     """
     check_samples(samples, "angle of M")
     whole = as_integer(bins)
+    angles = [samples.program.components[a] for a in samples.program.angles if a < 2]
+    if angles:
+        raise OptionError(
+            "histogram of the angle of M",
+            expected="a complex field, whose sum is M",
+            found=f"the angle {angles[0]}",
+            remedy="declare the cosine and sine of the angle as observables",
+        )
     if samples.x.shape[1] < 2 or whole is None or not 2 <= whole <= _MOST_BINS:
         raise OptionError(
             "histogram of the angle of M",

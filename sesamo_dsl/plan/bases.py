@@ -9,6 +9,7 @@ import numpy as np
 
 from ..flows.base import GaussianBase, Tail
 from ..ir.program import Program
+from ..landscape.beside_angles import gaussian_beside_angles
 from ..landscape.heavy_tails import find_tail
 from ..landscape.landscape import Landscape
 from ..landscape.vacua import find_vacuum, has_kink, searched_vacuum, variational_gaussian
@@ -27,8 +28,11 @@ def vacuum(program: Program, parameters: Couplings) -> GaussianBase:
     Without a vacuum it is the Gaussian around zero that is closest to the theory. If exp(−S) has heavier
     tails than a Gaussian, the base has them as well, and its precision is lowered so that the curvature of
     log q at the vacuum is still the Hessian. If S has a kink at the vacuum, the Gaussian has the width of
-    exp(−S).
+    exp(−S). Of a theory with angles, which are uniform, it is the Gaussian of the real fields that is
+    closest to the theory.
     """
+    if program.angles:
+        return _beside_angles(program, parameters)
     searches = (find_vacuum, searched_vacuum, variational_gaussian)
     vacuum = next(v for search in searches if (v := search(program, parameters)) is not None)
     u = int(np.argmax(program.constants["SCORES"] @ vacuum.mean))
@@ -41,6 +45,16 @@ def vacuum(program: Program, parameters: Couplings) -> GaussianBase:
         precision = precision / added_curvature(tail, base_size(program))
     base = GaussianBase.from_precision(rotation @ vacuum.mean, precision, program.nodes)
     return replace(base, tail=tail)
+
+
+def _beside_angles(program: Program, parameters: Couplings) -> GaussianBase:
+    """The Gaussian of the real fields; angles, which a flow draws by itself, have mean 0 and covariance 1."""
+    lines, c = list(program.lines), len(program.components)
+    mean, precision = np.zeros(c), np.broadcast_to(np.eye(c, dtype=complex), (*program.shape, c, c)).copy()
+    if lines:
+        mean[lines], of_lines = gaussian_beside_angles(program, parameters)
+        precision[(..., *np.ix_(lines, lines))] = of_lines
+    return GaussianBase.from_precision(mean, precision, program.nodes)
 
 
 def tail_of(program: Program, parameters: Couplings, mean: np.ndarray) -> Tail | None:

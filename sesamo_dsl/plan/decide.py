@@ -10,9 +10,12 @@ import numpy as np
 
 from ..analysis.chains import is_markov_chain
 from ..analysis.result import Analysis
+from ..analysis.rotations import turns_together
 from ..checks import shown
 from ..errors import OptionError
 from ..flows.architecture import check_fits, default_architecture
+from ..flows.circular import CircularSpec
+from ..language.theory import Theory
 from ..values.precision import Precision
 from .extensions import LAWS
 from .memory import check_training_memory
@@ -22,6 +25,7 @@ from .over import check_over
 from .plan import LEAKY, Plan, has_exact_orbits
 
 _POINT_RATE, _LATTICE_RATE = 2e-3, 2e-2  # default learning rates
+_ANGLE_RATE = 5e-3  # on a lattice with angles, whose splines are steeper
 _FOLD_LIMIT = 64  # largest number of sectors: the fold evaluates the flow once per sector
 
 
@@ -143,16 +147,24 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
     _check_strategy(strategy, analysis)
     _check_law(law, law_gradient, analysis)
     flow = asked.flow
+    angles = bool(theory.angles)
+    if angles:
+        _check_with_angles(asked, strategy)
     if flow is None:
         # a slice of a Lie group fixes a global orientation, which couples all sites
-        markov = asked.over is None and not analysis.lie_reports and is_markov_chain(theory)
-        flow = default_architecture(len(theory.components), theory.lattice.shape, markov)
+        slices = bool(analysis.lie_reports)
+        markov = not angles and asked.over is None and not slices and is_markov_chain(theory)
+        flow = default_architecture(len(theory.components), theory.lattice.shape, markov, angles=angles)
         if markov:
             reasons.append(
                 "flow by bisection: sites couple to neighbours alone, so known sites shield a new one"
             )
     if not isinstance(flow, str):
-        check_fits(flow, theory.lattice.shape, theory.lattice.graph_axis is not None)
+        check_fits(flow, theory.lattice.shape, theory.lattice.graph_axis is not None, angles=angles)
+    if isinstance(flow, CircularSpec) and flow.relative is None:
+        flow = replace(flow, relative=turns_together(theory))
+        if flow.relative:
+            reasons.append("flow relative: S is invariant if all angles turn together, and so is log q")
     check_training_memory(flow, asked.batch, theory.configuration_shape)
     plan = Plan.of(
         asked,
@@ -162,12 +174,35 @@ def decide(asked: TrainingOptions, analysis: Analysis, requested_precision: Prec
         flow=flow,
         flow_precision=flow_precision,
         reasons=tuple(reasons),
-        learning_rate=asked.learning_rate or (_LATTICE_RATE if theory.lattice.volume > 1 else _POINT_RATE),
+        learning_rate=asked.learning_rate or _rate(theory),
     )
     if plan.over is not None:
         reason = check_over(plan, plan.over, analysis)
         plan = replace(plan, reasons=(*plan.reasons, reason))
     return replace(plan, notes=notes_on(plan, analysis))
+
+
+def _rate(theory: Theory) -> float:
+    """The default learning rate."""
+    if theory.lattice.volume == 1:
+        return _POINT_RATE
+    return _ANGLE_RATE if theory.angles else _LATTICE_RATE
+
+
+def _check_with_angles(asked: TrainingOptions, strategy: Strategy) -> None:
+    """OptionError for options that flows with angles do not have."""
+    allowed: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "strategy": (strategy, ("fold", "none")),
+        "base": (asked.base, ("vacuum", "standard")),
+        "flows": (asked.flows, (1,)),
+        "over": (asked.over, (None,)),
+    }
+    if isinstance(asked.flow, str):
+        raise option_error("flow", "a CircularSpec for a theory with angles", asked.flow)
+    for name, (value, possible) in allowed.items():
+        if value not in possible:
+            listed = " or ".join(map(repr, possible))
+            raise option_error(name, f"{listed} for a theory with angles", value)
 
 
 def _has_chart(analysis: Analysis) -> bool:
@@ -188,6 +223,8 @@ def _strategy(analysis: Analysis) -> tuple[Strategy, str]:
         return "fold", "there is no symmetry to modulate with, and nothing to fold"
     if count <= _FOLD_LIMIT:
         return "fold", f"exact, and a sum over {count} sectors is affordable"
+    if analysis.theory.angles and analysis.sectors.enumerable:
+        return "fold", "exact, and the only strategy for domains of angles"
     if _has_chart(analysis):
         return "chart", f"exact; {count} sectors are too many to sum over"
     return "penalty", f"{count} sectors are too many to sum over, and the walls of Ω have no chart; may leak"

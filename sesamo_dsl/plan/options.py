@@ -10,6 +10,7 @@ from .. import checks
 from ..errors import OptionError
 from ..flows.architecture import Architecture, architecture_from_json
 from ..flows.bisection import BisectionSpec
+from ..flows.circular import CircularSpec
 from ..flows.coupling_range import CouplingRange, Over
 from ..flows.spec import FlowSpec
 from ..values.precision import Precision
@@ -103,7 +104,8 @@ class TrainingOptions:
         the name of a user's base.
     flow
         Architecture, or the name of a user's flow. Default: a bisection for a chain whose sites couple to
-        their neighbours alone, unless a Lie group acts; else ``FlowSpec.default``.
+        their neighbours alone, unless a Lie group acts; with angles a ``CircularSpec``; else
+        ``FlowSpec.default``.
     flow_precision
         Floating-point type of the flow, "float32" or "float64". Default: float32 if no precision was asked
         for and the action has a determinant, which alone needs more; else the precision of the model. Action
@@ -117,7 +119,8 @@ class TrainingOptions:
         reproducible to the last digit.
     batch, learning_rate, clip
         Samples per step, peak rate of Adam (linear warm-up, cosine decay), bound on the gradient norm.
-        Default rate: 0.02 on a lattice, where every weight acts at many sites, and 0.002 on a point.
+        Default rate: 0.02 on a lattice, where every weight acts at many sites, 0.005 there with angles, and
+        0.002 on a point.
     penalty_height, penalty_slope
         A and B in Λ = Σ_j A σ(B λ_j) Θ(λ_j) (arXiv 2505.19619; 1000 and 100 are its defaults).
     checkpoint_seconds
@@ -172,13 +175,14 @@ class TrainingOptions:
             plain[name] = checks.real(value, f"option {name}", remedy="see TrainingOptions")
         if (
             self.flow is not None
-            and not isinstance(self.flow, FlowSpec | BisectionSpec)
+            and not isinstance(self.flow, FlowSpec | BisectionSpec | CircularSpec)
             and not FLOWS.added(self.flow)
         ):
             registered = ", ".join(map(repr, FLOWS.names)) or "of which there is none"
             raise option_error(
                 "flow",
-                f"a FlowSpec, a BisectionSpec, or the name of a registered flow, {registered}",
+                "a FlowSpec, a BisectionSpec, a CircularSpec, or the name of a registered flow, "
+                f"{registered}",
                 self.flow,
             )
         if self.over is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..flows.architecture import Architecture
 from ..flows.bisection import BisectionSpec
+from ..flows.circular import CircularSpec
 from ..flows.coupling_range import CouplingRange
 from ..ir.facts import Facts
 from ..values.precision import Precision
@@ -104,6 +105,9 @@ class Plan:
             return self.flow
         if isinstance(self.flow, BisectionSpec):
             return f"bisection by splines, hidden {self.flow.hidden}"
+        if isinstance(self.flow, CircularSpec):
+            frame = ", relative angles" * bool(self.flow.relative)
+            return f"{self.flow.layers} circular layers, hidden {self.flow.hidden}{frame}"
         return f"{self.flow.layers} {self.flow.transform} layers, hidden {self.flow.hidden}"
 
     def as_json(self) -> dict[str, Any]:

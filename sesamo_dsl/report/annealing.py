@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ..annealing.result import Annealed
 from ..values.couplings import couplings_text
+from ..values.manifolds import feature_fields, feature_names
 from .canvas import BLUE, GREY, INK, ORANGE, new_figure, typeset
 from .panels import draw_ladder
 
@@ -55,10 +56,13 @@ def _draw_ancestors(axes: Axes, annealed: Annealed) -> None:
 
 
 def _draw_means(axes: Axes, annealed: Annealed) -> None:
-    means = annealed.samples.mean(axis=tuple(range(2, annealed.samples.ndim)))
+    program = annealed.program
+    names = feature_names(program.components, program.angles)
+    seen = feature_fields(annealed.samples, program.angles)
+    means = seen.mean(axis=tuple(range(2, seen.ndim)))
     for a in range(min(means.shape[1], _COMPONENTS)):
         bins = np.linspace(means[:, a].min(), means[:, a].max(), 81).tolist()
-        name = typeset(annealed.program.components[a])
+        name = typeset(names[a])
         axes.hist(means[:, a], bins, weights=annealed.weights, density=True, histtype="step", label=name)
     axes.set(xlabel="spatial mean", ylabel="density")
     axes.grid(alpha=0.25)

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon
 
-from ..analysis.domain import Domain
+from ..analysis.domain import Domain, features_at
 from ..analysis.findings import LieReport, SymmetryReport
 from ..analysis.result import Analysis
 from ..errors import OptionError
@@ -68,7 +68,9 @@ def domain_picture(analysis: Analysis, ax: Axes | None = None) -> Figure:
             )
         figure = figure_of(ax)
     if finite:
-        marked = None if vacuum is None else domain.projection @ vacuum
+        marked = None
+        if vacuum is not None:
+            marked = domain.projection @ features_at(domain.features, analysis.theory.components, vacuum)
         if dimension == 3:
             _draw_sphere(axes.pop(0), analysis, marked, back=False)
             _draw_sphere(axes.pop(0), analysis, marked, back=True)

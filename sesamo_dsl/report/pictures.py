@@ -16,6 +16,7 @@ from ..ir.interpreter import run
 from ..machine.files import write_bytes
 from ..machine.outputs import check_picture
 from ..values.couplings import couplings_text
+from ..values.manifolds import feature_fields, feature_names
 from .canvas import BLUE, GREY, INK, ORANGE, new_figure
 from .panels import draw_mean, draw_sectors, draw_weights
 
@@ -105,7 +106,8 @@ def _draw_plane(axes: Axes, samples: Samples) -> None:
     filled = axes.contourf(x, y, depth, levels, cmap="Blues_r", alpha=0.85)
     axes.figure.colorbar(filled, ax=axes, label="S − min S", shrink=0.8, pad=0.02)
 
-    scores = fields.mean(axis=tuple(range(2, fields.ndim))) @ samples.program.constants["SCORES"].T
+    seen = feature_fields(fields, samples.program.angles)
+    scores = seen.mean(axis=tuple(range(2, fields.ndim))) @ samples.program.constants["SCORES"].T
     for u in reversed(range(scores.shape[1] if scores.shape[1] > 1 else 0)):  # Ω last, on top
         # Zero on the walls of T_u Ω and smooth across them, unlike the number of the sector.
         margin = scores[:, u] - np.delete(scores, u, axis=1).max(axis=1)
@@ -129,9 +131,11 @@ def _draw_plane(axes: Axes, samples: Samples) -> None:
 
 
 def _draw_collective(figure: Figure, place, samples: Samples) -> None:
-    means = samples.x.mean(axis=tuple(range(2, samples.x.ndim)), dtype=np.float64)
+    program = samples.program
+    seen, names = feature_fields(samples.x, program.angles), feature_names(program.components, program.angles)
+    means = seen.mean(axis=tuple(range(2, seen.ndim)), dtype=np.float64)
     count = means.shape[1]
     grid = place.subgridspec(count, 1)
     for a in range(count):
         axes = figure.add_subplot(grid[a])
-        draw_mean(axes, means[:, a], samples.weights, "in the model", samples.program.components[a])
+        draw_mean(axes, means[:, a], samples.weights, "in the model", names[a])

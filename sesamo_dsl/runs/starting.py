@@ -148,6 +148,9 @@ def _trained_on(
 ) -> tuple[Plan, GaussianBase]:
     """The plan, and the base that is fitted to the walkers, with one flow for each of its parts."""
     program = compiled.program
+    if program.angles:  # uniform at the start, whatever the walkers are
+        plan = replace(plan, reasons=(*plan.reasons, walkers.reason))
+        return plan, make_base(program, values, plan)
     tail = make_base(program, values, plan).tail
     most = MOST_PARTS if plan.flows == 1 else 1
     base = base_of_configurations(program, walkers.x, plan.strategy, most=most, tail=tail)

@@ -47,6 +47,10 @@ class FrameworkArrays:
         """See :meth:`Arrays.i1e`."""
         return self.special.i1e(values)
 
+    def ndtr(self, values: Array) -> Array:
+        """See :meth:`Arrays.ndtr`."""
+        return self.special.ndtr(values)
+
 
 def perceptron(arrays: Arrays, layers: list[tuple[Array, Array]], values: Array) -> Array:
     """A network of layers (weight, bias) with SiLU between them, (inputs, n) → (outputs, n)."""

@@ -6,6 +6,8 @@ derivatives δ^(k), and in a bin of width w and height h the mean slope s = h/w 
 
 from __future__ import annotations
 
+import math
+
 from ..flows.architecture import Architecture
 from .arrays import Array, Arrays
 
@@ -49,6 +51,23 @@ def spline(
     nothing = xp.zeros_like(values)
     image, log_det = rational_quadratic(arrays, curve, xp.where(inside, values, nothing), inverse)
     return xp.where(inside, image, values), xp.where(inside, log_det, nothing)
+
+
+def circular_spline(
+    arrays: Arrays, spec: Architecture, parameters: Array, values: Array, inverse: bool
+) -> tuple[Array, Array]:
+    """A monotone spline of the circle [−π, π] onto itself, which takes ±π to ±π, or its inverse.
+
+    Parameters are the logits of the widths and of the heights of the bins and the log derivatives at all
+    knots but the last, where it is that of the first, (3·bins, entries, batch). Values (entries, batch) in
+    [−π, π] → (image, log of its derivative).
+    """
+    xp = arrays.xp
+    inner = bounded(arrays, parameters, spec.max_log_scale)
+    extents = inner[: 2 * spec.bins].reshape(2, spec.bins, *inner.shape[1:])
+    slopes = xp.exp(inner[2 * spec.bins :])
+    ends = xp.concat([slopes, slopes[:1]])[None]
+    return rational_quadratic(arrays, xp.concat([knots(arrays, extents, math.pi), ends]), values, inverse)
 
 
 def knots(arrays: Arrays, logits: Array, bound: float) -> Array:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..ir.program import Program
+from ..lowering.modulation import all_maps
 from ..values.couplings import Couplings
+from ..values.manifolds import wrapped_fields
 from .arrays import Array, Arrays
 
 Emitted = Mapping[str, Callable[..., Any]]
@@ -41,7 +43,8 @@ class GroupAction:
         self.parameters, self.dtype = parameters, dtype
         self.shape = (len(program.components), *program.shape)
         self._block_axes = program.block_axes
-        matrices, self._elements = program.constants["MATRICES"], None
+        matrices, self._elements = all_maps(program), None
+        self._angles = program.angles
         if self._block_axes and self.sectors.joint:  # one matrix per block for every sector
             matrices = matrices[self.sectors.elements]
             self._elements = arrays.constant(self.sectors.elements, "index")
@@ -49,8 +52,15 @@ class GroupAction:
         self._breaking = "breaking" if self.sectors.joint else "breaking_by_block"
 
     def images(self, y: Array, matrices: Array) -> Array:
-        """M y for every matrix, or for one matrix per block, (matrices·batch, components, *lattice)."""
+        """M y for every matrix, or for one matrix per block, (matrices·batch, components, *lattice).
+
+        Matrices with one column more than rows have shifts there, and angles are then taken to (−π, π].
+        """
         xp = self.arrays.xp
+        if matrices.shape[-1] > matrices.shape[-2]:
+            flat = matrices[..., :-1] @ y.reshape(y.shape[0], y.shape[1], -1)[:, None] + matrices[..., -1:]
+            images = xp.moveaxis(flat, 1, 0).reshape(-1, *self.shape)
+            return wrapped_fields(xp, images, self._angles)
         if matrices.ndim == 3:
             flat = (
                 matrices @ y.reshape(y.shape[0], y.shape[1], -1)[:, None]

@@ -20,6 +20,8 @@ import numpy as np
 
 from ..flows.base import GaussianBase, MixtureBase, mixture_bases
 from ..flows.bisection import BisectionSpec
+from ..flows.circular import CircularSpec
+from ..flows.spec import FlowSpec
 from ..ir.facts import Facts
 from ..ir.program import Program
 from ..laws.autoregressive import AutoregressiveSpec
@@ -30,9 +32,11 @@ from ..plan.base import wall_statistics
 from ..plan.extensions import LAWS
 from ..plan.plan import Plan, has_exact_orbits, is_discontinuous_at_walls
 from ..values.couplings import Couplings
+from ..values.manifolds import wrapped_fields
 from .arrays import Array, Arrays, Weights, chosen
 from .autoregressive import AutoregressiveLaw
 from .bisection_flow import BisectionFlow
+from .circular_flow import CircularFlow
 from .coupling_flow import CouplingFlow, CouplingFlows
 from .domains import DOMAIN_MAPS
 from .flow import Flow, Flows, SeparateFlows
@@ -84,7 +88,7 @@ class Sampler:
         precision: str,
         given: Given | None = None,
     ) -> None:
-        self._given = given
+        self._given, self._angles = given, program.angles
         self._arrays, self._emitted, self._action = arrays, emitted, action
         self._plan, self._coupled = plan, facts.coupled
         self.group = GroupAction(arrays, emitted, program, parameters, precision)
@@ -121,6 +125,8 @@ class Sampler:
                 return self._named_flow(plan.flow, base, dtype, "flow.", plan)
             if isinstance(plan.flow, BisectionSpec):
                 return BisectionFlow(self._arrays, plan.flow, base, dtype)
+            if isinstance(plan.flow, CircularSpec):
+                return CircularFlow(self._arrays, plan.flow, base, self._angles, dtype)
             return CouplingFlow(self._arrays, plan.flow, base, dtype, given=self._given)
         prefixes = [f"flow.flows.{k}." for k in range(plan.flows)]
         if isinstance(base, MixtureBase):
@@ -139,6 +145,7 @@ class Sampler:
             ]
             flows = SeparateFlows(self._arrays, chains)
         else:
+            assert isinstance(plan.flow, FlowSpec)  # a plan has one circular flow at most
             flows = CouplingFlows(self._arrays, plan.flow, bases, dtype, prefixes)
         return Mixture(self._arrays, flows, log_weights)
 
@@ -257,6 +264,7 @@ class Sampler:
 
     def canonical(self, weights: Weights, x: Array) -> tuple[Array, Array, list[Array]]:
         """(y on the slices, log p(u|R(n) y) + [log p(n|y) − log p_uniform(n)], n) for x = T_u R(n) y."""
+        x = wrapped_fields(self._arrays.xp, x, self._angles)
         if self.whole_space:
             return x, self._arrays.zeros((x.shape[0],), x), []
         y, u = self._emitted["canonicalize"](x)

@@ -64,22 +64,30 @@ class Order:
     def of(cls, given: Any, theory: Theory) -> Order:
         """What the user gave: the name of an observable, a function of configurations, or None.
 
-        None means the mean of the field over the sites if the theory has one field. OptionError for what is
-        neither, and for a function without finite numbers for each configuration.
+        None means the mean of the field over the sites if the theory has one real field. OptionError for what
+        is neither, and for a function without finite numbers for each configuration.
         """
-        return cls.among(tuple(theory.observables), theory.configuration_shape, len(theory.fields), given)
+        names, shape, fields = tuple(theory.observables), theory.configuration_shape, len(theory.fields)
+        return cls.among(names, shape, fields, given, angles=bool(theory.angles))
 
     @classmethod
     def among(
-        cls, observables: Sequence[str], configuration_shape: tuple[int, ...], fields: int, given: Any
+        cls,
+        observables: Sequence[str],
+        configuration_shape: tuple[int, ...],
+        fields: int,
+        given: Any,
+        *,
+        angles: bool,
     ) -> Order:
         """As :meth:`of`, for a theory with these observables and so many fields, 0 if that is not known."""
         subject = "order_parameter of a scan"
         if given is None:
-            if fields == 1 or configuration_shape[0] == 1:
+            if not angles and (fields == 1 or configuration_shape[0] == 1):
                 return cls(_mean_field)
             many = f"the theory has {fields} fields" if fields else "how many fields it has is not recorded"
-            return cls(missing=f"{many}, and no order_parameter was given", name="none")
+            what = "the theory has angles" if angles else many
+            return cls(missing=f"{what}, and no order_parameter was given", name="none")
         if isinstance(given, str):
             if given not in observables:
                 known = ", ".join(observables) or "no observable: the theory has none"

@@ -54,7 +54,8 @@ def scan_over_range(
         values, inside = point_of(box, run.parameters, {**fixed, **grid.at(i)}, {}, extrapolate)
         points.append(values)
         outside += [] if inside else [couplings_text(box.at(box.point(values)))]
-    order = Order.among(observable_names(program), program.configuration_shape, run.fields, order_parameter)
+    names, shape, angles = observable_names(program), program.configuration_shape, bool(program.angles)
+    order = Order.among(names, shape, run.fields, order_parameter, angles=angles)
     require_normalizable_points(program, points)
     if outside:
         text = f"{len(outside)} points of a scan are outside of the trained range, {box}: {outside[0]}"

@@ -25,12 +25,15 @@ from ..analysis.lie import enforce_lie_claim, judge_generator, surviving_algebra
 from ..analysis.lie_split import breaking_charges, lie_split
 from ..analysis.local import judge_local, split_local
 from ..analysis.result import Analysis
+from ..analysis.rotations import judge_rotation
 from ..analysis.slices import Slice, derive_slice, linear_source
 from ..checks import flag
 from ..errors import GroupError, LoweringError
+from ..groups.angles import angle_numbers, features
 from ..groups.element import Element
 from ..groups.finite import FiniteGroup
 from ..groups.lie import LieSymmetry
+from ..groups.rotations import AngleRotation
 from ..groups.sitewise import Sitewise
 from ..groups.symmetry import Symmetry
 from ..landscape.integrability import Divergence, find_divergence, not_normalizable
@@ -103,6 +106,10 @@ def _derived(theory: Theory) -> Analysis:
             lie_reports.append(
                 _lie_report(theory, symmetry, matrices, verdicts, slice_, normal_form, split_by)
             )
+        elif isinstance(symmetry, AngleRotation):
+            verdict = judge_rotation(theory, symmetry, normal_form)
+            enforce_claim(theory, symmetry, [verdict])
+            reports.append(SymmetryReport(symmetry, None, (verdict,)))
         elif isinstance(symmetry, Sitewise):
             reports.append(_sitewise_report(theory, symmetry, numbers, normal_form))
         else:
@@ -171,6 +178,14 @@ def _sitewise_report(
             found=f"the generator {shifting}",
             remedy="measure the fields from the fixed point of the group",
         )
+    angle = next((c for c in symmetry.components if c.manifold == "circle"), None)
+    if angle is not None:
+        raise GroupError(
+            f"symmetry {symmetry.name} of theory {theory.name}",
+            expected="real components, where a group acts at every site by itself",
+            found=f"the angle {angle}",
+            remedy=f"declare {symmetry.symmetry.name} itself, which acts at all sites alike",
+        )
     verdicts = tuple(judge_local(theory, group, g, axes, normal_form) for g in group.generator_indices)
     enforce_claim(theory, symmetry, verdicts)
     diagonal = verdicts
@@ -221,7 +236,7 @@ def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequen
             "alike; one base group for Sitewise(…) can be a direct_product; Lie groups cannot be combined",
         )
     for report in finite:
-        shifting = next((g for g in report.group.generators if g.shift), None)
+        shifting = next((g for g in report.group.generators if _shifts_a_line(g)), None)
         if shifting is not None:
             point = _fixed_point(report.group)
             centre = ", ".join(f"{c} = {p}" for c, p in zip(theory.components, point, strict=True))
@@ -250,6 +265,11 @@ def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequen
             _require_disjoint(theory, moved, touched, report.symmetry, other.symmetry)
 
 
+def _shifts_a_line(element: Element) -> bool:
+    """Whether an element adds a number to a component that is no angle."""
+    return any(s != 0 for a, s in enumerate(element.shift) if a not in element.angles)
+
+
 def _fixed_point(group: FiniteGroup[Element]) -> list[sp.Expr]:
     """The mean of the images of 0, a fixed point of all elements."""
     images = [g.shift_vector for g in group.elements]
@@ -259,11 +279,19 @@ def _fixed_point(group: FiniteGroup[Element]) -> list[sp.Expr]:
 
 def _moved(element: Element, theory: Theory) -> list[FieldComponent]:
     identity = sp.eye(element.matrix.rows)
-    return [c for a, c in enumerate(theory.components) if element.matrix.row(a) != identity.row(a)]
+    shift = element.shift_vector
+    changed = (
+        element.matrix.row(a) != identity.row(a) or shift[a] != 0 for a in range(len(theory.components))
+    )
+    return [c for c, moved in zip(theory.components, changed, strict=True) if moved]
 
 
 def _require_disjoint(
-    theory: Theory, a: set[int], b: set[int], one: LieSymmetry, other: Symmetry | Sitewise | LieSymmetry
+    theory: Theory,
+    a: set[int],
+    b: set[int],
+    one: LieSymmetry,
+    other: Symmetry | Sitewise | LieSymmetry | AngleRotation,
 ) -> None:
     if a & b:
         remedy = (
@@ -287,7 +315,7 @@ def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberT
         return reports[0].group
     generators = tuple(dict.fromkeys(g for report in reports for g in report.group.generators))
     return FiniteGroup(
-        Element.identity(len(theory.components), theory.lattice),
+        Element.identity(len(theory.components), theory.lattice, angle_numbers(theory.components)),
         generators,
         lambda a, b: a.compose(b, numbers),
         bound=max((_order_bound(report.symmetry) for report in reports), default=1),
@@ -295,7 +323,9 @@ def _joint_group(theory: Theory, reports: list[SymmetryReport], numbers: NumberT
     )
 
 
-def _order_bound(symmetry: Symmetry | Sitewise) -> int:
+def _order_bound(symmetry: Symmetry | Sitewise | AngleRotation) -> int:
+    if isinstance(symmetry, AngleRotation):  # never modulated
+        return 1
     return (symmetry.symmetry if isinstance(symmetry, Sitewise) else symmetry).order_bound
 
 
@@ -323,16 +353,17 @@ def _breaking(
 def _domain(theory: Theory, symmetries: Sequence[Symmetry], group: FiniteGroup[Element]) -> Domain:
     c = len(theory.components)
     if not symmetries:
-        nothing = np.zeros((0, 0))
+        nothing, known = np.zeros((0, 0)), features(theory.components)
         return Domain(
             (),
-            np.zeros((0, c)),
+            np.zeros((0, len(known))),
             np.zeros((1, 0, 0)),
             np.eye(c)[None],
             np.zeros(0),
             np.zeros((1, 0)),
             nothing,
             (),
+            known,
         )
     action = action_program(theory)
     parameters = {p.name: theory.defaults.get(p.name, 0.5) for p in theory.parameters}

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..analysis.result import Analysis
+from ..groups.angles import angle_numbers
 from ..groups.automorphisms import node_order
+from ..groups.rotations import AngleRotation
 from ..ir.gradient import with_gradient
 from ..ir.interpreter import run
 from ..ir.program import Function, Program
@@ -69,6 +71,7 @@ def action_program(theory: Theory, extra: Mapping[str, Function] | None = None, 
         {"action": action, "action_and_gradient": gradient, **(extra or {})},
         fields.get("block_axes", ()),
         fields.get("nodes"),
+        theory.manifolds,
     )
 
 
@@ -101,10 +104,18 @@ def lower_theory(analysis: Analysis) -> Program:
             block_axes,
         )
     functions |= {
-        f.name: f for f in (*finite_functions(domain, block_axes), *slice_functions(slices, count, volume))
+        f.name: f
+        for f in (
+            *finite_functions(domain, block_axes, angle_numbers(theory.components)),
+            *slice_functions(slices, count, volume),
+        )
     }
     functions |= _without_constant(theory, action_program(theory))
     of_modulation = constants(domain, analysis.group, slices, count, volume)
+    rotations = [r.symmetry for r in analysis.reports if isinstance(r.symmetry, AngleRotation)]
+    if rotations:
+        charges = [[rotation.charges.get(c, 0) for c in theory.components] for rotation in rotations]
+        of_modulation["CHARGES"] = np.array(charges, dtype=np.float64)
     lattice = theory.lattice
     return action_program(
         theory,

@@ -1,4 +1,4 @@
-"""Fields: named sets of real components at every site.
+"""Fields: named sets of components at every site, which are real numbers or angles.
 
 A component at a relative site is one SymPy symbol, ``FieldComponent``; the other classes arrange these
 symbols the way physicists write fields.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, ClassVar, Self, TypeVar, cast, overload
 
 import sympy as sp
 
 from .. import checks
 from ..errors import FieldError, LatticeError, ParameterError
+from ..values.manifolds import Manifold
 from .lattice import AdjacencyPower, GraphLattice, Lattice
 
 _MOST_COMPONENTS = 10_000
@@ -55,8 +56,11 @@ class FieldComponent(sp.Symbol):
     around : tuple[int, ...]
         Axes that a shift went around completely, back to the same site: a bond of a site to itself, which the
         analysis notes. The action of a theory has the component without this record (:attr:`in_place`).
+    manifold : str
+        ``"line"`` for a real number with the measure dφ, ``"circle"`` for an angle in (−π, π].
     """
 
+    manifold: ClassVar[Manifold] = "line"
     field: str
     component: int
     offset: tuple[int, ...]
@@ -205,6 +209,33 @@ class ScalarField(FieldComponent):
         """The field at the running site."""
         name, lattice = checks.name(name, "field"), _on(name, lattice)
         return _component(cls, name, 0, name, lattice, (0,) * lattice.dimension)
+
+
+class AngleField(FieldComponent):
+    """An angle θ(x) in (−π, π] with the measure dθ, a SymPy symbol; :meth:`shift` gives θ(x + e_μ).
+
+    Everything that is computed from it has to be 2π-periodic in θ at every site: cos(θ − θ.shift(0)),
+    sin(2θ), products of these with other fields. A theory may have angles and real fields.
+
+    Parameters
+    ----------
+    name
+        Name of the field.
+    lattice
+        Where it lives.
+    """
+
+    manifold = "circle"
+
+    def __new__(cls, name: str, lattice: Lattice) -> AngleField:
+        """The angle at the running site."""
+        name, lattice = checks.name(name, "field"), _on(name, lattice)
+        return _component(cls, name, 0, name, lattice, (0,) * lattice.dimension)
+
+
+def angles_in(expr: sp.Basic) -> list[FieldComponent]:
+    """The angles of an expression, each place of a field for itself, in a fixed order."""
+    return sorted((f for f in expr.atoms(FieldComponent) if f.manifold == "circle"), key=str)
 
 
 def _on(name: str, lattice: Any) -> Lattice:

@@ -17,7 +17,7 @@ from ..analysis.result import Analysis
 from ..backend import Backend, Draws, Model, backend_names
 from ..compiled import CompiledTheory, compile
 from ..compiled_program import check_configurations
-from ..errors import BackendError
+from ..errors import BackendError, TheoryError
 from ..estimates.exact import ExactValues, exact_values
 from ..flows.base import GaussianBase
 from ..flows.bisection import BisectionSpec, is_chain
@@ -77,6 +77,13 @@ class Subject:
     @classmethod
     def of(cls, theory: Theory, backends: Sequence[str | Backend] | None = None) -> Subject:
         """Analyse a theory and prepare it for testing; ``backends`` default to all that are registered."""
+        if theory.angles:
+            raise TheoryError(
+                f"properties of theory {theory.name}",
+                expected="a theory of real fields: densities and samples are tested on lines alone",
+                found=f"the angle {theory.angles[0]}",
+                remedy="compare sd.anneal, sd.hmc and a training with each other, or with an exact value",
+            )
         analysis = analyse(theory, normalizable=False)  # properties are tested at other couplings
         generic = np.random.default_rng(11).uniform(0.05, 0.25, size=len(theory.parameters))
         parameters = {

@@ -87,6 +87,10 @@ class Arrays(Protocol):
         """e^−x I₁(x), x ≥ 0."""
         ...
 
+    def ndtr(self, values: Array) -> Array:
+        """Φ(x), the distribution function of N(0, 1)."""
+        ...
+
     def scan(
         self, step: Callable[[Any, tuple[Array, ...]], tuple[Any, tuple[Array, ...]]], carry: Any, rows: Any
     ) -> tuple[Any, tuple[Array, ...]]:

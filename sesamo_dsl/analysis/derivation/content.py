@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import sympy as sp
 
+from ...groups.rotations import AngleRotation
 from ...groups.sitewise import Sitewise
 from ...groups.staggering import sign_constant
 from ...symbols.fields import ComplexField, FieldComponent, VectorField
@@ -50,6 +51,8 @@ def _theory_lines(analysis: Findings) -> Iterator[Line]:
             yield item("complex field ${} = {} + i {}$", sp.Symbol(field.name, real=True), *field.components)
         elif isinstance(field, VectorField):
             yield item("real field {} with components ${}$", field.name, field.components)
+        elif isinstance(field, FieldComponent) and field.manifold == "circle":
+            yield item("angle ${}$ in $(−π, π]$, with the measure $d{}$ at every site", field, field)
         else:
             yield item("real scalar field ${}$", field)
     yield item(
@@ -84,7 +87,7 @@ def _symmetry_lines(
 ) -> Iterator[Line]:
     name, status = report.symmetry.name, report.status
     infinitesimal = isinstance(report, LieReport)
-    sitewise = isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise)
+    in_part = isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise | AngleRotation)
     if infinitesimal:
         yield section("Symmetry {}: {}", name, status)
         yield say("Infinitesimal generators, $x ↦ exp(θT)x$ on the components of $x$:")
@@ -112,7 +115,7 @@ def _symmetry_lines(
             yield say(f"$T_{k}$ then adds the constants ${{}}$.", verdict.generator.shift)
         yield item(f"$T_{k}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
         if verdict.status != "exact":
-            if sitewise:
+            if in_part:
                 yield say("The part of the action that changes:")
                 yield equation("{}", verdict.residual)
                 continue

@@ -9,6 +9,7 @@ from math import lcm
 import numpy as np
 import sympy as sp
 
+from ...groups.angles import feature_matrix, features
 from ...groups.symmetry import linear_row
 from ...laws.autoregressive import Together
 from ..findings import Findings, SymmetryReport
@@ -35,8 +36,10 @@ def finite_lines(analysis: Findings) -> Iterator[Line]:
     yield say("Walls, redundant ones removed, with the element that leads to the other side:")
     for j, (wall, neighbour) in enumerate(zip(walls, domain.neighbours, strict=True), start=1):
         yield equation(f"λ_{j} = {{}} ≤ 0", wall)
-        matrix = group.elements[neighbour].matrix
-        if fits(matrix):
+        matrix, shift = group.elements[neighbour].matrix, group.elements[neighbour].shift
+        if fits(matrix) and shift:
+            yield item(f"$λ_{j}$: towards $T_u Ω$, $T_u x = {{}} x + {{}}$ modulo $2π$", matrix, shift)
+        elif fits(matrix):
             yield item(f"$λ_{j}$: towards $T_u Ω$, $T_u = {{}}$", matrix)
     if any(wall.atoms(sp.Float) for wall in walls):
         yield say("The reference is numerical: walls that depend on it are given to six digits.")
@@ -124,17 +127,19 @@ def _rational_direction(centre: np.ndarray) -> sp.Matrix | None:
 def _exact_normals(analysis: Findings, direction: sp.Matrix | None) -> list[list[sp.Expr] | None]:
     """(D_g ρ − ρ)ᵀ B for the neighbours, None without an exact form that agrees with the facet."""
     domain, group = analysis.domain, analysis.group
-    rows = sp.Matrix([linear_row(e, analysis.theory.components, str(e)) for e in domain.collective])
+    components = analysis.theory.components
+    rows = sp.Matrix([linear_row(e, features(components), str(e)) for e in domain.collective])
     inverse = rows.T * (rows * rows.T).inv()
     metric = sp.eye(rows.rows)
     if not _orthogonal(domain.representation):
         if group.order > _EXACT_ORDER:
             return [None] * len(domain.facets)
-        images = [rows * g.matrix * inverse for g in group.elements]
+        images = [rows * feature_matrix(g, components) * inverse for g in group.elements]
         metric = sum((d.T * d for d in images), sp.zeros(*metric.shape)) / group.order
     normals: list[list[sp.Expr] | None] = []
     for neighbour, facet in zip(domain.neighbours, domain.facets, strict=True):
-        change = rows * group.elements[neighbour].matrix * inverse - sp.eye(rows.rows)
+        moved_features = feature_matrix(group.elements[neighbour], components)
+        change = rows * moved_features * inverse - sp.eye(rows.rows)
         if direction is not None:
             moved = [change * direction]
         else:  # for a mirror all columns are parallel, and so is (D − 1)ρ whatever ρ is

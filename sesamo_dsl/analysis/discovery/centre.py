@@ -78,7 +78,8 @@ def _about(search: Search, centre: tuple[sp.Expr, ...]) -> list[Element]:
         matrix = matrix_of(images)
         shift = sp.ImmutableMatrix(column - matrix * column)
         if any(shift.flat()):
-            elements.append(Element(matrix, SiteMap.identity(search.lattice), tuple(shift.flat())))
+            sites = SiteMap.identity(search.lattice)
+            elements.append(Element(matrix, sites, tuple(shift.flat()), angles=search.angles))
     return elements
 
 

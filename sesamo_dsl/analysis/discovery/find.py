@@ -8,6 +8,7 @@ from ...checks import real
 from ...errors import LatticeError
 from ...language.theory import Theory, check_theory
 from ...symbols.fields import Parameter
+from .angle_shifts import angle_shifts
 from .internal_maps import internal_group
 from .lattice_maps import lattice_group
 from .lie_algebra import lie_algebra
@@ -39,7 +40,8 @@ def find_symmetries(
     Returns
     -------
     Discovery
-        Continuous and discrete symmetries on the components and symmetries of the lattice. Everything listed
+        Continuous and discrete symmetries on the components, shifts of angles, and symmetries of the lattice.
+        Everything listed
         as exact is proved; candidates that resist proof and refutation are listed as undecided.
 
     Raises
@@ -64,5 +66,7 @@ def find_symmetries(
     algebra = lie_algebra(search)
     internal = internal_group(search, algebra)
     lattice = lattice_group(search)
+    angles = angle_shifts(search)
     limits = tuple(search.limits)
-    return Discovery(search.theory, algebra, internal, lattice, whole_name(algebra, internal), limits)
+    name = whole_name(algebra, internal)
+    return Discovery(search.theory, algebra, internal, lattice, name, limits, angles)

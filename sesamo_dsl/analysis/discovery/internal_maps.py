@@ -174,7 +174,7 @@ def _product_name(search: Search, sizes: Sequence[int], rest: Sequence[Element],
 
 def _enumerate(search: Search, generators: Sequence[Element]) -> FiniteGroup[Element]:
     return FiniteGroup(
-        Element.identity(search.size, search.lattice),
+        Element.identity(search.size, search.lattice, search.angles),
         generators,
         lambda a, b: search.element(a.matrix * b.matrix, a.sites @ b.sites),
         bound=ENUMERATED,

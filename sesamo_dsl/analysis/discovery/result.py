@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import sympy as sp
@@ -13,6 +13,7 @@ from ...groups.site_map import SiteMap
 from ...language.theory import Theory
 from ...symbols.fields import Field
 from ..invariance import Verdict
+from .angle_shifts import AngleShifts
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +145,8 @@ class Discovery:
         The internal group as a whole, e.g. ``O(3)``.
     limits
         Symmetries that the searches may have missed, one sentence each.
+    angles
+        Shifts of angles.
     """
 
     theory: Theory
@@ -152,6 +155,7 @@ class Discovery:
     lattice: LatticeGroup
     name: str
     limits: tuple[str, ...]
+    angles: AngleShifts = field(default_factory=AngleShifts)
 
     def text(self) -> str:
         """The findings as plain text."""
@@ -172,6 +176,7 @@ class Discovery:
         for matrix, orthogonal in zip(algebra.basis, algebra.orthogonal, strict=True):
             lines.append(f"    A = {_unit_matrices(matrix)}: exact{'' if orthogonal else ', not orthogonal'}")
         lines += [f"    A = {_unit_matrices(matrix)}: undecided" for matrix in algebra.undecided]
+        lines += self.angles.lines(t.components)
         order = "" if "order" in internal.name else f", order {internal.order}"
         lines.append(f"  discrete maps: {internal.name}{order}")
         if internal.signed_permutations is not None and internal.signed_permutations != internal.order:
@@ -217,9 +222,9 @@ class Discovery:
         return ", ".join(f"{a} → {sp.sstr(image)}" for a, image in pairs if a != image)
 
 
-def field_name(field: Field) -> str:
+def field_name(named: Field) -> str:
     """Name of a field."""
-    return str(getattr(field, "name", field))
+    return str(getattr(named, "name", named))
 
 
 def _unit_matrices(matrix: sp.ImmutableMatrix) -> str:

@@ -12,6 +12,7 @@ import sympy as sp
 
 from ...algebra.normal_form import NormalForm
 from ...algebra.size import LARGEST_EXPANSION, expanded_terms
+from ...groups.angles import angle_numbers
 from ...groups.element import Element
 from ...groups.site_map import SiteMap
 from ...language.theory import Theory
@@ -46,6 +47,7 @@ class Search:
         self.theory = theory
         self.components, self.lattice = theory.components, theory.lattice
         self.size = len(theory.components)
+        self.angles = angle_numbers(theory.components)
         self.limits: list[str] = []
         self._seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
@@ -77,7 +79,7 @@ class Search:
         """A group element with canonically spelled entries."""
         rational = all(entry.is_Rational for entry in matrix.flat())
         exact = sp.ImmutableMatrix(matrix) if rational else self.numbers.matrix(matrix)
-        return Element(exact, sites or SiteMap.identity(self.lattice))
+        return Element(exact, sites or SiteMap.identity(self.lattice), angles=self.angles)
 
     def check_invariance(self, element: Element) -> Verdict:
         """The verdict on one element, the same as if it had been declared."""

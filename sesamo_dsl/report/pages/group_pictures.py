@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from ...ir.interpreter import run
 from ...ir.program import Program
 from ...values.couplings import Couplings
+from ...values.manifolds import feature_fields
 from ..canvas import BLUE, GREY, INK, ORANGE, TINTS, new_figure, plain
 from ..cayley import MOST, draw_cayley
 from .blocks import Picture
@@ -106,9 +107,10 @@ def _finite(program: Program, parameters: Couplings, x: np.ndarray) -> Picture:
 
 
 def _means(program: Program, x: np.ndarray) -> np.ndarray:
-    """Means over the sites on which the group acts alike, (n, components); of the first of several blocks."""
+    """Means over the sites on which the group acts alike, (n, features); of the first of several blocks."""
     others = tuple(2 + mu for mu in range(len(program.shape)) if mu not in program.block_axes)
-    return x.mean(axis=others, dtype=np.float64).reshape(len(x), x.shape[1], -1)[:, :, 0]
+    seen = feature_fields(x, program.angles)
+    return seen.mean(axis=others, dtype=np.float64).reshape(len(x), seen.shape[1], -1)[:, :, 0]
 
 
 def _plane(scores: np.ndarray) -> tuple[np.ndarray, int]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...estimates.estimate import Estimate
 from ...estimates.samples import Samples
+from ...estimates.weighted import virial_label
 from ...runs import Run, analysis_of, stored_analysis
 from ...values.couplings import couplings_text
 from . import checklist, provenance, quantities, sample_pictures
@@ -76,7 +77,7 @@ def _weights(samples: Samples) -> list[Block]:
         ["KL(q‖p)", measured(samples.kl), kind],
         ["free-energy bound", measured(samples.free_energy_bound), "⟨log q + S⟩ ≥ −log Z"],
         ["leaked", share(samples.leaked_fraction), "samples outside Ω or in a wall, of weight zero"],
-        ["virial ⟨x·∇S⟩/n", measured(samples.virial), "1 if the samples span exp(−S)"],
+        [virial_label(samples.program), measured(samples.virial), "1 if the samples span exp(−S)"],
     ]
     if samples.exact is not None:
         exact = Estimate(samples.exact.log_z, samples.exact.log_z_error)

@@ -13,6 +13,7 @@ from ...estimates.pareto import HEAVY_TAIL, pareto_tail_index
 from ...estimates.samples import Samples
 from ...ir.program import Program
 from ...training.history import History
+from ...values.manifolds import feature_fields, feature_names
 from ..canvas import BLUE, GREY, INK, ORANGE, new_figure, plain
 from ..panels import draw_ladder, draw_mean, draw_metric, draw_sectors, draw_weights
 from .blocks import Picture
@@ -144,9 +145,10 @@ def _orientation(moment: np.ndarray, weights: np.ndarray | None, drawn: str) -> 
 
 def means(program: Program, x: np.ndarray, weights: np.ndarray | None, drawn: str) -> list[Picture]:
     """Distribution of the spatial mean of the first components, as drawn and under exp(−S)."""
-    average = x.mean(axis=tuple(range(2, x.ndim)), dtype=np.float64)
+    seen, names = feature_fields(x, program.angles), feature_names(program.components, program.angles)
+    average = seen.mean(axis=tuple(range(2, x.ndim)), dtype=np.float64)
     pictures = []
-    for a, name in enumerate(program.components[:4]):
+    for a, name in enumerate(names[:4]):
         values = average[:, a]
         if not np.isfinite(values).all() or np.ptp(values) == 0:
             continue

@@ -10,6 +10,7 @@ from ...annealing import Annealed
 from ...estimates.chains import Chain
 from ...estimates.estimate import Estimate
 from ...estimates.making import Making
+from ...estimates.weighted import virial_label
 from ...ir.program import Program
 from ...values.couplings import Couplings, couplings_text
 from . import checklist, provenance, quantities, sample_pictures
@@ -62,7 +63,7 @@ def _annealing(annealed: Annealed) -> list[Block]:
         ["acceptance", acceptance],
         ["ancestors of a population", f"{annealed.ancestors.mean():.0f} of {annealed.walkers}"],
         ["effective samples", f"{annealed.effective_samples:.0f}"],
-        ["virial ⟨x·∇S⟩/n", measured(annealed.virial)],
+        [virial_label(annealed.program), measured(annealed.virial)],
     ]
     numbers = [f"population {i}" for i in range(annealed.populations)]
     errors = np.sqrt(annealed.population_variance)
