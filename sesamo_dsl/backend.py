@@ -236,7 +236,7 @@ class ModelOverRange(Model, Protocol):
         ...
 
     def ess_of_points(self, points: Sequence[int], batches: int) -> np.ndarray:
-        """The ESS of groups of a batch at points of ``over.trained``, by their numbers, (points,).
+        """The ESS of groups of a batch at points of ``over.trained(density)``, by their numbers, (points,).
 
         It is the mean over the groups of so many batches, which is larger than the ESS of many samples, and
         tells points apart.

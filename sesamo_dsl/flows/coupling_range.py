@@ -10,10 +10,10 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
-from numpy.polynomial.legendre import legvander
+from numpy.polynomial.chebyshev import chebvander
 from numpy.typing import NDArray
 
 from .. import checks
@@ -27,6 +27,9 @@ _DEGREES = {1: 4, 2: 4, 3: 3, 4: 3}  # largest total degree of the polynomials
 _REMEDY = (
     "write over={kappa: (0.2, 0.3), h: (0, 0.05)}, or a list of points over=[{kappa: 0.2}, {kappa: 0.3}]"
 )
+
+Density = Literal["ends", "uniform", "adaptive"]
+"""How densely a training looks at the points of a range, see :class:`sesamo_dsl.TrainingOptions`."""
 
 Over: TypeAlias = "CouplingRange | Mapping[Any, Sequence[float]] | Sequence[Mapping[Any, float]]"
 """A range as a user writes it: the ends of each coupling, or a list of points."""
@@ -122,16 +125,25 @@ class CouplingRange:
         count = _NODES[len(self.names)]
         return tuple(np.linspace(low, high, count) for low, high in zip(self.low, self.high, strict=True))
 
-    @property
-    def trained(self) -> NDArray[np.float64]:
-        """The points at which a training looks, (points, couplings): the list, or a net in the box."""
+    def trained(self, density: Density) -> NDArray[np.float64]:
+        """The points at which a training looks, (points, couplings): the list, or a net in the box.
+
+        Polynomials that are fitted at equally dense points of an interval are worst at its ends. Points x =
+        cos(πu) with u equally dense make the largest error nearly as small as it can be.
+        """
         if self.points:
             return np.array(self.points)
         from scipy.stats import qmc  # pyright: ignore[reportMissingTypeStubs]  # takes long to import
 
         sobol: Any = qmc.Sobol(len(self.names), scramble=False)
-        net, low, high = np.asarray(sobol.random(_TRAINED)), np.array(self.low), np.array(self.high)
-        return np.concatenate([self.corners, low + (high - low) * net[1:]])
+        net, low, high = np.asarray(sobol.random(_TRAINED))[1:], np.array(self.low), np.array(self.high)
+        shares = net if density == "uniform" else (1 - np.cos(np.pi * net)) / 2
+        return np.concatenate([self.corners, low + (high - low) * shares])
+
+    def has_the_box_of(self, other: CouplingRange | None) -> bool:
+        """Whether functions of the couplings mean the same in another range."""
+        boxes = [None if each is None else (each.names, each.low, each.high) for each in (self, other)]
+        return boxes[0] == boxes[1]
 
     def at(self, point: Iterable[float]) -> dict[str, float]:
         """A point as couplings by name."""
@@ -150,11 +162,11 @@ class CouplingRange:
     def features(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """The polynomials of the couplings, (points, couplings) → (points, features), without the constant.
 
-        They are products of Legendre polynomials of each coupling, in units in which the box is [−1, 1].
+        They are products of Chebyshev polynomials of each coupling, in units in which the box is [−1, 1].
         """
         low, high = np.array(self.low), np.array(self.high)
         scaled, most = 2 * (points - low) / (high - low) - 1, _DEGREES[len(self.names)]
-        single = legvander(scaled, most)  # (points, couplings, degrees)
+        single = chebvander(scaled, most)  # (points, couplings, degrees)
         powers = itertools.product(range(most + 1), repeat=len(self.names))
         chosen = np.array([p for p in powers if 0 < sum(p) <= most])
         return np.stack([single[:, k, chosen[:, k]] for k in range(len(self.names))]).prod(axis=0)

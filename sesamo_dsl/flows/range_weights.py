@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 OVER = "flow.over."
 """Beginning of the names of V; the rest is the name of W without ``flow.``."""
+MISSES = "over.misses"
+"""Name of 1 − ESS at the points of a training, (points,), in its state."""
 _VARIED = re.compile(r"flow\.(layers\.\d+\.blocks\.\d+\.bias\.0|zero_mode\.bias\.0|zero_mode\.spline)")
 
 
@@ -56,6 +58,7 @@ def state_at(state: Mapping[str, NDArray[Any]], features: NDArray[np.float64]) -
     """The state of an ordinary model at one point, for features (features, 1), with Adam's moments of W."""
     memory = {name: v for name, v in state.items() if name == "step" or name.startswith("adam.")}
     kept = {name: v for name, v in memory.items() if f".{OVER}" not in name}
-    own = {name: v for name, v in state.items() if name not in memory and not name.startswith("optimizer")}
+    left = memory.keys() | {name for name in state if name.startswith(("optimizer", MISSES))}
+    own = {name: v for name, v in state.items() if name not in left}
     found = weights_at(own, features)
     return {name: np.asarray(v, own[name].dtype) for name, v in found.items()} | kept

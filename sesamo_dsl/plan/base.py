@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from contextlib import nullcontext
-from dataclasses import replace
 
 import numpy as np
 
@@ -55,7 +54,7 @@ def make_base(program: Program, parameters: Couplings, plan: Plan) -> GaussianBa
 
 
 def _over_range(program: Program, parameters: Couplings, plan: Plan, over: CouplingRange) -> RangeBase:
-    fixed = replace(plan, over=None)
+    fixed = plan.of_one_point
     points = itertools.product(*over.axes)
     bases = [make_base(program, {**parameters, **over.at(point)}, fixed) for point in points]
     return RangeBase.of_nodes(over.axes, bases, over.point(parameters))

@@ -11,7 +11,7 @@ from ..errors import OptionError
 from ..flows.architecture import Architecture, architecture_from_json
 from ..flows.bisection import BisectionSpec
 from ..flows.circular import CircularSpec
-from ..flows.coupling_range import CouplingRange, Over
+from ..flows.coupling_range import CouplingRange, Density, Over
 from ..flows.spec import FlowSpec
 from ..values.precision import Precision
 from .extensions import BASES, EXTENDABLE, FLOWS, LAWS
@@ -31,6 +31,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "gradient": get_args(Gradient),
     "law_gradient": get_args(LawGradient),
     "forward_schedule": get_args(ForwardSchedule),
+    "density": get_args(Density),
     "flow_precision": get_args(Precision),
 }
 # None leaves the choice to the compiler
@@ -53,6 +54,7 @@ class TrainingFields(TypedDict, total=False):
     base: str
     flow: Architecture | str | None
     flow_precision: Precision | None
+    density: Density
     steps: int
     seconds: float | None
     batch: int
@@ -114,6 +116,11 @@ class TrainingOptions:
         A range of couplings that one training covers, ``{kappa: (0.2, 0.3), h: (0, 0.05)}``, or a list of
         points, ``[{kappa: 0.2}, {kappa: 0.3}]``; ``run.at(kappa=0.25)`` is then the run at one point.
         Default: the couplings are fixed.
+    density
+        How often the points of the range are looked at: "ends" more densely towards the ends of each
+        coupling, as the zeros of Chebyshev's polynomials are, because functions of the couplings are least
+        known there; "uniform" everywhere alike; "adaptive" as "ends", and half of the time where 1 − ESS was
+        large in the steps before. The points of a list are all alike, unless it is adaptive.
     steps, seconds
         Length of the training; with ``seconds`` the schedule follows the clock and the result is not
         reproducible to the last digit.
@@ -145,6 +152,7 @@ class TrainingOptions:
     flow: Architecture | str | None = None
     flow_precision: Precision | None = None
     over: Over | None = None
+    density: Density = "ends"
     steps: int = 2000
     seconds: float | None = None
     batch: int = 128
@@ -187,6 +195,8 @@ class TrainingOptions:
             )
         if self.over is not None:
             plain["over"] = CouplingRange.of(self.over)
+        elif self.density != TrainingOptions.density:
+            raise option_error("density", "over=…, a range of couplings for it", self.density)
         weight = self.forward_weight
         if weight is not None:
             plain["forward_weight"] = checks.real(

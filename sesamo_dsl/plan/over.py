@@ -124,7 +124,7 @@ def _require_numbers(over: CouplingRange, values: Couplings) -> None:
 
 def require_normalizable_over(program: Program, parameters: Couplings, over: CouplingRange) -> None:
     """Raise NotNormalizableError if Z is infinite at a corner, the centre, or at a few points inside."""
-    inside = over.trained[len(over.corners) :][:_EXAMINED]
+    inside = over.trained("ends")[len(over.corners) :][:_EXAMINED]
     for point in (*over.corners, *inside, over.point(over.centre)):
         require_normalizable(program, {**parameters, **over.at(point)})
 

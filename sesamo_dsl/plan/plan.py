@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ..flows.architecture import Architecture
 from ..flows.bisection import BisectionSpec
 from ..flows.circular import CircularSpec
-from ..flows.coupling_range import CouplingRange
+from ..flows.coupling_range import CouplingRange, Density
 from ..ir.facts import Facts
 from ..values.precision import Precision
 from ..values.sheet import Sheet, row
@@ -52,6 +52,7 @@ class Plan:
     flow: Architecture | str
     flow_precision: Precision | None
     over: CouplingRange | None
+    density: Density
     steps: int
     seconds: float | None
     batch: int
@@ -69,6 +70,11 @@ class Plan:
         checked = TrainingOptions(**{name: getattr(self, name) for name in names})
         for name in names:  # NumPy numbers become Python numbers
             object.__setattr__(self, name, getattr(checked, name))
+
+    @property
+    def of_one_point(self) -> Plan:
+        """The plan of a model at one point of a range of couplings."""
+        return replace(self, over=None, density=TrainingOptions.density)
 
     @property
     def sheet(self) -> Sheet:

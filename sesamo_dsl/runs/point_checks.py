@@ -16,7 +16,7 @@ from .. import checks
 from ..backend import ModelOverRange
 from ..estimates.coverage import NOT_ASKED, Coverage
 from ..estimates.target_sample import TargetSample
-from ..flows.coupling_range import CouplingRange
+from ..flows.coupling_range import CouplingRange, Density
 from ..values.couplings import Couplings, couplings_text
 
 COMPARED = 4096
@@ -102,9 +102,11 @@ class PointCheck:
         )
 
 
-def places(model: ModelOverRange, over: CouplingRange, parameters: Couplings) -> dict[tuple[float, ...], str]:
+def places(
+    model: ModelOverRange, over: CouplingRange, density: Density, parameters: Couplings
+) -> dict[tuple[float, ...], str]:
     """The points at which a model is held against an annealing, and in words what each of them is."""
-    points = over.trained
+    points = over.trained(density)
     found: dict[tuple[float, ...], str] = {}
 
     def add(point: Sequence[float] | np.ndarray, place: str) -> None:

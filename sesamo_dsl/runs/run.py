@@ -230,7 +230,7 @@ class Run(TrainedRun, Reported):
         return Run(
             self.compiled,
             values,
-            replace(self.plan, over=None),
+            self.plan.of_one_point,
             model,
             Memory(),
             Declaration(self.compiled.program, facts, base.at(over.point(values))),
@@ -630,7 +630,7 @@ class Run(TrainedRun, Reported):
 
     def _check_range(self, over: CouplingRange, seconds: float | None, progress: bool) -> Sequence[Signals]:
         """Anneal at points of the range, and compare; a signal leaves out the points that are left."""
-        points = places(cast(ModelOverRange, self.model), over, self.parameters)
+        points = places(cast(ModelOverRange, self.model), over, self.plan.density, self.parameters)
         made, signals = list[PointCheck](), tuple[Signals, ...]()
         for point, place in points.items():
             values = {**self.parameters, **over.at(point)}

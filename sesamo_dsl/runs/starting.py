@@ -19,6 +19,7 @@ from ..flows.spec import FlowSpec
 from ..hamiltonian.walkers import WalkerKernel
 from ..landscape.integrability import require_normalizable
 from ..machine.files import file_stem, write_text
+from ..machine.progress_bar import tell
 from ..plan.base import make_base
 from ..plan.decide import planned
 from ..plan.mixture import MOST_PARTS, base_of_configurations
@@ -98,7 +99,7 @@ def start(
                 remedy="choose backend='torch' or backend='jax'",
             )
         if warm_start is not None:
-            model.load_state(warm_start.apply(model.state(), compiled.theory, plan.flow))
+            model.load_state(warm_start.apply(model.state(), compiled.theory, plan.flow, plan.over))
         if optimizer is not None:
             model.use_optimizer(optimizer)
         return Run(
@@ -138,6 +139,7 @@ def start(
             if signals:
                 raise TrainingInterrupted(signals[0], run)
             if walkers is not None:
+                tell(f"training anew: {walkers.reason}", progress=progress)
                 run = made(plan, walkers)
                 run._train(progress, watching, check)
     return run

@@ -41,6 +41,9 @@ class WarmStart:
         Arrays of the flow by their names in the state of a model.
     components, dimension
         Number of field components and lattice dimension of the earlier run.
+    over, parameters
+        The range of couplings of the earlier run, if it has one, and its couplings. A run over the same range
+        gets the weights as functions of the couplings; every other run those at the couplings.
     """
 
     directory: str
@@ -48,14 +51,16 @@ class WarmStart:
     weights: dict[str, np.ndarray]
     components: int
     dimension: int
+    over: CouplingRange | None = None
+    parameters: Couplings | None = None
 
     @classmethod
     def of(cls, run: Run | str | Path) -> WarmStart:
         """The weights of a run, given as an object or by its directory; RunError if it cannot be read."""
         if isinstance(run, Run):
             shape, name = run.compiled.program.configuration_shape, str(run.directory or run)
-            weights = _flow_weights(run.model.state(), run.plan.over, run.parameters)
-            return cls(name, run.plan.flow, weights, shape[0], len(shape) - 1)
+            begun = run.plan.over, run.parameters
+            return cls(name, run.plan.flow, _flow(run.model.state()), shape[0], len(shape) - 1, *begun)
         place = checks.path(run, "start_from")
         record, files = RunDirectory(place).read()
         require_registered(place, record)
@@ -66,13 +71,17 @@ class WarmStart:
             if flow is None:
                 raise ValueError("no architecture in its options")
             state = load_tensors(state_of(files))
-            weights = _flow_weights(state, over, record["parameters"])
-            return cls(str(place), flow, weights, int(shape[0]), len(shape) - 1)
+            begun = over, dict(record["parameters"])
+            return cls(str(place), flow, _flow(state), int(shape[0]), len(shape) - 1, *begun)
         except DAMAGES as error:
             raise not_a_run(place, error) from error
 
     def apply(
-        self, state: dict[str, np.ndarray], theory: Theory, flow: Architecture | str
+        self,
+        state: dict[str, np.ndarray],
+        theory: Theory,
+        flow: Architecture | str,
+        over: CouplingRange | None,
     ) -> dict[str, np.ndarray]:
         """The state of a new model with these flow weights in it.
 
@@ -83,7 +92,11 @@ class WarmStart:
         """
         found = f"{self.components} components in {self.dimension} dimensions, {self.flow}"
         components, dimension = len(theory.components), theory.lattice.dimension
-        own, given = _flow_weights(state), self.weights  # those of a range begin as at one point
+        own, given = _flow(state), self.weights
+        if self.over is not None and self.parameters is not None and not self.over.has_the_box_of(over):
+            given = _flow(state_at(given, self.over.features(self.over.point(self.parameters)[None]).T))
+        if not any(name.startswith(OVER) for name in given):  # those of a range begin as at one point
+            own = {name: value for name, value in own.items() if not name.startswith(OVER)}
         same = (self.components, self.dimension, self.flow) == (components, dimension, flow)
         if isinstance(flow, BisectionSpec):  # levels that one chain lacks stay as they are in the other
             own, given = ({k: v for k, v in w.items() if k in own and k in given} for w in (own, given))
@@ -95,14 +108,9 @@ class WarmStart:
                 remedy="start from a run of the same theory on another lattice, and leave the flow to it; "
                 "an extent of 1 has no neighbours and goes with no other",
             )
-        return {**state, **{name: self.weights[name].astype(state[name].dtype) for name in own}}
+        return {**state, **{name: given[name].astype(state[name].dtype) for name in own}}
 
 
-def _flow_weights(
-    state: Mapping[str, np.ndarray], over: CouplingRange | None = None, parameters: Couplings | None = None
-) -> dict[str, np.ndarray]:
-    """The weights of the flow; of a run over a range of couplings those at the point of the run."""
-    if over is not None and parameters is not None:
-        state = state_at(state, over.features(over.point(parameters)[None]).T)
-    weights = {name: np.array(value) for name, value in state.items() if name.startswith("flow.")}
-    return {name: value for name, value in weights.items() if not name.startswith(OVER)}
+def _flow(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights of the flow; over a range those by which they depend on the couplings as well."""
+    return {name: np.array(value) for name, value in state.items() if name.startswith("flow.")}

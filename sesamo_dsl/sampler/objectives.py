@@ -138,12 +138,12 @@ def wall_penalty(arrays: Arrays, facets: Array, height: float, slope: float) -> 
 def batch_ess(arrays: Arrays, log_w: Array, shares: Array | None, apart: Array | None = None) -> Array:
     """(Σw)²/(N Σw²) of a batch of N; ``shares``, (batch,) of mean 1, multiply the terms of both sums.
 
-    With ``apart``, (groups, batch), 0 within a group and −∞ elsewhere, it is the mean over the groups.
+    With ``apart``, (groups, batch), 0 within a group and −∞ elsewhere, it is that of every group, (groups,).
     """
     if apart is not None:
         grouped = log_w + apart
         first, second = (arrays.logsumexp(n * grouped, axis=1) for n in (1, 2))
-        return (arrays.xp.exp(2 * first - second - arrays.logsumexp(apart, axis=1))).mean()
+        return arrays.xp.exp(2 * first - second - arrays.logsumexp(apart, axis=1))
     count = 0.0 if shares is None else arrays.xp.log(shares)
     first, second = arrays.logsumexp(log_w + count, axis=0), arrays.logsumexp(2 * log_w + count, axis=0)
     return arrays.xp.exp(2 * first - second) / len(log_w)

@@ -9,7 +9,6 @@ base and weights have one value for each configuration; else it is the sampler o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,9 @@ from .objectives import ForwardPart
 from .sampler import Sampler
 
 _ALIKE = 16  # configurations of a batch with equal couplings
+_MEMORY = 0.9  # weight of what is known of a point against what a step says
+_LEAST = 1e-6  # 1 − ESS below which points count as equally good
+_EQUAL = 0.5  # share of the groups that is spread equally over all points
 
 
 class OverRange:
@@ -52,9 +54,9 @@ class OverRange:
         over: CouplingRange,
     ) -> None:
         self._arrays, self._compiled, self._action = arrays, compiled, action
-        self._parameters, self._base, self._plan = parameters, base, replace(plan, over=None)
+        self._parameters, self._base, self._plan = parameters, base, plan.of_one_point
         self._functions = compiled.varying(frozenset(over.names)).bind(parameters)
-        points, precision = over.trained, compiled.precision
+        points, precision = over.trained(plan.density), compiled.precision
         dtype = plan.flow_precision or precision
         bases = [base.at(point) for point in points]
         self._couplings = {
@@ -70,11 +72,25 @@ class OverRange:
         self._groups = np.arange(plan.batch) * max(1, plan.batch // _ALIKE) // plan.batch
         apart = np.where(self._groups == np.unique(self._groups)[:, None], 0.0, -np.inf)
         self._apart = arrays.constant(apart, "float64")
+        self.misses = np.ones(len(points))
 
     def points(self, step: int) -> np.ndarray:
-        """Numbers of the points of the configurations of a step, (batch,); seed and step determine them."""
-        rng = np.random.default_rng((self._plan.seed, 9, step))
-        return rng.integers(len(self._constants), size=self._groups[-1] + 1)[self._groups]
+        """Numbers of the points of the configurations of a step, (batch,).
+
+        Seed and step determine them; if the density is adaptive, also the state of the training: half of the
+        groups are anywhere then, and the others where 1 − ESS was large in the last steps.
+        """
+        rng, count = np.random.default_rng((self._plan.seed, 9, step)), len(self._constants)
+        if self._plan.density != "adaptive":
+            return rng.integers(count, size=self._groups[-1] + 1)[self._groups]
+        density = _EQUAL / count + (1 - _EQUAL) * self.misses / self.misses.sum()
+        return rng.choice(count, size=self._groups[-1] + 1, p=density)[self._groups]
+
+    def learn(self, points: np.ndarray, ess: np.ndarray) -> None:
+        """Remember 1 − ESS of the groups of a step at its points, (batch,)."""
+        first = np.unique(self._groups, return_index=True)[1]
+        for point, miss in zip(points[first], np.clip(1 - ess, _LEAST, 1), strict=True):
+            self.misses[point] = _MEMORY * self.misses[point] + (1 - _MEMORY) * miss
 
     def constant(self, points: np.ndarray) -> float:
         """The mean of the field-independent part of S that the emitted action leaves out."""
@@ -88,7 +104,7 @@ class OverRange:
         forward: ForwardPart | None,
         points: Array,
     ) -> tuple[Array, Array]:
-        """The objective of a step, the mean over its configurations, and the mean ESS of its groups."""
+        """The objective of a step, the mean over its configurations, and the ESS of its groups, (groups,)."""
         given, compiled = self._given(points), self._compiled
         emitted = given.bound(self._functions)
         sampler = Sampler(

@@ -27,7 +27,7 @@ from ..compiled_program import CompiledProgram, check_configurations
 from ..errors import OptionError
 from ..flows.base import GaussianBase
 from ..flows.range_base import RangeBase
-from ..flows.range_weights import initial_over, state_at
+from ..flows.range_weights import MISSES, initial_over, state_at
 from ..flows.weights import check_state
 from ..machine.memory import check_memory
 from ..plan.plan import Plan
@@ -206,7 +206,7 @@ class TrainableModel(SamplerModel):
         assert plan.over is not None
         assert isinstance(base, RangeBase)
         point = plan.over.point(parameters)
-        fixed = compiled.backend.model(compiled, parameters, base.at(point), replace(plan, over=None))
+        fixed = compiled.backend.model(compiled, parameters, base.at(point), plan.of_one_point)
         weights = state_at(self.state(), plan.over.features(point[None]).T)
         fixed.load_state({**fixed.state(), **weights})
         return fixed
@@ -219,7 +219,7 @@ class TrainableModel(SamplerModel):
             noise, directions, forward, _ = self._inputs(self._steps_done + k, None)
             for i, point in enumerate(points):
                 here = self.arrays.constant(np.full(self._plan.batch, point), "index")
-                found[k, i] = float(self._objective(noise, directions, forward, here)[1])
+                found[k, i] = float(self._objective(noise, directions, forward, here)[1].mean())
         return found.mean(axis=0)
 
     @_scoped
@@ -260,8 +260,11 @@ class TrainableModel(SamplerModel):
         step = self._steps_done
         metrics = self._advance(rate, *self._inputs(step, reference, forward_weight))
         self._steps_done += 1
-        figures = {name: float(value) for name, value in metrics.items()}
-        return {**figures, "loss": figures["loss"] + self._constant_of(step)}
+        constant = self._constant_of(step)
+        if self._over is not None:
+            self._over.learn(self._over.points(step), self._numpy(metrics["ess"]))
+        figures = {name: float(value.mean()) for name, value in metrics.items()}
+        return {**figures, "loss": figures["loss"] + constant}
 
     @_scoped
     def use_optimizer(self, optimizer: Any) -> None:
@@ -302,7 +305,8 @@ class TrainableModel(SamplerModel):
     def state(self) -> dict[str, np.ndarray]:
         """See ``Model.state``."""
         weights = {name: np.array(self._numpy(w)) for name, w in self.weights.items()}
-        return {**weights, **self._memory(), "step": np.array(self._steps_done)}
+        looked = {} if self._over is None else {MISSES: self._over.misses.copy()}
+        return {**weights, **looked, **self._memory(), "step": np.array(self._steps_done)}
 
     @_scoped
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
@@ -310,12 +314,15 @@ class TrainableModel(SamplerModel):
         own = {name: np.asarray(array) for name, array in state.items() if name.startswith(_NAME)}
         rest = {name: array for name, array in state.items() if name not in own}
         moments = {} if own else self._moments()
-        expected = {**self.weights, **moments, "step": np.array(0)}
+        looked = {} if self._over is None else {MISSES: self._over.misses}
+        expected = {**self.weights, **looked, **moments, "step": np.array(0)}
         check_state({name: tuple(array.shape) for name, array in expected.items()}, rest)
         if self._own is not None and not own:
             raise ValueError(f"a state of Adam for a model that is trained with {self._own}")
         self._steps_done = int(state["step"])
         self._restore(rest)
+        if self._over is not None:
+            self._over.misses = np.array(rest[MISSES], np.float64)
         if not own:
             self._restore_moments(rest)
         elif self._own is None:

@@ -12,20 +12,25 @@ from rich.text import Text
 from .random_theories import RandomResult
 from .suite import PropertyResult, show
 
+_WIDE = 120  # columns of a terminal in which statements have a column of their own
 
-def results_table(results: Sequence[PropertyResult]) -> Table:
-    """A table of properties with examples tried, worst residual and its tolerance, and seconds."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("", "law", "statement"):
+
+def results_table(results: Sequence[PropertyResult], width: int = _WIDE) -> Table:
+    """A table of properties with examples tried, worst residual and its tolerance, and seconds.
+
+    In a terminal of few columns, ``width``, statements stand below the names of the laws.
+    """
+    table, wide = Table(box=None, header_style="bold", pad_edge=False), width >= _WIDE
+    for name in ("", "law", "statement") if wide else ("", "law and statement"):
         table.add_column(name, no_wrap=name == "law")
     for name in ("examples", "worst residual", "tolerance", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         residual, tolerance = result.worst.worst
+        said = Text(result.prop.statement, style="" if wide else "dim")
         table.add_row(
             Text("✓", style="green") if result.holds else Text("✗", style="bold red"),
-            result.prop.name,
-            Text(result.prop.statement),
+            *((result.prop.name, said) if wide else (Text(f"{result.prop.name}\n").append(said),)),
             str(result.examples),
             f"{residual:.2g}",
             f"{tolerance:.2g}",
@@ -48,7 +53,7 @@ def counterexample(result: PropertyResult) -> str:
 
 def print_results(results: Sequence[PropertyResult], seconds: float, console: Console) -> None:
     """Print the table, the wall time, the probability of a false alarm and every counterexample."""
-    console.print(results_table(results))
+    console.print(results_table(results, console.width))
     level = sum(result.false_alarm for result in results)
     failed = [result for result in results if not result.holds]
     console.print(

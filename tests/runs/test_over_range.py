@@ -14,6 +14,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.backend import Model
 from sesamo_dsl.errors import NotNormalizableError, OptionError, ParameterError, RunError, SesamoError
 from sesamo_dsl.flows.base import GaussianBase
+from sesamo_dsl.flows.coupling_range import CouplingRange
 from sesamo_dsl.flows.range_weights import OVER
 from sesamo_dsl.ir.program import Program
 from sesamo_dsl.values.couplings import Couplings
@@ -168,8 +169,9 @@ def test_training_follows_the_couplings() -> None:
         assert samples.ess > 0.93, (a, h, samples.ess)
 
 
-def test_a_training_is_resumed_bit_for_bit(tmp_path: Path) -> None:
-    options = {**TRAINING, "steps": 6, "batch": 32}
+@pytest.mark.parametrize("density", ["ends", "adaptive"])
+def test_a_training_is_resumed_bit_for_bit(tmp_path: Path, density: str) -> None:
+    options = {**TRAINING, "steps": 6, "batch": 32, "density": density}
     whole = gaussian().train(**options)
     begun = gaussian().train(
         **{**options, "directory": tmp_path / "run"}, callbacks=[lambda s: s.number == 3]
@@ -193,6 +195,54 @@ def test_a_training_is_resumed_bit_for_bit(tmp_path: Path) -> None:
         start_from=tmp_path / "run", steps=1, directory=False, check=False, progress=False
     )
     assert warm.plan.flow == TRAINING["flow"]
+
+
+def test_points_are_denser_at_the_ends() -> None:
+    box = CouplingRange.of({"a": (1.0, 3.0), "h": (-1.0, 0.0)})
+    for density, share in (("ends", 1 / 3), ("adaptive", 1 / 3), ("uniform", 1 / 2)):
+        points = box.trained(cast(Any, density))
+        middle = (points[:, 0] > 1.5) & (points[:, 0] < 2.5)  # half of the interval, 1/3 of the angles
+        assert abs(middle.mean() - share) < 0.03
+        assert (points.min(axis=0) == box.low).all()
+        assert (points.max(axis=0) == box.high).all()
+    few = CouplingRange.of([{"a": 1.0}, {"a": 1.2}, {"a": 3.0}])
+    assert few.trained("ends").tolist() == few.trained("uniform").tolist() == [[1.0], [1.2], [3.0]]
+    with pytest.raises(OptionError, match=r"density\n.*over="):
+        gaussian().plan(density="adaptive")
+
+
+def test_an_adaptive_training_looks_where_the_ess_is_low() -> None:
+    """Half of the groups are spread equally, the others in proportion to what was missed."""
+    over = {"over": [{"a": 0.5 + 0.1 * i} for i in range(4)], "density": "adaptive"}
+    run = gaussian().train(**{**TRAINING, **cast(dict[str, Any], over)}, steps=1, batch=32)
+    model = cast(Any, run.model)
+    model._over.misses = np.array([0.0, 0.0, 0.3, 0.1])
+    seen = np.concatenate([model._over.points(step) for step in range(2000)])
+    shares = np.bincount(seen, minlength=4) / len(seen)
+    expected = 0.125 + 0.5 * np.array([0, 0, 0.75, 0.25])
+    assert (abs(shares - expected) < 5 * np.sqrt(expected * (1 - expected) / (2 * 2000))).all()
+    model._over.learn(np.array([2] * 16 + [0] * 16), np.array([0.5, 1.0]))
+    np.testing.assert_allclose(model._over.misses, [1e-7, 0.0, 0.9 * 0.3 + 0.1 * 0.5, 0.1])
+
+
+def test_a_range_starts_from_the_functions_of_another_run() -> None:
+    """Over the same box all weights are taken over; over another one those at the couplings of the run."""
+    first = gaussian().train(**TRAINING, steps=3, batch=32)
+    begun = first.model.state()
+    untrained = {"learning_rate": 1e-12, "steps": 1, "batch": 32, "start_from": first}
+    same = gaussian().train(**{**TRAINING, **cast(dict[str, Any], untrained)}).model.state()
+    varied = [name for name in begun if name.startswith("flow.over.")]
+    assert any(np.abs(begun[name]).max() > 0 for name in varied)
+    for name in (name for name in begun if name.startswith("flow.")):
+        np.testing.assert_allclose(same[name], begun[name], atol=1e-10, err_msg=name)
+    box = {"over": {"a": (0.7, 1.6), "h": (-0.7, 0.6)}}
+    other = gaussian().train(**{**TRAINING, **cast(dict[str, Any], untrained | box)}).model.state()
+    assert all(np.abs(other[name]).max() < 1e-10 for name in varied)
+    x = np.random.default_rng(0).normal(size=(3, 1, 3))
+    here = gaussian().train(
+        **{**TRAINING, **cast(dict[str, Any], untrained), "over": None, "parameters": first.parameters}
+    )
+    np.testing.assert_allclose(here.log_prob(x), first.log_prob(x), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
