@@ -132,14 +132,19 @@ class NormalForm:
             images.append(monomial.xreplace(moved))
         if len(images) > 1 and angles_in(monomial) and any(-image in images for image in images):
             return sp.S.Zero  # a sine that a translation takes to its negative
-        return min(images or [monomial], key=_alphabetical)
+        if len(images) > 1:  # text takes long to write
+            return min(images, key=_alphabetical)
+        return images[0] if images else monomial
 
 
 def _alphabetical(monomial: sp.Expr) -> tuple[str, str]:
     """Sort key: fields first, so that a product has one position whatever its coefficient."""
     constants = monomial.atoms(SiteConstant)
-    fields = monomial.xreplace(dict.fromkeys(constants, sp.S.One)) if constants else monomial
-    return sp.sstr(fields.as_coeff_Mul()[::-1]), sp.sstr(monomial.as_coeff_Mul()[::-1])
+    whole = sp.sstr(monomial.as_coeff_Mul()[::-1])
+    if not constants:
+        return whole, whole
+    fields = monomial.xreplace(dict.fromkeys(constants, sp.S.One))
+    return sp.sstr(fields.as_coeff_Mul()[::-1]), whole
 
 
 def _expand(expr: sp.Expr) -> sp.Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -181,16 +182,20 @@ def test_forward_metrics_of_a_run(tmp_path: Any) -> None:
     assert "forward ESS" in str(independent)
 
 
+@cache
+def compiled_slice() -> sd.CompiledTheory:
+    return sd.compile(complex_phi4(2, 4), "torch")
+
+
 @pytest.mark.parametrize("h", [0.0, 0.05])
 def test_metropolis_weights_and_hmc_agree_on_a_slice(h: float, tmp_path: Any) -> None:
     """Complex φ⁴ with auxiliary coordinates: three ways to the same expectation values."""
-    theory, couplings = complex_phi4(2, 4), {"h": h}
-    flow = sd.FlowSpec(layers=2, hidden=(12,), kernel=3)
-    compiled = sd.compile(theory, "torch")
+    compiled, couplings = compiled_slice(), {"h": h}
+    theory, flow = compiled.theory, sd.FlowSpec(layers=2, hidden=(12,), kernel=3)
     options = {"steps": 100, "batch": 64, "flow": flow, "progress": False}
     samples = compiled.train(parameters=couplings, directory=tmp_path / "run", **options).sample(20_000)
     metropolis = sd.independence_metropolis(samples)
-    truth = sd.hmc(theory, parameters=couplings, **SHORT)
+    truth = sd.hmc(compiled, parameters=couplings, **SHORT)
     assert samples.ess > 0.5
     assert metropolis.acceptance > 0.5
     for name in theory.observables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import math
 import os
@@ -230,16 +231,22 @@ def test_whatever_a_theory_file_raises(text: str, tmp_path: Path) -> None:
         sd.load_theory(tmp_path / "theory.py")
 
 
+def drawn_by_torch(directory: Any) -> np.ndarray:
+    compiled = sd.compile(sd.load_theory("gaussian_mixture"), "torch")
+    run = compiled.train(steps=2, batch=8, progress=False, directory=directory)
+    return run.sample(5).x
+
+
+@functools.cache
+def drawn_with_nothing_switched_on() -> np.ndarray:
+    return drawn_by_torch(False)
+
+
 @pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")])
 def test_what_is_switched_on_in_torch_does_not_matter(around: Callable[[], Any], tmp_path: Path) -> None:
-    def drawn(place: str) -> sd.Samples:
-        compiled = sd.compile(sd.load_theory("gaussian_mixture"), "torch")
-        run = compiled.train(steps=2, batch=8, progress=False, directory=tmp_path / place)
-        return run.sample(5)
-
-    before = drawn("plain")
+    before = drawn_with_nothing_switched_on()
     with around():
-        assert np.array_equal(drawn("around").x, before.x)
+        assert np.array_equal(drawn_by_torch(tmp_path / "around"), before)
 
 
 def test_float64_of_jax_is_on_only_inside() -> None:

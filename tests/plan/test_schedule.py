@@ -11,6 +11,7 @@ import sesamo_dsl as sd
 from sesamo_dsl.training.schedule import forward_weight
 
 REFERENCE = np.random.default_rng(0).normal(size=(100, 1, 1))
+SMALL = sd.FlowSpec(layers=2, hidden=(4,), kernel=1, transform="affine")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_the_weight_of_a_step_is_the_one_of_the_schedule(backend: str) -> None:
     compiled = sd.compile(sd.Theory("well", fields=[x], action=x**2 / 2 + x**4), backend)
 
     def loss(weight: float) -> float:
-        model = compiled.model(compiled.plan(forward_weight=0.0), seed=0)
+        model = compiled.model(compiled.plan(forward_weight=0.0, flow=SMALL), seed=0)
         return model.step(1e-3, REFERENCE[:50], weight)["loss"]
 
     none, half, all_of_it = (loss(weight) for weight in (0.0, 0.5, 1.0))
