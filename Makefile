@@ -6,7 +6,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # A file stays in one process, which then compiles its theories once
 TEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test quick lint bench docs notebooks clean
+.PHONY: demo test quick long lint bench docs notebooks clean
 
 demo: $(VENV)/demo-installed
 	rm -rf demo/gaussian_mixture
@@ -17,7 +17,10 @@ test: $(VENV)/dev-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_FLAGS)
 
 quick: $(VENV)/dev-installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not long"
+
+long: $(VENV)/dev-installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_FLAGS) -m long
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check

@@ -30,7 +30,7 @@ def test_theories_lists_all() -> None:
 @pytest.mark.parametrize(
     ("theory", "words"),
     [
-        ("scalar_phi4", ["verdict: broken", "T_1 is broken: refuted"]),
+        ("scalar_phi4", ["verdict: broken", "A_1 is broken: refuted"]),
         (str(EXAMPLE), ["Z3(chi), order 3: broken", "Z2(sigma), order 2: exact"]),
     ],
 )

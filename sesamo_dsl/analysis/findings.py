@@ -140,6 +140,9 @@ class Findings:
         h with S₁ = Σ_a h_a Σ_x φ_a on the collective multiplet of the only Lie group, if S₁ has this form.
     surviving, representation
         For a broken finite group: the subgroup that survives, and how S₁ transforms.
+    combined
+        Combinations of the generators of several broken Lie groups that leave the action invariant, beside
+        those that survive in each of the groups: a diagonal U(1), for instance.
     limits
         Sentences on results that were not computed, and on consequences of the declaration that may surprise.
     divergence
@@ -156,6 +159,7 @@ class Findings:
     linear_source: tuple[sp.Expr, ...] | None = None
     surviving: SurvivingSubgroup | None = None
     representation: BreakingRepresentation | None = None
+    combined: tuple[sp.ImmutableMatrix, ...] = ()
     limits: tuple[str, ...] = ()
     divergence: Divergence | None = None
 

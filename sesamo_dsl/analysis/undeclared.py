@@ -15,8 +15,8 @@ from .discovery.angle_shifts import AngleShifts
 from .result import Analysis
 
 
-def undeclared_symmetries(analysis: Analysis, seconds: float) -> tuple[list[str], tuple[str, ...]]:
-    """(one line for each generator that was not declared, the limits of the search).
+def undeclared_symmetries(analysis: Analysis, seconds: float) -> tuple[list[str] | None, tuple[str, ...]]:
+    """(one line for each generator that was not declared, the limits of the search); None without a search.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def undeclared_symmetries(analysis: Analysis, seconds: float) -> tuple[list[str]
     try:
         found = find_symmetries(analysis.theory, seconds=seconds)
     except LatticeError:
-        return [], ("on the nodes of a graph, and of determinants, symmetries are not searched",)
+        return None, ("symmetries on the nodes of a graph, and of determinants, are declared, not searched",)
     lines = []
     rotations = [floats(t).ravel() for report in analysis.lie_reports for t in report.matrices]
     for matrix in found.algebra.basis:

@@ -7,6 +7,7 @@ import inspect
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import version
@@ -35,7 +36,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except SesamoError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from error
@@ -47,6 +50,11 @@ class _Commands(TyperGroup):
             usage = {"class": "usage", "found": error.format_message()}
             write_object({"command": ctx.invoked_subcommand, "exit_code": 2, "error": usage}, sys.stdout)
             raise typer.Exit(2) from error
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as a sentence: the line of code that gave it says nothing to who typed a command."""
+    typer.secho(f"warning: {message}", fg="yellow", err=True)
 
 
 _JSON = "sesamo_dsl.json"

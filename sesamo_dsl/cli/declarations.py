@@ -78,8 +78,11 @@ def check(theory: TheoryArgument, settings: SettingsOption = None) -> None:
         lines, limits = undeclared_symmetries(analysis, _SEARCH_SECONDS)
     say(TextWriter().document(tuple(verdicts(analysis))))
     say(f"\nverdict: {verdict_of(analysis)}")
-    say("exact symmetries that are not declared:" if lines else "no undeclared symmetry was found")
-    for line in lines:
+    if lines is None:
+        say("undeclared symmetries were not searched")
+    else:
+        say("exact symmetries that are not declared:" if lines else "no undeclared symmetry was found")
+    for line in lines or ():
         say(f"  {line}")
     for limit in limits:
         say(f"  limit of the search: {limit}")

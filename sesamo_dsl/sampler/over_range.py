@@ -55,6 +55,7 @@ class OverRange:
     ) -> None:
         self._arrays, self._compiled, self._action = arrays, compiled, action
         self._parameters, self._base, self._plan = parameters, base, plan.of_one_point
+        self._adaptive = plan.density == "adaptive"
         self._functions = compiled.varying(frozenset(over.names)).bind(parameters)
         points, precision = over.trained(plan.density), compiled.precision
         dtype = plan.flow_precision or precision
@@ -81,7 +82,7 @@ class OverRange:
         groups are anywhere then, and the others where 1 − ESS was large in the last steps.
         """
         rng, count = np.random.default_rng((self._plan.seed, 9, step)), len(self._constants)
-        if self._plan.density != "adaptive":
+        if not self._adaptive:
             return rng.integers(count, size=self._groups[-1] + 1)[self._groups]
         density = _EQUAL / count + (1 - _EQUAL) * self.misses / self.misses.sum()
         return rng.choice(count, size=self._groups[-1] + 1, p=density)[self._groups]

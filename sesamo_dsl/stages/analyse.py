@@ -147,6 +147,7 @@ def _derived(theory: Theory) -> Analysis:
         source,
         surviving,
         representation,
+        _combined(theory, lie_reports, normal_form, limits),
         tuple(dict.fromkeys(limits)),
         _divergence(theory),
     )
@@ -221,6 +222,23 @@ def _lie_report(
     if len(matrices) == 1:
         charges = breaking_charges(theory, matrices[0], split_by(matrices), normal_form)
     return LieReport(symmetry, matrices, verdicts, slice_, surviving, charges)
+
+
+def _combined(
+    theory: Theory, reports: Sequence[LieReport], normal_form: NormalForm, limits: list[str]
+) -> tuple[sp.ImmutableMatrix, ...]:
+    """Combinations of generators of several broken groups that survive, beside those of single groups."""
+    broken = [report for report in reports if report.status != "exact"]
+    if len(broken) < 2:
+        return ()
+    known = [matrix for report in broken for matrix in report.surviving]
+    new: list[sp.ImmutableMatrix] = []
+    generators = [matrix for report in broken for matrix in report.matrices]
+    for matrix in surviving_algebra(theory, generators, normal_form, limits):
+        rows = [each.flat() for each in (*known, *new, matrix)]
+        if sp.Matrix(rows).rank() == len(rows):
+            new.append(matrix)
+    return tuple(new)
 
 
 def _check_factors(theory: Theory, finite: Sequence[SymmetryReport], lie: Sequence[LieReport]) -> None:

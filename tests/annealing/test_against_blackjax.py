@@ -55,6 +55,7 @@ def by_blackjax() -> list[tuple[float, np.ndarray]]:
     return runs
 
 
+@pytest.mark.long
 def test_log_z_and_means_agree_with_blackjax() -> None:
     pytest.importorskip("blackjax")
     with load_backend("jax").scope("float64"):

@@ -117,7 +117,10 @@ EXACT |= {
 }
 
 
-@pytest.mark.parametrize("name", EXACT)
+LONG = [pytest.param("thin bump", marks=pytest.mark.long)]
+
+
+@pytest.mark.parametrize("name", [*(name for name in EXACT if name != "thin bump"), *LONG])
 def test_log_z_against_quadrature(name: str) -> None:
     theory, exact = EXACT[name]
     annealed = sd.anneal(theory, walkers=512, populations=4, seed=1, progress=False)
@@ -126,6 +129,7 @@ def test_log_z_against_quadrature(name: str) -> None:
     assert abs(annealed.virial.value - 1) < SIGMAS * annealed.virial.error + 1e-12
 
 
+@pytest.mark.long
 def test_the_errors_are_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """z of results of four populations each has variance 1; the benchmarks have larger ones of this kind."""
     theory, exact = EXACT["broken double well"]

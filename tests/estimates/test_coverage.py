@@ -91,6 +91,7 @@ def test_a_missed_mode_is_flagged_with_its_mass_and_an_example() -> None:
     assert pickle.loads(pickle.dumps(found)).text() == found.text()
 
 
+@pytest.mark.long
 def test_sound_models_are_not_flagged() -> None:
     """Two hundred of them, exact ones and such with the wrong share of the modes, which weights correct."""
     found = [compared((SHARE, 0.3)[seed % 2], seed, 1000) for seed in range(200)]

@@ -369,6 +369,7 @@ def test_it_starts_from_the_couplings_of_pairs() -> None:
     assert np.abs(spec.mask[:, 0] - np.tril(np.ones((5, 5)), -1)).max() == 0
 
 
+@pytest.mark.long
 def test_training_learns_correlated_sectors(tmp_path: Path) -> None:
     """Six wells of alternating sign: a product law misses what neighbours know of each other."""
     program = sd.compile(wells(6), "torch")

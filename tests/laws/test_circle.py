@@ -146,6 +146,7 @@ def test_the_gradient_is_unbiased(law: str, gradient: str, steps: int) -> None:
     assert abs(exact) > 8 * error, "no test"
 
 
+@pytest.mark.long
 def test_training_comes_near_the_tabulated_law(tmp_path: Path) -> None:
     ess = {}
     for law in ("heat_bath", "learned", "conditional"):

@@ -307,7 +307,7 @@ def test_power_of_a_sum_is_in_parentheses() -> None:
         ("U(1) x U(1)", ["No exact conditional law", "log Δ_1", "R_1(n_1) R_2(n_2) y", "N(a_2)"]),
         ("U(1) x Z2", ["p(u|y, n)", "x = T_u R(n) y", "moves the sites", "equivariant"]),
         ("chain", ["Σ_(h ∈ H) p_1(h u|y) exp(−S₁(T_u y))/W", "H the 2 elements"]),
-        ("ten components", ["T_1: x_0 ↦ -x_0"]),
+        ("ten components", ["A_1: x_0 ↦ -x_0"]),
         ("none", ["No symmetry to modulate with"]),
     ],
 )

@@ -470,7 +470,11 @@ def local_theories() -> list[sd.Theory]:
     ]
 
 
-@pytest.mark.parametrize("theory", local_theories(), ids=lambda theory: theory.name)
+@pytest.mark.parametrize(
+    "theory",
+    [*local_theories()[:-1], pytest.param(local_theories()[-1], marks=pytest.mark.long)],
+    ids=lambda theory: theory.name,
+)
 def test_laws_of_local_groups(theory: sd.Theory) -> None:
     results = check_properties(theory, ["torch"], examples=5)
     assert [result.prop.name for result in results if not result.holds] == []

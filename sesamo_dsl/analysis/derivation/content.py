@@ -85,14 +85,14 @@ def _range(values: np.ndarray) -> tuple[sp.Expr, sp.Expr]:
 def _symmetry_lines(
     report: SymmetryReport | LieReport, components: Sequence[FieldComponent], numbers: Iterator[int]
 ) -> Iterator[Line]:
-    name, status = report.symmetry.name, report.status
+    of, status = report.symmetry.name, report.status
     infinitesimal = isinstance(report, LieReport)
     in_part = isinstance(report, SymmetryReport) and isinstance(report.symmetry, Sitewise | AngleRotation)
     if infinitesimal:
-        yield section("Symmetry {}: {}", name, status)
+        yield section("Symmetry {}: {}", of, status)
         yield say("Infinitesimal generators, $x ↦ exp(θT)x$ on the components of $x$:")
     else:
-        yield section("Symmetry {}, order {}: {}", name, report.order, status)
+        yield section("Symmetry {}, order {}: {}", of, report.order, status)
         if isinstance(report.symmetry, Sitewise):
             yield say(
                 "A copy of the finite group acts at each block of sites that agree on the axes {}. "
@@ -104,16 +104,17 @@ def _symmetry_lines(
             yield say("It is verified and left to the flow (equivariant): nothing is modulated with it.")
     for verdict, k in zip(report.verdicts, numbers, strict=False):
         matrix, sites = verdict.generator.matrix, verdict.generator.sites
-        yield map_line(f"T_{k}", matrix, components, infinitesimal=infinitesimal)
+        name = f"T_{k}" if infinitesimal else f"A_{k}"  # T_u are all elements, by their sectors
+        yield map_line(name, matrix, components, infinitesimal=infinitesimal)
         if not sites.is_identity:
-            yield say(f"$T_{k}$ moves the sites, {{}}.", str(sites))
+            yield say(f"${name}$ moves the sites, {{}}.", str(sites))
         for component, axes in zip(components, verdict.generator.signs, strict=False):
             if axes:
                 sign = sign_constant(sites.lattice, axes)
-                yield say(f"$T_{k}$ then multiplies ${{}}$ by the sign ${{}}$ of the site.", component, sign)
+                yield say(f"${name}$ then multiplies ${{}}$ by the sign ${{}}$ of the site.", component, sign)
         if verdict.generator.shift:
-            yield say(f"$T_{k}$ then adds the constants ${{}}$.", verdict.generator.shift)
-        yield item(f"$T_{k}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
+            yield say(f"${name}$ then adds the constants ${{}}$.", verdict.generator.shift)
+        yield item(f"${name}$ is {{}}: {{}}.", verdict.status, verdict.evidence)
         if verdict.status != "exact":
             if in_part:
                 yield say("The part of the action that changes:")
@@ -122,7 +123,7 @@ def _symmetry_lines(
             if verdict.part is not None:
                 yield say("$S$ is a function of $f = {}$, which changes:", verdict.part)
             function = "S" if verdict.part is None else "f"
-            change = f"L_(T_{k}) {function}" if infinitesimal else f"S∘T_{k} − S"
+            change = f"L_({name}) {function}" if infinitesimal else f"{function}∘{name} − {function}"
             yield equation(f"{change} = {{}}", verdict.residual)
 
 
@@ -179,6 +180,11 @@ def _breaking_lines(analysis: Findings) -> Iterator[Line]:
                 *report.charges,
                 2 * sp.pi / unit,
             )
+    if analysis.combined:
+        names = " and ".join(report.symmetry.name for report in broken)
+        yield say("Unbroken combinations of the generators of {}, beside these:", names)
+        for matrix, k in zip(analysis.combined, numbers, strict=False):
+            yield map_line(f"X_{k}", matrix, components, infinitesimal=True)
 
 
 def _density_lines(analysis: Findings) -> Iterator[Line]:

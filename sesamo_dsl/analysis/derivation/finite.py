@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import lcm
 
@@ -10,11 +10,14 @@ import numpy as np
 import sympy as sp
 
 from ...groups.angles import feature_matrix, features
+from ...groups.element import Element
 from ...groups.symmetry import linear_row
 from ...laws.autoregressive import Together
+from ...symbols.fields import FieldComponent
 from ..findings import Findings, SymmetryReport
-from .lines import Line, equation, fits, item, number, say, section, vector
+from .lines import Line, equation, fits, item, map_line, number, say, section, vector
 
+_LISTED = 24  # largest order of a group whose elements are listed
 _EXACT_ORDER = 64  # largest order for which the invariant inner product is averaged exactly
 _SAME = 1e-12
 
@@ -23,6 +26,11 @@ def finite_lines(analysis: Findings) -> Iterator[Line]:
     """Lines on the collective coordinate, the domain, the modulation and the law."""
     domain, group = analysis.domain, analysis.group
     yield section(f"The finite group: order {group.order}{' at each block' if analysis.axes else ''}")
+    if 1 < group.order <= _LISTED:
+        yield say("Its elements $T_u$, where $u$ is the number of the sector; $T_0$ is the identity:")
+        for u, element in enumerate(group.elements):
+            if u:
+                yield from _element_lines(f"T_{u}", element, analysis.theory.components)
     mean = "a block, one for each block" if analysis.axes else "the sites"
     yield say(f"Collective coordinate, with $⟨·⟩$ the mean over {mean}; $c(T_g x) = D_g c(x)$:")
     yield equation("c = " + vector("⟨{}⟩", len(domain.collective)), *domain.collective)
@@ -38,12 +46,21 @@ def finite_lines(analysis: Findings) -> Iterator[Line]:
         yield equation(f"λ_{j} = {{}} ≤ 0", wall)
         matrix, shift = group.elements[neighbour].matrix, group.elements[neighbour].shift
         if fits(matrix) and shift:
-            yield item(f"$λ_{j}$: towards $T_u Ω$, $T_u x = {{}} x + {{}}$ modulo $2π$", matrix, shift)
+            text = f"$λ_{j}$: towards $T_u Ω$, $u = {neighbour}$, $T_u x = {{}} x + {{}}$ modulo $2π$"
+            yield item(text, matrix, shift)
         elif fits(matrix):
-            yield item(f"$λ_{j}$: towards $T_u Ω$, $T_u = {{}}$", matrix)
+            yield item(f"$λ_{j}$: towards $T_u Ω$, $u = {neighbour}$, $T_u = {{}}$", matrix)
     if any(wall.atoms(sp.Float) for wall in walls):
         yield say("The reference is numerical: walls that depend on it are given to six digits.")
     yield from _law_lines(analysis)
+
+
+def _element_lines(name: str, element: Element, components: Sequence[FieldComponent]) -> Iterator[Line]:
+    yield map_line(name, element.matrix, components, infinitesimal=False)
+    if not element.sites.is_identity:
+        yield say(f"${name}$ moves the sites, {{}}.", str(element.sites))
+    if element.shift:
+        yield say(f"${name}$ then adds the constants ${{}}$.", element.shift)
 
 
 def _law_lines(analysis: Findings) -> Iterator[Line]:

@@ -57,10 +57,11 @@ def find_symmetries(
     if theory.lattice.graph_axis is not None or theory.has_determinants:
         raise LatticeError(
             f"find_symmetries of theory {theory.name}",
-            expected="an action on a hypercubic lattice",
-            found=f"one on {theory.lattice}",
-            remedy="declare the groups to be verified: groups.Automorphisms(lattice), groups.Translations("
-            "lattice), Z2(phi), …",
+            expected="an action on a hypercubic lattice without determinants",
+            found="determinants" if theory.lattice.graph_axis is None else f"one on {theory.lattice}",
+            remedy="declare the groups to be verified: "
+            + ("Z2(phi)" if theory.lattice.graph_axis is None else "groups.Automorphisms(lattice), Z2(phi)")
+            + ", …; sesamo-dsl check judges them",
         )
     search = Search(theory if at is None else theory.held(at), seconds)
     algebra = lie_algebra(search)
