@@ -78,7 +78,7 @@ class _Clock:
             self.stopped = f"stopped by {self._signals[0].name}"
             raise Interruption
         if self.elapsed > self.deadline:
-            self.stopped = "time was over"
+            self.stopped = f"time was over after {self.elapsed:.3g} s"
             raise Interruption
 
 
@@ -287,7 +287,7 @@ def _populations(
         enough = len(done) >= LEAST_POPULATIONS or options.seconds is None
         if enough and clock.elapsed - began > clock.left:
             if len(done) < LEAST_POPULATIONS:
-                clock.stopped = "time was over"
+                clock.stopped = f"time was over after {clock.elapsed:.3g} s"
             break
     return done
 

@@ -292,7 +292,7 @@ class Annealed(Exports, Reported):
                 f"annealing of theory {self.program.theory}",
                 expected="configurations of exp(−S)",
                 found=f"{self.stopped} at β = {self.reached:.3g}",
-                remedy="give it more seconds",
+                remedy="give it more seconds: run.check(seconds=…), or sd.anneal(…, seconds=…)",
             )
         count = min(most_of(self.samples.shape[1:]), len(self))
         edges = np.cumsum(self.weights) * count

@@ -139,6 +139,8 @@ def told(found: Sequence[PointCheck]) -> tuple[str, ...]:
 def unknown_between(found: Sequence[PointCheck]) -> str:
     """Why coverage is not known at a point without an annealing, in words."""
     missed = [check.text for check in found if check.status == "missed"]
+    if found and all(check.status == "unknown" for check in found):
+        return f"no annealing at a point of the range says anything, {found[0].text}: {found[0].verdict}"
     if not missed:
         return NOT_ASKED
     return f"the model misses a part at {'; '.join(missed)}, and there is no annealing here"

@@ -138,6 +138,9 @@ class Run(TrainedRun, Reported):
         title = f"Run of {self.compiled.program.theory}"
         return Sheet(title, [*(row(*pair) for pair in rows if pair[1]), self.plan.sheet], notes=self.notes)
 
+    def __str__(self) -> str:
+        return self.sheet.text()
+
     def _repr_html_(self) -> str:
         return self.sheet.html()
 

@@ -58,7 +58,7 @@ class WarmStart:
     def of(cls, run: Run | str | Path) -> WarmStart:
         """The weights of a run, given as an object or by its directory; RunError if it cannot be read."""
         if isinstance(run, Run):
-            shape, name = run.compiled.program.configuration_shape, str(run.directory or run)
+            shape, name = run.compiled.program.configuration_shape, str(run.directory or repr(run))
             begun = run.plan.over, run.parameters
             return cls(name, run.plan.flow, _flow(run.model.state()), shape[0], len(shape) - 1, *begun)
         place = checks.path(run, "start_from")

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..checks import calling, shown
 from ..errors import OptionError
+from ..estimates.coverage import NOT_ASKED
 from ..estimates.estimate import Estimate
 from ..estimates.log_z_derivatives import action_derivatives
 from ..estimates.pareto import harmful_tail_index
@@ -183,6 +184,7 @@ def measured(
     of_log_q = float(np.finfo(samples.log_q.dtype).eps) * max(1.0, float(np.abs(samples.log_q).mean()))
     rounding = [of_log_q if name.rpartition(":")[2] == "log_z" else 0.0 for name in found]
     couplings = numbers_only(samples.parameters)
+    unknown = samples.unchecked not in ("", NOT_ASKED)
     return ScanPoint(
         {name: couplings[name] for name in names},
         tuple(found),
@@ -190,7 +192,7 @@ def measured(
         ScanPoint.compressed(list(found.values()), rounding),
         samples.ess,
         len(samples),
-        coverage="" if samples.coverage is None else samples.coverage.status,
+        coverage=samples.coverage.status if samples.coverage else "unknown" if unknown else "",
         reach=reach,
         warnings=samples.warnings,
         **told,

@@ -63,7 +63,7 @@ def moved(one: Model) -> None:
 def ess_of_groups(ours: Any, number: int, noise: Any) -> float:
     """The mean ESS of the groups of a batch whose configurations are all at one point, by its own model."""
     over, groups = ours._plan.over, ours._over._groups
-    alone = ours.at({**ours._made_of[1], **over.at(over.trained[number])})
+    alone = ours.at({**ours._made_of[1], **over.at(over.trained("ends")[number])})
     with alone._scope():
         inputs = [
             ((noise[0][rows], noise[1][rows]), [], None)
@@ -85,7 +85,7 @@ def test_objective_and_gradient_are_means_over_single_couplings(
         noise = ours._inputs(0, None)[0]
     total, slopes = 0.0, {name: np.zeros(np.shape(w)) for name, w in ours.weights.items()}
     for number in np.unique(points):
-        rows, point = np.flatnonzero(points == number), over.trained[number]
+        rows, point = np.flatnonzero(points == number), over.trained("ends")[number]
         alone = ours.at({**compiled(backend).parameter_values(None), **over.at(point)})
         share = len(rows) / len(points)
         with alone._scope():

@@ -12,7 +12,9 @@ import sympy as sp
 from ...groups.rotations import AngleRotation
 from ...groups.sitewise import Sitewise
 from ...groups.staggering import sign_constant
+from ...symbols.bonds import WEIGHT
 from ...symbols.fields import ComplexField, FieldComponent, VectorField
+from ...symbols.lattice import Bonds
 from ..findings import Findings, LieReport, SymmetryReport
 from .finite import finite_lines
 from .lie import slice_lines
@@ -71,6 +73,10 @@ def _theory_lines(analysis: Findings) -> Iterator[Line]:
     for constant in t.site_constants:
         values = _range(cast(np.ndarray, constant.values))
         yield item("coupling ${}$ that depends on the site, given from ${}$ to ${}$", constant, *values)
+    for bonds in sorted(t.action.atoms(Bonds), key=sp.default_sort_key):
+        weights = np.array([float(weight) for *_, weight in bonds.bonds])
+        if np.ptp(weights):
+            yield item("weight ${}$ of the bonds, from ${}$ to ${}$", WEIGHT, *_range(weights))
     yield say("The target density is $p(x) = exp(−S(x))/Z$ with")
     yield equation("S = {}", t.action)
     for note in (*t.notes, *analysis.limits):

@@ -106,11 +106,14 @@ def orientations(program: Program, x: np.ndarray, weights: np.ndarray | None, dr
         moment = means @ program.constants[name].T
         if not np.isfinite(moment).all():
             continue
-        pictures.append(_orientation(moment, weights, drawn))
+        moved = np.flatnonzero(np.abs(program.constants[name]).max(axis=0))
+        components = ", ".join(program.components[a] for a in moved)
+        pictures.append(_orientation(moment, components, weights, drawn))
     return pictures
 
 
-def _orientation(moment: np.ndarray, weights: np.ndarray | None, drawn: str) -> Picture:
+def _orientation(moment: np.ndarray, components: str, weights: np.ndarray | None, drawn: str) -> Picture:
+    of = f"of M = Σ ({components})/√V on the orbit of the Lie group that turns them."
     figure = new_figure()
     axes = figure.subplots()
     dimension = moment.shape[1]
@@ -118,13 +121,13 @@ def _orientation(moment: np.ndarray, weights: np.ndarray | None, drawn: str) -> 
         values, low, high = np.arctan2(moment[:, 1], moment[:, 0]), -np.pi, np.pi
         axes.set_xticks([-np.pi, 0, np.pi], [r"$-\pi$", "0", r"$\pi$"])
         axes.axhline(1 / (2 * np.pi), color=GREY, linewidth=1.2, label="all directions alike")
-        label, caption = r"$\arg\,(M_1 + i M_2)$", "Angle of M = Σ φ/√V on the orbit of the Lie group."
+        label, caption = r"$\arg\,(M_1 + i M_2)$", f"Angle {of}"
     else:
         values, low, high = moment[:, 0] / np.maximum(np.linalg.norm(moment, axis=1), _TINY), -1.0, 1.0
         cosine = np.linspace(-0.999, 0.999, 201)
         density = (1 - cosine**2) ** ((dimension - 3) / 2)
         axes.plot(cosine, density / np.trapezoid(density, cosine), color=GREY, label="all directions alike")
-        label, caption = r"$M_1/|M|$", "Direction of M = Σ φ/√V on the orbit of the Lie group."
+        label, caption = r"$M_1/|M|$", f"Direction {of}"
     bins = np.linspace(low, high, 25).tolist()
     axes.hist(
         values,
