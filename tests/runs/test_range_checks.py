@@ -151,7 +151,7 @@ def test_the_point_of_the_lowest_ess_is_found(run: sd.Run) -> None:
     points = [{"h": h} for h in (0.0, 0.3, 1.1, 0.5)]
     standard: Any = compiled.model(over=points, base="standard", batch=64, flow=TRAINING["flow"])
     over = standard._plan.over
-    found = places(standard, over, {"a": 1.0, "h": 0.0})
+    found = places(standard, over, "ends", {"a": 1.0, "h": 0.0})
     assert found == {
         (0.0,): "an end",
         (1.1,): "an end, and the lowest ESS",
@@ -162,7 +162,7 @@ def test_the_point_of_the_lowest_ess_is_found(run: sd.Run) -> None:
     assert list(np.argsort(ess)) == [2, 3, 1, 0]
     box: Any = run.model
     assert run.plan.over is not None
-    assert list(places(box, run.plan.over, run.parameters))[:5] == [
+    assert list(places(box, run.plan.over, "ends", run.parameters))[:5] == [
         *[(a, h) for a in (0.7, 1.6) for h in (-0.7, 0.7)],
         (1.15, 0.0),
     ]
