@@ -10,7 +10,7 @@ from ...estimates.making import Making, now, versions_here
 from ...ir.program import Program
 from ...ir.text import program_text
 from ...runs import Run, digest, record_of
-from .blocks import Block, Facts, Fold, Items, Listing, Section, Text
+from .blocks import Block, Facts, Fold, Listing, Section, Text
 from .wording import number
 
 _LONGEST = 20_000  # characters of a program that a page holds
@@ -41,8 +41,6 @@ def of_run(run: Run, count: int, seed: int) -> Section:
         (name, _value(value)) for name, value in plan.as_json().items() if name != "reasons"
     ]
     blocks: list[Block] = [Facts(rows), Fold("Options of the training", [Facts(options)])]
-    if plan.reasons:
-        blocks.append(Fold("Why the compiler chose what was left open", [Items(plan.reasons)]))
     return Section("Provenance", [*blocks, _listing(run.compiled.program)])
 
 

@@ -10,7 +10,7 @@ from ...estimates.weighted import virial_label
 from ...runs import Run, analysis_of, stored_analysis
 from ...values.couplings import couplings_text
 from . import checklist, provenance, quantities, sample_pictures
-from .blocks import Block, Card, Fold, Page, Picture, Pictures, Section, Table, Text
+from .blocks import Block, Card, Fold, Items, Page, Picture, Pictures, Section, Table, Text
 from .theory import symmetry_section, theory_section
 from .wording import measured, number, power, share, typeset
 
@@ -60,6 +60,8 @@ def _training(run: Run) -> list[Block]:
     over = "" if run.plan.over is None else f", over {run.plan.over}"
     sentence = f"{run.progress}, in {number(run.course.seconds, 3)} s{over}."
     blocks: list[Block] = [Text(sentence[0].upper() + sentence[1:])]
+    if run.plan.reasons:
+        blocks += [Text("Why the compiler chose what was left open:"), Items(run.plan.reasons)]
     if not run.finished:
         blocks.append(Text("The training is not finished: run.resume() or sesamo-dsl resume goes on."))
     if not pictures:
