@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +73,17 @@ def test_a_run_is_judged_at_its_couplings_not_at_the_defaults(tmp_path: Path) ->
     refused(run("train", path, *QUICK, "--directory", tmp_path / "run"), "g = -1")
     trained = run("train", path, "--set", "g=1", *QUICK, "--directory", tmp_path / "run")
     assert trained.exit_code == 0, trained.output
+
+
+def test_a_warning_is_a_sentence_without_a_line_of_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed() -> Any:
+        warnings.warn("the moon is full", RuntimeWarning, stacklevel=1)
+        return ()
+
+    monkeypatch.setattr("sesamo_dsl.cli.declarations.shipped_theories", listed)
+    result = run("theories")
+    assert result.exit_code == 0
+    assert result.stderr == "warning: the moon is full\n"
 
 
 def test_check_without_symmetry_and_with_an_exact_one(tmp_path: Path) -> None:

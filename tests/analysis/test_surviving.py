@@ -343,3 +343,31 @@ def test_survivors_of_random_potentials(index: int) -> None:
     assert group.order % len(found) == 0
     actions = values(theory.action, theory, group, 1)
     assert tuple(np.flatnonzero(np.abs(actions - actions[0]) < 1e-9)) == found
+
+
+def test_what_two_broken_groups_leave_together() -> None:
+    """Re(a² b*) breaks both U(1), and leaves charges (1, 2): the generator J_a + 2 J_b."""
+    a, b = (sd.ComplexField(name, POINT) for name in "ab")
+    mixing = (a.re**2 - a.im**2) * b.re + 2 * a.re * a.im * b.im
+    quartic = a.abs2 + b.abs2 + a.abs2**2 + b.abs2**2
+    two = sd.Theory(
+        "two", fields=[a, b], action=POINT.sum(quartic + G * mixing), symmetries=[sd.U1(a), sd.U1(b)]
+    )
+    analysis = sd.analyse(two)
+    assert [report.surviving for report in analysis.lie_reports] == [(), ()]
+    (left,) = analysis.combined
+    turn = sp.Matrix([[0, -1], [1, 0]])
+    expected = sp.diag(turn, 2 * turn)
+    assert sp.Matrix([left.flat(), expected.flat()]).rank() == 1
+    assert "Unbroken combinations of the generators of U1(a) and U1(b)" in analysis.text()
+    x = np.random.default_rng(0).normal(size=(3, 4, 1))  # the flow of the generator, numerically
+    rotated = (sp.Matrix(left) * 0.7).exp().evalf()
+    turned = np.einsum("ab,nbx->nax", np.array(rotated, dtype=float), x)
+    compiled = sd.compile(two, precision="float64")
+    np.testing.assert_allclose(
+        compiled.action(turned, {"g": 0.61}), compiled.action(x, {"g": 0.61}), rtol=1e-12
+    )
+    one = sd.Theory(
+        "one", fields=[a, b], action=POINT.sum(quartic + G * a.re), symmetries=[sd.U1(a), sd.U1(b)]
+    )
+    assert sd.analyse(one).combined == ()  # U(1) of b survives by itself

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import pytest
 
 import sesamo_dsl as sd
 from sesamo_dsl.analysis.undeclared import undeclared_symmetries
-from sesamo_dsl.errors import ParameterError
+from sesamo_dsl.errors import LatticeError, ParameterError
 
 POINT = sd.Lattice(1)
 H = sd.parameters("h")
@@ -35,6 +36,18 @@ def test_what_is_not_declared_is_named() -> None:
     assert lines == [f"discrete: {Y} → -{Y}"]
     reflection = sd.Symmetry("reflection", [{Y: -Y}])
     assert undeclared_symmetries(sd.analyse(theory(reflection)), 60.0)[0] == []
+
+
+def test_on_a_graph_nothing_is_said_to_have_been_looked_for() -> None:
+    ring = sd.GraphLattice(nx.cycle_graph(4))
+    s = sd.ScalarField("s", ring)
+    on_nodes = sd.Theory("ring", fields=[s], action=ring.sum(s**4 + s**2 * ring.neighbours(s) ** 2))
+    lines, (limit,) = undeclared_symmetries(sd.analyse(on_nodes), 60.0)
+    assert lines is None
+    assert "not searched" in limit
+    with pytest.raises(LatticeError, match=r"Automorphisms\(lattice\)") as found:
+        sd.find_symmetries(on_nodes)
+    assert "Translations" not in str(found.value)
 
 
 def test_fields_of_different_sizes_are_not_exchanged() -> None:

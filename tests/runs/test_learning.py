@@ -79,12 +79,16 @@ def test_a_training_that_was_not_enough_is_followed_by_one_that_learns(
         return checking.anneal_for_training(compiled, parameters, seed, progress=progress)
 
     monkeypatch.setattr("sesamo_dsl.runs.run.anneal_for_check", by_number)
+    told: list[str] = []
+    monkeypatch.setattr("sesamo_dsl.runs.starting.tell", lambda text, *, progress: told.append(text))
     x, y = (sd.ScalarField(name, sd.Lattice(1)) for name in "xy")
     theory = sd.Theory("valley", fields=[x, y], action=x**2 / 2 + 8 * (y - x**2) ** 2)
     compiled = sd.compile(theory, "torch")
     assert inequivalent_minima(compiled.program, {}) == 1
     run = compiled.train(steps=100, directory=tmp_path / "run", progress=False, seed=1)
     assert any("a first training was not enough" in reason for reason in run.plan.reasons)
+    assert len(told) == 1
+    assert "training anew: a first training was not enough" in told[0]
     assert (run.plan.forward_weight, run.steps_done, run.finished) == (0.5, 100, True)
     assert run.plan.flows > 1
     samples = run.sample(8000)

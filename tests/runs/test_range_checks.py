@@ -217,6 +217,19 @@ def test_a_part_that_is_missed_somewhere_is_a_warning_elsewhere(run: sd.Run) -> 
     assert any("misses a part at a = 1" in w for w in ours.at(a=1.2).sample(500).warnings)
 
 
+def test_annealings_without_a_result_are_a_warning_everywhere(run: sd.Run) -> None:
+    ours = copy.copy(run)
+    ours.checked = (PointCheck({"a": 1.0, "h": 0.0}, "an end", None, "time was over after 5 s"),)
+    ours._compare()
+    scan = ours.scan({"a": [1.0, 1.2]}, n=200, parameters={"h": 0.0}, progress=False)
+    assert [point.coverage for point in scan.points] == ["unknown", "unknown"]
+    for a in (1.0, 1.2):
+        assert any("time was over after 5 s" in w for w in ours.at(a=a, h=0.0).sample(200).warnings)
+    assert "time was over" not in "".join(run.at(a=1.2).sample(200).warnings)  # where none was made
+    assert "coverage unknown" in str(ours)
+    assert "a from 0.7 to 1.6" in str(ours)
+
+
 def test_the_commands(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
 

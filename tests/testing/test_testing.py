@@ -54,7 +54,7 @@ from sesamo_dsl.testing.bridge_density import BridgeDensity
 from sesamo_dsl.testing.properties import PARALLEL_GROUPS
 from sesamo_dsl.testing.significance import SUITE_LEVEL, bernstein, student_bound, vanishing_mean
 from sesamo_dsl.testing.suite import require
-from sesamo_dsl.testing.table import counterexample, results_table
+from sesamo_dsl.testing.table import counterexample, print_results, results_table
 from sesamo_theories.complex_phi4 import complex_phi4
 from sesamo_theories.hubbard import hubbard, two_sites
 from sesamo_theories.on_model import on_model
@@ -300,6 +300,18 @@ def test_statements_are_shown_as_they_are_written() -> None:
     shown.print(results_table([PropertyResult(law, 1, Measurement(0.0, 1.0), 0.0)]))
     assert isinstance(shown.file, io.StringIO)
     assert law.statement in shown.file.getvalue()
+
+
+def test_a_narrow_table_has_statements_below_the_names() -> None:
+    shown = Console(file=io.StringIO(), width=80)
+    print_results([PropertyResult(law, 1, Measurement(0.0, 1.0), 0.0) for law in PROPERTIES], 1.0, shown)
+    assert isinstance(shown.file, io.StringIO)
+    text = shown.file.getvalue()
+    assert all(f" {law.name} " in text for law in PROPERTIES)
+    assert "…" not in text.replace("T_u", "").split("\n")[0]
+    assert text.count("\n") < 5 * len(PROPERTIES)
+    words = " ".join(text.split())
+    assert BY_NAME["bridge"].statement.split()[0] in words
 
 
 def test_conformance_finds_faults(
