@@ -386,8 +386,8 @@ FAULTS: tuple[Fault, ...] = (
         (
             "virial per degree of freedom",
             "normaliser",
-            "/ int(np.prod(x.shape[1:]))",
-            "/ int(np.prod(x.shape[2:]))",
+            "return np.concatenate(values) / int(np.prod(x.shape[1:]))",
+            "return np.concatenate(values) / int(np.prod(x.shape[2:]))",
         ),
         (
             "masses without weights",

@@ -162,14 +162,18 @@ class CouplingRange:
     def features(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """The polynomials of the couplings, (points, couplings) → (points, features), without the constant.
 
-        They are products of Chebyshev polynomials of each coupling, in units in which the box is [−1, 1].
+        They are products of Chebyshev polynomials of each coupling, in units in which the box is [−1, 1],
+        over the root of their number: a step of the training that moves all their weights alike, by the
+        learning rate, then moves a function of the couplings at a corner of the box, where all polynomials
+        are ±1, by that root times the rate at most, and by the rate elsewhere.
         """
         low, high = np.array(self.low), np.array(self.high)
         scaled, most = 2 * (points - low) / (high - low) - 1, _DEGREES[len(self.names)]
         single = chebvander(scaled, most)  # (points, couplings, degrees)
         powers = itertools.product(range(most + 1), repeat=len(self.names))
         chosen = np.array([p for p in powers if 0 < sum(p) <= most])
-        return np.stack([single[:, k, chosen[:, k]] for k in range(len(self.names))]).prod(axis=0)
+        factors = [single[:, k, chosen[:, k]] for k in range(len(self.names))]
+        return np.stack(factors).prod(axis=0) / math.sqrt(len(chosen))
 
 
 def _rows(points: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

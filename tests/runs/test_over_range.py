@@ -215,6 +215,20 @@ def test_points_are_denser_at_the_ends() -> None:
         gaussian().plan(density="adaptive")
 
 
+@pytest.mark.parametrize("names", ["a", "ah", "ahbc"])
+def test_functions_of_the_couplings_are_polynomials_of_one_size(names: str) -> None:
+    """Products cos(iα) cos(jβ) … at points cos α, cos β …; Σ f² is 1 at the corners and at most 1 elsewhere."""
+    box = CouplingRange.of(dict.fromkeys(names, (1.0, 3.0)))
+    angles = np.random.default_rng(0).uniform(0, np.pi, size=(50, len(names)))
+    found = box.features(2 + np.cos(angles))
+    np.testing.assert_allclose((box.features(box.corners) ** 2).sum(axis=1), 1)
+    assert (found**2).sum(axis=1).max() <= 1 + 1e-12
+    most = {1: 4, 2: 4, 4: 3}[len(names)]
+    degrees = [d for d in np.ndindex(*(most + 1,) * len(names)) if 0 < sum(d) <= most]
+    waves = [np.prod(np.cos(np.array(d) * angles), axis=1) for d in degrees]
+    np.testing.assert_allclose(found, np.array(waves).T / math.sqrt(len(degrees)), atol=1e-12)
+
+
 def test_an_adaptive_training_looks_where_the_ess_is_low() -> None:
     """Half of the groups are spread equally, the others in proportion to what was missed."""
     over = {"over": [{"a": 0.5 + 0.1 * i} for i in range(4)], "density": "adaptive"}
