@@ -161,7 +161,7 @@ TRAINING: dict[str, Any] = {
 
 def test_training_follows_the_couplings() -> None:
     """From one standard Gaussian at all couplings to the Gaussian of each, with log Z in closed form."""
-    run = gaussian().train(**TRAINING, steps=200, batch=64, learning_rate=0.01)
+    run = gaussian().train(**TRAINING, steps=200, batch=64, learning_rate=0.03)
     first = gaussian().model(**MODEL, parameters={"a": 1.6, "h": 0.7})
     draws = first.sample(2000)
     weights = np.exp(-draws.action - draws.log_q)
@@ -217,7 +217,7 @@ def test_points_are_denser_at_the_ends() -> None:
 
 @pytest.mark.parametrize("names", ["a", "ah", "ahbc"])
 def test_functions_of_the_couplings_are_polynomials_of_one_size(names: str) -> None:
-    """Products cos(iα) cos(jβ) … at points cos α, cos β …; Σ f² is 1 at the corners and at most 1 elsewhere."""
+    """Products cos(iα) cos(jβ) … at points cos α, cos β …; Σ f² is 1 at corners and at most 1 elsewhere."""
     box = CouplingRange.of(dict.fromkeys(names, (1.0, 3.0)))
     angles = np.random.default_rng(0).uniform(0, np.pi, size=(50, len(names)))
     found = box.features(2 + np.cos(angles))
