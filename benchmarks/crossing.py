@@ -59,8 +59,11 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     axes.figure.savefig(chosen.out / "crossing.png", dpi=130)
     for small, large in pairwise(found):
-        kappa, binder = found[small].crossing(found[large])
-        print(f"L = {small} and {large}: kappa = {kappa}, Binder cumulant {binder}", flush=True)
+        try:
+            kappa, binder = found[small].crossing(found[large])
+            print(f"L = {small} and {large}: kappa = {kappa}, Binder cumulant {binder}", flush=True)
+        except sd.SesamoError as error:  # too few samples: small cumulants far from the crossing are noise
+            print(f"L = {small} and {large}: {error}", flush=True)
 
 
 if __name__ == "__main__":
