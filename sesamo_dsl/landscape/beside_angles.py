@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..flows.base import reflected
 from ..ir.interpreter import run
 from ..ir.program import Program
 from ..values.couplings import Couplings
 from .remembered import Remembered
+from .vacua import mean_hessian
 
 _SAMPLES, _ITERATIONS = 128, 24
 _DAMPING = 0.5
@@ -22,7 +22,7 @@ def gaussian_beside_angles(program: Program, parameters: Couplings) -> tuple[np.
     :func:`sesamo_dsl.landscape.vacua.variational_gaussian`.
     """
     lines, shape = list(program.lines), program.shape
-    c, axes, volume = len(lines), tuple(range(2, 2 + len(shape))), int(np.prod(shape))
+    c, axes = len(lines), tuple(range(2, 2 + len(shape)))
     rng = np.random.default_rng(0)
     half = rng.normal(size=(_SAMPLES // 2, c, *shape))
     noise = np.moveaxis(np.fft.fftn(np.concatenate([half, -half]), axes=axes), 1, -1)
@@ -42,20 +42,7 @@ def gaussian_beside_angles(program: Program, parameters: Couplings) -> tuple[np.
         if finite.sum() < _SAMPLES // 2:  # the Gaussian is much too wide
             hessian = hessian * 4
             continue
-        slopes = np.moveaxis(np.fft.fftn(gradient[finite], axes=axes), 1, -1)
-        kept = waves[finite]
-        power = np.einsum("n...a,n...b->...ab", kept, kept.conj()) / (len(kept) * volume)
-        cross = np.einsum("n...a,n...b->...ab", slopes, kept.conj()) / (len(kept) * volume)
-        if program.nodes is not None:
-            power, cross = (
-                np.broadcast_to(part.mean(axis=-3, keepdims=True), part.shape) for part in (power, cross)
-            )
-        update = cross @ np.linalg.inv(power)
-        update = (update + np.conj(np.swapaxes(update, -1, -2))) / 2
-        update = (update + np.conj(reflected(update))) / 2
-        size, polarisation = np.linalg.eigh(update)
-        bounded = np.clip(size, 0.1 * values.min(), 10 * values.max())  # a step of a decade at most
-        update = (polarisation * bounded[..., None, :]) @ np.conj(np.swapaxes(polarisation, -1, -2))
+        update = mean_hessian(program, waves[finite], gradient[finite], values)
         hessian = (1 - _DAMPING) * hessian + _DAMPING * update
         origin = hessian[(0,) * len(shape)].real
         mean = mean - _DAMPING * np.linalg.solve(origin, gradient[finite].mean(axis=(0, *axes)))

@@ -142,7 +142,6 @@ def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
     """
     c, shape = len(program.components), program.shape
     axes = tuple(range(2, 2 + len(shape)))
-    volume = int(np.prod(shape))
     half = np.random.default_rng(0).normal(size=(_SAMPLES // 2, c, *shape))
     noise = np.moveaxis(np.fft.fftn(np.concatenate([half, -half]), axes=axes), 1, -1)
     hessian = np.broadcast_to(np.eye(c, dtype=complex), (*shape, c, c)).copy()
@@ -157,22 +156,37 @@ def variational_gaussian(program: Program, parameters: Couplings) -> Vacuum:
         if finite.sum() < _SAMPLES // 2:  # the Gaussian is much too wide
             hessian = hessian * 4
             continue
-        slopes = np.moveaxis(np.fft.fftn(gradient[finite], axes=axes), 1, -1)
-        kept = waves[finite]
-        power = np.einsum("n...a,n...b->...ab", kept, kept.conj()) / (len(kept) * volume)
-        cross = np.einsum("n...a,n...b->...ab", slopes, kept.conj()) / (len(kept) * volume)
-        if program.nodes is not None:
-            power, cross = (
-                np.broadcast_to(part.mean(axis=-3, keepdims=True), part.shape) for part in (power, cross)
-            )
-        update = cross @ np.linalg.inv(power)
-        update = (update + np.conj(np.swapaxes(update, -1, -2))) / 2
-        update = (update + np.conj(reflected(update))) / 2
-        size, polarisation = np.linalg.eigh(update)
-        bounded = np.clip(size, 0.1 * values.min(), 10 * values.max())  # a step of a decade at most
-        update = (polarisation * bounded[..., None, :]) @ np.conj(np.swapaxes(polarisation, -1, -2))
+        update = mean_hessian(program, waves[finite], gradient[finite], values)
         hessian = (hessian + update) / 2
     return Vacuum(np.zeros(c), float("nan"), hessian)
+
+
+def mean_hessian(program: Program, waves: np.ndarray, gradient: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """⟨∂²S⟩ = ⟨∂S x†⟩ ⟨x x†⟩⁻¹ at every momentum, Hermitian and positive, (*lattice, c, c).
+
+    Parameters
+    ----------
+    waves
+        x in momentum space, (n, *lattice, c).
+    gradient
+        ∂S at the same configurations, (n, c, *lattice).
+    values
+        Eigenvalues of the precision that x was drawn with: those of the result are within a decade of them.
+    """
+    axes, count = tuple(range(2, gradient.ndim)), len(waves) * int(np.prod(program.shape))
+    slopes = np.moveaxis(np.fft.fftn(gradient, axes=axes), 1, -1)
+    power = np.einsum("n...a,n...b->...ab", waves, waves.conj()) / count
+    cross = np.einsum("n...a,n...b->...ab", slopes, waves.conj()) / count
+    if program.nodes is not None:
+        power, cross = (
+            np.broadcast_to(part.mean(axis=-3, keepdims=True), part.shape) for part in (power, cross)
+        )
+    update = cross @ np.linalg.inv(power)
+    update = (update + np.conj(np.swapaxes(update, -1, -2))) / 2
+    update = (update + np.conj(reflected(update))) / 2
+    size, polarisation = np.linalg.eigh(update)
+    bounded = np.clip(size, 0.1 * values.min(), 10 * values.max())  # a step of a decade at most
+    return (polarisation * bounded[..., None, :]) @ np.conj(np.swapaxes(polarisation, -1, -2))
 
 
 def gauge_directions(program: Program) -> list[tuple[int, tuple[int, ...]]]:
